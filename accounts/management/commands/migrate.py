@@ -1,0 +1,38 @@
+"""Migrate as the owner of the tables, then let the application's roles use what is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.commands.migrate import Command as DjangoMigrate
+from django.db import connections
+
+GLOBAL_FOR_REPORTS = ("accounts_brand",)
+
+
+class Command(DjangoMigrate):
+    """Django's `migrate`, always through the `owner` connection."""
+
+    def add_arguments(self, parser: Any) -> None:
+        """Make `owner` the default connection."""
+        super().add_arguments(parser)
+        parser.set_defaults(database="owner")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Migrate and grant."""
+        if options["database"] == "default":
+            options["database"] = "owner"
+        connection = connections[options["database"]]
+        app = settings.DATABASE_APP_ROLE
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f'ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO "{app}"',
+            )
+            cursor.execute(f'ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO "{app}"')
+        super().handle(*args, **options)
+        with connection.cursor() as cursor:
+            for table in GLOBAL_FOR_REPORTS:
+                cursor.execute("SELECT to_regclass(%s)", [table])
+                if cursor.fetchone()[0]:
+                    cursor.execute(f'GRANT SELECT ON "{table}" TO "{settings.DATABASE_REPORTS_ROLE}"')

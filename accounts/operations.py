@@ -1,0 +1,148 @@
+"""Migration operations: what makes a table a brand's table in the database itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db.migrations.operations.base import Operation
+
+from accounts.tenancy import BrandForeignKey
+
+if TYPE_CHECKING:
+    from django.db import models
+
+BRAND = "nullif(current_setting('app.brand_id', true), '')::bigint"
+
+
+class SecureBrandTables(Operation):
+    """Bring every brand table of an app into its final shape. Put it last in each migration; it may run any number of times.
+
+    For each model with a `brand`: primary key (brand_id, id); forced row security with one policy on the brand and a
+    read-all policy for the reports role; grants; for each `BrandForeignKey` a foreign key (brand_id, x_id), so that the
+    database itself refuses a reference into another brand.
+
+    `append_only` names models the application may never change or delete. `intake` maps a model to the columns the
+    intake role may read; it may insert whole rows of that model for any brand and nothing else.
+    """
+
+    reduces_to_sql = True
+    reversible = True
+
+    def __init__(
+        self,
+        app_label: str,
+        *,
+        append_only: tuple[str, ...] = (),
+        intake: dict[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        self.app_label = app_label
+        self.append_only = append_only
+        self.intake = intake or {}
+
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
+        """Describe the operation for migration files."""
+        kwargs: dict[str, Any] = {}
+        if self.append_only:
+            kwargs["append_only"] = self.append_only
+        if self.intake:
+            kwargs["intake"] = self.intake
+        return (self.__class__.__qualname__, [self.app_label], kwargs)
+
+    def describe(self) -> str:
+        """Say what the operation does."""
+        return f"Secure the brand tables of {self.app_label}"
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        """Change nothing in Django's own picture of the tables."""
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Leave everything as it is: dropping the tables takes policies and keys with it."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Apply keys, policies and grants."""
+        models_ = [model for model in to_state.apps.all_models[self.app_label].values() if _is_brand_table(model)]
+        for model in models_:
+            for statement in self._table(schema_editor, model):
+                schema_editor.execute(statement, params=None)
+        for model in models_:
+            for statement in _foreign_keys(schema_editor, model):
+                schema_editor.execute(statement, params=None)
+
+    def _table(self, editor: Any, model: type[models.Model]) -> list[str]:
+        table = model._meta.db_table
+        app, reports, intake = settings.DATABASE_APP_ROLE, settings.DATABASE_REPORTS_ROLE, settings.DATABASE_INTAKE_ROLE
+        statements = []
+        primary = _constraint(editor, table, "p")
+        if primary and primary[1] == ["id"]:
+            statements += [
+                f'ALTER TABLE "{table}" DROP CONSTRAINT "{primary[0]}"',
+                f'ALTER TABLE "{table}" ADD PRIMARY KEY (brand_id, id)',
+            ]
+        name = model._meta.object_name or ""
+        rights = "SELECT, INSERT" if name in self.append_only else "SELECT, INSERT, UPDATE, DELETE"
+        statements += [
+            f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY',
+            f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY',
+            f'DROP POLICY IF EXISTS brand_rows ON "{table}"',
+            f'CREATE POLICY brand_rows ON "{table}" USING (brand_id = {BRAND}) WITH CHECK (brand_id = {BRAND})',
+            f'DROP POLICY IF EXISTS reports_read ON "{table}"',
+            f'CREATE POLICY reports_read ON "{table}" FOR SELECT TO "{reports}" USING (true)',
+            f'REVOKE ALL ON "{table}" FROM "{app}", "{reports}", "{intake}"',
+            f'GRANT {rights} ON "{table}" TO "{app}"',
+            f'GRANT SELECT ON "{table}" TO "{reports}"',
+        ]
+        if name in self.intake:
+            columns = ", ".join(self.intake[name])
+            statements += [
+                f'DROP POLICY IF EXISTS intake_insert ON "{table}"',
+                f'CREATE POLICY intake_insert ON "{table}" FOR INSERT TO "{intake}" WITH CHECK (true)',
+                f'DROP POLICY IF EXISTS intake_read ON "{table}"',
+                f'CREATE POLICY intake_read ON "{table}" FOR SELECT TO "{intake}" USING (true)',
+                f'GRANT INSERT ON "{table}" TO "{intake}"',
+                f'GRANT SELECT ({columns}) ON "{table}" TO "{intake}"',
+                f"GRANT USAGE ON SEQUENCE \"{table}_id_seq\" TO \"{intake}\"",
+            ]
+        return statements
+
+
+def _is_brand_table(model: Any) -> bool:
+    if model._meta.proxy or not model._meta.managed:
+        return False
+    brand = next((field for field in model._meta.local_fields if field.name == "brand"), None)
+    return brand is not None and brand.remote_field is not None and brand.remote_field.model._meta.label == "accounts.Brand"
+
+
+def _constraint(editor: Any, table: str, kind: str) -> tuple[str, list[str]] | None:
+    with editor.connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.conname, array_agg(a.attname::text ORDER BY k.n) FROM pg_constraint c "
+            "CROSS JOIN LATERAL unnest(c.conkey) WITH ORDINALITY AS k(attnum, n) "
+            "JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum "
+            "WHERE c.conrelid = to_regclass(%s) AND c.contype = %s GROUP BY c.conname",
+            [f'"{table}"', kind],
+        )
+        row = cursor.fetchone()
+    return (row[0], list(row[1])) if row else None
+
+
+def _foreign_keys(editor: Any, model: type[models.Model]) -> list[str]:
+    table = model._meta.db_table
+    statements = []
+    for field in model._meta.local_fields:
+        if not isinstance(field, BrandForeignKey):
+            continue
+        target = field.remote_field.model._meta.db_table
+        name = f"{table}_{field.column}_same_brand"[:63]
+        with editor.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT 1 FROM pg_constraint WHERE conrelid = to_regclass(%s) AND conname = %s",
+                [f'"{table}"', name],
+            )
+            if cursor.fetchone():
+                continue
+        statements.append(
+            f'ALTER TABLE "{table}" ADD CONSTRAINT "{name}" FOREIGN KEY (brand_id, "{field.column}") '
+            f'REFERENCES "{target}" (brand_id, id) DEFERRABLE INITIALLY DEFERRED',
+        )
+    return statements

@@ -1,0 +1,214 @@
+"""Which brand is meant: the Python half of keeping brands apart (row-level security in PostgreSQL is the other half).
+
+A brand is always known. Touching brand rows without a scope raises; a scope sets the brand for the transaction only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from django.conf import settings
+from django.db import connection, models, transaction
+
+from accounts.errors import BrandMismatch, NoBrandInScope, ReadOnlyScope
+
+logger = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=models.Model)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What the current code may touch: one brand's rows, or (read-only) every brand's."""
+
+    brand_id: int | None
+    read_only: bool = False
+
+
+_current: ContextVar[Scope | None] = ContextVar("zhiyin_scope", default=None)
+
+
+def current_scope() -> Scope | None:
+    """Give the open scope, or None."""
+    return _current.get()
+
+
+def current_brand_id() -> int:
+    """Give the brand in scope; raises `NoBrandInScope` when there is none (or when every brand is in scope)."""
+    scope = _current.get()
+    if scope is None or scope.brand_id is None:
+        raise NoBrandInScope
+    return scope.brand_id
+
+
+def _set_brand(value: str) -> None:
+    if not connection.in_atomic_block:
+        raise NoBrandInScope  # outside a transaction the setting would be lost at once
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('app.brand_id', %s, true)", [value])
+
+
+def _set_role(role: str | None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f'SET LOCAL ROLE "{role}"' if role else "RESET ROLE")
+
+
+@contextmanager
+def brand_scope(brand_id: int) -> Iterator[int]:
+    """Open a transaction in which exactly this brand's rows exist.
+
+    Nesting the same brand gives a savepoint; nesting another raises `BrandMismatch`.
+    """
+    outer = _current.get()
+    if outer is not None:
+        if outer.brand_id != brand_id:
+            raise BrandMismatch
+        with transaction.atomic():
+            yield brand_id
+        return
+    nested = connection.in_atomic_block
+    with transaction.atomic():
+        _set_brand(str(int(brand_id)))
+        token = _current.set(Scope(int(brand_id)))
+        try:
+            yield brand_id
+        finally:
+            _current.reset(token)
+        if nested:
+            _set_brand("")
+
+
+@contextmanager
+def every_brand(*, reason: str) -> Iterator[None]:
+    """Read across all brands: the only way out, greppable and logged. Writing inside raises.
+
+    The transaction runs as the reports role, which may only read.
+    """
+    if _current.get() is not None:
+        raise BrandMismatch
+    logger.debug("every brand: %s", reason)
+    nested = connection.in_atomic_block
+    with transaction.atomic():
+        _set_role(settings.DATABASE_REPORTS_ROLE)
+        token = _current.set(Scope(None, read_only=True))
+        try:
+            yield
+        finally:
+            _current.reset(token)
+        if nested:
+            _set_role(None)
+
+
+@contextmanager
+def reporting(brand_id: int) -> Iterator[None]:
+    """Read one brand's rows as the reports role, so that array and trigram indexes can be used.
+
+    Row security would forbid those indexes (their operators are not leakproof); here the guarded manager's
+    brand predicate alone keeps brands apart, so every statement must come from a guarded queryset.
+    """
+    with brand_scope(brand_id), transaction.atomic():
+        _set_role(settings.DATABASE_REPORTS_ROLE)
+        token = _current.set(Scope(brand_id, read_only=True))
+        try:
+            yield
+        finally:
+            _current.reset(token)
+        _set_role(None)
+
+
+class BrandQuerySet(models.QuerySet[M]):
+    """A queryset that only ever creates and changes rows of the brand in scope."""
+
+    def bulk_create(self, objs: Iterable[M], *args: Any, **kwargs: Any) -> list[M]:
+        """Insert rows of the brand in scope; another brand's row raises `BrandMismatch`."""
+        rows = list(objs)
+        for row in rows:
+            claim_for_scope(row)
+        return super().bulk_create(rows, *args, **kwargs)
+
+    def update(self, **kwargs: Any) -> int:
+        """Change rows; moving a row to another brand is refused."""
+        _require_writable()
+        if "brand" in kwargs or "brand_id" in kwargs:
+            raise BrandMismatch
+        return super().update(**kwargs)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete rows of the brand in scope."""
+        _require_writable()
+        return super().delete()
+
+
+class BrandManager(models.Manager[M]):
+    """The guarded manager of every brand table: no scope, no query."""
+
+    use_in_migrations = False
+
+    def get_queryset(self) -> BrandQuerySet[M]:
+        """Give the rows of the brand in scope; raises `NoBrandInScope` when nothing is in scope."""
+        scope = _current.get()
+        if scope is None:
+            raise NoBrandInScope
+        queryset: BrandQuerySet[M] = BrandQuerySet(self.model, using=self._db)
+        if scope.brand_id is None:
+            return queryset
+        return queryset.filter(brand_id=scope.brand_id)
+
+
+def _require_writable() -> Scope:
+    scope = _current.get()
+    if scope is None:
+        raise NoBrandInScope
+    if scope.read_only:
+        raise ReadOnlyScope
+    return scope
+
+
+def claim_for_scope(row: models.Model) -> None:
+    """Give a row the brand in scope; raises when it carries another, or when the scope is read-only."""
+    scope = _require_writable()
+    brand_id: int | None = getattr(row, "brand_id", None)
+    if brand_id is None:
+        row.brand_id = scope.brand_id  # type: ignore[attr-defined]
+    elif brand_id != scope.brand_id:
+        raise BrandMismatch
+
+
+class BrandOwned(models.Model):
+    """A table whose every row belongs to one brand. Keys and indexes start with the brand.
+
+    In SQL the primary key is (brand_id, id) and foreign keys carry the brand (`SecureBrandTables`).
+    """
+
+    # DO_NOTHING: whether rows are left is PostgreSQL's answer; asking in Python would need every brand in scope.
+    brand = models.ForeignKey("accounts.Brand", on_delete=models.DO_NOTHING, related_name="+", db_index=False)
+
+    objects: BrandManager[Self] = BrandManager()
+
+    class Meta:
+        abstract = True
+        base_manager_name = "objects"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write the row for the brand in scope."""
+        claim_for_scope(self)
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete the row; it must belong to the brand in scope."""
+        claim_for_scope(self)
+        return super().delete(*args, **kwargs)
+
+
+class BrandForeignKey(models.ForeignKey):  # type: ignore[type-arg]
+    """A reference between rows of one brand: the constraint is (brand_id, x_id), made by `SecureBrandTables`."""
+
+    def __init__(self, to: Any, on_delete: Any, **kwargs: Any) -> None:
+        kwargs["db_constraint"] = False
+        kwargs.setdefault("db_index", False)
+        super().__init__(to, on_delete, **kwargs)

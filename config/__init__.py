@@ -1,0 +1,5 @@
+"""Composition: settings, URLs, entry points. No app imports it."""
+
+from config.celery import app as celery_app
+
+__all__ = ["celery_app"]

@@ -1,0 +1,288 @@
+"""All settings on one page. Values come from the environment; `.env.example` and docs/settings.md explain each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import environ
+from django.utils.translation import gettext_lazy as _
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+environ.Env.read_env(BASE_DIR / ".env", overwrite=False)
+
+# --- What kind of installation this is -------------------------------------------------------------------------------
+ENVIRONMENT = env.str("ZHIYIN_ENV", "production")  # production | development | test
+DEBUG = env.bool("ZHIYIN_DEBUG", False)
+SECRET_KEY = env.str("ZHIYIN_SECRET_KEY")
+MASTER_KEYS = env.str("ZHIYIN_MASTER_KEYS")  # "k2:<base64 of 32 bytes>,k1:…"; the first one seals, all open
+PUBLIC_URL = env.str("ZHIYIN_PUBLIC_URL", "http://127.0.0.1:8001")  # where WeChat reaches the gateway
+CONSOLE_URL = env.str("ZHIYIN_CONSOLE_URL", "http://127.0.0.1:8000")
+ALLOWED_HOSTS = env.list("ZHIYIN_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+IS_PRODUCTION = ENVIRONMENT == "production"
+
+# --- WeChat ----------------------------------------------------------------------------------------------------------
+WECHAT_BASE_URL = env.str("ZHIYIN_WECHAT_BASE_URL", "https://api.weixin.qq.com")
+WECHAT_MP_URL = env.str("ZHIYIN_WECHAT_MP_URL", "https://mp.weixin.qq.com")
+CLOCK_URL = env.str("ZHIYIN_CLOCK_URL", "")  # the simulator's clock; empty = real time
+SIMULATOR_URL = env.str("ZHIYIN_SIMULATOR_URL", "")
+CALLBACK_FRESHNESS_SECONDS = env.int("ZHIYIN_CALLBACK_FRESHNESS_SECONDS", 300)
+CLIENT_MSG_ID_WINDOW_SECONDS = env.int("ZHIYIN_CLIENT_MSG_ID_WINDOW_SECONDS", 540)  # how long WeChat de-duplicates
+SEND_CONCURRENCY = env.int("ZHIYIN_SEND_CONCURRENCY", 64)
+SEND_CLAIM_SIZE = env.int("ZHIYIN_SEND_CLAIM_SIZE", 64)
+SEND_LEASE_SECONDS = env.int("ZHIYIN_SEND_LEASE_SECONDS", 12)
+
+# --- Applications ----------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "axes",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "accounts",
+    "console",
+    "wechat_gateway",
+    "stores",
+    "members",
+    "touchpoints",
+    "guides",
+    "conversations",
+    "campaigns",
+]
+AUTH_USER_MODEL = "accounts.StaffUser"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+ROOT_URLCONF = "config.urls"
+CONSOLE_URLCONF = "config.urls_console"
+WSGI_APPLICATION = "config.wsgi.application"
+
+MIDDLEWARE = [
+    "accounts.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "accounts.middleware.BrandPathMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "accounts.middleware.StaffLanguageMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "accounts.middleware.BrandScopeMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Storage ---------------------------------------------------------------------------------------------------------
+# Three roles on one database: the application's (row security applies), the owner's (migrations only) and the
+# callback intake's (see wechat_gateway). docs/security.md says which may do what.
+DATABASES = {
+    "default": {
+        **env.db_url("DATABASE_URL"),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": True,  # the brand setting is transaction-local, so poolers are welcome
+        "OPTIONS": {"application_name": "zhiyin", "connect_timeout": 3},
+    },
+    "owner": {
+        **env.db_url("DATABASE_OWNER_URL", default=env.str("DATABASE_URL")),
+        "OPTIONS": {"application_name": "zhiyin-owner", "connect_timeout": 3},
+        "TEST": {"MIRROR": None},
+    },
+}
+DATABASE_INTAKE_URL = env.str("DATABASE_INTAKE_URL", "")
+DATABASE_REPORTS_ROLE = env.str("DATABASE_REPORTS_ROLE", "zhiyin_reports")
+DATABASE_APP_ROLE = env.str("DATABASE_APP_ROLE", "zhiyin_app")
+DATABASE_INTAKE_ROLE = env.str("DATABASE_INTAKE_ROLE", "zhiyin_intake")
+
+REDIS_URL = env.str("REDIS_URL")
+
+
+def _redis_database(number: int) -> str:
+    parts = urlsplit(REDIS_URL)
+    return urlunsplit(parts._replace(path=f"/{number}"))
+
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": _redis_database(1),
+        "KEY_FUNCTION": "accounts.caching.brand_key",
+        "OPTIONS": {"socket_timeout": 0.3, "socket_connect_timeout": 0.3},
+    },
+}
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+
+# --- Work in the background ------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_TIME_LIMIT = 120
+CELERY_TASK_SOFT_TIME_LIMIT = 100
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 10
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 600,
+    "unacked_restore_interval": 2,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+    "max_retries": 1,
+}
+CELERY_TASK_ROUTES = {
+    "wechat_gateway.tasks.handle_inbound": {"queue": "inbound"},
+    "wechat_gateway.tasks.sweep_inbound": {"queue": "inbound"},
+    "campaigns.tasks.*": {"queue": "send"},
+    "members.tasks.*": {"queue": "sync"},
+}
+CELERY_BEAT_SCHEDULE = {
+    "sweep inbound": {"task": "wechat_gateway.tasks.sweep_inbound", "schedule": 5.0},
+    "refresh tokens": {"task": "wechat_gateway.tasks.refresh_tokens", "schedule": 60.0},
+    "sweep deliveries": {"task": "campaigns.tasks.sweep_deliveries", "schedule": 5.0},
+    "sync tags": {"task": "members.tasks.sync_all_tags", "schedule": 60.0},
+    "refresh profiles": {"task": "members.tasks.refresh_due_profiles", "schedule": 15.0},
+}
+
+# --- Language, time --------------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "zh-hans"
+LANGUAGES = [("zh-hans", _("Simplified Chinese")), ("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "Asia/Shanghai"
+FORMAT_MODULE_PATH = ["config.formats"]
+
+# --- Static files ----------------------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = not IS_PRODUCTION
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": (
+            "whitenoise.storage.CompressedManifestStaticFilesStorage"
+            if IS_PRODUCTION
+            else "django.contrib.staticfiles.storage.StaticFilesStorage"
+        ),
+    },
+}
+
+# --- Safety ----------------------------------------------------------------------------------------------------------
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "/login/"
+LOGIN_REDIRECT_URL = "/brands/"
+AXES_FAILURE_LIMIT = 8
+AXES_COOLOFF_TIME = 1 / 6  # hours: ten minutes
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
+OTP_TOTP_ISSUER = "知音 Zhiyin"
+PASSWORD_HASHERS = (
+    ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    if ENVIRONMENT == "test"
+    else ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+)
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if IS_PRODUCTION:
+    SECURE_SSL_REDIRECT = env.bool("ZHIYIN_SSL_REDIRECT", True)
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+CSRF_TRUSTED_ORIGINS = env.list("ZHIYIN_TRUSTED_ORIGINS", default=[])
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        # Unfold's Alpine and htmx evaluate expressions from attributes; nothing is loaded from elsewhere.
+        "script-src": ["'self'", "'unsafe-eval'", "'unsafe-inline'"],
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "img-src": ["'self'", "data:", *([SIMULATOR_URL] if SIMULATOR_URL else []), "https://mp.weixin.qq.com"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "frame-ancestors": ["'none'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'"],
+    },
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
+METRICS_TOKEN = env.str("ZHIYIN_METRICS_TOKEN", "")
+
+# --- REST API --------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.rest.authentication.MemberTokenAuthentication",
+        "accounts.rest.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.rest.permissions.Authenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "accounts.rest.pagination.KeysetPagination",
+    "DEFAULT_FILTER_BACKENDS": [],
+    "EXCEPTION_HANDLER": "accounts.rest.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "PAGE_SIZE": 20,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "知音 Zhiyin API",
+    "DESCRIPTION": "REST API for mini-program front ends and a brand's other systems.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+}
+SIMPLE_JWT_ACCESS_MINUTES = env.int("ZHIYIN_MEMBER_TOKEN_MINUTES", 120)
+
+# --- Logs ------------------------------------------------------------------------------------------------------------
+LOGGING_CONFIG = "common.logs.configure"
+LOGGING = {"level": env.str("ZHIYIN_LOG_LEVEL", "INFO"), "json": IS_PRODUCTION}

@@ -1,0 +1,13 @@
+"""The console app: what every page for operators shares."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class ConsoleConfig(AppConfig):
+    """Frame, home page, base classes, words and formats of the back office."""
+
+    name = "console"
+    verbose_name = _("Console")
