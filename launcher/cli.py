@@ -1,0 +1,242 @@
+"""The commands of `python -m launcher`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launcher import install, ports, postgres, preflight, product, roles, valkey
+from launcher.environment import for_product, load_dotenv, web_address
+from launcher.errors import Interrupted, LauncherError
+from launcher.screen import say, show
+from launcher.state import ROOT, State
+from launcher.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_SERVERS = "servers"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command in `arguments`; return the exit status (0 also after a stop that was asked for)."""
+    options = _parser().parse_args(arguments)
+    if not getattr(options, "throwaway", False):  # throwaway runs are tests: nobody's real server, whatever .env says
+        load_dotenv()
+    try:
+        status: int = options.run(options)
+    except LauncherError as error:
+        show(str(error))
+        return 1
+    except (Interrupted, KeyboardInterrupt):
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m launcher", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="check the machine, install, and run everything until Ctrl-C")
+    up.set_defaults(run=_up)
+
+    installer = commands.add_parser("install", help="make .venv and install the pinned packages if they changed")
+    installer.add_argument("--dev", action="store_true", help="also what tests and checks need")
+    installer.set_defaults(run=_install)
+
+    run = commands.add_parser("run", help="run chosen processes with the packages of this interpreter")
+    run.add_argument("--only", default="", metavar="LIST", help=f"of {_SERVERS}, {', '.join(product.PROCESSES)}")
+    run.add_argument("--free-ports", action="store_true", help="take free ports instead of those of the environment")
+    run.add_argument("--state-dir", type=Path, help="folder for data and logs (default: ZHIYIN_STATE_DIR or var/)")
+    run.add_argument("--throwaway", action="store_true", help="fast unsafe storage in a temporary folder, deleted at the end")
+    run.add_argument("--no-demo", action="store_true", help="do not load the demo brands")
+    run.add_argument(
+        "--json", action="store_true", help="print one line of JSON when ready; stop when standard input ends"
+    )
+    run.set_defaults(run=_run)
+
+    role = commands.add_parser("roles", help="make the database roles and the database on an existing server")
+    role.add_argument("--admin-url", required=True, help="URL of a role that may make roles and databases")
+    role.set_defaults(run=_roles)
+    return parser
+
+
+def _state_folder(chosen: Path | None) -> Path:
+    return chosen or Path(os.environ.get("ZHIYIN_STATE_DIR") or ROOT / "var")
+
+
+# Commands
+
+
+def _up(_options: argparse.Namespace) -> int:
+    """Everything that can be known to be wrong is said before the first package is installed."""
+    state = State(_state_folder(None))
+    preflight.check_writable(ROOT) if not install.python_of().exists() else None
+    state.prepare()
+    preflight.check_disk(state.folder)
+    state.lock()
+    preflight.check_ports(ports.from_environment(os.environ), _ports_needed(set(product.PROCESSES)))
+    state.unlock()
+    python = install.ensure(dev=False)
+    # The packages belong to another interpreter than this one; it goes on under the same process id.
+    sys.stderr.flush()
+    os.execv(python, [str(python), "-m", "launcher", "run"])  # noqa: S606 - our own interpreter, no shell
+
+
+def _install(options: argparse.Namespace) -> int:
+    install.ensure(dev=options.dev)
+    return 0
+
+
+def _roles(options: argparse.Namespace) -> int:
+    """Make roles with the passwords of the three URLs in the environment, or with generated ones, then printed."""
+    given = {name: os.environ.get(name, "") for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_INTAKE_URL")}
+    if all(given.values()):
+        passwords = roles.passwords_in(given.values())
+        roles.ensure(options.admin_url, passwords, roles.database_of(given["DATABASE_URL"]))
+        say("roles and database are ready")
+        return 0
+    state = State(_state_folder(None))
+    state.prepare()
+    urls = roles.ensure(options.admin_url, _passwords(state.secrets()))
+    for name, url in urls.environment().items():
+        print(f"{name}={url}")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    chosen = {name for name in options.only.split(",") if name} or {_SERVERS, *product.PROCESSES}
+    if unknown := chosen - {_SERVERS, *product.PROCESSES}:
+        raise LauncherError(
+            f"--only names {', '.join(sorted(unknown))}, which is no process.",
+            f"choose of {_SERVERS}, {', '.join(product.PROCESSES)}, separated by commas.",
+        )
+    folder = _state_folder(options.state_dir)
+    if options.throwaway and options.state_dir is None:
+        folder = Path(tempfile.mkdtemp(prefix="zhiyin-"))
+    state = State(folder)
+    state.prepare()
+    state.lock()
+    numbers = ports.free() if options.free_ports else ports.from_environment(os.environ)
+    if not options.free_ports:
+        preflight.check_ports(numbers, _ports_needed(chosen))
+    try:
+        with Supervisor(state, stop_on_end_of_input=options.json) as supervisor:
+            try:
+                _start(supervisor, state, numbers, chosen, options)
+                supervisor.watch()
+            except Interrupted:
+                say("stopped before everything was started")
+            except BaseException:
+                say("stopping everything because of an error")
+                raise
+        say("stopped")
+    finally:
+        state.unlock()
+        if options.throwaway:
+            shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+# Parts of `run`
+
+
+def _ports_needed(chosen: set[str]) -> list[str]:
+    needed = [name for name in ("web", "gateway", "simulator") if name in chosen]
+    if not os.environ.get("DATABASE_URL"):
+        needed.append("postgres")
+    if not os.environ.get("REDIS_URL"):
+        needed.append("redis")
+    return needed
+
+
+def _start(
+    supervisor: Supervisor, state: State, numbers: ports.Ports, chosen: set[str], options: argparse.Namespace
+) -> None:
+    secrets = state.secrets()
+    own_servers = {}
+    if not os.environ.get("DATABASE_URL"):
+        installation = postgres.prepare(state, secrets["postgres_password"])
+        own_servers["postgres"] = postgres.spec(state, installation, numbers.postgres, throwaway=options.throwaway)
+    if not os.environ.get("REDIS_URL"):
+        own_servers["valkey"] = valkey.spec(state, numbers.redis, throwaway=options.throwaway)
+    # One wave each, so that PostgreSQL is the last to stop.
+    for spec in own_servers.values():
+        supervisor.start(spec)
+    databases = _databases(secrets, numbers, embedded="postgres" in own_servers)
+    redis_url = os.environ.get("REDIS_URL") or f"redis://{ports.HOST}:{numbers.redis}/0"
+    env = for_product(numbers, secrets, databases, redis_url)
+
+    if chosen & set(product.PROCESSES):
+        say("migrating the database")
+        supervisor.run("migrate", product.manage("migrate", "--no-input"), env)
+    if "simulator" in chosen:
+        supervisor.start(product.simulator(numbers, env))
+    with_demo = chosen >= {"simulator", "web"} and not options.no_demo
+    if with_demo:
+        say("loading the demo brands")
+        supervisor.run("demo", product.manage("demo", "--load"), env)
+    if "workers" in chosen:
+        supervisor.start(*product.workers(env))
+    fronts = {"gateway": product.gateway, "web": product.web}
+    supervisor.start(*(make(numbers, env) for name, make in fronts.items() if name in chosen))
+    if "beat" in chosen:
+        supervisor.start(product.beat(state, env))
+
+    if options.json:
+        print(json.dumps(_report(supervisor, state, numbers, chosen, env)), flush=True)
+    elif with_demo:
+        print(supervisor.run("banner", product.manage("demo", "--banner"), env), flush=True)
+        say("ready; press Ctrl-C to stop")
+    else:
+        say("ready; press Ctrl-C to stop")
+
+
+def _databases(secrets: Mapping[str, str], numbers: ports.Ports, *, embedded: bool) -> dict[str, str]:
+    """Return the three database URLs, with the roles behind them in place."""
+    passwords = _passwords(secrets)
+    if embedded:
+        login = f"{postgres.SUPERUSER}:{secrets['postgres_password']}"
+        return roles.ensure(f"postgresql://{login}@{ports.HOST}:{numbers.postgres}/postgres", passwords).environment()
+    url = os.environ["DATABASE_URL"]
+    if roles.is_administrator(url):
+        say("DATABASE_URL is an administrator's: making the product's own roles there")
+        named = roles.database_of(url)
+        return roles.ensure(url, passwords, named if named not in {"", "postgres"} else roles.DATABASE).environment()
+    missing = [name for name in ("DATABASE_OWNER_URL", "DATABASE_INTAKE_URL") if not os.environ.get(name)]
+    if missing:
+        raise LauncherError(
+            f"DATABASE_URL names an ordinary role, but {' and '.join(missing)} are not set.",
+            "set all three (python -m launcher roles --admin-url … makes them), or give an administrator's URL.",
+        )
+    return {name: os.environ[name] for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_INTAKE_URL")}
+
+
+def _passwords(secrets: Mapping[str, str]) -> dict[str, str]:
+    return {
+        roles.OWNER: secrets["owner_password"],
+        roles.APP: secrets["app_password"],
+        roles.INTAKE: secrets["intake_password"],
+    }
+
+
+def _report(
+    supervisor: Supervisor, state: State, numbers: ports.Ports, chosen: set[str], env: Mapping[str, str]
+) -> dict[str, object]:
+    """Return what a script needs to use what runs: addresses, and the environment for further processes."""
+    names = ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_INTAKE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE")
+    return {
+        "urls": {
+            name: web_address(getattr(numbers, name)) for name in ("web", "gateway", "simulator") if name in chosen
+        },
+        "env": {name: value for name, value in env.items() if name in names or name.startswith("ZHIYIN_")},
+        "pids": supervisor.pids(),
+        "state_dir": str(state.folder),
+        "logs": str(state.logs),
+    }

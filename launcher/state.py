@@ -1,0 +1,89 @@
+"""The state folder (`var/`): who may use it, one launcher at a time, and secrets that are made once."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import IO, Any
+
+from launcher.errors import LauncherError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Made in the first run and kept. Changing one by hand locks people or sealed columns out, so nothing rotates them.
+_MAKERS = {
+    "postgres_password": lambda: secrets.token_hex(16),
+    "owner_password": lambda: secrets.token_hex(16),
+    "app_password": lambda: secrets.token_hex(16),
+    "intake_password": lambda: secrets.token_hex(16),
+    "secret_key": lambda: secrets.token_urlsafe(50),
+    "master_keys": lambda: "k1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
+}
+
+
+class State:
+    """A folder that belongs to one launcher at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.logs = self.folder / "log"
+        self._lock: IO[str] | None = None
+
+    def prepare(self) -> None:
+        """Create the folders, private to their owner; raise LauncherError when they cannot be written."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.logs.mkdir(exist_ok=True, mode=0o700)
+            probe = self.folder / ".writable"
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise LauncherError(
+                f"the folder {self.folder} cannot be written ({error.strerror or error}).",
+                "run as the user it belongs to, or choose another: ZHIYIN_STATE_DIR=/path/to/folder make up",
+            ) from error
+
+    def lock(self) -> None:
+        """Take the folder for this process; raise LauncherError when another launcher has it."""
+        handle = (self.folder / "launcher.lock").open("a+")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            pid = handle.read().strip() or "unknown"
+            handle.close()
+            raise LauncherError(
+                f"Zhiyin is already running from {self.folder} (process {pid}).",
+                f"use the running one, or stop it first: press Ctrl-C there or `kill {pid}`.",
+            ) from None
+        handle.seek(0)
+        handle.truncate()
+        handle.write(str(os.getpid()))
+        handle.flush()
+        self._lock = handle
+
+    def unlock(self) -> None:
+        """Give the folder back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def secrets(self) -> dict[str, str]:
+        """Return the secrets of this installation, making what is missing (file mode 0600)."""
+        path = self.folder / "secrets.json"
+        known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        missing = {name: make() for name, make in _MAKERS.items() if name not in known}
+        if missing:
+            known |= missing
+            # Written beside and renamed: a crash in between must never leave half a file of keys.
+            beside = path.with_suffix(".new")
+            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
+                json.dump(known, handle, indent=1)
+                handle.flush()
+                os.fsync(handle.fileno())
+            beside.rename(path)
+        return {name: str(value) for name, value in known.items()}
