@@ -1,0 +1,74 @@
+"""Guides (导购) and who looks after which member, from when to when."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import StaffUser
+from accounts.tenancy import BrandForeignKey, BrandOwned
+from members.models import Member
+from stores.models import Store
+from touchpoints.models import Touchpoint
+
+
+class Guide(BrandOwned):
+    """A shop assistant with a staff number, in a store, with a code of their own."""
+
+    staff_no = models.CharField(_("staff number"), max_length=20)
+    name = models.CharField(_("name"), max_length=40)
+    store = BrandForeignKey(Store, models.PROTECT, related_name="+", verbose_name=_("store"))
+    staff_user = models.ForeignKey(
+        StaffUser,
+        on_delete=models.DO_NOTHING,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("signs in as"),
+    )
+    touchpoint = BrandForeignKey(Touchpoint, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("code"))
+    is_active = models.BooleanField(_("working"), default=True)
+    created_at = models.DateTimeField(_("since"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("guide")
+        verbose_name_plural = _("guides")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "staff_no"], name="staff_no_in_brand"),
+            models.UniqueConstraint(
+                fields=["brand", "touchpoint"],
+                condition=models.Q(touchpoint__isnull=False),
+                name="one_guide_per_code",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["brand", "store"], name="guide_of_store")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.staff_no}"
+
+
+class Assignment(BrandOwned):
+    """A member's guide from one moment to another; the open one is the exclusive guide now."""
+
+    member = BrandForeignKey(Member, models.PROTECT, related_name="assignments", verbose_name=_("member"))
+    guide = BrandForeignKey(Guide, models.PROTECT, related_name="assignments", verbose_name=_("guide"))
+    since = models.DateTimeField(_("from"))
+    until = models.DateTimeField(_("until"), null=True, blank=True)
+    reason = models.CharField(_("reason"), max_length=120)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("assignment")
+        verbose_name_plural = _("assignments")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["brand", "member"],
+                condition=models.Q(until__isnull=True),
+                name="one_guide_at_a_time",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["brand", "guide", "until"], name="members_of_guide")]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"

@@ -1,0 +1,287 @@
+"""People: members, the followers and identities they have, tags, segments and consent."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from accounts.fields import SealedTextField
+from accounts.tenancy import BrandForeignKey, BrandOwned
+from stores.models import Store
+from wechat_gateway.models import OfficialAccount
+
+
+class Member(BrandOwned):
+    """One person as the brand knows them, from the first contact on; `joined_at` is set when they become a member.
+
+    `subscribed`, `tag_ids` and `last_interaction_at` repeat facts of followers and tags for segments; the services that
+    change those facts keep them equal.
+    """
+
+    public_id = models.UUIDField(unique=True)
+    member_no = models.CharField(_("member number"), max_length=20)
+    name = models.CharField(_("name"), max_length=60, blank=True)
+    phone = SealedTextField(_("phone"), bind=("public_id",))
+    phone_index = models.UUIDField(null=True, blank=True)
+    phone_tail = models.CharField(_("phone tail"), max_length=4, blank=True)
+    phone_masked = models.CharField(_("phone"), max_length=20, blank=True)
+    birth_mmdd = models.SmallIntegerField(_("birthday"), null=True, blank=True)
+    city = models.CharField(_("city"), max_length=40, blank=True)
+    store = BrandForeignKey(Store, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("store"))
+    joined_at = models.DateTimeField(_("joined"), null=True, blank=True)
+    created_at = models.DateTimeField(_("first contact"))
+    subscribed = models.BooleanField(_("following"), default=False)
+    last_interaction_at = models.DateTimeField(_("last interaction"), null=True, blank=True)
+    tag_ids = ArrayField(models.BigIntegerField(), default=list, blank=True)
+    merged_into = BrandForeignKey("self", models.PROTECT, null=True, blank=True, related_name="+")
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("member")
+        verbose_name_plural = _("members")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "member_no"], name="member_no_in_brand"),
+            models.UniqueConstraint(
+                fields=["brand", "phone_index"],
+                condition=models.Q(phone_index__isnull=False, merged_into__isnull=True),
+                name="one_member_per_phone",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["brand", "phone_tail"], name="member_by_phone_tail"),  # search
+            models.Index(fields=["brand", "name"], name="member_by_name"),  # search by name prefix
+            models.Index(fields=["brand", "last_interaction_at"], name="member_by_interaction"),  # segments, newest first
+            models.Index(fields=["brand", "store", "last_interaction_at"], name="member_of_store"),  # segments, store scope
+            models.Index(fields=["brand", "birth_mmdd"], name="member_by_birthday"),  # segments
+            models.Index(fields=["brand", "joined_at"], name="member_by_joining"),  # home page
+            GinIndex(fields=["brand", "tag_ids"], name="member_by_tags"),  # segments, as the reports role
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.member_no
+
+
+class Follower(BrandOwned):
+    """A person as one service account knows them: an openid that follows or followed."""
+
+    account = BrandForeignKey(OfficialAccount, models.PROTECT, related_name="+", verbose_name=_("service account"))
+    openid = models.CharField("OpenID", max_length=64)
+    unionid = models.CharField("UnionID", max_length=64, blank=True)
+    member = BrandForeignKey(Member, models.PROTECT, related_name="followers", verbose_name=_("member"))
+    subscribed = models.BooleanField(_("following"), default=False)
+    followed_at = models.DateTimeField(_("followed"), null=True, blank=True)
+    unfollowed_at = models.DateTimeField(_("unfollowed"), null=True, blank=True)
+    last_interaction_at = models.DateTimeField(_("last interaction"), null=True, blank=True)
+    follow_count = models.PositiveIntegerField(_("times followed"), default=0)
+    follow_scene = models.CharField(_("followed through"), max_length=40, blank=True)
+    profile_due_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("follower")
+        verbose_name_plural = _("followers")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "account", "openid"], name="openid_of_account"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["brand", "member"], name="follower_of_member"),
+            models.Index(fields=["brand", "account", "-followed_at"], name="follower_newest"),  # list, home page
+            models.Index(
+                fields=["brand", "profile_due_at"],
+                condition=models.Q(profile_due_at__isnull=False),
+                name="follower_profile_due",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} …{self.openid[-6:]}"
+
+
+class IdentityKind(models.TextChoices):
+    """By what a person can be known."""
+
+    OPENID = "OPENID", "OpenID"
+    UNIONID = "UNIONID", "UnionID"
+    PHONE = "PHONE", _("Phone")
+
+
+class Identity(BrandOwned):
+    """A dated, sourced edge from a person to something they are known by. Phones are kept as a fingerprint."""
+
+    member = BrandForeignKey(Member, models.PROTECT, related_name="identities", verbose_name=_("member"))
+    kind = models.CharField(_("kind"), max_length=20, choices=IdentityKind)
+    namespace = models.CharField(_("issued by"), max_length=64, blank=True)
+    value = models.CharField(_("value"), max_length=64)
+    source = models.CharField(_("source"), max_length=40)
+    since = models.DateTimeField(_("since"))
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("identity")
+        verbose_name_plural = _("identities")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["brand", "kind", "namespace", "value"],
+                condition=models.Q(ended_at__isnull=True),
+                name="identity_of_one_member",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["brand", "member"], name="identity_of_member")]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.kind}"
+
+
+class MergeRecord(BrandOwned):
+    """Two records turned out to be one person: what was moved, so that it can be explained."""
+
+    kept = BrandForeignKey(Member, models.PROTECT, related_name="+", verbose_name=_("kept"))
+    merged = BrandForeignKey(Member, models.PROTECT, related_name="+", verbose_name=_("merged"))
+    evidence = models.CharField(_("evidence"), max_length=60)
+    moved = models.JSONField(_("moved"), default=dict)
+    at = models.DateTimeField(_("when"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("merge")
+        verbose_name_plural = _("merges")
+        indexes: ClassVar = [models.Index(fields=["brand", "-at"], name="merge_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+class Tag(BrandOwned):
+    """A word the brand puts on people. `sync` says whether it also exists as a tag at WeChat."""
+
+    name = models.CharField(_("name"), max_length=30)
+    group = models.CharField(_("tag group"), max_length=30, blank=True)
+    meaning = models.CharField(_("meaning"), max_length=120, blank=True)
+    sync = models.BooleanField(_("keep in step with WeChat"), default=False)
+    created_at = models.DateTimeField(_("created"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("tag")
+        verbose_name_plural = _("tags")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "name"], name="tag_name_in_brand")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class MemberTag(BrandOwned):
+    """A tag on a person: since when and from where."""
+
+    member = BrandForeignKey(Member, models.CASCADE, related_name="tags", verbose_name=_("member"))
+    tag = BrandForeignKey(Tag, models.CASCADE, related_name="+", verbose_name=_("tag"))
+    source = models.CharField(_("source"), max_length=60)
+    at = models.DateTimeField(_("since"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("tag of a member")
+        verbose_name_plural = _("tags of members")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "member", "tag"], name="tag_once_per_member")]
+        indexes: ClassVar = [models.Index(fields=["brand", "tag", "member"], name="members_of_tag")]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+class RemoteTag(BrandOwned):
+    """A tag as one service account knows it: WeChat's id, and how the last comparison went."""
+
+    account = BrandForeignKey(OfficialAccount, models.PROTECT, related_name="+", verbose_name=_("service account"))
+    tag = BrandForeignKey(Tag, models.CASCADE, related_name="remotes", verbose_name=_("tag"))
+    remote_id = models.IntegerField(_("id at WeChat"))
+    synced_at = models.DateTimeField(_("last in step"), null=True, blank=True)
+    problem = models.CharField(_("problem"), max_length=200, blank=True)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("tag at WeChat")
+        verbose_name_plural = _("tags at WeChat")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "account", "tag"], name="tag_once_per_account"),
+            models.UniqueConstraint(fields=["brand", "account", "remote_id"], name="remote_tag_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+class RemoteTagging(BrandOwned):
+    """What WeChat was last known to hold: the common ground from which both sides' changes are told apart."""
+
+    remote_tag = BrandForeignKey(RemoteTag, models.CASCADE, related_name="+")
+    follower = BrandForeignKey(Follower, models.CASCADE, related_name="+")
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("tagging at WeChat")
+        verbose_name_plural = _("taggings at WeChat")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "remote_tag", "follower"], name="remote_tagging_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+class Segment(BrandOwned):
+    """A named rule over people; the rule is JSON that the conditions of `segment_conditions` understand."""
+
+    name = models.CharField(_("name"), max_length=60)
+    rule = models.JSONField(_("rule"), default=dict)
+    counted = models.IntegerField(_("people"), null=True, blank=True)
+    counted_at = models.DateTimeField(_("counted"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"))
+    updated_at = models.DateTimeField(_("changed"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("segment")
+        verbose_name_plural = _("segments")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "name"], name="segment_name_in_brand")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Purpose(models.TextChoices):
+    """What the brand may use a person's data for."""
+
+    SERVICE = "SERVICE", _("Service notices")
+    MARKETING = "MARKETING", _("Marketing")
+
+
+class Consent(BrandOwned):
+    """One statement of a person about one purpose. Append-only: the newest row per purpose is in force."""
+
+    member = BrandForeignKey(Member, models.PROTECT, related_name="consents", verbose_name=_("member"))
+    purpose = models.CharField(_("purpose"), max_length=20, choices=Purpose)
+    granted = models.BooleanField(_("agreed"))
+    text_version = models.CharField(_("text version"), max_length=20)
+    source = models.CharField(_("source"), max_length=40)
+    at = models.DateTimeField(_("when"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("consent")
+        verbose_name_plural = _("consents")
+        indexes: ClassVar = [models.Index(fields=["brand", "member", "purpose", "-at", "-id"], name="consent_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.purpose}"
+
+
+class OptOut(BrandOwned):
+    """A withdrawn purpose, as the claim of a delivery looks it up: a row exists exactly while consent is withdrawn."""
+
+    member = BrandForeignKey(Member, models.PROTECT, related_name="+", verbose_name=_("member"))
+    purpose = models.CharField(_("purpose"), max_length=20, choices=Purpose)
+    at = models.DateTimeField(_("when"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("opt-out")
+        verbose_name_plural = _("opt-outs")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "member", "purpose"], name="opted_out_once")]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
