@@ -4,7 +4,7 @@ import sys
 
 if not (3, 11) <= sys.version_info[:2] <= (3, 13):
     sys.stderr.write(
-        "error: this is Python %d.%d, and Zhiyin needs 3.11, 3.12 or 3.13.\n" % sys.version_info[:2]
+        "error: this is Python {}.{}, and Zhiyin needs 3.11, 3.12 or 3.13.\n".format(*sys.version_info[:2])
         + "  do: install one of them (Debian 12 or later: apt install python3 python3-venv) "
         + "or name it: make PYTHON=python3.12 up\n"
     )

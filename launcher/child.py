@@ -86,7 +86,7 @@ class Child:
             self.process.send_signal(self.spec.stop_signal)
 
     def finish(self, deadline: float) -> bool:
-        """Wait until `deadline` (monotonic seconds), then kill what is left of the group; True when it went politely."""
+        """Wait until `deadline` (monotonic seconds), then kill what is left of the group; True if it went by itself."""
         polite = True
         try:
             self.process.wait(max(0.0, deadline - time.monotonic()))

@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--only", default="", metavar="LIST", help=f"of {_SERVERS}, {', '.join(product.PROCESSES)}")
     run.add_argument("--free-ports", action="store_true", help="take free ports instead of those of the environment")
     run.add_argument("--state-dir", type=Path, help="folder for data and logs (default: ZHIYIN_STATE_DIR or var/)")
-    run.add_argument("--throwaway", action="store_true", help="fast unsafe storage in a temporary folder, deleted at the end")
+    run.add_argument("--throwaway", action="store_true", help="fast unsafe storage, deleted at the end; reads no .env")
     run.add_argument("--no-demo", action="store_true", help="do not load the demo brands")
     run.add_argument(
         "--json", action="store_true", help="print one line of JSON when ready; stop when standard input ends"
@@ -133,9 +133,6 @@ def _run(options: argparse.Namespace) -> int:
                 supervisor.watch()
             except Interrupted:
                 say("stopped before everything was started")
-            except BaseException:
-                say("stopping everything because of an error")
-                raise
         say("stopped")
     finally:
         state.unlock()
@@ -159,20 +156,7 @@ def _ports_needed(chosen: set[str]) -> list[str]:
 def _start(
     supervisor: Supervisor, state: State, numbers: ports.Ports, chosen: set[str], options: argparse.Namespace
 ) -> None:
-    secrets = state.secrets()
-    own_servers = {}
-    if not os.environ.get("DATABASE_URL"):
-        installation = postgres.prepare(state, secrets["postgres_password"])
-        own_servers["postgres"] = postgres.spec(state, installation, numbers.postgres, throwaway=options.throwaway)
-    if not os.environ.get("REDIS_URL"):
-        own_servers["valkey"] = valkey.spec(state, numbers.redis, throwaway=options.throwaway)
-    # One wave each, so that PostgreSQL is the last to stop.
-    for spec in own_servers.values():
-        supervisor.start(spec)
-    databases = _databases(secrets, numbers, embedded="postgres" in own_servers)
-    redis_url = os.environ.get("REDIS_URL") or f"redis://{ports.HOST}:{numbers.redis}/0"
-    env = for_product(numbers, secrets, databases, redis_url)
-
+    env = _start_servers(supervisor, state, numbers, throwaway=options.throwaway)
     if chosen & set(product.PROCESSES):
         say("migrating the database")
         supervisor.run("migrate", product.manage("migrate", "--no-input"), env)
@@ -196,6 +180,21 @@ def _start(
         say("ready; press Ctrl-C to stop")
     else:
         say("ready; press Ctrl-C to stop")
+
+
+def _start_servers(supervisor: Supervisor, state: State, numbers: ports.Ports, *, throwaway: bool) -> dict[str, str]:
+    """Start the servers nobody has named, and return the environment of the product's processes."""
+    secrets = state.secrets()
+    own_postgres = not os.environ.get("DATABASE_URL")
+    redis_url = os.environ.get("REDIS_URL")
+    # One wave each, so that PostgreSQL is the last to stop.
+    if own_postgres:
+        installation = postgres.prepare(state, secrets["postgres_password"])
+        supervisor.start(postgres.spec(state, installation, numbers.postgres, throwaway=throwaway))
+    if not redis_url:
+        supervisor.start(valkey.spec(state, numbers.redis, throwaway=throwaway))
+        redis_url = f"redis://{ports.HOST}:{numbers.redis}/0"
+    return for_product(numbers, secrets, _databases(secrets, numbers, embedded=own_postgres), redis_url)
 
 
 def _databases(secrets: Mapping[str, str], numbers: ports.Ports, *, embedded: bool) -> dict[str, str]:

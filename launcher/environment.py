@@ -46,7 +46,9 @@ def base() -> dict[str, str]:
     return environment
 
 
-def for_product(ports: Ports, secrets: Mapping[str, str], databases: Mapping[str, str], redis_url: str) -> dict[str, str]:
+def for_product(
+    ports: Ports, secrets: Mapping[str, str], databases: Mapping[str, str], redis_url: str
+) -> dict[str, str]:
     """Return the environment of the product's processes on this machine.
 
     Everything points at the simulator. What the user has set wins, except for the addresses of servers that the

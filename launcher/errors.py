@@ -13,5 +13,5 @@ class LauncherError(Exception):
         return f"error: {self.what}\n  do: {self.todo}"
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: somebody asked us to stop
+class Interrupted(Exception):
     """Ctrl-C or SIGTERM arrived while something was being started."""

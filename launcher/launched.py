@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from launcher.state import ROOT
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class LaunchFailed(RuntimeError):  # noqa: N818 - names the situation
+class LaunchFailed(RuntimeError):
     """The launcher ended before it was ready; the message is what it said."""
 
 
@@ -71,7 +71,7 @@ class Launched:
             self.process.kill()
             return self.process.wait()
 
-    def __enter__(self) -> Launched:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

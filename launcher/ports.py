@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HOST = "127.0.0.1"
+_LARGEST = 65535
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def from_environment(environ: Mapping[str, str]) -> Ports:
     chosen: dict[str, int] = {}
     for name in NAMES:
         text = environ.get(variable(name), "") or str(getattr(Ports, name))
-        if not text.isdecimal() or not 0 < int(text) < 65536:
+        if not text.isdecimal() or not 0 < int(text) <= _LARGEST:
             raise LauncherError(
                 f"{variable(name)} is {text!r}, which is no port number.",
                 f"set it to a free port, for example {variable(name)}=2{getattr(Ports, name) % 10000:04d}.",
@@ -90,5 +91,3 @@ def accepts(port: int) -> bool:
 def inherited(ports: Ports) -> dict[str, str]:
     """Return the environment variables that pass `ports` on to child processes."""
     return {variable(name): str(getattr(ports, name)) for name in NAMES}
-
-

@@ -54,5 +54,5 @@ def check_ports(ports: Ports, names: Iterable[str]) -> None:
         if port_numbers.is_taken(port):
             raise LauncherError(
                 f"port {port}, meant for {name}, is in use by another program.",
-                f"stop that program, or choose another port: {port_numbers.variable(name)}={(port + 10000) % 65536 or 20000} make up",
+                f"stop that program, or choose another port: {port_numbers.variable(name)}={port_numbers.free().web} make up",
             )

@@ -97,8 +97,8 @@ def test_run() -> TestRun:
 @pytest.fixture(scope="session")
 def database_template(django_test_environment: None, django_db_blocker: DjangoDbBlocker, test_run: TestRun) -> str:  # noqa: ARG001
     """Give the name of the migrated template database, which the first worker makes while the others wait."""
-    from django.core.management import call_command  # noqa: PLC0415 - the plugin is loaded before Django may be
-    from django.db import connections  # noqa: PLC0415
+    from django.core.management import call_command
+    from django.db import connections
 
     with roles.cursor_on(test_run.owner_url) as cursor:
         cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [test_run.template])
@@ -132,8 +132,8 @@ def django_db_setup(database_template: str, django_db_blocker: DjangoDbBlocker, 
     A test marked `transaction=True` leaves committed rows. Django would empty the tables, as a role that may not and
     without bringing back what migrations have put there; here the whole database is copied afresh, which takes less.
     """
-    from django.db import connections  # noqa: PLC0415
-    from django.test import TransactionTestCase  # noqa: PLC0415
+    from django.db import connections
+    from django.test import TransactionTestCase
 
     own = str(connections["default"].settings_dict["NAME"])
 
@@ -164,7 +164,7 @@ def fresh_database(database_template: str, test_run: TestRun) -> Iterator[dict[s
 
 def _fresh_redis_number(test_run: TestRun) -> int:
     """Take two numbered databases (broker, cache) that no other test of the run uses, and empty them."""
-    import redis  # noqa: PLC0415 - slow to import, and few tests need it
+    import redis
 
     pairs = (valkey.DATABASES - _FIRST_FRESH_REDIS) // 2
     with redis.Redis.from_url(test_run.redis(0)) as client:

@@ -40,7 +40,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     if worker is None:
         _start_servers(early_config)
     pytest_databases.point_environment_at_own_database(worker or "main")
-    yield  # noqa: PT022 - a hook, no fixture
+    yield
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -77,7 +77,7 @@ def database_of(url: str) -> str:
 
 def connect(url: str) -> Connection:
     """Open an autocommitting connection; raises LauncherError when the server refuses."""
-    import psycopg2  # noqa: PLC0415 - this module is also imported before the packages are installed
+    import psycopg2
 
     # The URL schemes of Django's settings are more than libpq knows.
     scheme, separator, rest = url.partition("://")

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from launcher.child import Child
 from launcher.errors import Interrupted, LauncherError
@@ -43,7 +43,7 @@ class Supervisor:
         self._input = _pipe_on_standard_input() if stop_on_end_of_input else None
         self._watchdog: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> Supervisor:
+    def __enter__(self) -> Self:
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         # Explicit also for SIGINT: Python leaves it ignored in the background job of a shell.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -75,7 +75,7 @@ class Supervisor:
         wave: list[Child] = []
         self._waves.append(wave)
         for spec in specs:
-            wave.append(self._spawn(spec))
+            wave.append(self._spawn(spec))  # noqa: PERF401 - one that cannot be started must not hide the others
         waiting = list(wave)
         while waiting:
             for child in list(waiting):
