@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launcher import install, ports, postgres, preflight, product, roles, valkey
-from launcher.environment import for_product, load_dotenv, web_address
+from launcher.environment import base, for_product, load_dotenv, web_address
 from launcher.errors import Interrupted, LauncherError
+from launcher.launched import Launched, LaunchFailed
 from launcher.screen import say, show
 from launcher.state import ROOT, State
 from launcher.supervisor import Supervisor
@@ -60,6 +64,17 @@ def _parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print one line of JSON when ready; stop when standard input ends"
     )
     run.set_defaults(run=_run)
+
+    around = commands.add_parser("around", help="run a command against a whole product on free ports, then stop that")
+    around.add_argument("--only", default="", metavar="LIST", help="as for `run`")
+    around.add_argument(
+        "command", nargs=argparse.REMAINDER, help="the command after --; gets the product's environment"
+    )
+    around.set_defaults(run=_around)
+
+    manage = commands.add_parser("manage", help="run a management command of the product that runs from `make up`")
+    manage.add_argument("command", nargs=argparse.REMAINDER)
+    manage.set_defaults(run=_manage)
 
     role = commands.add_parser("roles", help="make the database roles and the database on an existing server")
     role.add_argument("--admin-url", required=True, help="URL of a role that may make roles and databases")
@@ -135,17 +150,37 @@ def _run(options: argparse.Namespace) -> int:
                 say("stopped before everything was started")
         say("stopped")
     finally:
+        state.withdraw()
         state.unlock()
         if options.throwaway:
             shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
+def _around(options: argparse.Namespace) -> int:
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    only = ["--only", options.only] if options.only else []
+    try:
+        launched = Launched("--throwaway", "--no-demo", *only, show_messages=True)
+    except LaunchFailed:
+        return 1  # the launcher itself has said why
+    with launched:
+        # Ctrl-C reaches the command from the terminal; we go on to the stop.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        restored = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        return subprocess.run(command, env={**base(), **launched.env}, check=False, preexec_fn=restored).returncode
+
+
+def _manage(options: argparse.Namespace) -> int:
+    env = State(_state_folder(None)).running()["env"]
+    return subprocess.run(product.manage(*options.command), cwd=ROOT, env={**base(), **env}, check=False).returncode
+
+
 # Parts of `run`
 
 
 def _ports_needed(chosen: set[str]) -> list[str]:
-    needed = [name for name in ("web", "gateway", "simulator") if name in chosen]
+    needed: list[str] = [name for name in ("web", "gateway", "simulator") if name in chosen]
     if not os.environ.get("DATABASE_URL"):
         needed.append("postgres")
     if not os.environ.get("REDIS_URL"):
@@ -173,8 +208,10 @@ def _start(
     if "beat" in chosen:
         supervisor.start(product.beat(state, env))
 
+    report = _report(supervisor, state, numbers, chosen, env)
+    state.publish(report)
     if options.json:
-        print(json.dumps(_report(supervisor, state, numbers, chosen, env)), flush=True)
+        print(json.dumps(report), flush=True)
     elif with_demo:
         print(supervisor.run("banner", product.manage("demo", "--banner"), env), flush=True)
         say("ready; press Ctrl-C to stop")

@@ -89,13 +89,17 @@ def _runs(python: Path) -> bool:
 
 @contextmanager
 def _one_at_a_time(root: Path) -> Iterator[None]:
-    with (root / ".venv.lock").open("a") as handle:
+    # The folder itself carries the lock: .venv may be removed and made anew under it.
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say("another command is installing packages: waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            fcntl.flock(folder, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(folder)
 
 
 def _make_venv(root: Path) -> None:

@@ -29,7 +29,7 @@ class Launched:
     this process dies, because its standard input then ends.
     """
 
-    def __init__(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *arguments: str, env: Mapping[str, str] | None = None, show_messages: bool = False) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self.process = subprocess.Popen(
             [sys.executable, "-m", "launcher", "run", "--free-ports", "--json", *arguments],
@@ -37,7 +37,7 @@ class Launched:
             env=dict(os.environ if env is None else env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._errors,
+            stderr=None if show_messages else self._errors,
             text=True,
             # Ctrl-C belongs to whoever started us; the end of input tells the launcher when it is over.
             start_new_session=True,

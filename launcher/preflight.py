@@ -52,7 +52,8 @@ def check_ports(ports: Ports, names: Iterable[str]) -> None:
     for name in names:
         port = getattr(ports, name)
         if port_numbers.is_taken(port):
+            free = port_numbers.free().web
             raise LauncherError(
                 f"port {port}, meant for {name}, is in use by another program.",
-                f"stop that program, or choose another port: {port_numbers.variable(name)}={port_numbers.free().web} make up",
+                f"stop that program, or choose another port: {port_numbers.variable(name)}={free} make up",
             )

@@ -8,9 +8,12 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from launcher.errors import LauncherError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -79,11 +82,41 @@ class State:
         missing = {name: make() for name, make in _MAKERS.items() if name not in known}
         if missing:
             known |= missing
-            # Written beside and renamed: a crash in between must never leave half a file of keys.
-            beside = path.with_suffix(".new")
-            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
-                json.dump(known, handle, indent=1)
-                handle.flush()
-                os.fsync(handle.fileno())
-            beside.rename(path)
+            _write_private(path, known)
         return {name: str(value) for name, value in known.items()}
+
+    def publish(self, report: Mapping[str, object]) -> None:
+        """Tell other commands on this machine what runs and how to reach it (file mode 0600)."""
+        _write_private(self.folder / "running.json", report)
+
+    def withdraw(self) -> None:
+        """Tell them that nothing runs any more."""
+        (self.folder / "running.json").unlink(missing_ok=True)
+
+    def running(self) -> dict[str, Any]:
+        """Return what `publish` was told; raises LauncherError when nothing runs from this folder."""
+        path = self.folder / "running.json"
+        if not path.exists() or not self._is_locked():
+            raise LauncherError(
+                f"nothing is running from {self.folder}.", "start it first in another terminal: make up"
+            )
+        report: dict[str, Any] = json.loads(path.read_text())
+        return report
+
+    def _is_locked(self) -> bool:
+        with (self.folder / "launcher.lock").open("a+") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+
+def _write_private(path: Path, content: Mapping[str, object]) -> None:
+    # Written beside and renamed: a crash in between must never leave half a file of keys.
+    beside = path.with_suffix(".new")
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
+        json.dump(content, handle, indent=1)
+        handle.flush()
+        os.fsync(handle.fileno())
+    beside.rename(path)

@@ -1,0 +1,76 @@
+# Every command of the project. `make` alone lists them. Each makes .venv first, when that is needed.
+
+PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
+	$$each -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$each && break; \
+	done)
+PY := .venv/bin/python
+STORY ?=
+ARGS ?=
+
+# Checks read the settings but open no connection; none of these values is used anywhere else.
+SETTINGS := ZHIYIN_SECRET_KEY=only-for-checks-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJ \
+	ZHIYIN_MASTER_KEYS=k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8= \
+	DATABASE_URL=postgresql://zhiyin_app@127.0.0.1:9/none DATABASE_OWNER_URL=postgresql://zhiyin_owner@127.0.0.1:9/none \
+	DATABASE_INTAKE_URL=postgresql://zhiyin_intake@127.0.0.1:9/none REDIS_URL=redis://127.0.0.1:9/0
+
+.DEFAULT_GOAL := help
+.PHONY: help up test lint types layers check smoke demo manage lock clean python venv venv-dev
+
+help: ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf 'make %-8s %s\n' "$$name" "$$text"; done
+
+up: python ## install what is needed and run everything: console, API, gateway, workers, simulator, PostgreSQL, Valkey
+	@exec $(PYTHON) -m launcher up
+
+test: venv-dev ## run the tests in parallel (ARGS="tests/members -k merge" narrows them)
+	@$(PY) -m pytest -n 2 $(ARGS)
+
+lint: venv-dev ## check style
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+types: venv-dev ## check types
+	@$(SETTINGS) $(PY) -m mypy
+
+layers: venv-dev ## check who imports whom
+	@$(PY) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())'
+
+check: lint types layers ## all checks: style, types, layers, migrations, production settings, API description
+	@$(SETTINGS) ZHIYIN_ENV=test $(PY) manage.py makemigrations --check --dry-run
+	@$(SETTINGS) ZHIYIN_ENV=production $(PY) manage.py check --deploy --fail-level WARNING
+	@$(SETTINGS) ZHIYIN_ENV=production $(PY) manage.py spectacular --validate --fail-on-warn --file /dev/null
+
+smoke: venv ## play a story against a whole product on free ports, and assert it (STORY=name plays one)
+	@$(PY) -m launcher around -- $(PY) -m tests.smoke $(STORY)
+
+demo: venv ## load what is missing of the demo brands into a running `make up`, and print how to sign in
+	@$(PY) -m launcher manage demo --load
+	@$(PY) -m launcher manage demo --banner
+
+manage: venv ## run a management command in a running `make up` (ARGS="extensions")
+	@$(PY) -m launcher manage $(ARGS)
+
+lock: python ## write requirements.txt and requirements-dev.txt anew from requirements/*.in
+	@$(PYTHON) -m launcher install --dev
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@UV_PYTHON_DOWNLOADS=never $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate requirements/runtime.in --output-file requirements.txt
+	@UV_PYTHON_DOWNLOADS=never $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --constraint requirements.txt requirements/dev.in --output-file requirements-dev.txt
+
+clean: ## remove .venv, caches and everything `make up` has stored (asks first)
+	@printf 'This deletes .venv and var/ with the database of `make up`. Continue? [y/N] '; read -r answer; [ "$$answer" = y ]
+	@rm -rf .venv var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A clear word when there is no suitable Python at all.
+python:
+	@[ -n "$(PYTHON)" ] || { \
+		echo 'error: no Python 3.11, 3.12 or 3.13 was found.' >&2; \
+		echo '  do: as root: apt install python3 python3-venv; or name one: make PYTHON=/path/to/python3.12 up' >&2; exit 2; }
+
+venv: python
+	@$(PYTHON) -m launcher install
+
+venv-dev: python
+	@$(PYTHON) -m launcher install --dev
