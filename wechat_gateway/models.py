@@ -1,139 +1,175 @@
-"""WeChat accounts with their credentials, the inbox of pushes, and quotas."""
+"""Accounts, their tokens and quotas, and the inbox of pushes."""
 
 from __future__ import annotations
 
 import secrets
 from typing import ClassVar
 
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from accounts.fields import SealedTextField
 from accounts.tenancy import BrandForeignKey, BrandOwned
+from wechat_gateway.codec import Mode
+
+appid_validator = RegexValidator(r"\Awx[0-9a-f]{16}\Z", _("An AppID is wx and 16 letters or digits."))
 
 
 def new_path_token() -> str:
-    """Make the unguessable part of a callback address (192 bits)."""
+    """A callback path that cannot be guessed: 192 random bits."""
     return secrets.token_urlsafe(24)
 
 
-class Mode(models.TextChoices):
-    """How WeChat encrypts pushes (reference: service account 1.2)."""
-
-    PLAIN = "PLAIN", _("Plain text mode")
-    COMPATIBLE = "COMPATIBLE", _("Compatible mode")
-    SAFE = "SAFE", _("Safe mode")
-
-
 class OfficialAccount(BrandOwned):
-    """A service account (服务号) of a brand and how WeChat and we prove ourselves to each other."""
+    """A brand's service account. Callbacks find it by `path_token`, never by an id.
+
+    An appid is unique per brand only: uniqueness over brands would tell one brand of another. Connecting an account
+    that another brand holds is harmless, since WeChat pushes to one URL and both need the secrets.
+    """
 
     name = models.CharField(_("name"), max_length=60)
-    appid = models.CharField("AppID", max_length=32, unique=True)
-    original_id = models.CharField(_("original id"), max_length=32)
+    appid = models.CharField("AppID", max_length=32, validators=[appid_validator])
+    original_id = models.CharField(_("original ID"), max_length=64, blank=True)
     app_secret = SealedTextField("AppSecret", bind=("appid",))
-    callback_token = SealedTextField(_("Token"), bind=("appid",))
-    encoding_aes_key = SealedTextField("EncodingAESKey", bind=("appid",))
-    previous_encoding_aes_key = SealedTextField(bind=("appid",))
-    previous_key_until = models.DateTimeField(null=True, blank=True)
-    mode = models.CharField(_("message encryption"), max_length=12, choices=Mode, default=Mode.SAFE)
-    path_token = models.CharField(max_length=48, unique=True, default=new_path_token)
-    open_platform_subject = models.CharField(_("Open Platform subject"), max_length=60, blank=True)
+    callback_token = SealedTextField(_("token (callback)"), bind=("appid",))
+    encoding_aes_key = SealedTextField(_("message key"), bind=("appid",))
+    previous_encoding_aes_key = SealedTextField(_("previous message key"), bind=("appid",))
+    previous_key_until = models.DateTimeField(_("previous key accepted until"), null=True, blank=True)
+    mode = models.CharField(
+        _("message mode"),
+        max_length=12,
+        default=Mode.SAFE.value,
+        choices=[
+            (Mode.SAFE.value, _("Safe mode")),
+            (Mode.COMPATIBLE.value, _("Compatible mode")),
+            (Mode.PLAIN.value, _("Plain mode")),
+        ],
+    )
+    path_token = models.CharField(max_length=64, default=new_path_token, editable=False)
+    open_platform_subject = models.CharField(_("Open Platform account"), max_length=64, blank=True)
     is_active = models.BooleanField(_("connected"), default=True)
-    replies_version = models.PositiveIntegerField(default=1)
-    directory_version = models.PositiveIntegerField(default=1)
+    replies_version = models.PositiveIntegerField(default=1, editable=False)
+    parked_code = models.IntegerField(_("WeChat's code"), null=True, blank=True)
     parked_reason = models.CharField(_("why sending is parked"), max_length=200, blank=True)
-    parked_until = models.DateTimeField(null=True, blank=True)
+    parked_until = models.DateTimeField(_("parked until"), null=True, blank=True)
     connected_at = models.DateTimeField(_("connected at"))
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("service account")
         verbose_name_plural = _("service accounts")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "appid"], name="account_once_per_brand"),
+            # Random, so it tells nothing of other brands; the gateway's directory maps it to one account.
+            models.UniqueConstraint(fields=["path_token"], name="account_path_token"),
+        ]
 
     def __str__(self) -> str:
-        return self.name
+        return self.name or self.appid
 
 
 class MiniProgram(BrandOwned):
-    """A mini-program (小程序) of a brand."""
+    """A brand's mini program: sign-in, phone numbers, and pages that messages open."""
 
     name = models.CharField(_("name"), max_length=60)
-    appid = models.CharField("AppID", max_length=32, unique=True)
+    appid = models.CharField("AppID", max_length=32, validators=[appid_validator])
+    original_id = models.CharField(_("original ID"), max_length=64, blank=True)
     app_secret = SealedTextField("AppSecret", bind=("appid",))
-    open_platform_subject = models.CharField(_("Open Platform subject"), max_length=60, blank=True)
+    open_platform_subject = models.CharField(_("Open Platform account"), max_length=64, blank=True)
     is_active = models.BooleanField(_("connected"), default=True)
+    parked_code = models.IntegerField(_("WeChat's code"), null=True, blank=True)
     parked_reason = models.CharField(_("why calls are parked"), max_length=200, blank=True)
-    parked_until = models.DateTimeField(null=True, blank=True)
+    parked_until = models.DateTimeField(_("parked until"), null=True, blank=True)
 
     class Meta(BrandOwned.Meta):
-        verbose_name = _("mini-program")
-        verbose_name_plural = _("mini-programs")
+        verbose_name = _("mini program")
+        verbose_name_plural = _("mini programs")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "appid"], name="mini_program_once_per_brand"),
+        ]
 
     def __str__(self) -> str:
-        return self.name
+        return self.name or self.appid
 
 
 class AccessToken(BrandOwned):
-    """The one token of an appid. `generation` grows with every fetch; a late writer of an older one changes nothing."""
+    """The one access token of an app. Its row is the lock that whoever refreshes holds.
+
+    `generation` grows with every new token: a refusal of an older generation only means "read again".
+    """
 
     appid = models.CharField("AppID", max_length=32)
     token = SealedTextField(bind=("appid",))
-    generation = models.PositiveIntegerField(default=0)
+    generation = models.PositiveBigIntegerField(default=0)
     fetched_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     forced_on = models.DateField(null=True, blank=True)
     forced_count = models.PositiveSmallIntegerField(default=0)
-    forced_at = models.DateTimeField(null=True, blank=True)
+    healed_at = models.DateTimeField(null=True, blank=True)  # when a refused token was last dealt with
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("access token")
         verbose_name_plural = _("access tokens")
-        constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "appid"], name="one_token_per_appid")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "appid"], name="one_token_per_appid"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.appid} #{self.generation}"
 
 
 class PushState(models.TextChoices):
-    """How far a push got."""
+    """Where a push stands."""
 
     NEW = "NEW", _("Waiting")
     HANDLED = "HANDLED", _("Handled")
     FAILED = "FAILED", _("Failed")
-    QUARANTINED = "QUARANTINED", _("Unreadable")
+    QUARANTINED = "QUARANTINED", _("In quarantine")
 
 
 class InboundPush(BrandOwned):
-    """One authentic push of WeChat, written before it is answered. A repeated push finds its row and its reply here."""
+    """One push as it came, decrypted: written before WeChat gets its answer, handled afterwards.
 
-    account = BrandForeignKey(OfficialAccount, models.PROTECT, related_name="+", verbose_name=_("service account"))
-    dedupe_key = models.CharField(max_length=160)
-    kind = models.CharField(_("kind"), max_length=60)
+    `reply` is what was answered (rendered, unencrypted; '' for plain `success`), so that a repeated push gets the
+    same. `body` is base64 when `is_binary`, for bytes that are no text.
+    """
+
+    account = BrandForeignKey(
+        OfficialAccount, models.PROTECT, related_name="+", verbose_name=_("service account"),
+    )
+    dedupe_key = models.UUIDField(editable=False)
+    digest = models.UUIDField(editable=False)
+    kind = models.CharField(_("kind"), max_length=64)
     openid = models.CharField("OpenID", max_length=64, blank=True)
-    lane = models.SmallIntegerField(default=0)
-    event_at = models.DateTimeField(_("happened"))
+    lane = models.SmallIntegerField()
+    event_at = models.DateTimeField(_("when"))
     received_at = models.DateTimeField(_("received"))
-    body = models.TextField()
-    reply = models.TextField(blank=True)
+    body = models.TextField(_("content"))
+    is_binary = models.BooleanField(default=False)
+    reply = models.TextField(_("reply"), blank=True)
     state = models.CharField(_("state"), max_length=12, choices=PushState, default=PushState.NEW)
     reason = models.CharField(_("reason"), max_length=200, blank=True)
-    attempts = models.PositiveSmallIntegerField(default=0)
+    attempts = models.SmallIntegerField(_("attempts"), default=0)
+    leased_until = models.DateTimeField(null=True, blank=True)
     handled_at = models.DateTimeField(_("handled"), null=True, blank=True)
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("push")
         verbose_name_plural = _("pushes")
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["brand", "account", "dedupe_key"], name="one_row_per_push"),
+            models.UniqueConstraint(fields=["brand", "account", "dedupe_key"], name="push_once"),
         ]
         indexes: ClassVar = [
+            # what the workers claim, in the order of a lane
             models.Index(
-                fields=["brand", "lane", "id"],
-                condition=models.Q(state="NEW"),
-                name="push_waiting",
-            ),  # what workers claim
-            models.Index(fields=["brand", "state", "-id"], name="push_by_state"),  # quarantine and failed pages
-            models.Index(fields=["brand", "openid", "-id"], name="push_of_follower"),  # timeline
+                fields=["brand", "lane", "event_at", "id"], name="push_waiting", condition=models.Q(state="NEW"),
+            ),
+            # quarantine and dead letters, newest first
+            models.Index(
+                fields=["brand", "state", "-received_at"],
+                name="push_needs_people",
+                condition=models.Q(state__in=["FAILED", "QUARANTINED"]),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -141,7 +177,7 @@ class InboundPush(BrandOwned):
 
 
 class HandledEffect(BrandOwned):
-    """A handler's effect for a push, written in the transaction of the effect: it never happens twice."""
+    """A handler that has done its part of a push of which another handler failed: it must not run again."""
 
     push = BrandForeignKey(InboundPush, models.CASCADE, related_name="+")
     handler = models.CharField(max_length=80)
@@ -149,45 +185,59 @@ class HandledEffect(BrandOwned):
     class Meta(BrandOwned.Meta):
         verbose_name = _("handled effect")
         verbose_name_plural = _("handled effects")
-        constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "push", "handler"], name="effect_once")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "push", "handler"], name="effect_once"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.push_id} {self.handler}"
 
 
+class QuotaWindow(models.TextChoices):
+    """How long a quota counts."""
+
+    DAY = "DAY", _("per day")
+    MINUTE = "MINUTE", _("per minute")
+
+
 class QuotaLimit(models.Model):
-    """How many calls of an API WeChat allows, since when, and where that is written. Data, not code: limits change."""
+    """WeChat's limit for an API path from a date on. Facts about WeChat, the same for every brand."""
 
     api = models.CharField(max_length=80)
-    window = models.CharField(max_length=6, choices=[("DAY", _("day")), ("MINUTE", _("minute"))])
-    limit = models.PositiveIntegerField()
+    window = models.CharField(max_length=8, choices=QuotaWindow)
+    limit = models.PositiveBigIntegerField()
     valid_from = models.DateField()
-    source = models.CharField(max_length=120)
+    source = models.CharField(max_length=200, blank=True)
 
     class Meta:
         verbose_name = _("quota")
         verbose_name_plural = _("quotas")
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["api", "window", "valid_from"], name="one_limit_at_a_time"),
+            models.UniqueConstraint(fields=["api", "window", "valid_from"], name="one_limit_per_date"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.api} {self.limit}/{self.window}"
+        return f"{self.api} {self.limit} {self.window}"
 
 
 class QuotaUse(BrandOwned):
-    """How much of a quota an appid has used in one window."""
+    """What an app has used of a path in one window. `limit` is what WeChat itself told, when it told."""
 
-    appid = models.CharField("AppID", max_length=32)
+    appid = models.CharField(max_length=32)
     api = models.CharField(max_length=80)
+    window = models.CharField(max_length=8, choices=QuotaWindow, default=QuotaWindow.DAY)
     window_start = models.DateTimeField()
-    used = models.PositiveIntegerField(default=0)
+    used = models.PositiveBigIntegerField(default=0)
+    limit = models.PositiveBigIntegerField(null=True, blank=True)
+    blocked_until = models.DateTimeField(null=True, blank=True)
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("quota use")
         verbose_name_plural = _("quota uses")
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["brand", "appid", "api", "window_start"], name="one_count_per_window"),
+            models.UniqueConstraint(
+                fields=["brand", "appid", "api", "window", "window_start"], name="one_counter_per_window",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,155 @@
+"""Puts every answer to an outgoing call into one of four classes; only ACCEPTED counts as done (goal R12)."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from wechat_gateway.errcodes import ErrorClass, Reaction, explain
+
+if TYPE_CHECKING:
+    from wechat_gateway.transport import Exchange
+
+MAX_ID: Final = 2**63 - 1
+_RID: Final = re.compile(r"rid:\s*([0-9a-f-]{8,64})")
+_SAFE_TO_REPEAT: Final = frozenset({400, 401, 403, 404, 405, 408, 411, 413, 414, 415, 421, 425, 426, 428, 429, 431})
+
+
+class Outcome(StrEnum):
+    """What became of a call."""
+
+    ACCEPTED = "ACCEPTED"
+    REFUSED = "REFUSED"  # for good; the reason is kept
+    NOT_SENT = "NOT_SENT"  # safe to try again
+    UNKNOWN = "UNKNOWN"  # may have been done
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One classified answer.
+
+    `code` is WeChat's errcode, None when there was none. `cause` is a short code of ours ("HTML", "TIMEOUT").
+    `data` is the JSON object of an accepted or refused call. `msgid` is the id of an accepted message, as text.
+    `retry_after` is in seconds, 0 when nothing was said.
+    """
+
+    outcome: Outcome
+    reaction: Reaction = Reaction.NONE
+    code: int | None = None
+    cause: str = ""
+    message: str = ""
+    rid: str = ""
+    msgid: str = ""
+    retry_after: int = 0
+    flags: tuple[str, ...] = ()
+    data: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """True only when WeChat accepted the call."""
+        return self.outcome is Outcome.ACCEPTED
+
+
+class _Doubtful(Exception):  # noqa: N818 - control flow inside this module only
+    pass
+
+
+def classify(exchange: Exchange, *, id_field: str = "", sends: bool = False) -> Answer:
+    """The class of an answer.
+
+    `id_field` names the id without which code 0 proves nothing ("msgid" of template/send). `sends` is true when the
+    call changes something for a person: then an error of the request parks the campaign and refuses nobody.
+    """
+    if exchange.error:
+        return _without_answer(exchange)
+    status = exchange.status
+    if 300 <= status < 400:  # noqa: PLR2004 - HTTP's own numbers
+        return Answer(Outcome.NOT_SENT, Reaction.ALARM, cause=f"HTTP_{status}")
+    if status in _SAFE_TO_REPEAT or 400 <= status < 500:  # noqa: PLR2004
+        reaction = Reaction.RETRY if status == 429 else Reaction.ALARM  # noqa: PLR2004
+        return Answer(Outcome.NOT_SENT, reaction, cause=f"HTTP_{status}", retry_after=exchange.retry_after)
+    if status != 200:  # noqa: PLR2004
+        return Answer(Outcome.UNKNOWN, Reaction.ALARM, cause=f"HTTP_{status}")
+    try:
+        data = _strict_object(exchange.body)
+    except _Doubtful:
+        cause = "EMPTY" if not exchange.body.strip() else "HTML" if exchange.body.lstrip()[:1] == b"<" else "JSON"
+        return Answer(Outcome.UNKNOWN, Reaction.ALARM, cause=cause)
+    return _by_code(data, id_field, sends=sends)
+
+
+def _without_answer(exchange: Exchange) -> Answer:
+    if exchange.error == "TOO_LARGE":
+        return Answer(Outcome.UNKNOWN, Reaction.ALARM, cause="TOO_LARGE")
+    if exchange.request_written:
+        return Answer(Outcome.UNKNOWN, Reaction.RETRY, cause=exchange.error)
+    return Answer(Outcome.NOT_SENT, Reaction.RETRY, cause=exchange.error)
+
+
+def _strict_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body; raises _Doubtful for anything that two parsers could read differently."""
+    try:
+        found = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise _Doubtful from None
+    if type(found) is not dict:
+        raise _Doubtful
+    return found
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Doubtful
+    return found
+
+
+def _refuse(_: str) -> NoReturn:
+    raise _Doubtful
+
+
+def _by_code(data: dict[str, Any], id_field: str, *, sends: bool) -> Answer:
+    flags: tuple[str, ...] = ()
+    code: Any = data.get("errcode", None if sends or id_field else 0)
+    if isinstance(code, str) and code.lstrip("-").isascii() and code.lstrip("-").isdigit():
+        code, flags = int(code), ("CODE_AS_TEXT",)
+    if type(code) is not int:
+        return Answer(Outcome.UNKNOWN, Reaction.ALARM, cause="NO_CODE", data=data)
+    message = str(data.get("errmsg", ""))[:300]
+    match = _RID.search(message)
+    rid = match[1] if match else ""
+    msgid = _id(data.get(id_field)) if id_field else ""
+    if code == 0:
+        if id_field and not msgid:
+            return Answer(Outcome.UNKNOWN, Reaction.ALARM, 0, "NO_MSGID", message, rid, flags=flags, data=data)
+        return Answer(Outcome.ACCEPTED, Reaction.NONE, 0, "", message, rid, msgid, flags=flags, data=data)
+    known = explain(code)
+    outcome = _OUTCOMES[known.error_class]
+    reaction = known.reaction
+    if known.error_class is ErrorClass.REQUEST and sends:
+        outcome, reaction = Outcome.NOT_SENT, Reaction.PARK_CAMPAIGN if reaction is Reaction.NONE else reaction
+    return Answer(outcome, reaction, code, f"CODE_{code}", message, rid, msgid, flags=flags, data=data)
+
+
+_OUTCOMES: Final = {
+    ErrorClass.CREDENTIAL: Outcome.NOT_SENT,
+    ErrorClass.RETRY: Outcome.NOT_SENT,
+    ErrorClass.QUOTA: Outcome.NOT_SENT,
+    ErrorClass.REQUEST: Outcome.REFUSED,
+    ErrorClass.PERSON: Outcome.REFUSED,
+    ErrorClass.CONFIGURATION: Outcome.NOT_SENT,
+    ErrorClass.DONE: Outcome.ACCEPTED,
+    ErrorClass.UNKNOWN: Outcome.UNKNOWN,
+}
+
+
+def _id(value: object) -> str:
+    """Ids exceed 2^53, so they are text from here on; 0, negatives, fractions and booleans are no ids."""
+    if type(value) is int and 0 < value <= MAX_ID:
+        return str(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and 0 < int(value) <= MAX_ID:
+        return value
+    return ""
