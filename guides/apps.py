@@ -7,7 +7,19 @@ from django.utils.translation import gettext_lazy as _
 
 
 class GuidesConfig(AppConfig):
-    """Registers what the app adds to others."""
+    """Guides and who looks after whom."""
 
     name = "guides"
     verbose_name = _("Guides")
+
+    def ready(self) -> None:
+        """Take part in touches, merges and data scope."""
+        from guides.selectors import members_of_viewer  # noqa: PLC0415 - models must be loaded first
+        from guides.services import assign_by_code, move_assignments  # noqa: PLC0415
+        from members.selectors import own_members  # noqa: PLC0415
+        from members.services.identity import on_merge  # noqa: PLC0415
+        from touchpoints.services import on_touch  # noqa: PLC0415
+
+        on_touch.register("guides.assign_by_code", assign_by_code)
+        on_merge.register("guides.assignments", move_assignments)
+        own_members.register("guides.assigned", members_of_viewer)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
 
 class MembersConfig(AppConfig):
-    """Registers what the app adds to others."""
+    """People, tags, segments, consent."""
 
     name = "members"
     verbose_name = _("Members")
+
+    def ready(self) -> None:
+        """Collect what segments can ask, from every app."""
+        autodiscover_modules("segment_conditions")

@@ -7,7 +7,14 @@ from django.utils.translation import gettext_lazy as _
 
 
 class TouchpointsConfig(AppConfig):
-    """Registers what the app adds to others."""
+    """The channel tree, codes and touches."""
 
     name = "touchpoints"
-    verbose_name = _("Touchpoints")
+    verbose_name = _("Channels")
+
+    def ready(self) -> None:
+        """Say what moves when two records become one."""
+        from members.services.identity import on_merge  # noqa: PLC0415 - models must be loaded first
+        from touchpoints.services import move_touches  # noqa: PLC0415
+
+        on_merge.register("touchpoints.touches", move_touches)

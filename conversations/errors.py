@@ -1,0 +1,25 @@
+"""What can go wrong with automatic answers and menus."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from common.errors import Conflict, Invalid
+
+
+class MenuInvalid(Invalid):
+    """WeChat would refuse this menu."""
+
+    code = "menu_invalid"
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message, hint=_("Change the button and publish again."), field=path)
+
+
+class MenuRefused(Conflict):
+    """WeChat did not take the menu."""
+
+    code = "menu_refused"
+
+    def __init__(self, cause: str, hint: str) -> None:
+        super().__init__(_("The menu was not published. %(cause)s") % {"cause": cause}, hint=hint)

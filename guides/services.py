@@ -1,0 +1,63 @@
+"""Changes to guides and to who looks after whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from accounts.services import record_audit
+from guides.models import Assignment, Guide
+from guides.selectors import guide_of_code
+from members import services as member_services
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from members.models import Member
+    from touchpoints.models import Touch, Touchpoint
+
+
+@transaction.atomic
+def assign_guide(*, member_id: int, guide: Guide, reason: str, at: datetime, replace: bool = False) -> Assignment:
+    """Make a guide the exclusive guide of a person. Who already has one keeps them unless `replace`."""
+    current = (
+        Assignment.objects.select_for_update()
+        .select_related("guide")
+        .filter(member_id=member_id, until__isnull=True)
+        .first()
+    )
+    if current is not None and (current.guide_id == guide.pk or not replace):
+        return current
+    if current is not None:
+        current.until = at
+        current.save(update_fields=["until"])
+    assignment = Assignment.objects.create(member_id=member_id, guide=guide, since=at, reason=reason)
+    before = str(current.guide) if current else None
+    record_audit(action="assign guide", obj=assignment, changes={"guide": [before, str(guide)]}, reason=reason)
+    return assignment
+
+
+def assign_by_code(touch: Touch) -> None:
+    """Whoever scans a guide's code without having a guide gets that one; their store comes along."""
+    guide = guide_of_code(touch.touchpoint_id)
+    if guide is None or touch.touchpoint is None:
+        return
+    assign_guide(member_id=touch.member_id, guide=guide, reason=f"code: {touch.touchpoint.name}", at=touch.at)
+    member_services.set_store(member_id=touch.member_id, store=guide.store)
+
+
+def give_code(*, guide: Guide, touchpoint: Touchpoint) -> Guide:
+    """Tie a code to a guide: whoever follows through it gets this guide."""
+    guide.touchpoint = touchpoint
+    guide.save(update_fields=["touchpoint"])
+    return guide
+
+
+def move_assignments(*, kept: Member, merged: Member, at: datetime) -> int:
+    """When two records become one: the kept record's guide stays; one it lacks comes along."""
+    has = Assignment.objects.filter(member=kept, until__isnull=True).exists()
+    rows = Assignment.objects.filter(member=merged)
+    if has:
+        rows.filter(until__isnull=True).update(until=at)
+    return rows.update(member=kept)

@@ -1,0 +1,72 @@
+"""What pushes mean for people: they follow, leave, do something, withdraw."""
+
+from __future__ import annotations
+
+from members import services
+from members.models import Purpose
+from wechat_gateway.events import MESSAGE_KINDS, Push
+from wechat_gateway.registries import on_event
+
+# What people do themselves; LOCATION is reported by the client without them (reference: service account 3.3).
+ACTS = (
+    *sorted(MESSAGE_KINDS),
+    "subscribe",
+    "SCAN",
+    "CLICK",
+    "VIEW",
+    "view_miniprogram",
+    "scancode_push",
+    "scancode_waitmsg",
+    "pic_sysphoto",
+    "pic_photo_or_album",
+    "pic_weixin",
+    "location_select",
+)
+
+
+@on_event("subscribe", key="members.record_follow", rank=10)
+def record_follow(push: Push) -> None:
+    """Somebody follows."""
+    follower = services.record_contact(
+        account_id=push.account_id,
+        appid=push.appid,
+        openid=push.openid,
+        at=push.event_at,
+    )
+    services.record_follow(follower=follower, at=push.event_at)
+
+
+@on_event("unsubscribe", key="members.record_unfollow", rank=10)
+def record_unfollow(push: Push) -> None:
+    """Somebody leaves; one we never met is recorded as gone."""
+    follower = services.record_contact(
+        account_id=push.account_id,
+        appid=push.appid,
+        openid=push.openid,
+        at=push.event_at,
+    )
+    services.record_unfollow(follower=follower, at=push.event_at)
+
+
+@on_event(*ACTS, key="members.record_interaction", rank=20)
+def record_interaction(push: Push) -> None:
+    """Somebody did something: they can be met again."""
+    follower = services.record_contact(
+        account_id=push.account_id,
+        appid=push.appid,
+        openid=push.openid,
+        at=push.event_at,
+    )
+    services.record_interaction(follower=follower, at=push.event_at)
+
+
+@on_event("user_authorization_revoke", "user_authorization_cancellation", key="members.record_withdrawal", rank=20)
+def record_withdrawal(push: Push) -> None:
+    """Somebody took back what they allowed (reference: service account 3.7): no marketing from now on."""
+    follower = services.record_contact(
+        account_id=push.account_id,
+        appid=push.appid,
+        openid=push.openid,
+        at=push.event_at,
+    )
+    services.withdraw_consent(member=follower.member, purpose=Purpose.MARKETING, source=push.kind, at=push.event_at)

@@ -1,0 +1,210 @@
+"""Segment rules: JSON in, one SQL predicate and one sentence out.
+
+A rule is `{"all": […]}`, `{"any": […]}` or `{"none": […]}` with groups and leaves inside; a leaf is
+`{"condition": "<key>", "params": {…}}`. Conditions are classes that register themselves (docs/extending.md).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from common.registry import Registry
+from members.errors import RuleInvalid
+from members.models import Member
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+
+MAX_DEPTH = 5
+MAX_LEAVES = 50
+GROUPS = {"all": gettext_lazy("all of"), "any": gettext_lazy("any of"), "none": gettext_lazy("none of")}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One parameter of a condition, as the builder screen and the API describe it.
+
+    `kind` is one of choice, number, tags, stores; `choices` are (value, label) pairs.
+    """
+
+    name: str
+    label: Any
+    kind: str
+    choices: tuple[tuple[str, Any], ...] = ()
+    default: Any = None
+    minimum: int | None = None
+    maximum: int | None = None
+
+
+class Condition(Protocol):
+    """A leaf of a rule. `Params` is a frozen dataclass; `clean` checks it, `to_q` gives its predicate on members."""
+
+    key: ClassVar[str]
+    label: ClassVar[Any]
+    Params: ClassVar[type]
+    fields: ClassVar[tuple[Field, ...]]
+
+    def clean(self, params: Any) -> str | None:
+        """Give what is wrong with the parameters, or None."""
+        ...
+
+    def to_q(self, params: Any, at: datetime) -> Q:
+        """Give the predicate on `Member` at a moment."""
+        ...
+
+    def sentence(self, params: Any) -> str:
+        """Say the condition in the language of the reader."""
+        ...
+
+
+conditions: Registry[Condition] = Registry("segment conditions", purpose="what a segment can ask about people")
+
+
+def condition(cls: type) -> type:
+    """Register a condition class under its `key`."""
+    conditions.register(cls.key, cls())  # type: ignore[attr-defined]
+    return cls
+
+
+def compile_rule(rule: object, *, at: datetime) -> Q:
+    """Turn a rule into a predicate; raises `RuleInvalid` with the path of the first fault."""
+    budget = [MAX_LEAVES]
+    return _group(rule, "", 1, budget, lambda item, params: item.to_q(params, at), _join)
+
+
+def matching(rule: object, *, at: datetime) -> QuerySet[Member]:
+    """Give the members a rule selects (brand in scope, merged records left out)."""
+    return Member.objects.filter(compile_rule(rule, at=at), merged_into__isnull=True)
+
+
+def sentence(rule: object) -> str:
+    """Say a rule as one sentence; an empty rule is everybody."""
+    budget = [MAX_LEAVES]
+    text = _group(rule, "", 1, budget, lambda item, params: item.sentence(params), _say)
+    return text.strip("()（）") or _("everybody")
+
+
+def describe() -> list[dict[str, Any]]:
+    """Describe every condition for a builder: key, label, fields (name, label, kind, choices, default, limits)."""
+    return [
+        {"key": key, "label": str(item.label), "fields": [_describe_field(each) for each in item.fields]}
+        for key, item in conditions.items()
+    ]
+
+
+def _describe_field(each: Field) -> dict[str, Any]:
+    described = dataclasses.asdict(each)
+    described["label"] = str(each.label)
+    described["choices"] = [[value, str(label)] for value, label in each.choices]
+    return described
+
+
+def _join(kind: str, parts: list[Q]) -> Q:
+    if kind == "none":
+        return ~_join("any", parts) if parts else Q()
+    joined = Q()
+    for part in parts:
+        joined = joined | part if kind == "any" else joined & part
+    return joined
+
+
+def _say(kind: str, parts: list[str]) -> str:
+    if not parts:
+        return ""
+    if kind == "none":
+        return _("not (%(parts)s)") % {"parts": _(" or ").join(parts)}
+    if len(parts) == 1:
+        return parts[0]
+    word = _(" and ") if kind == "all" else _(" or ")
+    return _("(%(parts)s)") % {"parts": word.join(parts)}
+
+
+def _group(  # noqa: PLR0913 - one walk serves predicate and sentence
+    node: object,
+    path: str,
+    depth: int,
+    budget: list[int],
+    leaf: Callable[[Condition, Any], Any],
+    join: Callable[[str, list[Any]], Any],
+) -> Any:
+    here = path or "rule"
+    if not isinstance(node, dict):
+        raise RuleInvalid(here, _("A group or a condition is expected here."))
+    if depth > MAX_DEPTH:
+        raise RuleInvalid(here, _("Groups may be nested %(depth)s deep at most.") % {"depth": MAX_DEPTH})
+    if "condition" in node:
+        return _leaf(node, here, budget, leaf)
+    if len(node) != 1 or next(iter(node)) not in GROUPS:
+        raise RuleInvalid(here, _("A group is “all”, “any” or “none” with a list."))
+    kind, children = next(iter(node.items()))
+    if not isinstance(children, list):
+        raise RuleInvalid(f"{path}.{kind}".lstrip("."), _("A list of conditions is expected here."))
+    parts = [
+        _group(child, f"{path}.{kind}[{index}]".lstrip("."), depth + 1, budget, leaf, join)
+        for index, child in enumerate(children)
+    ]
+    if path and not parts:
+        raise RuleInvalid(here, _("This group is empty."))
+    return join(kind, parts)
+
+
+def _leaf(node: dict[str, Any], path: str, budget: list[int], leaf: Callable[[Condition, Any], Any]) -> Any:
+    budget[0] -= 1
+    if budget[0] < 0:
+        raise RuleInvalid(path, _("A rule may have %(count)s conditions at most.") % {"count": MAX_LEAVES})
+    if set(node) - {"condition", "params"}:
+        raise RuleInvalid(path, _("A condition has only “condition” and “params”."))
+    key = node["condition"]
+    item = conditions.find(key) if isinstance(key, str) else None
+    if item is None:
+        raise RuleInvalid(f"{path}.condition", _("This condition is unknown: %(key)s") % {"key": str(key)[:40]})
+    return leaf(item, read_params(item, node.get("params", {}), f"{path}.params"))
+
+
+def read_params(item: Condition, given: object, path: str) -> Any:
+    """Check the parameters of a leaf and give them as the condition's `Params`."""
+    if not isinstance(given, dict):
+        raise RuleInvalid(path, _("Parameters are expected here."))
+    known = {each.name: each for each in item.fields}
+    for name in given:
+        if name not in known:
+            raise RuleInvalid(f"{path}.{str(name)[:40]}", _("This parameter is unknown."))
+    values = {each.name: _value(each, given.get(each.name, each.default), f"{path}.{each.name}") for each in item.fields}
+    params = item.Params(**values)
+    problem = item.clean(params)
+    if problem:
+        raise RuleInvalid(path, problem)
+    return params
+
+
+def _value(each: Field, value: object, path: str) -> Any:
+    if each.kind == "choice":
+        if value not in dict(each.choices):
+            raise RuleInvalid(path, _("Choose one of: %(choices)s") % {"choices": ", ".join(dict(each.choices))})
+        return value
+    if each.kind == "number":
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise RuleInvalid(path, _("A whole number is expected here."))
+        low, high = each.minimum or 0, each.maximum if each.maximum is not None else 2**31 - 1
+        if not low <= value <= high:
+            raise RuleInvalid(path, _("A number from %(low)s to %(high)s is expected here.") % {"low": low, "high": high})
+        return value
+    ids = value if isinstance(value, list) else []
+    if not ids or len(ids) > 200 or not all(isinstance(each_id, int) and not isinstance(each_id, bool) for each_id in ids):
+        raise RuleInvalid(path, _("Choose at least one."))
+    return tuple(cast("list[int]", ids))
+
+
+def days_back(at: datetime, days: int) -> datetime:
+    """Give the moment `days` days before."""
+    return at - timedelta(days=days)

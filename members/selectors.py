@@ -1,0 +1,131 @@
+"""Questions about people: who may be seen, who they are, whom a rule selects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.db.models import Q
+
+from accounts.roles import DataScope
+from accounts.tenancy import reporting
+from common.registry import Registry
+from members.models import Follower, Identity, IdentityKind, Member, Segment
+from members.reach import carriers
+from members.segments import matching
+from stores.selectors import store_ids_of_grant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+
+    from accounts.viewer import Viewer
+
+SAMPLE = 20
+
+# How apps above narrow members to “own” ones of a viewer (say, a guide's): callable(viewer) -> Q on Member.
+own_members: Registry[Callable[[Viewer], Q]] = Registry("own members", purpose="whom a role with the scope OWN sees")
+
+
+@dataclass(frozen=True)
+class PersonLine:
+    """One person of a sample; phones stay masked."""
+
+    id: int
+    name: str
+    member_no: str
+    phone_masked: str
+    subscribed: bool
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How many of a segment one carrier reaches."""
+
+    key: str
+    label: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a rule selects at a moment: how many, a sample, and how many can be reached, per carrier and by any."""
+
+    count: int
+    sample: tuple[PersonLine, ...]
+    reach: tuple[Reach, ...]
+    reachable: int
+
+
+def visible_members(viewer: Viewer) -> QuerySet[Member]:
+    """Give the members a viewer may see; merged records are left out."""
+    people = Member.objects.filter(merged_into__isnull=True)
+    if viewer.scope == DataScope.BRAND:
+        return people
+    if viewer.scope == DataScope.STORES:
+        return people.filter(store_id__in=store_ids_of_grant(viewer.grant_id))
+    own = Q(pk__in=[])
+    for _key, narrow in own_members.items():
+        own |= narrow(viewer)
+    return people.filter(own)
+
+
+def find_members(viewer: Viewer, text: str, *, limit: int = 8) -> list[Member]:
+    """Search visible members by name prefix, phone tail, member number or the tail of an OpenID."""
+    text = text.strip()
+    if not text:
+        return []
+    visible = visible_members(viewer)
+    wanted = Q(name__startswith=text)
+    if text.isdigit() and len(text) == 4:
+        wanted |= Q(phone_tail=text)
+    if text.isdigit():
+        wanted |= Q(member_no=text)
+    found = list(visible.filter(wanted).order_by("-last_interaction_at", "-pk")[:limit])
+    if not found and len(text) >= 6:
+        edges = Identity.objects.filter(kind=IdentityKind.OPENID, value__endswith=text).values("member_id")
+        found = list(visible.filter(pk__in=edges).order_by("-pk")[:limit])
+    return found
+
+
+def preview(rule: object, *, at: datetime) -> Preview:
+    """Count, sample and reach of a rule before anything is saved. Raises `RuleInvalid`."""
+    from accounts.tenancy import current_brand_id  # noqa: PLC0415 - keeps the import list about people
+
+    with reporting(current_brand_id()):
+        people = matching(rule, at=at)
+        count = people.count()
+        sample = tuple(
+            PersonLine(row.pk, row.name, row.member_no, row.phone_masked, row.subscribed)
+            for row in people.only("name", "member_no", "phone_masked", "subscribed").order_by("-last_interaction_at", "-pk")[
+                :SAMPLE
+            ]
+        )
+        reach, anyhow = [], Q(pk__in=[])
+        for key, way in carriers.items():
+            reached = way.narrow(people, at)
+            reach.append(Reach(key, str(way.label), reached.count()))
+            anyhow |= Q(pk__in=reached.values("pk"))
+        reachable = people.filter(anyhow).count() if reach else 0
+    return Preview(count, sample, tuple(reach), reachable)
+
+
+def segments() -> QuerySet[Segment]:
+    """Give the brand's segments, newest change first."""
+    return Segment.objects.order_by("-updated_at", "-pk")
+
+
+def follower_by_openid(account_id: int, openid: str) -> Follower | None:
+    """Give the follower behind an openid of an account."""
+    return Follower.objects.select_related("member").filter(account_id=account_id, openid=openid).first()
+
+
+def surviving(member: Member) -> Member:
+    """Give the record a merged one became."""
+    seen = set()
+    while member.merged_into_id is not None and member.pk not in seen:
+        seen.add(member.pk)
+        member = Member.objects.get(pk=member.merged_into_id)
+    return member

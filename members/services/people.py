@@ -1,0 +1,143 @@
+"""Contacts: somebody follows, writes, leaves. The time of the event decides, not the order of arrival."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from typing import TYPE_CHECKING
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from members.models import Follower, Identity, IdentityKind, Member
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from stores.models import Store
+
+MEMBER_NO_DIGITS = 10
+
+
+def new_member(*, at: datetime) -> Member:
+    """Open a record for a person met for the first time. Member numbers are random: they tell nothing of volume."""
+    for _attempt in range(5):
+        number = str(secrets.randbelow(9 * 10 ** (MEMBER_NO_DIGITS - 1)) + 10 ** (MEMBER_NO_DIGITS - 1))
+        try:
+            with transaction.atomic():
+                return Member.objects.create(public_id=uuid.uuid4(), member_no=number, created_at=at)
+        except IntegrityError:
+            continue
+    message = "no free member number in five tries"
+    raise RuntimeError(message)
+
+
+def record_contact(*, account_id: int, appid: str, openid: str, at: datetime) -> Follower:
+    """Give the follower behind an openid, locked; opens the person's record at first contact."""
+    follower = Follower.objects.select_for_update().filter(account_id=account_id, openid=openid).first()
+    if follower is not None:
+        return follower
+    member = new_member(at=at)
+    follower, created = Follower.objects.get_or_create(
+        account_id=account_id,
+        openid=openid,
+        defaults={"member": member, "profile_due_at": at},
+    )
+    if not created:
+        member.delete()
+        return Follower.objects.select_for_update().get(pk=follower.pk)
+    Identity.objects.create(
+        member=member,
+        kind=IdentityKind.OPENID,
+        namespace=appid,
+        value=openid,
+        source="push",
+        since=at,
+    )
+    return follower
+
+
+def record_follow(*, follower: Follower, at: datetime) -> bool:
+    """Note that somebody follows since `at`. Gives whether they came back after leaving. Older news changes nothing."""
+    if follower.followed_at is not None and follower.followed_at >= at:
+        return False
+    if follower.unfollowed_at is not None and follower.unfollowed_at > at:
+        follower.followed_at = at  # the unfollow that came after is already known
+        follower.follow_count += 1
+        follower.save(update_fields=["followed_at", "follow_count"])
+        return False
+    came_back = follower.unfollowed_at is not None
+    follower.subscribed = True
+    follower.followed_at = at
+    follower.follow_count += 1
+    follower.profile_due_at = at
+    follower.save(update_fields=["subscribed", "followed_at", "follow_count", "profile_due_at"])
+    Member.objects.filter(pk=follower.member_id).update(subscribed=True)
+    return came_back
+
+
+def record_unfollow(*, follower: Follower, at: datetime) -> None:
+    """Note that somebody left at `at`. Older news than the last follow changes nothing."""
+    if follower.unfollowed_at is not None and follower.unfollowed_at >= at:
+        return
+    follower.unfollowed_at = at
+    # A tie in the same second is settled by asking WeChat (profile_due_at); until then they count as gone.
+    if follower.followed_at is None or follower.followed_at <= at:
+        follower.subscribed = False
+    follower.profile_due_at = at if follower.followed_at == at else follower.profile_due_at
+    follower.save(update_fields=["unfollowed_at", "subscribed", "profile_due_at"])
+    refresh_subscribed(member_ids=[follower.member_id])
+
+
+def record_interaction(*, follower: Follower, at: datetime) -> None:
+    """Note that a person did something themselves at `at`."""
+    Follower.objects.filter(
+        Q(last_interaction_at__lt=at) | Q(last_interaction_at__isnull=True),
+        pk=follower.pk,
+    ).update(last_interaction_at=at)
+    Member.objects.filter(
+        Q(last_interaction_at__lt=at) | Q(last_interaction_at__isnull=True),
+        pk=follower.member_id,
+    ).update(last_interaction_at=at)
+
+
+def mark_unfollowed(*, account_id: int, openids: Sequence[str], at: datetime) -> int:
+    """WeChat said these people do not follow: note it and have it confirmed. Gives how many changed."""
+    followers = list(
+        Follower.objects.select_for_update()
+        .filter(account_id=account_id, openid__in=list(openids), subscribed=True)
+        .order_by("pk"),
+    )
+    Follower.objects.filter(pk__in=[follower.pk for follower in followers]).update(
+        subscribed=False,
+        unfollowed_at=at,
+        profile_due_at=at,
+    )
+    refresh_subscribed(member_ids=[follower.member_id for follower in followers])
+    return len(followers)
+
+
+def refresh_subscribed(*, member_ids: Sequence[int]) -> None:
+    """Make the flag on members equal to their followers again."""
+    following = set(
+        Follower.objects.filter(member_id__in=member_ids, subscribed=True).values_list("member_id", flat=True),
+    )
+    gone = set(member_ids) - following
+    Member.objects.filter(pk__in=gone, subscribed=True).update(subscribed=False)
+    Member.objects.filter(pk__in=following, subscribed=False).update(subscribed=True)
+
+
+def set_store(*, member_id: int, store: Store) -> None:
+    """Give a person a home store unless they have one."""
+    Member.objects.filter(pk=member_id, store__isnull=True).update(store=store)
+
+
+def join(*, member: Member, at: datetime, name: str = "") -> Member:
+    """Make a person a member (入会). Doing it again changes nothing."""
+    if member.joined_at is None:
+        member.joined_at = at
+    if name and not member.name:
+        member.name = name[:60]
+    member.save(update_fields=["joined_at", "name"])
+    return member

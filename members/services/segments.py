@@ -1,0 +1,40 @@
+"""Saving segments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import IntegrityError, transaction
+
+from accounts.services import record_audit
+from members.errors import SegmentNameTaken
+from members.models import Segment
+from members.segments import compile_rule
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+def save_segment(
+    *,
+    name: str,
+    rule: dict[str, Any],
+    at: datetime,
+    segment: Segment | None = None,
+    counted: int | None = None,
+) -> Segment:
+    """Make or change a segment. Raises `RuleInvalid` for a rule that cannot be used, `SegmentNameTaken`."""
+    compile_rule(rule, at=at)
+    before = {"name": segment.name, "rule": segment.rule} if segment else {"name": None, "rule": None}
+    row = segment or Segment(created_at=at)
+    row.name, row.rule, row.updated_at = name, rule, at
+    if counted is not None:
+        row.counted, row.counted_at = counted, at
+    try:
+        with transaction.atomic():
+            row.save()
+    except IntegrityError:
+        raise SegmentNameTaken from None
+    changes = {key: [before[key], getattr(row, key)] for key in before if before[key] != getattr(row, key)}
+    record_audit(action="change segment" if segment else "create segment", obj=row, changes=changes)
+    return row
