@@ -1,0 +1,20 @@
+"""WeChat's API paths; importing this package fills the table of routes."""
+
+from wechat_simulator.api import codes, custom, menus, mini, openapi, tags, templates, token, users
+from wechat_simulator.api.base import ROUTES, Call, Picture, Route
+
+__all__ = [
+    "ROUTES",
+    "Call",
+    "Picture",
+    "Route",
+    "codes",
+    "custom",
+    "menus",
+    "mini",
+    "openapi",
+    "tags",
+    "templates",
+    "token",
+    "users",
+]

@@ -1,0 +1,438 @@
+"""Pushes to callback URLs: three modes, two formats, five seconds, three tries (reference: service account 1.2, 2)."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+from wechat_simulator import replies, wire
+from wechat_simulator.crypto import signature
+from wechat_simulator.world import Account, Fan
+
+if TYPE_CHECKING:
+    from wechat_simulator.simulation import Simulation
+
+FAILURE_TEXT = "该公众号提供的服务出现故障，请稍后再试"
+NO_REPLY_EVENTS = frozenset(("unsubscribe", "TEMPLATESENDJOBFINISH", "VIEW", "view_miniprogram", "LOCATION"))
+KEEP_PUSHES = 100_000
+MAX_ANSWER = 1_000_000
+
+
+def _nothing() -> None:
+    """Nobody waits for the first try."""
+
+
+class DeliveryError(Exception):
+    """One try failed; the text says how."""
+
+
+class Push:
+    """One event or message on its way to a callback URL."""
+
+    __slots__ = (
+        "appid",
+        "at",
+        "fields",
+        "kind",
+        "n",
+        "openid",
+        "outcome",
+        "problem",
+        "reply",
+        "shows_failure",
+        "tries",
+    )
+
+    def __init__(self, n: int, appid: str, openid: str, kind: str, fields: wire.Fields, at: float) -> None:
+        self.n = n
+        self.appid = appid
+        self.openid = openid
+        self.kind = kind  # event name, or MsgType of a message
+        self.fields = fields
+        self.at = at
+        self.shows_failure = False
+        self.tries: list[dict[str, Any]] = []
+        self.outcome = "waiting"  # acknowledged | replied | bad_reply | failed | dropped | no_callback
+        self.problem = ""
+        self.reply: dict[str, Any] | None = None
+
+    def view(self) -> dict[str, Any]:
+        """For the control API."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class _Connection:
+    __slots__ = ("reader", "writer")
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+
+class HttpClient:
+    """The least HTTP/1.1 client that pushes need: keep-alive, no redirects, loopback only."""
+
+    def __init__(self) -> None:
+        self._idle: dict[tuple[str, int], list[_Connection]] = {}
+
+    async def exchange(self, method: str, url: str, body: bytes, content_type: str) -> tuple[int, bytes]:
+        """Status and body. Raises ``OSError`` or ``DeliveryError``; the caller sets the time limit."""
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or 80
+        if parts.scheme != "http" or not is_loopback(host):
+            raise DeliveryError("callback is not http on loopback")  # noqa: EM101, TRY003
+        target = parts.path or "/"
+        if parts.query:
+            target += "?" + parts.query
+        head = (
+            f"{method} {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: Mozilla/4.0\r\nAccept: */*\r\n"
+            f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\nConnection: keep-alive\r\n\r\n"
+        ).encode()
+        key = (host, port)
+        while True:
+            idle = self._idle.get(key)
+            reused = bool(idle)
+            connection = idle.pop() if idle else _Connection(*await asyncio.open_connection(host, port))
+            done = False
+            try:
+                connection.writer.write(head + body)
+                await connection.writer.drain()
+                first = await connection.reader.readline()
+                if not first and reused:
+                    continue  # the idle connection had been closed meanwhile: not a failed try
+                status, answer, keep = await self._read(connection.reader, first)
+                done = keep
+            except ConnectionError:
+                if reused:
+                    continue
+                raise
+            finally:
+                if not done:
+                    connection.writer.close()
+            self._idle.setdefault(key, []).append(connection)
+            return status, answer
+
+    @staticmethod
+    async def _read(reader: asyncio.StreamReader, first: bytes) -> tuple[int, bytes, bool]:
+        try:
+            status = int(first.split(b" ", 2)[1])
+        except (IndexError, ValueError) as error:
+            raise DeliveryError("no HTTP answer") from error  # noqa: EM101, TRY003
+        length: int | None = None
+        chunked, keep = False, first.startswith(b"HTTP/1.1")
+        while (line := await reader.readline()) not in (b"\r\n", b"\n"):
+            if not line:
+                raise DeliveryError("answer cut in the headers")  # noqa: EM101, TRY003
+            name, _, value = line.partition(b":")
+            name, value = name.strip().lower(), value.strip().lower()
+            if name == b"content-length" and value.isdigit():
+                length = int(value)
+            elif name == b"transfer-encoding":
+                chunked = b"chunked" in value
+            elif name == b"connection" and value == b"close":
+                keep = False
+        try:
+            if chunked:
+                return status, await HttpClient._chunks(reader), keep
+            if length is None:
+                return status, await reader.read(MAX_ANSWER), False
+            if length > MAX_ANSWER:
+                raise DeliveryError("answer too large")  # noqa: EM101, TRY003
+            return status, await reader.readexactly(length), keep
+        except asyncio.IncompleteReadError as error:
+            raise DeliveryError("answer cut in the body") from error  # noqa: EM101, TRY003
+
+    @staticmethod
+    async def _chunks(reader: asyncio.StreamReader) -> bytes:
+        parts: list[bytes] = []
+        total = 0
+        while True:
+            line = await reader.readline()
+            try:
+                size = int(line.split(b";")[0], 16)
+            except ValueError as error:
+                raise DeliveryError("bad chunk") from error  # noqa: EM101, TRY003
+            data = await reader.readexactly(size + 2)
+            if size == 0:
+                return b"".join(parts)
+            total += size
+            if total > MAX_ANSWER:
+                raise DeliveryError("answer too large")  # noqa: EM101, TRY003
+            parts.append(data[:-2])
+
+    def close(self) -> None:
+        """Drop idle connections."""
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.writer.close()
+        self._idle.clear()
+
+
+def is_loopback(host: str) -> bool:
+    """Only this machine is ever called."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Pushes:
+    """Delivers pushes and keeps a log of them."""
+
+    def __init__(self, sim: Simulation) -> None:
+        self._sim = sim
+        self.log: deque[Push] = deque(maxlen=KEEP_PUSHES)
+        self.client = HttpClient()
+        self._queues: dict[str, asyncio.Queue[tuple[Push, Fan]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._held: dict[str, tuple[Push, Fan]] = {}
+        self._busy = 0
+        self._number = 0
+        self._message_id = 23456789012345678
+        self.counts: dict[str, int] = {}
+
+    # --- making ---------------------------------------------------------------------------------------------------
+
+    def event(self, fan: Fan, event: str, at: float, **fields: Any) -> Push:  # noqa: ANN401 - push fields
+        """An event push (reference: service account 3.3, 3.4)."""
+        return self._push(fan, event, at, {"MsgType": "event", "Event": event, **fields})
+
+    def message(self, fan: Fan, kind: str, at: float, **fields: Any) -> Push:  # noqa: ANN401 - push fields
+        """A message push with a MsgId (reference: service account 3.2)."""
+        self._message_id += 1
+        push = self._push(fan, kind, at, {"MsgType": kind, **fields, "MsgId": self._message_id})
+        push.shows_failure = True
+        return push
+
+    def _push(self, fan: Fan, kind: str, at: float, fields: wire.Fields) -> Push:
+        self._number += 1
+        common = {"ToUserName": fan.account.original_id, "FromUserName": fan.openid, "CreateTime": int(at)}
+        push = Push(self._number, fan.account.appid, fan.openid, kind, {**common, **fields}, at)
+        push.shows_failure = kind in self._sim.switches.failure_text_events
+        self.log.append(push)
+        return push
+
+    # --- delivering -----------------------------------------------------------------------------------------------
+
+    def background(self, push: Push, fan: Fan) -> None:
+        """Deliver soon, many at a time, nobody waits: finish events."""
+        queue = self._queues.get(push.appid)
+        if queue is None:
+            queue = self._queues[push.appid] = asyncio.Queue()
+            self._keep(self._feed(queue))
+        self._busy += 1
+        queue.put_nowait((push, fan))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _feed(self, queue: asyncio.Queue[tuple[Push, Fan]]) -> None:
+        slots = asyncio.Semaphore(self._sim.switches.push_concurrency)
+        while True:
+            push, fan = await queue.get()
+            await slots.acquire()
+            self._keep(self._one(push, fan, slots))
+
+    async def _one(self, push: Push, fan: Fan, slots: asyncio.Semaphore) -> None:
+        """A slot is held for the first try only: pushes that wait for a retry do not hold up the others."""
+        released = False
+
+        def release() -> None:
+            nonlocal released
+            if not released:
+                released = True
+                slots.release()
+
+        try:
+            await self._with_faults(push, fan, release)
+        finally:
+            release()
+            self._busy -= 1
+
+    async def deliver(self, push: Push, fan: Fan) -> Push:
+        """Deliver now and wait for the outcome: what a person did."""
+        self._busy += 1
+        try:
+            await self._with_faults(push, fan)
+        finally:
+            self._busy -= 1
+        return push
+
+    async def settle(self, timeout: float) -> bool:
+        """Wait until nothing is on its way; False when time ran out (real seconds)."""
+        deadline = time.monotonic() + timeout
+        while self._busy:
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.01)
+        return True
+
+    async def _with_faults(self, push: Push, fan: Fan, first_try_over: Callable[[], None] = _nothing) -> None:
+        if not self._sim.faults.push_active:
+            await self._tries(push, fan, first_try_over)
+            return
+        take = self._sim.faults.for_push
+        where = (push.appid, push.kind, push.openid)
+        if take(("push_drop",), *where):
+            push.outcome = "dropped"
+            return
+        for fault in take(("push_delay",), *where):
+            await asyncio.sleep(fault.number("seconds", 1.0))
+        if take(("push_reorder",), *where) and push.appid not in self._held:
+            self._held[push.appid] = (push, fan)  # goes out after the next push of the account
+            push.outcome = "held"
+            return
+        copies = sum(int(fault.number("copies", 1)) for fault in take(("push_duplicate",), *where))
+        await self._tries(push, fan, first_try_over)
+        for _ in range(copies):
+            await self._tries(push, fan, again=True)
+        if held := self._held.pop(push.appid, None):
+            await self._tries(*held)
+
+    async def _tries(
+        self, push: Push, fan: Fan, first_try_over: Callable[[], None] = _nothing, *, again: bool = False
+    ) -> None:
+        account, switches = fan.account, self._sim.switches
+        if not account.callback_url:
+            push.outcome = "no_callback"
+            return
+        sealed: tuple[str, bytes] | None = None
+        for number in range(1, switches.push_tries + 1):
+            started = time.monotonic()
+            if sealed is None or switches.push_fresh_signature_per_try:
+                sealed = self._seal(push, account)
+            url, body = sealed
+            attempt: dict[str, Any] = {"try": number, "real": time.time(), "again": again}
+            push.tries.append(attempt)
+            try:
+                async with asyncio.timeout(switches.push_timeout_seconds):
+                    status, answer = await self._post(push, url, body, account)
+                attempt["status"] = status
+                attempt["seconds"] = round(time.monotonic() - started, 4)
+                if status == 200:  # noqa: PLR2004
+                    self._answered(push, fan, answer)
+                    attempt["outcome"] = push.outcome
+                    break
+                attempt["outcome"] = f"http {status}"
+                if status < 500 and not switches.push_retry_client_errors:  # noqa: PLR2004
+                    self._failed(push, fan)
+                    break
+            except TimeoutError:
+                attempt["outcome"] = "timeout"
+            except (OSError, DeliveryError) as error:
+                attempt["outcome"] = str(error) or type(error).__name__
+            attempt["seconds"] = round(time.monotonic() - started, 4)
+            first_try_over()
+            if number < switches.push_tries:
+                await asyncio.sleep(max(switches.push_retry_spacing_seconds - (time.monotonic() - started), 0))
+        else:
+            self._failed(push, fan)
+        self.counts[push.outcome] = self.counts.get(push.outcome, 0) + 1
+        self._sim.bus.bump("push", fan.person.id, account.appid)
+
+    async def _post(self, push: Push, url: str, body: bytes, account: Account) -> tuple[int, bytes]:
+        if self._sim.faults.push_active:
+            take = self._sim.faults.for_push
+            if take(("push_bad_signature",), push.appid, push.kind, push.openid):
+                url = url.replace("signature=", "signature=0", 1)
+            if take(("push_cut",), push.appid, push.kind, push.openid):
+                body = body[: len(body) // 2]
+        return await self.client.exchange(
+            "POST", url, body, "text/xml" if account.format == "xml" else "application/json"
+        )
+
+    def _seal(self, push: Push, account: Account) -> tuple[str, bytes]:
+        """URL and body of one try (reference: service account 1.2, 1.3)."""
+        switches = self._sim.switches
+        timestamp, nonce = str(int(self._sim.clock.now())), str(self._sim.random.randrange(10**8, 2 * 10**9))
+        query = {
+            "signature": signature(account.token, timestamp, nonce),
+            "timestamp": timestamp,
+            "nonce": nonce,
+            "openid": push.openid,
+        }
+        as_json = account.format == "json"
+
+        def render(fields: wire.Fields) -> bytes:
+            if as_json:
+                return wire.to_json(fields, numbers_as_text=switches.push_json_numbers_as_text)
+            return wire.to_xml(fields)
+
+        body = render(push.fields)
+        if account.mode != "plain":
+            encrypted = account.cipher().encrypt(body)
+            query["encrypt_type"] = "aes"
+            query["msg_signature"] = signature(account.token, timestamp, nonce, encrypted)
+            outer = push.fields if account.mode == "compatible" else {"ToUserName": account.original_id}
+            body = render({**outer, "Encrypt": encrypted})
+        joint = "&" if "?" in account.callback_url else "?"
+        return account.callback_url + joint + urlencode(query), body
+
+    def _answered(self, push: Push, fan: Fan, answer: bytes) -> None:
+        if answer in (b"", b"success"):
+            push.outcome = "acknowledged"
+            return
+        account = fan.account
+        try:
+            fields = replies.open_envelope(
+                answer,
+                mode=account.mode,
+                data_format=account.format,
+                token=account.token,
+                cipher=None if account.mode == "plain" else account.cipher(),
+            )
+            seen = replies.seen(
+                fields,
+                openid=push.openid,
+                original_id=account.original_id,
+                inbound=str(push.fields["MsgType"]),
+                text_limit=self._sim.switches.reply_text_limit_bytes,
+            )
+        except wire.ReplyError as error:
+            push.problem = str(error)
+            self._failed(push, fan, outcome="bad_reply")
+            return
+        push.outcome = "replied"
+        push.reply = seen
+        if push.kind not in NO_REPLY_EVENTS:
+            self._sim.conversations.passive(fan, seen, self._sim.clock.now(), in_answer_to=push.n)
+
+    def _failed(self, push: Push, fan: Fan, outcome: str = "failed") -> None:
+        push.outcome = outcome
+        if push.shows_failure:
+            self._sim.conversations.system(fan, FAILURE_TEXT, self._sim.clock.now(), kind="failure")
+
+    async def verify_url(self, account: Account) -> dict[str, Any]:
+        """The GET that a console makes when the server configuration is saved (reference: service account 1.1)."""
+        timestamp, nonce = str(int(self._sim.clock.now())), str(self._sim.random.randrange(10**8, 2 * 10**9))
+        echo = str(self._sim.random.randrange(10**17, 10**19))
+        query = {"signature": signature(account.token, timestamp, nonce), "echostr": echo}
+        query |= {"timestamp": timestamp, "nonce": nonce}
+        joint = "&" if "?" in account.callback_url else "?"
+        try:
+            async with asyncio.timeout(self._sim.switches.push_timeout_seconds):
+                status, answer = await self.client.exchange(
+                    "GET", account.callback_url + joint + urlencode(query), b"", "text/plain"
+                )
+        except TimeoutError:
+            return {"ok": False, "problem": "timeout"}
+        except (OSError, DeliveryError) as error:
+            return {"ok": False, "problem": str(error) or type(error).__name__}
+        if status != 200 or answer != echo.encode():  # noqa: PLR2004
+            return {"ok": False, "problem": f"http {status}, body is not echostr"}
+        return {"ok": True, "problem": ""}
+
+    def close(self) -> None:
+        """Stop workers and drop connections."""
+        for task in list(self._tasks):
+            task.cancel()
+        self.client.close()

@@ -1,0 +1,152 @@
+"""The whole simulated WeChat in one object: every part, wired together."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from wechat_simulator.api.templates import ClientMessages, finish
+from wechat_simulator.bus import Bus
+from wechat_simulator.clock import Clock, Timers, next_midnight
+from wechat_simulator.conversations import Conversations
+from wechat_simulator.errors import RequestIds
+from wechat_simulator.faults import Faults
+from wechat_simulator.people import People
+from wechat_simulator.pushes import Pushes
+from wechat_simulator.quotas import Quotas
+from wechat_simulator.switches import Switches
+from wechat_simulator.tokens import Tokens
+from wechat_simulator.truth import Truth
+from wechat_simulator.world import DEFAULT_SEED, World
+
+STATE_FILE = "simulator.json"
+STATE_VERSION = 1
+FIRST_MSGID = 3412345678901234567  # beyond 2^53 on purpose (reference: service account 5)
+KEEP_RIDS = 10_000
+
+
+class Simulation:
+    """State and parts; no HTTP here."""
+
+    def __init__(
+        self, *, seed: str = DEFAULT_SEED, clock: Clock | None = None, switches: Switches | None = None
+    ) -> None:
+        self.switches = switches or Switches()
+        self.clock = clock or Clock()
+        self.random = random.Random(seed)  # noqa: S311 - repeatable nonces of a simulator
+        self.bus = Bus()
+        self.timers = Timers(self.clock)
+        self.world = World(seed)
+        self.tokens = Tokens(seed, self.switches)
+        self.quotas = Quotas()
+        self.faults = Faults()
+        self.truth = Truth(self.switches.keep_calls)
+        self.conversations = Conversations(self)
+        self.pushes = Pushes(self)
+        self.people = People(self)
+        self.client_messages = ClientMessages(self)
+        self.request_ids = RequestIds()
+        self.rids: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self.short_keys: dict[str, tuple[str, str, float, float]] = {}
+        self.mix_ups = 0  # calls with the openid of another account
+        self._msgid = FIRST_MSGID
+        self.timers.on("template_finish", lambda due, msgid: finish(self, due, msgid))
+
+    def new_msgid(self) -> int:
+        """64-bit, growing."""
+        self._msgid += 1
+        return self._msgid
+
+    def merge_world(self, spec: dict[str, Any]) -> dict[str, Any]:
+        """Merge a description and make its quotas count."""
+        done = self.world.merge(spec, self.clock.now())
+        for appid in done["accounts"]:
+            for path, limit in self.world.accounts[appid].quotas.items():
+                self.quotas.set_limit(appid, path, limit.get("per_day"), limit.get("per_minute"))
+        self.bus.bump("world")
+        return done
+
+    def remember_rid(self, rid: str, row: dict[str, Any]) -> None:
+        """For openapi/rid/get."""
+        self.rids[rid] = row
+        if len(self.rids) > KEEP_RIDS:
+            self.rids.popitem(last=False)
+
+    def upcoming(self, until: float, limit: int = 50) -> dict[str, Any]:
+        """Everything that becomes due up to a moment: timers, token and code ends, windows, the quota midnight."""
+        now = self.clock.now()
+        answer = self.timers.upcoming(until, limit)
+        extra = self.tokens.upcoming(now, until)
+        for account in self.world.accounts.values():
+            for code in account.codes.values():
+                if code.expires_at is not None and now < code.expires_at <= until:
+                    payload = {"appid": account.appid, "scene": code.scene, "name": code.name}
+                    extra.append({"at": code.expires_at, "kind": "code_expires", "payload": payload})
+            for fan in account.fans.values():
+                for window in (fan.windows or {}).values():
+                    if now < window.until <= until:
+                        payload = {"appid": account.appid, "person": fan.person.id, "trigger": window.trigger}
+                        extra.append({"at": window.until, "kind": "window_closes", "payload": payload})
+        for text, code_of in self.people.client_codes.items():
+            if not code_of.used and now < code_of.expires_at <= until:
+                payload = {"code": text[:8], "person": code_of.fan.person.id}
+                extra.append({"at": code_of.expires_at, "kind": f"{code_of.kind}_code_expires", "payload": payload})
+        if next_midnight(now) <= until:
+            extra.append({"at": next_midnight(now), "kind": "quotas_reset", "payload": {}})
+        for item in extra:
+            answer["kinds"][item["kind"]] = answer["kinds"].get(item["kind"], 0) + 1
+        answer["count"] += len(extra)
+        answer["items"] = sorted([*answer["items"], *extra], key=lambda item: float(item["at"]))[:limit]
+        return answer
+
+    # --- state file -----------------------------------------------------------------------------------------------
+
+    def save(self, directory: Path) -> Path:
+        """Write everything that must survive a restart; the file is replaced whole."""
+        directory.mkdir(parents=True, exist_ok=True)
+        target = directory / STATE_FILE
+        data = {
+            "version": STATE_VERSION,
+            "clock": {"now": self.clock.now(), "rate": self.clock.rate},
+            "msgid": self._msgid,
+            "world": self.world.dump(),
+            "tokens": self.tokens.dump(),
+            "quotas": self.quotas.dump(),
+            "truth": self.truth.dump(),
+            "conversations": self.conversations.dump(),
+            "client_messages": self.client_messages.dump(),
+            "short_keys": {key: list(row) for key, row in self.short_keys.items()},
+            "timers": self.timers.dump(),
+            "switches": self.switches.view(),
+        }
+        part = target.with_suffix(".part")
+        part.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
+        os.replace(part, target)
+        return target
+
+    def restore(self, directory: Path) -> bool:
+        """Read a state file when there is one. The clock goes on from where it stood."""
+        source = directory / STATE_FILE
+        if not source.exists():
+            return False
+        data = json.loads(source.read_text(encoding="utf-8"))
+        if data["version"] != STATE_VERSION:
+            return False
+        self.switches.change(data["switches"])
+        self.clock.set(data["clock"]["now"])
+        self.clock.set_rate(data["clock"]["rate"])
+        self._msgid = data["msgid"]
+        self.world.load(data["world"])
+        self.tokens.load(data["tokens"])
+        self.quotas.load(data["quotas"])
+        self.truth.load(data["truth"])
+        self.conversations.load(data["conversations"])
+        self.client_messages.load(data["client_messages"])
+        self.short_keys = {key: (row[0], row[1], row[2], row[3]) for key, row in data["short_keys"].items()}
+        self.timers.load(data["timers"])
+        self.timers.poke()
+        return True
