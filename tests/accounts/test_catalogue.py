@@ -1,0 +1,115 @@
+"""The database itself keeps brands apart: read from its catalogue, so that a new table without a decision fails."""
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+from accounts.tenancy import BrandForeignKey, BrandOwned
+
+GLOBAL = {
+    "accounts_brand", "accounts_staffuser", "accounts_staffuser_groups", "accounts_staffuser_user_permissions",
+    "auth_group", "auth_group_permissions", "auth_permission", "axes_accessattempt", "axes_accessattemptexpiration",
+    "axes_accessfailurelog", "axes_accesslog", "django_admin_log", "django_content_type", "django_migrations",
+    "django_session", "otp_totp_totpdevice", "wechat_gateway_quotalimit",
+}  # fmt: skip
+
+
+def rows(sql, *args):
+    with connection.cursor() as cursor:
+        cursor.execute(sql, args)
+        return cursor.fetchall()
+
+
+@pytest.fixture
+def brand_tables(db):
+    return {model._meta.db_table: model for model in apps.get_models() if issubclass(model, BrandOwned)}
+
+
+def test_every_table_is_a_brands_or_declared_global(brand_tables):
+    tables = {row[0] for row in rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+
+    assert tables - set(brand_tables) - GLOBAL == set()
+
+
+def test_every_brand_table_has_forced_row_security(brand_tables):
+    secured = {
+        row[0]
+        for row in rows(
+            "SELECT c.relname FROM pg_class c JOIN pg_policy p ON p.polrelid = c.oid AND p.polname = 'brand_rows' "
+            "WHERE c.relrowsecurity AND c.relforcerowsecurity AND p.polcmd = '*' "
+            "AND p.polqual IS NOT NULL AND p.polwithcheck IS NOT NULL",
+        )
+    }
+
+    assert set(brand_tables) - secured == set()
+
+
+def test_every_primary_and_unique_key_starts_with_the_brand(brand_tables):
+    # A key that is random by construction may stand alone: it tells nothing about another brand.
+    random = {"public_id", "path_token", "prefix", "appid"}
+    keys = rows(
+        "SELECT i.indrelid::regclass::text, array(SELECT a.attname::text FROM unnest(i.indkey::int[]) WITH ORDINALITY k(n, o) "
+        "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.n ORDER BY k.o) FROM pg_index i WHERE i.indisunique",
+    )
+    wrong = [
+        (table, columns)
+        for table, columns in keys
+        if table in brand_tables and columns[0] != "brand_id" and not set(columns) <= random
+    ]
+
+    assert wrong == []
+
+
+def test_every_reference_between_brand_tables_carries_the_brand(brand_tables):
+    composite = {
+        (row[0], tuple(row[1]))
+        for row in rows(
+            "SELECT c.conrelid::regclass::text, array(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k(n, o) "
+            "JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.n ORDER BY k.o) "
+            "FROM pg_constraint c WHERE c.contype = 'f'",
+        )
+    }
+    missing = []
+    for table, model in brand_tables.items():
+        for field in model._meta.local_fields:
+            if field.remote_field and issubclass(field.remote_field.model, BrandOwned):
+                assert isinstance(field, BrandForeignKey), f"{model.__name__}.{field.name}"
+                if (table, ("brand_id", field.column)) not in composite:
+                    missing.append((table, field.column))
+
+    assert missing == []
+
+
+def test_the_run_time_role_owns_nothing_and_may_not_truncate(brand_tables):
+    owned = rows("SELECT relname FROM pg_class WHERE relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)")
+    truncatable = rows(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' "
+        "AND has_table_privilege(oid, 'TRUNCATE')",
+    )
+
+    assert (owned, truncatable) == ([], [])
+
+
+def test_the_intake_role_may_only_insert_pushes(brand_tables):
+    rights = rows(
+        "SELECT table_name, privilege_type FROM information_schema.role_table_grants WHERE grantee = 'zhiyin_intake'",
+    )
+    readable = {row[0] for row in rows(
+        "SELECT column_name FROM information_schema.column_privileges "
+        "WHERE grantee = 'zhiyin_intake' AND privilege_type = 'SELECT'",
+    )}  # fmt: skip
+
+    assert rights in ([("wechat_gateway_inboundpush", "INSERT")], [])
+    assert "body" not in readable
+    assert rows("SELECT has_table_privilege('zhiyin_intake', 'wechat_gateway_inboundpush', 'INSERT')") == [(True,)]
+
+
+def test_no_view_or_definer_function_reaches_around_row_security(brand_tables):
+    views = rows("SELECT viewname FROM pg_views WHERE schemaname = 'public'")
+    materialised = rows("SELECT matviewname FROM pg_matviews WHERE schemaname = 'public'")
+    definers = rows(
+        "SELECT proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
+        "WHERE n.nspname = 'public' AND p.prosecdef",
+    )
+
+    assert (views, materialised, definers) == ([], [], [])
