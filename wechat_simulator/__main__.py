@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import functools
 import json
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
-
-import uvicorn
 
 from wechat_simulator.clock import DEFAULT_START, Clock, parse_moment
 from wechat_simulator.pushes import is_loopback
-from wechat_simulator.server import TRANSPORT, Application, Receive, Scope, Send
+from wechat_simulator.serving import make_server
 from wechat_simulator.simulation import Simulation
 from wechat_simulator.switches import Switches
 from wechat_simulator.world import DEFAULT_SEED
-
-try:
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as HttpProtocol
-except ImportError:  # httptools is a faster parser; without it everything works, more slowly
-    from uvicorn.protocols.http.h11_impl import H11Protocol as HttpProtocol  # type: ignore[assignment]
-
-
-class TransportProtocol(HttpProtocol):
-    """Hands the TCP transport to the application, which must be able to cut it."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Remember the transport for every request of this connection."""
-        super().connection_made(transport)
-        self.app = functools.partial(_with_transport, self.app, transport)
-
-
-async def _with_transport(app: Any, transport: asyncio.Transport, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ANN401
-    scope[TRANSPORT] = transport
-    await app(scope, receive, send)
-
-
-class Server(uvicorn.Server):
-    """Tells open event streams to end before it waits for them."""
-
-    def __init__(self, config: uvicorn.Config, sim: Simulation) -> None:
-        super().__init__(config)
-        self._sim = sim
-
-    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ANN401 - as the base class
-        """A signal to stop."""
-        self._sim.bus.close()
-        super().handle_exit(sig, frame)
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -96,25 +59,9 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write("the simulator listens on loopback only\n")
         return 2
     sim = make_simulation(options)
-    config = uvicorn.Config(
-        Application(sim, options.state_dir),
-        host=options.host,
-        port=options.port,
-        http=TransportProtocol,
-        ws="none",
-        lifespan="on",
-        log_level=options.log_level,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        backlog=4096,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=3,
-    )
     sys.stdout.write(f"wechat_simulator on http://{options.host}:{options.port}\n")
     sys.stdout.flush()
-    Server(config, sim).run()
+    make_server(sim, options.host, options.port, state_dir=options.state_dir, log_level=options.log_level).run()
     return 0
 
 

@@ -25,7 +25,7 @@ class Subscriber:
 
 
 class Bus:
-    """Kinds: ``conversation``, ``person``, ``menu``, ``codes``, ``world``, ``clock``, ``faults``, ``push``, ``truth``."""
+    """Kinds of change: conversation, person, menu, codes, world, clock, faults, push."""
 
     def __init__(self) -> None:
         self.version = 0

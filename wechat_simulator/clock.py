@@ -104,7 +104,7 @@ class Timers:
         """Name the function that carries out timers of a kind: ``handler(due, payload)``."""
         self._handlers[kind] = handler
 
-    def at(self, when: float, kind: str, payload: Any) -> None:  # noqa: ANN401 - any JSON value
+    def at(self, when: float, kind: str, payload: Any) -> None:
         """Schedule; wakes the runner only when this is the next thing due."""
         self._seq += 1
         heapq.heappush(self._heap, (when, self._seq, kind, payload))
@@ -140,9 +140,11 @@ class Timers:
         return True
 
     async def catch_up(self) -> None:
-        """Carry out everything that is due now."""
-        while self.fire_some():
+        """Carry out everything that is due now, letting others run between batches."""
+        more = self.fire_some()
+        while more:
             await asyncio.sleep(0)
+            more = self.fire_some()
 
     async def run(self) -> None:
         """Runner: one task for the life of the process."""

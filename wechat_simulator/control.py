@@ -33,7 +33,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Json(JSONResponse):
     """Chinese text as it is."""
 
-    def render(self, content: Any) -> bytes:  # noqa: ANN401 - JSON
+    def render(self, content: Any) -> bytes:
         """UTF-8 without escapes."""
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -342,7 +342,7 @@ class Control:
         return Json(view)
 
     async def move_clock(self, request: Request) -> Response:
-        """``set`` (epoch or ISO), ``advance`` seconds, ``rate``, ``pause`` true/false; due timers have run on return."""
+        """``set`` (epoch or ISO), ``advance`` seconds, ``rate``, ``pause``; due timers have run on return."""
         data = await self._body(request)
         clock = self.sim.clock
         if unknown := set(data) - {"set", "advance", "rate", "pause"}:
@@ -383,7 +383,7 @@ class Control:
         return Json({"removed": count})
 
     async def truth(self, request: Request) -> Response:
-        """Messages accepted and received, in pages: ``appid``, ``kind``, ``openid``, ``since``, ``limit``, ``received``."""
+        """Messages accepted and received, in pages; README.md has the filters."""
         params = request.query_params
         page = self.sim.truth.page(
             appid=params.get("appid", ""),
@@ -445,7 +445,7 @@ class Control:
         """The push log, newest last: ``appid``, ``openid``, ``kind``, ``since``, ``limit``."""
         params = request.query_params
         since, limit = int(params.get("since", 0)), int(params.get("limit", 200))
-        rows = []
+        rows: list[dict[str, Any]] = []
         for push in reversed(self.sim.pushes.log):
             if push.n <= since or len(rows) == limit:
                 break
@@ -522,8 +522,6 @@ class Control:
                 except TimeoutError:
                     yield ": still here\n\n"
                     continue
-                if bus.closed:
-                    return
                 kinds, appids = subscriber.take()
                 data = {"version": bus.version, "kinds": kinds, "appids": appids}
                 yield f"id: {bus.version}\nevent: change\ndata: {json.dumps(data)}\n\n"

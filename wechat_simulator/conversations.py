@@ -49,7 +49,7 @@ class Conversations:
         self._number += 1
         return self._number
 
-    def person(self, fan: Fan, kind: str, at: float, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - entry fields
+    def person(self, fan: Fan, kind: str, at: float, **fields: Any) -> dict[str, Any]:
         """The person's own bubble."""
         entry = {"n": self._next(), "at": at, "from": "person", "kind": kind, **fields}
         self._add(fan, entry)
@@ -82,7 +82,7 @@ class Conversations:
 
     def view(self, fan: Fan, since: int = 0, limit: int = 200) -> list[dict[str, Any]]:
         """The newest entries with a number above ``since``, oldest first."""
-        rows = []
+        rows: list[dict[str, Any]] = []
         for entry in reversed(fan.conversation or []):
             number = entry["n"] if isinstance(entry, dict) else entry[0]
             if number <= since or len(rows) == limit:

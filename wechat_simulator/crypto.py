@@ -61,16 +61,16 @@ class MessageCipher:
             decryptor = self._cipher.decryptor()
             plain = decryptor.update(data) + decryptor.finalize()
         except (binascii.Error, ValueError) as error:
-            raise CipherError("not base64 of whole AES blocks") from error  # noqa: EM101, TRY003
+            raise CipherError("not base64 of whole AES blocks") from error
         if not plain or not 1 <= plain[-1] <= BLOCK or plain[-plain[-1] :] != plain[-1:] * plain[-1]:
-            raise CipherError("bad padding")  # noqa: EM101, TRY003
+            raise CipherError("bad padding")
         plain = plain[: -plain[-1]]
         start = RANDOM_PREFIX + LENGTH_FIELD
         if len(plain) < start:
-            raise CipherError("too short")  # noqa: EM101, TRY003
+            raise CipherError("too short")
         length = int.from_bytes(plain[RANDOM_PREFIX:start], "big")
         if start + length > len(plain):
-            raise CipherError("length beyond the text")  # noqa: EM101, TRY003
+            raise CipherError("length beyond the text")
         if plain[start + length :] != self.appid.encode():
-            raise CipherError("another appid")  # noqa: EM101, TRY003
+            raise CipherError("another appid")
         return plain[start : start + length]

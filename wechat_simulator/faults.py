@@ -87,7 +87,7 @@ class Fault:
         if self.kind == "errcode" and not isinstance(self.params.get("errcode"), int):
             msg = "errcode needs an integer errcode"
             raise FaultError(msg)
-        self._random = random.Random(f"{self.seed}")  # noqa: S311 - repeatable plan, not a secret
+        self._random = random.Random(f"{self.seed}")
         self.seen = 0
         self.hits = 0
 
@@ -214,7 +214,7 @@ class Answer:
 def produce(fault: Fault, answer: Answer, previous: bytes) -> None:  # noqa: C901, PLR0912 - one branch per kind
     """Change the answer as the fault says (latency, kill_token and errcode are the server's business)."""
     kind, params = fault.kind, fault.params
-    if kind == "http_status" or kind == "redirect":
+    if kind in ("http_status", "redirect"):
         answer.status = int(params.get("status", 302 if kind == "redirect" else 500))
         answer.body = _given_body(params, b"")
         answer.content_type = str(params.get("content_type", "text/html"))

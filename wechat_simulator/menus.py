@@ -15,15 +15,21 @@ KEY_TYPES = frozenset(
     )
 )  # fmt: skip
 TYPES = KEY_TYPES | {"view", "miniprogram", "media_id", "article_id", "article_view_limited", "view_limited"}
+NEEDED_ID = {
+    "media_id": "media_id",
+    "view_limited": "media_id",
+    "article_id": "article_id",
+    "article_view_limited": "article_id",
+}
 REMOVED = frozenset(("sex", "country", "province", "city", "language"))  # 65320
 TOP, SUB = 3, 5
 TOP_NAME, SUB_NAME = 16, 60
 KEY_BYTES, URL_BYTES = 128, 1024
 EXTERNAL_DOMAINS = 3
-OWN_DOMAINS = ("weixin.qq.com", "qq.com")
+OWN_DOMAINS = ("qq.com",)
 
 
-def check_buttons(buttons: Any, mini_programs: set[str]) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
+def check_buttons(buttons: Any, mini_programs: set[str]) -> list[dict[str, Any]]:
     """The buttons when every rule holds; otherwise the code of the first broken one."""
     if not isinstance(buttons, list) or not 1 <= len(buttons) <= TOP:
         raise WeChatError(40016)
@@ -31,26 +37,29 @@ def check_buttons(buttons: Any, mini_programs: set[str]) -> list[dict[str, Any]]
     for button in buttons:
         if not isinstance(button, dict):
             raise WeChatError(40017)
+        _check_name(button, TOP_NAME, 40018)
         subs = button.get("sub_button")
         if isinstance(subs, dict):  # get_current_selfmenu_info wraps them in a list object
             subs = subs.get("list")
         if subs:
-            _check_name(button, TOP_NAME, 40018)
-            if not isinstance(subs, list) or len(subs) > SUB:
-                raise WeChatError(40023)
-            for sub in subs:
-                if not isinstance(sub, dict):
-                    raise WeChatError(40024)
-                if sub.get("sub_button"):
-                    raise WeChatError(40022)
-                _check_name(sub, SUB_NAME, 40025)
-                _check_leaf(sub, (40024, 40026, 40027), mini_programs, domains)
+            _check_subs(subs, mini_programs, domains)
         else:
-            _check_name(button, TOP_NAME, 40018)
             _check_leaf(button, (40017, 40019, 40020), mini_programs, domains)
     if len(domains) > EXTERNAL_DOMAINS:
         raise WeChatError(65316)
     return buttons
+
+
+def _check_subs(subs: Any, mini_programs: set[str], domains: set[str]) -> None:
+    if not isinstance(subs, list) or len(subs) > SUB:
+        raise WeChatError(40023)
+    for sub in subs:
+        if not isinstance(sub, dict):
+            raise WeChatError(40024)
+        if sub.get("sub_button"):
+            raise WeChatError(40022)
+        _check_name(sub, SUB_NAME, 40025)
+        _check_leaf(sub, (40024, 40026, 40027), mini_programs, domains)
 
 
 def _check_name(button: dict[str, Any], limit: int, code: int) -> None:
@@ -71,23 +80,25 @@ def _check_leaf(
         if not isinstance(key, str) or not 1 <= len(key.encode()) <= KEY_BYTES:
             raise WeChatError(key_code)
     if kind in ("view", "miniprogram"):
-        url = button.get("url")
-        if not isinstance(url, str) or not 1 <= len(url.encode()) <= URL_BYTES:
-            raise WeChatError(url_code)
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise WeChatError(65317)
-        if not parts.hostname.endswith(OWN_DOMAINS):
-            domains.add(parts.hostname)
+        _check_url(button.get("url"), url_code, domains)
     if kind == "miniprogram" and (button.get("appid") not in mini_programs or not button.get("pagepath")):
         raise WeChatError(45064)
-    if kind in ("media_id", "view_limited") and not button.get("media_id"):
-        raise WeChatError(40007)
-    if kind in ("article_id", "article_view_limited") and not button.get("article_id"):
+    needed = NEEDED_ID.get(str(kind))
+    if needed and not button.get(needed):
         raise WeChatError(40007)
 
 
-def check_rule(rule: Any, account: Account, *, platforms: bool) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def _check_url(url: Any, code: int, domains: set[str]) -> None:
+    if not isinstance(url, str) or not 1 <= len(url.encode()) <= URL_BYTES:
+        raise WeChatError(code)
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise WeChatError(65317)
+    if parts.hostname not in OWN_DOMAINS and not parts.hostname.endswith(tuple("." + item for item in OWN_DOMAINS)):
+        domains.add(parts.hostname)
+
+
+def check_rule(rule: Any, account: Account, *, platforms: bool) -> dict[str, Any]:
     """The matchrule when it may be used: tags only; the removed fields are 65320."""
     if not isinstance(rule, dict):
         raise WeChatError(65304)
@@ -95,10 +106,10 @@ def check_rule(rule: Any, account: Account, *, platforms: bool) -> dict[str, Any
         raise WeChatError(65320)
     kept: dict[str, Any] = {}
     if rule.get("tag_id") not in (None, "") or rule.get("group_id") not in (None, ""):
-        tag = rule.get("tag_id") or rule.get("group_id")
-        if not str(tag).isdecimal() or int(tag) not in account.tags:
+        tag = str(rule.get("tag_id") or rule.get("group_id"))
+        if not tag.isdecimal() or int(tag) not in account.tags:
             raise WeChatError(45159)
-        kept["tag_id"] = str(tag)
+        kept["tag_id"] = tag
     if platforms and rule.get("client_platform_type") not in (None, ""):
         kept["client_platform_type"] = str(rule["client_platform_type"])
     if not kept:

@@ -98,7 +98,7 @@ class People:
         kind: str,
         shown: dict[str, Any],
         trigger: str = "message",
-        **fields: Any,  # noqa: ANN401
+        **fields: Any,
     ) -> None:
         """Send a message of a kind: bubble, reply window, push (reference: service account 3.2, 5.9)."""
         self.require_follow(fan)
@@ -326,13 +326,16 @@ def find_button(buttons: list[dict[str, Any]], data: dict[str, Any]) -> dict[str
     if "path" in data:
         path = [int(item) for item in data["path"]]
         try:
-            button = buttons[path[0]]
-            return button["sub_button"][path[1]] if len(path) > 1 else button
+            button: dict[str, Any] = buttons[path[0]]
+            if len(path) > 1:
+                button = button["sub_button"][path[1]]
         except (IndexError, KeyError) as error:
             msg = "no such button"
             raise ActError(msg) from error
-    for button in buttons:
-        for item in [button, *(button.get("sub_button") or [])]:
+        return button
+    for top in buttons:
+        leaves: list[dict[str, Any]] = [top, *(top.get("sub_button") or [])]
+        for item in leaves:
             if item.get("type") and (item["name"] == data.get("name") or item.get("key", "") == data.get("key")):
                 return item
     msg = "no such button on this person's menu"

@@ -48,7 +48,7 @@ class Push:
         "tries",
     )
 
-    def __init__(self, n: int, appid: str, openid: str, kind: str, fields: wire.Fields, at: float) -> None:
+    def __init__(self, n: int, appid: str, openid: str, kind: str, *, fields: wire.Fields, at: float) -> None:
         self.n = n
         self.appid = appid
         self.openid = openid
@@ -85,7 +85,7 @@ class HttpClient:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or 80
         if parts.scheme != "http" or not is_loopback(host):
-            raise DeliveryError("callback is not http on loopback")  # noqa: EM101, TRY003
+            raise DeliveryError("callback is not http on loopback")
         target = parts.path or "/"
         if parts.query:
             target += "?" + parts.query
@@ -122,30 +122,25 @@ class HttpClient:
         try:
             status = int(first.split(b" ", 2)[1])
         except (IndexError, ValueError) as error:
-            raise DeliveryError("no HTTP answer") from error  # noqa: EM101, TRY003
-        length: int | None = None
-        chunked, keep = False, first.startswith(b"HTTP/1.1")
+            raise DeliveryError("no HTTP answer") from error
+        headers: dict[bytes, bytes] = {}
         while (line := await reader.readline()) not in (b"\r\n", b"\n"):
             if not line:
-                raise DeliveryError("answer cut in the headers")  # noqa: EM101, TRY003
+                raise DeliveryError("answer cut in the headers")
             name, _, value = line.partition(b":")
-            name, value = name.strip().lower(), value.strip().lower()
-            if name == b"content-length" and value.isdigit():
-                length = int(value)
-            elif name == b"transfer-encoding":
-                chunked = b"chunked" in value
-            elif name == b"connection" and value == b"close":
-                keep = False
+            headers[name.strip().lower()] = value.strip().lower()
+        keep = first.startswith(b"HTTP/1.1") and headers.get(b"connection") != b"close"
+        length = headers.get(b"content-length", b"")
         try:
-            if chunked:
+            if b"chunked" in headers.get(b"transfer-encoding", b""):
                 return status, await HttpClient._chunks(reader), keep
-            if length is None:
+            if not length.isdigit():
                 return status, await reader.read(MAX_ANSWER), False
-            if length > MAX_ANSWER:
-                raise DeliveryError("answer too large")  # noqa: EM101, TRY003
-            return status, await reader.readexactly(length), keep
+            if int(length) > MAX_ANSWER:
+                raise DeliveryError("answer too large")
+            return status, await reader.readexactly(int(length)), keep
         except asyncio.IncompleteReadError as error:
-            raise DeliveryError("answer cut in the body") from error  # noqa: EM101, TRY003
+            raise DeliveryError("answer cut in the body") from error
 
     @staticmethod
     async def _chunks(reader: asyncio.StreamReader) -> bytes:
@@ -156,13 +151,13 @@ class HttpClient:
             try:
                 size = int(line.split(b";")[0], 16)
             except ValueError as error:
-                raise DeliveryError("bad chunk") from error  # noqa: EM101, TRY003
+                raise DeliveryError("bad chunk") from error
             data = await reader.readexactly(size + 2)
             if size == 0:
                 return b"".join(parts)
             total += size
             if total > MAX_ANSWER:
-                raise DeliveryError("answer too large")  # noqa: EM101, TRY003
+                raise DeliveryError("answer too large")
             parts.append(data[:-2])
 
     def close(self) -> None:
@@ -194,17 +189,19 @@ class Pushes:
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: dict[str, tuple[Push, Fan]] = {}
         self._busy = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._number = 0
         self._message_id = 23456789012345678
         self.counts: dict[str, int] = {}
 
     # --- making ---------------------------------------------------------------------------------------------------
 
-    def event(self, fan: Fan, event: str, at: float, **fields: Any) -> Push:  # noqa: ANN401 - push fields
+    def event(self, fan: Fan, event: str, at: float, **fields: Any) -> Push:
         """An event push (reference: service account 3.3, 3.4)."""
         return self._push(fan, event, at, {"MsgType": "event", "Event": event, **fields})
 
-    def message(self, fan: Fan, kind: str, at: float, **fields: Any) -> Push:  # noqa: ANN401 - push fields
+    def message(self, fan: Fan, kind: str, at: float, **fields: Any) -> Push:
         """A message push with a MsgId (reference: service account 3.2)."""
         self._message_id += 1
         push = self._push(fan, kind, at, {"MsgType": kind, **fields, "MsgId": self._message_id})
@@ -214,7 +211,7 @@ class Pushes:
     def _push(self, fan: Fan, kind: str, at: float, fields: wire.Fields) -> Push:
         self._number += 1
         common = {"ToUserName": fan.account.original_id, "FromUserName": fan.openid, "CreateTime": int(at)}
-        push = Push(self._number, fan.account.appid, fan.openid, kind, {**common, **fields}, at)
+        push = Push(self._number, fan.account.appid, fan.openid, kind, fields={**common, **fields}, at=at)
         push.shows_failure = kind in self._sim.switches.failure_text_events
         self.log.append(push)
         return push
@@ -227,7 +224,7 @@ class Pushes:
         if queue is None:
             queue = self._queues[push.appid] = asyncio.Queue()
             self._keep(self._feed(queue))
-        self._busy += 1
+        self._enter()
         queue.put_nowait((push, fan))
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
@@ -256,24 +253,32 @@ class Pushes:
             await self._with_faults(push, fan, release)
         finally:
             release()
-            self._busy -= 1
+            self._leave()
 
     async def deliver(self, push: Push, fan: Fan) -> Push:
         """Deliver now and wait for the outcome: what a person did."""
-        self._busy += 1
+        self._enter()
         try:
             await self._with_faults(push, fan)
         finally:
-            self._busy -= 1
+            self._leave()
         return push
 
-    async def settle(self, timeout: float) -> bool:
-        """Wait until nothing is on its way; False when time ran out (real seconds)."""
-        deadline = time.monotonic() + timeout
-        while self._busy:
-            if time.monotonic() > deadline:
-                return False
-            await asyncio.sleep(0.01)
+    def _enter(self) -> None:
+        self._busy += 1
+        self._idle.clear()
+
+    def _leave(self) -> None:
+        self._busy -= 1
+        if not self._busy:
+            self._idle.set()
+
+    async def settle(self, seconds: float) -> bool:
+        """Wait until nothing is on its way; False when the real seconds ran out."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            return False
         return True
 
     async def _with_faults(self, push: Push, fan: Fan, first_try_over: Callable[[], None] = _nothing) -> None:

@@ -18,31 +18,31 @@ def open_envelope(body: bytes, *, mode: str, data_format: str, token: str, ciphe
     encrypted = fields.get("Encrypt")
     if encrypted is None:
         if mode == "safe":
-            raise ReplyError("plain reply in safe mode")  # noqa: EM101, TRY003
+            raise ReplyError("plain reply in safe mode")
         return fields
     if cipher is None:
-        raise ReplyError("encrypted reply in plain mode")  # noqa: EM101, TRY003
+        raise ReplyError("encrypted reply in plain mode")
     wanted = signature(token, str(fields.get("TimeStamp", "")), str(fields.get("Nonce", "")), str(encrypted))
     if not same(wanted, str(fields.get("MsgSignature", ""))):
-        raise ReplyError("wrong MsgSignature")  # noqa: EM101, TRY003
+        raise ReplyError("wrong MsgSignature")
     try:
         plain = cipher.decrypt(str(encrypted))
     except CipherError as error:
-        raise ReplyError(f"cannot decrypt: {error}") from error  # noqa: EM102, TRY003
+        raise ReplyError(f"cannot decrypt: {error}") from error
     return wire.parse(plain, data_format)
 
 
 def _text(fields: dict[str, Any], name: str, *, required: bool = True) -> str:
     value = fields.get(name, "")
     if not isinstance(value, str) or (required and not value):
-        raise ReplyError(f"{name} missing")  # noqa: EM102, TRY003
+        raise ReplyError(f"{name} missing")
     return value
 
 
 def _inner(fields: dict[str, Any], name: str) -> dict[str, Any]:
     value = fields.get(name)
     if not isinstance(value, dict):
-        raise ReplyError(f"{name} missing")  # noqa: EM102, TRY003
+        raise ReplyError(f"{name} missing")
     return value
 
 
@@ -55,14 +55,14 @@ def seen(fields: wire.Fields, *, openid: str, original_id: str, inbound: str, te
         str(fields.get("ToUserName", "")).strip() != openid
         or str(fields.get("FromUserName", "")).strip() != original_id
     ):
-        raise ReplyError("ToUserName or FromUserName wrong")  # noqa: EM101, TRY003
+        raise ReplyError("ToUserName or FromUserName wrong")
     if not str(fields.get("CreateTime", "")).strip().isdecimal():
-        raise ReplyError("CreateTime is not a number")  # noqa: EM101, TRY003
+        raise ReplyError("CreateTime is not a number")
     kind = str(fields.get("MsgType", "")).strip()
     if kind == "text":
         content = _text(fields, "Content")
         if len(content.encode()) > text_limit:
-            raise ReplyError("text too long")  # noqa: EM101, TRY003
+            raise ReplyError("text too long")
         return {"kind": "text", "content": content}
     if kind in ("image", "voice"):
         return {"kind": kind, "media_id": _text(_inner(fields, kind.capitalize()), "MediaId")}
@@ -82,7 +82,7 @@ def seen(fields: wire.Fields, *, openid: str, original_id: str, inbound: str, te
         return _news(fields, inbound)
     if kind == "transfer_customer_service":
         return {"kind": "transfer", "kf_account": str((fields.get("TransInfo") or {}).get("KfAccount", ""))}
-    raise ReplyError(f"unknown MsgType {kind}")  # noqa: EM102, TRY003
+    raise ReplyError(f"unknown MsgType {kind}")
 
 
 def _news(fields: wire.Fields, inbound: str) -> dict[str, Any]:
@@ -91,11 +91,11 @@ def _news(fields: wire.Fields, inbound: str) -> dict[str, Any]:
     if isinstance(items, dict):
         items = [items]
     if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
-        raise ReplyError("Articles missing")  # noqa: EM101, TRY003
+        raise ReplyError("Articles missing")
     if str(fields.get("ArticleCount", "")).strip() != str(len(items)):
-        raise ReplyError("ArticleCount is not the number of articles")  # noqa: EM101, TRY003
+        raise ReplyError("ArticleCount is not the number of articles")
     if len(items) > (1 if inbound in ONE_ARTICLE_TO else MAX_ARTICLES):
-        raise ReplyError("more than one article")  # noqa: EM101, TRY003
+        raise ReplyError("more than one article")
     return {
         "kind": "news",
         "articles": [

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from wechat_simulator.api import ROUTES, Call, Picture, Route
-from wechat_simulator.api.base import ESCAPE, NOBODY
+from wechat_simulator.api.base import ESCAPE, NOBODY, Handler
 from wechat_simulator.control import control_app
 from wechat_simulator.errors import WeChatError, answer_of
 from wechat_simulator.faults import Answer, Fault, produce
@@ -90,7 +90,7 @@ class Application:
         hits = sim.faults.for_call(appid, path) if sim.faults.api_active else []
         if sim.switches.latency_ms:
             await asyncio.sleep(sim.switches.latency_ms / 1000)
-        answer = await self._answer(call, scope["method"], path, route, hits, appid)
+        answer = await self._answer(call, scope["method"], path, route=route, hits=hits, appid=appid)
         for fault in hits:
             if fault.kind == "latency" and fault.effect == "after":
                 await asyncio.sleep(fault.delay())
@@ -119,8 +119,8 @@ class Application:
                     return str(value.get("appid", ""))
         return ""
 
-    async def _answer(  # noqa: PLR0913 - what one call is made of
-        self, call: Call, method: str, path: str, route: Route | None, hits: list[Fault], appid: str
+    async def _answer(
+        self, call: Call, method: str, path: str, *, route: Route | None, hits: list[Fault], appid: str
     ) -> Answer:
         before: list[Fault] = []
         for fault in hits:
@@ -145,43 +145,41 @@ class Application:
         return answer
 
     def _handle(self, call: Call, method: str, path: str, route: Route | None) -> Answer:
-        """Check method, token, address and quota, then run the handler."""
-        sim = self.sim
+        """Check the call, run the handler, and put its result or its refusal into an answer."""
         try:
-            if route is None:
-                raise WeChatError(40066)  # noqa: TRY301 - one place answers errors
-            if route.method != method:
-                raise WeChatError(43001 if route.method == "GET" else 43002)  # noqa: TRY301
-            if route.token:
-                account = sim.world.accounts[sim.tokens.check(call.query.get("access_token"), call.now)]
-                if account.ip_allow and sim.switches.ip_check_every_call and not account.allows(call.address):
-                    raise WeChatError(40164, f"invalid ip {call.address}, not in whitelist")  # noqa: TRY301
-                call.account = account
-                if route.counted:
-                    sim.quotas.spend(account.appid, path, call.now)
-            if (
-                route.raw_text
-                and sim.switches.refuse_unicode_escapes
-                and b"\\u" in call.body
-                and ESCAPE.search(call.body)
-            ):
-                raise WeChatError(sim.switches.unicode_escape_code)  # noqa: TRY301
-            result = route.handler(call)
+            result = self._checked(call, method, path, route)(call)
         except WeChatError as error:
             return self._refusal(error, call, path)
         except Exception:
             logger.exception("handler of %s failed", path)
             return self._refusal(WeChatError(-1), call, path)
-        if isinstance(result, bytes):
-            answer = Answer(result)
-            answer.result = "0"
-        elif isinstance(result, Picture):
+        if isinstance(result, Picture):
             answer = Answer(result.body, result.content_type)
             answer.status, answer.result = result.status, "picture"
-        else:
-            answer = Answer(json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode())
-            answer.result = "0"
+            return answer
+        if isinstance(result, dict):
+            result = json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
+        answer = Answer(result)
+        answer.result = "0"
         return answer
+
+    def _checked(self, call: Call, method: str, path: str, route: Route | None) -> Handler:
+        """Method, token, address, quota and escapes, in this order; the handler when all are right."""
+        sim = self.sim
+        if route is None:
+            raise WeChatError(40066)
+        if route.method != method:
+            raise WeChatError(43001 if route.method == "GET" else 43002)
+        if route.token:
+            account = sim.world.accounts[sim.tokens.check(call.query.get("access_token"), call.now)]
+            if account.ip_allow and sim.switches.ip_check_every_call and not account.allows(call.address):
+                raise WeChatError(40164, f"invalid ip {call.address}, not in whitelist")
+            call.account = account
+            if route.counted:
+                sim.quotas.spend(account.appid, path, call.now)
+        if route.raw_text and b"\\u" in call.body and sim.switches.refuse_unicode_escapes and ESCAPE.search(call.body):
+            raise WeChatError(sim.switches.unicode_escape_code)
+        return route.handler
 
     def _refusal(self, error: WeChatError, call: Call, path: str) -> Answer:
         rid = self.sim.request_ids.new(call.now)

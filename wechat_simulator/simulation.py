@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections import OrderedDict
 from pathlib import Path
@@ -37,7 +36,7 @@ class Simulation:
     ) -> None:
         self.switches = switches or Switches()
         self.clock = clock or Clock()
-        self.random = random.Random(seed)  # noqa: S311 - repeatable nonces of a simulator
+        self.random = random.Random(seed)
         self.bus = Bus()
         self.timers = Timers(self.clock)
         self.world = World(seed)
@@ -80,21 +79,29 @@ class Simulation:
         """Everything that becomes due up to a moment: timers, token and code ends, windows, the quota midnight."""
         now = self.clock.now()
         answer = self.timers.upcoming(until, limit)
-        extra = self.tokens.upcoming(now, until)
-        for account in self.world.accounts.values():
-            for code in account.codes.values():
-                if code.expires_at is not None and now < code.expires_at <= until:
-                    payload = {"appid": account.appid, "scene": code.scene, "name": code.name}
-                    extra.append({"at": code.expires_at, "kind": "code_expires", "payload": payload})
-            for fan in account.fans.values():
-                for window in (fan.windows or {}).values():
-                    if now < window.until <= until:
-                        payload = {"appid": account.appid, "person": fan.person.id, "trigger": window.trigger}
-                        extra.append({"at": window.until, "kind": "window_closes", "payload": payload})
-        for text, code_of in self.people.client_codes.items():
-            if not code_of.used and now < code_of.expires_at <= until:
-                payload = {"code": text[:8], "person": code_of.fan.person.id}
-                extra.append({"at": code_of.expires_at, "kind": f"{code_of.kind}_code_expires", "payload": payload})
+        extra = [
+            *self.tokens.upcoming(now, until),
+            *(
+                {"at": code.expires_at, "kind": "code_expires", "payload": {"appid": code.appid, "scene": code.scene}}
+                for code in self.world.tickets.values()
+                if code.expires_at is not None and now < code.expires_at <= until
+            ),
+            *(
+                {
+                    "at": window.until,
+                    "kind": "window_closes",
+                    "payload": {"appid": fan.account.appid, "person": fan.person.id},
+                }
+                for fan in self.world.fans.values()
+                for window in (fan.windows or {}).values()
+                if now < window.until <= until
+            ),
+            *(
+                {"at": code.expires_at, "kind": f"{code.kind}_code_expires", "payload": {"person": code.fan.person.id}}
+                for code in self.people.client_codes.values()
+                if not code.used and now < code.expires_at <= until
+            ),
+        ]
         if next_midnight(now) <= until:
             extra.append({"at": next_midnight(now), "kind": "quotas_reset", "payload": {}})
         for item in extra:
@@ -125,7 +132,7 @@ class Simulation:
         }
         part = target.with_suffix(".part")
         part.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
-        os.replace(part, target)
+        part.replace(target)
         return target
 
     def restore(self, directory: Path) -> bool:

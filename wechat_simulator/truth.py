@@ -32,7 +32,7 @@ class Sent:
         "same_content", "status", "template_id",
     )  # fmt: skip
 
-    def __init__(self, n: int, at: float, kind: str, appid: str, openid: str, body: bytes) -> None:
+    def __init__(self, n: int, at: float, kind: str, *, appid: str, openid: str, body: bytes) -> None:
         self.n = n
         self.at = at
         self.kind = kind  # template | custom | passive
@@ -87,7 +87,7 @@ class Truth:
 
     # --- writing --------------------------------------------------------------------------------------------------
 
-    def call(  # noqa: PLR0913 - one row has these columns
+    def call(
         self, *, real: float, at: float, appid: str, method: str, path: str, body: bytes, result: str,
         faults: tuple[str, ...], milliseconds: float,
     ) -> None:  # fmt: skip
@@ -96,12 +96,12 @@ class Truth:
         digest = hashlib.blake2b(body, digest_size=8).hexdigest() if body else ""
         self.calls.append(CallRow(self.call_count, real, at, appid, method, path, digest, result, faults, milliseconds))
 
-    def accept(  # noqa: PLR0913 - hot path, no object to build first
+    def accept(
         self, *, at: float, kind: str, appid: str, openid: str, body: bytes, msgid: int = 0, template_id: str = "",
         client_msg_id: str = "", content: str = "",
     ) -> Sent:  # fmt: skip
         """A message was accepted. ``content`` is what the person would read: the same again is a visible duplicate."""
-        sent = Sent(len(self.sent) + 1, at, kind, appid, openid, body)
+        sent = Sent(len(self.sent) + 1, at, kind, appid=appid, openid=openid, body=body)
         sent.msgid = msgid
         sent.template_id = template_id
         sent.client_msg_id = client_msg_id
@@ -140,7 +140,7 @@ class Truth:
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def page(  # noqa: PLR0913 - filters
+    def page(
         self, *, appid: str = "", kind: str = "", openid: str = "", since: int = 0, limit: int = 10_000,
         only_received: bool = False,
     ) -> dict[str, Any]:  # fmt: skip
@@ -218,7 +218,7 @@ class Truth:
         names = [name for name in Sent.__slots__ if name != "body"]
         self.sent, self.by_msgid, self.by_account, self.by_person = [], {}, {}, {}
         for row in data["sent"]:
-            sent = Sent(0, 0.0, "", "", "", row[-1].encode())
+            sent = Sent(0, 0.0, "", appid="", openid="", body=row[-1].encode())
             for name, value in zip(names, row[:-1], strict=True):
                 setattr(sent, name, value)
             self.sent.append(sent)

@@ -39,7 +39,7 @@ RULES: dict[str, Callable[[str], bool]] = {
 }
 
 
-def check(keys: tuple[str, ...], consts: dict[str, list[str]], data: Any) -> None:  # noqa: ANN401 - JSON
+def check(keys: tuple[str, ...], consts: dict[str, list[str]], data: Any) -> None:
     """Every key of the template must be there and obey the rule of its type; further keys are ignored."""
     if not isinstance(data, dict):
         raise WeChatError(47001)

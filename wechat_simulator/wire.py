@@ -1,10 +1,10 @@
-"""Push bodies in XML and JSON, and strict reading of what the other side answers (reference: service account 1.2, 4)."""
+"""Push bodies in XML and JSON, and strict reading of the answers (reference: service account 1.2, 4)."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 Fields = dict[str, Any]
 MAX_REPLY = 64 * 1024
@@ -18,7 +18,7 @@ def _cdata(text: str) -> str:
     return "<![CDATA[" + text.replace("]]>", "]]]]><![CDATA[>") + "]]>"
 
 
-def _element(name: str, value: Any) -> str:  # noqa: ANN401 - text, number, mapping or list
+def _element(name: str, value: Any) -> str:
     if isinstance(value, dict):
         inner = "".join(_element(key, item) for key, item in value.items())
     elif isinstance(value, list):
@@ -35,7 +35,7 @@ def to_xml(fields: Fields) -> bytes:
     return ("<xml>" + "".join(_element(name, value) for name, value in fields.items()) + "</xml>").encode()
 
 
-def _texts(value: Any) -> Any:  # noqa: ANN401
+def _texts(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _texts(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -48,7 +48,7 @@ def to_json(fields: Fields, *, numbers_as_text: bool = False) -> bytes:
     return json.dumps(_texts(fields) if numbers_as_text else fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _tree(element: ElementTree.Element) -> Any:  # noqa: ANN401
+def _tree(element: ET.Element) -> Any:
     if len(element) == 0:
         return element.text or ""
     answer: dict[str, Any] = {}
@@ -65,22 +65,22 @@ def _tree(element: ElementTree.Element) -> Any:  # noqa: ANN401
 def parse(body: bytes, expected: str) -> Fields:
     """Fields of a reply in the format of the push (``xml`` or ``json``); ``ReplyError`` for anything else."""
     if len(body) > MAX_REPLY:
-        raise ReplyError("larger than 64 KB")  # noqa: EM101, TRY003
+        raise ReplyError("larger than 64 KB")
     if expected == "json":
         try:
             value = json.loads(body)
         except ValueError as error:
-            raise ReplyError("not JSON") from error  # noqa: EM101, TRY003
+            raise ReplyError("not JSON") from error
         if not isinstance(value, dict):
-            raise ReplyError("not a JSON object")  # noqa: EM101, TRY003
+            raise ReplyError("not a JSON object")
         return value
     if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
-        raise ReplyError("DTD in XML")  # noqa: EM101, TRY003
+        raise ReplyError("DTD in XML")
     try:
-        root = ElementTree.fromstring(body)  # noqa: S314 - DTD and entities are refused above
-    except ElementTree.ParseError as error:
-        raise ReplyError("not XML") from error  # noqa: EM101, TRY003
+        root = ET.fromstring(body)  # noqa: S314 - DTD and entities are refused above
+    except ET.ParseError as error:
+        raise ReplyError("not XML") from error
     value = _tree(root)
     if root.tag != "xml" or not isinstance(value, dict):
-        raise ReplyError("root is not <xml>")  # noqa: EM101, TRY003
+        raise ReplyError("root is not <xml>")
     return value

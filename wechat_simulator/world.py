@@ -307,23 +307,7 @@ class World:
     def _merge_account(self, item: dict[str, Any], now: float) -> str:
         appid = str(item["appid"])
         account = self.accounts.get(appid) or Account(appid)
-        allowed = {"appid", "templates", "tags", "menu", "code_names", "codes", *PLAIN_FIELDS}
-        if unknown := set(item) - allowed:
-            msg = f"unknown keys {sorted(unknown)} of account {appid}"
-            raise WorldError(msg)
-        merged = {name: item.get(name, getattr(account, name)) for name in PLAIN_FIELDS}
-        if merged["kind"] not in KINDS or merged["mode"] not in MODES or merged["format"] not in FORMATS:
-            msg = f"account {appid}: kind, mode or format is not one of {KINDS}, {MODES}, {FORMATS}"
-            raise WorldError(msg)
-        for name in ("aes_key", "previous_aes_key"):
-            if merged[name]:
-                try:
-                    MessageCipher(merged[name], appid)
-                except ValueError as error:
-                    msg = f"account {appid}: {name}: {error}"
-                    raise WorldError(msg) from error
-        for name, value in merged.items():
-            setattr(account, name, value)
+        self._set_plain_fields(account, item)
         account.original_id = account.original_id or "gh_" + _hex(12, self.seed, appid)
         account.secret = account.secret or _hex(32, self.seed, "secret", appid)
         account.name = account.name or appid
@@ -335,18 +319,35 @@ class World:
         self.accounts[appid] = account
         for template in item.get("templates", ()):
             self.put_template(account, template)
-        for name in item.get("tags", ()):
-            if all(tag.name != name for tag in account.tags.values()):
-                account.tags[account.next_tag] = Tag(account.next_tag, name)
-                account.next_tag += 1
-        if "menu" in item:
-            account.menu = item["menu"]
+        present = {tag.name for tag in account.tags.values()}
+        for name in (name for name in item.get("tags", ()) if name not in present):
+            account.tags[account.next_tag] = Tag(account.next_tag, name)
+            account.next_tag += 1
+        account.menu = item.get("menu", account.menu)
         account.code_names.update(item.get("code_names", {}))
         for code in item.get("codes", ()):
             self.ensure_code(account, str(code["scene"]), str(code.get("name", "")), now)
         for code in account.codes.values():
             code.name = account.code_names.get(code.scene, code.name)
         return appid
+
+    @staticmethod
+    def _set_plain_fields(account: Account, item: dict[str, Any]) -> None:
+        if unknown := set(item) - {"appid", "templates", "tags", "menu", "code_names", "codes", *PLAIN_FIELDS}:
+            msg = f"unknown keys {sorted(unknown)} of account {account.appid}"
+            raise WorldError(msg)
+        merged = {name: item.get(name, getattr(account, name)) for name in PLAIN_FIELDS}
+        if merged["kind"] not in KINDS or merged["mode"] not in MODES or merged["format"] not in FORMATS:
+            msg = f"account {account.appid}: kind, mode or format is not one of {KINDS}, {MODES}, {FORMATS}"
+            raise WorldError(msg)
+        for name in ("aes_key", "previous_aes_key"):
+            try:
+                MessageCipher(merged[name] or "A" * 43, account.appid)
+            except ValueError as error:
+                msg = f"account {account.appid}: {name}: {error}"
+                raise WorldError(msg) from error
+        for name, value in merged.items():
+            setattr(account, name, value)
 
     def put_template(self, account: Account, item: dict[str, Any]) -> Template:
         """``{template_id?, title, keys: [{key, label}] | content, consts?, banned?}`` → the template."""
@@ -495,5 +496,5 @@ class World:
             fan.windows = {window["trigger"]: Window(**window) for window in item["windows"]} or None
 
 
-def _row(item: Any) -> dict[str, Any]:  # noqa: ANN401 - any of the dataclasses above
+def _row(item: Any) -> dict[str, Any]:
     return {entry.name: getattr(item, entry.name) for entry in fields(item)}

@@ -60,7 +60,7 @@ class Call:
             raise WeChatError(code)
         return value
 
-    def fan(self, openid: Any, code: int = 40003) -> Fan:  # noqa: ANN401 - JSON
+    def fan(self, openid: Any, code: int = 40003) -> Fan:
         """The person behind an openid of this account; another account's openid is noted as a mix-up."""
         fan = self.account.fans.get(openid) if isinstance(openid, str) else None
         if fan is None:
@@ -93,7 +93,7 @@ ROUTES: dict[str, Route] = {}
 def api(
     method: str, path: str, *, token: bool = True, counted: bool = True, raw_text: bool = False
 ) -> Callable[[Handler], Handler]:
-    """Register a handler. ``method`` may be ``ANY``; ``raw_text`` refuses ``\\uXXXX`` escapes (reference 5)."""
+    r"""Register a handler; ``raw_text`` refuses ``\uXXXX`` escapes in the body (reference: service account 5)."""
 
     def register(handler: Handler) -> Handler:
         ROUTES[path] = Route(method, handler, token=token, counted=counted, raw_text=raw_text)
@@ -102,6 +102,6 @@ def api(
     return register
 
 
-def ok(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def ok(**more: Any) -> dict[str, Any]:
     """Success of an act."""
     return {"errcode": 0, "errmsg": "ok", **more}

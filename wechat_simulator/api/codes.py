@@ -17,7 +17,7 @@ MAX_PERMANENT_NUMBER = 100_000
 MAX_LONG_DATA = 4096
 
 
-def _scene(action: Any, info: Any) -> tuple[str, bool]:  # noqa: ANN401 - JSON
+def _scene(action: Any, info: Any) -> tuple[str, bool]:
     scene = info.get("scene") if isinstance(info, dict) else None
     if not isinstance(scene, dict):
         raise WeChatError(40053)

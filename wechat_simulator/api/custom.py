@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from wechat_simulator import windows
@@ -15,33 +16,53 @@ TEXT_BYTES = 2048
 TYPING_SECONDS = 15.0
 
 
+def _check_text(_call: Call, body: dict[str, Any]) -> None:
+    content = body.get("content")
+    if not isinstance(content, str) or not content:
+        raise WeChatError(44004)
+    if len(content.encode()) > TEXT_BYTES:
+        raise WeChatError(45002)
+
+
+def _check_media(_call: Call, body: dict[str, Any]) -> None:
+    if not body.get("media_id"):
+        raise WeChatError(40007)
+
+
+def _check_news(_call: Call, body: dict[str, Any]) -> None:
+    articles = body.get("articles")
+    if not isinstance(articles, list) or not articles:
+        raise WeChatError(44004)
+    if len(articles) > 1:
+        raise WeChatError(45008)
+
+
+def _check_page(call: Call, body: dict[str, Any]) -> None:
+    if body.get("appid") not in call.sim.world.mini_programs_of(call.account):
+        raise WeChatError(40166)
+    if not body.get("pagepath"):
+        raise WeChatError(40165)
+
+
+CHECKS: dict[str, Callable[[Call, dict[str, Any]], None]] = {
+    "text": _check_text,
+    "image": _check_media,
+    "voice": _check_media,
+    "video": _check_media,
+    "news": _check_news,
+    "miniprogrampage": _check_page,
+}
+
+
 def _check_body(call: Call, data: dict[str, Any]) -> None:
     kind = data.get("msgtype")
     if kind not in TYPES:
         raise WeChatError(40008)
-    body = data.get(kind)
+    body = data.get(str(kind))
     if not isinstance(body, dict):
         raise WeChatError(47001)
-    if kind == "text":
-        content = body.get("content")
-        if not isinstance(content, str) or not content:
-            raise WeChatError(44004)
-        if len(content.encode()) > TEXT_BYTES:
-            raise WeChatError(45002)
-    elif kind in ("image", "voice", "video"):
-        if not body.get("media_id"):
-            raise WeChatError(40007)
-    elif kind == "news":
-        articles = body.get("articles")
-        if not isinstance(articles, list) or not articles:
-            raise WeChatError(44004)
-        if len(articles) > 1:
-            raise WeChatError(45008)
-    elif kind == "miniprogrampage":
-        if body.get("appid") not in call.sim.world.mini_programs_of(call.account):
-            raise WeChatError(40166)
-        if not body.get("pagepath"):
-            raise WeChatError(40165)
+    if check := CHECKS.get(str(kind)):
+        check(call, body)
 
 
 @api("POST", "/cgi-bin/message/custom/send", raw_text=True)

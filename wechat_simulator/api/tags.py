@@ -23,7 +23,7 @@ def _name(call: Call, data: dict[str, Any], besides: int | None = None) -> str:
     return name
 
 
-def _tag(call: Call, tag_id: Any, *, change: bool = True) -> Tag:  # noqa: ANN401 - JSON
+def _tag(call: Call, tag_id: Any, *, change: bool = True) -> Tag:
     try:
         number = int(tag_id)
     except (TypeError, ValueError) as error:

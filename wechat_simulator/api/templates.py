@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from wechat_simulator import typed_keys
 from wechat_simulator.api.base import Call, api, ok
 from wechat_simulator.errors import WeChatError
+from wechat_simulator.world import Fan, Template
 
 if TYPE_CHECKING:
     from wechat_simulator.simulation import Simulation
@@ -108,14 +109,9 @@ def _check_jump(call: Call, data: dict[str, Any]) -> None:
         raise WeChatError(40165)
 
 
-@api("POST", "/cgi-bin/message/template/send", raw_text=True)
-def send(call: Call) -> bytes:
-    """Accept one template message; the result comes later as TEMPLATESENDJOBFINISH.
-
-    The same ``client_msg_id`` within its window gives the first msgid again and sends nothing.
-    """
-    sim, account = call.sim, call.account
-    data = call.json()
+def _check_send(call: Call, data: dict[str, Any]) -> tuple[Fan, Template]:
+    """Account, openid, template, typed keys and jump target, in this order."""
+    account = call.account
     if not account.verified or account.kind != "service":
         raise WeChatError(48001)
     if account.banned:
@@ -126,21 +122,36 @@ def send(call: Call) -> bytes:
         raise WeChatError(40037)
     if template.banned:
         raise WeChatError(43116)
-    content = data.get("data")
-    typed_keys.check(template.keys, template.consts, content)
-    if "miniprogram" in data:
-        _check_jump(call, data)
+    typed_keys.check(template.keys, template.consts, data.get("data"))
+    _check_jump(call, data)
+    return fan, template
+
+
+def _check_receiver(call: Call, fan: Fan) -> None:
+    if not fan.subscribed:
+        raise WeChatError(43004)
+    if fan.blacklisted:
+        raise WeChatError(43019)
+    if fan.refuses and call.sim.switches.refusing_person == "48002":
+        raise WeChatError(48002)
+
+
+@api("POST", "/cgi-bin/message/template/send", raw_text=True)
+def send(call: Call) -> bytes:
+    """Accept one template message; the result comes later as TEMPLATESENDJOBFINISH.
+
+    The same ``client_msg_id`` within its window gives the first msgid again and sends nothing.
+    """
+    sim, account = call.sim, call.account
+    data = call.json()
+    fan, template = _check_send(call, data)
+    content = data["data"]
     client_msg_id = data.get("client_msg_id") or ""
     if client_msg_id:
         known = sim.client_messages.find(account.appid, str(client_msg_id), call.now)
         if known is not None:
             return b'{"errcode":0,"errmsg":"ok","msgid":%d}' % known
-    if not fan.subscribed:
-        raise WeChatError(43004)
-    if fan.blacklisted:
-        raise WeChatError(43019)
-    if fan.refuses and sim.switches.refusing_person == "48002":
-        raise WeChatError(48002)
+    _check_receiver(call, fan)
     msgid = sim.new_msgid()
     sent = sim.truth.accept(
         at=call.now,

@@ -103,7 +103,7 @@ def blacklist(call: Call) -> dict[str, Any]:
     return page_of(call, openids, str(call.json().get("begin_openid", "")))
 
 
-def _set_blacklisted(call: Call, value: bool) -> dict[str, Any]:  # noqa: FBT001 - two callers below
+def _set_blacklisted(call: Call, value: bool) -> dict[str, Any]:
     wanted = call.json().get("openid_list")
     if not isinstance(wanted, list) or not wanted:
         raise WeChatError(40031)
