@@ -67,9 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
     around = commands.add_parser("around", help="run a command against a whole product on free ports, then stop that")
     around.add_argument("--only", default="", metavar="LIST", help="as for `run`")
-    around.add_argument(
-        "command", nargs=argparse.REMAINDER, help="the command after --; gets the product's environment"
-    )
+    around.add_argument("command", nargs=argparse.REMAINDER, help="the command after --; gets the environment")
     around.set_defaults(run=_around)
 
     manage = commands.add_parser("manage", help="run a management command of the product that runs from `make up`")

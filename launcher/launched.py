@@ -31,6 +31,7 @@ class Launched:
 
     def __init__(self, *arguments: str, env: Mapping[str, str] | None = None, show_messages: bool = False) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._said = ""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "launcher", "run", "--free-ports", "--json", *arguments],
             cwd=ROOT,
@@ -55,8 +56,10 @@ class Launched:
 
     def messages(self) -> str:
         """Return what the launcher has said so far."""
-        self._errors.seek(0)
-        return self._errors.read().decode(errors="replace")
+        if not self._errors.closed:
+            self._errors.seek(0)
+            self._said = self._errors.read().decode(errors="replace")
+        return self._said
 
     def stop(self, timeout: float = 90) -> int:
         """Ask it to stop, wait, and return its exit status."""
@@ -66,10 +69,19 @@ class Launched:
         if self.process.stdin:
             self.process.stdin.close()
         try:
-            return self.process.wait(max(0.1, deadline - time.monotonic()))
+            self.process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+        status = self.process.wait()
+        self.messages()
+        self._errors.close()
+        return status
+
+    def close(self) -> None:
+        """Stop it, whatever its exit status."""
+        self.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -77,4 +89,4 @@ class Launched:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.close()

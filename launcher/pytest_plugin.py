@@ -59,7 +59,7 @@ def _start_servers(config: pytest.Config) -> None:
         launched = Launched("--only", "servers", "--throwaway")
     except LaunchFailed as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
-    config.add_cleanup(lambda: launched.stop() and None)
+    config.add_cleanup(launched.close)
     run = pytest_databases.TestRun(
         name=secrets.token_hex(4),
         app_url=launched.env["DATABASE_URL"],

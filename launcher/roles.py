@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 OWNER, APP, INTAKE, REPORTS = "zhiyin_owner", "zhiyin_app", "zhiyin_intake", "zhiyin_reports"
 DATABASE = "zhiyin"
+_MAINTENANCE = "postgres"
 EXTENSIONS = ("pg_trgm", "btree_gin")
 
 # Role -> wanted attributes in pg_roles. NOINHERIT: the rights of zhiyin_reports only count after SET ROLE.
@@ -104,7 +105,18 @@ def cursor_on(url: str) -> Iterator[Cursor]:
 
 
 def is_administrator(url: str) -> bool:
-    """Tell whether the role of `url` may make other roles."""
+    """Tell whether the role of `url` may make other roles; the database of an administrator need not exist yet."""
+    try:
+        return _may_make_roles(url)
+    except LauncherError:
+        try:
+            return _may_make_roles(replace_in_url(url, database=_MAINTENANCE))
+        except LauncherError:
+            pass  # what the named database said is the better message
+        raise
+
+
+def _may_make_roles(url: str) -> bool:
     with cursor_on(url) as cursor:
         cursor.execute("SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user")
         row = cursor.fetchone()
@@ -181,7 +193,7 @@ def _clause(attributes: Mapping[str, bool]) -> str:
 
 def _maintenance_database(admin_url: str, database: str) -> str:
     named = database_of(admin_url)
-    return named if named and named != database else "postgres"
+    return named if named and named != database else _MAINTENANCE
 
 
 def quoted(name: str) -> str:

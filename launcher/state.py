@@ -13,12 +13,12 @@ from typing import IO, TYPE_CHECKING, Any
 from launcher.errors import LauncherError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 
 # Made in the first run and kept. Changing one by hand locks people or sealed columns out, so nothing rotates them.
-_MAKERS = {
+_MAKERS: dict[str, Callable[[], str]] = {
     "postgres_password": lambda: secrets.token_hex(16),
     "owner_password": lambda: secrets.token_hex(16),
     "app_password": lambda: secrets.token_hex(16),

@@ -38,6 +38,7 @@ class Supervisor:
         self._deaths: dict[str, deque[float]] = {}
         self._due: dict[str, float] = {}
         self._stop_asked = False
+        self._stop_asked_at = 0.0
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         self._input = _pipe_on_standard_input() if stop_on_end_of_input else None
@@ -82,6 +83,7 @@ class Supervisor:
                 if child.is_ready():
                     say(f"{child.spec.name} is ready")
                     waiting.remove(child)
+                    child.troubles()  # what it complained of before it was ready is over
                 elif not child.is_running():
                     raise LauncherError(
                         f"{child.spec.name} ended while starting (status {child.process.returncode}):\n{child.tail()}",
