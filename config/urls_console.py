@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from console.site import site
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", site.urls),  # type: ignore[arg-type] # Django's own idiom
+]
+handler404 = "console.errors.not_found"
+handler403 = "console.errors.forbidden"
+handler500 = "console.errors.broken"

@@ -11,3 +11,7 @@ class ConsoleConfig(AppConfig):
 
     name = "console"
     verbose_name = _("Console")
+
+    def ready(self) -> None:
+        """Put the sidebar's entries in place; apps add their tabs from admin.py."""
+        from console import places  # noqa: F401, PLC0415 - registers by being imported

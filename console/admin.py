@@ -1,0 +1,362 @@
+"""The base of every list and form of the console: this brand's rows only, capabilities, audit, one look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, models, transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext, gettext_lazy
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.paginator import InfinitePaginator
+from unfold.views import ChangeList as UnfoldChangeList
+
+from accounts.models import AuditEntry, RoleGrant, StaffUser
+from accounts.services import record_audit
+from accounts.tenancy import BrandOwned
+from console.changes import form_changes
+from console.forms import BrandModelForm, refusing
+from console.http import viewer_of
+from console.registry import Tab, nav, reaches
+from console.site import ConsoleSite, site
+
+if TYPE_CHECKING:
+    from django.forms import ModelForm
+    from django_stubs_ext import StrOrPromise
+
+COUNTED_TO = 10_000
+LAST_PAGE = 200
+
+
+class ConsoleChangeList(UnfoldChangeList):  # type: ignore[misc] # Unfold has no types
+    """A list that counts only as far as people read, and pages only as far as people page."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Fetch one page; far pages are refused in favour of the search."""
+        self.page_num = max(1, min(self.page_num, LAST_PAGE))
+        super().get_results(request)
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Any:
+        """Give the filtered rows, and remember them for the bounded count."""
+        queryset = super().get_queryset(request, exclude_parameters)
+        self.zy_queryset = queryset
+        return queryset
+
+    @property
+    def bounded_count(self) -> int:
+        """Count the filtered rows up to 10,000 (10,001 means more)."""
+        if not hasattr(self, "_bounded"):
+            if self.page_num == 1 and len(self.result_list) < self.list_per_page:
+                self._bounded = len(self.result_list)  # the page shows everything there is
+            else:
+                self._bounded = self.zy_queryset.order_by()[: COUNTED_TO + 1].count()
+        return self._bounded
+
+
+class BrandFieldsMixin:
+    """Fields that offer and accept only rows of this brand which the person's data scope reaches.
+
+    The guarded manager gives the brand; people are a global table, so their choices come from the brand's roles.
+    """
+
+    admin_site: ConsoleSite
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer this brand's rows."""
+        kwargs.setdefault("queryset", self.choices_for(db_field.remote_field.model, request))
+        kwargs.setdefault("empty_label", gettext("(none)") if db_field.blank else None)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer this brand's rows."""
+        kwargs.setdefault("queryset", self.choices_for(db_field.remote_field.model, request))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Drop the links for adding and editing related rows in a pop-up."""
+        formfield = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+        if formfield is not None and hasattr(formfield.widget, "can_add_related"):
+            formfield.widget = formfield.widget.widget
+        return formfield
+
+    def choices_for(self, model: type[models.Model], request: HttpRequest) -> models.QuerySet[Any]:
+        """Give the rows that a reference may point to."""
+        if issubclass(model, StaffUser):
+            working = RoleGrant.objects.values("staff_user_id")
+            return StaffUser.objects.filter(pk__in=working).order_by("username")
+        if not issubclass(model, BrandOwned):
+            raise PermissionDenied  # a global table has no place in a brand's form
+        rows: models.QuerySet[Any] = model.objects.all()
+        admin = self.admin_site._registry.get(model)  # noqa: SLF001 - the site's public lack of a getter
+        if isinstance(admin, ConsoleModelAdmin):
+            rows = admin.reachable(rows, request)
+        return rows.order_by(*(("name",) if _has_field(model, "name") else ()), "pk")
+
+
+class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # Unfold has no types
+    """A window on one kind of row of the brand in the address.
+
+    `area` names the capability ("<area>.view", "<area>.edit"); `place` and `tab` put the list into the navigation;
+    `phone_columns` stay on narrow screens; `reach_paths` says how a narrower data scope finds its rows
+    ({"STORES": "store", "OWN": "pk"}: path to ids given by `console.registry.reaches`); `masked_fields` never
+    show their value in the audit log; `empty_text` teaches what the page is for when there is nothing yet.
+    """
+
+    area: ClassVar[str] = ""
+    place: ClassVar[str] = ""
+    tab: ClassVar[StrOrPromise] = ""
+    tab_order: ClassVar[int] = 100
+    phone_columns: ClassVar[tuple[str, ...]] = ()
+    number_columns: ClassVar[tuple[str, ...]] = ()
+    reach_paths: ClassVar[dict[str, str]] = {}
+    masked_fields: ClassVar[tuple[str, ...]] = ()
+    allow_add: ClassVar[bool] = True
+    allow_change: ClassVar[bool] = True
+    allow_delete: ClassVar[bool] = False
+    audit_writes: ClassVar[bool] = True  # False where the called service writes the audit entry itself
+    empty_text: ClassVar[StrOrPromise] = ""
+    add_label: ClassVar[StrOrPromise] = ""  # the primary button of the list: verb + object
+    taken_text: ClassVar[StrOrPromise] = gettext_lazy("Not saved: something with this name or number already exists.")
+
+    show_add_link = False
+    show_full_result_count = False
+    paginator = InfinitePaginator
+    list_per_page = 50
+    list_max_show_all = 0
+    list_filter_submit = True
+    list_filter_sheet = True
+    list_fullwidth = True
+    actions_on_top = True
+    form = BrandModelForm
+    save_as = False
+    view_on_site = False
+    compressed_fields = False
+    empty_value_display = "--"
+    change_list_template = "console/change_list.html"
+    change_form_template = "console/change_form.html"
+    object_history_template = "console/history.html"
+    delete_confirmation_template = "console/delete.html"
+
+    def __init__(self, model: type[models.Model], admin_site: ConsoleSite) -> None:
+        """Put the list into the navigation."""
+        super().__init__(model, admin_site)
+        if self.place and self.tab:
+            prefix = f"{model._meta.app_label}_{model._meta.model_name}_"
+            tab = Tab(self.place, self.tab, f"{prefix}changelist", self.area, self.tab_order, prefix)
+            nav.register(f"{self.place}.{model._meta.label_lower}", tab)
+
+    # --- who may -----------------------------------------------------------------------------------------------------
+
+    def may(self, request: HttpRequest, act: str) -> bool:
+        """Say whether the person's role includes an act in this area."""
+        return viewer_of(request).can(f"{self.area}.{act}")
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Show the app to roles that may see it."""
+        return self.may(request, "view")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Let roles with "<area>.view" read."""
+        return self.may(request, "view")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Let roles with "<area>.edit" add, where rows are made by hand."""
+        return self.allow_add and self.may(request, "edit")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Let roles with "<area>.edit" change, where rows are changed by hand."""
+        return self.allow_change and self.may(request, "edit")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Let nobody delete, unless the page says otherwise."""
+        return self.allow_delete and self.may(request, "edit")
+
+    # --- which rows --------------------------------------------------------------------------------------------------
+
+    def reachable(self, queryset: models.QuerySet[Any], request: HttpRequest) -> models.QuerySet[Any]:
+        """Narrow rows to the person's data scope."""
+        viewer = viewer_of(request)
+        path = self.reach_paths.get(viewer.scope)
+        if path is None:
+            return queryset
+        reach = reaches.find(viewer.scope)
+        return queryset.filter(**{f"{path}__in": reach(viewer)}) if reach else queryset.none()
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        """Give the brand's rows within the person's data scope."""
+        queryset: models.QuerySet[Any] = super().get_queryset(request)
+        return self.reachable(queryset, request)
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:  # noqa: ARG002
+        # Django redirects with a message that names the id; a missing row and another brand's must look alike.
+        raise Http404
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002
+        """Use the bounded list."""
+        return ConsoleChangeList
+
+    # --- what is written down ----------------------------------------------------------------------------------------
+
+    def save_form(self, request: HttpRequest, form: ModelForm[Any], change: bool) -> Any:  # noqa: FBT001
+        """Note before and after while the form still knows both."""
+        request.zy_changes = form_changes(form, masked=self.masked_fields)  # type: ignore[attr-defined]
+        return super().save_form(request, form, change)
+
+    def save_formset(self, request: HttpRequest, form: ModelForm[Any], formset: Any, change: bool) -> None:  # noqa: FBT001
+        """Save inline rows and note what changed in them."""
+        super().save_formset(request, form, formset, change)
+        changes: dict[str, Any] = getattr(request, "zy_changes", {})
+        title = str(formset.model._meta.model_name)
+        for row in formset.new_objects:
+            changes.setdefault(f"{title}+", [None, []])[1].append(str(row))
+        for row, fields in formset.changed_objects:
+            changes.setdefault(f"{title}~", [None, []])[1].append(f"{row}: {', '.join(fields)}")
+        for row in formset.deleted_objects:
+            changes.setdefault(f"{title}-", [[], None])[0].append(str(row))
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:  # noqa: ARG002
+        """Write the audit entry of a new row."""
+        return self.audit(request, "add", obj, getattr(request, "zy_changes", {}))
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:  # noqa: ARG002
+        """Write the audit entry of a change; saving without a change is none."""
+        changes = getattr(request, "zy_changes", {})
+        return self.audit(request, "change", obj, changes) if changes else None
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """Write the audit entries of deleted rows."""
+        return [self.audit(request, "delete", obj, {}) for obj in queryset]
+
+    def log_deletion(self, request: HttpRequest, obj: Any, object_repr: str) -> Any:  # noqa: ARG002
+        """Write the audit entry of a deleted row."""
+        return self.audit(request, "delete", obj, {})
+
+    def audit(self, request: HttpRequest, action: str, obj: Any, changes: dict[str, Any], reason: str = "") -> Any:  # noqa: ARG002
+        """Write one line of the audit log, unless the service that acted has done so."""
+        if not self.audit_writes:
+            return None
+        return record_audit(action=action, obj=obj, changes=changes, reason=reason)
+
+    def history_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show what was done to one row, newest first."""
+        obj = self.get_object(request, object_id)
+        if obj is None:
+            raise Http404
+        if not self.has_view_permission(request, obj):
+            raise PermissionDenied
+        entries = AuditEntry.objects.filter(object_type=self.opts.label_lower, object_id=str(obj.pk))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("History of “%(name)s”") % {"name": obj},
+            "entries": entries.order_by("-at", "-pk")[:100],
+            "object": obj,
+            "opts": self.opts,
+            "zy_object": obj,
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, self.object_history_template, context)
+
+    # --- how it looks ------------------------------------------------------------------------------------------------
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list under its own title."""
+        context = {
+            "title": self.list_title(),
+            "zy_hidden_on_phone": self._hidden_on_phone(request),
+            "zy_numbers": self.number_columns,
+            "zy_add_label": self.add_label,
+            "zy_empty_text": self.empty_text,
+            **(extra_context or {}),
+        }
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
+
+    def list_title(self) -> StrOrPromise:
+        """Give the heading of the list."""
+        return self.tab or self.opts.verbose_name_plural
+
+    def _hidden_on_phone(self, request: HttpRequest) -> list[str]:
+        if not self.phone_columns:
+            return []
+        return [str(name) for name in self.get_list_display(request) if name not in self.phone_columns]
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show or save one row. A value that is taken (perhaps by another brand) is refused without saying by whom."""
+        context = {"zy_delete": self.allow_delete, **(extra_context or {})}
+        if object_id is None and self.add_label:
+            context.setdefault("title", self.add_label)
+        try:
+            with transaction.atomic():
+                return super().changeform_view(request, object_id, form_url, context)
+        except IntegrityError:
+            request.zy_taken = True  # type: ignore[attr-defined]
+            return super().changeform_view(request, object_id, form_url, context)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
+        """Give the form; after a refusal of the database, the same form with the reason."""
+        form = super().get_form(request, obj, change, **kwargs)
+        return refusing(form, str(self.taken_text)) if getattr(request, "zy_taken", False) else form
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Head the form with the name of the row."""
+        obj = kwargs.get("obj")
+        context.update(show_save_and_add_another=False, show_save_and_continue=False, subtitle=None)
+        if obj is not None:
+            context["title"] = str(obj)
+            context["zy_object"] = obj
+        elif not self.add_label:
+            context["title"] = gettext("New %(name)s") % {"name": self.opts.verbose_name}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Drop Django's bulk delete; what may be deleted is deleted one by one."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+
+class ConsoleTabularInline(BrandFieldsMixin, TabularInline):  # type: ignore[misc]
+    """Rows below a form; the brand comes from the scope."""
+
+    extra = 0
+    form = BrandModelForm
+    show_change_link = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Follow the page the rows stand on."""
+        return viewer_of(request).can(f"{self._area()}.edit")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Follow the page the rows stand on."""
+        return viewer_of(request).can(f"{self._area()}.edit")
+
+    has_delete_permission = has_change_permission
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Follow the page the rows stand on."""
+        return viewer_of(request).can(f"{self._area()}.view")
+
+    def _area(self) -> str:
+        admin = self.admin_site._registry.get(self.parent_model)  # noqa: SLF001
+        return getattr(admin, "area", "")
+
+
+def _has_field(model: type[models.Model], name: str) -> bool:
+    return any(field.name == name for field in model._meta.fields)
+
+
+__all__ = ["ConsoleModelAdmin", "ConsoleTabularInline", "site"]

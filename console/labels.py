@@ -1,0 +1,114 @@
+"""Words for what the audit log stores: actions, kinds of objects, fields and their values."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+from django.utils.translation import gettext, gettext_lazy
+
+from console import formats
+
+ACTIONS: dict[str, Any] = {
+    "add": gettext_lazy("Create"),
+    "change": gettext_lazy("Change"),
+    "delete": gettext_lazy("Delete"),
+    "reveal": gettext_lazy("Reveal phone number"),
+    "grant role": gettext_lazy("Grant role"),
+    "change role": gettext_lazy("Change role"),
+    "revoke role": gettext_lazy("Take role away"),
+    "issue key": gettext_lazy("Issue API key"),
+    "revoke key": gettext_lazy("Revoke API key"),
+    "rotate key": gettext_lazy("Rotate encryption key"),
+    "publish menu": gettext_lazy("Publish menu"),
+    "replay push": gettext_lazy("Replay push"),
+    "tag members": gettext_lazy("Add tag"),
+    "untag members": gettext_lazy("Remove tag"),
+    "create tag": gettext_lazy("Create tag"),
+    "save segment": gettext_lazy("Save segment"),
+    "assign": gettext_lazy("Assign guide"),
+}
+VIAS: dict[str, Any] = {
+    "console": gettext_lazy("Console"),
+    "api": gettext_lazy("API"),
+    "worker": gettext_lazy("Automatic"),
+    "command": gettext_lazy("Command"),
+}
+
+
+def action_label(action: str) -> str:
+    """Give the words of an action; unknown ones as they are stored."""
+    return str(ACTIONS.get(action, action))
+
+
+def via_label(via: str) -> str:
+    """Give through what something was done."""
+    return str(VIAS.get(via, via))
+
+
+def model_of(object_type: str) -> type[models.Model] | None:
+    """Give the model of `app.model`, or None when it is gone."""
+    try:
+        return apps.get_model(object_type)
+    except (LookupError, ValueError):
+        return None
+
+
+def kind_label(object_type: str) -> str:
+    """Give the name of a kind of object."""
+    model = model_of(object_type)
+    return str(model._meta.verbose_name) if model else object_type
+
+
+def change_rows(entry: Any) -> list[dict[str, str]]:
+    """Give (field, before, after) of an audit entry in words."""
+    model = model_of(entry.object_type)
+    rows = []
+    for name, pair in (entry.changes or {}).items():
+        before, after = pair if isinstance(pair, list) and len(pair) == 2 else (None, pair)  # noqa: PLR2004
+        field = _field(model, name)
+        label = _label(field, name)
+        rows.append({"label": label, "before": _value(field, before), "after": _value(field, after)})
+    return rows
+
+
+def _field(model: type[models.Model] | None, name: str) -> Any:
+    if model is None:
+        return None
+    try:
+        return model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return None
+
+
+def _label(field: Any, name: str) -> str:
+    if field is not None and hasattr(field, "verbose_name"):
+        return str(field.verbose_name)
+    sign = {"+": gettext("added"), "-": gettext("removed"), "~": gettext("changed")}.get(name[-1:], "")
+    if sign:
+        for model in apps.get_models():
+            if model._meta.model_name == name[:-1]:
+                return f"{model._meta.verbose_name} ({sign})"
+    return gettext(name) if name else name
+
+
+def _value(field: Any, value: Any) -> str:
+    if value is None or value == "":
+        return formats.NOTHING
+    if isinstance(value, bool):
+        return gettext("Yes") if value else gettext("No")
+    if field is not None and getattr(field, "flatchoices", None):
+        return str(dict(field.flatchoices).get(value, value))
+    if isinstance(value, list):
+        return gettext(", ").join(_value(None, item) for item in value) or formats.NOTHING
+    if isinstance(value, dict):
+        return gettext(", ").join(f"{key}: {_value(None, item)}" for key, item in value.items())
+    if isinstance(field, models.DateTimeField) and isinstance(value, str):
+        try:
+            return formats.local_time(dt.datetime.fromisoformat(value))
+        except ValueError:
+            return value
+    return str(value)

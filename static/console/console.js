@@ -1,0 +1,39 @@
+// Small behaviours of the console: copy buttons, dialogs, the simulated clock, the search shortcut, guarded leaving.
+"use strict";
+(() => {
+  document.addEventListener("click", (event) => {
+    const copy = event.target.closest("[data-copy]");
+    if (copy) {
+      const source = document.getElementById(copy.dataset.copy);
+      navigator.clipboard.writeText(source.textContent.trim()).then(() => {
+        const before = copy.textContent;
+        copy.textContent = copy.dataset.copied || before;
+        setTimeout(() => { copy.textContent = before; }, 1500);
+      });
+    }
+    const opener = event.target.closest("[data-dialog]");
+    if (opener) document.getElementById(opener.dataset.dialog).showModal();
+    const closer = event.target.closest("[data-close]");
+    if (closer) closer.closest("dialog").close();
+    const backer = event.target.closest("[data-back]");
+    if (backer && history.length > 1) { event.preventDefault(); history.back(); }
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+      const search = document.getElementById("zy-search");
+      if (search) { event.preventDefault(); search.focus(); search.select(); }
+    }
+  });
+
+  function tick() {
+    for (const label of document.querySelectorAll("[data-clock]")) {
+      const offset = label.dataset.offset ?? (Number(label.dataset.clock) - Date.now());
+      label.dataset.offset = offset;
+      const now = new Date(Date.now() + Number(offset));
+      const parts = new Intl.DateTimeFormat("sv-SE", { timeZone: "Asia/Shanghai", dateStyle: "short", timeStyle: "short" });
+      label.querySelector("time").textContent = parts.format(now);
+    }
+  }
+  document.addEventListener("DOMContentLoaded", () => { tick(); setInterval(tick, 1000); });
+})();
