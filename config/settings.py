@@ -8,6 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 import environ
 from django.utils.translation import gettext_lazy as _
 
+from config.unfold import UNFOLD  # noqa: F401 - a setting
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 environ.Env.read_env(BASE_DIR / ".env", overwrite=False)
