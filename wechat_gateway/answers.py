@@ -53,7 +53,7 @@ class Answer:
         return self.outcome is Outcome.ACCEPTED
 
 
-class _Doubtful(Exception):  # noqa: N818 - control flow inside this module only
+class _Doubtful(Exception):
     pass
 
 

@@ -147,13 +147,13 @@ class Refused:
     reason: Doubt
 
 
-class _Refusal(Exception):  # noqa: N818 - control flow inside this module only
+class _Refusal(Exception):
     def __init__(self, reason: Doubt) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-class _Undecipherable(Exception):  # noqa: N818 - control flow inside this module only
+class _Undecipherable(Exception):
     def __init__(self, raw: bytes, reason: str) -> None:
         super().__init__(reason)
         self.raw = raw
@@ -166,7 +166,12 @@ def signature(*parts: bytes) -> bytes:
 
 
 def judge_push(
-    keys: AccountKeys, query: bytes, body: bytes, *, now: float, freshness: float = FRESHNESS_SECONDS,
+    keys: AccountKeys,
+    query: bytes,
+    body: bytes,
+    *,
+    now: float,
+    freshness: float = FRESHNESS_SECONDS,
 ) -> Accepted | Quarantined | Refused:
     """Judge a POST. `query` is the raw query string, `now` seconds since the epoch."""
     try:
@@ -186,7 +191,11 @@ def judge_push(
 
 
 def judge_echo(
-    keys: AccountKeys, query: bytes, *, now: float, freshness: float = FRESHNESS_SECONDS,
+    keys: AccountKeys,
+    query: bytes,
+    *,
+    now: float,
+    freshness: float = FRESHNESS_SECONDS,
 ) -> bytes | Refused:
     """Judge a GET (URL verification): the bytes to echo, or the refusal."""
     try:
@@ -208,7 +217,10 @@ def seal_reply(keys: AccountKeys, accepted: Accepted, reply: bytes, *, now: floa
     signed = signature(keys.token, timestamp, accepted.nonce, encrypted)
     if accepted.is_json:
         return b'{"Encrypt":"%b","MsgSignature":"%b","TimeStamp":%b,"Nonce":"%b"}' % (
-            encrypted, signed, timestamp, accepted.nonce,
+            encrypted,
+            signed,
+            timestamp,
+            accepted.nonce,
         )
     return (
         b"<xml><Encrypt><![CDATA[%b]]></Encrypt><MsgSignature><![CDATA[%b]]></MsgSignature>"
@@ -307,7 +319,11 @@ def _unwrap(plain: bytes, appid: bytes) -> bytes | None:
 
 
 def _judge_text(
-    keys: AccountKeys, text: bytes, cipher: MessageCipher | None, nonce: bytes, now: float,
+    keys: AccountKeys,
+    text: bytes,
+    cipher: MessageCipher | None,
+    nonce: bytes,
+    now: float,
 ) -> Accepted | Quarantined | Refused:
     try:
         fields = read_fields(text)

@@ -63,7 +63,9 @@ def explain(code: int) -> Explanation:
     if known is not None:
         return known
     if code < 0:
-        return Explanation(code, ErrorClass.RETRY, Reaction.RETRY, _("WeChat is busy."), _("It is tried again by itself."))
+        return Explanation(
+            code, ErrorClass.RETRY, Reaction.RETRY, _("WeChat is busy."), _("It is tried again by itself.")
+        )
     return Explanation(
         code,
         ErrorClass.UNKNOWN,
@@ -132,7 +134,9 @@ _add(40164, _CONFIG, Reaction.PARK_BRAND, _("This server's address is not on the
      _("Add the address to the IP allow-list in the WeChat console."))  # fmt: skip
 _add((40165, 40166, 41030), _REQUEST, Reaction.PARK_CAMPAIGN, _("The mini-program page cannot be opened."),
      _("Link the mini program to the account, or use a published page."))  # fmt: skip
-_add(40243, _CONFIG, Reaction.PARK_BRAND, _("The AppSecret is frozen."), _("Unfreeze or reset it in the WeChat console."))
+_add(
+    40243, _CONFIG, Reaction.PARK_BRAND, _("The AppSecret is frozen."), _("Unfreeze or reset it in the WeChat console.")
+)
 _add((41002, 41004), _CONFIG, Reaction.PARK_BRAND, _("AppID or AppSecret is missing."), _RECONNECT)
 _add((41003, 41005, 41006, 41007, 41008, 41009, 41018, 41021), _REQUEST, Reaction.PARK_CAMPAIGN,
      _("A required field is missing."), _OURS)  # fmt: skip
@@ -140,7 +144,13 @@ _add(41028, _REQUEST, Reaction.PARK_CAMPAIGN, _("The form number is wrong or exp
 _add((43001, 43002, 43003), _REQUEST, Reaction.PARK_CAMPAIGN, _("The call was made in the wrong way."), _OURS)
 _add(43004, _PERSON, Reaction.MARK_UNFOLLOWED, _("The person does not follow the account."),
      _("Leave them out, or hand them to a guide."))  # fmt: skip
-_add((43005, 43007), _REQUEST, Reaction.NONE, _("The person has not authorised this."), _("Ask the person to authorise it."))
+_add(
+    (43005, 43007),
+    _REQUEST,
+    Reaction.NONE,
+    _("The person has not authorised this."),
+    _("Ask the person to authorise it."),
+)
 _add(43019, _PERSON, Reaction.MARK_BLOCKED, _("The person is on the account's blacklist."),
      _("Take them off the blacklist first."))  # fmt: skip
 _add(43100, _QUOTA, Reaction.NONE, _("The industry can be changed once a month."), _("Try again next month."))
@@ -149,10 +159,28 @@ _add(43101, _PERSON, Reaction.CONSENT_USED, _("The person did not allow this not
 _add(43102, _CONFIG, Reaction.PARK_CAMPAIGN, _("The template is not one for subscribe notifications."),
      _("Choose a subscribe template."))  # fmt: skip
 _add(43104, _CONFIG, Reaction.PARK_BRAND, _("The account may not use this."), _("Apply for it in the WeChat console."))
-_add(43106, _CONFIG, Reaction.PARK_CAMPAIGN, _("WeChat has blocked adding templates."), _("See the notice in the WeChat console."))
-_add((43116, 48011), _CONFIG, Reaction.PARK_CAMPAIGN, _("WeChat has banned this template."), _("Choose another template."))
+_add(
+    43106,
+    _CONFIG,
+    Reaction.PARK_CAMPAIGN,
+    _("WeChat has blocked adding templates."),
+    _("See the notice in the WeChat console."),
+)
+_add(
+    (43116, 48011),
+    _CONFIG,
+    Reaction.PARK_CAMPAIGN,
+    _("WeChat has banned this template."),
+    _("Choose another template."),
+)
 _add(range(44001, 44006), _REQUEST, Reaction.PARK_CAMPAIGN, _("The content is empty."), _("Fill in the content."))
-_add(range(45001, 45009), _REQUEST, Reaction.PARK_CAMPAIGN, _("The content is too long or too large."), _("Shorten the content."))
+_add(
+    range(45001, 45009),
+    _REQUEST,
+    Reaction.PARK_CAMPAIGN,
+    _("The content is too long or too large."),
+    _("Shorten the content."),
+)
 _add(45009, _QUOTA, Reaction.PARK_UNTIL_RESET, _("Today's quota is used up."),
      _("It goes on by itself at midnight, Beijing time."))  # fmt: skip
 _add(45011, _RETRY, Reaction.PAUSE_MINUTE, _("Too many calls in one minute."), _("It goes on by itself more slowly."))
@@ -167,7 +195,13 @@ _add(45047, _PERSON, Reaction.WINDOW_CLOSED, _("No more replies are allowed unti
 _add((45056, 45057, 45058, 45059), _REQUEST, Reaction.NONE, _("WeChat's limit for tags is reached."),
      _("Delete a tag that is not used."))  # fmt: skip
 _add((45060, 48005), _REQUEST, Reaction.NONE, _("The file is used in a menu or reply."), _("Remove it there first."))
-_add(45064, _CONFIG, Reaction.NONE, _("The menu opens a mini program that is not linked."), _("Link the mini program first."))
+_add(
+    45064,
+    _CONFIG,
+    Reaction.NONE,
+    _("The menu opens a mini program that is not linked."),
+    _("Link the mini program first."),
+)
 _add(45065, _DONE, Reaction.NONE, _("The same message was accepted before."), _("Nothing to do."))
 _add(45066, _RETRY, Reaction.PAUSE_MINUTE, _("The same message was sent again too soon."), _SELF)
 _add(45067, _REQUEST, Reaction.PARK_CAMPAIGN, _("The message number is too long."), _OURS)
@@ -176,7 +210,13 @@ _add((45083, 45084, 45085), _REQUEST, Reaction.NONE, _("The sending speed is wro
 _add((45087, 45094), _CONFIG, Reaction.PARK_BRAND, _("WeChat has blocked customer-service messages."),
      _("See the notice in the WeChat console."))  # fmt: skip
 _add(45103, _CONFIG, Reaction.PARK_CAMPAIGN, _("WeChat has retired this function."), _("Use another channel."))
-_add((45157, 45158), _REQUEST, Reaction.NONE, _("The tag's name is taken, too long or not allowed."), _("Choose another name."))
+_add(
+    (45157, 45158),
+    _REQUEST,
+    Reaction.NONE,
+    _("The tag's name is taken, too long or not allowed."),
+    _("Choose another name."),
+)
 _add(45159, _REQUEST, Reaction.RETRY, _("WeChat does not know this tag."), _("Synchronise tags."))
 _add(45162, _REQUEST, Reaction.PARK_CAMPAIGN, _("The kind of message is not allowed."), _OURS)
 _add((45166, 45168), _REQUEST, Reaction.PARK_CAMPAIGN, _("The content breaks WeChat's rules."), _("Change the words."))
@@ -186,17 +226,27 @@ _add(47003, _REQUEST, Reaction.PARK_CAMPAIGN, _("A field of the template does no
      _("Correct the field named by WeChat."))  # fmt: skip
 _add(48001, _CONFIG, Reaction.PARK_BRAND, _("The account does not have this permission."),
      _("Check the verification and the permissions in the WeChat console."))  # fmt: skip
-_add(48002, _PERSON, Reaction.MARK_BLOCKED, _("The person has turned off messages of the account."), _("Leave them out."))
+_add(
+    48002, _PERSON, Reaction.MARK_BLOCKED, _("The person has turned off messages of the account."), _("Leave them out.")
+)
 _add(48003, _CONFIG, Reaction.PARK_CAMPAIGN, _("The agreement for mass sends has not been accepted."),
      _("Accept it in the WeChat console."))  # fmt: skip
 _add(48004, _CONFIG, Reaction.PARK_BRAND, _("WeChat has banned this function for the account."),
      _("See the notice in the WeChat console."))  # fmt: skip
 _add(48006, _QUOTA, Reaction.NONE, _("The quota was reset too often this month."), _("Try again next month."))
-_add(48008, _CONFIG, Reaction.PARK_CAMPAIGN, _("The account may not send this kind of message."), _("Use another kind."))
+_add(
+    48008, _CONFIG, Reaction.PARK_CAMPAIGN, _("The account may not send this kind of message."), _("Use another kind.")
+)
 _add(49003, _PERSON, Reaction.MARK_OPENID_INVALID, _("The OpenID belongs to another account."),
      _("Check which account the person follows."))  # fmt: skip
 _add(50001, _REQUEST, Reaction.NONE, _("The person has not authorised this."), _("Ask the person to authorise it."))
-_add(50002, _CONFIG, Reaction.PARK_BRAND, _("The account is restricted or frozen."), _("See the notice in the WeChat console."))
+_add(
+    50002,
+    _CONFIG,
+    Reaction.PARK_BRAND,
+    _("The account is restricted or frozen."),
+    _("See the notice in the WeChat console."),
+)
 _add(50005, _PERSON, Reaction.MARK_UNFOLLOWED, _("The person does not follow the account."), _("Leave them out."))
 _add((53500, 53502, 53503, 53504, 53505, 53600), _REQUEST, Reaction.NONE, _("The article cannot be published."),
      _("Publish it in the WeChat console."))  # fmt: skip
@@ -205,7 +255,9 @@ _add((61003, 61007, 61011, 61016, 61017, 61023, 61028, 61029), _CONFIG, Reaction
      _("The account has not authorised the platform."), _("Authorise the account again."))  # fmt: skip
 _add(61004, _CONFIG, Reaction.PARK_BRAND, _("This server's address is not registered with the platform."),
      _("Register the address in the Open Platform console."))  # fmt: skip
-_add((61009, 61010), _REQUEST, Reaction.NONE, _("The authorisation code has expired or was used."), _("Authorise again."))
+_add(
+    (61009, 61010), _REQUEST, Reaction.NONE, _("The authorisation code has expired or was used."), _("Authorise again.")
+)
 _add((61014, 61015, 61024), _REQUEST, Reaction.PARK_BRAND, _("The wrong kind of access token was used."), _OURS)
 _add((*range(61450, 61458), *range(65400, 65418)), _REQUEST, Reaction.NONE, _("The customer-service account cannot do this."),
      _("Check the customer-service account in the WeChat console."))  # fmt: skip

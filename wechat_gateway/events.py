@@ -190,7 +190,12 @@ def _person(fields: Fields, kind: str) -> str:
 
 def _event_time(fields: Fields, now: float) -> tuple[float, str]:
     created = text_of(fields, "CreateTime")
-    if created.isascii() and created.isdigit() and len(created) <= 11 and _EARLIEST < int(created) < now + _LATEST_AHEAD:
+    if (
+        created.isascii()
+        and created.isdigit()
+        and len(created) <= 11
+        and _EARLIEST < int(created) < now + _LATEST_AHEAD
+    ):
         return float(created), ""
     return now, MARK_EVENT_TIME
 
@@ -270,10 +275,18 @@ def _scene(kind: str, key: str) -> str:
 
 def _position(fields: Fields) -> tuple[float | None, float | None]:
     """Location_X is the latitude (reference: service account 3.2)."""
-    latitude = text_of(fields, "Latitude") or text_of(fields, "Location_X") or _nested(fields, "SendLocationInfo", "Location_X")
+    latitude = (
+        text_of(fields, "Latitude")
+        or text_of(fields, "Location_X")
+        or _nested(fields, "SendLocationInfo", "Location_X")
+    )
     if not latitude:
         return None, None
-    longitude = text_of(fields, "Longitude") or text_of(fields, "Location_Y") or _nested(fields, "SendLocationInfo", "Location_Y")
+    longitude = (
+        text_of(fields, "Longitude")
+        or text_of(fields, "Location_Y")
+        or _nested(fields, "SendLocationInfo", "Location_Y")
+    )
     found = _degrees(latitude, 90), _degrees(longitude, 180)
     return found if None not in found else (None, None)
 

@@ -135,7 +135,10 @@ class InboundPush(BrandOwned):
     """
 
     account = BrandForeignKey(
-        OfficialAccount, models.PROTECT, related_name="+", verbose_name=_("service account"),
+        OfficialAccount,
+        models.PROTECT,
+        related_name="+",
+        verbose_name=_("service account"),
     )
     dedupe_key = models.UUIDField(editable=False)
     digest = models.UUIDField(editable=False)
@@ -150,7 +153,7 @@ class InboundPush(BrandOwned):
     state = models.CharField(_("state"), max_length=12, choices=PushState, default=PushState.NEW)
     reason = models.CharField(_("reason"), max_length=200, blank=True)
     attempts = models.SmallIntegerField(_("attempts"), default=0)
-    leased_until = models.DateTimeField(null=True, blank=True)
+    retry_at = models.DateTimeField(_("tried again"), null=True, blank=True)
     handled_at = models.DateTimeField(_("handled"), null=True, blank=True)
 
     class Meta(BrandOwned.Meta):
@@ -162,7 +165,9 @@ class InboundPush(BrandOwned):
         indexes: ClassVar = [
             # what the workers claim, in the order of a lane
             models.Index(
-                fields=["brand", "lane", "event_at", "id"], name="push_waiting", condition=models.Q(state="NEW"),
+                fields=["brand", "lane", "event_at", "id"],
+                name="push_waiting",
+                condition=models.Q(state="NEW"),
             ),
             # quarantine and dead letters, newest first
             models.Index(
@@ -236,7 +241,8 @@ class QuotaUse(BrandOwned):
         verbose_name_plural = _("quota uses")
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["brand", "appid", "api", "window", "window_start"], name="one_counter_per_window",
+                fields=["brand", "appid", "api", "window", "window_start"],
+                name="one_counter_per_window",
             ),
         ]
 

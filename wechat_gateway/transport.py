@@ -213,7 +213,11 @@ class Transport:
                     if request is None:
                         exhausted = True
                         break
-                    left = request.total_seconds if ends_at is None else min(request.total_seconds, ends_at - time.monotonic())
+                    left = (
+                        request.total_seconds
+                        if ends_at is None
+                        else min(request.total_seconds, ends_at - time.monotonic())
+                    )
                     if left <= 0:
                         yield Exchange(request, error="DEADLINE")
                         continue
@@ -287,7 +291,10 @@ def perform(request: HttpRequest) -> Exchange:
 
 
 def perform_many(
-    requests: Iterable[HttpRequest], *, concurrency: int, deadline: float | None = None,
+    requests: Iterable[HttpRequest],
+    *,
+    concurrency: int,
+    deadline: float | None = None,
 ) -> Iterator[Exchange]:
     """Do many requests on the calling thread's transport (see Transport.perform_many)."""
     return shared().perform_many(requests, concurrency=concurrency, deadline=deadline)

@@ -2,7 +2,7 @@
 
 import json
 import re
-import xml.etree.ElementTree as ET  # noqa: S405 - expat without DTDs: see _tree, which refuses every document type
+import xml.etree.ElementTree as ET
 from typing import Any, Final, NoReturn, TypeAlias
 from xml.parsers import expat
 
@@ -19,7 +19,7 @@ _DECLARED_ENCODING: Final = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([^\"'
 _WRITTEN_BY_PEOPLE: Final = frozenset({"Content"})
 
 
-class Unreadable(Exception):  # noqa: N818 - names the situation; never leaves the package
+class Unreadable(Exception):
     """The bytes are not a message of a known form; `reason` is a short code for operators."""
 
     def __init__(self, reason: str) -> None:

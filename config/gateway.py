@@ -1,0 +1,13 @@
+"""ASGI entry of the gateway process: WeChat's callbacks (`uvicorn config.gateway:application`)."""
+
+import os
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup()
+
+from config.celery import app as celery_app  # noqa: E402 - after the settings, before anything rings a task
+from wechat_gateway.asgi import application  # noqa: E402 - needs the settings
+
+__all__ = ["application", "celery_app"]

@@ -1,0 +1,411 @@
+"""The gateway process: WeChat's callbacks as a thin ASGI application of our own, beside Django's web process.
+
+Path token → stored mode → signature → decryption → one durable row → reply or `success`. Whatever is not authentic
+gets one and the same empty 403; whatever is authentic is kept and acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import logging
+import re
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import close_old_connections, connection
+
+from accounts.tenancy import brand_scope
+from common import clock
+from wechat_gateway.codec import (
+    ALARMING,
+    Accepted,
+    AccountKeys,
+    Quarantined,
+    Refused,
+    judge_echo,
+    judge_push,
+    seal_reply,
+)  # fmt: skip
+from wechat_gateway.directory import Directory, Entry
+from wechat_gateway.events import Push, lane_of, make_push
+from wechat_gateway.intake import Intake, NotKept, Row
+from wechat_gateway.registries import Replier, ReplyBook, repliers_of
+from wechat_gateway.replies import Reply, render
+from wechat_gateway.ringing import Ringer
+from wechat_gateway.spill import RedisSpill
+
+logger = logging.getLogger(__name__)
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MAX_BODY: Final = 65_536
+BODY_SECONDS: Final = 10.0
+READING_REPLIER_SECONDS: Final = 0.4
+_READING_THREADS: Final = 4
+_MOST_FAILURES_A_MINUTE: Final = 1000
+_MOST_ADDRESSES: Final = 10_000
+_PATH: Final = re.compile(rb"/wx/([0-9A-Za-z_-]{16,64})")
+
+_SUCCESS: Final = b"success"
+_NO_BODY: Final = [(b"content-length", b"0")]
+_CLOSE: Final = [(b"content-length", b"0"), (b"connection", b"close")]
+_AGAIN: Final = [(b"content-length", b"0"), (b"retry-after", b"1")]
+_NOT_ALLOWED: Final = [(b"content-length", b"0"), (b"allow", b"GET, POST")]
+_PLAIN: Final = (b"content-type", b"text/plain; charset=utf-8")
+_XML: Final = (b"content-type", b"text/xml; charset=utf-8")
+_JSON: Final = (b"content-type", b"application/json; charset=utf-8")
+_NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class _Gone(Exception):
+    pass
+
+
+class Gateway:
+    """The application object. Everything it holds is made when the server starts its event loop."""
+
+    directory: Directory
+    intake: Intake
+
+    def __init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+        self._started = False
+        self._failures: dict[str, tuple[int, int]] = {}
+        self._hosts = _allowed_hosts()
+        self._known_hosts: set[bytes] = set()
+        self._readers = ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="replier")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection of the ASGI protocol."""
+        if scope["type"] == "http":
+            match = _PATH.fullmatch(scope.get("raw_path") or scope["path"].encode())
+            if match is not None:
+                await self._callback(match[1].decode(), scope, receive, send)
+            else:
+                await self._other(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+
+    # -- starting and stopping ----------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Load accounts, connect to the inbox, start ringing."""
+        from wechat_gateway.tasks import handle_inbound  # tasks are Celery's; the gateway only rings them
+
+        def publish(brand_id: int, lane: int) -> None:
+            handle_inbound.apply_async((brand_id, lane), {}, retry=False, ignore_result=True)
+
+        self._ringer = Ringer(publish)
+        self._ringer.start()
+        self._spill = RedisSpill(settings.REDIS_URL)
+        self.intake = Intake(settings.DATABASE_INTAKE_URL, self._spill, on_stored=self._ringer.ring)
+        self.intake.start()
+        self.directory = Directory()
+        await self.directory.start()
+        self._started = True
+
+    async def stop(self) -> None:
+        """Write what is waiting and let go."""
+        self._started = False
+        await self.directory.stop()
+        await self.intake.close()
+        await self._spill.close()
+        await asyncio.to_thread(self._ringer.stop)
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.start()
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    # -- callbacks ----------------------------------------------------------------------------------------------------
+
+    async def _callback(self, path_token: str, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        if method not in ("POST", "GET"):
+            await _respond(send, 405, _NOT_ALLOWED)
+            return
+        try:
+            body = await self._body(scope, receive)
+        except _TooLarge:
+            self.counters["too large"] += 1
+            await _respond(send, 413, _CLOSE)
+            return
+        except TimeoutError:
+            await _respond(send, 408, _CLOSE)
+            return
+        except _Gone:
+            return
+        if body is None:
+            await _respond(send, 400, _NO_BODY)
+            return
+        entry = self.directory.find(path_token) or await self.directory.find_or_ask(path_token)
+        keys = entry.keys if entry is not None else self.directory.decoy
+        now = clock.timestamp()
+        if method == "GET":
+            await self._echo(keys, scope, body, now, send)
+            return
+        judged = judge_push(keys, scope["query_string"], body, now=now, freshness=settings.CALLBACK_FRESHNESS_SECONDS)
+        if isinstance(judged, Refused) or entry is None:
+            await self._refuse(judged, keys, scope, send)
+            return
+        try:
+            if isinstance(judged, Accepted):
+                reply = await self._accept(entry, judged, now)
+            else:
+                reply = await self._quarantine(keys, judged, now)
+        except NotKept:
+            self.counters["unavailable"] += 1
+            await _respond(send, 503, _AGAIN)
+            return
+        if not reply:
+            await _respond(send, 200, [_PLAIN, (b"content-length", b"7")], _SUCCESS)
+            return
+        is_json = isinstance(judged, Accepted) and judged.is_json
+        await _respond(send, 200, [_JSON if is_json else _XML, (b"content-length", b"%d" % len(reply))], reply)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The whole body; None when host or encoding forbid reading it. Raises _TooLarge, TimeoutError or _Gone."""
+        host = b""
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                if not value.isdigit() or int(value) > MAX_BODY:
+                    raise _TooLarge
+            elif name == b"host":
+                host = value
+            elif name == b"content-encoding" and value.lower() != b"identity":
+                self.counters["encoded"] += 1
+                raise _TooLarge
+        if host not in self._known_hosts and not self._host_allowed(host):
+            return None
+        async with asyncio.timeout(BODY_SECONDS):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _Gone
+            first: bytes = message.get("body", b"")
+            if not message.get("more_body", False):
+                if len(first) > MAX_BODY:
+                    raise _TooLarge
+                return first
+            chunks, size = [first], len(first)
+            while True:
+                if size > MAX_BODY:
+                    raise _TooLarge
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _Gone
+                chunks.append(message.get("body", b""))
+                size += len(chunks[-1])
+                if not message.get("more_body", False):
+                    if size > MAX_BODY:
+                        raise _TooLarge
+                    return b"".join(chunks)
+
+    def _host_allowed(self, host: bytes) -> bool:
+        name = host.decode("latin-1").lower()
+        name = name.rpartition(":")[0] if name.rpartition(":")[2].isdigit() and ":" in name else name
+        if "*" in self._hosts or name in self._hosts:
+            if len(self._known_hosts) < 100:  # noqa: PLR2004 - ports vary; do not remember every one
+                self._known_hosts.add(host)
+            return True
+        return False
+
+    async def _echo(self, keys: AccountKeys, scope: Scope, body: bytes, now: float, send: Send) -> None:
+        judged = judge_echo(keys, scope["query_string"], now=now, freshness=settings.CALLBACK_FRESHNESS_SECONDS)
+        if body or isinstance(judged, Refused) or keys is self.directory.decoy:
+            await self._refuse(judged, keys, scope, send)
+            return
+        self.counters["echoed"] += 1
+        await _respond(send, 200, [_PLAIN, _NOSNIFF, (b"content-length", b"%d" % len(judged))], judged)
+
+    async def _refuse(self, judged: object, keys: AccountKeys, scope: Scope, send: Send) -> None:
+        reason = judged.reason if isinstance(judged, Refused) else "PATH"
+        self.counters[f"refused {reason}"] += 1
+        if reason in ALARMING:
+            logger.error("account %s: an authentic push of another account came in (%s)", keys.account_id, reason)
+        await _respond(send, 429 if self._fails_too_often(scope) else 403, _NO_BODY)
+
+    def _fails_too_often(self, scope: Scope) -> bool:
+        address = (scope.get("client") or ("",))[0]
+        minute = int(time.monotonic() // 60)
+        window, count = self._failures.get(address, (minute, 0))
+        count = count + 1 if window == minute else 1
+        if len(self._failures) >= _MOST_ADDRESSES:
+            self._failures.clear()
+        self._failures[address] = (minute, count)
+        return count > _MOST_FAILURES_A_MINUTE
+
+    async def _accept(self, entry: Entry, judged: Accepted, now: float) -> bytes:
+        """Answer first, so that the reply is stored with the push, then keep it."""
+        keys, head = entry.keys, judged.head
+        repliers = repliers_of(head.kind)
+        reply = await self._reply(entry, judged, repliers, now) if repliers else ""
+        kept = await self.intake.keep(
+            Row(
+                brand_id=keys.brand_id,
+                account_id=keys.account_id,
+                dedupe_key=head.dedupe_key,
+                digest=head.digest,
+                kind=head.kind,
+                openid=head.openid,
+                lane=lane_of(head.openid),
+                event_at=head.event_at,
+                received_at=now,
+                body=judged.body.decode(),
+                reply=reply,
+                reason=head.mark,
+            ),
+        )
+        self.counters["repeated" if kept.repeated else "accepted"] += 1
+        return seal_reply(keys, judged, kept.reply.encode(), now=now) if kept.reply else b""
+
+    async def _quarantine(self, keys: AccountKeys, judged: Quarantined, now: float) -> bytes:
+        self.counters["quarantined"] += 1
+        logger.warning("account %s: an authentic push could not be read (%s)", keys.account_id, judged.reason)
+        body, is_binary = _as_text(judged.body)
+        key = blake2b(judged.body, digest_size=16).hexdigest()
+        await self.intake.keep(
+            Row(
+                brand_id=keys.brand_id,
+                account_id=keys.account_id,
+                dedupe_key=key,
+                digest=key,
+                kind="unreadable",
+                openid="",
+                lane=0,
+                event_at=now,
+                received_at=now,
+                body=body,
+                is_binary=is_binary,
+                state="QUARANTINED",
+                reason=judged.reason,
+            ),
+        )
+        return b""
+
+    # -- passive replies ----------------------------------------------------------------------------------------------
+
+    async def _reply(self, entry: Entry, judged: Accepted, repliers: tuple[Replier, ...], now: float) -> str:
+        """The rendered reply of the first replier that has one, '' for none."""
+        keys = entry.keys
+        book = entry.book or await self.directory.book_of(entry)
+        push = make_push(
+            judged.fields,
+            judged.head,
+            brand_id=keys.brand_id,
+            account_id=keys.account_id,
+            appid=keys.appid.decode(),
+            original_id=keys.original_id,
+            received_at=datetime.fromtimestamp(now, UTC),
+        )
+        for replier in repliers:
+            reply = await self._ask(replier, push, book)
+            if reply is not None:
+                return render(
+                    reply,
+                    openid=push.openid,
+                    original_id=keys.original_id,
+                    at=now,
+                    as_json=judged.is_json,
+                )
+        return ""
+
+    async def _ask(self, replier: Replier, push: Push, book: ReplyBook) -> Reply | None:
+        """One replier's answer; one that fails or is late has none."""
+        try:
+            if not replier.reads:
+                return replier.run(push, book)
+            work = asyncio.get_running_loop().run_in_executor(self._readers, _read_and_reply, replier, push, book)
+            return await asyncio.wait_for(work, READING_REPLIER_SECONDS)
+        except TimeoutError:
+            self.counters["replier late"] += 1
+            logger.warning("the replier %s was late", replier.key)
+        except Exception:
+            self.counters["replier failed"] += 1
+            logger.exception("the replier %s failed", replier.key)
+        return None
+
+    # -- everything else ----------------------------------------------------------------------------------------------
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path.startswith("/wx"):
+            # A malformed path token looks exactly like an unknown one.
+            await self._callback("", scope, receive, send)
+        elif path == "/healthz":
+            await _respond(send, 200, [_PLAIN, (b"content-length", b"2")], b"ok")
+        elif path == "/readyz":
+            ready = self._started and self.directory.loaded and self.intake.connected
+            await _respond(send, 200 if ready else 503, _NO_BODY)
+        elif path == "/metrics" and _holds_metrics_token(scope):
+            text = self._metrics()
+            await _respond(send, 200, [_PLAIN, (b"content-length", b"%d" % len(text))], text)
+        else:
+            await _respond(send, 404, _NO_BODY)
+
+    def _metrics(self) -> bytes:
+        lines = [
+            f'zhiyin_gateway_total{{what="{what}"}} {count}'
+            for source in (self.counters, self.intake.counters)
+            for what, count in sorted(source.items())
+        ]
+        lines.append(f"zhiyin_gateway_waiting {self.intake.waiting}")
+        return "\n".join([*lines, ""]).encode()
+
+
+def _read_and_reply(replier: Replier, push: Push, book: ReplyBook) -> Reply | None:
+    close_old_connections()
+    with brand_scope(push.brand_id):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SET LOCAL statement_timeout = {int(READING_REPLIER_SECONDS * 1000)}; SET TRANSACTION READ ONLY",
+            )
+        return replier.run(push, book)
+
+
+async def _respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _as_text(body: bytes) -> tuple[str, bool]:
+    """(text, False), or (base64, True) for what PostgreSQL cannot hold as text."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(body).decode(), True
+    return (text, False) if "\x00" not in text else (base64.b64encode(body).decode(), True)
+
+
+def _allowed_hosts() -> frozenset[str]:
+    return frozenset({host.lower() for host in settings.ALLOWED_HOSTS} | {urlsplit(settings.PUBLIC_URL).hostname or ""})
+
+
+def _holds_metrics_token(scope: Scope) -> bool:
+    token = settings.METRICS_TOKEN
+    given = dict(scope["headers"]).get(b"authorization", b"")
+    return bool(token) and hmac.compare_digest(given, f"Bearer {token}".encode())
+
+
+application = Gateway()

@@ -1,0 +1,88 @@
+"""What can go wrong between a brand and WeChat, in words an operator can use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+
+from common.errors import AppError, Conflict, Invalid, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from wechat_gateway.answers import Answer
+
+
+class AccountTaken(Conflict):
+    """The brand has connected this AppID already."""
+
+    code = "account_taken"
+
+    def __init__(self) -> None:
+        super().__init__(_("This AppID is connected already."), hint=_("Open the connected account instead."))
+
+
+class BadCredentials(Invalid):
+    """AppID, token or message key do not have the form WeChat gives them."""
+
+    code = "bad_credentials"
+
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(message, hint=_("Copy the value from the WeChat console again."), field=field)
+
+
+class PushNotFound(NotFound):
+    """There is no such push in the brand."""
+
+    def __init__(self) -> None:
+        super().__init__(_("There is no such push."))
+
+
+class NotReplayable(Conflict):
+    """Only pushes that failed or are in quarantine can be handled again."""
+
+    code = "not_replayable"
+
+    def __init__(self) -> None:
+        super().__init__(_("This push was handled already."), hint=_("Only failed pushes can be handled again."))
+
+
+class StillUnreadable(Conflict):
+    """The push cannot be read, even now."""
+
+    code = "still_unreadable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            _("This push cannot be read (%(reason)s).") % {"reason": reason},
+            hint=_("Update the product or ask for support; the push is kept."),
+        )
+
+
+class CallsParked(Unavailable):
+    """Calls of an app wait: its credentials or rights were refused."""
+
+    code = "calls_parked"
+
+    def __init__(self, *, wechat_code: int | None, reason: str, until: datetime | None) -> None:
+        super().__init__(reason or _("WeChat cannot be reached at the moment."), hint=_("It is tried again by itself."))
+        self.wechat_code = wechat_code
+        self.reason = reason
+        self.until = until
+
+
+class WeChatRefused(AppError):
+    """WeChat did not accept a call; `answer` has the class and the code."""
+
+    code = "wechat_refused"
+    status = 502
+
+    def __init__(self, answer: Answer) -> None:
+        from wechat_gateway.errcodes import explain
+
+        explanation = explain(answer.code) if answer.code is not None else None
+        message = str(explanation.cause) if explanation else _("WeChat gave no usable answer.")
+        number = f" ({answer.code})" if answer.code is not None else ""
+        super().__init__(f"{message}{number}", hint=str(explanation.action) if explanation else _("Try again later."))
+        self.answer = answer

@@ -1,0 +1,116 @@
+"""Questions about accounts, pushes and quotas that several callers ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db.models import Count, Max, QuerySet
+
+from wechat_gateway import quotas
+from wechat_gateway.errcodes import Explanation, explain
+from wechat_gateway.models import InboundPush, MiniProgram, OfficialAccount, PushState, QuotaUse, QuotaWindow
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaState:
+    """One path's quota today. `limit` is None when nobody has said one; `blocked_until` when WeChat said "used up"."""
+
+    api: str
+    used: int
+    limit: int | None
+    blocked_until: datetime | None
+    resets_at: datetime
+
+    @property
+    def left(self) -> int | None:
+        """Calls left today, None when there is no known limit."""
+        if self.blocked_until is not None:
+            return 0
+        return None if self.limit is None else max(0, self.limit - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class InboxState:
+    """What of a brand's inbox needs attention."""
+
+    waiting: int
+    failed: int
+    quarantined: int
+    newest: datetime | None
+
+
+def official_accounts() -> QuerySet[OfficialAccount]:
+    """The connected service accounts of the brand in scope."""
+    return OfficialAccount.objects.filter(is_active=True).order_by("pk")
+
+
+def mini_programs() -> QuerySet[MiniProgram]:
+    """The connected mini programs of the brand in scope."""
+    return MiniProgram.objects.filter(is_active=True).order_by("pk")
+
+
+def callback_url(account: OfficialAccount) -> str:
+    """The server address to enter in the WeChat console."""
+    return f"{settings.PUBLIC_URL.rstrip('/')}/wx/{account.path_token}"
+
+
+def parked_explanation(app: OfficialAccount | MiniProgram, *, at: datetime) -> Explanation | None:
+    """Why the app's calls wait, in the reader's language; None when they do not."""
+    if app.parked_until is None or app.parked_until <= at or app.parked_code is None:
+        return None
+    return explain(app.parked_code)
+
+
+def quota_state(app: OfficialAccount | MiniProgram, *, at: datetime) -> list[QuotaState]:
+    """Today's use of every path the app has called, by path."""
+    return [_quota_state(row, at) for row in _uses_today(app, at)]
+
+
+def quota_of(app: OfficialAccount | MiniProgram, api: str, *, at: datetime) -> QuotaState:
+    """Today's use of one path."""
+    row = _uses_today(app, at).filter(api=api).first()
+    if row is not None:
+        return _quota_state(row, at)
+    return QuotaState(api, 0, quotas.limit_of(api, at), None, quotas.next_reset(at))
+
+
+def inbox_state() -> InboxState:
+    """Counts of the inbox of the brand in scope."""
+    counts = dict(
+        InboundPush.objects.exclude(state=PushState.HANDLED)
+        .order_by()
+        .values_list("state")
+        .annotate(count=Count("pk")),
+    )
+    newest = InboundPush.objects.aggregate(newest=Max("received_at"))["newest"]
+    return InboxState(
+        waiting=counts.get(PushState.NEW, 0),
+        failed=counts.get(PushState.FAILED, 0),
+        quarantined=counts.get(PushState.QUARANTINED, 0),
+        newest=newest,
+    )
+
+
+def pushes_for_people() -> QuerySet[InboundPush]:
+    """Failed and quarantined pushes of the brand in scope, newest first."""
+    return (
+        InboundPush.objects.filter(state__in=[PushState.FAILED, PushState.QUARANTINED])
+        .select_related("account")
+        .order_by("-received_at", "-pk")
+    )
+
+
+def _uses_today(app: OfficialAccount | MiniProgram, at: datetime) -> QuerySet[QuotaUse]:
+    return QuotaUse.objects.filter(
+        appid=app.appid,
+        window=QuotaWindow.DAY,
+        window_start=quotas.day_start(at),
+    ).order_by("api")
+
+
+def _quota_state(row: QuotaUse, at: datetime) -> QuotaState:
+    limit = row.limit if row.limit is not None else quotas.limit_of(row.api, at)
+    blocked = row.blocked_until if row.blocked_until is not None and row.blocked_until > at else None
+    return QuotaState(row.api, row.used, limit, blocked, quotas.next_reset(at))

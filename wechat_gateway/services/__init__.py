@@ -1,0 +1,35 @@
+"""Everything that changes the gateway's data, and every call to WeChat."""
+
+from wechat_gateway.client import SendRequest, call, send_many
+from wechat_gateway.services.accounts import (
+    bump_replies_version,
+    change_app_secret,
+    change_callback_keys,
+    change_path,
+    connect_mini_program,
+    connect_official_account,
+    set_active,
+)
+from wechat_gateway.services.credentials import refresh_due_tokens, refresh_token, resume_calls
+from wechat_gateway.services.inbox import handle_inbound, purge_brand_inbound, purge_inbound, replay_push, sweep_inbound
+
+__all__ = [
+    "SendRequest",
+    "bump_replies_version",
+    "call",
+    "change_app_secret",
+    "change_callback_keys",
+    "change_path",
+    "connect_mini_program",
+    "connect_official_account",
+    "handle_inbound",
+    "purge_brand_inbound",
+    "purge_inbound",
+    "refresh_due_tokens",
+    "refresh_token",
+    "replay_push",
+    "resume_calls",
+    "send_many",
+    "set_active",
+    "sweep_inbound",
+]

@@ -1,0 +1,161 @@
+"""Connecting a brand's accounts and changing how they prove themselves."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import transaction
+from django.db.models import F
+from django.utils.translation import gettext as _
+
+from accounts.services import record_audit
+from common.secret import Secret
+from wechat_gateway.codec import Mode
+from wechat_gateway.errors import AccountTaken, BadCredentials
+from wechat_gateway.models import MiniProgram, OfficialAccount, new_path_token
+
+KEY_OVERLAP: Final = timedelta(hours=1)
+_APPID: Final = re.compile(r"wx[0-9a-f]{16}")
+_TOKEN: Final = re.compile(r"[0-9A-Za-z]{3,32}")
+_AES_KEY: Final = re.compile(r"[0-9A-Za-z+/]{43}")
+_SECRET: Final = re.compile(r"[0-9A-Za-z_-]{16,128}")
+
+
+@transaction.atomic
+def connect_official_account(
+    *,
+    name: str,
+    appid: str,
+    original_id: str,
+    app_secret: str,
+    callback_token: str,
+    encoding_aes_key: str,
+    at: datetime,
+    mode: str = Mode.SAFE,
+    open_platform_subject: str = "",
+) -> OfficialAccount:
+    """Connect a service account to the brand in scope. Raises AccountTaken, BadCredentials."""
+    _check_appid(appid)
+    _check_secret(app_secret)
+    _check_callback(callback_token, encoding_aes_key)
+    if OfficialAccount.objects.filter(appid=appid).exists():
+        raise AccountTaken
+    account = OfficialAccount.objects.create(
+        name=name,
+        appid=appid,
+        original_id=original_id,
+        app_secret=app_secret,
+        callback_token=callback_token,
+        encoding_aes_key=encoding_aes_key,
+        mode=mode,
+        open_platform_subject=open_platform_subject,
+        connected_at=at,
+    )
+    record_audit(action="connect account", obj=account, changes={"appid": [None, appid], "mode": [None, str(mode)]})
+    return account
+
+
+@transaction.atomic
+def connect_mini_program(
+    *,
+    name: str,
+    appid: str,
+    app_secret: str,
+    open_platform_subject: str = "",
+) -> MiniProgram:
+    """Connect a mini program to the brand in scope. Raises AccountTaken, BadCredentials."""
+    _check_appid(appid)
+    _check_secret(app_secret)
+    if MiniProgram.objects.filter(appid=appid).exists():
+        raise AccountTaken
+    program = MiniProgram.objects.create(
+        name=name,
+        appid=appid,
+        app_secret=app_secret,
+        open_platform_subject=open_platform_subject,
+    )
+    record_audit(action="connect mini program", obj=program, changes={"appid": [None, appid]})
+    return program
+
+
+@transaction.atomic
+def change_app_secret(*, account: OfficialAccount | MiniProgram, app_secret: str) -> None:
+    """Store a new AppSecret and let parked calls go on. Raises BadCredentials."""
+    _check_secret(app_secret)
+    account.app_secret = app_secret
+    account.parked_code, account.parked_reason, account.parked_until = None, "", None
+    account.save(update_fields=["app_secret", "parked_code", "parked_reason", "parked_until"])
+    record_audit(action="change AppSecret", obj=account, changes={"app_secret": ["***", "***"]})
+
+
+@transaction.atomic
+def change_callback_keys(
+    *,
+    account: OfficialAccount,
+    callback_token: str,
+    encoding_aes_key: str,
+    at: datetime,
+    overlap: timedelta = KEY_OVERLAP,
+) -> None:
+    """Store a new token and message key. Pushes under the old key are accepted for `overlap` (reference: 1.3).
+
+    Raises BadCredentials.
+    """
+    _check_callback(callback_token, encoding_aes_key)
+    if account.encoding_aes_key != Secret(encoding_aes_key):
+        account.previous_encoding_aes_key = account.encoding_aes_key
+        account.previous_key_until = at + overlap
+        account.encoding_aes_key = encoding_aes_key
+    account.callback_token = callback_token
+    account.save(
+        update_fields=["callback_token", "encoding_aes_key", "previous_encoding_aes_key", "previous_key_until"],
+    )
+    record_audit(action="change message keys", obj=account, changes={"encoding_aes_key": ["***", "***"]})
+
+
+@transaction.atomic
+def change_path(*, account: OfficialAccount) -> str:
+    """Give the account a new callback path (the old one stops at once); gives the path token."""
+    account.path_token = new_path_token()
+    account.save(update_fields=["path_token"])
+    record_audit(action="change callback address", obj=account)
+    return account.path_token
+
+
+@transaction.atomic
+def set_active(*, account: OfficialAccount | MiniProgram, is_active: bool) -> None:
+    """Connect or disconnect an account; callbacks of a disconnected one are refused within about a second."""
+    before, account.is_active = account.is_active, is_active
+    account.save(update_fields=["is_active"])
+    record_audit(action="connect account" if is_active else "disconnect account", obj=account,
+                 changes={"is_active": [before, is_active]})  # fmt: skip
+
+
+def bump_replies_version(*, account_id: int) -> None:
+    """Say that the account's reply rules have changed: gateways compile them anew within about a second."""
+    OfficialAccount.objects.filter(pk=account_id).update(replies_version=F("replies_version") + 1)
+
+
+def _check_appid(appid: str) -> None:
+    if not _APPID.fullmatch(appid):
+        raise BadCredentials(_("The AppID must be wx and 16 letters or digits."), field="appid")
+
+
+def _check_secret(app_secret: str) -> None:
+    if not _SECRET.fullmatch(app_secret):
+        raise BadCredentials(_("The AppSecret does not have the right form."), field="app_secret")
+
+
+def _check_callback(callback_token: str, encoding_aes_key: str) -> None:
+    if not _TOKEN.fullmatch(callback_token):
+        raise BadCredentials(_("The token must have 3 to 32 letters or digits."), field="callback_token")
+    try:
+        good = bool(_AES_KEY.fullmatch(encoding_aes_key)) and len(base64.b64decode(encoding_aes_key + "=")) == 32  # noqa: PLR2004
+    except binascii.Error:
+        good = False
+    if not good:
+        raise BadCredentials(_("The message key must have 43 letters or digits."), field="encoding_aes_key")

@@ -1,0 +1,282 @@
+"""Handling stored pushes: in order per follower, each handler's effect once, poison set aside."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import connection, transaction
+from django.db.models import F
+
+from accounts.services import record_audit
+from accounts.tasks_base import ring
+from accounts.tenancy import brand_scope, every_brand
+from common.logs import redact
+from wechat_gateway import tasks
+from wechat_gateway.errors import NotReplayable, PushNotFound, StillUnreadable
+from wechat_gateway.events import Push, lane_of, read_push
+from wechat_gateway.models import HandledEffect, InboundPush, OfficialAccount, PushState
+from wechat_gateway.registries import Handler, handlers_of
+from wechat_gateway.wire import Unreadable
+
+logger = logging.getLogger(__name__)
+
+CHUNK: Final = 16
+MAX_ATTEMPTS: Final = 3
+BUDGET_SECONDS: Final = 8.0
+KEEP_DAYS: Final = 30
+_LOOK_AHEAD: Final = 64
+_LOCKS: Final = 771_000  # first half of our advisory lock numbers
+_PURGE_ROWS: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    push_id: int
+    attempt: int
+
+
+def handle_inbound(*, brand_id: int, lane: int, at: datetime) -> int:
+    """Handle what waits in a lane, oldest first, for a few seconds; gives how many pushes were settled.
+
+    Only one worker at a time works on a lane. Attempts are counted and committed before anything runs, so that a push
+    that kills its worker is set aside after three.
+    """
+    settled = 0
+    ends = time.monotonic() + BUDGET_SECONDS
+    while time.monotonic() < ends:
+        claims = _claim(brand_id, lane)
+        if not claims:
+            return settled
+        settled += _run_claims(brand_id, lane, claims, at)
+    ring(tasks.handle_inbound, brand_id, lane)
+    return settled
+
+
+def sweep_inbound() -> int:
+    """Ring for every lane in which something waits; gives how many. PostgreSQL knows what the broker forgot."""
+    with every_brand(reason="sweep of the inbox"), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT brand_id, lane FROM wechat_gateway_inboundpush "
+            "WHERE state = 'NEW' AND (retry_at IS NULL OR retry_at <= now()) LIMIT 2000",
+        )
+        waiting = cursor.fetchall()
+    for brand_id, lane in waiting:
+        ring(tasks.handle_inbound, brand_id, lane)
+    return len(waiting)
+
+
+def replay_push(*, push_id: int, at: datetime, reason: str = "") -> InboundPush:
+    """Handle a failed or quarantined push of the brand in scope again. Effects that happened are not repeated.
+
+    Raises PushNotFound, NotReplayable, StillUnreadable.
+    """
+    push = InboundPush.objects.select_for_update().filter(pk=push_id).first()
+    if push is None:
+        raise PushNotFound
+    if push.state not in (PushState.FAILED, PushState.QUARANTINED):
+        raise NotReplayable
+    before = push.state
+    try:
+        read = _read(push, OfficialAccount.objects.get(pk=push.account_id))
+    except Unreadable as error:
+        raise StillUnreadable(error.reason) from None
+    push.kind, push.openid, push.lane = read.kind, read.openid, lane_of(read.openid)
+    push.event_at = read.event_at
+    push.state, push.attempts, push.reason, push.retry_at = PushState.NEW, 0, "", None
+    push.save(update_fields=["kind", "openid", "lane", "event_at", "state", "attempts", "reason", "retry_at"])
+    record_audit(action="replay push", obj=push, changes={"state": [before, PushState.NEW.value]}, reason=reason)
+    ring(tasks.handle_inbound, push.brand_id, push.lane)
+    return push
+
+
+def purge_inbound(*, at: datetime) -> None:
+    """Ring for every brand that has handled pushes older than 30 days."""
+    with every_brand(reason="purge of the inbox"):
+        brands = list(
+            InboundPush.objects.filter(state=PushState.HANDLED, received_at__lt=at - timedelta(days=KEEP_DAYS))
+            .order_by().values_list("brand_id", flat=True).distinct(),
+        )  # fmt: skip
+    for brand_id in brands:
+        ring(tasks.purge_brand_inbound, brand_id)
+
+
+def purge_brand_inbound(*, brand_id: int, at: datetime) -> int:
+    """Delete a brand's handled pushes older than 30 days, in pieces; gives how many. The rest waits for tomorrow."""
+    old = at - timedelta(days=KEEP_DAYS)
+    with brand_scope(brand_id), connection.cursor() as cursor:
+        cursor.execute(
+            "WITH old AS (SELECT id FROM wechat_gateway_inboundpush WHERE brand_id = %s AND state = 'HANDLED' "
+            "AND received_at < %s LIMIT %s), "
+            "effects AS (DELETE FROM wechat_gateway_handledeffect WHERE brand_id = %s AND push_id IN (SELECT id FROM old)) "
+            "DELETE FROM wechat_gateway_inboundpush WHERE brand_id = %s AND id IN (SELECT id FROM old)",
+            [brand_id, old, _PURGE_ROWS, brand_id, brand_id],
+        )
+        return cursor.rowcount
+
+
+def _claim(brand_id: int, lane: int) -> list[_Claim]:
+    """Choose what to run next and count the attempt. A push that was tried before is taken alone."""
+    with brand_scope(brand_id), connection.cursor() as cursor:
+        if not _lock_lane(brand_id, lane, wait=False):
+            return []
+        cursor.execute(
+            "SELECT id, openid, attempts, coalesce(retry_at > now(), false) FROM wechat_gateway_inboundpush "
+            "WHERE brand_id = %s AND lane = %s AND state = 'NEW' ORDER BY event_at, id LIMIT %s",
+            [brand_id, lane, _LOOK_AHEAD],
+        )
+        chosen: list[_Claim] = []
+        held_back: set[str] = set()
+        dead: list[int] = []
+        for push_id, openid, attempts, waits in cursor.fetchall():
+            if openid in held_back:
+                continue
+            if waits:
+                held_back.add(openid)  # later pushes of this follower wait with it
+            elif attempts >= MAX_ATTEMPTS:
+                dead.append(push_id)
+            elif attempts:
+                if not chosen:
+                    chosen = [_Claim(push_id, attempts + 1)]
+                break
+            else:
+                chosen.append(_Claim(push_id, 1))
+                if len(chosen) == CHUNK:
+                    break
+        if dead:
+            InboundPush.objects.filter(pk__in=dead).update(
+                state=PushState.FAILED,
+                reason="WORKER_DIED: the worker ended while handling this push",
+            )
+            logger.error("brand %s: %s pushes set aside after their workers died", brand_id, len(dead))
+        InboundPush.objects.filter(pk__in=[claim.push_id for claim in chosen]).update(attempts=F("attempts") + 1)
+        return chosen
+
+
+def _lock_lane(brand_id: int, lane: int, *, wait: bool) -> bool:
+    """Take the lane for this transaction. It is free again when the transaction or its worker ends."""
+    with connection.cursor() as cursor:
+        if wait:
+            # A worker that was stopped in the middle must not keep the lane.
+            cursor.execute("SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'")
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCKS + lane, brand_id])
+            cursor.execute("SET LOCAL lock_timeout = 0")
+            return True
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCKS + lane, brand_id])
+        return bool((cursor.fetchone() or (False,))[0])
+
+
+def _run_claims(brand_id: int, lane: int, claims: list[_Claim], at: datetime) -> int:
+    try:
+        with brand_scope(brand_id):
+            _lock_lane(brand_id, lane, wait=True)
+            return _run_locked(claims, at)
+    except Exception as error:
+        # The transaction as a whole failed (a constraint at commit, a lost connection): each push is tried alone next.
+        logger.exception("brand %s lane %s: a group of pushes was rolled back", brand_id, lane)
+        if len(claims) > 1:
+            return 0
+        with brand_scope(brand_id):
+            _fail(claims[0].push_id, claims[0].attempt, _cause("commit", error))
+        return 0
+
+
+def _run_locked(claims: list[_Claim], at: datetime) -> int:
+    attempts = {claim.push_id: claim.attempt for claim in claims}
+    rows = [
+        row
+        for row in InboundPush.objects.select_for_update(skip_locked=True)
+        .filter(pk__in=list(attempts), state=PushState.NEW)
+        .order_by("event_at", "pk")
+        if row.attempts == attempts[row.pk]  # another worker may have claimed it since
+    ]
+    accounts = {a.pk: a for a in OfficialAccount.objects.filter(pk__in={row.account_id for row in rows})}
+    failed: set[str] = set()
+    handled: list[int] = []
+    postponed: list[int] = []
+    for row in rows:
+        if row.openid in failed:
+            postponed.append(row.pk)
+        elif _run_one(row, accounts[row.account_id]):
+            handled.append(row.pk)
+        else:
+            failed.add(row.openid)
+    if handled:
+        InboundPush.objects.filter(pk__in=handled).update(state=PushState.HANDLED, handled_at=at, retry_at=None)
+    if postponed:
+        InboundPush.objects.filter(pk__in=postponed).update(attempts=F("attempts") - 1)
+    return len(handled)
+
+
+def _run_one(row: InboundPush, account: OfficialAccount) -> bool:
+    """Run the handlers of one push; False when one of them failed. The others' effects stay."""
+    try:
+        push = _read(row, account)
+    except Unreadable as error:
+        row.state, row.reason = PushState.QUARANTINED, error.reason
+        row.save(update_fields=["state", "reason"])
+        return False
+    done: set[str] = set()
+    if row.attempts > 1:
+        done = set(HandledEffect.objects.filter(push_id=row.pk).values_list("handler", flat=True))
+    succeeded: list[str] = []
+    cause = ""
+    for handler in handlers_of(push.kind):
+        if handler.key in done:
+            continue
+        problem = _run_handler(handler, push)
+        if problem:
+            cause = cause or problem
+        else:
+            succeeded.append(handler.key)
+    if not cause:
+        return True
+    HandledEffect.objects.bulk_create(
+        [HandledEffect(push_id=row.pk, handler=key) for key in succeeded],
+        ignore_conflicts=True,
+    )
+    _fail(row.pk, row.attempts, cause)
+    return False
+
+
+def _run_handler(handler: Handler, push: Push) -> str:
+    """'' or why it failed; its own changes are undone then."""
+    try:
+        with transaction.atomic():
+            handler.run(push)
+    except Exception as error:
+        logger.exception("the handler %s failed for push %s", handler.key, push.push_id)
+        return _cause(handler.key, error)
+    return ""
+
+
+def _fail(push_id: int, attempt: int, cause: str) -> None:
+    rows = InboundPush.objects.filter(pk=push_id, state=PushState.NEW)
+    if attempt >= MAX_ATTEMPTS:
+        rows.update(state=PushState.FAILED, reason=cause, retry_at=None)
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now() + make_interval(secs => %s)", [attempt])  # leases and waits use one clock
+        retry_at = (cursor.fetchone() or (None,))[0]
+    rows.update(reason=cause, retry_at=retry_at)
+
+
+def _cause(handler: str, error: Exception) -> str:
+    return redact(f"{handler}: {type(error).__name__}: {error}")[:200]
+
+
+def _read(row: InboundPush, account: OfficialAccount) -> Push:
+    body = base64.b64decode(row.body) if row.is_binary else row.body.encode()
+    return read_push(
+        body,
+        brand_id=row.brand_id,
+        account_id=row.account_id,
+        appid=account.appid,
+        original_id=account.original_id,
+        received_at=row.received_at,
+        push_id=row.pk,
+    )

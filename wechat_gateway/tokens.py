@@ -1,0 +1,286 @@
+"""One access token per app: read from PostgreSQL, refreshed by one holder at a time, healed within bounds (R10, R11)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeAlias
+from zoneinfo import ZoneInfo
+
+import orjson
+from django.conf import settings
+from django.db import OperationalError, connection
+from psycopg2 import errorcodes
+
+from accounts.tenancy import brand_scope
+from common.secret import Secret
+from wechat_gateway import transport
+from wechat_gateway.answers import Answer, classify
+from wechat_gateway.errcodes import ErrorClass, explain
+from wechat_gateway.errors import CallsParked
+from wechat_gateway.models import AccessToken, MiniProgram, OfficialAccount
+
+logger = logging.getLogger(__name__)
+
+App: TypeAlias = OfficialAccount | MiniProgram
+
+CACHE_SECONDS: Final = 5.0
+FETCH_SECONDS: Final = 5.0
+LIFE: Final = 7200
+SHORTEST_LIFE: Final = 60
+REFRESH_AT: Final = 0.8  # of its life: then a task fetches the next one while this one still works
+HEAL_EVERY: Final = timedelta(seconds=60)
+FORCED_A_DAY: Final = 15  # WeChat allows 20 and people may need some themselves
+_LOCK_WAIT_MS: Final = 8_000
+_MOST_CACHED: Final = 10_000
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,1024}")
+_PARK_BUSY: Final = timedelta(seconds=5)
+_PARK_RETRY: Final = timedelta(seconds=60)
+_PARK_SHORT: Final = timedelta(minutes=5)
+_PARK_LONG: Final = timedelta(hours=1)
+_SHORT_CODES: Final = frozenset({40164, 61004, 89501, 89503, 89506, 89507})
+# On the token endpoint 40001 is about the secret, not about a token (reference: service account 5.1).
+_WRONG_SECRET: Final = 40001
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A usable token with the generation it belongs to."""
+
+    secret: Secret
+    generation: int
+    expires_at: datetime
+    refresh_due: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """Why there is no token, and how long to leave WeChat alone."""
+
+    code: int | None
+    pause: timedelta
+    detail: str = ""
+
+
+_cache: OrderedDict[tuple[int, str], tuple[float, Token]] = OrderedDict()
+
+
+def current(app: App, *, at: datetime) -> Token:
+    """The app's token; fetches one only when there is none or it has ended. Raises CallsParked.
+
+    Opens its own short brand scope. Other callers in need of the same token wait for the one fetch.
+    """
+    key = (app.brand_id, app.appid)
+    known = _cache.get(key)
+    if known is not None and time.monotonic() < known[0] and at < known[1].expires_at:
+        return known[1]
+    with brand_scope(app.brand_id):
+        token = _read(app, at)
+    if token is None:
+        token = _refresh(app, at, stale_generation=None)
+    _remember(key, token)
+    return token
+
+
+def refused(app: App, generation: int, *, at: datetime) -> Token:
+    """Say that WeChat refused the token of a generation; gives a newer one. Raises CallsParked.
+
+    An older generation than the current one only means "read again". The current one is replaced at most once a
+    minute per app, whoever asks; in between calls are parked, so that a refusal that lasts costs next to nothing.
+    """
+    key = (app.brand_id, app.appid)
+    _cache.pop(key, None)
+    token = _refresh(app, at, stale_generation=generation)
+    _remember(key, token)
+    return token
+
+
+def refresh_early(app: App, *, at: datetime) -> None:
+    """Fetch the next token while the present one still works. Raises CallsParked."""
+    _cache.pop((app.brand_id, app.appid), None)
+    _refresh(app, at, stale_generation=None, early=True)
+
+
+def forget_cached() -> None:
+    """Drop what this process remembers; the next call reads PostgreSQL."""
+    _cache.clear()
+
+
+def park(app: App, *, code: int | None, at: datetime, pause: timedelta = _PARK_RETRY, detail: str = "") -> CallsParked:
+    """Stop calls of an app for a while, with the reason people will see; gives the error to raise.
+
+    The reason is a code and WeChat's own words, translated where it is shown (`selectors.parked_explanation`).
+    """
+    until = at + pause
+    text = (detail or (str(explain(code).cause) if code is not None else ""))[:200]
+    with brand_scope(app.brand_id):
+        type(app).objects.filter(pk=app.pk).update(parked_code=code, parked_reason=text, parked_until=until)
+    _cache.pop((app.brand_id, app.appid), None)
+    logger.warning("calls of app %s are parked until %s (code %s)", app.appid, until.isoformat(), code)
+    return CallsParked(wechat_code=code, reason=text, until=until)
+
+
+def unpark(app: App) -> None:
+    """Let calls go on at once (an operator has repaired the cause)."""
+    with brand_scope(app.brand_id):
+        type(app).objects.filter(pk=app.pk).update(parked_code=None, parked_reason="", parked_until=None)
+
+
+def _remember(key: tuple[int, str], token: Token) -> None:
+    _cache[key] = (time.monotonic() + CACHE_SECONDS, token)
+    if len(_cache) > _MOST_CACHED:
+        _cache.popitem(last=False)
+
+
+def _read(app: App, at: datetime) -> Token | None:
+    """The stored token if it is usable; raises CallsParked while the app is parked."""
+    parked = type(app).objects.filter(pk=app.pk).values_list("parked_code", "parked_reason", "parked_until").first()
+    if parked is not None and parked[2] is not None and parked[2] > at:
+        raise CallsParked(wechat_code=parked[0], reason=parked[1], until=parked[2])
+    return _usable(AccessToken.objects.filter(appid=app.appid).first(), at)
+
+
+def _usable(row: AccessToken | None, at: datetime) -> Token | None:
+    if row is None or row.expires_at is None or row.fetched_at is None or row.expires_at <= at or not row.token:
+        return None
+    return Token(row.token, row.generation, row.expires_at, _is_due(row, at))
+
+
+def _is_due(row: AccessToken, at: datetime) -> bool:
+    if row.expires_at is None or row.fetched_at is None:
+        return True
+    return at >= row.fetched_at + (row.expires_at - row.fetched_at) * REFRESH_AT
+
+
+def _refresh(app: App, at: datetime, *, stale_generation: int | None, early: bool = False) -> Token:
+    """Fetch under the row's lock, unless somebody else just has. Raises CallsParked."""
+    try:
+        with brand_scope(app.brand_id):
+            row = _locked_row(app)
+            known = _read(app, at)  # raises if whoever held the lock has parked the app
+            newer = known is not None and (stale_generation is None or known.generation > stale_generation)
+            if known is not None and newer and not (early and known.refresh_due):
+                return known
+            if stale_generation is not None and row.healed_at is not None and at - row.healed_at < HEAL_EVERY:
+                problem = _Problem(_WRONG_SECRET, HEAL_EVERY)
+            else:
+                found = _fetch_into(row, app, at, heal=stale_generation is not None)
+                if isinstance(found, Token):
+                    return found
+                problem = found
+                if early and known is not None:
+                    logger.warning("app %s: no new token yet (%s)", app.appid, problem)
+                    return known
+    except OperationalError as error:
+        if getattr(error.__cause__, "pgcode", None) != errorcodes.LOCK_NOT_AVAILABLE:
+            raise
+        raise CallsParked(wechat_code=None, reason="", until=at + _PARK_BUSY) from None
+    raise park(app, code=problem.code, at=at, pause=problem.pause, detail=problem.detail)
+
+
+def _locked_row(app: App) -> AccessToken:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = {_LOCK_WAIT_MS}")
+    rows = AccessToken.objects.select_for_update().filter(appid=app.appid)
+    row = rows.first()
+    if row is None:
+        AccessToken.objects.bulk_create([AccessToken(appid=app.appid)], ignore_conflicts=True)
+        row = rows.get()
+    return row
+
+
+def _fetch_into(row: AccessToken, app: App, at: datetime, *, heal: bool) -> Token | _Problem:
+    """Ask WeChat and store what comes."""
+    if not app.app_secret:
+        return _Problem(41004, _PARK_LONG)
+    old = row.token
+    answer = _ask(app, force=False)
+    token, life = _token_in(answer)
+    fields = ["healed_at", "forced_on", "forced_count"]
+    if heal:
+        row.healed_at = at
+        if token and old and token == old.reveal():
+            # WeChat still hands out the very token it refuses: only a forced refresh helps, and those are few.
+            if not _may_force(row, at):
+                row.save(update_fields=fields)
+                return _Problem(_WRONG_SECRET, HEAL_EVERY)
+            answer = _ask(app, force=True)
+            token, life = _token_in(answer)
+    if not token:
+        row.save(update_fields=fields)
+        return _why(answer)
+    row.token = token
+    row.generation += 1
+    row.fetched_at, row.expires_at = at, at + timedelta(seconds=life)
+    row.save(update_fields=["token", "generation", "fetched_at", "expires_at", *fields])
+    _unpark_quietly(app)
+    return Token(Secret(token), row.generation, row.expires_at, refresh_due=False)
+
+
+def _unpark_quietly(app: App) -> None:
+    type(app).objects.filter(pk=app.pk, parked_until__isnull=False).update(
+        parked_code=None,
+        parked_reason="",
+        parked_until=None,
+    )
+
+
+def _may_force(row: AccessToken, at: datetime) -> bool:
+    today = at.astimezone(ZoneInfo("Asia/Shanghai")).date()
+    if row.forced_on != today:
+        row.forced_on, row.forced_count = today, 0
+    if row.forced_count >= FORCED_A_DAY:
+        return False
+    row.forced_count += 1
+    return True
+
+
+def _ask(app: App, *, force: bool) -> Answer:
+    secret = app.app_secret
+    body: dict[str, Any] = {
+        "grant_type": "client_credential",
+        "appid": app.appid,
+        "secret": secret.reveal() if secret else "",
+        "force_refresh": force,
+    }
+    exchange = transport.perform(
+        transport.HttpRequest(
+            f"{settings.WECHAT_BASE_URL}/cgi-bin/stable_token",
+            orjson.dumps(body),
+            repeatable=not force,
+            total_seconds=FETCH_SECONDS,
+        ),
+    )
+    return classify(exchange)
+
+
+def _token_in(answer: Answer) -> tuple[str, int]:
+    """(token, life in seconds), ('', 0) when the answer holds no usable one."""
+    token, life = answer.data.get("access_token"), answer.data.get("expires_in")
+    if not answer.ok or not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        return "", 0
+    if type(life) is not int or life <= 0:
+        return "", 0
+    return token, max(SHORTEST_LIFE, min(LIFE, life))
+
+
+def _why(answer: Answer) -> _Problem:
+    code = answer.code or None
+    if code is None:
+        return _Problem(None, _PARK_BUSY, answer.cause)
+    if code in _SHORT_CODES:
+        return _Problem(code, _PARK_SHORT, _first_words(answer))
+    error_class = explain(code).error_class
+    if code == _WRONG_SECRET or error_class in (ErrorClass.CONFIGURATION, ErrorClass.REQUEST):
+        return _Problem(code, _PARK_LONG)
+    return _Problem(code, _PARK_BUSY if error_class is ErrorClass.RETRY else _PARK_RETRY)
+
+
+def _first_words(answer: Answer) -> str:
+    """WeChat's own words where they name the address to allow; printable, short, without the request id."""
+    return json.dumps(answer.message.partition(" rid:")[0], ensure_ascii=False)[1:-1][:150]
