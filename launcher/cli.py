@@ -194,7 +194,7 @@ def _start(
         say("migrating the database")
         supervisor.run("migrate", product.manage("migrate", "--no-input"), env)
     if "simulator" in chosen:
-        supervisor.start(product.simulator(numbers, env))
+        supervisor.start(product.simulator(state, numbers, env))
     with_demo = chosen >= {"simulator", "web"} and not options.no_demo
     if with_demo:
         say("loading the demo brands")

@@ -33,11 +33,11 @@ def _module(*arguments: str) -> list[str]:
     return [sys.executable, "-m", *arguments]
 
 
-def simulator(ports: Ports, env: Mapping[str, str]) -> Spec:
-    """WeChat's stand-in."""
+def simulator(state: State, ports: Ports, env: Mapping[str, str]) -> Spec:
+    """WeChat's stand-in; its people and clock outlive a restart, like our database."""
     return Spec(
         name="simulator",
-        argv=_module("wechat_simulator"),
+        argv=_module("wechat_simulator", "--state-dir", str(state.folder / "simulator")),
         env=env,
         ready=functools.partial(_answers_http, ports.simulator),
     )
