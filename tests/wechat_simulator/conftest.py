@@ -60,16 +60,16 @@ class Simulator:
         self.http.trust_env = False
         self._tokens = {}
 
-    def get(self, path, **params):
-        return self.http.get(self.url + path, params=params, timeout=30)
+    def get(self, where, /, **params):
+        return self.http.get(self.url + where, params=params, timeout=30)
 
     def control(self, path, data=None, method="POST"):
         answer = self.http.request(method, self.url + "/_sim" + path, json=data or {}, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def look(self, path, **params):
-        answer = self.get("/_sim" + path, **params)
+    def look(self, where, /, **params):
+        answer = self.get("/_sim" + where, **params)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -97,8 +97,8 @@ class Simulator:
     def ask(self, path, appid=APPID, **params):
         return self.get(path, access_token=self.token(appid), **params).json()
 
-    def act(self, person, name, appid=APPID, **fields):
-        return self.control(f"/people/{urllib.parse.quote(person)}/act", {"act": name, "appid": appid, **fields})
+    def act(self, person, act, appid=APPID, **fields):
+        return self.control(f"/people/{urllib.parse.quote(person)}/act", {"act": act, "appid": appid, **fields})
 
     def follow(self, person, appid=APPID, **fields):
         self.act(person, "follow", appid, **fields)
