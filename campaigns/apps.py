@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -11,3 +14,13 @@ class CampaignsConfig(AppConfig):
 
     name = "campaigns"
     verbose_name = _("Campaigns")
+
+    def ready(self) -> None:
+        """Find the carriers, and tell segments how many each of them reaches."""
+        from campaigns import carriers
+        from members import reach
+
+        for module in pkgutil.iter_modules(carriers.__path__):
+            import_module(f"campaigns.carriers.{module.name}")
+        for key, carrier in carriers.carriers.items():
+            reach.carriers.register(key, reach.Way(key, carrier.label, carrier.reachable))

@@ -108,7 +108,9 @@ class Campaign(BrandOwned):
             models.Index(fields=["brand", "-created_at", "-id"], name="campaign_newest"),  # list
             models.Index(
                 fields=["state", "brand"],
-                condition=models.Q(state__in=["SCHEDULED", "FREEZING", "SENDING", "PARKED", "STOPPED"]),
+                condition=models.Q(
+                    state__in=["SCHEDULED", "FREEZING", "SENDING", "PARKED", "STOPPED"], finished_at__isnull=True
+                ),
                 name="campaign_at_work",
             ),  # the sweeper, across brands
         ]
@@ -214,7 +216,14 @@ class DeliveryAttempt(BrandOwned):
     class Meta(BrandOwned.Meta):
         verbose_name = _("attempt")
         verbose_name_plural = _("attempts")
-        indexes: ClassVar = [models.Index(fields=["brand", "delivery_id", "id"], name="attempts_of_delivery")]
+        indexes: ClassVar = [
+            models.Index(fields=["brand", "delivery_id", "id"], name="attempts_of_delivery"),  # a message's history
+            models.Index(
+                fields=["brand", "msgid"],
+                condition=models.Q(msgid__isnull=False),
+                name="attempt_by_msgid",
+            ),  # results of messages whose worker was too late
+        ]
 
     def __str__(self) -> str:
         return f"{self.pk} {self.outcome}"

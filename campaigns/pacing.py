@@ -1,0 +1,83 @@
+"""When a campaign has to wait, and until when: WeChat's own answers win over our counting."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from campaigns import reasons
+from wechat_gateway import quotas
+from wechat_gateway.answers import Outcome
+from wechat_gateway.errcodes import Reaction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wechat_gateway.answers import Answer
+
+PROBE_EVERY: Final = timedelta(minutes=5)
+CREDENTIAL_EVERY: Final = timedelta(seconds=45)
+MINUTE: Final = timedelta(seconds=60)
+NETWORK_EVERY: Final = timedelta(seconds=10)
+FAULTY_WAIT: Final = 330.0  # seconds; a faulty message comes after the next probe, so that another one is tried first
+MANY_UNKNOWN: Final = 20
+BURST_SECONDS: Final = 1.0
+_CAUSES: Final = {"QUOTA": reasons.QUOTA}
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Why a campaign has to wait, and until when it is not worth trying again.
+
+    `whole_account`: every call of the account waits; the gateway may know better for how long.
+    """
+
+    code: str
+    until: datetime
+    whole_account: bool = False
+
+
+def refill(rate: int) -> tuple[float, float]:
+    """Tokens a second and the most that add up, so that no 60 seconds ever hold more than 60 × rate."""
+    return rate * (60 - BURST_SECONDS) / 60, max(1.0, rate * BURST_SECONDS)
+
+
+def pause_for(answers: Sequence[Answer], at: datetime) -> Pause | None:
+    """Judge a batch: give why the campaign has to wait, or None when it goes on."""
+    first: dict[Reaction, Answer] = {}
+    for answer in answers:
+        if not answer.ok:
+            first.setdefault(answer.reaction, answer)
+    if Reaction.PARK_UNTIL_RESET in first:
+        return Pause(_code(first[Reaction.PARK_UNTIL_RESET]), quotas.next_reset(at))
+    if Reaction.PARK_BRAND in first:
+        return Pause(_code(first[Reaction.PARK_BRAND]), at + PROBE_EVERY, whole_account=True)
+    if Reaction.PAUSE_MINUTE in first:
+        return Pause(_code(first[Reaction.PAUSE_MINUTE]), at + MINUTE)
+    if any(answer.ok for answer in answers):
+        return None
+    if Reaction.REFRESH_TOKEN in first:
+        return Pause(_code(first[Reaction.REFRESH_TOKEN]), at + CREDENTIAL_EVERY, whole_account=True)
+    if Reaction.PARK_CAMPAIGN in first:
+        return Pause(_code(first[Reaction.PARK_CAMPAIGN]), at + PROBE_EVERY)
+    return _nobody_answers(answers, at)
+
+
+def _nobody_answers(answers: Sequence[Answer], at: datetime) -> Pause | None:
+    outcomes = Counter(answer.outcome for answer in answers)
+    if not answers or outcomes[Outcome.REFUSED]:
+        return None
+    if outcomes[Outcome.NOT_SENT] == len(answers):
+        slowest = max(answer.retry_after for answer in answers)
+        return Pause(reasons.NETWORK, at + max(NETWORK_EVERY, timedelta(seconds=slowest)))
+    if sum(answer.outcome is Outcome.UNKNOWN and answer.code is not None for answer in answers) >= MANY_UNKNOWN:
+        return Pause(reasons.MANY_UNKNOWN, at + PROBE_EVERY)
+    if len(answers) >= MANY_UNKNOWN:
+        return Pause(reasons.NO_ANSWER, at + NETWORK_EVERY)
+    return None
+
+
+def _code(answer: Answer) -> str:
+    return str(answer.code) if answer.code else _CAUSES.get(answer.cause, reasons.ACCOUNT)

@@ -1,0 +1,101 @@
+"""Why a message was left out, refused or not sent, and what a person can do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from django.utils.translation import gettext_lazy as _
+
+from wechat_gateway import errcodes
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+OPTED_OUT: Final = "OPTED_OUT"
+NOT_FOLLOWER: Final = "NOT_FOLLOWER"
+UNFOLLOWED: Final = "UNFOLLOWED"
+WINDOW_CLOSED: Final = "WINDOW_CLOSED"
+UNREACHABLE: Final = "UNREACHABLE"
+EMPTY_FIELD: Final = "EMPTY_FIELD"
+STOPPED: Final = "STOPPED"
+USER_BLOCK: Final = "USER_BLOCK"
+SYSTEM_FAILED: Final = "SYSTEM_FAILED"
+FREQ_LIMIT: Final = "FREQ_LIMIT"
+RESULT_OTHER: Final = "RESULT_OTHER"
+NO_ANSWER: Final = "NO_ANSWER"
+LEASE_LOST: Final = "LEASE_LOST"
+NETWORK: Final = "NETWORK"
+ACCOUNT: Final = "ACCOUNT"
+QUOTA: Final = "QUOTA"
+MANY_UNKNOWN: Final = "MANY_UNKNOWN"
+NOT_CONFIRMED: Final = "NOT_CONFIRMED"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One reason in words: what happened (`cause`) and what to do (`action`); both are lazy translations."""
+
+    code: str
+    cause: _StrPromise | str
+    action: _StrPromise | str
+
+
+_LEAVE_OUT = _("They are left out; nothing to do.")
+_SELF = _("Nothing to do: it goes on by itself.")
+
+_OWN: Final[dict[str, tuple[_StrPromise, _StrPromise]]] = {
+    OPTED_OUT: (_("They have opted out of this kind of message."), _LEAVE_OUT),
+    NOT_FOLLOWER: (
+        _("They have never followed this service account."),
+        _("Invite them to follow, or hand them to a guide."),
+    ),
+    UNFOLLOWED: (_("They have stopped following the service account."), _("Leave them out, or hand them to a guide.")),
+    WINDOW_CLOSED: (
+        _("They last wrote more than 48 hours ago."),
+        _("Use a subscribe notification, or wait for them to write again."),
+    ),
+    UNREACHABLE: (_("This channel cannot reach them."), _("Choose another channel for them.")),
+    EMPTY_FIELD: (
+        _("A field would have been empty for them."),
+        _("Give the variable a fallback, such as {姓名|会员}, and send to them again."),
+    ),
+    STOPPED: (_("The campaign was stopped before their turn."), _("Copy the campaign to reach them.")),
+    USER_BLOCK: (_("They refuse messages of the service account."), _LEAVE_OUT),
+    SYSTEM_FAILED: (_("WeChat accepted the message and then failed to deliver it."), _("Send to them again.")),
+    FREQ_LIMIT: (_("WeChat found the messages to them too frequent."), _("Send to them again later.")),
+    RESULT_OTHER: (_("WeChat reported a result that is not known yet."), _("Look at the message's attempts.")),
+    NO_ANSWER: (
+        _("WeChat did not answer, so the message may or may not have arrived."),
+        _("Nothing to do: it counts as delivered as soon as WeChat reports it."),
+    ),
+    LEASE_LOST: (
+        _("The server stopped while the message was on its way; it may or may not have arrived."),
+        _("Nothing to do: it counts as delivered as soon as WeChat reports it."),
+    ),
+    NETWORK: (_("WeChat's servers cannot be reached."), _SELF),
+    ACCOUNT: (_("Sending is parked for the whole service account."), _("See the service account's page.")),
+    QUOTA: (_("Today's quota is used up."), _("It goes on by itself at midnight, Beijing time.")),
+    MANY_UNKNOWN: (
+        _("WeChat gave many answers that are not known yet."),
+        _("Look the code up in WeChat's documents; it is tried again by itself."),
+    ),
+    NOT_CONFIRMED: (
+        _("WeChat accepted the message more than 24 hours ago and has reported no result."),
+        _("Nothing to do: such messages have usually arrived."),
+    ),
+}
+
+
+def explain(code: str) -> Explanation:
+    """Explain a WeChat error code (as text) or one of the keys above; an unknown key explains itself by its name."""
+    if code.lstrip("-").isdigit():
+        known = errcodes.explain(int(code))
+        return Explanation(code, known.cause, known.action)
+    cause, action = _OWN.get(code, (code, ""))
+    return Explanation(code, cause, action)
+
+
+def keys() -> list[str]:
+    """Every key of ours."""
+    return sorted(_OWN)

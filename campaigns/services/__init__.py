@@ -1,0 +1,33 @@
+"""Changes to campaigns: drafting, launching, steering, sending, settling."""
+
+from __future__ import annotations
+
+from campaigns.services.drafts import create_campaign, preview, send_test, update_campaign
+from campaigns.services.launch import freeze_audience, launch, start_scheduled, unschedule
+from campaigns.services.results import record_result, settle_results
+from campaigns.services.sending import finish_if_done, probe, send_slice
+from campaigns.services.steering import close_stopped, park, pause, resume, retry_failed, stop
+from campaigns.services.templates import sync_templates
+
+__all__ = [
+    "close_stopped",
+    "create_campaign",
+    "finish_if_done",
+    "freeze_audience",
+    "launch",
+    "park",
+    "pause",
+    "preview",
+    "probe",
+    "record_result",
+    "resume",
+    "retry_failed",
+    "send_slice",
+    "send_test",
+    "settle_results",
+    "start_scheduled",
+    "stop",
+    "sync_templates",
+    "unschedule",
+    "update_campaign",
+]

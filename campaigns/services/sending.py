@@ -1,0 +1,386 @@
+"""The engine: claim a batch with a lease, send it, record every answer once, whatever dies in between."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import connection
+
+from accounts.tenancy import brand_scope
+from campaigns import pacing, reasons
+from campaigns.carriers import Addressee, Unrenderable
+from campaigns.models import Campaign, CampaignState, Delivery, DeliveryState, UnknownPolicy
+from campaigns.services import statements, steering, tallies
+from campaigns.services.drafts import carrier_of, unknown_policy
+from common import clock
+from members import services as member_services
+from members.models import Purpose
+from wechat_gateway import client, errcodes
+from wechat_gateway.answers import Outcome
+from wechat_gateway.errcodes import ErrorClass, Reaction
+from wechat_gateway.models import OfficialAccount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from campaigns.carriers import Carrier
+    from wechat_gateway.answers import Answer
+
+logger = logging.getLogger(__name__)
+
+LANE_SECONDS = 10.0  # a lane is renewed with every batch; a dead worker's comes free after this
+SETTLE_SECONDS = 600  # how long after WeChat forgot an id we still wait for its result before sending again
+MAX_FAULTY_ATTEMPTS = 5
+MAX_BACKOFF_SECONDS = 300
+IDLE_SECONDS = 0.25
+MARKETING_SHARE = 0.8  # of a day's quota; the rest is for service notices
+_GONE = frozenset({Reaction.MARK_UNFOLLOWED, Reaction.MARK_BLOCKED})
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One leased message. `doubtful`: an earlier attempt under the same id may have been sent."""
+
+    id: int
+    seq: int
+    openid: str
+    variables: dict[str, str]
+    attempt: int
+    round: int
+    doubtful: bool
+
+
+@dataclass
+class Job:
+    """What one worker needs to work on one campaign for a while."""
+
+    brand_id: int
+    campaign: Campaign
+    carrier: Carrier
+    compose: Callable[[Addressee, str], client.Outgoing]
+    lane: int
+    window: int
+    worker: str = field(default_factory=lambda: f"{socket.gethostname()[:24]}:{os.getpid()}")
+
+    @classmethod
+    def load(cls, brand_id: int, campaign_id: int, lane: int) -> Job:
+        """Read the campaign (brand in scope); its content no longer changes."""
+        campaign = Campaign.objects.select_related("account", "template").get(pk=campaign_id)
+        carrier = carrier_of(campaign)
+        window = settings.CLIENT_MSG_ID_WINDOW_SECONDS if carrier.confirms else 0
+        return cls(brand_id, campaign, carrier, carrier.composer(campaign), lane, window)
+
+
+@dataclass(slots=True)
+class Entry:
+    """What is written for one claimed message. `wait` is seconds until it is due again, None when nothing is left."""
+
+    claimed: Claimed
+    state: DeliveryState
+    reason: str = ""
+    msgid: int | None = None
+    wait: float | None = None
+    untried: bool = False
+    outcome: str = ""
+    message: str = ""
+
+
+def send_slice(*, brand_id: int, campaign_id: int, lane: int, until: float) -> bool:
+    """Work on a campaign until a moment of the monotonic clock; gives whether more is due right now.
+
+    Does nothing when another worker has the lane.
+    """
+    with brand_scope(brand_id):
+        job = Job.load(brand_id, campaign_id, lane)
+        if job.campaign.state != CampaignState.SENDING or not _take_lane(job):
+            return False
+    more = True
+    while more and time.monotonic() < until:
+        more = _send_batch(job)
+    with brand_scope(brand_id):
+        _free_lane(job)
+        if not more:
+            finish_if_done(campaign_id=campaign_id, at=clock.now())
+    return more
+
+
+def probe(*, brand_id: int, campaign_id: int, at: datetime) -> bool:
+    """Try a parked campaign whose time has come with a single message; gives whether it goes on.
+
+    Moving `parked_until` on is what makes one worker do it, once per interval.
+    """
+    with brand_scope(brand_id):
+        mine = Campaign.objects.filter(pk=campaign_id, state=CampaignState.PARKED, parked_until__lte=at).update(
+            parked_until=at + pacing.PROBE_EVERY,
+        )
+        if not mine:
+            return False
+        job = Job.load(brand_id, campaign_id, tallies.PROBE_SHARD)
+    batch = _claim(job, 1, (CampaignState.PARKED,))
+    if batch and not _deliver(job, batch):
+        return False
+    with brand_scope(brand_id):
+        resumed = Campaign.objects.filter(pk=campaign_id, state=CampaignState.PARKED).update(
+            state=CampaignState.SENDING, parked_code="", parked_until=None
+        )
+        if resumed:
+            steering.ring_lanes(job.campaign)
+    return bool(resumed)
+
+
+def finish_if_done(*, campaign_id: int, at: datetime) -> bool:
+    """Close a sending campaign in which nothing is due any more, now or later; gives whether it closed now."""
+    open_rows = Delivery.objects.filter(campaign_id=campaign_id, due_at__isnull=False)
+    campaign = Campaign.objects.filter(pk=campaign_id, state=CampaignState.SENDING)
+    if open_rows.exists() or not campaign.exists():
+        return False
+    return bool(
+        campaign.exclude(pk__in=open_rows.values("campaign_id")).update(state=CampaignState.FINISHED, finished_at=at)
+    )
+
+
+def _send_batch(job: Job) -> bool:
+    size = settings.SEND_CLAIM_SIZE
+    granted, batch, touched = _claim_granted(job, size)
+    if not granted:
+        time.sleep(IDLE_SECONDS)  # a slow campaign waits for its next tokens
+        return True
+    if not batch:
+        return touched
+    return _deliver(job, batch)
+
+
+def _claim_granted(job: Job, size: int) -> tuple[int, list[Claimed], bool]:
+    with brand_scope(job.brand_id):
+        granted = _take_tokens(job, size)
+        if not granted:
+            return 0, [], False
+        batch, touched = _claim_rows(job, granted, (CampaignState.SENDING,))
+        _keep_lane(job)
+    return granted, batch, touched
+
+
+def _claim(job: Job, size: int, states: Sequence[str]) -> list[Claimed]:
+    with brand_scope(job.brand_id):
+        return _claim_rows(job, size, states)[0]
+
+
+def _claim_rows(job: Job, size: int, states: Sequence[str]) -> tuple[list[Claimed], bool]:
+    """Lease up to `size` due messages, leaving out whoever may not be written to any more.
+
+    Gives the leased ones, and whether anything at all was due.
+    """
+    campaign = job.campaign
+    at = clock.now()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statements.CLAIM,
+            {
+                "brand": job.brand_id,
+                "campaign": campaign.pk,
+                "account": campaign.account_id,
+                "purpose": campaign.purpose,
+                "states": [str(state) for state in states],
+                "size": size,
+                "lease": settings.SEND_LEASE_SECONDS,
+                "window": job.window,
+                "settle": SETTLE_SECONDS if job.carrier.confirms else 0,
+                "resend": unknown_policy(campaign) == UnknownPolicy.RESEND,
+                "windowed": job.carrier.reply_window is not None,
+                "talked_after": at - job.carrier.reply_window if job.carrier.reply_window else at,
+                "worker": job.worker,
+                "at": at,
+            },
+        )
+        rows = cursor.fetchall()
+    batch, lost = [], []
+    deltas: Counter[tuple[int, str, str]] = Counter()
+    for row_id, seq, openid, variables, attempt, round_, state, reason, was, was_reason, doubtful in rows:
+        before, after = tallies.bucket(was, was_reason), tallies.bucket(state, reason)
+        if before != after:
+            deltas[(campaign.pk, *before)] -= 1
+            deltas[(campaign.pk, *after)] += 1
+        if was == DeliveryState.LEASED:
+            lost.append(row_id)
+        if state == DeliveryState.LEASED:
+            facts = variables if isinstance(variables, dict) else {}
+            batch.append(Claimed(row_id, seq, openid, facts, attempt, round_, doubtful))
+    if lost:
+        attempts = {row[0]: row[4] - 1 for row in rows}
+        _note_attempts(job.brand_id, [(pk, attempts[pk], "LOST", reasons.LEASE_LOST, "", None) for pk in lost])
+    tallies.add(job.brand_id, job.lane, deltas)
+    return batch, bool(rows)
+
+
+def _deliver(job: Job, batch: list[Claimed]) -> bool:
+    """Send a claimed batch and record what came of it; gives whether the campaign goes on."""
+    at = clock.now()
+    entries: list[Entry] = []
+    calls: list[client.Outgoing] = []
+    sendable: list[Claimed] = []
+    for claimed in batch:
+        try:
+            call = job.compose(Addressee(claimed.openid, claimed.variables), _client_msg_id(job.campaign, claimed))
+        except Unrenderable:
+            entries.append(Entry(claimed, DeliveryState.SUPPRESSED, reasons.EMPTY_FIELD, untried=True))
+        else:
+            calls.append(call)
+            sendable.append(claimed)
+    share = MARKETING_SHARE if job.campaign.purpose == Purpose.MARKETING else 1.0
+    sending = client.send_many(
+        job.campaign.account, calls, at=at, concurrency=settings.SEND_CONCURRENCY, deadline=_patience(), share=share
+    )
+    answered: list[tuple[Claimed, Answer]] = [(sendable[index], answer) for index, answer in sending]
+    pause = pacing.pause_for([answer for _, answer in answered], at)
+    personal = any(answer.ok for _, answer in answered)
+    entries += [_entry(claimed, answer, personal=personal, parked=pause is not None) for claimed, answer in answered]
+    _record(job, entries, pause)
+    gone = [claimed.openid for claimed, answer in answered if answer.reaction in _GONE]
+    if gone:
+        with brand_scope(job.brand_id):
+            member_services.mark_unfollowed(account_id=job.campaign.account_id, openids=gone, at=clock.now())
+    return pause is None
+
+
+def _client_msg_id(campaign: Campaign, claimed: Claimed) -> str:
+    """The id by which WeChat recognises a repeat: of the message, never of the attempt."""
+    return f"{campaign.public_id.hex[:16]}-{claimed.seq}-{claimed.round}"
+
+
+def _patience() -> float:
+    """Seconds a batch may take; a little less than its lease, so that its answers are still ours to record."""
+    return max(1.0, settings.SEND_LEASE_SECONDS - 2.0)
+
+
+def _entry(claimed: Claimed, answer: Answer, *, personal: bool, parked: bool) -> Entry:
+    """Turn one answer into what is written: the four classes of guarantees, section 3."""
+    code = str(answer.code) if answer.code else answer.cause[:40]
+    entry = Entry(claimed, DeliveryState.PENDING, code, outcome=answer.outcome.value, message=answer.message)
+    if answer.outcome is Outcome.ACCEPTED:
+        entry.state, entry.reason, entry.msgid = DeliveryState.SENT, "", int(answer.msgid) if answer.msgid else None
+    elif answer.outcome is Outcome.REFUSED:
+        person = answer.code is not None and errcodes.explain(answer.code).error_class is ErrorClass.PERSON
+        entry.state = DeliveryState.REFUSED if person else DeliveryState.FAILED
+    elif answer.outcome is Outcome.UNKNOWN:
+        entry.state = DeliveryState.UNKNOWN
+        entry.reason = code if answer.code else reasons.NO_ANSWER
+        entry.wait = _backoff(claimed.attempt)
+    elif answer.reaction is Reaction.PARK_CAMPAIGN and (personal or claimed.attempt >= MAX_FAULTY_ATTEMPTS):
+        entry.state = DeliveryState.FAILED
+    else:
+        # Safe to send again; but if an earlier attempt may have arrived, it stays unconfirmed and keeps its clock.
+        entry.untried = not claimed.doubtful
+        entry.state = DeliveryState.UNKNOWN if claimed.doubtful else DeliveryState.PENDING
+        if claimed.doubtful:
+            entry.reason = reasons.NO_ANSWER
+        faulty = answer.reaction is Reaction.PARK_CAMPAIGN
+        entry.wait = pacing.FAULTY_WAIT if faulty else 1.0 if parked else _backoff(claimed.attempt, answer.retry_after)
+    return entry
+
+
+def _backoff(attempt: int, at_least: int = 0) -> float:
+    return max(float(at_least), min(MAX_BACKOFF_SECONDS, 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1.0))
+
+
+def _record(job: Job, entries: list[Entry], pause: pacing.Pause | None) -> None:
+    """Write all answers in one statement; a row that somebody else has taken over since is left alone."""
+    at = clock.now()
+    with brand_scope(job.brand_id):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                statements.RECORD,
+                {
+                    "brand": job.brand_id,
+                    "ids": [entry.claimed.id for entry in entries],
+                    "attempts": [entry.claimed.attempt for entry in entries],
+                    "states": [entry.state.value for entry in entries],
+                    "reasons": [entry.reason for entry in entries],
+                    "msgids": [entry.msgid for entry in entries],
+                    "waits": [entry.wait for entry in entries],
+                    "untried": [entry.untried for entry in entries],
+                    "at": at,
+                },
+            )
+            written = {row[0] for row in cursor.fetchall()}
+        deltas: Counter[tuple[int, str, str]] = Counter()
+        notes = []
+        for entry in entries:
+            claimed = entry.claimed
+            late = claimed.id not in written
+            if not late:
+                before, after = tallies.bucket(DeliveryState.LEASED, ""), tallies.bucket(entry.state, entry.reason)
+                if before != after:
+                    deltas[(job.campaign.pk, *before)] -= 1
+                    deltas[(job.campaign.pk, *after)] += 1
+            if late or claimed.attempt > 1 or entry.state is not DeliveryState.SENT:
+                outcome = "LATE" if late else entry.outcome or "NOT_SENT"
+                notes.append((claimed.id, claimed.attempt, outcome, entry.reason, entry.message, entry.msgid))
+        if notes:
+            _note_attempts(job.brand_id, notes)
+        if pause is not None:
+            steering.park(campaign_id=job.campaign.pk, code=pause.code, until=_wait_for_account(job, pause, at))
+        tallies.add(job.brand_id, job.lane, deltas)
+
+
+def _wait_for_account(job: Job, pause: pacing.Pause, at: datetime) -> datetime:
+    """When to try again: if the gateway has parked the whole account, as soon as that ends."""
+    until = OfficialAccount.objects.filter(pk=job.campaign.account_id).values_list("parked_until", flat=True).first()
+    if not pause.whole_account or until is None or until <= at:
+        return pause.until
+    return min(pause.until, until + timedelta(seconds=1))
+
+
+def _note_attempts(brand_id: int, notes: Sequence[tuple[int, int, str, str, str, int | None]]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statements.NOTE_ATTEMPTS,
+            [
+                brand_id,
+                [note[0] for note in notes],
+                [note[1] for note in notes],
+                [note[2] for note in notes],
+                [note[3][:40] for note in notes],
+                [note[4][:300] for note in notes],
+                [note[5] for note in notes],
+            ],
+        )
+
+
+def _take_tokens(job: Job, size: int) -> int:
+    """How many messages the campaign's rate allows right now, at most `size`."""
+    rate = job.campaign.rate_per_second
+    if not rate:
+        return size
+    per_second, most = pacing.refill(rate)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statements.TAKE_TOKENS,
+            {"capacity": most, "refill": per_second, "brand": job.brand_id, "campaign": job.campaign.pk, "size": size},
+        )
+        return int((cursor.fetchone() or (0,))[0])
+
+
+def _take_lane(job: Job) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(statements.TAKE_LANE, [LANE_SECONDS, job.worker, job.brand_id, job.campaign.pk, job.lane])
+        return cursor.rowcount > 0
+
+
+def _keep_lane(job: Job) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statements.KEEP_LANE, [LANE_SECONDS, job.brand_id, job.campaign.pk, job.lane, job.worker])
+
+
+def _free_lane(job: Job) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statements.KEEP_LANE, [0, job.brand_id, job.campaign.pk, job.lane, job.worker])

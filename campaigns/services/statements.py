@@ -1,0 +1,118 @@
+"""The hot statements of the engine, each one round trip for a whole batch. Times are the database's unless given."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from campaigns import reasons
+
+# Who is due, may be sent now, and is not being worked on by anybody else. A row that may have been sent already
+# (`tried_at`) is only sent again while WeChat still recognises its id; afterwards the campaign's rule decides.
+CLAIM: Final = f"""
+WITH picked AS (
+    SELECT d.id, d.state, d.reason, d.member_id, d.openid, d.tried_at, d.round
+    FROM campaigns_delivery d
+    WHERE d.brand_id = %(brand)s AND d.campaign_id = %(campaign)s AND d.due_at <= now()
+        AND EXISTS (
+            SELECT 1 FROM campaigns_campaign c
+            WHERE c.brand_id = %(brand)s AND c.id = %(campaign)s AND c.state = ANY(%(states)s::text[])
+        )
+    ORDER BY d.due_at LIMIT %(size)s
+    FOR UPDATE OF d SKIP LOCKED
+), judged AS (
+    SELECT p.*,
+        CASE
+            WHEN o.found THEN '{reasons.OPTED_OUT}'
+            WHEN f.id IS NULL THEN '{reasons.NOT_FOLLOWER}'
+            WHEN NOT f.subscribed THEN '{reasons.UNFOLLOWED}'
+            WHEN %(windowed)s AND coalesce(f.last_interaction_at <= %(talked_after)s, true) THEN '{reasons.WINDOW_CLOSED}'
+            ELSE ''
+        END AS rule,
+        p.tried_at + %(window)s * interval '1 second' AS forgotten_at
+    FROM picked p
+    LEFT JOIN members_follower f ON f.brand_id = %(brand)s AND f.account_id = %(account)s AND f.openid = p.openid
+    LEFT JOIN LATERAL (
+        SELECT true AS found FROM members_optout o
+        WHERE o.brand_id = %(brand)s AND o.purpose = %(purpose)s
+            AND (o.member_id = p.member_id OR o.member_id = f.member_id)
+        LIMIT 1
+    ) o ON true
+), verdict AS (
+    SELECT j.*,
+        CASE
+            WHEN j.tried_at IS NULL THEN CASE WHEN j.rule = '' THEN 'SEND' ELSE 'SUPPRESS' END
+            WHEN j.rule <> '' THEN 'LEAVE'
+            WHEN now() < j.forgotten_at THEN 'SEND'
+            WHEN %(resend)s AND j.round = 0 THEN
+                CASE WHEN now() < j.forgotten_at + %(settle)s * interval '1 second' THEN 'WAIT' ELSE 'AGAIN' END
+            ELSE 'LEAVE'
+        END AS act
+    FROM judged j
+)
+UPDATE campaigns_delivery d SET
+    state = CASE WHEN v.act IN ('SEND', 'AGAIN') THEN 'LEASED' WHEN v.act = 'SUPPRESS' THEN 'SUPPRESSED' ELSE 'UNKNOWN' END,
+    reason = CASE
+        WHEN v.act IN ('SEND', 'AGAIN') THEN ''
+        WHEN v.act = 'SUPPRESS' THEN v.rule
+        WHEN v.state = 'LEASED' THEN '{reasons.LEASE_LOST}'
+        ELSE v.reason
+    END,
+    attempt = d.attempt + 1,
+    round = d.round + (v.act = 'AGAIN')::int,
+    tried_at = CASE WHEN v.act = 'AGAIN' OR v.act = 'SEND' AND v.tried_at IS NULL THEN now() ELSE v.tried_at END,
+    due_at = CASE
+        WHEN v.act IN ('SEND', 'AGAIN') THEN now() + %(lease)s * interval '1 second'
+        WHEN v.act = 'WAIT' THEN v.forgotten_at + %(settle)s * interval '1 second'
+    END,
+    leased_by = %(worker)s,
+    final_at = CASE WHEN v.act = 'SUPPRESS' THEN %(at)s::timestamptz END
+FROM verdict v
+WHERE d.brand_id = %(brand)s AND d.id = v.id
+RETURNING d.id, d.seq, d.openid, d.variables::text, d.attempt, d.round, d.state, d.reason, v.state, v.reason,
+    v.act = 'SEND' AND v.tried_at IS NOT NULL
+"""  # noqa: S608 - constants of ours
+
+# `attempt` fences: whoever lost the lease finds another number here and changes nothing.
+RECORD: Final = """
+UPDATE campaigns_delivery d SET
+    state = v.state, reason = v.reason, msgid = v.msgid,
+    due_at = CASE WHEN v.wait IS NOT NULL THEN now() + v.wait * interval '1 second' END,
+    tried_at = CASE WHEN v.untried THEN NULL ELSE d.tried_at END,
+    sent_at = CASE WHEN v.state = 'SENT' THEN %(at)s::timestamptz ELSE d.sent_at END,
+    final_at = CASE WHEN v.state IN ('REFUSED', 'FAILED', 'SUPPRESSED') THEN %(at)s::timestamptz END
+FROM unnest(
+    %(ids)s::bigint[], %(attempts)s::int[], %(states)s::text[], %(reasons)s::text[], %(msgids)s::bigint[],
+    %(waits)s::float8[], %(untried)s::bool[]
+) AS v(id, attempt, state, reason, msgid, wait, untried)
+WHERE d.brand_id = %(brand)s AND d.id = v.id AND d.attempt = v.attempt AND d.state = 'LEASED'
+RETURNING d.id
+"""
+
+NOTE_ATTEMPTS: Final = """
+INSERT INTO campaigns_deliveryattempt (brand_id, delivery_id, attempt, outcome, code, message, msgid, at)
+SELECT %s, v.*, now() FROM unnest(%s::bigint[], %s::int[], %s::text[], %s::text[], %s::text[], %s::bigint[]) AS v
+"""
+
+TAKE_LANE: Final = """
+UPDATE campaigns_lane SET taken_until = now() + %s * interval '1 second', taken_by = %s
+WHERE brand_id = %s AND campaign_id = %s AND number = %s AND taken_until <= now()
+"""
+
+KEEP_LANE: Final = """
+UPDATE campaigns_lane SET taken_until = now() + %s * interval '1 second'
+WHERE brand_id = %s AND campaign_id = %s AND number = %s AND taken_by = %s
+"""
+
+TAKE_TOKENS: Final = """
+WITH bucket AS (
+    SELECT id, least(
+        %(capacity)s::float8,
+        tokens + %(refill)s::float8 * greatest(0, extract(epoch FROM clock_timestamp() - filled_at))
+    ) AS have
+    FROM campaigns_pace WHERE brand_id = %(brand)s AND campaign_id = %(campaign)s FOR UPDATE
+)
+UPDATE campaigns_pace p SET
+    tokens = b.have - least(%(size)s, floor(b.have)), filled_at = clock_timestamp()
+FROM bucket b WHERE p.brand_id = %(brand)s AND p.id = b.id
+RETURNING least(%(size)s, floor(b.have))::int
+"""
