@@ -14,4 +14,4 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the start-up checks."""
-        from accounts import checks  # noqa: F401, PLC0415 - registers by being imported
+        from accounts import checks  # noqa: F401 - registers by being imported

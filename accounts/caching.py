@@ -9,7 +9,7 @@ GLOBAL_PREFIX = "global:"
 
 def brand_key(key: str, key_prefix: str, version: int) -> str:
     """Build the stored key: `global:…` keys stay global, all others need a brand in scope."""
-    from accounts.errors import NoBrandInScope  # noqa: PLC0415 - imported by settings
+    from accounts.errors import NoBrandInScope
 
     if key.startswith(GLOBAL_PREFIX) or key.startswith("axes-"):
         return f"{key_prefix}{key}:{version}"

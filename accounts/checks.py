@@ -48,7 +48,9 @@ def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Refuse settings that are only for development."""
     problems: list[CheckMessage] = []
     if settings.IS_PRODUCTION and settings.CLOCK_URL:
-        problems.append(Error("ZHIYIN_CLOCK_URL is set: the simulator's clock must not drive production.", id="accounts.E003"))
+        problems.append(
+            Error("ZHIYIN_CLOCK_URL is set: the simulator's clock must not drive production.", id="accounts.E003")
+        )
     if settings.IS_PRODUCTION and not settings.WECHAT_BASE_URL.startswith("https://"):
         problems.append(Error("ZHIYIN_WECHAT_BASE_URL must be https in production.", id="accounts.E004"))
     if settings.IS_PRODUCTION and not settings.DATABASE_INTAKE_URL:

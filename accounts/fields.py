@@ -62,14 +62,14 @@ class SealedTextField(models.BinaryField):  # type: ignore[type-arg]
     def context(self, instance: models.Model) -> bytes:
         """Name the place of the value: what the cipher text is bound to."""
         bound = [str(getattr(instance, name)) for name in self.bind]
-        parts = [instance._meta.db_table, self.column or self.name, str(instance.brand_id), *bound]  # type: ignore[attr-defined]  # noqa: SLF001
+        parts = [instance._meta.db_table, self.column or self.name, str(instance.brand_id), *bound]  # type: ignore[attr-defined]
         return "\x1f".join(parts).encode()
 
     def from_db_value(self, value: Any, *_: Any) -> Ciphertext | None:
         """Keep the value sealed until somebody reads it."""
         return None if value is None else Ciphertext(value)
 
-    def pre_save(self, model_instance: models.Model, add: bool) -> Any:  # noqa: FBT001 - Django's signature
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         """Seal a newly assigned value."""
         raw = model_instance.__dict__.get(self.attname)
         if isinstance(raw, Secret):

@@ -132,7 +132,7 @@ class BrandScopeMiddleware:
 
 
 def _not_found(request: HttpRequest) -> HttpResponse:
-    from django.views.defaults import page_not_found  # noqa: PLC0415 - needs loaded URL configuration
+    from django.views.defaults import page_not_found
 
     request.urlconf = settings.ROOT_URLCONF  # type: ignore[attr-defined]
     return page_not_found(request, Http404())

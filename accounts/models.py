@@ -57,7 +57,9 @@ class StaffUser(AbstractUser):
 class RoleGrant(BrandOwned):
     """One person's role in one brand. Store scopes are detailed by `stores.StoreGrant`."""
 
-    staff_user = models.ForeignKey(StaffUser, on_delete=models.DO_NOTHING, related_name="+", verbose_name=_("staff member"))
+    staff_user = models.ForeignKey(
+        StaffUser, on_delete=models.DO_NOTHING, related_name="+", verbose_name=_("staff member")
+    )
     role = models.CharField(_("role"), max_length=20, choices=Role)
     scope = models.CharField(_("data scope"), max_length=10, choices=DataScope, default=DataScope.BRAND)
     created_at = models.DateTimeField(_("granted"), auto_now_add=True)

@@ -101,7 +101,7 @@ class SecureBrandTables(Operation):
                 f'CREATE POLICY intake_read ON "{table}" FOR SELECT TO "{intake}" USING (true)',
                 f'GRANT INSERT ON "{table}" TO "{intake}"',
                 f'GRANT SELECT ({columns}) ON "{table}" TO "{intake}"',
-                f"GRANT USAGE ON SEQUENCE \"{table}_id_seq\" TO \"{intake}\"",
+                f'GRANT USAGE ON SEQUENCE "{table}_id_seq" TO "{intake}"',
             ]
         return statements
 
@@ -110,7 +110,11 @@ def _is_brand_table(model: Any) -> bool:
     if model._meta.proxy or not model._meta.managed:
         return False
     brand = next((field for field in model._meta.local_fields if field.name == "brand"), None)
-    return brand is not None and brand.remote_field is not None and brand.remote_field.model._meta.label == "accounts.Brand"
+    return (
+        brand is not None
+        and brand.remote_field is not None
+        and brand.remote_field.model._meta.label == "accounts.Brand"
+    )
 
 
 def _constraint(editor: Any, table: str, kind: str) -> tuple[str, list[str]] | None:

@@ -73,7 +73,7 @@ def _derived(wrapped: bytes, purpose: str) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _wrapped_key(brand_id: int) -> bytes:
-    from accounts.models import Brand  # noqa: PLC0415 - models use this module
+    from accounts.models import Brand
 
     return bytes(Brand.objects.values_list("data_key", flat=True).get(pk=brand_id))
 

@@ -107,7 +107,7 @@ def record_audit(
         role=viewer.role if viewer else "",
         via=viewer.via if viewer else "worker",
         action=action,
-        object_type=obj._meta.label_lower,  # noqa: SLF001 - the public name of a model
+        object_type=obj._meta.label_lower,
         object_id=str(obj.pk),
         object_label=(label or str(obj))[:200],
         changes=changes or {},

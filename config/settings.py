@@ -62,6 +62,7 @@ INSTALLED_APPS = [
     "guides",
     "conversations",
     "campaigns",
+    "demo",
 ]
 AUTH_USER_MODEL = "accounts.StaffUser"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -128,9 +129,9 @@ DATABASE_INTAKE_ROLE = env.str("DATABASE_INTAKE_ROLE", "zhiyin_intake")
 REDIS_URL = env.str("REDIS_URL")
 
 
-def _redis_database(number: int) -> str:
+def _redis_database(offset: int) -> str:
     parts = urlsplit(REDIS_URL)
-    return urlunsplit(parts._replace(path=f"/{number}"))
+    return urlunsplit(parts._replace(path=f"/{int(parts.path.strip('/') or 0) + offset}"))
 
 
 CACHES = {
@@ -174,12 +175,14 @@ CELERY_TASK_ROUTES = {
     "wechat_gateway.tasks.sweep_inbound": {"queue": "inbound"},
     "campaigns.tasks.*": {"queue": "send"},
     "members.tasks.*": {"queue": "sync"},
+    "touchpoints.tasks.*": {"queue": "sync"},
 }
 CELERY_BEAT_SCHEDULE = {
     "sweep inbound": {"task": "wechat_gateway.tasks.sweep_inbound", "schedule": 5.0},
     "refresh tokens": {"task": "wechat_gateway.tasks.refresh_tokens", "schedule": 60.0},
     "sweep deliveries": {"task": "campaigns.tasks.sweep_deliveries", "schedule": 5.0},
     "sync tags": {"task": "members.tasks.sync_all_tags", "schedule": 60.0},
+    "renew codes": {"task": "touchpoints.tasks.renew_all_codes", "schedule": 3600.0},
     "refresh profiles": {"task": "members.tasks.refresh_due_profiles", "schedule": 15.0},
 }
 
@@ -259,30 +262,58 @@ METRICS_TOKEN = env.str("ZHIYIN_METRICS_TOKEN", "")
 
 # --- REST API --------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.rest.authentication.MemberTokenAuthentication",
-        "accounts.rest.authentication.ApiKeyAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.rest.authentication.MemberTokenAuthentication",
+        "accounts.rest.authentication.ApiKeyAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.rest.permissions.Authenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["accounts.rest.renderers.OrjsonRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["accounts.rest.parsers.StrictJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "accounts.rest.pagination.KeysetPagination",
+    "DEFAULT_PAGINATION_CLASS": None,  # lists page by `accounts.rest.pagination.Keyset`
     "DEFAULT_FILTER_BACKENDS": [],
     "EXCEPTION_HANDLER": "accounts.rest.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
-    "PAGE_SIZE": 20,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "知音 Zhiyin API",
-    "DESCRIPTION": "REST API for mini-program front ends and a brand's other systems.",
+    "DESCRIPTION": (
+        "REST API for mini-program front ends and for a brand's other systems.\n\n"
+        "The brand always comes from the token or key, never from a parameter. Bodies are JSON in UTF-8, 64 KiB at most. "
+        "Unknown fields and parameters are refused (422). Moments are UTC. Lists are read page by page: pass `next` as "
+        "`cursor` until it is null.\n\n"
+        'Every error has one shape: `{"error": {"code", "message", "hint", "fields": [{"field", "message"}]}}`. '
+        "`code` is stable; texts follow `Accept-Language` (zh-Hans, en)."
+    ),
     "VERSION": "1.0.0",
+    "OAS_VERSION": "3.0.3",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None, "persistAuthorization": False},
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
+    "TAGS": [
+        {"name": "session", "description": "Signing in from a mini program."},
+        {"name": "me", "description": "What a member sees and changes about themselves."},
+        {"name": "stores", "description": "Stores, nearest first or page by page."},
+        {"name": "members", "description": "Members, for the brand's other systems."},
+        {"name": "segments", "description": "Segments, for the brand's other systems."},
+        {"name": "campaigns", "description": "Campaigns and their progress, for the brand's other systems."},
+    ],
 }
+# Token buckets: how many calls at once, and how many a second from then on (docs/api.md).
+API_RATES = {
+    "log-in": (60, 2.0),  # an address; many phones share one behind a carrier's NAT
+    "phone": (5, 1 / 30),  # a person
+    "member": (60, 10.0),  # a person
+    "key": (200, 50.0),  # an API key
+}
+TRUSTED_PROXY_HOPS = env.int("ZHIYIN_TRUSTED_PROXY_HOPS", 0)  # how many of our own proxies add to X-Forwarded-For
 SIMPLE_JWT_ACCESS_MINUTES = env.int("ZHIYIN_MEMBER_TOKEN_MINUTES", 120)
 
 # --- Logs ------------------------------------------------------------------------------------------------------------

@@ -47,7 +47,10 @@ def _button(button: Any, path: str, limit: int) -> list[MenuFault]:
         found.append(MenuFault(path, _("The button has no name.")))
     if len(name.encode()) > limit:
         found.append(
-            MenuFault(path, _("The name is too long: %(used)s of %(limit)s bytes.") % {"used": len(name.encode()), "limit": limit}),
+            MenuFault(
+                path,
+                _("The name is too long: %(used)s of %(limit)s bytes.") % {"used": len(name.encode()), "limit": limit},
+            ),
         )
     if button.get("sub_button"):
         return found

@@ -98,7 +98,9 @@ def _hex(slug: str, what: str, length: int) -> str:
     return hashlib.sha256(f"demo|{slug}|{what}".encode()).hexdigest()[:length]
 
 
-def _rule(trigger: str, name: str, text: str, *keywords: str, match: str = "EXACT", position: int = 100) -> dict[str, Any]:
+def _rule(
+    trigger: str, name: str, text: str, *keywords: str, match: str = "EXACT", position: int = 100
+) -> dict[str, Any]:
     return {
         "trigger": trigger,
         "name": name,
@@ -147,14 +149,44 @@ LANYU = DemoBrand(
         ("老客", "生命周期", "关注满 90 天", False),
     ),
     guides=(
-        "陈思远", "李雷", "周芸", "吴桐", "郑可", "赵宁", "王敏", "孙悦", "钱朵", "冯一诺", "蒋欣", "韩松",
-        "杨帆", "朱颜", "秦朗", "尤佳", "许诺", "何苗", "吕白", "施然", "张弛", "孔令", "曹野", "严真",
+        "陈思远",
+        "李雷",
+        "周芸",
+        "吴桐",
+        "郑可",
+        "赵宁",
+        "王敏",
+        "孙悦",
+        "钱朵",
+        "冯一诺",
+        "蒋欣",
+        "韩松",
+        "杨帆",
+        "朱颜",
+        "秦朗",
+        "尤佳",
+        "许诺",
+        "何苗",
+        "吕白",
+        "施然",
+        "张弛",
+        "孔令",
+        "曹野",
+        "严真",
     ),  # fmt: skip
     replies=(
         _rule("FOLLOW", "关注欢迎", "欢迎来到澜屿 LANYU。回复「营业时间」「预约」，或点下方菜单，我们随时都在。"),
         _rule("REFOLLOW", "再次关注", "欢迎回来，澜屿一直为你留着位置。"),
-        _rule("KEYWORD", "营业时间", "澜屿门店每天 10:00–22:00 营业。发送你的位置，告诉你最近的三家店。",
-              "营业时间", "几点开门", "几点关门", match="CONTAINS", position=10),
+        _rule(
+            "KEYWORD",
+            "营业时间",
+            "澜屿门店每天 10:00–22:00 营业。发送你的位置，告诉你最近的三家店。",
+            "营业时间",
+            "几点开门",
+            "几点关门",
+            match="CONTAINS",
+            position=10,
+        ),
         _rule("KEYWORD", "预约", "把想去的门店和时间告诉专属导购，当天为你留位。", "预约", position=20),
         _rule("KEYWORD", "会员", "用手机号即可入会：点菜单「商城」打开小程序。", "会员", "入会", position=30),
         _rule("CLICK", "会员中心", "会员卡、积分和专属导购都在小程序里：点菜单「商城」打开。", "MEMBER_HOME"),
@@ -224,9 +256,18 @@ ZAOSHAN = DemoBrand(
     replies=(
         _rule("FOLLOW", "关注欢迎", "欢迎来灶山小馆。回复「排队」看当前桌数，回复「营业时间」看几点打烊。"),
         _rule("REFOLLOW", "再次关注", "又见面了，老位置给你留着。"),
-        _rule("KEYWORD", "营业时间", "灶山小馆每天 11:00–次日 02:00 营业。", "营业时间", "几点打烊",
-              match="CONTAINS", position=10),
-        _rule("KEYWORD", "排队", "到店前半小时回复「排队 店名」，我们先替你取号。", "排队", match="PREFIX", position=20),
+        _rule(
+            "KEYWORD",
+            "营业时间",
+            "灶山小馆每天 11:00–次日 02:00 营业。",
+            "营业时间",
+            "几点打烊",
+            match="CONTAINS",
+            position=10,
+        ),
+        _rule(
+            "KEYWORD", "排队", "到店前半小时回复「排队 店名」，我们先替你取号。", "排队", match="PREFIX", position=20
+        ),
         _rule("CLICK", "会员卡", "会员卡在小程序里：点菜单「点餐」打开。", "MEMBER_HOME"),
         _rule("DEFAULT", "收到消息", "灶上正忙，马上就来。回复「排队」「营业时间」能更快得到答案。"),
     ),

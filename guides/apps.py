@@ -14,11 +14,11 @@ class GuidesConfig(AppConfig):
 
     def ready(self) -> None:
         """Take part in touches, merges and data scope."""
-        from guides.selectors import members_of_viewer  # noqa: PLC0415 - models must be loaded first
-        from guides.services import assign_by_code, move_assignments  # noqa: PLC0415
-        from members.selectors import own_members  # noqa: PLC0415
-        from members.services.identity import on_merge  # noqa: PLC0415
-        from touchpoints.services import on_touch  # noqa: PLC0415
+        from guides.selectors import members_of_viewer
+        from guides.services import assign_by_code, move_assignments
+        from members.selectors import own_members
+        from members.services.identity import on_merge
+        from touchpoints.services import on_touch
 
         on_touch.register("guides.assign_by_code", assign_by_code)
         on_merge.register("guides.assignments", move_assignments)

@@ -28,7 +28,9 @@ class Guide(BrandOwned):
         related_name="+",
         verbose_name=_("signs in as"),
     )
-    touchpoint = BrandForeignKey(Touchpoint, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("code"))
+    touchpoint = BrandForeignKey(
+        Touchpoint, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("code")
+    )
     is_active = models.BooleanField(_("working"), default=True)
     created_at = models.DateTimeField(_("since"))
 

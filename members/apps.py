@@ -14,5 +14,9 @@ class MembersConfig(AppConfig):
     verbose_name = _("Members")
 
     def ready(self) -> None:
-        """Collect what segments can ask, from every app."""
+        """Collect what segments can ask, from every app; say whom a mini-program token stands for."""
         autodiscover_modules("segment_conditions")
+        from accounts.rest.callers import sessions
+        from members.selectors import principal_of_claim
+
+        sessions.register("members.mini_program", principal_of_claim)

@@ -182,7 +182,9 @@ class LastInteraction:
     def sentence(self, params: Params) -> str:
         """Say it."""
         if params.how == "within":
-            return ngettext("interacted within the last day", "interacted within the last %(days)s days", params.days) % {
+            return ngettext(
+                "interacted within the last day", "interacted within the last %(days)s days", params.days
+            ) % {
                 "days": params.days,
             }
         return ngettext("has not interacted for a day", "has not interacted for %(days)s days", params.days) % {

@@ -90,8 +90,8 @@ def matching(rule: object, *, at: datetime) -> QuerySet[Member]:
 def sentence(rule: object) -> str:
     """Say a rule as one sentence; an empty rule is everybody."""
     budget = [MAX_LEAVES]
-    text = _group(rule, "", 1, budget, lambda item, params: item.sentence(params), _say)
-    return text.strip("()（）") or _("everybody")
+    text: str = _group(rule, "", 1, budget, lambda item, params: item.sentence(params), _say)
+    return text or _("everybody")
 
 
 def describe() -> list[dict[str, Any]]:
@@ -118,18 +118,24 @@ def _join(kind: str, parts: list[Q]) -> Q:
     return joined
 
 
+class _Phrase(str):
+    """Several parts joined by a word: it needs brackets inside another phrase."""
+
+    __slots__ = ()
+
+
 def _say(kind: str, parts: list[str]) -> str:
     if not parts:
         return ""
+    said = [_("(%(parts)s)") % {"parts": part} if isinstance(part, _Phrase) else part for part in parts]
     if kind == "none":
-        return _("not (%(parts)s)") % {"parts": _(" or ").join(parts)}
-    if len(parts) == 1:
+        return _("not (%(parts)s)") % {"parts": _(" or ").join(said)}
+    if len(said) == 1:
         return parts[0]
-    word = _(" and ") if kind == "all" else _(" or ")
-    return _("(%(parts)s)") % {"parts": word.join(parts)}
+    return _Phrase((_(" and ") if kind == "all" else _(" or ")).join(said))
 
 
-def _group(  # noqa: PLR0913 - one walk serves predicate and sentence
+def _group(
     node: object,
     path: str,
     depth: int,
@@ -179,7 +185,9 @@ def read_params(item: Condition, given: object, path: str) -> Any:
     for name in given:
         if name not in known:
             raise RuleInvalid(f"{path}.{str(name)[:40]}", _("This parameter is unknown."))
-    values = {each.name: _value(each, given.get(each.name, each.default), f"{path}.{each.name}") for each in item.fields}
+    values = {
+        each.name: _value(each, given.get(each.name, each.default), f"{path}.{each.name}") for each in item.fields
+    }
     params = item.Params(**values)
     problem = item.clean(params)
     if problem:
@@ -197,10 +205,16 @@ def _value(each: Field, value: object, path: str) -> Any:
             raise RuleInvalid(path, _("A whole number is expected here."))
         low, high = each.minimum or 0, each.maximum if each.maximum is not None else 2**31 - 1
         if not low <= value <= high:
-            raise RuleInvalid(path, _("A number from %(low)s to %(high)s is expected here.") % {"low": low, "high": high})
+            raise RuleInvalid(
+                path, _("A number from %(low)s to %(high)s is expected here.") % {"low": low, "high": high}
+            )
         return value
     ids = value if isinstance(value, list) else []
-    if not ids or len(ids) > 200 or not all(isinstance(each_id, int) and not isinstance(each_id, bool) for each_id in ids):
+    if (
+        not ids
+        or len(ids) > 200
+        or not all(isinstance(each_id, int) and not isinstance(each_id, bool) for each_id in ids)
+    ):
         raise RuleInvalid(path, _("Choose at least one."))
     return tuple(cast("list[int]", ids))
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import Q
 
+from accounts.rest.callers import MemberPrincipal, SessionClaim
 from accounts.roles import DataScope
 from accounts.tenancy import reporting
 from common.registry import Registry
-from members.models import Follower, Identity, IdentityKind, Member, Segment
+from members.models import Consent, Follower, Identity, IdentityKind, Member, MiniProgramSession, Segment, Tag
 from members.reach import carriers
 from members.segments import matching
 from stores.selectors import store_ids_of_grant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -92,16 +93,16 @@ def find_members(viewer: Viewer, text: str, *, limit: int = 8) -> list[Member]:
 
 def preview(rule: object, *, at: datetime) -> Preview:
     """Count, sample and reach of a rule before anything is saved. Raises `RuleInvalid`."""
-    from accounts.tenancy import current_brand_id  # noqa: PLC0415 - keeps the import list about people
+    from accounts.tenancy import current_brand_id
 
     with reporting(current_brand_id()):
         people = matching(rule, at=at)
         count = people.count()
         sample = tuple(
             PersonLine(row.pk, row.name, row.member_no, row.phone_masked, row.subscribed)
-            for row in people.only("name", "member_no", "phone_masked", "subscribed").order_by("-last_interaction_at", "-pk")[
-                :SAMPLE
-            ]
+            for row in people.only("name", "member_no", "phone_masked", "subscribed").order_by(
+                "-last_interaction_at", "-pk"
+            )[:SAMPLE]
         )
         reach, anyhow = [], Q(pk__in=[])
         for key, way in carriers.items():
@@ -129,3 +130,54 @@ def surviving(member: Member) -> Member:
         seen.add(member.pk)
         member = Member.objects.get(pk=member.merged_into_id)
     return member
+
+
+def principal_of_claim(claim: SessionClaim, at: datetime) -> MemberPrincipal | None:
+    """Give whom a session stands for while it and its brand are alive; after a merge that is the record that stayed."""
+    row = (
+        MiniProgramSession.objects.filter(public_id=claim.session_id, expires_at__gt=at, brand__is_active=True)
+        .values_list("member_id", "appid", "openid")
+        .first()
+    )
+    return MemberPrincipal(claim.brand_id, claim.session_id, *row) if row else None
+
+
+def member_card(member_id: int) -> dict[str, Any]:
+    """Give what a person sees about themselves, in one query: plain values, phone masked."""
+    row = (
+        Member.objects.filter(pk=member_id)
+        .values_list(
+            "member_no",
+            "name",
+            "phone_masked",
+            "birth_mmdd",
+            "city",
+            "joined_at",
+            "subscribed",
+            "store__code",
+            "store__name",
+        )
+        .get()
+    )
+    number, name, phone, birth, city, joined, following, store_code, store_name = row
+    return {
+        "member_no": number,
+        "name": name,
+        "phone": phone or None,
+        "birthday": None if birth is None else f"{birth // 100:02d}-{birth % 100:02d}",
+        "city": city,
+        "joined_at": joined,
+        "following": following,
+        "store": None if store_code is None else {"code": store_code, "name": store_name},
+    }
+
+
+def consents_in_force(member_id: int) -> dict[str, Consent]:
+    """Give the newest statement of a person about each purpose."""
+    rows = Consent.objects.filter(member_id=member_id).order_by("purpose", "-at", "-pk").distinct("purpose")
+    return {row.purpose: row for row in rows}
+
+
+def tag_names(tag_ids: Iterable[int]) -> dict[int, str]:
+    """Give the names of tags by id."""
+    return dict(Tag.objects.filter(pk__in=set(tag_ids)).values_list("pk", "name"))

@@ -15,7 +15,9 @@ class Region(BrandOwned):
     """A node of the store tree: region, city, franchise."""
 
     name = models.CharField(_("name"), max_length=40)
-    parent = BrandForeignKey("self", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("belongs to"))
+    parent = BrandForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("belongs to")
+    )
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("region")
@@ -105,7 +107,9 @@ class StoreGrant(BrandOwned):
     class Meta(BrandOwned.Meta):
         verbose_name = _("store of a role")
         verbose_name_plural = _("stores of a role")
-        constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "grant", "store"], name="store_of_grant_once")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "grant", "store"], name="store_of_grant_once")
+        ]
 
     def __str__(self) -> str:
         return f"{self.pk}"

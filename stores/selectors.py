@@ -66,7 +66,9 @@ def visible_stores(viewer: Viewer) -> QuerySet[Store]:
     return stores.filter(pk__in=store_ids_of_grant(viewer.grant_id))
 
 
-def nearest_stores(*, lat: float, lng: float, at: datetime, limit: int = 3, only_open: bool = True) -> list[NearbyStore]:
+def nearest_stores(
+    *, lat: float, lng: float, at: datetime, limit: int = 3, only_open: bool = True
+) -> list[NearbyStore]:
     """Give the nearest stores (GCJ-02 degrees), nearest first, at most `limit`.
 
     A bounding box on (brand, lat, lng) grows until it holds enough; distance is exact (haversine, metres).

@@ -60,7 +60,9 @@ def make_store(code: str = "SH004", name: str = "上海静安店", lat: float = 
     return store
 
 
-def make_guide(store: Store, staff_no: str = "LY0007", name: str = "王敏", touchpoint: Touchpoint | None = None) -> Guide:
+def make_guide(
+    store: Store, staff_no: str = "LY0007", name: str = "王敏", touchpoint: Touchpoint | None = None
+) -> Guide:
     return Guide.objects.create(staff_no=staff_no, name=name, store=store, touchpoint=touchpoint, created_at=AT)
 
 

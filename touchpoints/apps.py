@@ -14,7 +14,7 @@ class TouchpointsConfig(AppConfig):
 
     def ready(self) -> None:
         """Say what moves when two records become one."""
-        from members.services.identity import on_merge  # noqa: PLC0415 - models must be loaded first
-        from touchpoints.services import move_touches  # noqa: PLC0415
+        from members.services.identity import on_merge
+        from touchpoints.services import move_touches
 
         on_merge.register("touchpoints.touches", move_touches)

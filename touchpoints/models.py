@@ -74,7 +74,9 @@ class TouchKind(models.TextChoices):
 class Touch(BrandOwned):
     """One scan of a code (or one follow without any). Kept for ever: attribution is a view on these rows."""
 
-    touchpoint = BrandForeignKey(Touchpoint, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("channel"))
+    touchpoint = BrandForeignKey(
+        Touchpoint, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("channel")
+    )
     follower = BrandForeignKey(Follower, models.PROTECT, related_name="+", verbose_name=_("follower"))
     member = BrandForeignKey(Member, models.PROTECT, related_name="touches", verbose_name=_("member"))
     kind = models.CharField(_("kind"), max_length=10, choices=TouchKind)

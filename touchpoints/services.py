@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.db.models import F
+from django.db.models import F, Q
+from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
+from accounts.tenancy import brand_scope
 from common.registry import Registry
 from members import services as member_services
+from touchpoints.errors import CodeNotIssued
 from touchpoints.models import Touch, TouchKind, Touchpoint, TouchpointTag
 from touchpoints.selectors import touchpoint_of_scene
+from wechat_gateway import calls
+from wechat_gateway.errcodes import explain
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -22,13 +28,15 @@ if TYPE_CHECKING:
     from members.models import Follower, Member, Tag
     from stores.models import Store
 
+logger = logging.getLogger(__name__)
+
 TEMPORARY_DAYS = 30
 
 # What apps above do with a touch (guides assign): callable(touch), in the transaction that records it.
 on_touch: Registry[Callable[[Touch], None]] = Registry("touch listeners", purpose="what a scan of a code sets off")
 
 
-def create_touchpoint(  # noqa: PLR0913 - the fields of the form
+def create_touchpoint(
     *,
     name: str,
     at: datetime,
@@ -136,3 +144,49 @@ def _kind(follower: Follower, *, is_follow: bool, at: datetime) -> str:
 def move_touches(*, kept: Member, merged: Member, at: datetime) -> int:
     """When two records become one, its touches come along."""
     return Touch.objects.filter(member=merged).update(member=kept)
+
+
+def issue_code(brand_id: int, touchpoint_id: int, *, at: datetime) -> Touchpoint:
+    """Have WeChat make (or renew) the code of a channel. Raises `CodeNotIssued` with the cause and what to do.
+
+    Opens its own scopes: the call to WeChat happens outside any transaction.
+    """
+    with brand_scope(brand_id):
+        touchpoint = Touchpoint.objects.select_related("account").get(pk=touchpoint_id)
+        account = touchpoint.account
+    if account is None:
+        raise CodeNotIssued(_("This channel has no service account."), _("Only leaves of the tree carry a code."))
+    make = calls.create_permanent_code if touchpoint.is_permanent else calls.create_code
+    answer = make(account, touchpoint.scene, at=at)
+    ticket, url = str(answer.data.get("ticket", "")), str(answer.data.get("url", ""))
+    with brand_scope(brand_id):
+        touchpoint = Touchpoint.objects.select_for_update().get(pk=touchpoint_id)
+        if answer.ok and ticket and url:
+            return keep_code(touchpoint=touchpoint, ticket=ticket, url=url, at=at)
+        said = explain(answer.code) if answer.code else None
+        cause = str(said.cause) if said else _("WeChat could not be reached (%(cause)s)") % {"cause": answer.cause}
+        touchpoint.problem = cause[:200]
+        touchpoint.save(update_fields=["problem"])
+    raise CodeNotIssued(cause, str(said.action) if said else _("Try again in a few minutes."))
+
+
+def renew_codes(brand_id: int, *, at: datetime) -> int:
+    """Renew the temporary codes that end within five days, and those that were never made. Gives how many are new."""
+    soon = at + timedelta(days=5)
+    with brand_scope(brand_id):
+        due = list(
+            Touchpoint.objects.filter(is_active=True, account__isnull=False)
+            .exclude(scene="")
+            .filter(Q(ticket="") | Q(is_permanent=False, expires_at__lt=soon))
+            .order_by("pk")
+            .values_list("pk", flat=True)[:500],
+        )
+    made = 0
+    for touchpoint_id in due:
+        try:
+            issue_code(brand_id, touchpoint_id, at=at)
+            made += 1
+        except CodeNotIssued as error:
+            logger.warning("no code for channel %s: %s", touchpoint_id, error.message)
+            break
+    return made

@@ -1,6 +1,7 @@
 """Changes to people: contacts and identity, tags, segments, consent."""
 
 from members.services.consent import give_consent, withdraw_consent
+from members.services.followers import fetch_followers, refresh_due
 from members.services.identity import bind_phone, link_unionid, merge_members, record_mini_program_user
 from members.services.people import (
     join,
@@ -11,25 +12,37 @@ from members.services.people import (
     record_unfollow,
     set_store,
 )
+from members.services.profile import change_profile
 from members.services.segments import save_segment
+from members.services.sessions import claim_phone_code, end_session, open_session, purge_sessions, release_phone_code
+from members.services.tag_sync import sync_tags
 from members.services.tags import create_tag, set_tag_sync, tag_members, untag_members
 
 __all__ = [
     "bind_phone",
+    "change_profile",
+    "claim_phone_code",
     "create_tag",
+    "end_session",
+    "fetch_followers",
     "give_consent",
     "join",
     "link_unionid",
     "mark_unfollowed",
     "merge_members",
+    "open_session",
+    "purge_sessions",
     "record_contact",
     "record_follow",
     "record_interaction",
     "record_mini_program_user",
     "record_unfollow",
+    "release_phone_code",
+    "refresh_due",
     "save_segment",
     "set_store",
     "set_tag_sync",
+    "sync_tags",
     "tag_members",
     "untag_members",
     "withdraw_consent",

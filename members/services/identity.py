@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 import phonenumbers
@@ -12,7 +14,17 @@ from accounts.services import record_audit
 from accounts.tenancy import current_brand_id
 from common.registry import Registry
 from members.errors import PhoneInvalid, PhoneTaken
-from members.models import Consent, Follower, Identity, IdentityKind, Member, MemberTag, MergeRecord, OptOut
+from members.models import (
+    Consent,
+    Follower,
+    Identity,
+    IdentityKind,
+    Member,
+    MemberTag,
+    MergeRecord,
+    MiniProgramSession,
+    OptOut,
+)
 from members.services.people import join, new_member, refresh_subscribed
 from members.services.tags import refresh_tag_ids
 
@@ -20,8 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+_PHONE = re.compile(r"\+?[0-9 ()-]{6,24}")
+
 # What apps above move when two records become one: callable(kept=Member, merged=Member, at=datetime) -> how many rows.
-on_merge: Registry[Callable[..., int]] = Registry("merge steps", purpose="what moves when two records become one person")
+on_merge: Registry[Callable[..., int]] = Registry(
+    "merge steps", purpose="what moves when two records become one person"
+)
 
 
 def record_mini_program_user(
@@ -90,13 +106,18 @@ def bind_phone(*, member: Member, number: str, source: str, at: datetime) -> Mem
 
 def normalised_phone(number: str) -> str:
     """Give a number as E.164; mainland numbers may come without country code. Raises `PhoneInvalid`."""
+    written = unicodedata.normalize("NFKC", number).strip()
+    if not _PHONE.fullmatch(written):
+        raise PhoneInvalid
     try:
-        parsed = phonenumbers.parse(number, "CN")
+        parsed = phonenumbers.parse(written, "CN")
     except phonenumbers.NumberParseException:
         raise PhoneInvalid from None
     if not phonenumbers.is_possible_number(parsed) or len(str(parsed.national_number)) < 6:
         raise PhoneInvalid
-    if parsed.country_code == 86 and not (len(str(parsed.national_number)) == 11 and str(parsed.national_number)[0] == "1"):
+    if parsed.country_code == 86 and not (
+        len(str(parsed.national_number)) == 11 and str(parsed.national_number)[0] == "1"
+    ):
         raise PhoneInvalid
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
@@ -110,11 +131,14 @@ def masked_phone(phone: str) -> str:
 @transaction.atomic
 def merge_members(*, kept: Member, merged: Member, evidence: str, at: datetime) -> Member:
     """Make two records one person: everything of `merged` moves to `kept`, and a record says what moved."""
-    locked = {row.pk: row for row in Member.objects.select_for_update().filter(pk__in=[kept.pk, merged.pk]).order_by("pk")}
+    locked = {
+        row.pk: row for row in Member.objects.select_for_update().filter(pk__in=[kept.pk, merged.pk]).order_by("pk")
+    }
     kept, merged = locked[kept.pk], locked[merged.pk]
     moved: dict[str, int] = {
         "followers": Follower.objects.filter(member=merged).update(member=kept),
         "identities": Identity.objects.filter(member=merged).update(member=kept),
+        "sessions": MiniProgramSession.objects.filter(member=merged).update(member=kept),
         "tags": _move_tags(kept, merged),
         "opt-outs": _move_opt_outs(kept, merged),
         "consents": _copy_consents(kept, merged, at),
@@ -123,7 +147,11 @@ def merge_members(*, kept: Member, merged: Member, evidence: str, at: datetime) 
         moved[key] = step(kept=kept, merged=merged, at=at)
     if merged.phone_index and not kept.phone_index:
         kept.phone = merged.phone
-        kept.phone_index, kept.phone_tail, kept.phone_masked = merged.phone_index, merged.phone_tail, merged.phone_masked
+        kept.phone_index, kept.phone_tail, kept.phone_masked = (
+            merged.phone_index,
+            merged.phone_tail,
+            merged.phone_masked,
+        )
     merged.merged_into = kept
     merged.subscribed = False
     merged.save(update_fields=["merged_into", "subscribed"])
@@ -150,7 +178,7 @@ def _member_of(kind: str, namespace: str, value: str) -> Member | None:
     return edge.member if edge else None
 
 
-def _tie(member: Member, kind: str, namespace: str, value: str, *, source: str, at: datetime) -> None:  # noqa: PLR0913
+def _tie(member: Member, kind: str, namespace: str, value: str, *, source: str, at: datetime) -> None:
     Identity.objects.get_or_create(
         kind=kind,
         namespace=namespace,

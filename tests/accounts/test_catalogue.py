@@ -81,7 +81,9 @@ def test_every_reference_between_brand_tables_carries_the_brand(brand_tables):
 
 
 def test_the_run_time_role_owns_nothing_and_may_not_truncate(brand_tables):
-    owned = rows("SELECT relname FROM pg_class WHERE relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)")
+    owned = rows(
+        "SELECT relname FROM pg_class WHERE relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)"
+    )
     truncatable = rows(
         "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' "
         "AND has_table_privilege(oid, 'TRUNCATE')",

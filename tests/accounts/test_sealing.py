@@ -48,7 +48,9 @@ def test_changed_or_cut_value_does_not_open(in_brand):
     sealed = raw("wechat_gateway_officialaccount", "app_secret", account.pk)
     for broken in (sealed[:-1], sealed[:-1] + bytes([sealed[-1] ^ 1]), b"\x02" + sealed[1:], b""):
         with connection.cursor() as cursor:
-            cursor.execute("UPDATE wechat_gateway_officialaccount SET app_secret = %s WHERE id = %s", [broken, account.pk])
+            cursor.execute(
+                "UPDATE wechat_gateway_officialaccount SET app_secret = %s WHERE id = %s", [broken, account.pk]
+            )
         with pytest.raises(Unsealable):
             OfficialAccount.objects.get(pk=account.pk).app_secret  # noqa: B018
 
@@ -65,7 +67,9 @@ def test_key_of_an_unknown_master_does_not_open(in_brand, settings):
 
 
 def test_same_phone_has_another_fingerprint_in_another_brand(brand, other_brand):
-    prints = {blind_index(each.pk, purpose, "+8613800001111") for each in (brand, other_brand) for purpose in ("a", "b")}
+    prints = {
+        blind_index(each.pk, purpose, "+8613800001111") for each in (brand, other_brand) for purpose in ("a", "b")
+    }
 
     assert len(prints) == 4
 

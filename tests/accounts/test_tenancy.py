@@ -61,7 +61,7 @@ def test_row_security_refuses_a_row_for_another_brand(brand, other_brand):
     with brand_scope(brand.pk), pytest.raises(ProgrammingError, match="row-level security"), transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO members_tag (brand_id, name, \"group\", meaning, sync, created_at) "
+                'INSERT INTO members_tag (brand_id, name, "group", meaning, sync, created_at) '
                 "VALUES (%s, 'x', '', '', false, now())",
                 [other_brand.pk],
             )

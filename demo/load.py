@@ -1,0 +1,274 @@
+"""Builds the invented brands through the product's own services, with WeChat (the simulator) on the other side."""
+
+from __future__ import annotations
+
+import json
+import random
+import urllib.request
+from datetime import datetime, time
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from accounts.models import RoleGrant, StaffUser
+from accounts.services import create_brand, grant_role
+from accounts.tenancy import brand_scope
+from common import clock
+from conversations.models import Menu, ReplyRule
+from demo.brands import BRANDS, PASSWORD, PLATFORM_ADMIN
+from guides.models import Guide
+from guides.services import give_code
+from members.models import Tag
+from members.services import create_tag, save_segment
+from stores.models import OpeningHours, Region, Store, StoreGrant
+from touchpoints.models import Touchpoint
+from touchpoints.services import create_touchpoint
+from wechat_gateway.models import MiniProgram, OfficialAccount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from accounts.models import Brand
+    from demo.brands import DemoBrand
+
+DAYS = 14
+
+
+class SimulatorAway(Exception):
+    """The simulator did not answer at `ZHIYIN_SIMULATOR_URL`."""
+
+
+def load(say: Callable[[str], None]) -> None:
+    """Load every demo brand; what is there already stays. `say` is told what is going on."""
+    platform_admin()
+    for demo in BRANDS:
+        at = clock.now()
+        brand = create_brand(slug=demo.slug, name=demo.name, name_en=demo.name_en)
+        with brand_scope(brand.pk):
+            if OfficialAccount.objects.filter(appid=demo.appid).exists():
+                say(f"{demo.name}: already there")
+                account = OfficialAccount.objects.get(appid=demo.appid)
+                fresh = False
+            else:
+                say(f"{demo.name}: stores, staff, guides, channels, replies")
+                account = build(demo, at)
+                fresh = True
+        if settings.SIMULATOR_URL:
+            describe_to_simulator(demo, account)
+            if fresh:
+                connect(demo, brand, account, say)
+
+
+def platform_admin() -> None:
+    """Make the person who runs the installation."""
+    user, created = StaffUser.objects.get_or_create(
+        username=PLATFORM_ADMIN,
+        defaults={"name": "平台管理员", "is_staff": True, "is_superuser": True},
+    )
+    if created:
+        user.set_password(PASSWORD)
+        user.save()
+
+
+def build(demo: DemoBrand, at: datetime) -> OfficialAccount:
+    """Make a brand's rows (in its scope)."""
+    account = OfficialAccount.objects.create(
+        name=demo.name,
+        appid=demo.appid,
+        original_id=demo.original_id,
+        app_secret=demo.secret,
+        callback_token=demo.token,
+        encoding_aes_key=demo.aes_key,
+        open_platform_subject=demo.subject,
+        connected_at=at,
+    )
+    MiniProgram.objects.create(
+        name=f"{demo.name}会员",
+        appid=demo.mini_appid,
+        app_secret=demo.mini_secret,
+        open_platform_subject=demo.subject,
+    )
+    stores = make_stores(demo)
+    make_staff(demo, stores)
+    tags = {
+        name: create_tag(name=name, group=group, meaning=meaning, sync=sync, at=at)
+        for name, group, meaning, sync in demo.tags
+    }
+    make_guides(demo, account, stores, tags, at)
+    for rule in demo.replies:
+        ReplyRule.objects.create(account=account, updated_at=at, **rule)
+    Menu.objects.create(account=account, draft=list(demo.menu))
+    store_tag = next(iter(tags.values()))
+    save_segment(
+        name="静安近 30 天互动" if demo.slug == "lanyu" else "静安寺店近 30 天互动",
+        rule={
+            "all": [
+                {"condition": "subscribed", "params": {"value": "yes"}},
+                {"condition": "tag", "params": {"how": "any", "tags": [store_tag.pk]}},
+                {"condition": "last_interaction", "params": {"how": "within", "days": 30}},
+            ],
+        },
+        at=at,
+    )
+    return account
+
+
+def make_stores(demo: DemoBrand) -> list[Store]:
+    """Make the stores with their regions and hours."""
+    regions: dict[str, Region] = {}
+    stores = []
+    opens, closes = time.fromisoformat(demo.opens), time.fromisoformat(demo.closes)
+    for shop in demo.shops:
+        region = regions.get(shop.region) or Region.objects.create(name=shop.region)
+        regions[shop.region] = region
+        store = Store.objects.create(
+            code=shop.code,
+            name=shop.name,
+            region=region,
+            city=shop.city,
+            address=shop.address,
+            telephone="021-5550 " + shop.code[-3:].rjust(4, "0"),
+            lat=shop.lat,
+            lng=shop.lng,
+        )
+        OpeningHours.objects.bulk_create(
+            OpeningHours(store=store, weekday=day, opens=opens, closes=closes) for day in range(7)
+        )
+        stores.append(store)
+    return stores
+
+
+def make_staff(demo: DemoBrand, stores: list[Store]) -> None:
+    """Make the people who sign in."""
+    by_code = {store.code: store for store in stores}
+    for person in demo.staff:
+        user, created = StaffUser.objects.get_or_create(username=person.username, defaults={"name": person.name})
+        if created:
+            user.set_password(PASSWORD)
+            user.save()
+        grant: RoleGrant = grant_role(staff_user=user, role=person.role, scope=person.scope)
+        for code in person.stores:
+            StoreGrant.objects.get_or_create(grant=grant, store=by_code[code])
+
+
+def make_guides(
+    demo: DemoBrand,
+    account: OfficialAccount,
+    stores: list[Store],
+    tags: dict[str, Tag],
+    at: datetime,
+) -> None:
+    """Make the channel tree: a node per store, with a door code and one per guide."""
+    root = create_touchpoint(name="门店", at=at)
+    packages = create_touchpoint(name="包装", at=at)
+    create_touchpoint(
+        name="节日礼盒",
+        parent=packages,
+        account=account,
+        at=at,
+        tags=[tag for name, tag in tags.items() if name == "礼盒"],
+        welcome=f"谢谢选择{demo.name}。礼盒里的卡片背面有一份小惊喜，回复「会员」领取。",
+    )
+    nodes: dict[int, Touchpoint] = {}
+    for number, name in enumerate(demo.guides, 1):
+        store = stores[(number - 1) // 2 % len(stores)]
+        node = nodes.get(store.pk) or create_touchpoint(name=store.name, parent=root, store=store, at=at)
+        nodes[store.pk] = node
+        store_tags = [tag for label, tag in tags.items() if tag.group == "门店" and label in store.name]
+        staff_no = f"{demo.guide_prefix}{number:04d}"
+        guide = Guide.objects.create(
+            staff_no=staff_no,
+            name=name,
+            store=store,
+            staff_user=StaffUser.objects.filter(username=f"{demo.slug}-guide", name=name).first(),
+            created_at=at,
+        )
+        code = create_touchpoint(
+            name=f"{store.name} · {staff_no}",
+            parent=node,
+            account=account,
+            store=store,
+            tags=store_tags,
+            welcome=demo.welcome.format(store=store.name, guide=name, staff_no=staff_no),
+            at=at,
+        )
+        give_code(guide=guide, touchpoint=code)
+
+
+def describe_to_simulator(demo: DemoBrand, account: OfficialAccount) -> None:
+    """Let the simulated WeChat know the brand's accounts, templates and its crowd of followers. Safe to repeat."""
+    start = clock.timestamp()
+    per_day = demo.crowd // DAYS
+    post(
+        "/_sim/world",
+        {
+            "subjects": [{"id": demo.subject, "name": demo.name}],
+            "accounts": [
+                {
+                    "appid": demo.appid,
+                    "kind": "service",
+                    "name": demo.name,
+                    "subject": demo.subject,
+                    "original_id": demo.original_id,
+                    "secret": demo.secret,
+                    "callback_url": f"{settings.PUBLIC_URL}/wx/{account.path_token}",
+                    "token": demo.token,
+                    "aes_key": demo.aes_key,
+                    "mode": "safe",
+                    "templates": list(demo.templates),
+                },
+                {
+                    "appid": demo.mini_appid,
+                    "kind": "mini",
+                    "name": f"{demo.name}会员",
+                    "subject": demo.subject,
+                    "secret": demo.mini_secret,
+                },
+            ],
+            "crowds": [
+                {
+                    "prefix": f"{demo.slug}-{day:02d}-",
+                    "nickname": "粉丝",
+                    "count": per_day + 7 * ((day * 5) % 9),
+                    "follows": [demo.appid],
+                    "at": start - (DAYS - day) * 86_400 + 3 * 3_600,
+                }
+                for day in range(DAYS)
+            ],
+        },
+    )
+
+
+def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callable[[str], None]) -> None:
+    """Do what an operator does on the first day: fetch the followers, templates; make the codes; publish the menu."""
+    from demo.people import enliven
+    from demo.wechat import connect_to_wechat
+
+    say(f"{demo.name}: followers, templates, codes, menu from WeChat")
+    connect_to_wechat(brand.pk, account.pk)
+    say(f"{demo.name}: a fortnight of life")
+    enliven(brand.pk, account.pk, random.Random(20250601))
+    for touchpoint in codes_of(brand.pk, account.pk):
+        post("/_sim/codes/name", {"appid": demo.appid, "scene": touchpoint.scene, "name": touchpoint.name})
+
+
+def codes_of(brand_id: int, account_id: int) -> list[Touchpoint]:
+    """Give the channels that carry a code."""
+    with brand_scope(brand_id):
+        return list(Touchpoint.objects.filter(account_id=account_id).exclude(scene="").order_by("pk"))
+
+
+def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Call the simulator's control API. Raises `SimulatorAway`."""
+    request = urllib.request.Request(  # noqa: S310 - the simulator's address comes from settings
+        settings.SIMULATOR_URL + path,
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            result: dict[str, Any] = json.load(answer)
+    except OSError as error:
+        detail = error.read().decode() if hasattr(error, "read") else str(error)  # type: ignore[attr-defined]
+        raise SimulatorAway(detail) from error
+    return result

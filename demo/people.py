@@ -1,0 +1,89 @@
+"""Gives a crowd of followers names, stores, guides, tags and a fortnight of history. All of it is invented."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from accounts.sealing import blind_index
+from accounts.tenancy import brand_scope
+from common import clock
+from guides.models import Assignment, Guide
+from members.models import Follower, Identity, IdentityKind, Member, MemberTag, Tag
+from members.services.identity import masked_phone
+from touchpoints.models import Touch, TouchKind, Touchpoint, TouchpointTag
+
+if TYPE_CHECKING:
+    from random import Random
+
+SURNAMES = "王李张刘陈杨黄赵周吴徐孙马朱胡郭何林高罗郑梁谢宋唐许韩冯邓曹"
+GIVEN = (
+    "子涵", "晓明", "雨桐", "思远", "佳怡", "浩然", "梓萱", "一诺", "欣妍", "俊杰", "若曦", "天佑", "诗涵", "宇轩", "可馨",
+    "嘉树", "清和", "知夏", "明远", "念初", "书瑶", "景行", "安然", "乐怡", "云舒", "星辰", "沐阳", "语嫣", "洛", "宁",
+)  # fmt: skip
+JOINED_SHARE, GUIDE_SHARE = 0.63, 0.55
+
+
+def enliven(brand_id: int, account_id: int, chance: Random) -> None:
+    """Spread a brand's followers over its codes, stores and guides, in one short scope per step."""
+    at = clock.now()
+    with brand_scope(brand_id):
+        codes = list(Touchpoint.objects.filter(account_id=account_id).exclude(scene="").order_by("pk"))
+        guides = {guide.touchpoint_id: guide for guide in Guide.objects.filter(touchpoint__isnull=False)}
+        tags: dict[int, list[int]] = {}
+        for row in TouchpointTag.objects.all():
+            tags.setdefault(row.touchpoint_id, []).append(row.tag_id)
+        extra = list(Tag.objects.filter(group__in=["活跃", "生命周期", "口味", "时段"]).order_by("pk"))
+        followers = list(Follower.objects.filter(account_id=account_id).order_by("pk"))
+        weights = [3 if "静安" in code.name else 1 for code in codes]
+        people = Member.objects.in_bulk([follower.member_id for follower in followers])
+        touches, taggings, assignments, identities = [], [], [], []
+        for follower in followers:
+            member = people[follower.member_id]
+            code = chance.choices(codes, weights)[0] if chance.random() < 0.8 else None
+            since = follower.followed_at or at
+            touches.append(
+                Touch(
+                    touchpoint=code,
+                    follower=follower,
+                    member=member,
+                    kind=TouchKind.FOLLOW,
+                    scene=code.scene if code else "",
+                    at=since,
+                ),
+            )
+            chosen = set(tags.get(code.pk, []) if code else [])
+            chosen.update(tag.pk for tag in extra if chance.random() < 0.2)
+            taggings += [MemberTag(member=member, tag_id=pk, source="demo", at=since) for pk in sorted(chosen)]
+            member.tag_ids = sorted(chosen)
+            if code and code.store_id:
+                member.store_id = code.store_id
+            if code and code.pk in guides and chance.random() < GUIDE_SHARE:
+                reason = f"code: {code.name}"
+                assignments.append(Assignment(member=member, guide=guides[code.pk], since=since, reason=reason))
+            member.last_interaction_at = at - timedelta(minutes=int(chance.paretovariate(0.6) * 40) % 86_400)
+            if chance.random() < JOINED_SHARE:
+                identities.append(_join(brand_id, member, chance, since))
+        Touch.objects.bulk_create(touches, batch_size=1000)
+        MemberTag.objects.bulk_create(taggings, batch_size=1000, ignore_conflicts=True)
+        Assignment.objects.bulk_create(assignments, batch_size=1000)
+        Identity.objects.bulk_create(identities, batch_size=1000, ignore_conflicts=True)
+        for member in people.values():
+            member.save()
+
+
+def _join(brand_id: int, member: Member, chance: Random, since: object) -> Identity:
+    number = f"+861000{chance.randrange(10_000_000):07d}"  # a range that is not handed out
+    member.name = chance.choice(SURNAMES) + chance.choice(GIVEN)
+    member.phone = number  # type: ignore[assignment]
+    member.phone_index = blind_index(brand_id, "phone", number)
+    member.phone_tail, member.phone_masked = number[-4:], masked_phone(number)
+    member.birth_mmdd = chance.randrange(1, 13) * 100 + chance.randrange(1, 29)
+    member.joined_at = since  # type: ignore[assignment]
+    return Identity(
+        member=member,
+        kind=IdentityKind.PHONE,
+        value=str(member.phone_index),
+        source="demo",
+        since=member.joined_at,
+    )

@@ -1,0 +1,120 @@
+"""Keeping followers in step with WeChat: the full list when an account is connected, profiles as they come due.
+
+Each function opens short scopes of its own and calls WeChat between them, never inside a transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from accounts.tenancy import brand_scope
+from members.models import Follower, Member
+from members.services.identity import link_unionid
+from members.services.people import record_contact, refresh_subscribed
+from wechat_gateway import calls
+from wechat_gateway.models import OfficialAccount
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wechat_gateway.answers import Answer
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER = timedelta(minutes=5)
+
+
+def fetch_followers(brand_id: int, account_id: int, *, at: datetime) -> int:
+    """Take over every follower an account has (pages of 10,000, profiles in hundreds). Gives how many are new.
+
+    Safe to repeat; a page that fails ends the run and the next one goes on with what is missing.
+    """
+    with brand_scope(brand_id):
+        account = OfficialAccount.objects.get(pk=account_id)
+    after, new = "", 0
+    while True:
+        answer = calls.list_followers(account, after=after, at=at)
+        openids: list[str] = (answer.data.get("data") or {}).get("openid", []) if answer.ok else []
+        new_after = str(answer.data.get("next_openid", "")) if answer.ok else ""
+        with brand_scope(brand_id):
+            known = set(
+                Follower.objects.filter(account=account, openid__in=openids).values_list("openid", flat=True),
+            )
+        missing = [openid for openid in openids if openid not in known]
+        for start in range(0, len(missing), calls.USERS_PER_CALL):
+            new += refresh_profiles(brand_id, account, missing[start : start + calls.USERS_PER_CALL], at=at)
+        if not openids or not new_after or new_after == after:
+            return new
+        after = new_after
+
+
+def refresh_due(brand_id: int, *, at: datetime, limit: int = 1000) -> int:
+    """Ask WeChat about the followers whose profile is due (new ones, doubtful ones). Gives how many were asked."""
+    with brand_scope(brand_id):
+        due = list(
+            Follower.objects.filter(profile_due_at__lte=at)
+            .order_by("profile_due_at", "pk")
+            .values_list("account_id", "openid")[:limit],
+        )
+        accounts = OfficialAccount.objects.in_bulk({account_id for account_id, _ in due})
+    for account_id, account in accounts.items():
+        openids = [openid for owner, openid in due if owner == account_id]
+        for start in range(0, len(openids), calls.USERS_PER_CALL):
+            refresh_profiles(brand_id, account, openids[start : start + calls.USERS_PER_CALL], at=at)
+    return len(due)
+
+
+def refresh_profiles(brand_id: int, account: OfficialAccount, openids: Sequence[str], *, at: datetime) -> int:
+    """Ask WeChat about up to 100 followers and keep what it says. Gives how many were met for the first time."""
+    answer: Answer = calls.get_users(account, openids, at=at)
+    if not answer.ok:
+        with brand_scope(brand_id):
+            Follower.objects.filter(account=account, openid__in=openids).update(profile_due_at=at + RETRY_AFTER)
+        logger.warning("profiles of %s were not read: %s", account.appid, answer.cause)
+        return 0
+    rows = {str(row.get("openid", "")): row for row in answer.data.get("user_info_list", []) if isinstance(row, dict)}
+    new = 0
+    with brand_scope(brand_id):
+        known = set(Follower.objects.filter(account=account, openid__in=openids).values_list("openid", flat=True))
+        for openid in openids:
+            follower = record_contact(account_id=account.pk, appid=account.appid, openid=openid, at=at)
+            keep_profile(account=account, follower=follower, profile=rows.get(openid, {}), at=at)
+            new += openid not in known
+    return new
+
+
+def keep_profile(*, account: OfficialAccount, follower: Follower, profile: dict[str, Any], at: datetime) -> Member:
+    """Keep what user/info said (reference: service account 5.2); with `subscribe` 0 everything else is absent."""
+    following = bool(profile.get("subscribe"))
+    followed = int(profile.get("subscribe_time") or 0)
+    follower.profile_due_at = None
+    if following:
+        follower.subscribed = True
+        if followed and (follower.followed_at is None or follower.follow_count == 0):
+            follower.followed_at = datetime.fromtimestamp(followed, UTC)
+        follower.follow_count = max(follower.follow_count, 1)
+        follower.follow_scene = str(profile.get("subscribe_scene", ""))[:40]
+    elif profile:
+        follower.subscribed = False
+        follower.unfollowed_at = follower.unfollowed_at or at
+    unionid = str(profile.get("unionid") or "")[:64]
+    if unionid:
+        follower.unionid = unionid
+    follower.save()
+    refresh_subscribed(member_ids=[follower.member_id])
+    member = follower.member
+    if followed:
+        first = datetime.fromtimestamp(followed, UTC)
+        if first < member.created_at:
+            Member.objects.filter(pk=member.pk).update(created_at=first)
+    if not unionid or not account.open_platform_subject:
+        return member
+    return link_unionid(
+        member=member,
+        subject=account.open_platform_subject,
+        unionid=unionid,
+        source="user info",
+        at=at,
+    )

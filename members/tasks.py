@@ -1,0 +1,58 @@
+"""Work with WeChat in the background: profiles that are due, tags in step."""
+
+from __future__ import annotations
+
+from django.core.cache import cache
+
+from accounts.tasks_base import brand_task, global_task, ring
+from accounts.tenancy import every_brand
+from common import clock
+
+
+@global_task(name="members.tasks.refresh_due_profiles", queue="sync")
+def refresh_due_profiles() -> None:
+    """Find the brands with followers to ask WeChat about."""
+    from members.models import Follower
+
+    with every_brand(reason="profiles that are due"):
+        brands = list(
+            Follower.objects.filter(profile_due_at__lte=clock.now()).values_list("brand_id", flat=True).distinct(),
+        )
+    for brand_id in brands:
+        ring(refresh_profiles, brand_id)
+
+
+@brand_task(name="members.tasks.refresh_profiles", queue="sync")
+def refresh_profiles(brand_id: int) -> None:
+    """Ask WeChat about the followers of a brand whose profile is due."""
+    from members.services import refresh_due
+
+    refresh_due(brand_id, at=clock.now())
+
+
+@global_task(name="members.tasks.sync_all_tags", queue="sync")
+def sync_all_tags() -> None:
+    """Find the accounts whose tags are kept in step."""
+    from members.models import Tag
+    from wechat_gateway.models import OfficialAccount
+
+    with every_brand(reason="accounts with tags in step"):
+        brands = set(Tag.objects.filter(sync=True).values_list("brand_id", flat=True).distinct())
+        accounts = list(OfficialAccount.objects.filter(is_active=True).values_list("brand_id", "pk"))
+    for brand_id, account_id in accounts:
+        if brand_id in brands:
+            ring(sync_account_tags, brand_id, account_id)
+
+
+@brand_task(name="members.tasks.sync_account_tags", queue="sync")
+def sync_account_tags(brand_id: int, account_id: int) -> None:
+    """Settle the tags of one account. Two runs at once do no harm; the lock only saves calls."""
+    from members.services import sync_tags
+
+    lock = f"global:tags:{brand_id}:{account_id}"
+    if not cache.add(lock, 1, timeout=110):
+        return
+    try:
+        sync_tags(brand_id, account_id, at=clock.now())
+    finally:
+        cache.delete(lock)
