@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launcher import install, ports, postgres, preflight, product, roles, valkey
-from launcher.environment import base, for_product, load_dotenv, web_address
+from launcher.environment import base, for_product, web_address
 from launcher.errors import Interrupted, LauncherError
 from launcher.launched import Launched, LaunchFailed
 from launcher.screen import say, show
@@ -31,8 +31,6 @@ _SERVERS = "servers"
 def main(arguments: Sequence[str]) -> int:
     """Run the command in `arguments`; return the exit status (0 also after a stop that was asked for)."""
     options = _parser().parse_args(arguments)
-    if not getattr(options, "throwaway", False):  # throwaway runs are tests: nobody's real server, whatever .env says
-        load_dotenv()
     try:
         status: int = options.run(options)
     except LauncherError as error:
@@ -58,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--only", default="", metavar="LIST", help=f"of {_SERVERS}, {', '.join(product.PROCESSES)}")
     run.add_argument("--free-ports", action="store_true", help="take free ports instead of those of the environment")
     run.add_argument("--state-dir", type=Path, help="folder for data and logs (default: ZHIYIN_STATE_DIR or var/)")
-    run.add_argument("--throwaway", action="store_true", help="fast unsafe storage, deleted at the end; reads no .env")
+    run.add_argument("--throwaway", action="store_true", help="fast unsafe storage, deleted at the end")
     run.add_argument("--no-demo", action="store_true", help="do not load the demo brands")
     run.add_argument(
         "--json", action="store_true", help="print one line of JSON when ready; stop when standard input ends"

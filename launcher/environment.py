@@ -1,4 +1,4 @@
-"""The environment that child processes get: this process's, `.env`, and what the launcher itself decides."""
+"""The environment that child processes get: this process's, and what the launcher itself decides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launcher import ports as port_numbers
-from launcher.state import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,18 +16,6 @@ if TYPE_CHECKING:
 
 # Those would make a child use another Python's packages or somebody else's settings.
 _NEVER_INHERITED = ("PYTHONHOME", "PYTHONSTARTUP", "__PYVENV_LAUNCHER__", "DJANGO_SETTINGS_MODULE", "PGPASSWORD")
-
-
-def load_dotenv(path: Path | None = None) -> None:
-    """Take `NAME=value` lines of `.env` into this process's environment where the name is not set yet."""
-    try:
-        text = (path or ROOT / ".env").read_text()
-    except FileNotFoundError:
-        return
-    for line in text.splitlines():
-        name, separator, value = line.strip().removeprefix("export ").partition("=")
-        if separator and not name.startswith("#"):
-            os.environ.setdefault(name.strip(), value.strip().strip("'\""))
 
 
 def web_address(port: int) -> str:
@@ -51,13 +38,16 @@ def for_product(
 ) -> dict[str, str]:
     """Return the environment of the product's processes on this machine.
 
-    Everything points at the simulator. What the user has set wins, except for the addresses of servers that the
-    launcher itself has started (`databases`, `redis_url`) and the ports it has chosen.
+    Everything points at the simulator. What the user has set in the environment wins, except for the addresses of
+    servers that the launcher itself has started (`databases`, `redis_url`) and the ports it has chosen. A `.env` is
+    meant for docker compose and production; what would get in the way here is therefore named explicitly.
     """
     simulator = web_address(ports.simulator)
     defaults = {
         "ZHIYIN_ENV": "development",
         "ZHIYIN_DEBUG": "false",
+        "ZHIYIN_ALLOWED_HOSTS": "127.0.0.1,localhost,[::1]",
+        "ZHIYIN_TRUSTED_ORIGINS": "",
         "ZHIYIN_SECRET_KEY": secrets["secret_key"],
         "ZHIYIN_MASTER_KEYS": secrets["master_keys"],
         "ZHIYIN_PUBLIC_URL": web_address(ports.gateway),

@@ -39,7 +39,7 @@ def simulator(state: State, ports: Ports, env: Mapping[str, str]) -> Spec:
         name="simulator",
         argv=_module("wechat_simulator", "--state-dir", str(state.folder / "simulator")),
         env=env,
-        ready=functools.partial(_answers_http, ports.simulator),
+        ready=functools.partial(_answers_http, ports.simulator, "/"),
     )
 
 
@@ -50,7 +50,7 @@ def gateway(ports: Ports, env: Mapping[str, str]) -> Spec:
         name="gateway",
         argv=_module("uvicorn", "config.gateway:application", *address, "--no-access-log", "--no-server-header"),
         env=env,
-        ready=functools.partial(_answers_http, ports.gateway),
+        ready=functools.partial(_answers_http, ports.gateway, "/readyz"),
     )
 
 
@@ -62,7 +62,7 @@ def web(ports: Ports, env: Mapping[str, str]) -> Spec:
         name="web",
         argv=_module("granian", *options, "--respawn-failed-workers", "config.wsgi:application"),
         env=env,
-        ready=functools.partial(_answers_http, ports.web),
+        ready=functools.partial(_answers_http, ports.web, "/login/"),
     )
 
 
@@ -94,10 +94,10 @@ def beat(state: State, env: Mapping[str, str]) -> Spec:
     )
 
 
-def _answers_http(port: int, _child: Child) -> bool:
+def _answers_http(port: int, path: str, _child: Child) -> bool:
     connection = http.client.HTTPConnection(port_numbers.HOST, port, timeout=10)
     try:
-        connection.request("GET", "/", headers={"Host": "localhost"})
+        connection.request("GET", path, headers={"Host": "localhost"})
         return connection.getresponse().status < _SERVER_ERROR
     except (OSError, http.client.HTTPException):
         return False

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _TEST_SETTINGS = {
     "ZHIYIN_ENV": "test",
     "ZHIYIN_DEBUG": "false",
+    "ZHIYIN_ALLOWED_HOSTS": "127.0.0.1,localhost,[::1],testserver",
     "ZHIYIN_CLOCK_URL": "",
     "ZHIYIN_SIMULATOR_URL": "",
     # Nothing listens there: a test that forgets its simulator fails at once and never reaches Tencent.
