@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -53,8 +54,12 @@ class Member(BrandOwned):
         indexes: ClassVar = [
             models.Index(fields=["brand", "phone_tail"], name="member_by_phone_tail"),  # search
             models.Index(fields=["brand", "name"], name="member_by_name"),  # search by name prefix
-            models.Index(fields=["brand", "last_interaction_at"], name="member_by_interaction"),  # segments, newest first
-            models.Index(fields=["brand", "store", "last_interaction_at"], name="member_of_store"),  # segments, store scope
+            models.Index(
+                fields=["brand", "last_interaction_at"], name="member_by_interaction"
+            ),  # segments, newest first
+            models.Index(
+                fields=["brand", "store", "last_interaction_at"], name="member_of_store"
+            ),  # segments, store scope
             models.Index(fields=["brand", "birth_mmdd"], name="member_by_birthday"),  # segments
             models.Index(fields=["brand", "joined_at"], name="member_by_joining"),  # home page
             GinIndex(fields=["brand", "tag_ids"], name="member_by_tags"),  # segments, as the reports role
@@ -132,6 +137,35 @@ class Identity(BrandOwned):
 
     def __str__(self) -> str:
         return f"{self.pk} {self.kind}"
+
+
+class MiniProgramSession(BrandOwned):
+    """One log-in of a person in a mini program; the row is there exactly while the log-in holds.
+
+    `session_key` is WeChat's (reference: mini program 1.1): it opens what the mini program sends encrypted, belongs to
+    this log-in and goes with the row. `phone_code` is the fingerprint of the phone code spent last.
+    """
+
+    public_id = models.UUIDField(default=uuid.uuid4, editable=False)
+    member = BrandForeignKey(Member, models.PROTECT, related_name="+", verbose_name=_("member"))
+    appid = models.CharField("AppID", max_length=32)
+    openid = models.CharField("OpenID", max_length=64)
+    session_key = SealedTextField(bind=("public_id",))
+    phone_code = models.UUIDField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(_("signed in"))
+    expires_at = models.DateTimeField(_("until"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("mini-program session")
+        verbose_name_plural = _("mini-program sessions")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "public_id"], name="session_in_brand")]
+        indexes: ClassVar = [
+            models.Index(fields=["brand", "member"], name="sessions_of_member"),  # merges, a limit per person
+            models.Index(fields=["brand", "expires_at"], name="session_over"),  # clearing away
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
 
 
 class MergeRecord(BrandOwned):
