@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from wechat_gateway.errcodes import ErrorClass, Reaction, explain
+from wechat_gateway.errors import WeChatRefused
 
 if TYPE_CHECKING:
     from wechat_gateway.transport import Exchange
@@ -51,6 +52,12 @@ class Answer:
     def ok(self) -> bool:
         """True only when WeChat accepted the call."""
         return self.outcome is Outcome.ACCEPTED
+
+    def require(self) -> Answer:
+        """Itself when WeChat accepted the call; raises WeChatRefused otherwise."""
+        if not self.ok:
+            raise WeChatRefused(self)
+        return self
 
 
 class _Doubtful(Exception):

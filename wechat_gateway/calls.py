@@ -1,6 +1,7 @@
 """WeChat's APIs by name: each builds one request and gives the classified answer (reference: service account 5).
 
-Every function takes the app first and the moment as `at`; none raises for an answer. `Answer.data` is WeChat's JSON.
+Every function takes the app first; `at` defaults to now. None raises for an answer: look at `Answer.ok`, or say
+`.require()`. `Answer.data` is WeChat's JSON.
 """
 
 from __future__ import annotations
@@ -15,29 +16,23 @@ from django.conf import settings
 
 from wechat_gateway import transport
 from wechat_gateway.answers import Answer, classify
-from wechat_gateway.client import App, call
+from wechat_gateway.client import CUSTOM_SEND, TEMPLATE_SEND, App, call
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
 USERS_PER_CALL: Final = 100
 OPENIDS_PER_TAGGING: Final = 50
 MAX_CODE_SECONDS: Final = 2_592_000
 
-TEMPLATE_SEND: Final = "/cgi-bin/message/template/send"
-SUBSCRIBE_SEND: Final = "/cgi-bin/message/subscribe/bizsend"
-CUSTOM_SEND: Final = "/cgi-bin/message/custom/send"
-MASS_SEND: Final = "/cgi-bin/message/mass/send"
-MASS_SEND_ALL: Final = "/cgi-bin/message/mass/sendall"
-
 
 # -- people -----------------------------------------------------------------------------------------------------------
 
 
-def get_user(account: OfficialAccount, openid: str, *, at: datetime) -> Answer:
+def get_user(account: OfficialAccount, openid: str, *, at: datetime | None = None) -> Answer:
     """One follower (5.2); `subscribe` 0 means that every other field is absent."""
     return call(account, "/cgi-bin/user/info", at=at, query={"openid": openid, "lang": "zh_CN"})
 
 
-def get_users(account: OfficialAccount, openids: Sequence[str], *, at: datetime) -> Answer:
+def get_users(account: OfficialAccount, openids: Sequence[str], *, at: datetime | None = None) -> Answer:
     """Up to 100 followers: `user_info_list` (5.2). Raises ValueError for more."""
     if len(openids) > USERS_PER_CALL:
         raise ValueError("at most 100 openids a call")
@@ -45,12 +40,12 @@ def get_users(account: OfficialAccount, openids: Sequence[str], *, at: datetime)
     return call(account, "/cgi-bin/user/info/batchget", {"user_list": users}, at=at)
 
 
-def list_followers(account: OfficialAccount, *, after: str = "", at: datetime) -> Answer:
+def list_followers(account: OfficialAccount, *, after: str = "", at: datetime | None = None) -> Answer:
     """A page of up to 10,000 openids: `data.openid`, `next_openid` (5.2). `data` is absent on an empty page."""
     return call(account, "/cgi-bin/user/get", at=at, query={"next_openid": after} if after else None)
 
 
-def set_remark(account: OfficialAccount, openid: str, remark: str, *, at: datetime) -> Answer:
+def set_remark(account: OfficialAccount, openid: str, remark: str, *, at: datetime | None = None) -> Answer:
     """The account's own note on a follower, under 30 characters (5.2)."""
     return call(account, "/cgi-bin/user/info/updateremark", {"openid": openid, "remark": remark}, at=at)
 
@@ -58,42 +53,48 @@ def set_remark(account: OfficialAccount, openid: str, remark: str, *, at: dateti
 # -- tags -------------------------------------------------------------------------------------------------------------
 
 
-def list_tags(account: OfficialAccount, *, at: datetime) -> Answer:
+def list_tags(account: OfficialAccount, *, at: datetime | None = None) -> Answer:
     """`tags`: [{id, name, count}] (5.3)."""
     return call(account, "/cgi-bin/tags/get", at=at)
 
 
-def create_tag(account: OfficialAccount, name: str, *, at: datetime) -> Answer:
+def create_tag(account: OfficialAccount, name: str, *, at: datetime | None = None) -> Answer:
     """`tag`: {id, name}; at most 100 per account, 30 bytes a name (5.3)."""
     return call(account, "/cgi-bin/tags/create", {"tag": {"name": name}}, at=at)
 
 
-def rename_tag(account: OfficialAccount, tag_id: int, name: str, *, at: datetime) -> Answer:
+def rename_tag(account: OfficialAccount, tag_id: int, name: str, *, at: datetime | None = None) -> Answer:
     """Give a tag another name (5.3)."""
     return call(account, "/cgi-bin/tags/update", {"tag": {"id": tag_id, "name": name}}, at=at)
 
 
-def delete_tag(account: OfficialAccount, tag_id: int, *, at: datetime) -> Answer:
+def delete_tag(account: OfficialAccount, tag_id: int, *, at: datetime | None = None) -> Answer:
     """Delete a tag with at most 100,000 followers (5.3)."""
     return call(account, "/cgi-bin/tags/delete", {"tag": {"id": tag_id}}, at=at)
 
 
-def tag_followers(account: OfficialAccount, tag_id: int, openids: Sequence[str], *, at: datetime) -> Answer:
+def tag_followers(
+    account: OfficialAccount, tag_id: int, openids: Sequence[str], *, at: datetime | None = None
+) -> Answer:
     """Put a tag on up to 50 followers; one wrong openid may fail all (5.3). Raises ValueError for more."""
     return _tagging(account, "batchtagging", tag_id, openids, at)
 
 
-def untag_followers(account: OfficialAccount, tag_id: int, openids: Sequence[str], *, at: datetime) -> Answer:
+def untag_followers(
+    account: OfficialAccount, tag_id: int, openids: Sequence[str], *, at: datetime | None = None
+) -> Answer:
     """Take a tag off up to 50 followers (5.3). Raises ValueError for more."""
     return _tagging(account, "batchuntagging", tag_id, openids, at)
 
 
-def followers_of_tag(account: OfficialAccount, tag_id: int, *, after: str = "", at: datetime) -> Answer:
+def followers_of_tag(account: OfficialAccount, tag_id: int, *, after: str = "", at: datetime | None = None) -> Answer:
     """A page of openids that carry a tag: `data.openid`, `next_openid` (5.3)."""
     return call(account, "/cgi-bin/user/tag/get", {"tagid": tag_id, "next_openid": after}, at=at)
 
 
-def _tagging(account: OfficialAccount, what: str, tag_id: int, openids: Sequence[str], at: datetime) -> Answer:
+def _tagging(
+    account: OfficialAccount, what: str, tag_id: int, openids: Sequence[str], at: datetime | None = None
+) -> Answer:
     if len(openids) > OPENIDS_PER_TAGGING:
         raise ValueError("at most 50 openids a call")
     return call(account, f"/cgi-bin/tags/members/{what}", {"openid_list": list(openids), "tagid": tag_id}, at=at)
@@ -102,17 +103,19 @@ def _tagging(account: OfficialAccount, what: str, tag_id: int, openids: Sequence
 # -- menus ------------------------------------------------------------------------------------------------------------
 
 
-def create_menu(account: OfficialAccount, buttons: Sequence[Mapping[str, Any]], *, at: datetime) -> Answer:
+def create_menu(
+    account: OfficialAccount, buttons: Sequence[Mapping[str, Any]], *, at: datetime | None = None
+) -> Answer:
     """Replace the whole default menu (5.4)."""
     return call(account, "/cgi-bin/menu/create", {"button": list(buttons)}, at=at)
 
 
-def get_menu(account: OfficialAccount, *, at: datetime) -> Answer:
+def get_menu(account: OfficialAccount, *, at: datetime | None = None) -> Answer:
     """`menu` and `conditionalmenu` as made by API (5.4); 46003 (no menu) counts as accepted."""
     return call(account, "/cgi-bin/menu/get", at=at)
 
 
-def delete_menus(account: OfficialAccount, *, at: datetime) -> Answer:
+def delete_menus(account: OfficialAccount, *, at: datetime | None = None) -> Answer:
     """Delete the default menu and every personalised one (5.4)."""
     return call(account, "/cgi-bin/menu/delete", at=at)
 
@@ -122,19 +125,19 @@ def add_tag_menu(
     buttons: Sequence[Mapping[str, Any]],
     tag_id: int,
     *,
-    at: datetime,
+    at: datetime | None = None,
 ) -> Answer:
     """Add a personalised menu for a tag: `menuid` (5.4)."""
     payload = {"button": list(buttons), "matchrule": {"tag_id": str(tag_id)}}
     return call(account, "/cgi-bin/menu/addconditional", payload, at=at)
 
 
-def delete_tag_menu(account: OfficialAccount, menu_id: str, *, at: datetime) -> Answer:
+def delete_tag_menu(account: OfficialAccount, menu_id: str, *, at: datetime | None = None) -> Answer:
     """Delete a personalised menu (5.4)."""
     return call(account, "/cgi-bin/menu/delconditional", {"menuid": menu_id}, at=at)
 
 
-def try_menu(account: OfficialAccount, openid: str, *, at: datetime) -> Answer:
+def try_menu(account: OfficialAccount, openid: str, *, at: datetime | None = None) -> Answer:
     """The menu one person sees: `button` (5.4)."""
     return call(account, "/cgi-bin/menu/trymatch", {"user_id": openid}, at=at)
 
@@ -146,7 +149,7 @@ def create_code(
     account: OfficialAccount,
     scene: str,
     *,
-    at: datetime,
+    at: datetime | None = None,
     expire_seconds: int = MAX_CODE_SECONDS,
 ) -> Answer:
     """A temporary code with a text scene (1 to 64 characters): `ticket`, `url`, `expire_seconds` (5.5)."""
@@ -158,7 +161,7 @@ def create_code(
     return call(account, "/cgi-bin/qrcode/create", payload, at=at)
 
 
-def create_permanent_code(account: OfficialAccount, scene: str, *, at: datetime) -> Answer:
+def create_permanent_code(account: OfficialAccount, scene: str, *, at: datetime | None = None) -> Answer:
     """A permanent code; an account has 100,000 and none can be deleted (5.5)."""
     payload = {"action_name": "QR_LIMIT_STR_SCENE", "action_info": {"scene": {"scene_str": scene}}}
     return call(account, "/cgi-bin/qrcode/create", payload, at=at)
@@ -172,27 +175,27 @@ def code_picture_url(ticket: str) -> str:
 # -- templates and messages -------------------------------------------------------------------------------------------
 
 
-def list_templates(account: OfficialAccount, *, at: datetime) -> Answer:
+def list_templates(account: OfficialAccount, *, at: datetime | None = None) -> Answer:
     """`template_list`: [{template_id, title, content, example …}] (5.6)."""
     return call(account, "/cgi-bin/template/get_all_private_template", at=at)
 
 
-def list_subscribe_templates(account: OfficialAccount, *, at: datetime) -> Answer:
+def list_subscribe_templates(account: OfficialAccount, *, at: datetime | None = None) -> Answer:
     """`data`: [{priTmplId, title, content, example, type …}] (5.7)."""
     return call(account, "/wxaapi/newtmpl/gettemplate", at=at)
 
 
-def send_custom(account: OfficialAccount, message: Mapping[str, Any], *, at: datetime) -> Answer:
+def send_custom(account: OfficialAccount, message: Mapping[str, Any], *, at: datetime | None = None) -> Answer:
     """One customer-service message {touser, msgtype, …} (5.9). Nothing de-duplicates it: UNKNOWN may have arrived."""
     return call(account, CUSTOM_SEND, message, at=at, sends=True)
 
 
-def send_template(account: OfficialAccount, message: Mapping[str, Any], *, at: datetime) -> Answer:
+def send_template(account: OfficialAccount, message: Mapping[str, Any], *, at: datetime | None = None) -> Answer:
     """One template message {touser, template_id, data, client_msg_id …} (5.6)."""
     return call(account, TEMPLATE_SEND, message, at=at, sends=True)
 
 
-def show_typing(account: OfficialAccount, openid: str, *, at: datetime) -> Answer:
+def show_typing(account: OfficialAccount, openid: str, *, at: datetime | None = None) -> Answer:
     """Show that somebody is typing (5.9)."""
     return call(account, "/cgi-bin/message/custom/typing", {"touser": openid, "command": "Typing"}, at=at)
 
@@ -206,7 +209,7 @@ def upload_picture(
     *,
     file_name: str,
     content_type: str,
-    at: datetime,
+    at: datetime | None = None,
 ) -> Answer:
     """Upload a picture for three days: `media_id` (5.12). `content_type` is image/png, image/jpeg or image/gif."""
     boundary = secrets.token_hex(16)
@@ -239,7 +242,7 @@ def exchange_login_code(program: MiniProgram, js_code: str) -> Answer:
     return classify(transport.perform(transport.HttpRequest(url)))
 
 
-def exchange_phone_code(program: MiniProgram, code: str, *, openid: str = "", at: datetime) -> Answer:
+def exchange_phone_code(program: MiniProgram, code: str, *, openid: str = "", at: datetime | None = None) -> Answer:
     """The phone number a person agreed to share: `phone_info` (works once). `openid` binds it to the session."""
     payload = {"code": code, **({"openid": openid} if openid else {})}
     return call(program, "/wxa/business/getuserphonenumber", payload, at=at)
@@ -248,21 +251,21 @@ def exchange_phone_code(program: MiniProgram, code: str, *, openid: str = "", at
 # -- diagnostics ------------------------------------------------------------------------------------------------------
 
 
-def get_quota(app: App, api: str, *, at: datetime) -> Answer:
+def get_quota(app: App, api: str, *, at: datetime | None = None) -> Answer:
     """WeChat's own count for a path: `quota` {daily_limit, used, remain} (5.16)."""
     return call(app, "/cgi-bin/openapi/quota/get", {"cgi_path": api}, at=at)
 
 
-def clear_quota(app: App, *, at: datetime) -> Answer:
+def clear_quota(app: App, *, at: datetime | None = None) -> Answer:
     """Reset every daily counter; ten a month (5.16)."""
     return call(app, "/cgi-bin/clear_quota", {"appid": app.appid}, at=at)
 
 
-def check_callback(account: OfficialAccount, *, at: datetime) -> Answer:
+def check_callback(account: OfficialAccount, *, at: datetime | None = None) -> Answer:
     """WeChat's own check of DNS and reachability (5.1)."""
     return call(account, "/cgi-bin/callback/check", {"action": "all", "check_operator": "DEFAULT"}, at=at)
 
 
-def get_callback_addresses(account: OfficialAccount, *, at: datetime) -> Answer:
+def get_callback_addresses(account: OfficialAccount, *, at: datetime | None = None) -> Answer:
     """The addresses pushes come from: `ip_list` (5.1)."""
     return call(account, "/cgi-bin/getcallbackip", at=at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import orjson
 from django.conf import settings
 
+from common import clock
 from wechat_gateway import quotas, tokens, transport
 from wechat_gateway.answers import Answer, Outcome, classify
 from wechat_gateway.errcodes import Reaction
@@ -21,30 +22,35 @@ from wechat_gateway.models import MiniProgram, OfficialAccount
 
 App: TypeAlias = OfficialAccount | MiniProgram
 
+TEMPLATE_SEND: Final = "/cgi-bin/message/template/send"
+SUBSCRIBE_SEND: Final = "/cgi-bin/message/subscribe/bizsend"
+CUSTOM_SEND: Final = "/cgi-bin/message/custom/send"
+MASS_SEND: Final = "/cgi-bin/message/mass/send"
+MASS_SEND_ALL: Final = "/cgi-bin/message/mass/sendall"
+
 # An accepted message has an id; code 0 without one proves nothing (goal R12, OB02).
 ID_FIELDS: Final = {
-    "/cgi-bin/message/template/send": "msgid",
-    "/cgi-bin/message/mass/send": "msg_id",
-    "/cgi-bin/message/mass/sendall": "msg_id",
+    TEMPLATE_SEND: "msgid",
+    MASS_SEND: "msg_id",
+    MASS_SEND_ALL: "msg_id",
 }
 # Refusals of the app as such: nothing else can succeed before people act.
 _APP_WIDE: Final = frozenset(
     {40013, 40125, 40164, 40243, 41002, 41004, 50002, 61003, 61004, 61007, 89501, 89503, 89506, 89507}
 )
 _REFRESH_RING_SECONDS: Final = 30.0
-_BATCH_SECONDS: Final = 60.0
+BATCH_SECONDS: Final = 60.0
 
 _proven: dict[tuple[int, str], int] = {}
 _rung: dict[tuple[int, str], float] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class SendRequest:
-    """One message: the API path, its JSON body, and whatever the caller wants back with the answer."""
+class Outgoing:
+    """One message on its way: the API path and its JSON body (a mapping, or bytes that are ready)."""
 
     path: str
     body: Mapping[str, Any] | bytes = field(repr=False)
-    tag: Any = None
 
 
 def call(
@@ -52,7 +58,7 @@ def call(
     path: str,
     payload: Mapping[str, Any] | None = None,
     *,
-    at: datetime,
+    at: datetime | None = None,
     query: Mapping[str, str] | None = None,
     sends: bool = False,
     raw: tuple[bytes, str] | None = None,
@@ -60,8 +66,9 @@ def call(
     """Make one call: POST with `payload` as JSON (or `raw` as (body, content type)), GET without either.
 
     `sends` says that doing it twice would be seen by a person: then it is never repeated by itself. Never raises for
-    an answer: look at `Answer.ok`.
+    an answer: look at `Answer.ok`. `at` defaults to now.
     """
+    at = at or clock.now()
     answer = Answer(Outcome.NOT_SENT, Reaction.RETRY, cause="NOT_TRIED")
     generation: int | None = None
     for _ in range(2):
@@ -84,25 +91,109 @@ def call(
 
 def send_many(
     app: App,
-    requests: Sequence[SendRequest],
+    calls: Sequence[Outgoing],
     *,
-    at: datetime,
     concurrency: int,
-    deadline: float = _BATCH_SECONDS,
+    at: datetime | None = None,
+    deadline: float = BATCH_SECONDS,
     share: float = 1.0,
-) -> Iterator[tuple[SendRequest, Answer]]:
-    """Send a batch, yielding (request, answer) as answers come; every request gets exactly one answer.
+) -> Iterator[tuple[int, Answer]]:
+    """Send a batch, yielding (index into `calls`, answer) as answers come; every call gets exactly one answer.
 
-    Quota is taken for the whole batch first; what was not granted comes back as NOT_SENT without a call, and so does
-    the rest once WeChat says that nothing more can succeed now. `deadline` is in seconds for the whole batch. A caller
-    that stops early leaves the fate of requests under way unknown.
+    Quota is taken for the whole batch first (`share` keeps the rest of it for others); what was not granted comes back
+    as NOT_SENT without a call, and so does the rest once WeChat says that nothing more can succeed now. `deadline` is
+    in seconds for the whole batch. A caller that stops early leaves the fate of calls under way unknown.
     """
-    return _Batch(app, at, concurrency, deadline, share).run(requests)
+    return _Batch(app, at or clock.now(), concurrency, deadline, share).run(calls)
+
+
+def template_message(
+    *,
+    openid: str,
+    template_id: str,
+    data: Mapping[str, str],
+    url: str = "",
+    mini_program: tuple[str, str] | None = None,
+    client_msg_id: str = "",
+) -> Outgoing:
+    """A template message (5.6). `mini_program` is (appid, path) and wins over `url`; `data` maps keywords to texts."""
+    body: dict[str, Any] = {
+        "touser": openid,
+        "template_id": template_id,
+        "data": {key: {"value": value} for key, value in data.items()},
+    }
+    if url:
+        body["url"] = url
+    if mini_program is not None:
+        body["miniprogram"] = {"appid": mini_program[0], "pagepath": mini_program[1]}
+    if client_msg_id:
+        body["client_msg_id"] = client_msg_id
+    return Outgoing(TEMPLATE_SEND, orjson.dumps(body))
+
+
+def subscribe_message(
+    *,
+    openid: str,
+    template_id: str,
+    data: Mapping[str, str],
+    page: str = "",
+    mini_program: tuple[str, str] | None = None,
+) -> Outgoing:
+    """A subscribe notification (5.7); each uses up one permission."""
+    body: dict[str, Any] = {
+        "touser": openid,
+        "template_id": template_id,
+        "data": {key: {"value": value} for key, value in data.items()},
+    }
+    if page:
+        body["page"] = page
+    if mini_program is not None:
+        body["miniprogram"] = {"appid": mini_program[0], "pagepath": mini_program[1]}
+    return Outgoing(SUBSCRIBE_SEND, orjson.dumps(body))
+
+
+def custom_text(*, openid: str, text: str, kf_account: str = "") -> Outgoing:
+    """A customer-service text (5.9); WeChat has nothing against doubles here."""
+    return _custom(openid, "text", {"content": text}, kf_account)
+
+
+def custom_image(*, openid: str, media_id: str, kf_account: str = "") -> Outgoing:
+    """A customer-service picture (5.9)."""
+    return _custom(openid, "image", {"media_id": media_id}, kf_account)
+
+
+def custom_news(
+    *, openid: str, title: str, description: str, url: str, picture_url: str, kf_account: str = ""
+) -> Outgoing:
+    """A customer-service article card (5.9); WeChat allows exactly one article."""
+    article = {"title": title, "description": description, "url": url, "picurl": picture_url}
+    return _custom(openid, "news", {"articles": [article]}, kf_account)
+
+
+def custom_mini_program(*, openid: str, title: str, appid: str, path: str, thumb_media_id: str) -> Outgoing:
+    """A customer-service mini-program card (5.9)."""
+    card = {"title": title, "appid": appid, "pagepath": path, "thumb_media_id": thumb_media_id}
+    return _custom(openid, "miniprogrampage", card, "")
+
+
+def _custom(openid: str, kind: str, content: Mapping[str, Any], kf_account: str) -> Outgoing:
+    body: dict[str, Any] = {"touser": openid, "msgtype": kind, kind: content}
+    if kf_account:
+        body["customservice"] = {"kf_account": kf_account}
+    return Outgoing(CUSTOM_SEND, orjson.dumps(body))
+
+
+def get_templates(app: App, *, at: datetime | None = None) -> list[dict[str, Any]]:
+    """The account's template messages: [{template_id, title, content, example …}] (5.6). Raises WeChatRefused."""
+    answer = call(app, "/cgi-bin/template/get_all_private_template", at=at).require()
+    found = answer.data.get("template_list")
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
 @dataclass(slots=True)
 class _Attempt:
-    request: SendRequest
+    index: int
+    call: Outgoing
     generation: int
     again: bool
 
@@ -117,12 +208,13 @@ class _Batch:
         self._ends_at = time.monotonic() + deadline
         self._share = share
         self._token: tokens.Token | None = None
-        self._waiting: deque[tuple[SendRequest, bool]] = deque()
+        self._waiting: deque[tuple[int, Outgoing, bool]] = deque()
         self._stopped: Answer | None = None
-        self._unused: dict[str, int] = {}
+        self._unused: Counter[str] = Counter()
 
-    def run(self, requests: Sequence[SendRequest]) -> Iterator[tuple[SendRequest, Answer]]:
-        yield from self._admit(requests)
+    def run(self, calls: Sequence[Outgoing]) -> Iterator[tuple[int, Answer]]:
+        """Yield an answer for each call."""
+        yield from self._admit(calls)
         try:
             self._token = tokens.current(self._app, at=self._at)
             _ring_if_due(self._app, self._token)
@@ -135,23 +227,17 @@ class _Batch:
             while self._waiting and self._stopped is None:
                 yield from self._perform(self._concurrency)
             while self._waiting:
-                request, _ = self._waiting.popleft()
-                self._unused[request.path] = self._unused.get(request.path, 0) + 1
-                yield request, self._stopped or Answer(Outcome.NOT_SENT, Reaction.RETRY, cause="DEADLINE")
+                index, call, _ = self._waiting.popleft()
+                self._unused[call.path] += 1
+                yield index, self._stopped or Answer(Outcome.NOT_SENT, Reaction.RETRY, cause="DEADLINE")
         finally:
             for path, count in self._unused.items():
-                quotas.give_back(
-                    brand_id=self._app.brand_id,
-                    appid=self._app.appid,
-                    api=path,
-                    count=count,
-                    at=self._at,
-                )
+                quotas.give_back(brand_id=self._app.brand_id, appid=self._app.appid, api=path, count=count, at=self._at)
 
-    def _admit(self, requests: Sequence[SendRequest]) -> Iterator[tuple[SendRequest, Answer]]:
-        by_path: dict[str, list[SendRequest]] = {}
-        for request in requests:
-            by_path.setdefault(request.path, []).append(request)
+    def _admit(self, calls: Sequence[Outgoing]) -> Iterator[tuple[int, Answer]]:
+        by_path: dict[str, list[int]] = {}
+        for index, call in enumerate(calls):
+            by_path.setdefault(call.path, []).append(index)
         for path, group in by_path.items():
             granted = quotas.take(
                 brand_id=self._app.brand_id,
@@ -161,14 +247,14 @@ class _Batch:
                 at=self._at,
                 share=self._share,
             )
-            self._waiting.extend((request, False) for request in group[:granted])
-            for request in group[granted:]:
-                yield request, Answer(Outcome.NOT_SENT, Reaction.PARK_UNTIL_RESET, cause="QUOTA")
+            self._waiting.extend((index, calls[index], False) for index in group[:granted])
+            for index in group[granted:]:
+                yield index, Answer(Outcome.NOT_SENT, Reaction.PARK_UNTIL_RESET, cause="QUOTA")
 
     def _is_proven(self) -> bool:
         return self._token is not None and _proven.get((self._app.brand_id, self._app.appid)) == self._token.generation
 
-    def _perform(self, concurrency: int, most: int | None = None) -> Iterator[tuple[SendRequest, Answer]]:
+    def _perform(self, concurrency: int, most: int | None = None) -> Iterator[tuple[int, Answer]]:
         exchanges = transport.perform_many(
             self._outgoing(most),
             concurrency=concurrency,
@@ -176,34 +262,34 @@ class _Batch:
         )
         for exchange in exchanges:
             attempt: _Attempt = exchange.request.tag
-            request = attempt.request
-            answer = classify(exchange, id_field=ID_FIELDS.get(request.path, ""), sends=True)
+            path = attempt.call.path
+            answer = classify(exchange, id_field=ID_FIELDS.get(path, ""), sends=True)
             if answer.reaction is Reaction.REFRESH_TOKEN:
-                again = self._heal(attempt, answer)
-                if again is None:
-                    self._waiting.append((request, True))
+                healed = self._heal(attempt, answer)
+                if healed is None:
+                    self._waiting.append((attempt.index, attempt.call, True))
                     continue
-                answer = again
+                answer = healed
             else:
-                _note(self._app, request.path, answer, attempt.generation, self._at)
+                _note(self._app, path, answer, attempt.generation, self._at)
                 self._stop_if_hopeless(answer)
-            yield request, answer
+            yield attempt.index, answer
 
     def _outgoing(self, most: int | None) -> Iterator[transport.HttpRequest]:
         """Requests as they can start; ends when the batch has been stopped."""
         started = 0
         while self._waiting and self._stopped is None and self._token is not None and started != most:
-            request, again = self._waiting.popleft()
+            index, call, again = self._waiting.popleft()
             started += 1
-            body = request.body if isinstance(request.body, bytes) else orjson.dumps(request.body)
+            body = call.body if isinstance(call.body, bytes) else orjson.dumps(call.body)
             yield transport.HttpRequest(
-                _url(request.path, self._token, None),
+                _url(call.path, self._token, None),
                 body,
-                tag=_Attempt(request, self._token.generation, again),
+                tag=_Attempt(index, call, self._token.generation, again),
             )
 
     def _heal(self, attempt: _Attempt, answer: Answer) -> Answer | None:
-        """None: try this request once more with a newer token. Otherwise its answer."""
+        """None: try this call once more with a newer token. Otherwise its answer."""
         try:
             self._token = tokens.refused(self._app, attempt.generation, at=self._at)
         except CallsParked as parked:

@@ -1,6 +1,6 @@
 """Everything that changes the gateway's data, and every call to WeChat."""
 
-from wechat_gateway.client import SendRequest, call, send_many
+from wechat_gateway.client import Outgoing, call, send_many
 from wechat_gateway.services.accounts import (
     bump_replies_version,
     change_app_secret,
@@ -14,7 +14,7 @@ from wechat_gateway.services.credentials import refresh_due_tokens, refresh_toke
 from wechat_gateway.services.inbox import handle_inbound, purge_brand_inbound, purge_inbound, replay_push, sweep_inbound
 
 __all__ = [
-    "SendRequest",
+    "Outgoing",
     "bump_replies_version",
     "call",
     "change_app_secret",
