@@ -3,6 +3,7 @@
 import json
 import time
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import pytest
 
@@ -109,9 +110,12 @@ def test_encrypted_reply_is_shown_to_the_person(simulator, callback):
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda request: text_reply(request), "plain reply in safe mode"),
+        (text_reply, "plain reply in safe mode"),
         (lambda request: seal(text_reply(request), token="other"), "wrong MsgSignature"),
-        (lambda request: seal(text_reply(request), cipher=MessageCipher(AES_KEY, "wxelse")), "cannot decrypt: another appid"),
+        (
+            lambda request: seal(text_reply(request), cipher=MessageCipher(AES_KEY, "wxelse")),
+            "cannot decrypt: another appid",
+        ),
         (lambda request: b'{"errcode":0}', "not XML"),
         (lambda request: seal(text_reply(request, ToUserName="o")), "ToUserName or FromUserName wrong"),
         (lambda request: seal(text_reply(request, CreateTime="now")), "CreateTime is not a number"),
@@ -189,7 +193,7 @@ def test_early_failure_waits_for_its_deadline_before_the_next_try(simulator, cal
     callback.reply = lambda _request: (502, b"")
     simulator.act("小雨", "text", content="你好")
     moments = [request["at"] for request in callback.requests[1:]]
-    assert all(later - earlier > 0.25 for earlier, later in zip(moments, moments[1:], strict=False))
+    assert all(later - earlier > 0.25 for earlier, later in pairwise(moments))
 
 
 def test_background_events_show_no_failure_text(simulator, callback):
@@ -222,7 +226,13 @@ def test_every_message_and_event_has_its_fields(simulator, callback):
                 "name": "服务",
                 "sub_button": [
                     {"type": "view", "name": "门店", "url": "https://crm.example.com/stores"},
-                    {"type": "miniprogram", "name": "商城", "url": "https://m.example.com", "appid": MINI, "pagepath": "pages/home"},
+                    {
+                        "type": "miniprogram",
+                        "name": "商城",
+                        "url": "https://m.example.com",
+                        "appid": MINI,
+                        "pagepath": "pages/home",
+                    },
                     {"type": "scancode_waitmsg", "name": "验券", "key": "SCAN"},
                     {"type": "pic_photo_or_album", "name": "传票", "key": "PIC"},
                     {"type": "location_select", "name": "附近", "key": "NEAR"},
@@ -304,7 +314,11 @@ def test_url_verification_wants_the_echo_exactly(simulator, callback):
 def test_any_other_event_can_be_pushed_raw(simulator, callback):
     simulator.follow("小雨")
     item = {"TemplateId": "tplA", "SubscribeStatusString": "accept", "PopupScene": "2"}
-    fields = {"MsgType": "event", "Event": "subscribe_msg_popup_event", "SubscribeMsgPopupEvent": {"List": [item, item]}}
+    fields = {
+        "MsgType": "event",
+        "Event": "subscribe_msg_popup_event",
+        "SubscribeMsgPopupEvent": {"List": [item, item]},
+    }
     simulator.act("小雨", "push_raw", fields=fields)
     tree = ET.fromstring(CIPHER.decrypt(ET.fromstring(callback.requests[1]["body"]).findtext("Encrypt")))
     assert len(tree.findall("SubscribeMsgPopupEvent/List")) == 2

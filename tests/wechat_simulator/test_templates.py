@@ -11,8 +11,6 @@ from wechat_simulator.crypto import MessageCipher
 from wechat_simulator.errors import WeChatError
 
 
-
-
 def finish_events(callback):
     events = []
     for request in callback.requests:

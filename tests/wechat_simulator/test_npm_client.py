@@ -1,0 +1,68 @@
+"""An independent client from the npm registry, unchanged, against the simulator."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.wechat_simulator.conftest import APPID, GOOD, TEMPLATE
+
+FOLDER = Path(__file__).with_name("npm")
+
+
+@pytest.mark.timeout(300)
+def test_node_easywechat_calls_and_answers(simulator, tmp_path):
+    if shutil.which("npm") is None:
+        pytest.skip("NPM IS MISSING: the independent client was not run against the simulator")
+    done = subprocess.run(
+        ["npm", "ci", "--no-audit", "--no-fund", "--prefer-offline"],
+        cwd=FOLDER, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    openid = simulator.follow("小雨")
+    account = simulator.look(f"/accounts/{APPID}", secrets=1)
+    settings = {
+        "url": simulator.url, "appid": APPID, "secret": account["secret"], "token": account["token"],
+        "aes_key": account["aes_key"], "openid": openid, "template_id": TEMPLATE, "data": GOOD,
+    }  # fmt: skip
+    client = subprocess.Popen(
+        ["node", str(FOLDER / "client.js"), json.dumps(settings)],
+        cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert_calls_worked(simulator, read(client, "normal"), openid)
+        assert [tag["name"] for tag in read(client, "stable")["tags"]] == ["星标组", "金卡"]
+        port = read(client, "listening")
+        callback = f"http://127.0.0.1:{port}/wx"
+        simulator.control("/world", {"accounts": [{"appid": APPID, "callback_url": callback}]})
+        saw = simulator.act("小雨", "text", content="你好")
+        assert read(client, "push") == {"content": "你好", "from": openid}
+        assert [entry["content"] for entry in saw["saw"]] == ["你好", "收到：你好"], saw["pushes"]
+    finally:
+        client.stdin.close()
+        client.wait(20)
+        client.stdout.close()
+        client.stderr.close()
+
+
+def read(client, kind):
+    line = client.stdout.readline()
+    assert line, client.stderr.read()
+    row = json.loads(line)
+    assert row["kind"] == kind, row
+    return row["value"]
+
+
+def assert_calls_worked(simulator, answers, openid):
+    assert (answers["user"]["openid"], answers["user"]["subscribe"]) == (openid, 1)
+    assert answers["fans"]["data"]["openid"] == [openid]
+    assert answers["tagged"] == {"errcode": 0, "errmsg": "ok"}
+    assert answers["tags"]["tags"][1] == {"id": 100, "name": "金卡", "count": 1}
+    assert answers["menu"]["errcode"] == 0
+    assert answers["code"]["ticket"] == simulator.look("/codes", appid=APPID)["codes"][0]["ticket"]
+    assert answers["template"]["errcode"] == 0
+    assert answers["custom"]["errcode"] == 0
+    assert answers["refused"]["errcode"] == 40003
+    assert [row["client_msg_id"] for row in simulator.rows(kind="template")] == ["npm-1"]

@@ -1,0 +1,314 @@
+/* Pages that lie over the chat: scanner, places, photos, an account's card and profile, mini-programs and web pages. */
+
+import { copy, fill, h, icon, toast } from "./dom.js";
+import { avatar } from "./people.js";
+import { ask, openChat, page, pop, push } from "./phone.js";
+import { account, accountName, act, now, on, state } from "./state.js";
+import { count, countdown, exact, initial, moment, colour } from "./words.js";
+
+// --- scanner --------------------------------------------------------------------------------------------------------
+
+const SHOWN = 60;
+
+/** Choose a code of the list, paste one, or drop a picture. `chosen(code or null, text)` after the page is gone. */
+export function scanPage(name, chosen) {
+  const found = h("ul", { class: "choice-list", testid: "scan-list" });
+  const note = h("p", { class: "note", testid: "scan-note", role: "status" });
+  const field = h("input", { type: "text", testid: "scan-text", placeholder: "搜名称，或粘贴码的链接、场景值", "aria-label": "搜码或粘贴", autofocus: true, autocomplete: "off", on: { input: draw, keydown: (event) => event.key === "Enter" && submit() } });
+  const done = (code, text) => {
+    pop();
+    chosen(code, text);
+  };
+
+  function submit() {
+    const text = field.value.trim();
+    if (!text) return;
+    const exactly = state.codes.find((code) => code.url === text || code.ticket === text || code.name === text);
+    if (exactly) done(exactly, exactly.url);
+    else done(null, text);
+  }
+
+  function draw() {
+    const wanted = field.value.trim();
+    const own = (code) => (code.appid === state.appid ? 0 : 1);
+    const list = state.codes
+      .filter((code) => !wanted || `${code.name} ${code.scene} ${code.url} ${accountName(code.appid)}`.includes(wanted))
+      .sort((left, right) => Number(left.expired) - Number(right.expired) || own(left) - own(right) || Number(!left.name) - Number(!right.name));
+    fill(found, list.slice(0, SHOWN).map((code) => h("li", {}, h(
+      "button",
+      { type: "button", class: "choice", testid: "scan-code", "data-scene": code.scene, "data-name": code.name, on: { click: () => done(code, code.url) } },
+      h("img", { class: "qr", src: `/_sim/codes/picture?ticket=${encodeURIComponent(code.ticket)}`, alt: "", loading: "lazy" }),
+      h("span", { class: "who" }, h("b", {}, code.name || code.scene), h("small", {}, `${accountName(code.appid)} · ${life(code)}`)),
+    ))));
+    const more = state.codeTotal > state.codes.length ? `最新 ${count(state.codes.length)} 个里` : "";
+    if (list.length > SHOWN) fill(note, `${more}共 ${count(list.length)} 个，先列 ${SHOWN} 个，输入名称缩小范围。`);
+    else if (!list.length) fill(note, state.codes.length ? "列表里没有。粘贴的是链接或场景值时，按回车直接扫。" : "还没有服务号生成过渠道码。");
+    else fill(note, more ? `${more}找到 ${list.length} 个。` : "");
+  }
+
+  function life(code) {
+    if (code.expired) return "已过期";
+    return code.expires_at ? `${moment(code.expires_at, now())} 到期` : "永久码";
+  }
+
+  const view = page(
+    name,
+    "scan-page",
+    h("div", { class: "finder" }, icon("scan"), dropArea()),
+    h("div", { class: "paste" }, field, h("button", { type: "button", class: "flat go", testid: "scan-submit", on: { click: submit } }, "扫")),
+    note,
+    found,
+  );
+
+  function dropArea() {
+    if (!("BarcodeDetector" in window)) return h("p", { class: "finder-text" }, "从下面选一个码，或粘贴它的链接");
+    const input = h("input", { type: "file", accept: "image/*", class: "hide", testid: "scan-file", on: { change: () => read(input.files[0]) } });
+    const zone = h("label", { class: "finder-text", testid: "scan-drop" }, "把码图拖到这里，或点此选图", input);
+    zone.addEventListener("dragover", (event) => event.preventDefault());
+    zone.addEventListener("drop", (event) => {
+      event.preventDefault();
+      read(event.dataTransfer.files[0]);
+    });
+    return zone;
+  }
+
+  async function read(file) {
+    if (!file) return;
+    try {
+      const codes = await new BarcodeDetector({ formats: ["qr_code"] }).detect(await createImageBitmap(file));
+      if (codes.length) {
+        const text = codes[0].rawValue;
+        const known = state.codes.find((code) => code.url === text);
+        done(known ?? null, text);
+      } else fill(note, "这张图里没有找到二维码。换一张清楚些的。");
+    } catch {
+      fill(note, "这个文件读不出图片。换一张 PNG 或 JPEG。");
+    }
+  }
+
+  draw();
+  push(view);
+}
+
+// --- places, photos, voice ------------------------------------------------------------------------------------------
+
+const METRES = 111_320; // of one degree of latitude
+
+/** Choose a named place, exactly or some metres beside it. `chosen({place, offset_lat?, offset_lon?})`. */
+export function placePage(name, chosen) {
+  const off = h("select", { testid: "place-offset", "aria-label": "偏差" }, [[0, "精确"], [50, "偏 50 米"], [500, "偏 500 米"], [3000, "偏 3 公里"]].map(([metres, word]) => h("option", { value: metres }, word)));
+  const here = state.person.location;
+  const list = [...state.places].sort((left, right) => Number(right.id === here) - Number(left.id === here));
+  push(page(
+    name,
+    "place-page",
+    h("div", { class: "paste" }, h("span", { class: "grow" }, "选一个地点"), off),
+    h("ul", { class: "choice-list" }, list.map((item) => h("li", {}, h(
+      "button",
+      {
+        type: "button", class: "choice", testid: "place-choice", "data-place": item.id,
+        on: {
+          click: () => {
+            const metres = Number(off.value) / Math.SQRT2; // to the north-east
+            pop();
+            chosen(metres ? { place: item.id, offset_lat: metres / METRES, offset_lon: metres / (METRES * Math.cos((item.latitude * Math.PI) / 180)) } : { place: item.id });
+          },
+        },
+      },
+      icon("place"),
+      h("span", { class: "who" }, h("b", {}, item.name, item.id === here ? h("span", { class: "mini-tag" }, "现在在这里") : ""), h("small", {}, item.address)),
+    )))),
+  ));
+}
+
+const PHOTOS = [["storefront", "门店"], ["bag", "手袋"], ["receipt", "小票"], ["coffee", "咖啡"]];
+
+/** Choose one of the photos on this phone. `chosen(url)`: the picture can be fetched from the simulator. */
+export function photoPage(name, chosen) {
+  push(page(name, "photo-page", h("div", { class: "photos" }, PHOTOS.map(([file, word]) => h(
+    "button",
+    { type: "button", testid: "photo-choice", "data-photo": file, on: { click: () => { pop(); chosen(new URL(`photos/${file}.jpg`, location.href).href); } } },
+    h("img", { src: `photos/${file}.jpg`, alt: "" }), word,
+  )))));
+}
+
+/** Speak. `chosen({seconds, recognition})`. */
+export function voicePage(chosen) {
+  const seconds = h("select", { "aria-label": "时长", testid: "voice-seconds" }, [3, 8, 15, 60].map((value) => h("option", { value }, `${value} 秒`)));
+  const words = h("input", { type: "text", maxlength: 200, testid: "voice-words", placeholder: "例如 几点关门", autofocus: true });
+  push(page(
+    "语音",
+    "voice-page",
+    h("div", { class: "form" },
+      h("label", { class: "field" }, "时长", seconds),
+      h("label", { class: "field" }, "识别出的文字", words),
+      h("p", { class: "note" }, "识别文字随推送带给服务号；留空等于没有识别结果。"),
+      h("button", { type: "button", class: "flat go wide", testid: "voice-send", on: { click: () => { pop(); chosen({ seconds: Number(seconds.value), recognition: words.value.trim() }); } } }, "发送语音")),
+  ));
+}
+
+// --- an account -----------------------------------------------------------------------------------------------------
+
+const face = (name) => h("span", { class: "avatar square big", style: { background: colour(name) }, "aria-hidden": "true" }, initial(name));
+
+/** What a scan shows to somebody who does not follow: the card, 关注公众号 first. */
+export function accountCard(card) {
+  const known = account(card.appid);
+  const follow = h("button", {
+    type: "button", class: "flat go wide", testid: "card-follow", autofocus: true,
+    on: {
+      click: async () => {
+        follow.disabled = true;
+        const promise = act("follow", { ticket: card.ticket }, card.appid);
+        openChat(card.appid); // the chat opens while the welcome is on its way
+        await promise;
+      },
+    },
+  }, "关注公众号");
+  push(page(
+    "详细资料",
+    "account-card",
+    h("div", { class: "profile" }, face(card.name), h("h3", { testid: "card-name" }, card.name), h("p", {}, known?.verified ? "服务号 · 已认证" : "服务号 · 未认证"), card.code_name ? h("p", { class: "note", testid: "card-code" }, `来自「${card.code_name}」`) : "", follow),
+  ));
+}
+
+/** ··· of the chat. */
+export function profilePage(unfollow) {
+  const body = h("div", { class: "profile" });
+  const draw = () => {
+    const known = account();
+    const { relation } = state;
+    if (!known || !relation) return;
+    const row = (word, id, value, run) => h("label", { class: "setting" }, h("span", {}, word), h("input", { type: "checkbox", role: "switch", class: "switch", checked: value, testid: id, on: { change: (event) => run(event.target.checked) } }));
+    fill(
+      body,
+      face(known.name),
+      h("h3", {}, known.name),
+      h("p", {}, `${known.verified ? "服务号 · 已认证" : "服务号 · 未认证"} · ${count(known.followers)} 人关注`),
+      relation.subscribed
+        ? [
+            h("p", { class: "note", title: exact(relation.subscribe_time) }, `${moment(relation.subscribe_time, now())} 起关注`),
+            h("div", { class: "settings" },
+              row("接收消息", "profile-receive", !relation.blocked, (value) => act(value ? "unblock" : "block")),
+              row("提供位置信息", "profile-location", consents.has(key()), (value) => { value ? consents.add(key()) : consents.delete(key()); act("enter", { consent: value }); })),
+            h("button", { type: "button", class: "flat go wide", testid: "profile-chat", on: { click: pop } }, "发消息"),
+            h("button", { type: "button", class: "flat wide", testid: "profile-unfollow", on: { click: unfollow } }, "不再关注"),
+          ]
+        : h("button", { type: "button", class: "flat go wide", testid: "profile-follow", on: { click: async () => { pop(); await act("follow"); } } }, "关注公众号"),
+    );
+  };
+  draw();
+  refreshers.add(draw);
+  push(page("详细资料", "profile", body), () => refreshers.delete(draw));
+}
+
+const refreshers = new Set();
+const consents = new Set(); // the control API does not tell who lets their place be reported
+const key = () => `${state.person.id}|${state.appid}`;
+on("chat accounts", () => refreshers.forEach((run) => run()));
+
+// --- mini-programs and web pages ------------------------------------------------------------------------------------
+
+function capsule(onMore) {
+  return h("div", { class: "capsule" }, h("button", { type: "button", "aria-label": "更多", testid: "overlay-more", on: { click: onMore } }, icon("more")), h("button", { type: "button", "aria-label": "关闭", testid: "overlay-close", on: { click: pop } }, icon("close")));
+}
+
+/** Path and query as rows. */
+function address(rows) {
+  return h("dl", { class: "address", testid: "overlay-address" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value || "--")]));
+}
+
+function queryRows(text) {
+  return [...new URLSearchParams(text)].map(([name, value]) => [name, value]);
+}
+
+/** Follow a link or a card. `target`: {kind: "web" | "miniprogram", url?, appid?, pagepath?, title?}. */
+export function openTarget(target) {
+  if (target.kind === "miniprogram") miniProgram(target);
+  else webPage(target);
+}
+
+function miniProgram(target) {
+  const known = account(target.appid);
+  const name = known?.name ?? "小程序";
+  const [path, query = ""] = (target.pagepath ?? "").replace(/^\//, "").split("?");
+  const where = [["小程序", name], ["AppID", target.appid], ["路径", path || "首页"], ...queryRows(query)];
+  const results = h("ul", { class: "results", "aria-live": "polite" });
+  const show = (word, code, until) => {
+    const text = h("code", { testid: "bridge-code" }, code);
+    const left = h("small", {});
+    const draw = () => fill(left, until > now() ? `一次有效，剩 ${countdown(until - now()).slice(3)}` : "已失效");
+    draw();
+    refreshersOfTick.add(draw);
+    results.prepend(h("li", {}, h("b", {}, word), text, h("span", { class: "row" }, left, h("button", { type: "button", class: "inline push", testid: "bridge-copy", on: { click: () => copy(code, text) } }, "复制"))));
+  };
+  const LIFE = 300;
+  const steps = [
+    ["登录", "取 wx.login 的 code", "bridge-login", async () => {
+      const answer = await act("login", {}, target.appid);
+      if (answer?.code) show("登录 code", answer.code, now() + LIFE);
+    }],
+    ["手机号", "点「手机号快速验证」", "bridge-phone", () => ask(`${name} 申请使用你的手机号`, `${state.person.nickname}绑定的号码 ${state.person.phone.slice(0, 3)}****${state.person.phone.slice(-4)}`, [
+      ["允许", "go", async () => {
+        const answer = await act("phone", {}, target.appid);
+        if (answer?.code) show("手机号 code", answer.code, now() + LIFE);
+      }, "consent-allow"],
+      ["拒绝", "", async () => {
+        if (await act("phone", { allow: false }, target.appid)) results.prepend(h("li", { testid: "bridge-refused" }, h("b", {}, "手机号"), "已拒绝，小程序得不到 code"));
+      }, "consent-refuse"],
+    ])],
+    ["位置", "取 wx.getLocation", "bridge-location", () => ask(`${name} 申请获取你的位置`, "", [
+      ["允许", "go", () => {
+        const place = state.places.find((item) => item.id === state.person.location);
+        if (!place) {
+          toast("此人还没有位置。先在「人」里选一个。", "error");
+          return;
+        }
+        const text = h("code", { testid: "bridge-code" }, `${place.latitude}, ${place.longitude}`);
+        results.prepend(h("li", {}, h("b", {}, `位置 · ${place.name}`), text, h("span", { class: "row" }, h("button", { type: "button", class: "inline push", on: { click: () => copy(text.textContent, text) } }, "复制"))));
+      }, "consent-allow"],
+      ["拒绝", "", () => results.prepend(h("li", {}, h("b", {}, "位置"), "已拒绝")), "consent-refuse"],
+    ])],
+  ];
+  const more = () => ask("当前页面", `/${path || "首页"}${query ? `?${query}` : ""}`, [["复制路径", "", () => copy(target.pagepath || path)], ["返回", "", () => {}]], "overlay-path");
+  const view = h(
+    "section",
+    { class: "page overlay mini-page", testid: "mini-overlay", role: "dialog", "aria-label": name },
+    h("header", { class: "bar" }, h("button", { type: "button", class: "round", "aria-label": "返回", testid: "overlay-back", on: { click: pop } }, icon("back")), h("h2", { testid: "overlay-title" }, target.title || name), capsule(more)),
+    h("div", { class: "page-body" },
+      h("div", { class: "mini-head" }, avatar(name), h("div", { class: "who" }, h("b", {}, name), h("small", {}, "模拟器不运行小程序代码，只给出它会得到的东西"))),
+      address(where),
+      known
+        ? h("div", { class: "bridge", testid: "bridge" }, h("h3", {}, "以此人的身份"), h("div", { class: "steps" }, steps.map(([word, hint, id, run]) => h("button", { type: "button", class: "step", testid: id, on: { click: run } }, h("b", {}, word), h("small", {}, hint)))), results)
+        : h("p", { class: "note" }, "这个小程序不在模拟的世界里，没有登录和手机号。")),
+  );
+  push(view, () => refreshersOfTick.clear());
+}
+
+const refreshersOfTick = new Set();
+on("tick", () => refreshersOfTick.forEach((run) => run()));
+
+function webPage(target) {
+  let url = null;
+  try {
+    url = new URL(target.url);
+  } catch {
+    toast("这条消息的链接是空的或写错了，打不开。", "error");
+    return;
+  }
+  const local = ["127.0.0.1", "localhost", location.hostname].includes(url.hostname);
+  const where = [["域名", url.host], ["路径", url.pathname], ...queryRows(url.search)];
+  const more = () => ask(url.host, url.href, [["复制链接", "", () => copy(url.href), "overlay-copy"], ["返回", "", () => {}]], "overlay-path");
+  const body = local
+    ? h("iframe", { class: "frame", src: url.href, title: target.title || url.host, testid: "web-frame", sandbox: "allow-scripts allow-forms allow-same-origin" })
+    : h("div", { class: "page-body" },
+        h("div", { class: "mini-head" }, h("span", { class: "avatar square", style: { background: "#5A5F6B" } }, icon("page")), h("div", { class: "who" }, h("b", {}, target.title || "外部网页"), h("small", {}, "模拟器不访问外面的网站，下面是这一页的地址"))),
+        address(where),
+        h("div", { class: "form" }, h("button", { type: "button", class: "flat go wide", testid: "overlay-copy-link", on: { click: () => copy(url.href) } }, "复制链接")));
+  push(h(
+    "section",
+    { class: "page overlay", testid: "web-overlay", role: "dialog", "aria-label": "网页" },
+    h("header", { class: "bar" }, h("button", { type: "button", class: "round", "aria-label": "返回", testid: "overlay-back", on: { click: pop } }, icon("back")), h("h2", { testid: "overlay-title" }, target.title || url.host), capsule(more)),
+    body,
+  ));
+}
