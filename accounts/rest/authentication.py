@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,59 +13,46 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
+from accounts.rest.callers import MemberPrincipal, SessionClaim, SystemPrincipal, sessions
 from accounts.selectors import KeyHolder, holder_of_key
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rest_framework.request import Request
 
 
-@dataclass(frozen=True)
-class MemberPrincipal:
-    """A person in a mini-program, known by our own token."""
-
-    brand_id: int
-    member_id: int
-    appid: str
-    openid: str
-    is_authenticated: bool = True
+def token_lifetime() -> timedelta:
+    """Give how long a member's token is good for."""
+    return timedelta(minutes=settings.SIMPLE_JWT_ACCESS_MINUTES)
 
 
-@dataclass(frozen=True)
-class SystemPrincipal:
-    """One of the brand's other systems, known by an API key."""
+def issue_member_token(*, brand_id: int, session_id: uuid.UUID) -> tuple[str, int]:
+    """Make the token a mini-program front end sends as `Authorization: Bearer …`. Gives (token, seconds it lives).
 
-    brand_id: int
-    key_id: int
-    label: str
-    scopes: tuple[str, ...]
-    is_authenticated: bool = True
-
-
-def issue_member_token(*, brand_id: int, member_id: int, appid: str, openid: str) -> tuple[str, int]:
-    """Make the token a mini-program front end sends as `Authorization: Bearer …`. Gives (token, seconds it lives)."""
-    lifetime = timedelta(minutes=settings.SIMPLE_JWT_ACCESS_MINUTES)
+    Its holder can read it, so it says nothing but the brand and a random session id.
+    """
+    lifetime = token_lifetime()
     token = AccessToken()
     token.set_exp(lifetime=lifetime)
-    token["brand"], token["member"], token["appid"], token["openid"] = brand_id, member_id, appid, openid
+    token["brand"], token["session"] = brand_id, session_id.hex
     return str(token), int(lifetime.total_seconds())
 
 
 class MemberTokenAuthentication(BaseAuthentication):
     """`Authorization: Bearer <token>` of a mini-program session."""
 
-    def authenticate(self, request: Request) -> tuple[MemberPrincipal, None] | None:
-        """Give the member a valid token stands for; a bad token is 401."""
+    def authenticate(self, request: Request) -> tuple[SessionClaim, None] | None:
+        """Give what a valid token claims; a bad token is 401. `BrandAPIView` looks the session up."""
         kind, _sep, value = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer":
             return None
         try:
             token = AccessToken(value.strip().encode())  # type: ignore[arg-type]
-            principal = MemberPrincipal(
-                int(token["brand"]), int(token["member"]), str(token["appid"]), str(token["openid"])
-            )
+            claim = SessionClaim(int(token["brand"]), uuid.UUID(str(token["session"])))
         except (TokenError, KeyError, ValueError, TypeError):
             raise exceptions.AuthenticationFailed from None
-        return principal, None
+        return claim, None
 
     def authenticate_header(self, request: Request) -> str:
         """Name the scheme, so that refusals are 401."""
@@ -80,7 +67,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         kind, _sep, value = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "key":
             return None
-        holder: KeyHolder | None = holder_of_key(value.strip())
+        clear = value.strip()
+        holder: KeyHolder | None = holder_of_key(clear) if clear.isascii() and clear.isprintable() else None
         if holder is None:
             raise exceptions.AuthenticationFailed
         return SystemPrincipal(holder.brand_id, holder.key_id, holder.label, holder.scopes), None
@@ -88,6 +76,15 @@ class ApiKeyAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Name the scheme, so that refusals are 401."""
         return "Key"
+
+
+def live_principal(claim: SessionClaim, at: datetime) -> MemberPrincipal:
+    """Give the person behind a claim, in the brand in scope; 401 when the session has ended."""
+    for _key, find in sessions.items():  # noqa: PERF102 - a registry, no dict
+        found = find(claim, at)
+        if found is not None:
+            return found
+    raise exceptions.AuthenticationFailed
 
 
 class MemberTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -98,7 +95,12 @@ class MemberTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unty
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         """Describe the scheme."""
-        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The token that POST /api/v1/session/ gives to a mini program.",
+        }
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -109,4 +111,9 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         """Describe the scheme."""
-        return {"type": "apiKey", "in": "header", "name": "Authorization", "description": "Key <key>"}
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "`Key <key>`: a key of another system of the brand, issued in the console with its scopes.",
+        }

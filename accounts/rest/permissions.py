@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rest_framework.permissions import BasePermission
 
-from accounts.rest.authentication import MemberPrincipal, SystemPrincipal
+from accounts.rest.callers import MemberPrincipal, SystemPrincipal
+from accounts.rest.scopes import SCOPES
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -29,11 +30,15 @@ class MembersOnly(BasePermission):
         return isinstance(request.user, MemberPrincipal)
 
 
-def needs_scope(scope: str) -> type[BasePermission]:
-    """Make a permission: an API key with this scope."""
+def needs_scope(scope: str, *, or_member: bool = False) -> type[BasePermission]:
+    """Make a permission: an API key with this scope, or with `or_member` any member's session as well."""
+    if scope not in SCOPES:
+        raise LookupError(scope)
 
     class HasScope(BasePermission):
         def has_permission(self, request: Request, view: APIView) -> bool:
+            if isinstance(request.user, MemberPrincipal):
+                return or_member
             return isinstance(request.user, SystemPrincipal) and scope in request.user.scopes
 
     return HasScope

@@ -3,47 +3,123 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.db import DatabaseError, transaction
+from rest_framework.exceptions import NotFound
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.rest.authentication import SystemPrincipal
+from accounts.rest.authentication import ApiKeyAuthentication, MemberTokenAuthentication, live_principal
+from accounts.rest.callers import SessionClaim, SystemPrincipal
+from accounts.rest.parsers import StrictJSONParser
+from accounts.rest.permissions import Authenticated
+from accounts.rest.renderers import OrjsonRenderer
+from accounts.rest.throttling import PerCaller, PerKey, caller_address
 from accounts.tenancy import brand_scope
 from accounts.viewer import Viewer, viewing
+from common import clock
 
 if TYPE_CHECKING:
+    from rest_framework.authentication import BaseAuthentication
     from rest_framework.request import Request
 
 
-class BrandAPIView(APIView):
-    """A view that runs in the brand its caller belongs to: one transaction, rolled back when an error is answered."""
+class JsonAPIView(APIView):
+    """A view that takes strict JSON and answers JSON in the one error shape."""
 
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """Keep the scope open while the method runs."""
-        with ExitStack() as self._scope:
-            return super().dispatch(request, *args, **kwargs)
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Open the caller's brand once the caller is known and permitted."""
-        super().initial(request, *args, **kwargs)
-        user: Any = request.user
-        if user is None:
-            return
-        self._scope.enter_context(brand_scope(user.brand_id))
-        label = user.label if isinstance(user, SystemPrincipal) else f"member {user.member_id}"
-        viewer = Viewer(
-            staff_id=None,
-            label=label,
-            brand_id=user.brand_id,
-            role="",
-            ip=request.META.get("REMOTE_ADDR", ""),
-            request_id=getattr(request, "request_id", ""),
-            via="api",
-        )
-        self._scope.enter_context(viewing(viewer))
+    parser_classes = (StrictJSONParser,)
+    renderer_classes = (OrjsonRenderer,)
+    metadata_class = None  # OPTIONS would describe serializers without asking who calls
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Personal data is never kept by anything between us and the caller."""
         response = super().finalize_response(request, response, *args, **kwargs)
         response.headers.setdefault("Cache-Control", "private, no-store")
         return response
+
+
+class OpenAPIView(JsonAPIView):
+    """An endpoint for callers nobody knows yet."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+
+class BrandAPIView(JsonAPIView):
+    """A view that runs in the brand its caller belongs to: one transaction, rolled back when an error is answered.
+
+    With `holds_scope = False` the caller is looked up and the transaction ends before the method runs: for methods
+    that call WeChat and open short scopes of their own.
+    """
+
+    authentication_classes: ClassVar[Any] = (MemberTokenAuthentication, ApiKeyAuthentication)
+    permission_classes: ClassVar[Any] = (Authenticated,)
+    throttle_classes: ClassVar[Any] = (PerCaller, PerKey)
+    holds_scope = True
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Keep the scope open while the method runs; a fault at its end is answered like any other."""
+        self._in_scope = False
+        try:
+            with ExitStack() as self._viewing, ExitStack() as self._scope:
+                return super().dispatch(request, *args, **kwargs)
+        except DatabaseError as error:
+            self._in_scope = False
+            response = self.handle_exception(error)
+            return self.finalize_response(self.request, response, *args, **kwargs)
+
+    def perform_authentication(self, request: Request) -> None:
+        """Find out who calls, and open their brand."""
+        user: Any = request.user
+        if user is None:
+            return
+        self._scope.enter_context(brand_scope(user.brand_id))
+        self._in_scope = True
+        if isinstance(user, SessionClaim):
+            user = request.user = live_principal(user, clock.now())
+        label = user.label if isinstance(user, SystemPrincipal) else f"member {user.member_id}"
+        viewer = Viewer(
+            staff_id=None,
+            label=label,
+            brand_id=user.brand_id,
+            role="",
+            ip=caller_address(request),
+            request_id=getattr(request, "request_id", ""),
+            via="api",
+        )
+        self._viewing.enter_context(viewing(viewer))
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Check who calls, what they may and how often."""
+        super().initial(request, *args, **kwargs)
+        if not self.holds_scope:
+            self._in_scope = False
+            self._scope.close()
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Answer an error; what was written before it is undone."""
+        if self._in_scope:
+            transaction.set_rollback(True)
+        return super().handle_exception(exc)
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """Give one instance of each way to be known."""
+        return [way() for way in self.authentication_classes]
+
+
+class NothingHere(OpenAPIView):
+    """Any address below /api/ that does not exist: 404 in the one error shape, whatever the method."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse before anything is read."""
+        raise NotFound
+
+    def http_method_not_allowed(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Never reached: `initial` refuses first."""
+        raise NotFound
+
+
+def known_text(value: str) -> str:
+    """Make a part of a path fit for a look-up: PostgreSQL takes no NUL, and nothing contains one."""
+    return "" if "\x00" in value else value

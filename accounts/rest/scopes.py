@@ -1,0 +1,15 @@
+"""What an API key may be allowed: each scope by its name, with the words the console shows."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.utils.translation import gettext_lazy as _
+
+SCOPES: Final[dict[str, Any]] = {
+    "members.read": _("read members"),
+    "members.write": _("tag members"),
+    "segments.read": _("read and count segments"),
+    "stores.read": _("read stores"),
+    "campaigns.read": _("read campaigns and their progress"),
+}
