@@ -134,6 +134,8 @@ _add(40164, _CONFIG, Reaction.PARK_BRAND, _("This server's address is not on the
      _("Add the address to the IP allow-list in the WeChat console."))  # fmt: skip
 _add((40165, 40166, 41030), _REQUEST, Reaction.PARK_CAMPAIGN, _("The mini-program page cannot be opened."),
      _("Link the mini program to the account, or use a published page."))  # fmt: skip
+_add(40226, _PERSON, Reaction.NONE, _("WeChat's risk control does not let this person sign in."),
+     _("Only the person can clear this up with WeChat."))  # fmt: skip
 _add(
     40243, _CONFIG, Reaction.PARK_BRAND, _("The AppSecret is frozen."), _("Unfreeze or reset it in the WeChat console.")
 )

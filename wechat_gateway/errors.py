@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
-from common.errors import AppError, Conflict, Invalid, NotFound, Unavailable
+from common.errors import AppError, Conflict, Forbidden, Invalid, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -86,3 +86,42 @@ class WeChatRefused(AppError):
         number = f" ({answer.code})" if answer.code is not None else ""
         super().__init__(f"{message}{number}", hint=str(explanation.action) if explanation else _("Try again later."))
         self.answer = answer
+
+
+class CodeRefused(AppError):
+    """A one-time code of a mini program is wrong, too old, used, or another person's."""
+
+    code = "code_refused"
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__(_("This code has expired or was used."), hint=_("Ask WeChat for a new code."))
+
+
+class PersonBlocked(Forbidden):
+    """WeChat does not let this person sign in."""
+
+    code = "person_blocked"
+
+    def __init__(self) -> None:
+        super().__init__(_("WeChat does not let this person sign in."), hint=_("Do not try again by yourself."))
+
+
+class TooManyTries(AppError):
+    """WeChat takes no more log-ins of this person for a minute."""
+
+    code = "throttled"
+    status = 429
+    retry_after = 60
+
+    def __init__(self) -> None:
+        super().__init__(_("Too many calls."), hint=_("Try again in a minute."))
+
+
+class WeChatAway(Unavailable):
+    """WeChat gave no usable answer, or refuses the mini program as such: nothing the person did."""
+
+    code = "wechat_away"
+
+    def __init__(self) -> None:
+        super().__init__(_("WeChat cannot be asked right now."), hint=_("Try again in a moment."))

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import Count, Max, QuerySet
+from django.db.models import Count, F, Max, QuerySet
 
+from accounts.tenancy import every_brand
 from wechat_gateway import quotas
 from wechat_gateway.errcodes import Explanation, explain
 from wechat_gateway.models import InboundPush, MiniProgram, OfficialAccount, PushState, QuotaUse, QuotaWindow
@@ -49,6 +50,13 @@ def official_accounts() -> QuerySet[OfficialAccount]:
 def mini_programs() -> QuerySet[MiniProgram]:
     """The connected mini programs of the brand in scope."""
     return MiniProgram.objects.filter(is_active=True).order_by("pk")
+
+
+def programs_with_appid(appid: str) -> list[MiniProgram]:
+    """The connected mini programs of any brand that have this appid: those whose calls work first, at most five."""
+    with every_brand(reason="an appid names the brand a person signs in to"):
+        found = MiniProgram.objects.filter(appid=appid, is_active=True, brand__is_active=True)
+        return list(found.order_by(F("parked_until").asc(nulls_first=True), "pk")[:5])
 
 
 def callback_url(account: OfficialAccount) -> str:
