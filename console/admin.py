@@ -20,7 +20,7 @@ from accounts.tenancy import BrandOwned
 from console.changes import form_changes
 from console.forms import BrandModelForm, refusing
 from console.http import viewer_of
-from console.registry import Tab, nav, reaches
+from console.registry import BulkColumn, Tab, columns, nav
 from console.site import ConsoleSite, site
 
 if TYPE_CHECKING:
@@ -38,6 +38,15 @@ class ConsoleChangeList(UnfoldChangeList):  # type: ignore[misc] # Unfold has no
         """Fetch one page; far pages are refused in favour of the search."""
         self.page_num = max(1, min(self.page_num, LAST_PAGE))
         super().get_results(request)
+        rows = list(self.result_list)
+        bulk = {
+            column.__name__: column.load([row.pk for row in rows])
+            for column in self.list_display
+            if isinstance(column, BulkColumn) and rows
+        }
+        for row in rows:
+            row.zy_bulk = bulk
+        self.result_list = rows
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Any:
         """Give the filtered rows, and remember them for the bounded count."""
@@ -100,9 +109,9 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
     """A window on one kind of row of the brand in the address.
 
     `area` names the capability ("<area>.view", "<area>.edit"); `place` and `tab` put the list into the navigation;
-    `phone_columns` stay on narrow screens; `reach_paths` says how a narrower data scope finds its rows
-    ({"STORES": "store", "OWN": "pk"}: path to ids given by `console.registry.reaches`); `masked_fields` never
-    show their value in the audit log; `empty_text` teaches what the page is for when there is nothing yet.
+    `phone_columns` stay on narrow screens; `views_filter` is a list filter shown as saved views above the list;
+    `masked_fields` never show their value in the audit log; `empty_text` teaches what the page is for when there is
+    nothing yet. Override `reachable` where a role's data scope is narrower than the brand.
     """
 
     area: ClassVar[str] = ""
@@ -111,7 +120,7 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
     tab_order: ClassVar[int] = 100
     phone_columns: ClassVar[tuple[str, ...]] = ()
     number_columns: ClassVar[tuple[str, ...]] = ()
-    reach_paths: ClassVar[dict[str, str]] = {}
+    views_filter: ClassVar[Any] = None
     masked_fields: ClassVar[tuple[str, ...]] = ()
     allow_add: ClassVar[bool] = True
     allow_change: ClassVar[bool] = True
@@ -122,6 +131,7 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
     taken_text: ClassVar[StrOrPromise] = gettext_lazy("Not saved: something with this name or number already exists.")
 
     show_add_link = False
+    sortable_by = ()
     show_full_result_count = False
     paginator = InfinitePaginator
     list_per_page = 50
@@ -176,14 +186,9 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
 
     # --- which rows --------------------------------------------------------------------------------------------------
 
-    def reachable(self, queryset: models.QuerySet[Any], request: HttpRequest) -> models.QuerySet[Any]:
-        """Narrow rows to the person's data scope."""
-        viewer = viewer_of(request)
-        path = self.reach_paths.get(viewer.scope)
-        if path is None:
-            return queryset
-        reach = reaches.find(viewer.scope)
-        return queryset.filter(**{f"{path}__in": reach(viewer)}) if reach else queryset.none()
+    def reachable(self, queryset: models.QuerySet[Any], request: HttpRequest) -> models.QuerySet[Any]:  # noqa: ARG002
+        """Narrow rows to the person's data scope; here everything of the brand is in reach."""
+        return queryset
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """Give the brand's rows within the person's data scope."""
@@ -271,13 +276,37 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
         context = {
             "title": self.list_title(),
             "zy_hidden_on_phone": self._hidden_on_phone(request),
-            "zy_numbers": self.number_columns,
+            "zy_numbers": self._numbers(request),
+            "zy_views": self.saved_views(request),
             "zy_add_label": self.add_label,
             "zy_empty_text": self.empty_text,
             **(extra_context or {}),
         }
         response: HttpResponse = super().changelist_view(request, context)
         return response
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """Give the columns, with those that other apps add before the last one."""
+        shown = list(super().get_list_display(request))
+        added = [
+            entry
+            for _key, entry in columns.items()
+            if entry.model == self.opts.label_lower and viewer_of(request).can(f"{entry.area}.view")
+        ]
+        for entry in sorted(added, key=lambda entry: entry.order):
+            shown.insert(len(shown) - 1, entry.column)
+        return shown
+
+    def saved_views(self, request: HttpRequest) -> list[dict[str, Any]]:
+        """Give the saved views above the list: links that set one filter."""
+        if self.views_filter is None:
+            return []
+        name = self.views_filter.parameter_name
+        chosen = request.GET.get(name, "")
+        rows = [{"label": gettext("All"), "link": "?", "active": not chosen}]
+        for key, label in self.views_filter.views:
+            rows.append({"label": label, "link": f"?{name}={key}", "active": chosen == key})
+        return rows
 
     def list_title(self) -> StrOrPromise:
         """Give the heading of the list."""
@@ -286,7 +315,12 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
     def _hidden_on_phone(self, request: HttpRequest) -> list[str]:
         if not self.phone_columns:
             return []
-        return [str(name) for name in self.get_list_display(request) if name not in self.phone_columns]
+        names = [_column_name(column) for column in self.get_list_display(request)]
+        return [name for name in names if name not in self.phone_columns]
+
+    def _numbers(self, request: HttpRequest) -> list[str]:
+        bulk = [column for column in self.get_list_display(request) if isinstance(column, BulkColumn)]
+        return [*self.number_columns, *(column.__name__ for column in bulk if column.number)]
 
     def changeform_view(
         self,
@@ -315,6 +349,7 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
         """Head the form with the name of the row."""
         obj = kwargs.get("obj")
         context.update(show_save_and_add_another=False, show_save_and_continue=False, subtitle=None)
+        context["zy_may_save"] = self.has_add_permission(request) if obj is None else self.has_change_permission(request, obj)
         if obj is not None:
             context["title"] = str(obj)
             context["zy_object"] = obj
@@ -353,6 +388,10 @@ class ConsoleTabularInline(BrandFieldsMixin, TabularInline):  # type: ignore[mis
     def _area(self) -> str:
         admin = self.admin_site._registry.get(self.parent_model)  # noqa: SLF001
         return getattr(admin, "area", "")
+
+
+def _column_name(column: Any) -> str:
+    return column if isinstance(column, str) else str(column.__name__)
 
 
 def _has_field(model: type[models.Model], name: str) -> bool:

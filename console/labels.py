@@ -112,3 +112,26 @@ def _value(field: Any, value: Any) -> str:
         except ValueError:
             return value
     return str(value)
+
+
+SOURCES: dict[str, Any] = {
+    "code": gettext_lazy("channel code"),
+    "staff": gettext_lazy("staff"),
+    "wechat": gettext_lazy("WeChat"),
+    "rule": gettext_lazy("rule"),
+    "import": gettext_lazy("import"),
+    "follow": gettext_lazy("follow"),
+    "message": gettext_lazy("message"),
+    "mini-program": gettext_lazy("mini-program"),
+    "api": gettext_lazy("API"),
+    "demo": gettext_lazy("sample data"),
+}
+
+
+def source_label(source: str) -> str:
+    """Give where something came from in words: "code: Jing'an" is 渠道码「静安」."""
+    kind, separator, name = source.partition(": ")
+    label = SOURCES.get(kind)
+    if label is None:
+        return source
+    return gettext("%(kind)s “%(name)s”") % {"kind": label, "name": name} if separator else str(label)

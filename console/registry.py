@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from common.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
-    from django.db.models import Model, QuerySet
     from django.http import HttpRequest, HttpResponseBase
     from django_stubs_ext import StrOrPromise
 
@@ -189,6 +188,47 @@ class Panel:
     order: int = 100
 
 
+class BulkColumn:
+    """A column whose values are loaded for a whole page at once: `load(ids)` gives {id: value}. Put it in `list_display`."""
+
+    def __init__(
+        self,
+        name: str,
+        label: StrOrPromise,
+        load: Callable[[list[int]], Mapping[int, Any]],
+        *,
+        number: bool = False,
+        show: Callable[[Any, Any], Any] | None = None,
+        missing: Any = None,
+    ) -> None:
+        """`show(value, row)` gives the cell; without it the value is shown, numbers with commas."""
+        self.__name__ = name
+        self.short_description = label
+        self.load = load
+        self.number = number
+        self.show = show
+        self.missing = missing
+
+    def __call__(self, row: Any) -> Any:
+        """Give the cell of a row whose page was loaded."""
+        value = getattr(row, "zy_bulk", {}).get(self.__name__, {}).get(row.pk, self.missing)
+        if self.show is not None:
+            return self.show(value, row)
+        if self.number and value is not None:
+            return f"{value:,}"
+        return value
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column for another app's list, shown before its last column to roles that may see `area`."""
+
+    model: str  # "app.model", lower case
+    column: BulkColumn
+    area: str
+    order: int = 100
+
+
 nav: Registry[Tab] = Registry("console.nav", purpose="a list or page in the console's navigation")
 places: Registry[Place] = Registry("console.places", purpose="an entry of the console's sidebar")
 pages: Registry[Page] = Registry("console.pages", purpose="a page of the console that is no model's list or form")
@@ -205,7 +245,4 @@ panels: Registry[Callable[[Any, HttpRequest], Panel | None]] = Registry(
     "console.panels",
     purpose="blocks in the card of a member: callable(member, request)",
 )
-reaches: Registry[Callable[[Viewer], QuerySet[Model]]] = Registry(
-    "console.reaches",
-    purpose="the rows a data scope reaches: STORES gives ids of stores, OWN ids of members",
-)
+columns: Registry[Column] = Registry("console.columns", purpose="a column that an app adds to another app's list")

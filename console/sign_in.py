@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from base64 import b32encode
 from binascii import unhexlify
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import django_otp
-import segno
 from django import forms
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -20,7 +18,6 @@ from django.core import signing
 from django.db import transaction
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
@@ -30,6 +27,7 @@ from django_otp.util import random_hex
 
 from accounts.roles import Role
 from accounts.selectors import brands_of
+from console.code import code_svg
 from console.http import safe_next
 
 if TYPE_CHECKING:
@@ -143,7 +141,7 @@ def two_factor(request: HttpRequest) -> HttpResponse:
         "enrolled": False,
         "form": form,
         "key": " ".join(shown[start : start + 4] for start in range(0, len(shown), 4)),
-        "code": _code(TOTPDevice(user=request.user, key=key).config_url),
+        "code": code_svg(TOTPDevice(user=request.user, key=key).config_url),
         "signed_key": signing.dumps({"key": key, "user": request.user.pk}, salt=KEY_SALT),
     }
     return render(request, "registration/two_factor.html", context)
@@ -165,12 +163,6 @@ def _enrolling_key(request: HttpRequest) -> str:
     except signing.BadSignature:
         return random_hex(20)
     return kept["key"] if kept["user"] == request.user.pk else random_hex(20)
-
-
-def _code(text: str) -> str:
-    out = io.BytesIO()
-    segno.make(text, error="m").save(out, kind="svg", xmldecl=False, svgns=True, border=2, omitsize=True)
-    return mark_safe(out.getvalue().decode())  # noqa: S308 - drawn by segno from our own key
 
 
 @require_POST

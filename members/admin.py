@@ -1,14 +1,432 @@
-"""Pages about people: members, followers and tags."""
+"""Pages about people: members with everything known about them, followers, tags."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from django import forms
 from django.contrib import admin
-from django.utils.translation import gettext_lazy as _
+from django.db.models import Count, Q
+from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext, gettext_lazy
+from unfold.contrib.filters.admin import DropdownFilter
 
+from common.clock import now
 from console.admin import ConsoleModelAdmin, site
-from members.models import Tag
+from console.columns import moment, recently, state, two_lines
+from console.forms import BrandModelForm
+from console.formats import tail
+from console.http import viewer_of
+from console.labels import source_label
+from console.person import by_day, panels_of, timeline_of
+from console.registry import BulkColumn
+from console.reveal import reveal
+from members import services
+from members.models import Consent, Follower, Identity, IdentityKind, Member, MemberTag, Purpose, RemoteTag, Tag
+from members.selectors import find_members, visible_members
+from members.services.tags import WECHAT_NAME_BYTES
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+FOUND = 50
+TAG_CHOICES = 500
+SCENES = {
+    "ADD_SCENE_SEARCH": gettext_lazy("search"),
+    "ADD_SCENE_ACCOUNT_MIGRATION": gettext_lazy("account migration"),
+    "ADD_SCENE_PROFILE_CARD": gettext_lazy("name card"),
+    "ADD_SCENE_QR_CODE": gettext_lazy("code"),
+    "ADD_SCENE_PROFILE_LINK": gettext_lazy("name in an article"),
+    "ADD_SCENE_PROFILE_ITEM": gettext_lazy("menu of an article"),
+    "ADD_SCENE_PAID": gettext_lazy("after a payment"),
+    "ADD_SCENE_WECHAT_ADVERTISEMENT": gettext_lazy("advertisement"),
+    "ADD_SCENE_REPRINT": gettext_lazy("reprint"),
+    "ADD_SCENE_LIVESTREAM": gettext_lazy("live stream"),
+    "ADD_SCENE_CHANNELS": gettext_lazy("Channels"),
+    "ADD_SCENE_WXA": gettext_lazy("mini-program"),
+    "ADD_SCENE_OTHERS": gettext_lazy("other"),
+}
+
+
+def following(value: bool) -> Any:  # noqa: FBT001 - one state
+    """Say whether somebody follows, as a state."""
+    return state(gettext("Following"), "success") if value else state(gettext("Not following"))
+
+
+class MemberView(DropdownFilter):  # type: ignore[misc] # Unfold has no types
+    """The saved views of the member list."""
+
+    title = gettext_lazy("view")
+    parameter_name = "view"
+    views: ClassVar = [
+        ("joined", gettext_lazy("Joined in the last 7 days")),
+        ("members", gettext_lazy("Members")),
+        ("contacts", gettext_lazy("Not yet members")),
+        ("silent", gettext_lazy("Silent for 30 days")),
+    ]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:  # noqa: ARG002
+        """Name the views."""
+        return list(self.views)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Member]) -> QuerySet[Member]:  # noqa: ARG002
+        """Narrow to the chosen view."""
+        at = now()
+        chosen = {
+            "joined": Q(joined_at__gte=at - timedelta(days=7)),
+            "members": Q(joined_at__isnull=False),
+            "contacts": Q(joined_at__isnull=True),
+            "silent": Q(last_interaction_at__lt=at - timedelta(days=30)),
+        }.get(self.value() or "")
+        return queryset.filter(chosen) if chosen is not None else queryset
+
+
+class FollowingFilter(DropdownFilter):  # type: ignore[misc]
+    """Who follows now."""
+
+    title = gettext_lazy("following")
+    parameter_name = "following"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:  # noqa: ARG002
+        """Name the two states."""
+        return [("yes", gettext_lazy("Following")), ("no", gettext_lazy("Not following"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        """Narrow to the chosen state."""
+        return queryset.filter(subscribed=self.value() == "yes") if self.value() in {"yes", "no"} else queryset
+
+
+class TagFilter(DropdownFilter):  # type: ignore[misc]
+    """Who carries a tag of this brand."""
+
+    title = gettext_lazy("tag")
+    parameter_name = "tag"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        """Offer the brand's tags."""
+        return [(str(pk), name) for pk, name in Tag.objects.order_by("name").values_list("pk", "name")[:TAG_CHOICES]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Member]) -> QuerySet[Member]:  # noqa: ARG002
+        """Narrow to people with the tag; anything that is no tag of the brand finds nobody."""
+        if not self.value():
+            return queryset
+        if not str(self.value()).isdigit():
+            return queryset.none()
+        return queryset.filter(pk__in=MemberTag.objects.filter(tag_id=int(self.value())).values("member_id"))
+
+
+class StoreFilter(DropdownFilter):  # type: ignore[misc]
+    """Whose home store it is."""
+
+    title = gettext_lazy("store")
+    parameter_name = "store"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer the stores within reach."""
+        stores = model_admin.choices_for(Member._meta.get_field("store").remote_field.model, request)
+        return [(str(pk), name) for pk, name in stores.values_list("pk", "name")[:TAG_CHOICES]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Member]) -> QuerySet[Member]:  # noqa: ARG002
+        """Narrow to people of the store."""
+        if not self.value():
+            return queryset
+        return queryset.filter(store_id=int(self.value())) if str(self.value()).isdigit() else queryset.none()
+
+
+class TagForm(forms.Form):
+    """Which tag to put on somebody: a tag of this brand."""
+
+    tag = forms.ModelChoiceField(queryset=None, label=gettext_lazy("Tag"), empty_label=gettext_lazy("Choose a tag"))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Offer the brand's tags."""
+        super().__init__(*args, **kwargs)
+        field = self.fields["tag"]
+        field.queryset = Tag.objects.order_by("name")  # type: ignore[attr-defined]
+        field.widget.attrs["class"] = "zy-input"
+
+
+def _tags_of(ids: list[int]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    rows = MemberTag.objects.filter(member_id__in=ids).order_by("-at", "-pk").values_list("member_id", "tag__name")
+    for member_id, name in rows:
+        found.setdefault(member_id, []).append(name)
+    return found
+
+
+def _tag_cell(names: list[str] | None, row: Any) -> str:  # noqa: ARG001
+    names = names or []
+    more = f" +{len(names) - 2}" if len(names) > 2 else ""  # noqa: PLR2004 - a cell holds two
+    return gettext(", ").join(names[:2]) + more if names else "--"
+
+
+@admin.register(Member, site=site)
+class MemberAdmin(ConsoleModelAdmin):
+    """People: find one, see everything about them, put tags on them."""
+
+    area = "members"
+    place = "members"
+    tab = gettext_lazy("Members")
+    tab_order = 10
+    allow_add = False
+    allow_change = False
+    empty_text = gettext_lazy("Everybody who follows, writes or opens the mini-program appears here by themselves.")
+    list_display = (
+        "person",
+        "number",
+        BulkColumn("tag_names", gettext_lazy("tags"), _tags_of, show=_tag_cell),
+        "store",
+        "follows",
+        recently("last_interaction_at", gettext_lazy("last interaction")),
+    )
+    list_select_related = ("store",)
+    list_filter = (MemberView, FollowingFilter, TagFilter, StoreFilter)
+    views_filter = MemberView
+    search_fields = ("name",)  # shows the box; `get_search_results` decides
+    search_help_text = gettext_lazy("Name, last 4 digits of the phone, member number")
+    ordering = ("brand", "-last_interaction_at", "-pk")
+    phone_columns: ClassVar[tuple[str, ...]] = ("person", "follows", "last_interaction_at")
+
+    def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:  # noqa: ARG002
+        """Show the members a person's data scope reaches; merged records are left out."""
+        return visible_members(viewer_of(request))
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        """Search by what people have in hand: name, phone tail, member number, OpenID tail."""
+        if not search_term:
+            return queryset, False
+        found = find_members(viewer_of(request), search_term, limit=FOUND)
+        return queryset.filter(pk__in=[member.pk for member in found]), False
+
+    @admin.display(description=gettext_lazy("member"))
+    def person(self, row: Member) -> Any:
+        """Show the name and the masked phone."""
+        return two_lines(row.name or gettext("No name yet"), row.phone_masked or gettext("phone not bound"))
+
+    @admin.display(description=gettext_lazy("member number"))
+    def number(self, row: Member) -> str:
+        """Show the member number; people who have not joined have none to show."""
+        return row.member_no if row.joined_at else gettext("not yet a member")
+
+    @admin.display(description=gettext_lazy("following"))
+    def follows(self, row: Member) -> Any:
+        """Show whether the person follows any account of the brand."""
+        return following(row.subscribed)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",  # noqa: ARG002 - Django's signature
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show everything about one person; act on their tags; reveal the phone for a reason."""
+        member = self.get_object(request, object_id) if object_id else None
+        if member is None or not self.has_view_permission(request, member):
+            raise Http404
+        if request.method == "POST":
+            done = self._act(request, member)
+            if isinstance(done, HttpResponse):
+                return done
+            extra_context = {**(extra_context or {}), **done}
+        return self._page(request, member, extra_context or {})
+
+    def _act(self, request: HttpRequest, member: Member) -> HttpResponse | dict[str, Any]:
+        here = HttpResponseRedirect(request.path)
+        act = request.POST.get("act")
+        if act == "reveal":
+            phone = reveal(viewer_of(request), member, "phone", reason=request.POST.get("text", ""), at=now())
+            return {"revealed": phone}
+        viewer_of(request).require("members.edit")
+        form = TagForm(request.POST)
+        if not form.is_valid():
+            self.message_user(request, gettext("This tag does not exist."), level="error")
+            return here
+        tag = form.cleaned_data["tag"]
+        if act == "tag":
+            services.tag_members(
+                member_ids=[member.pk],
+                tag_ids=[tag.pk],
+                source=f"staff: {viewer_of(request).label}",
+                at=now(),
+            )
+            self.audit(request, "tag members", member, {"tag": [None, str(tag)]})
+        elif act == "untag":
+            services.untag_members(member_ids=[member.pk], tag_ids=[tag.pk])
+            self.audit(request, "untag members", member, {"tag": [str(tag), None]})
+        return here
+
+    def _page(self, request: HttpRequest, member: Member, extra: dict[str, Any]) -> Any:
+        viewer = viewer_of(request)
+        tags = list(MemberTag.objects.select_related("tag").filter(member=member).order_by("-at", "-pk"))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": str(member),
+            "zy_object": member,
+            "member": member,
+            "opts": self.opts,
+            "original": member,
+            "tags": [{"row": row, "source": source_label(row.source)} for row in tags],
+            "tag_form": TagForm() if viewer.can("members.edit") else None,
+            "may_reveal": viewer.can("members.reveal") and bool(member.phone_masked),
+            "followers": Follower.objects.select_related("account").filter(member=member).order_by("pk"),
+            "consents": _consents(member),
+            "identities": _identities(member),
+            "panels": panels_of(member, request),
+            "days": by_day(timeline_of(member)),
+            **extra,
+        }
+        response = TemplateResponse(request, "console/member.html", context)
+        if "revealed" in extra:
+            response["Cache-Control"] = "no-store"
+        return response
+
+
+def _consents(member: Member) -> list[dict[str, Any]]:
+    rows = Consent.objects.filter(member=member).order_by("purpose", "-at", "-pk").distinct("purpose")
+    newest = {row.purpose: row for row in rows}
+    return [{"label": label, "row": newest.get(value)} for value, label in Purpose.choices]
+
+
+def _identities(member: Member) -> list[dict[str, Any]]:
+    rows = Identity.objects.filter(member=member, ended_at__isnull=True).order_by("kind", "pk")
+    shown = []
+    for row in rows:
+        value = member.phone_masked if row.kind == IdentityKind.PHONE else tail(row.value)
+        shown.append({"label": row.get_kind_display(), "value": value, "source": source_label(row.source), "since": row.since})
+    return shown
+
+
+@admin.register(Follower, site=site)
+class FollowerAdmin(ConsoleModelAdmin):
+    """People as the service accounts know them."""
+
+    area = "members"
+    place = "members"
+    tab = gettext_lazy("Followers")
+    tab_order = 20
+    allow_add = False
+    allow_change = False
+    empty_text = gettext_lazy("Whoever follows the service account appears here within a second.")
+    list_display = (
+        "who",
+        "account",
+        "follows",
+        moment("followed_at", gettext_lazy("followed")),
+        "through",
+        "follow_count",
+        recently("last_interaction_at", gettext_lazy("last interaction")),
+    )
+    list_select_related = ("member", "account")
+    list_filter = (FollowingFilter,)
+    search_fields = ("openid",)
+    search_help_text = gettext_lazy("Name, last 4 digits of the phone, end of the OpenID")
+    ordering = ("brand", "account", "-followed_at", "-pk")
+    phone_columns: ClassVar[tuple[str, ...]] = ("who", "follows", "followed_at")
+    number_columns: ClassVar[tuple[str, ...]] = ("follow_count",)
+
+    def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
+        """Show followers whose member is within reach."""
+        viewer = viewer_of(request)
+        return queryset if viewer.scope == "BRAND" else queryset.filter(member__in=visible_members(viewer).values("pk"))
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        """Search through the people behind the followers."""
+        if not search_term:
+            return queryset, False
+        found = find_members(viewer_of(request), search_term, limit=FOUND)
+        return queryset.filter(member_id__in=[member.pk for member in found]), False
+
+    @admin.display(description=gettext_lazy("follower"))
+    def who(self, row: Follower) -> Any:
+        """Show the name of the person and the end of the OpenID."""
+        return two_lines(row.member.name or gettext("No name yet"), f"OpenID {tail(row.openid)}")
+
+    @admin.display(description=gettext_lazy("state"))
+    def follows(self, row: Follower) -> Any:
+        """Show whether the person follows this account."""
+        return following(row.subscribed)
+
+    @admin.display(description=gettext_lazy("followed through"))
+    def through(self, row: Follower) -> str:
+        """Show what WeChat says led here."""
+        return str(SCENES.get(row.follow_scene, row.follow_scene) or "--")
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",  # noqa: ARG002 - Django's signature
+        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> Any:
+        """Show one follower: state, the code they came through, its tags, their guide."""
+        follower = self.get_object(request, object_id) if object_id else None
+        if follower is None or not self.has_view_permission(request, follower):
+            raise Http404
+        member = follower.member
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("%(name)s · %(account)s") % {"name": member, "account": follower.account},
+            "zy_object": member,
+            "follower": follower,
+            "member": member,
+            "through": self.through(follower),
+            "opts": self.opts,
+            "tags": [
+                {"row": row, "source": source_label(row.source)}
+                for row in MemberTag.objects.select_related("tag").filter(member=member).order_by("-at", "-pk")
+            ],
+            "panels": panels_of(member, request),
+            "days": by_day(timeline_of(member)),
+        }
+        return TemplateResponse(request, "console/follower.html", context)
+
+
+class TagAdminForm(BrandModelForm):
+    """A tag; one that WeChat shares must have a name WeChat takes."""
+
+    class Meta:
+        model = Tag
+        fields = ("name", "group", "meaning", "sync")
+
+    def clean(self) -> dict[str, Any]:
+        """Check WeChat's limit on names."""
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("sync") and len(cleaned.get("name", "").encode()) > WECHAT_NAME_BYTES:
+            self.add_error("name", gettext("WeChat takes tag names of up to 30 bytes (10 Chinese characters)."))
+        return cleaned
+
+
+def _people_counts(ids: list[int]) -> dict[int, int]:
+    rows = MemberTag.objects.filter(tag_id__in=ids).values("tag_id").annotate(people=Count("pk")).order_by("tag_id")
+    return {row["tag_id"]: row["people"] for row in rows}
+
+
+def _people_link(people: int, row: Tag) -> Any:
+    return format_html('<a href="{}?tag={}">{}</a>', reverse("admin:members_member_changelist"), row.pk, f"{people:,}")
+
+
+def _remotes(ids: list[int]) -> dict[int, list[RemoteTag]]:
+    found: dict[int, list[RemoteTag]] = {}
+    for row in RemoteTag.objects.select_related("account").filter(tag_id__in=ids).order_by("pk"):
+        found.setdefault(row.tag_id, []).append(row)
+    return found
+
+
+def _sync_cell(remotes: list[RemoteTag] | None, row: Tag) -> Any:
+    if not row.sync:
+        return state(gettext("only here"))
+    problem = next((remote.problem for remote in remotes or [] if remote.problem), "")
+    if problem:
+        return two_lines(state(gettext("not in step"), "warning"), problem)
+    if not remotes:
+        return state(gettext("waiting for WeChat"), "info")
+    return state(gettext("in step with WeChat"), "success")
 
 
 @admin.register(Tag, site=site)
@@ -17,12 +435,42 @@ class TagAdmin(ConsoleModelAdmin):
 
     area = "tags"
     place = "members"
-    tab = _("Tags")
+    tab = gettext_lazy("Tags")
     tab_order = 30
-    add_label = _("New tag")
-    empty_text = _("Tags mark people by what they did or like; codes, rules and staff put them on. Begin with one word.")
-    list_display = ("name", "group", "meaning", "sync", "created_at")
+    add_label = gettext_lazy("New tag")
+    empty_text = gettext_lazy(
+        "Tags mark people by what they did or like. Codes and staff put them on; segments find people by them.",
+    )
+    form = TagAdminForm
+    list_display = (
+        "name",
+        "group_name",
+        BulkColumn("people", gettext_lazy("people"), _people_counts, number=True, missing=0, show=_people_link),
+        BulkColumn("sync_state", gettext_lazy("WeChat"), _remotes, show=_sync_cell),
+        moment("created_at", gettext_lazy("created")),
+    )
     search_fields = ("name",)
+    search_help_text = gettext_lazy("Name of a tag")
     fields = ("name", "group", "meaning", "sync")
     ordering = ("brand", "name", "pk")
-    phone_columns: ClassVar[tuple[str, ...]] = ("name", "sync")
+    phone_columns: ClassVar[tuple[str, ...]] = ("name", "people", "sync_state")
+
+    @admin.display(description=gettext_lazy("tag group"))
+    def group_name(self, row: Tag) -> str:
+        """Show the group."""
+        return row.group or "--"
+
+    def save_model(self, request: HttpRequest, obj: Tag, form: Any, change: bool) -> None:  # noqa: FBT001
+        """Create through the service; a change of the link to WeChat goes through its own."""
+        if change:
+            wanted = obj.sync
+            obj.sync = form.initial.get("sync", obj.sync)
+            super().save_model(request, obj, form, change)
+            services.set_tag_sync(tag=obj, sync=wanted)
+            getattr(request, "zy_changes", {}).pop("sync", None)
+            return
+        made = services.create_tag(name=obj.name, at=now(), group=obj.group, meaning=obj.meaning, sync=obj.sync)
+        obj.pk, obj.created_at = made.pk, made.created_at
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Leave the entry to the service that created the tag."""
