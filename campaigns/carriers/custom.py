@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from members.models import Member
 
 TEXT: Final = "text"
+WINDOW: Final = timedelta(hours=48)
 LIMIT: Final = 600  # WeChat counts 2,048 bytes (reference: service account 5.9); a Chinese character takes three
 MAX_BYTES: Final = 2048
 
@@ -35,7 +36,7 @@ class CustomCarrier:
     label = gettext_lazy("Customer-service message")
     purposes = frozenset({Purpose.SERVICE.value, Purpose.MARKETING.value})
     confirms = False
-    reply_window = timedelta(hours=48)
+    reply_window: timedelta | None = WINDOW
 
     def fields(self, campaign: Campaign) -> list[FieldInfo]:
         """Give the one field: the text."""
@@ -85,7 +86,7 @@ class CustomCarrier:
     def reachable(self, members: QuerySet[Member], at: datetime, account_id: int | None = None) -> QuerySet[Member]:
         """Narrow members to those who wrote or tapped within the window."""
         recent = Follower.objects.filter(
-            member=OuterRef("pk"), subscribed=True, last_interaction_at__gt=at - self.reply_window
+            member=OuterRef("pk"), subscribed=True, last_interaction_at__gt=at - WINDOW
         )
         if account_id is not None:
             recent = recent.filter(account_id=account_id)

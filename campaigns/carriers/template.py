@@ -35,7 +35,7 @@ class TemplateCarrier:
     label = gettext_lazy("Template message")
     purposes = frozenset({Purpose.SERVICE.value})
     confirms = True
-    reply_window = None
+    reply_window: timedelta | None = None
 
     def fields(self, campaign: Campaign) -> list[FieldInfo]:
         """Give the template's fields with their limits."""

@@ -88,7 +88,7 @@ def freeze_audience(*, campaign_id: int, at: datetime) -> int | None:
         return None
     with connection.cursor() as cursor:
         cursor.execute(*_freeze_statement(row, at))
-        audience = cursor.rowcount
+        audience: int = cursor.rowcount
         cursor.execute(_TALLY, [STEERING_SHARD, row.brand_id, row.pk])
     lanes = LANES
     if row.rate_per_second:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import orjson
 from django.conf import settings
 from django.db import connection
 
@@ -213,7 +214,7 @@ def _claim_rows(job: Job, size: int, states: Sequence[str]) -> tuple[list[Claime
         if was == DeliveryState.LEASED:
             lost.append(row_id)
         if state == DeliveryState.LEASED:
-            facts = variables if isinstance(variables, dict) else {}
+            facts = orjson.loads(variables) if variables != "{}" else {}
             batch.append(Claimed(row_id, seq, openid, facts, attempt, round_, doubtful))
     if lost:
         attempts = {row[0]: row[4] - 1 for row in rows}
