@@ -227,20 +227,24 @@ def _start_servers(supervisor: Supervisor, state: State, numbers: ports.Ports, *
     if not redis_url:
         supervisor.start(valkey.spec(state, numbers.redis, throwaway=throwaway))
         redis_url = f"redis://{ports.HOST}:{numbers.redis}/0"
-    return for_product(numbers, secrets, _databases(secrets, numbers, embedded=own_postgres), redis_url)
+    databases = _databases(secrets, numbers, embedded=own_postgres, throwaway=throwaway)
+    return for_product(numbers, secrets, databases, redis_url)
 
 
-def _databases(secrets: Mapping[str, str], numbers: ports.Ports, *, embedded: bool) -> dict[str, str]:
+def _databases(secrets: Mapping[str, str], numbers: ports.Ports, *, embedded: bool, throwaway: bool) -> dict[str, str]:
     """Return the three database URLs, with the roles behind them in place."""
-    passwords = _passwords(secrets)
+    url = os.environ.get("DATABASE_URL", "")
     if embedded:
-        login = f"{postgres.SUPERUSER}:{secrets['postgres_password']}"
-        return roles.ensure(f"postgresql://{login}@{ports.HOST}:{numbers.postgres}/postgres", passwords).environment()
-    url = os.environ["DATABASE_URL"]
-    if roles.is_administrator(url):
-        say("DATABASE_URL is an administrator's: making the product's own roles there")
+        url = (
+            f"postgresql://{postgres.SUPERUSER}:{secrets['postgres_password']}@{ports.HOST}:{numbers.postgres}/postgres"
+        )
+    if embedded or roles.is_administrator(url):
         named = roles.database_of(url)
-        return roles.ensure(url, passwords, named if named not in {"", "postgres"} else roles.DATABASE).environment()
+        database = named if named not in {"", "postgres"} else roles.DATABASE
+        urls = roles.ensure(url, _passwords(secrets), database)
+        if throwaway:
+            roles.let_owner_end_sessions(url)
+        return urls.environment()
     missing = [name for name in ("DATABASE_OWNER_URL", "DATABASE_INTAKE_URL") if not os.environ.get(name)]
     if missing:
         raise LauncherError(

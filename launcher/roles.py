@@ -149,6 +149,11 @@ def ensure(admin_url: str, passwords: Mapping[str, str], database: str = DATABAS
     return urls(admin_url, passwords, database)
 
 
+def let_owner_end_sessions(admin_url: str) -> None:
+    """Let zhiyin_owner drop test databases in which a forgotten session of another role is still open."""
+    statements(replace_in_url(admin_url, database=_MAINTENANCE), f"GRANT pg_signal_backend TO {OWNER}")
+
+
 def urls(any_url: str, passwords: Mapping[str, str], database: str = DATABASE) -> DatabaseUrls:
     """Return the three URLs on the server of `any_url`."""
     app, owner, intake = (
