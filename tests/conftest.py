@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from accounts.models import Brand
 from accounts.tenancy import brand_scope
 from tests.factories import make_brand
+from tests.simulator import Simulator
 
 
 @pytest.fixture
@@ -28,3 +30,19 @@ def in_brand(brand: Brand) -> Iterator[Brand]:
     """The brand, in scope for the length of the test."""
     with brand_scope(brand.pk):
         yield brand
+
+
+@pytest.fixture(scope="session")
+def simulator_process() -> Iterator[Simulator]:
+    """One simulated WeChat for all tests of a worker; each test brings accounts of its own."""
+    simulator = Simulator()
+    yield simulator
+    simulator.stop()
+
+
+@pytest.fixture
+def simulator(simulator_process: Simulator, settings: Any) -> Iterator[Simulator]:
+    """The simulated WeChat, which the product's calls go to; faults end with the test."""
+    settings.WECHAT_BASE_URL = simulator_process.url
+    yield simulator_process
+    simulator_process.delete("/_sim/faults")

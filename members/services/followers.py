@@ -6,13 +6,14 @@ Each function opens short scopes of its own and calls WeChat between them, never
 from __future__ import annotations
 
 import logging
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from accounts.tenancy import brand_scope
-from members.models import Follower, Member
+from members.models import Follower, Identity, IdentityKind, Member
 from members.services.identity import link_unionid
-from members.services.people import record_contact, refresh_subscribed
+from members.services.people import new_member_no, record_contact, refresh_subscribed
 from wechat_gateway import calls
 from wechat_gateway.models import OfficialAccount
 
@@ -75,25 +76,80 @@ def refresh_profiles(brand_id: int, account: OfficialAccount, openids: Sequence[
         logger.warning("profiles of %s were not read: %s", account.appid, answer.cause)
         return 0
     rows = {str(row.get("openid", "")): row for row in answer.data.get("user_info_list", []) if isinstance(row, dict)}
-    new = 0
     with brand_scope(brand_id):
         known = set(Follower.objects.filter(account=account, openid__in=openids).values_list("openid", flat=True))
+        strangers = [
+            rows[openid] for openid in openids if openid not in known and rows.get(openid, {}).get("subscribe")
+        ]
+        met = _meet(account, strangers, at)
         for openid in openids:
+            if openid in met:
+                continue
             follower = record_contact(account_id=account.pk, appid=account.appid, openid=openid, at=at)
             keep_profile(account=account, follower=follower, profile=rows.get(openid, {}), at=at)
-            new += openid not in known
-    return new
+    return len(set(openids) - known)
+
+
+def _meet(account: OfficialAccount, profiles: Sequence[dict[str, Any]], at: datetime) -> set[str]:
+    """Open records for many followers at once, as connecting an account with a million of them needs.
+
+    Only those whose unionid nobody has yet; the others take the careful path. Gives the openids that are done.
+    """
+    unionids = {str(row["unionid"]) for row in profiles if row.get("unionid")}
+    subject = account.open_platform_subject
+    taken = set(
+        Identity.objects.filter(
+            kind=IdentityKind.UNIONID, namespace=subject, value__in=unionids, ended_at__isnull=True
+        ).values_list("value", flat=True),
+    )
+    fresh = [row for row in profiles if str(row.get("unionid", "")) not in taken]
+    moments = [_followed_at(row) or at for row in fresh]
+    members = Member.objects.bulk_create(
+        Member(public_id=uuid.uuid4(), member_no=new_member_no(), created_at=moment, subscribed=True)
+        for moment in moments
+    )
+    edges = []
+    followers = []
+    for row, member, moment in zip(fresh, members, moments, strict=True):
+        openid, unionid = str(row["openid"]), str(row.get("unionid") or "")[:64]
+        followers.append(
+            Follower(
+                account=account,
+                openid=openid,
+                unionid=unionid,
+                member=member,
+                subscribed=True,
+                followed_at=moment,
+                follow_count=1,
+                follow_scene=str(row.get("subscribe_scene", ""))[:40],
+            ),
+        )
+        ties = [(IdentityKind.OPENID, account.appid, openid)]
+        if unionid and subject:
+            ties.append((IdentityKind.UNIONID, subject, unionid))
+        edges += [
+            Identity(member=member, kind=kind, namespace=space, value=value, source="user info", since=at)
+            for kind, space, value in ties
+        ]
+    Follower.objects.bulk_create(followers)
+    Identity.objects.bulk_create(edges)
+    return {str(row["openid"]) for row in fresh}
+
+
+def _followed_at(profile: dict[str, Any]) -> datetime | None:
+    seconds = int(profile.get("subscribe_time") or 0)
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
 
 
 def keep_profile(*, account: OfficialAccount, follower: Follower, profile: dict[str, Any], at: datetime) -> Member:
     """Keep what user/info said (reference: service account 5.2); with `subscribe` 0 everything else is absent."""
     following = bool(profile.get("subscribe"))
-    followed = int(profile.get("subscribe_time") or 0)
+    followed = _followed_at(profile)
     follower.profile_due_at = None
     if following:
         follower.subscribed = True
         if followed and (follower.followed_at is None or follower.follow_count == 0):
-            follower.followed_at = datetime.fromtimestamp(followed, UTC)
+            follower.followed_at = followed
         follower.follow_count = max(follower.follow_count, 1)
         follower.follow_scene = str(profile.get("subscribe_scene", ""))[:40]
     elif profile:
@@ -105,10 +161,8 @@ def keep_profile(*, account: OfficialAccount, follower: Follower, profile: dict[
     follower.save()
     refresh_subscribed(member_ids=[follower.member_id])
     member = follower.member
-    if followed:
-        first = datetime.fromtimestamp(followed, UTC)
-        if first < member.created_at:
-            Member.objects.filter(pk=member.pk).update(created_at=first)
+    if followed and followed < member.created_at:
+        Member.objects.filter(pk=member.pk).update(created_at=followed)
     if not unionid or not account.open_platform_subject:
         return member
     return link_unionid(

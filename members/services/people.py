@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 MEMBER_NO_DIGITS = 10
 
 
+def new_member_no() -> str:
+    """Make a member number: ten random digits, so that it tells nothing of volume."""
+    return str(secrets.randbelow(9 * 10 ** (MEMBER_NO_DIGITS - 1)) + 10 ** (MEMBER_NO_DIGITS - 1))
+
+
 def new_member(*, at: datetime) -> Member:
-    """Open a record for a person met for the first time. Member numbers are random: they tell nothing of volume."""
+    """Open a record for a person met for the first time."""
     for _attempt in range(5):
-        number = str(secrets.randbelow(9 * 10 ** (MEMBER_NO_DIGITS - 1)) + 10 ** (MEMBER_NO_DIGITS - 1))
         try:
             with transaction.atomic():
-                return Member.objects.create(public_id=uuid.uuid4(), member_no=number, created_at=at)
+                return Member.objects.create(public_id=uuid.uuid4(), member_no=new_member_no(), created_at=at)
         except IntegrityError:
             continue
     message = "no free member number in five tries"

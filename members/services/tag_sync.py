@@ -103,17 +103,22 @@ def _settle(brand_id: int, account: OfficialAccount, remote_tag: RemoteTag, at: 
     at_wechat = _openids_at_wechat(account, remote_tag.remote_id, at)
     with brand_scope(brand_id):
         followers = {
-            row.openid: row for row in Follower.objects.filter(account=account, openid__in=at_wechat).only("openid", "member")
+            row.openid: row
+            for row in Follower.objects.filter(account=account, openid__in=at_wechat).only("openid", "member")
         }
         for openid in at_wechat - set(followers):
             followers[openid] = record_contact(account_id=account.pk, appid=account.appid, openid=openid, at=at)
         theirs = {followers[openid].pk for openid in at_wechat}
         agreed = set(
-            RemoteTagging.objects.filter(remote_tag=remote_tag, follower__subscribed=True).values_list("follower_id", flat=True),
+            RemoteTagging.objects.filter(remote_tag=remote_tag, follower__subscribed=True).values_list(
+                "follower_id", flat=True
+            ),
         )
         tagged = MemberTag.objects.filter(tag_id=remote_tag.tag_id).values("member_id")
         ours = set(
-            Follower.objects.filter(account=account, subscribed=True, member_id__in=tagged).values_list("pk", flat=True),
+            Follower.objects.filter(account=account, subscribed=True, member_id__in=tagged).values_list(
+                "pk", flat=True
+            ),
         )
         # What only WeChat changed since we agreed is taken over.
         added = (theirs - agreed) - ours

@@ -1,0 +1,178 @@
+"""Followers and tags in step with WeChat, against the simulated one over real HTTP."""
+
+import pytest
+
+from accounts.tenancy import brand_scope
+from members.models import Follower, Member, MemberTag, RemoteTag, RemoteTagging, Tag
+from members.services import (
+    fetch_followers,
+    record_mini_program_user,
+    refresh_due,
+    sync_tags,
+    tag_members,
+    untag_members,
+)
+from tests.factories import AT, make_account, make_tag
+
+
+@pytest.fixture
+def crowd(brand, simulator):
+    """An account with 120 followers that we know, and a tag that is kept in step."""
+    with brand_scope(brand.pk):
+        account = make_account()
+        tag = make_tag(sync=True)
+    simulator.know(account)
+    openids = simulator.crowd(account, 120)
+    fetch_followers(brand.pk, account.pk, at=AT)
+    return {"account": account, "tag": tag, "openids": openids}
+
+
+def tagged_at_wechat(simulator, account, tag):
+    people = simulator.get(f"/_sim/people?appid={account.appid}&limit=1000")["people"]
+    account_tags = {row["name"]: row["id"] for row in simulator.get(f"/_sim/accounts/{account.appid}")["tags"]}
+    return {
+        person["accounts"][account.appid]["openid"]
+        for person in people
+        if account_tags.get(tag.name) in person["accounts"][account.appid]["tags"]
+    }
+
+
+def tagged_here(tag):
+    members = MemberTag.objects.filter(tag=tag).values("member_id")
+    return set(Follower.objects.filter(member_id__in=members).values_list("openid", flat=True))
+
+
+def tag_here(crowd, openids):
+    members = Follower.objects.filter(openid__in=openids).values_list("member_id", flat=True)
+    tag_members(member_ids=list(members), tag_ids=[crowd["tag"].pk], source="test", at=AT)
+
+
+def test_every_follower_is_taken_over_once(brand, crowd):
+    assert fetch_followers(brand.pk, crowd["account"].pk, at=AT) == 0
+    with brand_scope(brand.pk):
+        assert set(Follower.objects.filter(subscribed=True).values_list("openid", flat=True)) == set(crowd["openids"])
+        assert Member.objects.filter(subscribed=True).count() == 120
+
+
+def test_unionid_of_the_profile_ties_mini_program_and_follower(brand, crowd):
+    with brand_scope(brand.pk):
+        follower = Follower.objects.first()
+        member = record_mini_program_user(
+            appid="wxmini", openid="oMini", unionid=follower.unionid, subject="subject", at=AT
+        )
+
+        assert member.pk == follower.member_id
+
+
+def test_profile_that_could_not_be_read_stays_due(brand, crowd, simulator):
+    with brand_scope(brand.pk):
+        Follower.objects.update(profile_due_at=AT)
+    simulator.fault(kind="errcode", errcode=-1, appid=crowd["account"].appid, path="/cgi-bin/user/info/batchget")
+    refresh_due(brand.pk, at=AT)
+    with brand_scope(brand.pk):
+        assert Follower.objects.filter(profile_due_at__gt=AT).count() == 120
+
+
+def test_tags_set_here_reach_wechat_in_batches_of_fifty(brand, crowd, simulator):
+    with brand_scope(brand.pk):
+        tag_here(crowd, crowd["openids"])
+    result = sync_tags(brand.pk, crowd["account"].pk, at=AT)
+    tagging = simulator.get(f"/_sim/calls?appid={crowd['account'].appid}&path=/cgi-bin/tags/members/batchtagging")
+
+    assert (result.pushed, result.problems) == (120, [])
+    assert tagged_at_wechat(simulator, crowd["account"], crowd["tag"]) == set(crowd["openids"])
+    assert len(tagging["calls"]) == 3
+
+
+def test_tags_set_at_wechat_come_back(brand, crowd, simulator):
+    sync_tags(brand.pk, crowd["account"].pk, at=AT)
+    chosen = crowd["openids"][:7]
+    set_at_wechat(brand, crowd, simulator, chosen)
+    result = sync_tags(brand.pk, crowd["account"].pk, at=AT)
+    with brand_scope(brand.pk):
+        assert tagged_here(crowd["tag"]) == set(chosen)
+        assert result.taken_over == 7
+
+
+def set_at_wechat(brand, crowd, simulator, openids, what="batchtagging"):
+    """An operator tags in WeChat's own console: a call that does not come from our records."""
+    from wechat_gateway import calls
+
+    with brand_scope(brand.pk):
+        remote = RemoteTag.objects.get(tag=crowd["tag"])
+    call = {"batchtagging": calls.tag_followers, "batchuntagging": calls.untag_followers}[what]
+    assert call(crowd["account"], remote.remote_id, openids, at=AT).ok
+
+
+def test_removals_travel_both_ways(brand, crowd, simulator):
+    with brand_scope(brand.pk):
+        tag_here(crowd, crowd["openids"][:10])
+    sync_tags(brand.pk, crowd["account"].pk, at=AT)
+    set_at_wechat(brand, crowd, simulator, crowd["openids"][:3], "batchuntagging")
+    with brand_scope(brand.pk):
+        members = Follower.objects.filter(openid__in=crowd["openids"][3:5]).values_list("member_id", flat=True)
+        untag_members(member_ids=list(members), tag_ids=[crowd["tag"].pk])
+    sync_tags(brand.pk, crowd["account"].pk, at=AT)
+    with brand_scope(brand.pk):
+        assert tagged_here(crowd["tag"]) == set(crowd["openids"][5:10])
+    assert tagged_at_wechat(simulator, crowd["account"], crowd["tag"]) == set(crowd["openids"][5:10])
+
+
+def test_a_day_without_wechat_loses_no_change_of_either_side(brand, crowd, simulator):
+    with brand_scope(brand.pk):
+        tag_here(crowd, crowd["openids"][:10])
+    sync_tags(brand.pk, crowd["account"].pk, at=AT)
+    set_at_wechat(brand, crowd, simulator, crowd["openids"][10:20])
+    outage = simulator.fault(kind="http_status", status=502, appid=crowd["account"].appid)
+    with brand_scope(brand.pk):
+        tag_here(crowd, crowd["openids"][20:30])
+        members = Follower.objects.filter(openid__in=crowd["openids"][:5]).values_list("member_id", flat=True)
+        untag_members(member_ids=list(members), tag_ids=[crowd["tag"].pk])
+    for _ in range(3):
+        assert sync_tags(brand.pk, crowd["account"].pk, at=AT).problems
+    simulator.delete(f"/_sim/faults/{outage.get('id') or outage['name']}")
+    sync_tags(brand.pk, crowd["account"].pk, at=AT)
+
+    expected = set(crowd["openids"][5:30])
+    with brand_scope(brand.pk):
+        assert tagged_here(crowd["tag"]) == expected
+        assert RemoteTagging.objects.count() == 25
+    assert tagged_at_wechat(simulator, crowd["account"], crowd["tag"]) == expected
+
+
+def test_outage_in_the_middle_of_pushing_is_healed_by_the_next_run(brand, crowd, simulator):
+    with brand_scope(brand.pk):
+        tag_here(crowd, crowd["openids"])
+    simulator.fault(
+        kind="errcode",
+        errcode=-1,
+        appid=crowd["account"].appid,
+        after_calls=1,
+        path="/cgi-bin/tags/members/batchtagging",
+        count=1,
+    )
+    first = sync_tags(brand.pk, crowd["account"].pk, at=AT)
+    second = sync_tags(brand.pk, crowd["account"].pk, at=AT)
+
+    assert first.problems
+    assert (first.pushed + second.pushed, second.problems) == (120, [])
+    assert tagged_at_wechat(simulator, crowd["account"], crowd["tag"]) == set(crowd["openids"])
+
+
+def test_one_follower_who_left_does_not_keep_the_others_from_their_tag(brand, crowd, simulator):
+    people = simulator.get(f"/_sim/people?appid={crowd['account'].appid}&limit=1000")["people"]
+    gone = people[0]
+    with brand_scope(brand.pk):
+        tag_here(crowd, crowd["openids"])
+    simulator.act(gone["id"], "unfollow", crowd["account"].appid)
+    sync_tags(brand.pk, crowd["account"].pk, at=AT)
+
+    left = set(crowd["openids"]) - {gone["accounts"][crowd["account"].appid]["openid"]}
+    assert tagged_at_wechat(simulator, crowd["account"], crowd["tag"]) == left
+
+
+def test_tag_made_at_wechat_appears_here(brand, crowd, simulator):
+    simulator.post("/_sim/world", accounts=[{"appid": crowd["account"].appid, "tags": ["门店老客"]}])
+    sync_tags(brand.pk, crowd["account"].pk, at=AT)
+    with brand_scope(brand.pk):
+        assert Tag.objects.get(name="门店老客").sync

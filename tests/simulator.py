@@ -1,0 +1,97 @@
+"""The simulated WeChat for tests: a real process on a free port, and short ways to speak to its control API."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from wechat_gateway.models import MiniProgram, OfficialAccount
+
+
+class Simulator:
+    """One simulator process. `url` is its base."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "wechat_simulator", "--port", str(self.port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                self.get("/_sim/health")
+                return
+            except OSError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    self.stop()
+                    raise
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def get(self, path: str) -> dict[str, Any]:
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            return json.load(answer)
+
+    def post(self, path: str, /, **body: Any) -> dict[str, Any]:
+        return self._send("POST", path, body)
+
+    def delete(self, path: str) -> dict[str, Any]:
+        return self._send("DELETE", path, None)
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self.url + path, data=data, method=method, headers={"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()) from error
+
+    def know(self, account: OfficialAccount | MiniProgram, **more: Any) -> None:
+        """Make the simulated WeChat know an account with the secrets we hold."""
+        fields: dict[str, Any] = {
+            "appid": account.appid,
+            "name": account.name,
+            "subject": account.open_platform_subject,
+            "secret": account.app_secret.reveal(),
+        }
+        if isinstance(account, OfficialAccount):
+            fields |= {
+                "kind": "service",
+                "original_id": account.original_id,
+                "token": account.callback_token.reveal(),
+                "aes_key": account.encoding_aes_key.reveal(),
+            }
+        else:
+            fields["kind"] = "mini"
+        self.post("/_sim/world", accounts=[fields | more])
+
+    def crowd(self, account: OfficialAccount, count: int) -> list[str]:
+        """Let `count` people follow; gives their openids."""
+        prefix = f"c{account.appid[-6:]}-"
+        self.post("/_sim/world", crowds=[{"prefix": prefix, "count": count, "follows": [account.appid]}])
+        people = self.get(f"/_sim/people?q={prefix}&limit=1000")["people"]
+        return [person["accounts"][account.appid]["openid"] for person in people]
+
+    def fault(self, **fields: Any) -> dict[str, Any]:
+        return self.post("/_sim/faults", **fields)
+
+    def act(self, person: str, name: str, appid: str, **fields: Any) -> dict[str, Any]:
+        return self.post(f"/_sim/people/{person}/act", act=name, appid=appid, **fields)
