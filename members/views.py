@@ -1,0 +1,260 @@
+"""The pages of segments: the list, and the builder that counts before anything is saved."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from common.clock import now
+from console import formats
+from console.http import viewer_of
+from console.registry import Hit, Page, SearchGroup, Tab, nav, pages, search_groups
+from console.site import page_response
+from members import rule_form, segment_preview, selectors
+from members import services as member_services
+from members.errors import RuleInvalid, SegmentNameTaken
+from members.models import Segment
+from members.segments import MAX_DEPTH, MAX_LEAVES, conditions, sentence
+from stores.models import Store
+
+if TYPE_CHECKING:
+    from accounts.viewer import Viewer
+
+PER_PAGE = 50
+CHOICES = 20
+NAME_LENGTH = 60
+FIRST_RULE: dict[str, Any] = {"all": [{"condition": "subscribed", "params": {"value": "yes"}}]}
+
+
+def segment_list(request: HttpRequest) -> HttpResponse:
+    """Show the brand's segments, the one changed last on top."""
+    term = request.GET.get("q", "").strip()[:NAME_LENGTH]
+    page = _number(request.GET.get("p"), 1, 200)
+    rows = selectors.segments()
+    if term:
+        rows = rows.filter(name__icontains=term)
+    first = (page - 1) * PER_PAGE
+    found = list(rows[first : first + PER_PAGE + 1])
+    context = {
+        "title": _("Segments"),
+        "segments": [{"row": row, "sentence": _said(row.rule)} for row in found[:PER_PAGE]],
+        "term": term,
+        "can_edit": viewer_of(request).can("segments.edit"),
+        "previous": page - 1 if page > 1 else None,
+        "next": page + 1 if len(found) > PER_PAGE else None,
+    }
+    return page_response(request, "members/segments/list.html", context)
+
+
+def segment_new(request: HttpRequest) -> HttpResponse:
+    """Build a segment."""
+    viewer_of(request).require("segments.edit")
+    if request.method == "POST":
+        return _save(request, None)
+    return _builder(request, None, FIRST_RULE)
+
+
+def segment_edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """Look at a segment, or build on it."""
+    segment = Segment.objects.filter(pk=pk).first()
+    if segment is None:
+        raise Http404
+    if request.method == "POST":
+        viewer_of(request).require("segments.edit")
+        return _save(request, segment)
+    return _builder(request, segment, segment.rule)
+
+
+def segment_tree(request: HttpRequest) -> HttpResponse:
+    """Make one edit of the tree that was posted, and give the tree."""
+    _require_post(request)
+    fresh, fault = "", None
+    rule = rule_form.rule_of(request.POST)
+    path = request.POST.get("at", "")
+    try:
+        if request.POST.get("op") == "condition":
+            fresh = rule_form.add_condition(rule, path, request.POST.get("key", ""))
+        elif request.POST.get("op") == "group":
+            fresh = rule_form.add_group(rule, path)
+        else:
+            fresh = rule_form.remove(rule, path)
+    except RuleInvalid as error:
+        fault = rule_form.fault_of(error)
+    context = _tree_context(request, rule, fault, fresh)
+    return TemplateResponse(request, "members/segments/_tree.html", context)
+
+
+def segment_preview_part(request: HttpRequest) -> HttpResponse:
+    """Count what was posted: people, reach, a sample, one sentence. Nothing is saved."""
+    _require_post(request, "segments.view")
+    draw = _number(request.POST.get("draw"), 0, 10_000)
+    try:
+        rule = _stored_or_posted(request)
+        context = _counted(rule, draw)
+    except RuleInvalid as error:
+        context = {"fault": rule_form.fault_of(error)}
+    response = TemplateResponse(request, "members/segments/_preview.html", {**context, "draw": draw})
+    response["X-Version"] = request.POST.get("version", "")[:12]
+    return response
+
+
+def segment_choices(request: HttpRequest, kind: str) -> HttpResponse:
+    """Find tags or stores of the brand by name, for a field that picks them."""
+    model = rule_form.PICKED.get(kind)
+    if model is None:
+        raise Http404
+    term = request.GET.get("q", "").strip()[:30]
+    wanted = Q(name__icontains=term)
+    if model is Store:
+        wanted |= Q(code__istartswith=term)
+    found = list(model._default_manager.filter(wanted).order_by("name", "pk")[: CHOICES + 1])
+    context = {"rows": found[:CHOICES], "more": len(found) > CHOICES, "term": term, "kind": kind}
+    return TemplateResponse(request, "members/segments/_choices.html", context)
+
+
+def _save(request: HttpRequest, segment: Segment | None) -> HttpResponse:
+    at = now()
+    copy = "copy" in request.POST
+    name = request.POST.get("copy_name" if copy else "name", "").strip()
+    errors: dict[str, str] = {}
+    fault: rule_form.Fault | None = None
+    rule: dict[str, Any] = FIRST_RULE
+    if not name or len(name) > NAME_LENGTH:
+        errors["name"] = _("Give the segment a name of 1 to %(count)s characters.") % {"count": NAME_LENGTH}
+    if segment is not None and not copy and request.POST.get("seen", "") != segment.updated_at.isoformat():
+        errors["seen"] = _("Somebody changed this segment at %(time)s. Reload to see it, or save yours as a copy.") % {
+            "time": formats.local_time(segment.updated_at),
+        }
+    try:
+        rule = rule_form.rule_of(request.POST)
+        count = selectors.preview(rule, at=at).count
+        if not errors:
+            saved = member_services.save_segment(
+                name=name, rule=rule, at=at, segment=None if copy else segment, counted=count
+            )
+            said = ngettext("Saved “%(name)s”: %(count)s person.", "Saved “%(name)s”: %(count)s people.", count)
+            messages.success(request, said % {"name": saved.name, "count": formats.count(count)})
+            return HttpResponseRedirect(reverse("admin:segment_edit", args=[saved.pk]))
+    except RuleInvalid as error:
+        fault = rule_form.fault_of(error)
+        errors["rule"] = error.message
+    except SegmentNameTaken as error:
+        errors["name"] = f"{error.message} {error.hint}"
+    return _builder(request, segment, rule, errors=errors, fault=fault)
+
+
+def _builder(
+    request: HttpRequest,
+    segment: Segment | None,
+    rule: object,
+    *,
+    errors: dict[str, str] | None = None,
+    fault: rule_form.Fault | None = None,
+) -> HttpResponse:
+    can_edit = viewer_of(request).can("segments.edit")
+    name = request.POST.get("name", segment.name if segment else "")[: NAME_LENGTH * 2]
+    context = {
+        "title": segment.name if segment else _("New segment"),
+        "zy_object": segment or _("New segment"),
+        "segment": segment,
+        "can_edit": can_edit,
+        "name": name,
+        "copy_name": request.POST.get("copy_name") or (_("%(name)s, copy") % {"name": name[:50]} if name else ""),
+        "name_length": NAME_LENGTH,
+        "errors": errors or {},
+        "rule_json": json.dumps(rule, ensure_ascii=False),
+        **_tree_context(request, rule, fault, ""),
+    }
+    status = 422 if errors else 200
+    return page_response(request, "members/segments/builder.html", context, status=status)
+
+
+def _tree_context(request: HttpRequest, rule: object, fault: rule_form.Fault | None, fresh: str) -> dict[str, Any]:
+    count = rule_form.leaves(rule)
+    return {
+        "root": rule_form.tree(rule, fault=fault, fresh=fresh),
+        "leaves": count,
+        "full": count >= MAX_LEAVES,
+        "most": MAX_LEAVES,
+        "deepest": MAX_DEPTH,
+        "menu": [(key, item.label) for key, item in conditions.items()],
+        "can_edit": viewer_of(request).can("segments.edit"),
+    }
+
+
+def _counted(rule: object, draw: int) -> dict[str, Any]:
+    at, started = now(), time.monotonic()
+    found = selectors.preview(rule, at=at)
+    people = segment_preview.sample(rule, at=at, count=found.count, draw=draw) if draw else found.sample
+    context: dict[str, Any] = {
+        "preview": found,
+        "people": people,
+        "has_more": found.count > len(found.sample),
+        "sentence": sentence(rule),
+        "at": at,
+    }
+    if not found.count:
+        context["emptied"] = segment_preview.emptied_by(rule, at=at)
+    context["seconds"] = max(round(time.monotonic() - started, 1), 0.1)
+    return context
+
+
+def _stored_or_posted(request: HttpRequest) -> object:
+    if "rule" in request.POST:  # a page that may only be read posts the rule as it is stored
+        try:
+            return json.loads(request.POST["rule"])
+        except ValueError:
+            raise RuleInvalid("rule", _("A group or a condition is expected here.")) from None
+    return rule_form.rule_of(request.POST)
+
+
+def _said(rule: object) -> str:
+    try:
+        return sentence(rule)
+    except RuleInvalid as error:
+        return error.message
+
+
+def _require_post(request: HttpRequest, capability: str = "segments.edit") -> None:
+    viewer_of(request).require(capability)
+    if request.method != "POST":
+        raise Http404
+
+
+def _number(text: str | None, least: int, most: int) -> int:
+    return min(max(int(text), least), most) if text and text.isascii() and text.isdigit() and len(text) < 9 else least
+
+
+def _find_segments(viewer: Viewer, term: str) -> list[Hit]:
+    return [
+        Hit(
+            row.name,
+            _("%(count)s people") % {"count": formats.wan(row.counted)},
+            reverse("admin:segment_edit", args=[row.pk]),
+        )
+        for row in selectors.segments().filter(name__icontains=term)[:8]
+    ]
+
+
+nav.register(
+    "segments.segments", Tab("segments", gettext_lazy("Segments"), "segments", "segments", 10, prefix="segment_")
+)
+for _page in (
+    Page("segments/", segment_list, "segments", "segments"),
+    Page("segments/new/", segment_new, "segment_new", "segments", "edit"),
+    Page("segments/tree/", segment_tree, "segment_tree", "segments", "edit"),
+    Page("segments/preview/", segment_preview_part, "segment_preview", "segments"),
+    Page("segments/choices/<slug:kind>/", segment_choices, "segment_choices", "segments", "edit"),
+    Page("segments/<int:pk>/", segment_edit, "segment_edit", "segments"),
+):
+    pages.register(_page.name, _page)
+search_groups.register("segments", SearchGroup(gettext_lazy("Segments"), "segments", _find_segments, 40))
