@@ -48,14 +48,13 @@ def load(say: Callable[[str], None]) -> None:
             if OfficialAccount.objects.filter(appid=demo.appid).exists():
                 say(f"{demo.name}: already there")
                 account = OfficialAccount.objects.get(appid=demo.appid)
-                fresh = False
             else:
                 say(f"{demo.name}: stores, staff, guides, channels, replies")
                 account = build(demo, at)
-                fresh = True
+            connected = Menu.objects.filter(account=account, published_at__isnull=False).exists()
         if settings.SIMULATOR_URL:
             describe_to_simulator(demo, account)
-            if fresh:
+            if not connected:
                 connect(demo, brand, account, say)
 
 

@@ -17,6 +17,6 @@ def connect_to_wechat(brand_id: int, account_id: int) -> None:
     member_services.fetch_followers(brand_id, account_id, at=at)
     with brand_scope(brand_id):
         account = OfficialAccount.objects.get(pk=account_id)
-    campaign_services.sync_templates(account, at=at)
+        campaign_services.sync_templates(account=account, at=at)
     touchpoint_services.renew_codes(brand_id, at=at)
     conversation_services.publish_menu(brand_id, account_id, at=at)
