@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from wechat_simulator.clock import DEFAULT_START, Clock, parse_moment
-from wechat_simulator.pushes import is_loopback
+from wechat_simulator.http_client import is_loopback
 from wechat_simulator.serving import make_server
 from wechat_simulator.simulation import Simulation
 from wechat_simulator.switches import Switches

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from wechat_simulator import replies, wire
 from wechat_simulator.crypto import signature
+from wechat_simulator.http_client import DeliveryError, HttpClient
 from wechat_simulator.world import Account, Fan
 
 if TYPE_CHECKING:
@@ -20,15 +20,10 @@ if TYPE_CHECKING:
 FAILURE_TEXT = "该公众号提供的服务出现故障，请稍后再试"
 NO_REPLY_EVENTS = frozenset(("unsubscribe", "TEMPLATESENDJOBFINISH", "VIEW", "view_miniprogram", "LOCATION"))
 KEEP_PUSHES = 100_000
-MAX_ANSWER = 1_000_000
 
 
 def _nothing() -> None:
     """Nobody waits for the first try."""
-
-
-class DeliveryError(Exception):
-    """One try failed; the text says how."""
 
 
 class Push:
@@ -64,118 +59,6 @@ class Push:
     def view(self) -> dict[str, Any]:
         """For the control API."""
         return {name: getattr(self, name) for name in self.__slots__}
-
-
-class _Connection:
-    __slots__ = ("reader", "writer")
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-
-class HttpClient:
-    """The least HTTP/1.1 client that pushes need: keep-alive, no redirects, loopback only."""
-
-    def __init__(self) -> None:
-        self._idle: dict[tuple[str, int], list[_Connection]] = {}
-
-    async def exchange(self, method: str, url: str, body: bytes, content_type: str) -> tuple[int, bytes]:
-        """Status and body. Raises ``OSError`` or ``DeliveryError``; the caller sets the time limit."""
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or 80
-        if parts.scheme != "http" or not is_loopback(host):
-            raise DeliveryError("callback is not http on loopback")
-        target = parts.path or "/"
-        if parts.query:
-            target += "?" + parts.query
-        head = (
-            f"{method} {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: Mozilla/4.0\r\nAccept: */*\r\n"
-            f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\nConnection: keep-alive\r\n\r\n"
-        ).encode()
-        key = (host, port)
-        while True:
-            idle = self._idle.get(key)
-            reused = bool(idle)
-            connection = idle.pop() if idle else _Connection(*await asyncio.open_connection(host, port))
-            done = False
-            try:
-                connection.writer.write(head + body)
-                await connection.writer.drain()
-                first = await connection.reader.readline()
-                if not first and reused:
-                    continue  # the idle connection had been closed meanwhile: not a failed try
-                status, answer, keep = await self._read(connection.reader, first)
-                done = keep
-            except ConnectionError:
-                if reused:
-                    continue
-                raise
-            finally:
-                if not done:
-                    connection.writer.close()
-            self._idle.setdefault(key, []).append(connection)
-            return status, answer
-
-    @staticmethod
-    async def _read(reader: asyncio.StreamReader, first: bytes) -> tuple[int, bytes, bool]:
-        try:
-            status = int(first.split(b" ", 2)[1])
-        except (IndexError, ValueError) as error:
-            raise DeliveryError("no HTTP answer") from error
-        headers: dict[bytes, bytes] = {}
-        while (line := await reader.readline()) not in (b"\r\n", b"\n"):
-            if not line:
-                raise DeliveryError("answer cut in the headers")
-            name, _, value = line.partition(b":")
-            headers[name.strip().lower()] = value.strip().lower()
-        keep = first.startswith(b"HTTP/1.1") and headers.get(b"connection") != b"close"
-        length = headers.get(b"content-length", b"")
-        try:
-            if b"chunked" in headers.get(b"transfer-encoding", b""):
-                return status, await HttpClient._chunks(reader), keep
-            if not length.isdigit():
-                return status, await reader.read(MAX_ANSWER), False
-            if int(length) > MAX_ANSWER:
-                raise DeliveryError("answer too large")
-            return status, await reader.readexactly(int(length)), keep
-        except asyncio.IncompleteReadError as error:
-            raise DeliveryError("answer cut in the body") from error
-
-    @staticmethod
-    async def _chunks(reader: asyncio.StreamReader) -> bytes:
-        parts: list[bytes] = []
-        total = 0
-        while True:
-            line = await reader.readline()
-            try:
-                size = int(line.split(b";")[0], 16)
-            except ValueError as error:
-                raise DeliveryError("bad chunk") from error
-            data = await reader.readexactly(size + 2)
-            if size == 0:
-                return b"".join(parts)
-            total += size
-            if total > MAX_ANSWER:
-                raise DeliveryError("answer too large")
-            parts.append(data[:-2])
-
-    def close(self) -> None:
-        """Drop idle connections."""
-        for connections in self._idle.values():
-            for connection in connections:
-                connection.writer.close()
-        self._idle.clear()
-
-
-def is_loopback(host: str) -> bool:
-    """Only this machine is ever called."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Pushes:

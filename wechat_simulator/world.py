@@ -7,6 +7,7 @@ import hashlib
 import ipaddress
 import re
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
 from wechat_simulator.crypto import MessageCipher
@@ -36,6 +37,12 @@ def token_urlsafe(length: int, *parts: str) -> str:
 
 def _hex(length: int, *parts: str) -> str:
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:length]
+
+
+@lru_cache(maxsize=256)
+def cipher_for(key: str, appid: str) -> MessageCipher:
+    """Ciphers are made once per key."""
+    return MessageCipher(key, appid)
 
 
 @dataclass(slots=True)
@@ -198,7 +205,7 @@ class Account:
     def cipher(self) -> MessageCipher:
         """The cipher pushes are made with; after a key change the previous one for a while (reference 1.3)."""
         key = self.previous_aes_key if self.push_with_previous_key and self.previous_aes_key else self.aes_key
-        return MessageCipher(key, self.appid)
+        return cipher_for(key, self.appid)
 
     def allows(self, address: str) -> bool:
         """Whether an address is on the IP list; an empty list allows all."""
