@@ -221,11 +221,10 @@ class _Batch:
         except CallsParked as parked:
             self._stopped = _parked(parked)
         try:
-            if self._waiting and self._stopped is None and not self._is_proven():
-                # One probe: a token that is refused costs one call, not as many as run at once.
-                yield from self._perform(1, most=1)
             while self._waiting and self._stopped is None:
-                yield from self._perform(self._concurrency)
+                # Probe a new token with one call: one that is refused then costs one, not as many as run at once.
+                proven = self._is_proven()
+                yield from self._perform(self._concurrency if proven else 1, most=None if proven else 1)
             while self._waiting:
                 index, call, _ = self._waiting.popleft()
                 self._unused[call.path] += 1
