@@ -234,9 +234,11 @@ def _query(query: bytes) -> dict[bytes, bytes]:
         pairs = [(name, value) for name, _, value in (part.partition(b"=") for part in query.split(b"&"))]
     else:
         try:
-            pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=32)
+            # Latin-1 keeps every byte as it came.
+            found = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=32, encoding="latin-1")
         except ValueError:
             raise _Refusal(Doubt.QUERY) from None
+        pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in found]
     values: dict[bytes, bytes] = {}
     for name, value in pairs:
         if b"[" in name:

@@ -59,6 +59,11 @@ def programs_with_appid(appid: str) -> list[MiniProgram]:
         return list(found.order_by(F("parked_until").asc(nulls_first=True), "pk")[:5])
 
 
+def program_of(appid: str) -> MiniProgram | None:
+    """The connected mini program of the brand in scope that has an appid."""
+    return MiniProgram.objects.filter(appid=appid, is_active=True).first()
+
+
 def callback_url(account: OfficialAccount) -> str:
     """The server address to enter in the WeChat console."""
     return f"{settings.PUBLIC_URL.rstrip('/')}/wx/{account.path_token}"

@@ -150,7 +150,7 @@ class _Slot:
             return True
         if not curl.getinfo(pycurl.REQUEST_SIZE):
             return False
-        return curl.getinfo(pycurl.SIZE_UPLOAD) >= len(self.outgoing)
+        return curl.getinfo(pycurl.SIZE_UPLOAD_T) >= len(self.outgoing)
 
     def _receive(self, chunk: bytes) -> int | None:
         self.size += len(chunk)

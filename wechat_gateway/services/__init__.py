@@ -12,9 +12,11 @@ from wechat_gateway.services.accounts import (
 )
 from wechat_gateway.services.credentials import refresh_due_tokens, refresh_token, resume_calls
 from wechat_gateway.services.inbox import handle_inbound, purge_brand_inbound, purge_inbound, replay_push, sweep_inbound
+from wechat_gateway.services.mini_programs import SignIn, shared_phone, sign_in
 
 __all__ = [
     "Outgoing",
+    "SignIn",
     "bump_replies_version",
     "call",
     "change_app_secret",
@@ -31,5 +33,7 @@ __all__ = [
     "resume_calls",
     "send_many",
     "set_active",
+    "shared_phone",
+    "sign_in",
     "sweep_inbound",
 ]
