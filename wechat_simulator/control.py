@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -149,6 +151,8 @@ class Control:
             ("GET", "/people/{person}/conversation", self.conversation),
             ("GET", "/people/{person}/menu", self.menu),
             ("POST", "/people/{person}/act", self.act),
+            ("POST", "/crowd", self.crowd),
+            ("GET", "/media/{media_id}", self.media),
             ("GET", "/places", self.places),
             ("GET", "/codes", self.codes),
             ("POST", "/codes/name", self.name_code),
@@ -300,6 +304,38 @@ class Control:
             appid = self.sim.people.find_code(data, None).appid
         account = self.sim.world.account(appid)
         return Json(await self.sim.people.do(person, account, name, data))
+
+    async def crowd(self, request: Request) -> Response:
+        """Many people act at once: ``{"appid", "act", "prefix", "count", "fields"?, "concurrency"?}``.
+
+        The people are those of a crowd (``prefix`` 000001 …). Answers how the pushes ended, and what was refused.
+        """
+        data = await self._body(request)
+        account = self.sim.world.account(str(data.get("appid", "")))
+        name, fields = str(data.get("act", "")), dict(data.get("fields", {}))
+        people = [self.sim.world.person(f"{data['prefix']}{number:06d}") for number in range(1, int(data["count"]) + 1)]
+        slots = asyncio.Semaphore(int(data.get("concurrency", 64)))
+        outcomes: Counter[str] = Counter()
+
+        async def one(person: Person) -> None:
+            async with slots:
+                try:
+                    done = await self.sim.people.do(person, account, name, dict(fields))
+                except ActError as error:
+                    outcomes[str(error)] += 1
+                else:
+                    outcomes.update(push["outcome"] for push in done["pushes"])
+
+        started = time.monotonic()
+        await asyncio.gather(*(one(person) for person in people))
+        return Json({"outcomes": dict(outcomes), "seconds": round(time.monotonic() - started, 3)})
+
+    async def media(self, request: Request) -> Response:
+        """The bytes of a media id, for the phone page."""
+        media = self.sim.media.find(request.path_params["media_id"], self.sim.clock.now())
+        if media is None:
+            raise HTTPException(404, "unknown or expired media")
+        return Response(media.body, media_type=media.content_type)
 
     async def places(self, _request: Request) -> Response:
         """Named places."""

@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from wechat_simulator import menus, windows
+from wechat_simulator.api.codes import picture
+from wechat_simulator.api.media import Media
 from wechat_simulator.places import place_named
 from wechat_simulator.pushes import Push
-from wechat_simulator.world import Account, Code, Fan, Person
+from wechat_simulator.world import Account, Code, Fan, Person, token_urlsafe
 
 if TYPE_CHECKING:
     from wechat_simulator.simulation import Simulation
@@ -137,9 +139,19 @@ class People:
             del self.client_codes[old]
         return text
 
-    def media(self, kind: str) -> str:
-        """A media id for something a person sends; alive for three days in WeChat (reference: service account 3.2)."""
-        return f"{kind}-{self.sim.world.number()}-{hashlib.sha256(kind.encode()).hexdigest()[:40]}"
+    def media(self, kind: str, fan: Fan) -> str:
+        """A media id for something a person sends, alive for three days (reference: service account 3.2).
+
+        Pictures have bytes that media/get gives; the contents of voice and video are only named.
+        """
+        number = self.sim.world.number()
+        media_id = token_urlsafe(64, self.sim.world.seed, kind, str(number))
+        if kind == "image":
+            body, content_type = picture(f"{fan.person.id} {number}"), "image/png"
+        else:
+            body, content_type = f"{kind} {number}".encode(), {"voice": "audio/amr"}.get(kind, "video/mp4")
+        self.sim.media.add(media_id, Media(fan.account.appid, kind, content_type, body, self.now))
+        return media_id
 
 
 def _place(data: dict[str, Any]) -> tuple[float, float, str, str]:
@@ -259,7 +271,7 @@ async def text(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, Any]
 @act("image")
 async def image(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, Any]:
     """Send a picture; ``url`` optional."""
-    media = people.media("image")
+    media = people.media("image", fan)
     url = str(data.get("url") or f"http://mmbiz.qpic.cn/mmbiz_jpg/{media}/0")
     await people.say(fan, "image", {"url": url, "media_id": media}, PicUrl=url, MediaId=media)
     return {"media_id": media}
@@ -268,7 +280,7 @@ async def image(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, Any
 @act("voice")
 async def voice(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, Any]:
     """Send voice; ``recognition`` usually empty."""
-    media = people.media("voice")
+    media = people.media("voice", fan)
     seconds = int(data.get("seconds", 3))
     fields = {"MediaId": media, "Format": "amr", "Recognition": str(data.get("recognition", ""))}
     await people.say(fan, "voice", {"seconds": seconds, "media_id": media}, **fields, MediaId16K=media + "_16k")
@@ -278,9 +290,9 @@ async def voice(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, Any
 @act("video")
 async def video(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, Any]:
     """Send a video; ``short: true`` is shortvideo."""
-    media = people.media("video")
+    media = people.media("video", fan)
     kind = "shortvideo" if data.get("short") else "video"
-    await people.say(fan, kind, {"media_id": media}, MediaId=media, ThumbMediaId=people.media("thumb"))
+    await people.say(fan, kind, {"media_id": media}, MediaId=media, ThumbMediaId=people.media("thumb", fan))
     return {"media_id": media}
 
 
@@ -395,7 +407,8 @@ async def _tap_open(people: People, fan: Fan, button: dict[str, Any], now: float
 
 
 async def _tap_pictures(people: People, fan: Fan, button: dict[str, Any], count: int) -> dict[str, Any]:
-    sums = [hashlib.md5(f"{people.media('pic')}".encode(), usedforsecurity=False).hexdigest() for _ in range(count)]
+    numbers = [people.sim.world.number() for _ in range(count)]
+    sums = [hashlib.md5(f"{number}".encode(), usedforsecurity=False).hexdigest() for number in numbers]
     info = {"Count": count, "PicList": {"item": [{"PicMd5Sum": item} for item in sums]}}
     push = people.sim.pushes.event(fan, button["type"], people.now, EventKey=button["key"], SendPicsInfo=info)
     await people.push(push, fan)

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from wechat_simulator.api.media import MediaStore
 from wechat_simulator.api.templates import ClientMessages, finish
 from wechat_simulator.bus import Bus
 from wechat_simulator.clock import Clock, Timers, next_midnight
@@ -47,6 +48,7 @@ class Simulation:
         self.conversations = Conversations(self)
         self.pushes = Pushes(self)
         self.people = People(self)
+        self.media = MediaStore()
         self.client_messages = ClientMessages(self)
         self.request_ids = RequestIds()
         self.rids: OrderedDict[str, dict[str, Any]] = OrderedDict()

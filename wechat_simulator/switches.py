@@ -21,10 +21,12 @@ class Switches:
     reply_text_limit_bytes: int = 2048  # 4: measured, unconfirmed
     wrong_secret_code: int = 40125  # 5.1, 6.3: 40001 or 40125
     force_refresh_too_soon: str = "45011"  # 5.1: "45011", or "same" for the same token again (unconfirmed)
+    token_overlap_seconds: float = 300.0  # 5.1: how long a displaced token of /cgi-bin/token lives; 0 = dies at once
     ip_check_every_call: bool = True  # mini-program reference 0: 40164 is common to all paths
     client_msg_id_seconds: float = 600.0  # 5.6: window length unconfirmed; 0 = not honoured
     finish_delay_seconds: float = 1.0  # 3.4: how long after acceptance the finish event comes (simulated seconds)
     refusing_person: str = "finish_event"  # 3.4: "finish_event" (failed:user block) or "48002" at once
+    check_media_ids: bool = True  # 5.9, 6.3: 40007 for what was not uploaded, or is older than three days
     windows_add_up: bool = False  # 5.9: assume they do not (unconfirmed)
     temporary_code_default_seconds: int = 60  # 5.5: 60 or 30 (unconfirmed)
     permanent_code_same_scene: bool = True  # 5.5: same scene, same code (unconfirmed)

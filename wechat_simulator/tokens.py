@@ -59,7 +59,7 @@ class Tokens:
     def normal(self, appid: str, now: float) -> Token:
         """``/cgi-bin/token``: always a new one; the old one lives five more minutes."""
         if old := self._current.get((appid, "normal")):
-            self._end(old, now + OVERLAP)
+            self._end(old, now + self._switches.token_overlap_seconds)
         return self._issue(appid, "normal", now)
 
     def stable(self, appid: str, now: float, *, force: bool) -> Token:

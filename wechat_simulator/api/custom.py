@@ -24,8 +24,12 @@ def _check_text(_call: Call, body: dict[str, Any]) -> None:
         raise WeChatError(45002)
 
 
-def _check_media(_call: Call, body: dict[str, Any]) -> None:
-    if not body.get("media_id"):
+def _check_media(call: Call, body: dict[str, Any]) -> None:
+    """An upload of this account that is younger than three days (40007)."""
+    media_id = body.get("media_id")
+    if not isinstance(media_id, str) or not media_id:
+        raise WeChatError(40007)
+    if call.sim.switches.check_media_ids and call.sim.media.find(media_id, call.now, call.account.appid) is None:
         raise WeChatError(40007)
 
 
