@@ -72,6 +72,7 @@ WSGI_APPLICATION = "config.wsgi.application"
 
 MIDDLEWARE = [
     "accounts.middleware.RequestIdMiddleware",
+    "common.metrics.RequestMetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -236,6 +237,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 if IS_PRODUCTION:
     SECURE_SSL_REDIRECT = env.bool("ZHIYIN_SSL_REDIRECT", True)
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # asked inside, by address
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
@@ -279,9 +281,9 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "知音 Zhiyin API",
     "DESCRIPTION": (
         "REST API for mini-program front ends and for a brand's other systems.\n\n"
-        "The brand always comes from the token or key, never from a parameter. Bodies are JSON in UTF-8, 64 KiB at most. "
-        "Unknown fields and parameters are refused (422). Moments are UTC. Lists are read page by page: pass `next` as "
-        "`cursor` until it is null.\n\n"
+        "The brand always comes from the token or key, never from a parameter. Bodies are JSON in UTF-8, 64 KiB at "
+        "most. Unknown fields and parameters are refused (422). Moments are UTC. Lists are read page by page: pass "
+        "`next` as `cursor` until it is null.\n\n"
         'Every error has one shape: `{"error": {"code", "message", "hint", "fields": [{"field", "message"}]}}`. '
         "`code` is stable; texts follow `Accept-Language` (zh-Hans, en)."
     ),
@@ -295,6 +297,10 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "PurposeEnum": "members.models.Purpose",
+        "CampaignStateEnum": "campaigns.models.CampaignState",
+    },
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
     "TAGS": [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from console import sign_in
 from console.platform import platform
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("config.urls_api")),
     path("", RedirectView.as_view(url="/brands/"), name="home"),
     path("login/", sign_in.SignIn.as_view(), name="login"),
     path("login/verify/", sign_in.verify, name="verify"),

@@ -67,3 +67,15 @@ class SegmentNameTaken(Conflict):
 
     def __init__(self) -> None:
         super().__init__(_("Another segment already has this name."), hint=_("Choose another name."))
+
+
+class PhoneCodeUsed(Conflict):
+    """A one-time phone code was sent before, has expired, or belongs to another person."""
+
+    code = "phone_code_used"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("This phone code was used or has expired."),
+            hint=_("Look whether the phone is bound already; if not, let the person tap the button again."),
+        )

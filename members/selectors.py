@@ -9,9 +9,10 @@ from django.db.models import Q
 
 from accounts.rest.callers import MemberPrincipal, SessionClaim
 from accounts.roles import DataScope
-from accounts.tenancy import reporting
+from accounts.sealing import blind_index
+from accounts.tenancy import current_brand_id, reporting
 from common.registry import Registry
-from members.models import Consent, Follower, Identity, IdentityKind, Member, MiniProgramSession, Segment, Tag
+from members.models import Consent, Follower, Identity, IdentityKind, Member, MemberTag, MiniProgramSession, Segment, Tag
 from members.reach import carriers
 from members.segments import matching
 from stores.selectors import store_ids_of_grant
@@ -93,8 +94,6 @@ def find_members(viewer: Viewer, text: str, *, limit: int = 8) -> list[Member]:
 
 def preview(rule: object, *, at: datetime) -> Preview:
     """Count, sample and reach of a rule before anything is saved. Raises `RuleInvalid`."""
-    from accounts.tenancy import current_brand_id
-
     with reporting(current_brand_id()):
         people = matching(rule, at=at)
         count = people.count()
@@ -181,3 +180,44 @@ def consents_in_force(member_id: int) -> dict[str, Consent]:
 def tag_names(tag_ids: Iterable[int]) -> dict[int, str]:
     """Give the names of tags by id."""
     return dict(Tag.objects.filter(pk__in=set(tag_ids)).values_list("pk", "name"))
+
+
+def member_by_id(member_id: int) -> Member:
+    """Give a member by key."""
+    return Member.objects.get(pk=member_id)
+
+
+def picked_members(
+    *,
+    member_no: str | None = None,
+    phone: str | None = None,
+    tag: str | None = None,
+    joined_since: datetime | None = None,
+    interacted_since: datetime | None = None,
+) -> QuerySet[Member]:
+    """Give the members that meet every given condition, with their stores; merged records are left out.
+
+    `phone` is E.164 and found by its fingerprint; `tag` is a name.
+    """
+    people = Member.objects.select_related("store").filter(merged_into__isnull=True)
+    if member_no is not None:
+        people = people.filter(member_no=member_no)
+    if phone is not None:
+        people = people.filter(phone_index=blind_index(current_brand_id(), "phone", phone))
+    if tag is not None:
+        people = people.filter(pk__in=MemberTag.objects.filter(tag__name=tag).values("member_id"))
+    if joined_since is not None:
+        people = people.filter(joined_at__gte=joined_since)
+    if interacted_since is not None:
+        people = people.filter(last_interaction_at__gte=interacted_since)
+    return people
+
+
+def tags() -> QuerySet[Tag]:
+    """Give the brand's tags, newest first."""
+    return Tag.objects.order_by("-pk")
+
+
+def tags_by_name(names: Iterable[str]) -> dict[str, int]:
+    """Give the ids of tags by name."""
+    return dict(Tag.objects.filter(name__in=set(names)).values_list("name", "pk"))

@@ -66,6 +66,12 @@ def visible_stores(viewer: Viewer) -> QuerySet[Store]:
     return stores.filter(pk__in=store_ids_of_grant(viewer.grant_id))
 
 
+def stores_in_operation(*, city: str | None = None) -> QuerySet[Store]:
+    """Give the stores in operation, by code, optionally those of one city."""
+    stores = Store.objects.filter(is_active=True).order_by("code")
+    return stores if city is None else stores.filter(city=city)
+
+
 def nearest_stores(
     *, lat: float, lng: float, at: datetime, limit: int = 3, only_open: bool = True
 ) -> list[NearbyStore]:

@@ -1,4 +1,4 @@
-"""Lists, page by page: stable while rows arrive, no counts; cursors cannot be read, changed or used in another brand."""
+"""Lists, page by page: stable while rows arrive, no counts; a cursor cannot be read, changed or used elsewhere."""
 
 from __future__ import annotations
 

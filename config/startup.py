@@ -1,0 +1,50 @@
+"""What must hold before a process of the product starts to work: row security binds it, and production is safe."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+from django.db.backends.signals import connection_created
+
+from accounts.checks import role_problem
+
+logger = logging.getLogger(__name__)
+
+_KEY = "config.startup"
+
+
+def refuse_unsafe() -> None:
+    """End the process with a message unless it may run. Call it in every entry: web, gateway, workers.
+
+    While the database is away nobody can say; then the first connection is refused if its role is wrong.
+    """
+    problem = role_problem()
+    if problem is not None and problem.is_serious():
+        raise SystemExit(f"{problem.msg}\n  {problem.hint}")
+    if problem is not None:
+        logger.warning("%s It is asked again at the first connection.", problem.msg)
+        connection_created.connect(_ask_again, dispatch_uid=_KEY)
+    connection.close()  # whoever forks after this must not share it
+    if settings.IS_PRODUCTION:
+        for found in checks.run_checks(tags=[checks.Tags.security], include_deployment_checks=True):
+            if found.is_serious():
+                raise SystemExit(f"{found.msg}\n  {found.hint or ''}".rstrip())
+
+
+def _ask_again(sender: object, connection: Any, **_: Any) -> None:  # noqa: ARG001 - Django's names
+    if connection.alias != "default":
+        return
+    # The question itself uses this connection: do not ask about the asking.
+    connection_created.disconnect(dispatch_uid=_KEY)
+    problem = role_problem()
+    if problem is None:
+        return
+    connection_created.connect(_ask_again, dispatch_uid=_KEY)
+    if problem.is_serious():
+        connection.close()
+        raise ImproperlyConfigured(problem.msg)

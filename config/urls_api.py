@@ -1,0 +1,43 @@
+"""Addresses of the REST API, of its description, and of what operators' machines ask."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from accounts.rest.views import NothingHere
+from campaigns import api as campaigns
+from config import health, metrics
+from guides import api as guides
+from members.api import me, people, segments, session
+from stores import api as stores
+
+v1: list[URLPattern | URLResolver] = [
+    path("session/", session.SessionGate.as_view()),
+    path("me/", me.Me.as_view()),
+    path("me/phone/", me.Phone.as_view()),
+    path("me/consents/", me.ConsentBook.as_view()),
+    path("me/guide/", guides.MyGuide.as_view()),
+    path("stores/", stores.StoreList.as_view()),
+    path("stores/nearby/", stores.NearbyStores.as_view()),
+    path("stores/<str:code>/", stores.StoreDetail.as_view()),
+    path("members/", people.PeopleList.as_view()),
+    path("members/<str:member_no>/", people.PersonDetail.as_view()),
+    path("members/<str:member_no>/tags/", people.PersonTags.as_view()),
+    path("tags/", segments.TagList.as_view()),
+    path("segments/", segments.SegmentList.as_view()),
+    path("segments/conditions/", segments.ConditionList.as_view()),
+    path("segments/preview/", segments.SegmentPreview.as_view()),
+    path("campaigns/", campaigns.CampaignList.as_view()),
+    path("campaigns/<str:campaign_id>/progress/", campaigns.CampaignProgress.as_view()),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/v1/", include(v1)),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(), name="api_docs"),
+    re_path(r"^api/", NothingHere.as_view()),
+    path("healthz", health.alive),
+    path("readyz", health.ready),
+    path("metrics", metrics.scrape),
+]

@@ -1,0 +1,1 @@
+"""The members' part of the REST API: signing in, oneself, other people, segments."""

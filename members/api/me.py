@@ -1,0 +1,288 @@
+"""What members see and change about themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.response import Response
+
+from accounts.rest.permissions import MembersOnly
+from accounts.rest.schema import MEMBER, endpoint, problems
+from accounts.rest.serializers import BirthdayField, CodeField, StrictSerializer, TextField, YesNoField, read_body
+from accounts.rest.throttling import PerCaller
+from accounts.rest.views import BrandAPIView
+from accounts.tenancy import brand_scope
+from common import clock
+from members import selectors, services
+from members.api.shapes import CARD_EXAMPLE, Card
+from members.card import sections
+from members.errors import PhoneCodeUsed
+from members.models import Purpose
+from wechat_gateway import services as gateway
+from wechat_gateway.errors import CodeRefused, TooManyTries, WeChatAway
+from wechat_gateway.selectors import program_of
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+    from accounts.rest.callers import MemberPrincipal
+    from members.models import Member
+    from wechat_gateway.models import MiniProgram
+
+SOURCE = "mini program"
+
+
+def card(member_id: int) -> dict[str, Any]:
+    """Give a member's card: one query for the person, one per section."""
+    values = selectors.member_card(member_id)
+    for key, section in sections.items():
+        values[key] = section.load(member_id)
+    return values
+
+
+class MemberView(BrandAPIView):
+    """An endpoint for members' sessions."""
+
+    permission_classes: ClassVar[Any] = (MembersOnly,)
+
+    @property
+    def caller(self) -> MemberPrincipal:
+        """Who calls."""
+        user: Any = self.request.user
+        known: MemberPrincipal = user
+        return known
+
+
+class ProfileChange(StrictSerializer):
+    """The facts a member may set; those left out stay as they are."""
+
+    name = TextField(required=False, max_length=60, allow_blank=True, help_text="Name, up to 60 characters.")
+    birthday = BirthdayField(required=False, allow_null=True, help_text="`MM-DD`, or null to forget it.")
+    city = TextField(required=False, max_length=40, allow_blank=True, help_text="City, up to 40 characters.")
+
+
+class Me(MemberView):
+    """`/api/v1/me/`: the card."""
+
+    @endpoint("get_member_card", "Get the member's card", tag="me", auth=MEMBER, answer=Card, example=CARD_EXAMPLE)
+    def get(self, request: Request) -> Response:
+        """Show the card."""
+        return Response(card(self.caller.member_id))
+
+    @endpoint(
+        "change_profile",
+        "Change name, birthday or city",
+        tag="me",
+        auth=MEMBER,
+        body=ProfileChange,
+        body_example={"name": "陈悦", "birthday": "08-17"},
+        answer=Card,
+        example=CARD_EXAMPLE,
+        description="Changes only the given facts. Any other field is refused (422).",
+    )
+    def patch(self, request: Request) -> Response:
+        """Change the profile."""
+        given = read_body(ProfileChange, request.data)
+        if "birthday" in given:
+            given["birth_mmdd"] = given.pop("birthday")
+        services.change_profile(member_id=self.caller.member_id, **given)
+        return Response(card(self.caller.member_id))
+
+
+class ConsentText(StrictSerializer):
+    """What the person agreed to on the same screen."""
+
+    text_version = CodeField(max_length=20, help_text="Version of the text they saw.")
+    purposes = serializers.ListField(
+        child=serializers.ChoiceField(choices=Purpose.choices),
+        min_length=1,
+        max_length=len(Purpose.choices),
+        help_text="What they agreed to.",
+    )
+
+
+class PhoneBinding(StrictSerializer):
+    """The code of the phone button."""
+
+    code = CodeField(max_length=128, help_text="Code of `getPhoneNumber`: works once, five minutes.")
+    consent = ConsentText(required=False, help_text="Recorded in the same transaction as the phone.")
+
+
+class PhonePerMember(PerCaller):
+    """Phone codes of one member."""
+
+    rate = "phone"
+
+
+class Phone(MemberView):
+    """`/api/v1/me/phone/`: bind a phone and become a member."""
+
+    throttle_classes = (PhonePerMember,)
+    holds_scope = False
+
+    @endpoint(
+        "bind_phone",
+        "Bind the phone of the phone button and join",
+        tag="me",
+        auth=MEMBER,
+        description=(
+            "Exchanges the code of the phone button; WeChat itself checks that it belongs to this person. Binding the "
+            "same phone again with a new code gives the same answer. A double tap with one code binds once; the second "
+            "answer is 409 `phone_code_used`: read `/me/` then. If the brand knows the phone from elsewhere (say, a "
+            "card issued in a shop), both records become one."
+        ),
+        body=PhoneBinding,
+        body_example={
+            "code": "e31968a7f94cc5ee25fafc2aef2773f0bb8c3937b22520eb8ee345274d00c144",
+            "consent": {"text_version": "2026-11", "purposes": ["SERVICE"]},
+        },
+        answer=Card,
+        example=CARD_EXAMPLE,
+        errors=problems(
+            409,
+            503,
+            s409={
+                "phone_code_used": "This code was sent before, has expired, or belongs to another person.",
+                "phone_taken": "The phone belongs to another member of the brand.",
+            },
+            s503={"wechat_away": "WeChat cannot be asked right now; the same code may be sent again."},
+        ),
+    )
+    def post(self, request: Request) -> Response:
+        """Claim the code, ask WeChat outside every transaction, then bind and record consent in one."""
+        given = read_body(PhoneBinding, request.data)
+        caller = self.caller
+        with brand_scope(caller.brand_id):
+            if not services.claim_phone_code(session_id=caller.session_id, code=given["code"]):
+                raise PhoneCodeUsed
+            program = program_of(caller.appid)
+        number = _ask_wechat(caller, program, given["code"])
+        with brand_scope(caller.brand_id):
+            member = _bind(caller, number, given.get("consent"))
+            return Response(card(member.pk))
+
+
+def _ask_wechat(caller: MemberPrincipal, program: MiniProgram | None, code: str) -> str:
+    if program is None:
+        raise WeChatAway
+    try:
+        return gateway.shared_phone(program, code, openid=caller.openid, at=clock.now())
+    except CodeRefused:
+        raise PhoneCodeUsed from None
+    except (TooManyTries, WeChatAway):
+        with brand_scope(caller.brand_id):
+            services.release_phone_code(session_id=caller.session_id)
+        raise
+
+
+def _bind(caller: MemberPrincipal, number: str, consent: dict[str, Any] | None) -> Member:
+    at = clock.now()
+    member = services.bind_phone(member=selectors.member_by_id(caller.member_id), number=number, source=SOURCE, at=at)
+    for purpose in sorted(set(consent["purposes"])) if consent else ():
+        services.give_consent(
+            member=member,
+            purpose=purpose,
+            text_version=consent["text_version"],
+            source=SOURCE,
+            at=at,  # type: ignore[index]
+        )
+    return member
+
+
+class ConsentState(serializers.Serializer[Any]):
+    """What somebody said last about one purpose."""
+
+    purpose = serializers.ChoiceField(choices=Purpose.choices, help_text="What the data may be used for.")
+    label = serializers.CharField(help_text="The purpose in words.")
+    granted = serializers.BooleanField(allow_null=True, help_text="Null while nothing was said.")
+    text_version = serializers.CharField(allow_blank=True, help_text="Version agreed to; empty after withdrawal.")
+    at = serializers.DateTimeField(allow_null=True, help_text="When it was said.")
+
+
+class Consents(serializers.Serializer[Any]):
+    """One line per purpose."""
+
+    results = ConsentState(many=True)
+
+
+class Statement(StrictSerializer):
+    """One statement about one purpose."""
+
+    purpose = serializers.ChoiceField(choices=Purpose.choices, help_text="What the data may be used for.")
+    granted = YesNoField(help_text="true agrees, false withdraws.")
+    text_version = CodeField(max_length=20, required=False, help_text="Version of the text; needed to agree.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Nobody agrees to a text that is not named."""
+        if attrs["granted"] and "text_version" not in attrs:
+            raise ValidationError({"text_version": ["Name the version of the text."]})
+        return attrs
+
+
+CONSENTS_EXAMPLE = {
+    "results": [
+        {
+            "purpose": "SERVICE",
+            "label": "服务通知",
+            "granted": True,
+            "text_version": "2026-11",
+            "at": "2026-11-21T05:45:00Z",
+        },
+        {"purpose": "MARKETING", "label": "营销", "granted": None, "text_version": "", "at": None},
+    ],
+}
+
+
+class ConsentBook(MemberView):
+    """`/api/v1/me/consents/`: what the brand may use a member's data for."""
+
+    @endpoint("list_consents", "List consents", tag="me", auth=MEMBER, answer=Consents, example=CONSENTS_EXAMPLE)
+    def get(self, request: Request) -> Response:
+        """Show what is in force."""
+        return Response(self._body())
+
+    @endpoint(
+        "state_consent",
+        "Agree to a purpose, or withdraw",
+        tag="me",
+        auth=MEMBER,
+        body=Statement,
+        body_example={"purpose": "MARKETING", "granted": False},
+        answer=Consents,
+        example=CONSENTS_EXAMPLE,
+        description="Withdrawing twice is the same as once; from then on nothing is sent for that purpose.",
+    )
+    def post(self, request: Request) -> Response:
+        """Record the statement unless it is in force already."""
+        given = read_body(Statement, request.data)
+        member, at = selectors.member_by_id(self.caller.member_id), clock.now()
+        known = selectors.consents_in_force(member.pk).get(given["purpose"])
+        if given["granted"]:
+            if known is None or not known.granted or known.text_version != given["text_version"]:
+                services.give_consent(
+                    member=member,
+                    purpose=given["purpose"],
+                    text_version=given["text_version"],
+                    source=SOURCE,
+                    at=at,
+                )
+        elif known is None or known.granted:
+            services.withdraw_consent(member=member, purpose=given["purpose"], source=SOURCE, at=at)
+        return Response(self._body())
+
+    def _body(self) -> dict[str, Any]:
+        known = selectors.consents_in_force(self.caller.member_id)
+        return {
+            "results": [
+                {
+                    "purpose": purpose.value,
+                    "label": str(purpose.label),
+                    "granted": known[purpose].granted if purpose in known else None,
+                    "text_version": known[purpose].text_version if purpose in known else "",
+                    "at": known[purpose].at if purpose in known else None,
+                }
+                for purpose in Purpose
+            ],
+        }

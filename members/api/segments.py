@@ -1,0 +1,284 @@
+"""Segments and tags, for the brand's other systems."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from accounts.rest.pagination import PAGE_PARAMETERS, Keyset, page_body
+from accounts.rest.permissions import needs_scope
+from accounts.rest.schema import SYSTEM, endpoint, problems
+from accounts.rest.serializers import StrictSerializer, read_body, read_query
+from accounts.rest.views import BrandAPIView
+from common import clock
+from members import selectors
+from members.segments import describe, sentence
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+    from members.models import Segment
+
+RULE_EXAMPLE = {
+    "all": [
+        {"condition": "subscribed", "params": {"value": "yes"}},
+        {"condition": "last_interaction", "params": {"how": "within", "days": 30}},
+    ],
+}
+RULE_HELP = (
+    "A tree of groups `all`, `any`, `none` with conditions as leaves, at most 5 deep and 50 conditions; "
+    "`GET /segments/conditions/` lists the conditions."
+)
+
+
+@extend_schema_field(OpenApiTypes.OBJECT)
+class RuleField(serializers.Field[Any, Any, Any, Any]):
+    """A rule, checked where it is compiled: faults carry their path."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Take any JSON; the compiler judges it."""
+        return data
+
+
+class NoQuery(StrictSerializer):
+    """No parameters."""
+
+
+class SegmentLine(serializers.Serializer[Any]):
+    """A saved segment."""
+
+    id = serializers.IntegerField(help_text="Number of the segment.")
+    name = serializers.CharField(help_text="Name.")
+    rule = serializers.DictField(help_text=RULE_HELP)
+    counted = serializers.IntegerField(allow_null=True, help_text="How many people at the last count.")
+    counted_at = serializers.DateTimeField(allow_null=True, help_text="When that was.")
+    updated_at = serializers.DateTimeField(help_text="Last change.")
+
+
+class SegmentPage(serializers.Serializer[Any]):
+    """A page of segments, newest first."""
+
+    results = SegmentLine(many=True)
+    next = serializers.CharField(allow_null=True, help_text="Cursor of the next page; null on the last.")
+
+
+class SegmentList(BrandAPIView):
+    """`/api/v1/segments/`: saved segments."""
+
+    permission_classes = (needs_scope("segments.read"),)
+    keyset = Keyset("segments")
+
+    @endpoint(
+        "list_segments",
+        "List segments",
+        tag="segments",
+        auth=SYSTEM,
+        parameters=PAGE_PARAMETERS,
+        answer=SegmentPage,
+        example={
+            "results": [
+                {
+                    "id": 12,
+                    "name": "近 30 天活跃",
+                    "rule": RULE_EXAMPLE,
+                    "counted": 1280,
+                    "counted_at": "2026-11-21T05:00:00Z",
+                    "updated_at": "2026-11-20T05:00:00Z",
+                },
+            ],
+            "next": None,
+        },
+        errors=problems(422),
+        description="Needs the scope `segments.read`.",
+    )
+    def get(self, request: Request) -> Response:
+        """Show a page."""
+        read_query(NoQuery, request.query_params, paging=True)
+        segments, cursor = self.keyset.page(selectors.segments(), request.query_params)
+        return Response(page_body([_line(segment) for segment in segments], cursor))
+
+
+class ParameterShape(serializers.Serializer[Any]):
+    """One parameter of a condition."""
+
+    name = serializers.CharField(help_text="Key in `params`.")
+    label = serializers.CharField(help_text="The parameter in words.")
+    kind = serializers.CharField(help_text="`choice`, `number`, `tags` (ids), `stores` (ids) or another list of ids.")
+    choices = serializers.ListField(
+        child=serializers.ListField(child=serializers.CharField()), help_text="Pairs of value and label."
+    )
+    default = serializers.JSONField(allow_null=True, help_text="Used when the parameter is left out.")
+    minimum = serializers.IntegerField(allow_null=True, help_text="Smallest number.")
+    maximum = serializers.IntegerField(allow_null=True, help_text="Largest number.")
+
+
+class ConditionShape(serializers.Serializer[Any]):
+    """One condition."""
+
+    key = serializers.CharField(help_text="Key of the condition; a promise, never reused.")
+    label = serializers.CharField(help_text="The condition in words.")
+    fields_ = ParameterShape(many=True)
+
+    def get_fields(self) -> dict[str, Any]:
+        """Name the last field `fields`, which a serializer class cannot declare."""
+        declared = super().get_fields()
+        declared["fields"] = declared.pop("fields_")
+        return declared
+
+
+class Conditions(serializers.Serializer[Any]):
+    """Everything a rule can ask."""
+
+    results = ConditionShape(many=True)
+
+
+class ConditionList(BrandAPIView):
+    """`/api/v1/segments/conditions/`: what a rule can ask."""
+
+    permission_classes = (needs_scope("segments.read"),)
+
+    @endpoint(
+        "list_conditions",
+        "List what a segment can ask",
+        tag="segments",
+        auth=SYSTEM,
+        answer=Conditions,
+        description="Needs the scope `segments.read`.",
+    )
+    def get(self, request: Request) -> Response:
+        """Show every condition."""
+        return Response({"results": describe()})
+
+
+class Rule(StrictSerializer):
+    """A rule."""
+
+    rule = RuleField(help_text=RULE_HELP)
+
+
+class PreviewLine(serializers.Serializer[Any]):
+    """A person of the sample."""
+
+    member_no = serializers.CharField(help_text="Member number.")
+    name = serializers.CharField(allow_blank=True, help_text="Name; may be empty.")
+    phone = serializers.CharField(allow_null=True, help_text="Phone, masked.")
+    following = serializers.BooleanField(help_text="Whether they follow.")
+
+
+class ReachLine(serializers.Serializer[Any]):
+    """How many one way of sending reaches."""
+
+    key = serializers.CharField(help_text="Key of the carrier.")
+    label = serializers.CharField(help_text="The carrier in words.")
+    count = serializers.IntegerField(help_text="People it reaches.")
+
+
+class PreviewShape(serializers.Serializer[Any]):
+    """Whom a rule selects now."""
+
+    sentence = serializers.CharField(help_text="The rule in words.")
+    count = serializers.IntegerField(help_text="How many people.")
+    reachable = serializers.IntegerField(help_text="How many of them any carrier reaches.")
+    sample = PreviewLine(many=True, help_text="Up to 20 people, latest interaction first.")
+    reach = ReachLine(many=True, help_text="Per carrier.")
+
+
+class SegmentPreview(BrandAPIView):
+    """`/api/v1/segments/preview/`: count and sample a rule before anything is saved."""
+
+    permission_classes = (needs_scope("segments.read"),)
+
+    @endpoint(
+        "preview_segment",
+        "Count and sample a rule",
+        tag="segments",
+        auth=SYSTEM,
+        body=Rule,
+        body_example={"rule": RULE_EXAMPLE},
+        answer=PreviewShape,
+        example={
+            "sentence": "已关注 且 最近 30 天有互动",
+            "count": 1280,
+            "reachable": 1263,
+            "sample": [{"member_no": "4820175936", "name": "陈悦", "phone": "138****6721", "following": True}],
+            "reach": [{"key": "template", "label": "模板消息", "count": 1263}],
+        },
+        errors=problems(422, s422={"rule_invalid": "The rule cannot be used; `fields` has the path of the fault."}),
+        description="Needs the scope `segments.read`. Nothing is saved.",
+    )
+    def post(self, request: Request) -> Response:
+        """Show whom the rule selects."""
+        rule = read_body(Rule, request.data)["rule"]
+        preview = selectors.preview(rule, at=clock.now())
+        return Response(
+            {
+                "sentence": sentence(rule),
+                "count": preview.count,
+                "reachable": preview.reachable,
+                "sample": [
+                    {
+                        "member_no": line.member_no,
+                        "name": line.name,
+                        "phone": line.phone_masked or None,
+                        "following": line.subscribed,
+                    }
+                    for line in preview.sample
+                ],
+                "reach": [asdict(each) for each in preview.reach],
+            },
+        )
+
+
+class TagLine(serializers.Serializer[Any]):
+    """A tag."""
+
+    id = serializers.IntegerField(help_text="Number of the tag, as rules name it.")
+    name = serializers.CharField(help_text="Name.")
+    group = serializers.CharField(allow_blank=True, help_text="Tag group; may be empty.")
+
+
+class TagPage(serializers.Serializer[Any]):
+    """A page of tags, newest first."""
+
+    results = TagLine(many=True)
+    next = serializers.CharField(allow_null=True, help_text="Cursor of the next page; null on the last.")
+
+
+class TagList(BrandAPIView):
+    """`/api/v1/tags/`: the dictionary of tags."""
+
+    permission_classes = (needs_scope("segments.read"),)
+    keyset = Keyset("tags")
+
+    @endpoint(
+        "list_tags",
+        "List tags",
+        tag="segments",
+        auth=SYSTEM,
+        parameters=PAGE_PARAMETERS,
+        answer=TagPage,
+        example={"results": [{"id": 3, "name": "会员", "group": ""}], "next": None},
+        errors=problems(422),
+        description="Needs the scope `segments.read`.",
+    )
+    def get(self, request: Request) -> Response:
+        """Show a page."""
+        read_query(NoQuery, request.query_params, paging=True)
+        tags, cursor = self.keyset.page(selectors.tags(), request.query_params)
+        return Response(page_body([{"id": tag.pk, "name": tag.name, "group": tag.group} for tag in tags], cursor))
+
+
+def _line(segment: Segment) -> dict[str, Any]:
+    return {
+        "id": segment.pk,
+        "name": segment.name,
+        "rule": segment.rule,
+        "counted": segment.counted,
+        "counted_at": segment.counted_at,
+        "updated_at": segment.updated_at,
+    }

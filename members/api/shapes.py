@@ -1,0 +1,110 @@
+"""What answers look like, for the API description, and how rows become them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rest_framework import serializers
+
+from accounts.rest.serializers import birthday
+from members.card import sections
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from members.models import Member
+
+MMDD = r"^\d{2}-\d{2}$"
+
+
+class StoreLine(serializers.Serializer[Any]):
+    """A store by its code."""
+
+    code = serializers.CharField(help_text="Store code.")
+    name = serializers.CharField(help_text="Name.")
+
+
+class Card(serializers.Serializer[Any]):
+    """What a member sees about themselves."""
+
+    member_no = serializers.CharField(help_text="Member number; random, so it tells nothing of the brand's size.")
+    name = serializers.CharField(allow_blank=True, help_text="Name; may be empty.")
+    phone = serializers.CharField(allow_null=True, help_text="Phone, masked; null until one is bound.")
+    birthday = serializers.RegexField(MMDD, allow_null=True, help_text="Birthday without a year, `MM-DD`.")
+    city = serializers.CharField(allow_blank=True, help_text="City; may be empty.")
+    joined_at = serializers.DateTimeField(allow_null=True, help_text="When they became a member; null for a visitor.")
+    following = serializers.BooleanField(help_text="Whether they follow a service account of the brand.")
+    store = StoreLine(allow_null=True, help_text="Home store.")
+
+    def get_fields(self) -> dict[str, Any]:
+        """Add what other apps show on the card."""
+        declared = super().get_fields()
+        for key, section in sections.items():
+            declared[key] = section.serializer(allow_null=True)
+        return declared
+
+
+class Person(serializers.Serializer[Any]):
+    """A person, as the brand's other systems see them."""
+
+    member_no = serializers.CharField(help_text="Member number.")
+    name = serializers.CharField(allow_blank=True, help_text="Name; may be empty.")
+    phone = serializers.CharField(allow_null=True, help_text="Phone, masked; null when unknown.")
+    birthday = serializers.RegexField(MMDD, allow_null=True, help_text="Birthday without a year, `MM-DD`.")
+    city = serializers.CharField(allow_blank=True, help_text="City; may be empty.")
+    store = StoreLine(allow_null=True, help_text="Home store.")
+    tags = serializers.ListField(child=serializers.CharField(), help_text="Names of tags, in order.")
+    following = serializers.BooleanField(help_text="Whether they follow a service account of the brand.")
+    created_at = serializers.DateTimeField(help_text="First contact.")
+    joined_at = serializers.DateTimeField(allow_null=True, help_text="When they became a member; null for a visitor.")
+    last_interaction_at = serializers.DateTimeField(allow_null=True, help_text="When they last did something.")
+
+
+class People(serializers.Serializer[Any]):
+    """A page of people, newest contact first."""
+
+    results = Person(many=True)
+    next = serializers.CharField(allow_null=True, help_text="Cursor of the next page; null on the last.")
+
+
+CARD_EXAMPLE = {
+    "member_no": "4820175936",
+    "name": "陈悦",
+    "phone": "138****6721",
+    "birthday": "08-17",
+    "city": "上海",
+    "joined_at": "2026-11-21T05:45:00Z",
+    "following": True,
+    "store": {"code": "SH004", "name": "上海静安店"},
+    "guide": {"staff_no": "LY0007", "name": "王敏", "store_name": "上海静安店", "since": "2026-11-21T05:44:10Z"},
+}
+PERSON_EXAMPLE = {
+    "member_no": "4820175936",
+    "name": "陈悦",
+    "phone": "138****6721",
+    "birthday": "08-17",
+    "city": "上海",
+    "store": {"code": "SH004", "name": "上海静安店"},
+    "tags": ["会员", "静安店"],
+    "following": True,
+    "created_at": "2026-11-20T02:00:00Z",
+    "joined_at": "2026-11-21T05:45:00Z",
+    "last_interaction_at": "2026-11-21T05:44:10Z",
+}
+
+
+def person(member: Member, tag_names: Mapping[int, str]) -> dict[str, Any]:
+    """Give a person (with `store` loaded) as plain values."""
+    return {
+        "member_no": member.member_no,
+        "name": member.name,
+        "phone": member.phone_masked or None,
+        "birthday": birthday(member.birth_mmdd),
+        "city": member.city,
+        "store": None if member.store is None else {"code": member.store.code, "name": member.store.name},
+        "tags": sorted(tag_names[pk] for pk in member.tag_ids if pk in tag_names),
+        "following": member.subscribed,
+        "created_at": member.created_at,
+        "joined_at": member.joined_at,
+        "last_interaction_at": member.last_interaction_at,
+    }
