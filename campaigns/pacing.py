@@ -21,7 +21,6 @@ PROBE_EVERY: Final = timedelta(minutes=5)
 CREDENTIAL_EVERY: Final = timedelta(seconds=45)
 MINUTE: Final = timedelta(seconds=60)
 NETWORK_EVERY: Final = timedelta(seconds=10)
-FAULTY_WAIT: Final = 330.0  # seconds; a faulty message comes after the next probe, so that another one is tried first
 MANY_UNKNOWN: Final = 20
 BURST_SECONDS: Final = 1.0
 _CAUSES: Final = {"QUOTA": reasons.QUOTA}

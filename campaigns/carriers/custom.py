@@ -35,6 +35,7 @@ class CustomCarrier:
     key = "custom"
     label = gettext_lazy("Customer-service message")
     purposes = frozenset({Purpose.SERVICE.value, Purpose.MARKETING.value})
+    uses_template = False
     confirms = False
     reply_window: timedelta | None = WINDOW
 

@@ -34,6 +34,7 @@ class TemplateCarrier:
     key = "template"
     label = gettext_lazy("Template message")
     purposes = frozenset({Purpose.SERVICE.value})
+    uses_template = True
     confirms = True
     reply_window: timedelta | None = None
 

@@ -284,8 +284,8 @@ def _entry(claimed: Claimed, answer: Answer, *, personal: bool, parked: bool) ->
         entry.state = DeliveryState.UNKNOWN if claimed.doubtful else DeliveryState.PENDING
         if claimed.doubtful:
             entry.reason = reasons.NO_ANSWER
-        faulty = answer.reaction is Reaction.PARK_CAMPAIGN
-        entry.wait = pacing.FAULTY_WAIT if faulty else 1.0 if parked else _backoff(claimed.attempt, answer.retry_after)
+        # Those never tried are due earlier, so a probe does not begin with the message that was just found faulty.
+        entry.wait = 1.0 if parked else _backoff(claimed.attempt, answer.retry_after)
     return entry
 
 

@@ -41,8 +41,8 @@ class Wechat:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def look(self, path, **params):
-        answer = self.http.get(f"{self.url}/_sim{path}", params=params, timeout=60)
+    def look(self, where, /, **params):
+        answer = self.http.get(f"{self.url}/_sim{where}", params=params, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -229,7 +229,7 @@ class Stage:
 
     def calls(self):
         path = "/cgi-bin/message/template/send"
-        return self.wechat.look("/calls", appid=self.account.appid, path=path, limit=1)["total"]
+        return len(self.wechat.look("/calls", appid=self.account.appid, path=path, limit=100_000)["calls"])
 
     def report(self, rows, status="success"):
         """WeChat reports results, as the gateway would hand them over; then they are matched."""

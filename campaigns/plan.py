@@ -1,0 +1,64 @@
+"""What a campaign would do if it were launched now: who is hit, who is left out and why, who gets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.db.models import Exists, OuterRef
+
+from accounts.tenancy import current_brand_id, reporting
+from campaigns.carriers import carriers
+from members.models import Member, OptOut
+from members.segments import matching
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+
+    from campaigns.models import Campaign
+
+SAMPLE = 6
+
+
+@dataclass(frozen=True)
+class Plan:
+    """People of the audience. `hit` − `opted_out` − `unreachable` = `will_send`."""
+
+    hit: int
+    opted_out: int
+    will_send: int
+
+    @property
+    def unreachable(self) -> int:
+        """Whom the channel cannot reach: not following this service account, or outside the reply window."""
+        return self.hit - self.opted_out - self.will_send
+
+    def seconds(self, rate: int | None) -> int | None:
+        """How long it takes at so many messages a second; None without a limit."""
+        return -(-self.will_send // rate) if rate else None
+
+
+def plan_of(campaign: Campaign, *, at: datetime) -> Plan:
+    """Count the audience as freezing would. Raises `RuleInvalid` for a segment that cannot be used any more."""
+    carrier = carriers.find(campaign.carrier)
+    with reporting(current_brand_id()):
+        people = _people(campaign, at)
+        willing = people.exclude(Exists(OptOut.objects.filter(member=OuterRef("pk"), purpose=campaign.purpose)))
+        hit = people.count()
+        wanted = willing.count()
+        reached = carrier.reachable(willing, at, campaign.account_id).count() if carrier else 0
+    return Plan(hit=hit, opted_out=hit - wanted, will_send=reached)
+
+
+def preview_people(campaign: Campaign, *, at: datetime) -> list[Member]:
+    """Give a few people of the audience to look at the message with."""
+    with reporting(current_brand_id()):
+        return list(_people(campaign, at).select_related("store").order_by("-last_interaction_at", "-pk")[:SAMPLE])
+
+
+def _people(campaign: Campaign, at: datetime) -> QuerySet[Member]:
+    if campaign.segment is None:
+        return Member.objects.none()
+    return matching(campaign.segment.rule, at=at)
