@@ -1,10 +1,10 @@
 /* Hearing of changes: through the shared stream, or an own one where browsers have no shared workers. */
 
-/** `changed(kinds)` on every change, `state("open" | "lost" | "connecting", fresh)` when the connection comes or goes. */
+/** `changed(kinds)` on every change, `state("open" | "lost" | "connecting")` when the connection comes or goes. */
 export function listen(changed, state) {
   const take = (message) => {
     if (message.change) changed(message.change.kinds);
-    else state(message.state, Boolean(message.hello));
+    else state(message.state);
   };
   if (window.SharedWorker) {
     const worker = new SharedWorker(new URL("stream.worker.js", import.meta.url), { name: "simulator-events" });
@@ -16,7 +16,7 @@ export function listen(changed, state) {
   }
   const open = () => {
     const source = new EventSource("/_sim/events");
-    source.addEventListener("hello", () => take({ state: "open", hello: true }));
+    source.addEventListener("hello", () => take({ state: "open" }));
     source.addEventListener("change", (event) => take({ change: JSON.parse(event.data) }));
     source.onerror = () => {
       take({ state: "lost" });

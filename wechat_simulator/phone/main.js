@@ -54,6 +54,7 @@ async function restart() {
     emit("push");
   } catch {
     lost();
+    setTimeout(restart, 3000);
   }
 }
 
@@ -81,10 +82,16 @@ function changed(kinds) {
 }
 
 let began = false;
+let gone = false;
 
-function connection(kind, fresh) {
-  if (kind === "lost") lost();
-  else if (kind === "open" && (fresh || !ready) && began) restart();
+function connection(kind) {
+  if (kind === "lost") {
+    gone = true;
+    lost();
+  } else if (kind === "open" && gone && began) {
+    gone = false;
+    restart(); // it may be another world now
+  }
 }
 
 // The phone's menu is renewed by time alone (reference: service account 5.4); hearing it when it is due keeps it right.

@@ -10,11 +10,18 @@ import { count, countdown, exact, initial, moment, colour } from "./words.js";
 
 const SHOWN = 60;
 
-/** Choose a code of the list, paste one, or drop a picture. `chosen(code or null, text)` after the page is gone. */
-export function scanPage(name, chosen) {
+/**
+ * Choose a code of the list, paste one, or drop a picture. `chosen(code or null, text)` after the page is gone.
+ * `anything`: a text that is no code is a result too (a menu button that scans).
+ */
+export function scanPage(name, chosen, { anything = false } = {}) {
   const found = h("ul", { class: "choice-list", testid: "scan-list" });
   const note = h("p", { class: "note", testid: "scan-note", role: "status" });
-  const field = h("input", { type: "text", testid: "scan-text", placeholder: "搜名称，或粘贴码的链接、场景值", "aria-label": "搜码或粘贴", autofocus: true, autocomplete: "off", on: { input: draw, keydown: (event) => event.key === "Enter" && submit() } });
+  const field = h("input", { type: "text", testid: "scan-text", placeholder: "搜名称，或粘贴码的链接、场景值", "aria-label": "搜码或粘贴", autofocus: true, autocomplete: "off", on: { input: draw, keydown: (event) => {
+    if (event.key !== "Enter" || event.isComposing) return;
+    event.preventDefault(); // the page goes and another button gets the focus: the key must not press that one
+    submit();
+  } } });
   const done = (code, text) => {
     pop();
     chosen(code, text);
@@ -23,9 +30,14 @@ export function scanPage(name, chosen) {
   function submit() {
     const text = field.value.trim();
     if (!text) return;
-    const exactly = state.codes.find((code) => code.url === text || code.ticket === text || code.name === text);
-    if (exactly) done(exactly, exactly.url);
-    else done(null, text);
+    take(text);
+  }
+
+  function take(text) {
+    const known = state.codes.find((code) => [code.url, code.ticket, code.name, code.scene].includes(text));
+    if (known) done(known, known.url);
+    else if (anything || state.codeTotal > state.codes.length) done(null, text);
+    else fill(note, icon("warn"), "没有这个码。可能由另一个模拟器生成，或已被清除；可从下面的列表里选。");
   }
 
   function draw() {
@@ -42,7 +54,7 @@ export function scanPage(name, chosen) {
     ))));
     const more = state.codeTotal > state.codes.length ? `最新 ${count(state.codes.length)} 个里` : "";
     if (list.length > SHOWN) fill(note, `${more}共 ${count(list.length)} 个，先列 ${SHOWN} 个，输入名称缩小范围。`);
-    else if (!list.length) fill(note, state.codes.length ? "列表里没有。粘贴的是链接或场景值时，按回车直接扫。" : "还没有服务号生成过渠道码。");
+    else if (!list.length) fill(note, state.codes.length ? anything ? "列表里没有，按「扫」就把这段文字当作扫码结果。" : "列表里没有这样的码。" : "还没有服务号生成过渠道码。");
     else fill(note, more ? `${more}找到 ${list.length} 个。` : "");
   }
 
@@ -76,11 +88,8 @@ export function scanPage(name, chosen) {
     if (!file) return;
     try {
       const codes = await new BarcodeDetector({ formats: ["qr_code"] }).detect(await createImageBitmap(file));
-      if (codes.length) {
-        const text = codes[0].rawValue;
-        const known = state.codes.find((code) => code.url === text);
-        done(known ?? null, text);
-      } else fill(note, "这张图里没有找到二维码。换一张清楚些的。");
+      if (codes.length) take(codes[0].rawValue);
+      else fill(note, "这张图里没有找到二维码。换一张清楚些的。");
     } catch {
       fill(note, "这个文件读不出图片。换一张 PNG 或 JPEG。");
     }

@@ -273,16 +273,20 @@ function drawCard(card) {
     one.location ? "" : h("option", { value: "" }, "未设"),
     state.places.map((item) => h("option", { value: item.id, selected: item.id === one.location }, item.name)),
   );
+  const follows = relation?.subscribed;
   const facts = [
     ["手机", mask(one.phone)],
     ["位置", place],
-    ["关注", relation?.subscribed ? h("span", { title: exact(relation.subscribe_time) }, `${moment(relation.subscribe_time, now())}，${SCENES[relation.scene] ?? "其他"}`) : "--"],
-    ["标签", tags.length ? tags.join("、") : "--"],
-    ["菜单", menuLine()],
-    ["可收客服", windowsLine],
+    ...(follows
+      ? [
+          ["关注", h("span", { title: exact(relation.subscribe_time) }, `${moment(relation.subscribe_time, now())}，${SCENES[relation.scene] ?? "其他"}`)],
+          ["标签", tags.length ? tags.join("、") : "--"],
+          ["菜单", menuLine()],
+          ["可收客服", windowsLine],
+        ]
+      : []),
     ["编号", relation?.openid ? h("button", { type: "button", class: "link", title: relation.openid, testid: "copy-openid", on: { click: () => copy(relation.openid) } }, `OpenID ${tail(relation.openid)} 复制`) : "--"],
   ];
-  const follows = relation?.subscribed;
   const acts = [
     follows ? ["取消关注", "unfollow", unfollow] : ["关注", "follow", async () => { if (await act("follow")) emit("chat"); }],
     relation?.blocked
@@ -362,7 +366,11 @@ export function buildPeople(column, { openScan, scan, focusChat }) {
   amount = h("span", { class: "hint", testid: "people-total" });
   sheet = h("div", { class: "rows", role: "presentation" });
   empty = h("p", { class: "hint center", hidden: true, testid: "people-empty" }, "没有符合条件的人。");
-  box = h("div", { class: "list", role: "listbox", tabindex: 0, "aria-label": "人", testid: "person-list", on: { keydown: (event) => event.key === "Enter" && focusChat() } }, sheet, empty);
+  box = h("div", { class: "list", role: "listbox", tabindex: 0, "aria-label": "人", testid: "person-list", on: { keydown: (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    focusChat();
+  } } }, sheet, empty);
   box.addEventListener("scroll", () => {
     draw();
     const [first, end] = rowsInView();

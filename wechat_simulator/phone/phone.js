@@ -146,6 +146,20 @@ const actions = {
 const nearEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 120;
 let shownFor = "";
 
+/** An empty chat says whose it is and how it begins. */
+function drawIntroduction() {
+  const known = account();
+  const empty = state.relation && !state.entries.length && known;
+  log.lastChild.hidden = !empty;
+  if (!empty) return;
+  fill(
+    log.lastChild,
+    h("span", { class: "avatar square big", style: { background: colour(known.name) }, "aria-hidden": "true" }, initial(known.name)),
+    h("h3", {}, known.name),
+    h("p", {}, state.relation.subscribed ? "已关注，还没有消息。说句话，或点下面的菜单。" : "还没有关注。扫一个码，或点下面的「关注公众号」。"),
+  );
+}
+
 function drawChat() {
   const key = `${state.person?.id}|${state.appid}`;
   const other = key !== shownFor;
@@ -157,6 +171,7 @@ function drawChat() {
     make: (row) => drawEntry(row, actions),
   });
   shownFor = key;
+  drawIntroduction();
   if (!stay) log.scrollTop = log.scrollHeight;
   const typing = state.relation?.typing;
   fill(title, typing ? "对方正在输入…" : (account()?.name ?? "没有服务号"));
@@ -238,7 +253,7 @@ async function tap(path, button) {
     if (answer?.open) openTarget(answer.open);
     if (!answer) loadMenu();
   };
-  if (button.type?.startsWith("scancode")) scanPage(button.name, (code, text) => send({ scan_result: code?.url ?? text }));
+  if (button.type?.startsWith("scancode")) scanPage(button.name, (code, text) => send({ scan_result: code?.url ?? text }), { anything: true });
   else if (button.type?.startsWith("pic_")) photoPage(button.name, () => send({ pictures: 1 }));
   else if (button.type === "location_select") placePage(button.name, (where) => send(where));
   else await send();
@@ -334,7 +349,7 @@ export function openScan() {
     if (code) scan({ ticket: code.ticket }, code.appid);
     else if (/^https?:/.test(text)) scan({ url: text });
     else scan({ scene: text });
-  }, false);
+  });
 }
 
 /** Scan a code of the list. */
@@ -381,7 +396,7 @@ export function buildPhone(column) {
   const heading = h("div", { class: "heading" });
   clockLine = h("time", { testid: "phone-time" });
   title = h("h2", { testid: "chat-title" });
-  log = h("div", { class: "log", role: "log", "aria-live": "polite", "aria-label": "聊天记录", tabindex: 0, testid: "log" }, h("ol", {}));
+  log = h("div", { class: "log", role: "log", "aria-live": "polite", "aria-label": "聊天记录", tabindex: 0, testid: "log" }, h("ol", {}), h("div", { class: "introduction", hidden: true }));
   foot = h("div", { class: "foot", testid: "foot" });
   chats = h("section", { class: "page chats", hidden: true, testid: "chats", "aria-label": "聊天列表" }, h("header", { class: "bar" }, h("span", { class: "round" }), h("h2", {}, "聊天"), h("button", { type: "button", class: "round", "aria-label": "扫一扫", testid: "chats-scan", on: { click: openScan } }, icon("scan"))), h("div", { class: "page-body" }, h("p", { class: "note" }), h("ul", { class: "chat-rows" })));
   chat = h(

@@ -11,7 +11,7 @@ function tell(message) {
 
 function open() {
   source = new EventSource("/_sim/events");
-  source.addEventListener("hello", () => tell({ state: "open", hello: true }));
+  source.addEventListener("hello", () => tell({ state: "open" }));
   source.addEventListener("change", (event) => tell({ change: JSON.parse(event.data) }));
   source.onerror = () => {
     tell({ state: "lost" });

@@ -47,9 +47,17 @@ export function countdown(seconds) {
   return `${two(hours)}:${two(Math.floor((left % 3600) / 60))}:${two(left % 60)}`;
 }
 
-/** For a datetime-local field, and back. */
-export const toField = (epoch) => full(epoch).slice(0, 16).replace(" ", "T");
-export const fromField = (text) => Date.parse(`${text}${text.length === 16 ? ":00" : ""}Z`) / 1000 - ZONE;
+/** For a field where a moment is typed. */
+export const toField = (epoch) => full(epoch).slice(0, 16);
+
+/** 2025-06-02 9:30, with T or seconds too → epoch; NaN when it is no moment. */
+export function fromField(text) {
+  const found = /^(\d{4})[-/](\d{1,2})[-/](\d{1,2})[ T]+(\d{1,2})[:：](\d{2})(?:[:：](\d{2}))?$/.exec(text.trim());
+  if (!found) return NaN;
+  const [, year, month, day, hour, minute, seconds = "0"] = found;
+  const date = new Date(Date.UTC(+year, +month - 1, +day, +hour, +minute, +seconds));
+  return date.getUTCDate() === +day && +hour < 24 ? date.getTime() / 1000 - ZONE : NaN;
+}
 
 export const count = (number) => Number(number).toLocaleString("en-US");
 export const mask = (phone) => (/^\d{11}$/.test(phone) ? `${phone.slice(0, 3)}****${phone.slice(7)}` : phone || "--");

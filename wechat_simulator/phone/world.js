@@ -40,7 +40,7 @@ function buildClock() {
   const rates = h("div", { class: "segments", role: "group", "aria-label": "快慢" });
   const soon = h("p", { class: "hint", testid: "clock-due" });
   const plan = h("div", { class: "plan", hidden: true, testid: "clock-plan", role: "status" });
-  const field = h("input", { type: "datetime-local", "aria-label": "跳到的时间，北京时间", testid: "clock-field" });
+  const field = h("input", { type: "text", class: "moment", "aria-label": "跳到的时间，北京时间", placeholder: "2025-06-02 09:30", testid: "clock-field", on: { keydown: (event) => event.key === "Enter" && jumpTo() } });
 
   const move = (body) => tell(async () => {
     setClock(await api.post("/clock", body));
@@ -61,6 +61,12 @@ function buildClock() {
       const rest = due.count - due.items.length;
       show(`${word}到 ${full(target)}，将触发 ${count(due.count)} 件事`, due.items, rest > 0 ? `还有 ${count(rest)} 件：${kinds(due)}` : "", target);
     }
+  }
+
+  function jumpTo() {
+    const target = fromField(field.value);
+    if (Number.isNaN(target)) toast("这个时间看不懂。写成 2025-06-02 09:30 这样。", "error");
+    else jump(() => target, "跳");
   }
 
   function show(title, items, text, target) {
@@ -90,7 +96,7 @@ function buildClock() {
     if (face.textContent === text) return;
     face.textContent = text;
     weekday.textContent = `${parts(now()).weekday} 北京时间`;
-    if (document.activeElement !== field && !field.value) field.value = toField(now());
+    if (!field.value) field.value = toField(now());
   });
   on("clock", () => {
     fill(rates,
@@ -105,7 +111,7 @@ function buildClock() {
     h("div", { class: "row wrap" }, h("h2", {}, "时钟"), face, weekday, h("span", { class: "push" }), rates),
     h("div", { class: "row wrap" },
       STEPS.map(([span, word]) => h("button", { type: "button", class: "button small", testid: `clock-add-${span}`, on: { click: () => jump((at) => at + span, word) } }, word)),
-      h("span", { class: "row nowrap" }, field, h("button", { type: "button", class: "button small", testid: "clock-jump", on: { click: () => (field.value ? jump(() => fromField(field.value), "跳") : toast("先填要跳到的时间", "error")) } }, "跳到"))),
+      h("span", { class: "row nowrap" }, field, h("button", { type: "button", class: "button small", testid: "clock-jump", on: { click: () => jumpTo() } }, "跳到"))),
     soon,
     plan,
   );
