@@ -1,0 +1,152 @@
+"""The list of campaigns, and what campaigns add to the home page and the search."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import OuterRef, Subquery, Sum
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import display
+
+from campaigns import selectors
+from campaigns.models import Campaign, CampaignState, DeliveryState, Tally
+from campaigns.views import shared
+from common.clock import now
+from console import formats
+from console.admin import ConsoleChangeList, ConsoleModelAdmin, site
+from console.registry import Hit, Running, SearchGroup, Todo, home_cards, search_groups
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.db.models import QuerySet
+    from django_stubs_ext import StrOrPromise
+
+    from accounts.viewer import Viewer
+    from console.registry import Card
+
+RUNNING = (CampaignState.FREEZING, CampaignState.SENDING, CampaignState.PAUSED, CampaignState.PARKED)
+
+
+class CampaignList(ConsoleChangeList):
+    """Rows open the campaign's own page."""
+
+    def url_for_result(self, result: Campaign) -> str:
+        """Give the page of a campaign."""
+        return shared.page_of(result)
+
+
+@admin.register(Campaign, site=site)
+class CampaignAdmin(ConsoleModelAdmin):
+    """Every campaign with its state, audience and how far it is; composing and watching have their own pages."""
+
+    area = "campaigns"
+    place = "campaigns"
+    tab = gettext_lazy("Campaigns")
+    tab_order = 10
+    add_label = gettext_lazy("New campaign")
+    empty_text = gettext_lazy(
+        "A campaign sends one message to a segment: you see how many people it reaches before anything goes out."
+    )
+    list_display = ("named", "stated", "audience", "progressed", "planned")
+    list_display_links = ("named",)
+    list_filter = ("state", "purpose")
+    search_fields = ("name",)
+    search_help_text = gettext_lazy("Search by name")
+    ordering = ("brand", "-created_at", "-pk")
+    list_select_related = ("account", "segment")
+    number_columns: ClassVar[tuple[str, ...]] = ("audience", "progressed")
+    phone_columns: ClassVar[tuple[str, ...]] = ("named", "stated", "progressed")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Campaign]:
+        """Add how many messages of each campaign no longer wait."""
+        done = (
+            Tally.objects.filter(campaign=OuterRef("pk"))
+            .exclude(state=DeliveryState.PENDING)
+            .order_by()
+            .values("campaign")
+            .annotate(people=Sum("count"))
+            .values("people")
+        )
+        return super().get_queryset(request).annotate(done=Subquery(done))
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConsoleChangeList]:  # noqa: ARG002
+        """Use the list whose rows open the campaign's page."""
+        return CampaignList
+
+    @display(description=gettext_lazy("Campaign"), ordering="name")
+    def named(self, row: Campaign) -> str:
+        """Give the name with its segment below."""
+        segment = row.segment.name if row.segment else _("no audience yet")
+        return format_html('{}<span class="zy-second">{} · {}</span>', row.name, row.account.name, segment)
+
+    @display(description=gettext_lazy("State"), ordering="state")
+    def stated(self, row: Campaign) -> str:
+        """Give the state as icon and word."""
+        state = shared.state_of(row.state)
+        return render_to_string("console/_status.html", {"label": state.label, "tone": state.tone, "icon": state.icon})
+
+    @display(description=gettext_lazy("Audience"), ordering="audience_count")
+    def audience(self, row: Campaign) -> str:
+        """Give how many people the campaign was frozen for."""
+        return formats.count(row.audience_count)
+
+    @display(description=gettext_lazy("Progress"))
+    def progressed(self, row: Any) -> str:
+        """Give the share of messages that no longer wait."""
+        return formats.rate(formats.share(row.done or 0, row.audience_count or 0))
+
+    @display(description=gettext_lazy("When"), ordering="created_at")
+    def planned(self, row: Campaign) -> str:
+        """Give when it was started, is planned, or was written."""
+        if row.launched_at:
+            return _("started %(time)s") % {"time": formats.local_time(row.launched_at)}
+        if row.scheduled_at:
+            return _("planned for %(time)s") % {"time": formats.local_time(row.scheduled_at)}
+        return _("written %(time)s") % {"time": formats.local_time(row.updated_at)}
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """Go to the page for new campaigns."""
+        return HttpResponseRedirect(reverse("admin:campaigns_campaign_new"))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Go to the campaign's own page."""
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404
+        return HttpResponseRedirect(shared.page_of(row))
+
+
+def running_campaigns(viewer: Viewer) -> Iterator[Card]:
+    """Show what is being sent, and what waits for somebody."""
+    if not viewer.can("campaigns.view"):
+        return
+    at = now()
+    rows = list(selectors.campaigns().filter(state__in=RUNNING)[:5])
+    for row in rows:
+        found = selectors.progress(row, at=at)
+        state = shared.state_of(row.state)
+        yield Running(row.name, state.label, found.done, found.total, shared.page_of(row), tone=state.tone)
+    paused = [row for row in rows if row.state == CampaignState.PAUSED]
+    if viewer.can("campaigns.launch"):
+        link = f"{reverse(shared.LIST)}?state__exact={CampaignState.PAUSED}"
+        yield Todo(_("Campaigns are paused"), len(paused), link, _("Look"), paused[0].name if paused else "", 40)
+
+
+def find_campaigns(viewer: Viewer, term: str) -> list[Hit]:
+    """Find campaigns by name."""
+    rows = selectors.campaigns().filter(name__icontains=term)[:8]
+    return [Hit(row.name, shared.state_of(row.state).label, shared.page_of(row)) for row in rows]
+
+
+home_cards.register("campaigns.running", running_campaigns)
+_title: StrOrPromise = gettext_lazy("Campaigns")
+search_groups.register("campaigns", SearchGroup(_title, "campaigns", find_campaigns, 30))
