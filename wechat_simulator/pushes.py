@@ -175,16 +175,29 @@ class Pushes:
             return
         for fault in take(("push_delay",), *where):
             await asyncio.sleep(fault.number("seconds", 1.0))
-        if take(("push_reorder",), *where) and push.appid not in self._held:
-            self._held[push.appid] = (push, fan)  # goes out after the next push of the account
-            push.outcome = "held"
-            return
+        for fault in take(("push_reorder",), *where):
+            if push.appid not in self._held:
+                self._held[push.appid] = (push, fan)  # goes out after the next push of the account
+                push.outcome = "held"
+                self._keep(self._release(push, fan, fault.number("seconds", 3.0)))
+                return
         copies = sum(int(fault.number("copies", 1)) for fault in take(("push_duplicate",), *where))
         await self._tries(push, fan, first_try_over)
         for _ in range(copies):
             await self._tries(push, fan, again=True)
         if held := self._held.pop(push.appid, None):
             await self._tries(*held)
+
+    async def _release(self, push: Push, fan: Fan, seconds: float) -> None:
+        """A held push goes out by itself when no other came meanwhile (real seconds)."""
+        self._enter()
+        try:
+            await asyncio.sleep(seconds)
+            if self._held.get(push.appid) == (push, fan):
+                del self._held[push.appid]
+                await self._tries(push, fan)
+        finally:
+            self._leave()
 
     async def _tries(
         self, push: Push, fan: Fan, first_try_over: Callable[[], None] = _nothing, *, again: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from wechat_simulator.clock import shanghai_day, shanghai_month
+from wechat_simulator.clock import parse_moment, shanghai_day, shanghai_month
 from wechat_simulator.errors import WeChatError
 
 CLEARS_PER_MONTH = 10
@@ -54,10 +54,11 @@ class _Counter:
 class Quotas:
     """Counts calls and refuses past a limit: 45009 per day, 45011 per minute."""
 
-    def __init__(self) -> None:
-        self._limits: dict[str, tuple[int | None, int | None]] = {
-            row.path: (row.per_day, row.per_minute) for row in sorted(TABLE, key=lambda item: item.valid_from)
-        }
+    def __init__(self, table: tuple[Limit, ...] = TABLE) -> None:
+        self._dated: dict[str, list[tuple[float, int | None, int | None]]] = {}
+        for row in sorted(table, key=lambda item: item.valid_from, reverse=True):
+            dated = (parse_moment(row.valid_from), row.per_day, row.per_minute)
+            self._dated.setdefault(row.path, []).append(dated)
         self._own: dict[tuple[str, str], tuple[int | None, int | None]] = {}
         self._counters: dict[tuple[str, str], _Counter] = {}
         self._clears: dict[tuple[str, str], int] = {}
@@ -67,10 +68,16 @@ class Quotas:
         """An account's own limit for a path."""
         self._own[appid, path] = (per_day, per_minute)
 
-    def limits(self, appid: str, path: str) -> tuple[int | None, int | None]:
-        """Per day and per minute; None is unlimited."""
+    def limits(self, appid: str, path: str, now: float) -> tuple[int | None, int | None]:
+        """Per day and per minute, by the row that is valid at that moment; None is unlimited."""
         path = SHARED.get(path, path)
-        return self._own.get((appid, path)) or self._limits.get(path, (None, None))
+        own = self._own.get((appid, path))
+        if own is not None:
+            return own
+        for valid_from, per_day, per_minute in self._dated.get(path, ()):
+            if valid_from <= now:
+                return per_day, per_minute
+        return None, None
 
     def spend(self, appid: str, path: str, now: float) -> None:
         """Count one call, or raise."""
@@ -80,7 +87,7 @@ class Quotas:
         if counter is None:
             counter = self._counters[key] = _Counter()
         self._turn(counter, now)
-        per_day, per_minute = self._own.get(key) or self._limits.get(path, (None, None))
+        per_day, per_minute = self.limits(appid, path, now)
         if per_day is not None and counter.used >= per_day:
             self._refuse(appid, path, 45009)
         if per_minute is not None and counter.used_minute >= per_minute:
@@ -106,7 +113,7 @@ class Quotas:
         path = SHARED.get(path, path)
         counter = self._counters.get((appid, path)) or _Counter()
         self._turn(counter, now)
-        per_day, per_minute = self.limits(appid, path)
+        per_day, per_minute = self.limits(appid, path, now)
         limit = per_day if per_day is not None else 2_000_000_000
         answer: dict[str, Any] = {
             "quota": {"daily_limit": limit, "used": counter.used, "remain": max(limit - counter.used, 0)}
@@ -130,7 +137,7 @@ class Quotas:
         rows = []
         for (appid, path), counter in self._counters.items():
             self._turn(counter, now)
-            per_day, per_minute = self.limits(appid, path)
+            per_day, per_minute = self.limits(appid, path, now)
             rows.append(
                 {"appid": appid, "path": path, "used": counter.used, "per_day": per_day, "per_minute": per_minute}
             )

@@ -80,6 +80,8 @@ class Application:
         while message.get("more_body"):
             message = await receive()
             body += message.get("body", b"")
+        if message["type"] == "http.disconnect":
+            return  # the request was never whole: not a call
         raw_query: bytes = scope["query_string"]
         query = dict(parse_qsl(raw_query.decode("latin-1"), keep_blank_values=True)) if raw_query else {}
         client = scope.get("client")

@@ -207,7 +207,8 @@ class Truth:
         """For the state file; the call log is not kept."""
         return {
             "sent": [
-                [getattr(s, name) for name in Sent.__slots__ if name != "body"] + [s.body.decode()] for s in self.sent
+                [getattr(s, name) for name in Sent.__slots__ if name != "body"] + [s.body.decode(errors="replace")]
+                for s in self.sent
             ],
             "counts": [[*key, value] for key, value in self.counts.items()],
             "client_ids": [list(pair) for pair in self._client_ids],

@@ -332,3 +332,11 @@ def test_many_finish_events_arrive_once_each(simulator, callback):
     simulator.settle()
     assert {inner(request)["MsgID"] for request in callback.requests} == msgids
     assert len(callback.requests) == 200
+
+
+def test_held_push_goes_out_by_itself_in_the_end(simulator, callback):
+    simulator.follow("小雨")
+    simulator.control("/faults", {"kind": "out_of_order_push", "count": 1, "seconds": 0.2})
+    assert simulator.act("小雨", "text", content="一")["pushes"][0]["outcome"] == "held"
+    simulator.settle()
+    assert [inner(request).get("Content") for request in callback.requests[1:]] == ["一"]

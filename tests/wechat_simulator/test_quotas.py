@@ -1,6 +1,8 @@
 """Quotas and diagnostics (reference: service account 5.16, 6.1)."""
 
 from tests.wechat_simulator.conftest import APPID, OTHER
+from wechat_simulator.clock import parse_moment
+from wechat_simulator.quotas import Limit, Quotas
 
 SEND = "/cgi-bin/message/template/send"
 
@@ -68,3 +70,10 @@ def test_clear_by_secret_needs_no_token(simulator):
     assert simulator.api("/cgi-bin/clear_quota/v2", body, token=None)["errcode"] == 0
     assert "tags" in simulator.ask("/cgi-bin/tags/get")
     assert simulator.api("/cgi-bin/clear_quota/v2", {**body, "appsecret": "x"}, token=None)["errcode"] == 40125
+
+
+def test_limit_is_the_one_valid_on_the_day():
+    quotas = Quotas((Limit("2025-01-01", "/a", 100, None), Limit("2025-07-01", "/a", 200, 5)))
+    assert quotas.limits("wx", "/a", parse_moment("2024-12-31")) == (None, None)
+    assert quotas.limits("wx", "/a", parse_moment("2025-06-30T23:59:59")) == (100, None)
+    assert quotas.limits("wx", "/a", parse_moment("2025-07-01")) == (200, 5)
