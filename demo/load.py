@@ -7,6 +7,7 @@ import random
 import urllib.request
 from datetime import datetime, time
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from demo.brands import DemoBrand
 
 DAYS = 14
+OPEN_AT = time(10, 30)
 
 
 class SimulatorAway(Exception):
@@ -42,6 +44,8 @@ def load(say: Callable[[str], None]) -> None:
     """Load every demo brand; what is there already stays. `say` is told what is going on."""
     platform_admin()
     for demo in BRANDS:
+        if settings.SIMULATOR_URL:
+            open_the_shops()
         at = clock.now()
         brand = create_brand(slug=demo.slug, name=demo.name, name_en=demo.name_en)
         with brand_scope(brand.pk):
@@ -56,6 +60,15 @@ def load(say: Callable[[str], None]) -> None:
             describe_to_simulator(demo, account)
             if not connected:
                 connect(demo, brand, account, say)
+
+
+def open_the_shops() -> None:
+    """Move a simulated clock that stands before opening time to 10:30: the first location sent finds open stores."""
+    clock.resync()
+    local = clock.now().astimezone(ZoneInfo("Asia/Shanghai"))
+    if local.hour < OPEN_AT.hour:
+        post("/_sim/clock", {"set": datetime.combine(local.date(), OPEN_AT, local.tzinfo).timestamp()})
+        clock.resync()
 
 
 def platform_admin() -> None:

@@ -1,0 +1,1 @@
+"""Stories that play the product headless against its own running stack: `make smoke`, `make smoke STORY=main`."""
