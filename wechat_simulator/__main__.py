@@ -12,9 +12,11 @@ from pathlib import Path
 from wechat_simulator.clock import DEFAULT_START, Clock, parse_moment
 from wechat_simulator.http_client import is_loopback
 from wechat_simulator.serving import make_server
-from wechat_simulator.simulation import Simulation
+from wechat_simulator.simulation import STATE_FILE, Simulation
 from wechat_simulator.switches import Switches
 from wechat_simulator.world import DEFAULT_SEED
+
+logger = logging.getLogger("wechat_simulator")
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -45,7 +47,13 @@ def make_simulation(options: argparse.Namespace) -> Simulation:
         switches.change({name: json.loads(value)})
     sim = Simulation(seed=options.seed, clock=Clock(start, options.rate), switches=switches)
     if options.state_dir is not None:
-        sim.restore(options.state_dir)
+        try:
+            sim.restore(options.state_dir)
+        except (ValueError, KeyError, TypeError):
+            logger.exception("the state file cannot be read; it is set aside and the world starts anew")
+            damaged = options.state_dir / STATE_FILE
+            damaged.replace(damaged.with_suffix(".damaged"))
+            sim = Simulation(seed=options.seed, clock=Clock(start, options.rate), switches=switches)
     for path in options.world:
         sim.merge_world(json.loads(path.read_text(encoding="utf-8")))
     return sim

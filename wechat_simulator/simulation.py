@@ -138,14 +138,15 @@ class Simulation:
         return target
 
     def restore(self, directory: Path) -> bool:
-        """Read a state file when there is one. The clock goes on from where it stood."""
+        """Read a state file when there is one of this version. The clock goes on from where it stood."""
         source = directory / STATE_FILE
         if not source.exists():
             return False
         data = json.loads(source.read_text(encoding="utf-8"))
         if data["version"] != STATE_VERSION:
             return False
-        self.switches.change(data["switches"])
+        known = self.switches.view()
+        self.switches.change({name: value for name, value in data["switches"].items() if name in known})
         self.clock.set(data["clock"]["now"])
         self.clock.set_rate(data["clock"]["rate"])
         self._msgid = data["msgid"]

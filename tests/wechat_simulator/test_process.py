@@ -78,6 +78,15 @@ def test_state_survives_a_restart(tmp_path):
     stop(second)
 
 
+def test_damaged_state_is_set_aside(tmp_path):
+    (tmp_path / "simulator.json").write_text('{"version": 1, "switches": {"long_gone": 1}}', encoding="utf-8")
+    port = free_port()
+    process = start(port, "--state-dir", tmp_path)
+    assert "set aside" in stop(process)
+    assert (tmp_path / "simulator.damaged").exists()
+    assert json.loads((tmp_path / "simulator.json").read_text(encoding="utf-8"))["version"] == 1
+
+
 def test_only_loopback_is_listened_on():
     command = [sys.executable, "-m", "wechat_simulator", "--host", "0.0.0.0", "--port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
