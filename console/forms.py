@@ -16,7 +16,10 @@ TAKEN = _("Already in use. Choose another.")
 
 
 class BrandModelForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A form of a brand table. The brand is no field: it comes from the scope, and uniqueness is checked with it."""
+    """A form of a brand table. The brand is no field: it comes from the scope, and uniqueness is checked with it.
+
+    Subclasses name no `Meta`: the admin class gives model and fields at the request, when a brand is in scope.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Give a new row its brand before anything is validated."""

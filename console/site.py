@@ -69,7 +69,7 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc] # Unfold has no types
         except (PermissionDenied, NotAllowed):
             return self.forbidden(request)
         except AppError as error:
-            if error.status >= 500:  # noqa: PLR2004 - our own fault: let it be logged as one
+            if error.status == 500:  # noqa: PLR2004 - our own fault: let it be logged as one (502, 503 are WeChat's)
                 raise
             if error.status == 404:  # noqa: PLR2004
                 raise Http404 from error

@@ -18,8 +18,8 @@ from unfold.contrib.filters.admin import DropdownFilter
 from common.clock import now
 from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, recently, state, two_lines
-from console.forms import BrandModelForm
 from console.formats import tail
+from console.forms import BrandModelForm
 from console.http import viewer_of
 from console.labels import source_label
 from console.person import by_day, panels_of, timeline_of
@@ -53,7 +53,7 @@ SCENES = {
 }
 
 
-def following(value: bool) -> Any:  # noqa: FBT001 - one state
+def following(value: bool) -> Any:
     """Say whether somebody follows, as a state."""
     return state(gettext("Following"), "success") if value else state(gettext("Not following"))
 
@@ -70,11 +70,11 @@ class MemberView(DropdownFilter):  # type: ignore[misc] # Unfold has no types
         ("silent", gettext_lazy("Silent for 30 days")),
     ]
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:  # noqa: ARG002
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Name the views."""
         return list(self.views)
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Member]) -> QuerySet[Member]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Member]) -> QuerySet[Member]:
         """Narrow to the chosen view."""
         at = now()
         chosen = {
@@ -92,11 +92,11 @@ class FollowingFilter(DropdownFilter):  # type: ignore[misc]
     title = gettext_lazy("following")
     parameter_name = "following"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:  # noqa: ARG002
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Name the two states."""
         return [("yes", gettext_lazy("Following")), ("no", gettext_lazy("Not following"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Narrow to the chosen state."""
         return queryset.filter(subscribed=self.value() == "yes") if self.value() in {"yes", "no"} else queryset
 
@@ -107,11 +107,11 @@ class TagFilter(DropdownFilter):  # type: ignore[misc]
     title = gettext_lazy("tag")
     parameter_name = "tag"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer the brand's tags."""
         return [(str(pk), name) for pk, name in Tag.objects.order_by("name").values_list("pk", "name")[:TAG_CHOICES]]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Member]) -> QuerySet[Member]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Member]) -> QuerySet[Member]:
         """Narrow to people with the tag; anything that is no tag of the brand finds nobody."""
         if not self.value():
             return queryset
@@ -131,7 +131,7 @@ class StoreFilter(DropdownFilter):  # type: ignore[misc]
         stores = model_admin.choices_for(Member._meta.get_field("store").remote_field.model, request)
         return [(str(pk), name) for pk, name in stores.values_list("pk", "name")[:TAG_CHOICES]]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Member]) -> QuerySet[Member]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Member]) -> QuerySet[Member]:
         """Narrow to people of the store."""
         if not self.value():
             return queryset
@@ -192,7 +192,7 @@ class MemberAdmin(ConsoleModelAdmin):
     ordering = ("brand", "-last_interaction_at", "-pk")
     phone_columns: ClassVar[tuple[str, ...]] = ("person", "follows", "last_interaction_at")
 
-    def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:  # noqa: ARG002
+    def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show the members a person's data scope reaches; merged records are left out."""
         return visible_members(viewer_of(request))
 
@@ -222,7 +222,7 @@ class MemberAdmin(ConsoleModelAdmin):
         self,
         request: HttpRequest,
         object_id: str | None = None,
-        form_url: str = "",  # noqa: ARG002 - Django's signature
+        form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         """Show everything about one person; act on their tags; reveal the phone for a reason."""
@@ -298,7 +298,9 @@ def _identities(member: Member) -> list[dict[str, Any]]:
     shown = []
     for row in rows:
         value = member.phone_masked if row.kind == IdentityKind.PHONE else tail(row.value)
-        shown.append({"label": row.get_kind_display(), "value": value, "source": source_label(row.source), "since": row.since})
+        shown.append(
+            {"label": row.get_kind_display(), "value": value, "source": source_label(row.source), "since": row.since}
+        )
     return shown
 
 
@@ -361,8 +363,8 @@ class FollowerAdmin(ConsoleModelAdmin):
         self,
         request: HttpRequest,
         object_id: str | None = None,
-        form_url: str = "",  # noqa: ARG002 - Django's signature
-        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> Any:
         """Show one follower: state, the code they came through, its tags, their guide."""
         follower = self.get_object(request, object_id) if object_id else None
@@ -389,10 +391,6 @@ class FollowerAdmin(ConsoleModelAdmin):
 
 class TagAdminForm(BrandModelForm):
     """A tag; one that WeChat shares must have a name WeChat takes."""
-
-    class Meta:
-        model = Tag
-        fields = ("name", "group", "meaning", "sync")
 
     def clean(self) -> dict[str, Any]:
         """Check WeChat's limit on names."""
@@ -460,7 +458,7 @@ class TagAdmin(ConsoleModelAdmin):
         """Show the group."""
         return row.group or "--"
 
-    def save_model(self, request: HttpRequest, obj: Tag, form: Any, change: bool) -> None:  # noqa: FBT001
+    def save_model(self, request: HttpRequest, obj: Tag, form: Any, change: bool) -> None:
         """Create through the service; a change of the link to WeChat goes through its own."""
         if change:
             wanted = obj.sync

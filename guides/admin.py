@@ -1,0 +1,200 @@
+"""Pages of guides: who works where, with which code, for how many members; and the guide on a member's page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext, gettext_lazy
+
+from common.clock import now
+from console import formats
+from console.admin import ConsoleModelAdmin, site
+from console.code import code_svg
+from console.columns import state, two_lines
+from console.http import viewer_of
+from console.labels import source_label
+from console.registry import (
+    BulkColumn,
+    Column,
+    Hit,
+    Moment,
+    Panel,
+    SearchGroup,
+    columns,
+    panels,
+    search_groups,
+    timelines,
+)
+from guides.models import Assignment, Guide
+from guides.selectors import guide_of, member_counts
+from stores.selectors import store_ids_of_grant
+from touchpoints.selectors import scan_counts
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+    from accounts.viewer import Viewer
+    from members.models import Member
+
+
+def _in_reach(viewer: Viewer, queryset: QuerySet[Guide]) -> QuerySet[Guide]:
+    if viewer.scope == "STORES":
+        return queryset.filter(store_id__in=store_ids_of_grant(viewer.grant_id))
+    if viewer.scope == "OWN":
+        return queryset.filter(staff_user_id=viewer.staff_id)
+    return queryset
+
+
+@admin.register(Guide, site=site)
+class GuideAdmin(ConsoleModelAdmin):
+    """The brand's guides."""
+
+    area = "guides"
+    place = "guides"
+    tab = gettext_lazy("Guides")
+    tab_order = 10
+    add_label = gettext_lazy("New guide")
+    empty_text = gettext_lazy(
+        "A guide looks after members. Whoever follows through a guide's code gets this guide and their store.",
+    )
+    list_display = (
+        "guide",
+        "store",
+        BulkColumn("members", gettext_lazy("members"), member_counts, number=True, missing=0),
+        "code",
+        "working",
+    )
+    list_select_related = ("store", "touchpoint")
+    fields = ("staff_no", "name", "store", "staff_user", "touchpoint", "is_active")
+    search_fields = ("staff_no",)
+    search_help_text = gettext_lazy("Name or staff number")
+    ordering = ("brand", "staff_no", "pk")
+    phone_columns: ClassVar[tuple[str, ...]] = ("guide", "members", "working")
+    change_form_outer_before_template = "console/guide_head.html"
+
+    def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
+        """Show store managers the guides of their stores, guides themselves."""
+        return _in_reach(viewer_of(request), queryset)
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        """Search by name or staff number."""
+        return queryset.filter(Q(name__startswith=search_term) | Q(staff_no__istartswith=search_term)), False
+
+    @admin.display(description=gettext_lazy("guide"))
+    def guide(self, row: Guide) -> Any:
+        """Show name and staff number."""
+        return two_lines(row.name, row.staff_no)
+
+    @admin.display(description=gettext_lazy("code"))
+    def code(self, row: Guide) -> Any:
+        """Show the code's picture and channel."""
+        if row.touchpoint is None:
+            return gettext("no code yet")
+        link = reverse("admin:touchpoints_touchpoint_change", args=[row.touchpoint_id])
+        return format_html(
+            '<a href="{}"><span class="zy-thumb">{}</span> {}</a>',
+            link,
+            code_svg(row.touchpoint.code_url),
+            row.touchpoint.name,
+        )
+
+    @admin.display(description=gettext_lazy("state"))
+    def working(self, row: Guide) -> Any:
+        """Show whether the guide works here."""
+        return state(gettext("in service"), "success") if row.is_active else state(gettext("has left"))
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show the code and the members above the form."""
+        context = dict(extra_context or {})
+        row = self.get_object(request, object_id) if object_id else None
+        if row is not None:
+            counts = scan_counts([row.touchpoint_id]).get(row.touchpoint_id, {}) if row.touchpoint_id else {}
+            context.update(
+                guide=row,
+                code=code_svg(row.touchpoint.code_url) if row.touchpoint else "",
+                people=member_counts([row.pk]).get(row.pk, 0),
+                scans=sum(counts.values()),
+            )
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def save_model(self, request: HttpRequest, obj: Guide, form: Any, change: bool) -> None:
+        """Note since when the guide is here."""
+        if not change:
+            obj.created_at = now()
+        super().save_model(request, obj, form, change)
+
+
+# --- what other pages show -------------------------------------------------------------------------------------------
+
+
+@panels.add("guides.guide")
+def own_guide(member: Member, request: HttpRequest) -> Panel | None:
+    """Show a member's guide and why it is them."""
+    if not viewer_of(request).can("guides.view"):
+        return None
+    own = guide_of(member.pk)
+    if own is None:
+        rows: list[dict[str, str]] = []
+        hint = gettext("Nobody yet. Whoever follows through a guide's code gets that guide.")
+    else:
+        why = gettext("since %(when)s, because of: %(reason)s") % {
+            "when": formats.local_time(own.since),
+            "reason": source_label(own.reason),
+        }
+        rows = [
+            {"label": gettext("Guide"), "value": f"{own.name} {own.staff_no}", "why": why},
+            {"label": gettext("Store"), "value": own.store_name, "why": ""},
+        ]
+        hint = ""
+    return Panel(gettext("Exclusive guide"), "console/panel_facts.html", {"rows": rows, "hint": hint}, 10)
+
+
+@timelines.add("guides.assignments")
+def assignments(member: Member, limit: int) -> list[Moment]:
+    """Give who became a person's guide when."""
+    rows = Assignment.objects.select_related("guide").filter(member=member).order_by("-since", "-pk")[:limit]
+    return [
+        Moment(
+            at=row.since,
+            sentence=gettext("%(guide)s became the exclusive guide") % {"guide": row.guide},
+            kind=gettext("Guide"),
+            detail=source_label(row.reason),
+            link=reverse("admin:guides_guide_change", args=[row.guide_id]),
+        )
+        for row in rows
+    ]
+
+
+def _guides_of(member_ids: list[int]) -> dict[int, str]:
+    rows = Assignment.objects.filter(member_id__in=member_ids, until__isnull=True)
+    return {
+        pk: f"{name} {number}" for pk, name, number in rows.values_list("member_id", "guide__name", "guide__staff_no")
+    }
+
+
+_COLUMN = BulkColumn("guide", gettext_lazy("exclusive guide"), _guides_of, missing="--")
+columns.register("guides.member_guide", Column("members.member", _COLUMN, "guides", 10))
+
+
+def find_guides(viewer: Viewer, term: str) -> list[Hit]:
+    """Find guides by staff number or the beginning of the name."""
+    rows = _in_reach(viewer, Guide.objects.select_related("store"))
+    rows = rows.filter(Q(staff_no__istartswith=term) | Q(name__startswith=term)).order_by("staff_no", "pk")[:8]
+    return [
+        Hit(f"{row.name} {row.staff_no}", row.store.name, reverse("admin:guides_guide_change", args=[row.pk]))
+        for row in rows
+    ]
+
+
+search_groups.register("guides", SearchGroup(gettext_lazy("Guides"), "guides", find_guides, 50))
