@@ -11,7 +11,7 @@ def brand_key(key: str, key_prefix: str, version: int) -> str:
     """Build the stored key: `global:…` keys stay global, all others need a brand in scope."""
     from accounts.errors import NoBrandInScope
 
-    if key.startswith(GLOBAL_PREFIX) or key.startswith("axes-"):
+    if key.startswith((GLOBAL_PREFIX, "axes-")):
         return f"{key_prefix}{key}:{version}"
     scope = current_scope()
     if scope is None or scope.brand_id is None:

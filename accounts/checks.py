@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as Advice
 from django.db import OperationalError, connection
 
 
 @register(Tags.database)
-def application_role(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+def application_role(databases: Any = None, **_kwargs: Any) -> list[CheckMessage]:
     """Refuse to run as a role that row security does not bind."""
     if not databases or "default" not in databases:
         return []
@@ -27,7 +28,7 @@ def role_problem() -> CheckMessage | None:
             cursor.execute("SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole AND relkind = 'r'")
             (owned,) = cursor.fetchone()
     except OperationalError as error:
-        return Warning(f"the database could not be asked for its roles: {type(error).__name__}", id="accounts.W001")
+        return Advice(f"the database could not be asked for its roles: {type(error).__name__}", id="accounts.W001")
     if is_super or bypasses:
         return Error(
             f"DATABASE_URL connects as {name}, which row-level security does not bind (superuser or BYPASSRLS).",
@@ -44,7 +45,7 @@ def role_problem() -> CheckMessage | None:
 
 
 @register(Tags.security, deploy=True)
-def production_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def production_settings(**_kwargs: Any) -> list[CheckMessage]:
     """Refuse settings that are only for development."""
     problems: list[CheckMessage] = []
     if settings.IS_PRODUCTION and settings.CLOCK_URL:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
@@ -25,7 +25,7 @@ class _Sealed(DeferredAttribute):
             return self
         raw = super().__get__(instance, cls)
         if isinstance(raw, Ciphertext):
-            field: SealedTextField = self.field
+            field = cast("SealedTextField", self.field)
             return Secret(open_sealed(instance.brand_id, raw, field.context(instance)))  # type: ignore[attr-defined]
         return raw
 

@@ -66,7 +66,7 @@ class BrandPathMiddleware:
         request.path_info = match[2]
         request.META["PATH_INFO"] = match[2]
         request.META["SCRIPT_NAME"] = f"/b/{match[1]}"
-        request.urlconf = settings.CONSOLE_URLCONF  # type: ignore[attr-defined]
+        request.urlconf = settings.CONSOLE_URLCONF
         set_script_prefix(f"/b/{match[1]}/")
         try:
             return self.get_response(request)
@@ -86,7 +86,7 @@ class StaffLanguageMiddleware:
         if language not in dict(settings.LANGUAGES):
             language = settings.LANGUAGE_CODE
         with translation.override(language):
-            request.LANGUAGE_CODE = language  # type: ignore[attr-defined]
+            request.LANGUAGE_CODE = language
             return self.get_response(request)
 
 
@@ -106,7 +106,7 @@ class BrandScopeMiddleware:
             return self.get_response(request)
         if not request.user.is_authenticated:
             return HttpResponseRedirect(f"{settings.LOGIN_URL}?{urlencode({'next': request.get_full_path()})}")
-        if user_has_device(request.user) and not request.user.is_verified():
+        if user_has_device(request.user) and not request.user.is_verified():  # type: ignore[attr-defined] # set by OTPMiddleware
             return HttpResponseRedirect(f"/login/verify/?{urlencode({'next': request.get_full_path()})}")
         brand = brand_by_slug(slug)
         if brand is None:
@@ -134,5 +134,5 @@ class BrandScopeMiddleware:
 def _not_found(request: HttpRequest) -> HttpResponse:
     from django.views.defaults import page_not_found
 
-    request.urlconf = settings.ROOT_URLCONF  # type: ignore[attr-defined]
+    request.urlconf = settings.ROOT_URLCONF
     return page_not_found(request, Http404())

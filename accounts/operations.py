@@ -16,7 +16,7 @@ BRAND = "nullif(current_setting('app.brand_id', true), '')::bigint"
 
 
 class SecureBrandTables(Operation):
-    """Bring every brand table of an app into its final shape. Put it last in each migration; it may run any number of times.
+    """Bring every brand table of an app into its final shape. Put it last in each migration; running it again is fine.
 
     For each model with a `brand`: primary key (brand_id, id); forced row security with one policy on the brand and a
     read-all policy for the reports role; grants; for each `BrandForeignKey` a foreign key (brand_id, x_id), so that the

@@ -45,7 +45,7 @@ def brand_task(**options: Any) -> Callable[[F], Ringable]:
             raise TypeError(message)
 
         @functools.wraps(body)
-        def run(brand_id: int, *args: Any, **kwargs: Any) -> Any:
+        def run(brand_id: object, *args: Any, **kwargs: Any) -> Any:
             if not isinstance(brand_id, int):
                 message = f"{body.__qualname__} needs a brand"
                 raise TypeError(message)
@@ -82,8 +82,9 @@ def _assert_closed(name: str) -> None:
 
 
 def ring(task: Ringable, *args: Any, **kwargs: Any) -> None:
-    """Enqueue a task once the transaction has committed. A broker that is away is logged, never raised:
-    the rows are in PostgreSQL and a sweeper rings again.
+    """Enqueue a task once the transaction has committed.
+
+    A broker that is away is logged, never raised: the rows are in PostgreSQL and a sweeper rings again.
     """
 
     def publish() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import connection, models, transaction
@@ -188,7 +188,7 @@ class BrandOwned(models.Model):
     # DO_NOTHING: whether rows are left is PostgreSQL's answer; asking in Python would need every brand in scope.
     brand = models.ForeignKey("accounts.Brand", on_delete=models.DO_NOTHING, related_name="+", db_index=False)
 
-    objects: BrandManager[Self] = BrandManager()
+    objects = BrandManager()
 
     class Meta:
         abstract = True

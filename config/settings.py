@@ -132,7 +132,7 @@ REDIS_URL = env.str("REDIS_URL")
 
 def _redis_database(offset: int) -> str:
     parts = urlsplit(REDIS_URL)
-    return urlunsplit(parts._replace(path=f"/{int(parts.path.strip('/') or 0) + offset}"))
+    return str(urlunsplit(parts._replace(path=f"/{int(parts.path.strip('/') or 0) + offset}")))
 
 
 CACHES = {

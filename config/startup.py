@@ -36,7 +36,7 @@ def refuse_unsafe() -> None:
                 raise SystemExit(f"{found.msg}\n  {found.hint or ''}".rstrip())
 
 
-def _ask_again(sender: object, connection: Any, **_: Any) -> None:  # noqa: ARG001 - Django's names
+def _ask_again(sender: object, connection: Any, **_: Any) -> None:
     if connection.alias != "default":
         return
     # The question itself uses this connection: do not ask about the asking.

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 @transaction.atomic
 def save_rule(*, rule: ReplyRule, at: datetime) -> ReplyRule:
     """Make or change a rule; the gateway answers by it within a second."""
-    before = ReplyRule.objects.filter(pk=rule.pk).values().first() if rule.pk else None
+    before: dict[str, Any] = ReplyRule.objects.filter(pk=rule.pk).values().first() or {}
     rule.updated_at = at
     rule.save()
-    after = ReplyRule.objects.filter(pk=rule.pk).values().get()
+    after: dict[str, Any] = ReplyRule.objects.filter(pk=rule.pk).values().get()
     changes = {
-        key: [before.get(key) if before else None, value]
+        key: [before.get(key), value]
         for key, value in after.items()
-        if key not in {"id", "brand_id", "updated_at"} and (before or {}).get(key) != value
+        if key not in {"id", "brand_id", "updated_at"} and before.get(key) != value
     }
     record_audit(action="change rule" if before else "create rule", obj=rule, changes=changes)
     replies_changed(account_id=rule.account_id)

@@ -7,6 +7,7 @@ import random
 import urllib.request
 from datetime import datetime, time
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -281,6 +282,6 @@ def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             result: dict[str, Any] = json.load(answer)
     except OSError as error:
-        detail = error.read().decode() if hasattr(error, "read") else str(error)  # type: ignore[attr-defined]
+        detail = error.read().decode() if isinstance(error, HTTPError) else str(error)
         raise SimulatorAway(detail) from error
     return result

@@ -14,13 +14,11 @@ from members.services.identity import masked_phone
 from touchpoints.models import Touch, TouchKind, Touchpoint, TouchpointTag
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from random import Random
 
 SURNAMES = "王李张刘陈杨黄赵周吴徐孙马朱胡郭何林高罗郑梁谢宋唐许韩冯邓曹"
-GIVEN = (
-    "子涵", "晓明", "雨桐", "思远", "佳怡", "浩然", "梓萱", "一诺", "欣妍", "俊杰", "若曦", "天佑", "诗涵", "宇轩", "可馨",
-    "嘉树", "清和", "知夏", "明远", "念初", "书瑶", "景行", "安然", "乐怡", "云舒", "星辰", "沐阳", "语嫣", "洛", "宁",
-)  # fmt: skip
+GIVEN = ["子涵", "晓明", "雨桐", "思远", "佳怡", "浩然", "梓萱", "一诺", "欣妍", "俊杰", "若曦", "天佑", "诗涵", "宇轩", "可馨", "嘉树", "清和", "知夏", "明远", "念初", "书瑶", "景行", "安然", "乐怡", "云舒", "星辰", "沐阳", "语嫣", "洛", "宁"]
 JOINED_SHARE, GUIDE_SHARE = 0.63, 0.55
 
 
@@ -72,18 +70,18 @@ def enliven(brand_id: int, account_id: int, chance: Random) -> None:
             member.save()
 
 
-def _join(brand_id: int, member: Member, chance: Random, since: object) -> Identity:
+def _join(brand_id: int, member: Member, chance: Random, since: datetime) -> Identity:
     number = f"+861000{chance.randrange(10_000_000):07d}"  # a range that is not handed out
     member.name = chance.choice(SURNAMES) + chance.choice(GIVEN)
-    member.phone = number  # type: ignore[assignment]
+    member.phone = number
     member.phone_index = blind_index(brand_id, "phone", number)
     member.phone_tail, member.phone_masked = number[-4:], masked_phone(number)
     member.birth_mmdd = chance.randrange(1, 13) * 100 + chance.randrange(1, 29)
-    member.joined_at = since  # type: ignore[assignment]
+    member.joined_at = since
     return Identity(
         member=member,
         kind=IdentityKind.PHONE,
         value=str(member.phone_index),
         source="demo",
-        since=member.joined_at,
+        since=since,
     )

@@ -79,7 +79,8 @@ def condition(cls: type) -> type:
 def compile_rule(rule: object, *, at: datetime) -> Q:
     """Turn a rule into a predicate; raises `RuleInvalid` with the path of the first fault."""
     budget = [MAX_LEAVES]
-    return _group(rule, "", 1, budget, lambda item, params: item.to_q(params, at), _join)
+    predicate: Q = _group(rule, "", 1, budget, lambda item, params: item.to_q(params, at), _join)
+    return predicate
 
 
 def matching(rule: object, *, at: datetime) -> QuerySet[Member]:

@@ -12,7 +12,17 @@ from accounts.roles import DataScope
 from accounts.sealing import blind_index
 from accounts.tenancy import current_brand_id, reporting
 from common.registry import Registry
-from members.models import Consent, Follower, Identity, IdentityKind, Member, MemberTag, MiniProgramSession, Segment, Tag
+from members.models import (
+    Consent,
+    Follower,
+    Identity,
+    IdentityKind,
+    Member,
+    MemberTag,
+    MiniProgramSession,
+    Segment,
+    Tag,
+)
 from members.reach import carriers
 from members.segments import matching
 from stores.selectors import store_ids_of_grant

@@ -53,6 +53,6 @@ def line(store: NearbyStore, local: datetime) -> str:
 
 def distance(metres: float) -> str:
     """Say a distance: 850 m below a kilometre, 1.2 km above."""
-    if metres < 1000:  # noqa: PLR2004 - a kilometre
+    if metres < 1000:
         return _("%(metres)s m") % {"metres": max(10, round(metres / 10) * 10)}
     return _("%(kilometres)s km") % {"kilometres": f"{metres / 1000:.1f}"}

@@ -150,8 +150,9 @@ def hours_at(
     week: dict[int, list[tuple[time, time]]],
     exceptions: dict[date, list[tuple[time, time]]],
 ) -> Hours:
-    """Give the hours at a local moment from the week and its exceptions. A span that closes not after it opens
-    reaches into the next day.
+    """Give the hours at a local moment from the week and its exceptions.
+
+    A span that closes not after it opens reaches into the next day.
     """
 
     def spans(day: date) -> Iterable[tuple[time, time]]:

@@ -33,7 +33,8 @@ def scan_counts(touchpoint_ids: list[int]) -> dict[int, dict[str, int]]:
         .annotate(**{kind: Count("pk", filter=Q(kind=kind)) for kind in TouchKind.values})
         .order_by("touchpoint_id")
     )
-    return {row["touchpoint_id"]: {kind: row[kind] for kind in TouchKind.values} for row in rows}
+    counts: list[dict[str, int]] = list(rows)  # type: ignore[arg-type] # the names come from TouchKind
+    return {row["touchpoint_id"]: {kind: row[kind] for kind in TouchKind.values} for row in counts}
 
 
 def touches_of(member_id: int) -> QuerySet[Touch]:

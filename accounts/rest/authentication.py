@@ -80,7 +80,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 def live_principal(claim: SessionClaim, at: datetime) -> MemberPrincipal:
     """Give the person behind a claim, in the brand in scope; 401 when the session has ended."""
-    for _key, find in sessions.items():  # noqa: PERF102 - a registry, no dict
+    for _key, find in sessions.items():
         found = find(claim, at)
         if found is not None:
             return found

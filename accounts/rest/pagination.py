@@ -83,7 +83,7 @@ def _page_size(query: QueryDict) -> int:
     if not given:
         return PAGE_SIZE
     text = given[0]
-    if len(given) == 1 and text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MAX_PAGE_SIZE:  # noqa: PLR2004
+    if len(given) == 1 and text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= MAX_PAGE_SIZE:
         return int(text)
     message = _("A number from %(low)s to %(high)s is expected here.") % {"low": 1, "high": MAX_PAGE_SIZE}
     raise ValidationError({"page_size": [message]})

@@ -89,7 +89,7 @@ class BirthdayField(serializers.Field[Any, Any, Any, Any]):
         if match is None:
             raise ValidationError(_("A birthday looks like 08-17."))
         month, day = int(match[1]), int(match[2])
-        if not (1 <= month <= 12 and 1 <= day <= _DAYS[month - 1]):  # noqa: PLR2004 - months
+        if not (1 <= month <= 12 and 1 <= day <= _DAYS[month - 1]):
             raise ValidationError(_("This day does not exist."))
         return month * 100 + day
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -46,6 +46,10 @@ class OpenAPIView(JsonAPIView):
     permission_classes = ()
 
 
+class _Undo(Exception):
+    """Carries a refusal through the scope, so that its transaction is rolled back."""
+
+
 class BrandAPIView(JsonAPIView):
     """A view that runs in the brand its caller belongs to: one transaction, rolled back when an error is answered.
 
@@ -60,14 +64,17 @@ class BrandAPIView(JsonAPIView):
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Keep the scope open while the method runs; a fault at its end is answered like any other."""
-        self._in_scope = False
+        self._refused = False
         try:
             with ExitStack() as self._viewing, ExitStack() as self._scope:
-                return super().dispatch(request, *args, **kwargs)
+                response = super().dispatch(request, *args, **kwargs)
+                if self._refused:
+                    raise _Undo  # noqa: TRY301 - it is for the scopes in between
+        except _Undo:
+            return response
         except DatabaseError as error:
-            self._in_scope = False
-            response = self.handle_exception(error)
-            return self.finalize_response(self.request, response, *args, **kwargs)
+            return self.finalize_response(self.request, self.handle_exception(error), *args, **kwargs)
+        return response
 
     def perform_authentication(self, request: Request) -> None:
         """Find out who calls, and open their brand."""
@@ -75,7 +82,6 @@ class BrandAPIView(JsonAPIView):
         if user is None:
             return
         self._scope.enter_context(brand_scope(user.brand_id))
-        self._in_scope = True
         if isinstance(user, SessionClaim):
             user = request.user = live_principal(user, clock.now())
         label = user.label if isinstance(user, SystemPrincipal) else f"member {user.member_id}"
@@ -94,13 +100,11 @@ class BrandAPIView(JsonAPIView):
         """Check who calls, what they may and how often."""
         super().initial(request, *args, **kwargs)
         if not self.holds_scope:
-            self._in_scope = False
             self._scope.close()
 
     def handle_exception(self, exc: Exception) -> Response:
         """Answer an error; what was written before it is undone."""
-        if self._in_scope:
-            transaction.set_rollback(True)
+        self._refused = True
         return super().handle_exception(exc)
 
     def get_authenticators(self) -> list[BaseAuthentication]:

@@ -160,7 +160,7 @@ def keep_profile(*, account: OfficialAccount, follower: Follower, profile: dict[
         follower.unionid = unionid
     follower.save()
     refresh_subscribed(member_ids=[follower.member_id])
-    member = follower.member
+    member: Member = follower.member
     if followed and followed < member.created_at:
         Member.objects.filter(pk=member.pk).update(created_at=followed)
     if not unionid or not account.open_platform_subject:

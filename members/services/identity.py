@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from typing import TYPE_CHECKING
 
 import phonenumbers
-from django.db import transaction
+from django.db import connection, transaction
 
 from accounts.sealing import blind_index
 from accounts.services import record_audit
@@ -49,8 +50,11 @@ def record_mini_program_user(
     at: datetime,
 ) -> Member:
     """Give the person behind a mini-program log-in; the same unionid as a follower's means the same member."""
+    _one_at_a_time(IdentityKind.OPENID, appid, openid)
     known = _member_of(IdentityKind.OPENID, appid, openid)
     if known is None:
+        if unionid:
+            _one_at_a_time(IdentityKind.UNIONID, subject, unionid)
         by_union = _member_of(IdentityKind.UNIONID, subject, unionid) if unionid else None
         known = by_union or new_member(at=at)
         _tie(known, IdentityKind.OPENID, appid, openid, source="mini-program log-in", at=at)
@@ -61,6 +65,7 @@ def record_mini_program_user(
 
 def link_unionid(*, member: Member, subject: str, unionid: str, source: str, at: datetime) -> Member:
     """Tie a person to a unionid. If another record has it, both become one; gives the record that stays."""
+    _one_at_a_time(IdentityKind.UNIONID, subject, unionid)
     other = _member_of(IdentityKind.UNIONID, subject, unionid)
     if other is None:
         _tie(member, IdentityKind.UNIONID, subject, unionid, source=source, at=at)
@@ -83,6 +88,7 @@ def bind_phone(*, member: Member, number: str, source: str, at: datetime) -> Mem
     """
     phone = normalised_phone(number)
     index = blind_index(current_brand_id(), "phone", phone)
+    _one_at_a_time(IdentityKind.PHONE, "", str(index))
     member = Member.objects.select_for_update().get(pk=member.pk)
     other = (
         Member.objects.select_for_update()
@@ -96,7 +102,7 @@ def bind_phone(*, member: Member, number: str, source: str, at: datetime) -> Mem
         member = merge_members(kept=other, merged=member, evidence=f"phone ({source})", at=at)
     if member.phone_index != index:
         Identity.objects.filter(member=member, kind=IdentityKind.PHONE, ended_at__isnull=True).update(ended_at=at)
-        member.phone = phone  # type: ignore[assignment]
+        member.phone = phone
         member.phone_index, member.phone_tail, member.phone_masked = index, phone[-4:], masked_phone(phone)
         member.save(update_fields=["phone", "phone_index", "phone_tail", "phone_masked"])
         _tie(member, IdentityKind.PHONE, "", str(index), source=source, at=at)
@@ -176,6 +182,17 @@ def _member_of(kind: str, namespace: str, value: str) -> Member | None:
         .first()
     )
     return edge.member if edge else None
+
+
+def _one_at_a_time(kind: str, namespace: str, value: str) -> None:
+    """Make whoever else decides about the same identity wait until this transaction ends.
+
+    Two log-ins at once would both find nobody and open two records; no row is there yet that could be locked.
+    """
+    name = "\x1f".join((str(current_brand_id()), kind, namespace, value))
+    key = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
 
 
 def _tie(member: Member, kind: str, namespace: str, value: str, *, source: str, at: datetime) -> None:

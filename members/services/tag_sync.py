@@ -73,7 +73,7 @@ def _match_dictionary(brand_id: int, account: OfficialAccount, at: datetime, res
     if not answer.ok:
         raise WeChatAway(answer)
     # Ids below 100 are WeChat's own (star, blacklist …): reference, service account 5.3.
-    theirs = {int(row["id"]): str(row["name"]) for row in answer.data.get("tags", []) if int(row["id"]) >= 100}  # noqa: PLR2004
+    theirs = {int(row["id"]): str(row["name"]) for row in answer.data.get("tags", []) if int(row["id"]) >= 100}
     with brand_scope(brand_id):
         RemoteTag.objects.filter(account=account).exclude(remote_id__in=theirs).delete()
         known = {row.remote_id: row for row in RemoteTag.objects.select_related("tag").filter(account=account)}
@@ -175,7 +175,7 @@ def _openids_at_wechat(account: OfficialAccount, remote_id: int, at: datetime) -
             return found
 
 
-def _in_batches(  # noqa: PLR0913, PLR0917 - one call of WeChat's, spelled out
+def _in_batches(
     account: OfficialAccount,
     remote_tag: RemoteTag,
     people: Sequence[tuple[int, str]],

@@ -111,7 +111,7 @@ def banner(facts: dict[str, Any]) -> str:
         f"    platform  {PLATFORM_ADMIN}",
         "",
         "  Try this first",
-        "    1. Phone page: choose 小雨, 扫一扫 → 「上海静安店 · LY0007」 → 关注公众号. The welcome of that code appears.",
+        "    1. Phone page: choose 小雨, 扫一扫 → 「上海静安店 · LY0007」 → 关注公众号: the code's welcome appears.",
         "    2. Type 营业时间, tap 会员中心, send the place 静安寺.",
         "    3. Console as lanyu-ops: 会员 → 粉丝 shows 小雨 with the code's tags and guide LY0007.",
         "    4. 人群 → build one, 活动 → write a template message, 发送测试, 开始发送; watch both windows.",

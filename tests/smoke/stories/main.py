@@ -42,7 +42,11 @@ def arrive(stage: Stage, brand: dict[str, Any]) -> None:
     stage.say(f"后台：粉丝有来访记录「{code}」、标签「静安店」、专属导购 LY0007")
     rows = stage.query(brand, f"InboundPush.objects.filter(openid='{openid}').count()")
     stage.sim("/_sim/pushes/replay", {"n": push["n"]})
-    stage.check("a repeated push adds no row", stage.query(brand, f"InboundPush.objects.filter(openid='{openid}').count()"), rows)
+    stage.check(
+        "a repeated push adds no row",
+        stage.query(brand, f"InboundPush.objects.filter(openid='{openid}').count()"),
+        rows,
+    )
 
 
 def welcome() -> str:
@@ -72,7 +76,11 @@ def talk(stage: Stage, brand: dict[str, Any]) -> None:
     stage.holds("menu reply", "会员卡" in stage.saw(answer)[0], stage.saw(answer))
     answer = stage.act(PERSON, "location", brand, place="静安寺")
     lines = [line for line in stage.saw(answer)[0].splitlines() if re.match(r"\d\.", line)]
-    stage.check("three stores", [line.split(" · ")[0] for line in lines], ["1. 上海静安店", "2. 上海南京西路店", "3. 上海徐家汇店"])
+    stage.check(
+        "three stores",
+        [line.split(" · ")[0] for line in lines],
+        ["1. 上海静安店", "2. 上海南京西路店", "3. 上海徐家汇店"],
+    )
     stage.holds("distance and hours", all("营业至 22:00" in line for line in lines), lines)
     stage.say("小雨打字、点菜单、发位置：依次得到关键词回复、菜单回答和最近三家营业中的门店")
     for line in lines:
@@ -108,11 +116,15 @@ def join(stage: Stage, brand: dict[str, Any]) -> None:
     stores = near.json()
     first = (stores["results"] if isinstance(stores, dict) else stores)[0]
     stage.check("nearest store", first["name"], "上海静安店")
-    people = stage.query(brand, "list(Member.objects.filter(phone_tail='0001', merged_into=None).values_list('member_no', flat=True))")
+    people = stage.query(
+        brand, "list(Member.objects.filter(phone_tail='0001', merged_into=None).values_list('member_no', flat=True))"
+    )
     stage.check("one member", people, [card["member_no"]])
     followers = stage.query(brand, f"Follower.objects.filter(member__member_no='{card['member_no']}').count()")
     stage.check("follower and mini-program user are one", followers, 1)
-    stage.say(f"小程序登录并绑手机：会员号 {card['member_no']}，手机 {card['phone']}，专属导购 {guide['name']}，粉丝与小程序用户是同一人")
+    stage.say(
+        f"小程序登录并绑手机：会员号 {card['member_no']}，手机 {card['phone']}，专属导购 {guide['name']}，粉丝与小程序用户是同一人"
+    )
 
 
 def campaign(stage: Stage, brand: dict[str, Any]) -> None:
@@ -120,7 +132,9 @@ def campaign(stage: Stage, brand: dict[str, Any]) -> None:
     operator = Operator(stage, brand, "lanyu-ops")
     stage.holds("own brand only", "灶山" not in plain(operator.get("/").text))
     operator.get("/b/zaoshan/".replace("/b/zaoshan", ""), 200)
-    stage.check("another brand's console", operator.http.get(f"{stage.demo['console']}/b/zaoshan/", timeout=30).status_code, 404)
+    stage.check(
+        "another brand's console", operator.http.get(f"{stage.demo['console']}/b/zaoshan/", timeout=30).status_code, 404
+    )
 
 
 def tags(stage: Stage, brand: dict[str, Any]) -> None:
