@@ -19,17 +19,21 @@ from members import services
 from members.api.me import card
 from members.api.shapes import CARD_EXAMPLE, Card
 from wechat_gateway import services as gateway
+from wechat_gateway.errors import CodeRefused
 
 if TYPE_CHECKING:
     from rest_framework.authentication import BaseAuthentication
     from rest_framework.request import Request
 
 
+LONGEST_CODE = 128
+
+
 class LogIn(StrictSerializer):
     """Which mini program, and the code of `wx.login`."""
 
     appid = CodeField(max_length=32, help_text="AppID of the mini program; it decides the brand.")
-    code = CodeField(max_length=128, help_text="Code of `wx.login()`: works once, five minutes.")
+    code = CodeField(max_length=2048, allow_blank=True, help_text="Code of `wx.login()`: works once, five minutes.")
 
 
 class Session(serializers.Serializer[Any]):
@@ -92,6 +96,8 @@ class SessionGate(BrandAPIView):
     def post(self, request: Request) -> Response:
         """Ask WeChat who it is, outside every transaction; then record the person and the session in one."""
         given = read_body(LogIn, request.data)
+        if not 0 < len(given["code"]) <= LONGEST_CODE:
+            raise CodeRefused
         signed_in = gateway.sign_in(given["appid"], given["code"])
         program, at = signed_in.program, clock.now()
         with brand_scope(program.brand_id):
