@@ -200,7 +200,7 @@ class ApiKeyAdmin(ConsoleModelAdmin):
     list_display = (
         "label",
         "begins",
-        "may",
+        "allowed_to",
         recently("last_used_at", gettext_lazy("last used")),
         moment("created_at", gettext_lazy("created")),
         "valid",
@@ -214,7 +214,7 @@ class ApiKeyAdmin(ConsoleModelAdmin):
         return f"{row.prefix}…"
 
     @admin.display(description=gettext_lazy("may"))
-    def may(self, row: ApiKey) -> str:
+    def allowed_to(self, row: ApiKey) -> str:
         """Show what the key may do."""
         labels = {key: str(label) for key, label in KEY_SCOPES}
         return gettext(", ").join(labels.get(scope, scope) for scope in row.scopes) or "--"
@@ -264,7 +264,7 @@ class ApiKeyAdmin(ConsoleModelAdmin):
             "title": key.label,
             "zy_object": key.label,
             "key": key,
-            "may": self.may(key),
+            "may": self.allowed_to(key),
             "may_revoke": self.has_change_permission(request, key) and key.revoked_at is None,
             "opts": self.opts,
         }
