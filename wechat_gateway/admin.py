@@ -81,7 +81,9 @@ class _Credentials(forms.Form):
 
     app_secret = SecretField(
         label="AppSecret",
-        help_text=gettext_lazy("WeChat console: Settings and development, Basic configuration. It is never shown again."),
+        help_text=gettext_lazy(
+            "WeChat console: Settings and development, Basic configuration. It is never shown again."
+        ),
     )
 
 
@@ -97,7 +99,9 @@ class ConnectForm(_Credentials):
         help_text=gettext_lazy("Begins with gh_."),
     )
     callback_token = SecretField(label=gettext_lazy("Token"), help_text=gettext_lazy("3 to 32 letters and digits."))
-    encoding_aes_key = SecretField(label=gettext_lazy("Message encryption key"), help_text=gettext_lazy("43 letters and digits."))
+    encoding_aes_key = SecretField(
+        label=gettext_lazy("Message encryption key"), help_text=gettext_lazy("43 letters and digits.")
+    )
     mode = forms.ChoiceField(
         label=gettext_lazy("Message encryption"),
         choices=OfficialAccount._meta.get_field("mode").choices,
@@ -195,7 +199,9 @@ class _AppAdmin(ConsoleModelAdmin):
                 form.add_error(field, f"{error.message} {error.hint}".strip())
             else:
                 self.message_user(request, gettext("“%(name)s” is connected.") % {"name": row.name}, level="success")
-                return HttpResponseRedirect(reverse(f"admin:wechat_gateway_{self.opts.model_name}_change", args=[row.pk]))
+                return HttpResponseRedirect(
+                    reverse(f"admin:wechat_gateway_{self.opts.model_name}_change", args=[row.pk])
+                )
         context = {
             **self.admin_site.each_context(request),
             "title": self.add_label,
@@ -232,7 +238,9 @@ class _AppAdmin(ConsoleModelAdmin):
         if not row.is_active:
             return state(gettext("disconnected"), "danger")
         if row.parked_reason:
-            until = gettext("resumes %(when)s") % {"when": formats.local_time(row.parked_until)} if row.parked_until else ""
+            until = (
+                gettext("resumes %(when)s") % {"when": formats.local_time(row.parked_until)} if row.parked_until else ""
+            )
             return two_lines(state(gettext("waiting to resume"), "warning"), f"{row.parked_reason} {until}".strip())
         return state(gettext("connected"), "success")
 
@@ -244,7 +252,9 @@ class OfficialAccountAdmin(_AppAdmin):
     tab = gettext_lazy("Service accounts")
     tab_order = 10
     add_label = gettext_lazy("Connect a service account")
-    empty_text = gettext_lazy("Connect the brand's service account: from then on followers, messages and menus are yours.")
+    empty_text = gettext_lazy(
+        "Connect the brand's service account: from then on followers, messages and menus are yours."
+    )
     list_display = ("name", "appid", "mode", "connection", moment("connected_at", gettext_lazy("connected at")))
     phone_columns: ClassVar[tuple[str, ...]] = ("name", "connection")
 
@@ -292,7 +302,9 @@ class MiniProgramAdmin(_AppAdmin):
     tab = gettext_lazy("Mini-programs")
     tab_order = 15
     add_label = gettext_lazy("Connect a mini-program")
-    empty_text = gettext_lazy("Connect a mini-program: its visitors and the followers of one Open Platform subject are one person.")
+    empty_text = gettext_lazy(
+        "Connect a mini-program: its visitors and the followers of one Open Platform subject are one person."
+    )
     list_display = ("name", "appid", "connection")
     connect_form = ProgramForm
 
@@ -444,16 +456,31 @@ def state_of_wechat(viewer: Viewer) -> list[Incident | Todo | Step] | None:
         may_open = viewer.can("accounts.view")
         for row in accounts:
             if row.parked_reason or not row.is_active:
-                link = reverse("admin:wechat_gateway_officialaccount_change", args=[row.pk]) if may_open else reverse("admin:index")
+                link = (
+                    reverse("admin:wechat_gateway_officialaccount_change", args=[row.pk])
+                    if may_open
+                    else reverse("admin:index")
+                )
                 why = row.parked_reason or gettext("It is disconnected: nothing is received and nothing sent.")
                 cards.append(
-                    Incident(gettext("“%(name)s” cannot talk to WeChat.") % {"name": row.name}, why, link,
-                             gettext("See and fix") if may_open else gettext("Reload"), order=10),  # fmt: skip
+                    Incident(
+                        gettext("“%(name)s” cannot talk to WeChat.") % {"name": row.name},
+                        why,
+                        link,
+                        gettext("See and fix") if may_open else gettext("Reload"),
+                        order=10,
+                    ),  # fmt: skip
                 )
         if viewer.can("accounts.edit"):
             cards.append(
-                Step(gettext("Connect the service account"), gettext("Copy address, token and key between WeChat and here."),
-                     bool(accounts), reverse("admin:wechat_gateway_officialaccount_add"), gettext("Connect"), 10),  # fmt: skip
+                Step(
+                    gettext("Connect the service account"),
+                    gettext("Copy address, token and key between WeChat and here."),
+                    bool(accounts),
+                    reverse("admin:wechat_gateway_officialaccount_add"),
+                    gettext("Connect"),
+                    10,
+                ),  # fmt: skip
             )
     if viewer.can("quarantine.view"):
         cards += _pushes_that_wait()
@@ -467,8 +494,20 @@ def _pushes_that_wait() -> list[Incident | Todo | Step]:
     )
     link = reverse("admin:wechat_gateway_inboundpush_changelist")
     return [
-        Todo(gettext("pushes whose handling failed"), counts["failed"], f"{link}?state=FAILED", gettext("See why"),
-             gettext("They are kept; handling them again repeats nothing."), 15),  # fmt: skip
-        Todo(gettext("pushes that cannot be read"), counts["unreadable"], f"{link}?state=QUARANTINED", gettext("See why"),
-             gettext("They are authentic and kept."), 20),  # fmt: skip
+        Todo(
+            gettext("pushes whose handling failed"),
+            counts["failed"],
+            f"{link}?state=FAILED",
+            gettext("See why"),
+            gettext("They are kept; handling them again repeats nothing."),
+            15,
+        ),  # fmt: skip
+        Todo(
+            gettext("pushes that cannot be read"),
+            counts["unreadable"],
+            f"{link}?state=QUARANTINED",
+            gettext("See why"),
+            gettext("They are authentic and kept."),
+            20,
+        ),  # fmt: skip
     ]

@@ -42,6 +42,7 @@ from wechat_gateway.registries import Replier, ReplyBook, repliers_of
 from wechat_gateway.replies import Reply, render
 from wechat_gateway.ringing import Ringer
 from wechat_gateway.spill import RedisSpill
+from wechat_gateway.tasks import handle_inbound
 
 logger = logging.getLogger(__name__)
 
@@ -82,8 +83,10 @@ class Gateway:
     directory: Directory
     intake: Intake
 
-    def __init__(self) -> None:
+    def __init__(self, ring: Callable[[int, int], None] | None = None) -> None:
+        """`ring(brand_id, lane)` wakes a worker; by default through the broker."""
         self.counters: Counter[str] = Counter()
+        self._ring = ring or _ring_by_broker
         self._started = False
         self._failures: dict[str, tuple[int, int]] = {}
         self._hosts = _allowed_hosts()
@@ -105,12 +108,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Load accounts, connect to the inbox, start ringing."""
-        from wechat_gateway.tasks import handle_inbound  # tasks are Celery's; the gateway only rings them
-
-        def publish(brand_id: int, lane: int) -> None:
-            handle_inbound.apply_async((brand_id, lane), {}, retry=False, ignore_result=True)
-
-        self._ringer = Ringer(publish)
+        self._ringer = Ringer(self._ring)
         self._ringer.start()
         self._spill = RedisSpill(settings.REDIS_URL)
         self.intake = Intake(settings.DATABASE_INTAKE_URL, self._spill, on_stored=self._ringer.ring)
@@ -372,6 +370,10 @@ class Gateway:
         ]
         lines.append(f"zhiyin_gateway_waiting {self.intake.waiting}")
         return "\n".join([*lines, ""]).encode()
+
+
+def _ring_by_broker(brand_id: int, lane: int) -> None:
+    handle_inbound.apply_async((brand_id, lane), {}, retry=False, ignore_result=True)
 
 
 def _read_and_reply(replier: Replier, push: Push, book: ReplyBook) -> Reply | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -144,7 +145,7 @@ class Intake:
         self._flying_since = 0.0
         self._connection: Any = None
         self._cursor: Any = None
-        self._reading = -1
+        self._watched = -1
         self._group_limit = MAX_GROUP
         self._down_since: float | None = time.monotonic()
         self._then: Callable[[], None] | None = None
@@ -169,8 +170,10 @@ class Intake:
         while (self._queue or self._flying) and time.monotonic() < ends:
             await asyncio.sleep(0.01)
         self._closed = True
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._disconnect()
 
     @property
@@ -329,17 +332,31 @@ class Intake:
         except psycopg2.Error as error:
             self._refused(error)
             return
-        descriptor = connection.fileno()
+        self._watch_descriptor(connection.fileno())
         if state == extensions.POLL_WRITE:
-            self._loop.add_writer(descriptor, self._poll)
+            self._loop.add_writer(self._watched, self._poll)
             return
-        self._loop.remove_writer(descriptor)
-        if self._reading != descriptor:
-            self._reading = descriptor
-            self._loop.add_reader(descriptor, self._poll)
+        self._loop.remove_writer(self._watched)
         if state == extensions.POLL_OK and self._then is not None:
             then, self._then = self._then, None
             then()
+
+    def _watch_descriptor(self, descriptor: int) -> None:
+        """Watch a duplicate: libpq closes its own descriptor when a connection fails, and the number may be somebody
+        else's before the loop has been told. While connecting, libpq may also change to another socket.
+        """
+        if self._watched >= 0 and not self._connecting:
+            return
+        self._unwatch()
+        self._watched = os.dup(descriptor)
+        self._loop.add_reader(self._watched, self._poll)
+
+    def _unwatch(self) -> None:
+        if self._watched >= 0:
+            self._loop.remove_reader(self._watched)
+            self._loop.remove_writer(self._watched)
+            os.close(self._watched)
+            self._watched = -1
 
     def _refused(self, error: Exception) -> None:
         """A statement failed on a connection that is well: out of time, out of space, or a row that cannot be stored."""
@@ -382,10 +399,7 @@ class Intake:
         self._cursor = None
         self._then = None
         self._connecting = False
-        if self._reading >= 0:
-            self._loop.remove_reader(self._reading)
-            self._loop.remove_writer(self._reading)
-            self._reading = -1
+        self._unwatch()
         if connection is not None:
             connection.close()
 

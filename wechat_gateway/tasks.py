@@ -1,4 +1,4 @@
-"""Wake-up calls of the gateway: pushes to handle, tokens to refresh, old rows to drop."""
+"""Wake-up calls of the gateway: pushes to handle, tokens to refresh, old rows to drop (queues: CELERY_TASK_ROUTES)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from common import clock
 
 
 # One push that hangs must cost its lane seconds, not minutes.
-@brand_task(queue="inbound", name="wechat_gateway.tasks.handle_inbound", soft_time_limit=20, time_limit=30)
+@brand_task(name="wechat_gateway.tasks.handle_inbound", soft_time_limit=20, time_limit=30)
 def handle_inbound(brand_id: int, lane: int) -> None:
     """Handle what waits in one lane."""
     from wechat_gateway import services
@@ -15,7 +15,7 @@ def handle_inbound(brand_id: int, lane: int) -> None:
     services.handle_inbound(brand_id=brand_id, lane=lane, at=clock.now())
 
 
-@global_task(queue="inbound", name="wechat_gateway.tasks.sweep_inbound")
+@global_task(name="wechat_gateway.tasks.sweep_inbound")
 def sweep_inbound() -> None:
     """Ring for every lane in which something waits (every 5 s)."""
     from wechat_gateway import services
@@ -23,7 +23,7 @@ def sweep_inbound() -> None:
     services.sweep_inbound()
 
 
-@global_task(queue="default", name="wechat_gateway.tasks.refresh_tokens")
+@global_task(name="wechat_gateway.tasks.refresh_tokens")
 def refresh_tokens() -> None:
     """Ring for every token that has less than a fifth of its life left (every minute)."""
     from wechat_gateway import services
@@ -31,7 +31,7 @@ def refresh_tokens() -> None:
     services.refresh_due_tokens(at=clock.now())
 
 
-@brand_task(queue="default", name="wechat_gateway.tasks.refresh_token", soft_time_limit=20, time_limit=30)
+@brand_task(name="wechat_gateway.tasks.refresh_token", soft_time_limit=20, time_limit=30)
 def refresh_token(brand_id: int, appid: str) -> None:
     """Fetch a new token for an app before the old one ends."""
     from wechat_gateway import services
@@ -39,7 +39,7 @@ def refresh_token(brand_id: int, appid: str) -> None:
     services.refresh_token(brand_id=brand_id, appid=appid, at=clock.now())
 
 
-@global_task(queue="default", name="wechat_gateway.tasks.purge_inbound")
+@global_task(name="wechat_gateway.tasks.purge_inbound")
 def purge_inbound() -> None:
     """Ring for every brand to drop handled pushes that are old (every day)."""
     from wechat_gateway import services
@@ -47,7 +47,7 @@ def purge_inbound() -> None:
     services.purge_inbound(at=clock.now())
 
 
-@brand_task(queue="default", name="wechat_gateway.tasks.purge_brand_inbound")
+@brand_task(name="wechat_gateway.tasks.purge_brand_inbound")
 def purge_brand_inbound(brand_id: int) -> None:
     """Drop a brand's handled pushes that are old."""
     from wechat_gateway import services

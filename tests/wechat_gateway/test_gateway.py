@@ -1,0 +1,593 @@
+"""The gateway from request to row: kept before it is answered, answered once, refused alike."""
+
+import asyncio
+import time
+
+import psycopg2
+import pytest
+from django.db import connection
+
+from accounts.models import Brand
+from accounts.tenancy import brand_scope
+from tests.wechat_gateway import forge
+from tests.wechat_gateway.conftest import Answered, make_account
+from wechat_gateway import services
+from wechat_gateway.asgi import MAX_BODY
+from wechat_gateway.models import InboundPush, OfficialAccount
+from wechat_gateway.registries import compiles, reply_to
+from wechat_gateway.replies import Text
+
+REFUSED = Answered(403, [(b"content-length", b"0")], b"")
+NOT_ALLOWED = 405
+
+
+def rows(account):
+    with brand_scope(account.brand_id):
+        return list(InboundPush.objects.order_by("pk"))
+
+
+def run(work):
+    return asyncio.run(work)
+
+
+def opened(answer):
+    """The plain reply inside an encrypted answer."""
+    encrypted = answer.body.split(b"<Encrypt><![CDATA[")[1].split(b"]]>")[0]
+    from wechat_gateway import codec
+
+    return codec._decrypt(forge.keys(), encrypted, forge.NOW)[0].decode()
+
+
+def test_push_is_stored_before_it_is_acknowledged(gateway, committed_account):
+    async def story():
+        async with gateway() as caller:
+            return await caller.push(committed_account, forge.text_message())
+
+    answer = run(story())
+    assert (answer.status, answer.body) == (200, b"success")
+    (row,) = rows(committed_account)
+    assert (row.kind, row.openid, row.state, row.body) == ("text", forge.OPENID, "NEW", forge.text_message())
+    assert row.account_id == committed_account.pk
+
+
+def test_push_tried_three_times_is_one_row_with_one_reply(gateway, committed_account):
+    counts = iter(range(10))
+
+    @reply_to("text", key="test.counts")
+    def count(push, book):
+        return Text(f"answer {next(counts)}")
+
+    async def story():
+        async with gateway() as caller:
+            first = await caller.push(committed_account, forge.text_message())
+            again = await asyncio.gather(
+                *(caller.push(committed_account, forge.text_message(), nonce=f"1{n}") for n in range(2))
+            )
+            return first, *again
+
+    answers = run(story())
+    contents = [opened(answer) for answer in answers]
+    assert "answer 0" in contents[0]
+    assert contents[1:] == contents[:1] * 2
+    assert len(rows(committed_account)) == 1
+
+
+def test_copies_that_come_at_once_get_one_reply(gateway, committed_account):
+    counts = iter(range(100))
+
+    @reply_to("text", key="test.counts")
+    def count(push, book):
+        return Text(f"answer {next(counts)}")
+
+    async def story():
+        async with gateway() as caller:
+            return await asyncio.gather(
+                *(
+                    caller.push(committed_account, forge.text_message(msgid=str(10**9 + n % 20)), nonce=str(n))
+                    for n in range(60)
+                ),
+            )
+
+    answers = run(story())
+    assert len({opened(answer) for answer in answers}) == 20
+    assert len(rows(committed_account)) == 20
+
+
+def test_same_message_id_with_other_content_goes_to_quarantine(gateway, committed_account):
+    async def story():
+        async with gateway() as caller:
+            await caller.push(committed_account, forge.text_message(content="a"))
+            return await caller.push(committed_account, forge.text_message(content="b"))
+
+    assert run(story()).body == b"success"
+    assert [(row.state, row.reason) for row in rows(committed_account)] == [
+        ("NEW", ""),
+        ("QUARANTINED", "MSGID_REUSED"),
+    ]
+
+
+def test_two_brands_may_get_equal_message_ids(gateway, committed_account):
+    other = make_account(appid="wxaaaaaaaaaaaaaaaa", original_id="gh_other")
+    message = forge.text_message()
+    other_message = message.replace(forge.ORIGINAL_ID, "gh_other")
+
+    async def story():
+        async with gateway() as caller:
+            await caller.push(committed_account, message)
+            await caller.push(other, other_message, appid="wxaaaaaaaaaaaaaaaa")
+
+    run(story())
+    assert [row.brand_id for row in rows(committed_account) + rows(other)] == [
+        committed_account.brand_id,
+        other.brand_id,
+    ]
+
+
+def test_authentic_but_unreadable_push_is_kept_and_acknowledged(gateway, committed_account):
+    insides = [b"\x00\xff", "<xml><MsgType>文".encode("gbk"), b"<!DOCTYPE x><xml/>", b"{", b"<xml/>"]
+
+    async def story():
+        async with gateway() as caller:
+            return [await caller.push(committed_account, inside) for inside in insides for _ in range(2)]
+
+    assert {(answer.status, answer.body) for answer in run(story())} == {(200, b"success")}
+    found = rows(committed_account)
+    assert [row.state for row in found] == ["QUARANTINED"] * len(insides)
+    assert [row.reason for row in found] == ["FORMAT", "XML", "DOCTYPE", "JSON", "TO_USER"]
+    assert [row.is_binary for row in found] == [True, True, False, False, False]
+
+
+def test_every_refusal_has_the_same_bytes_and_leaves_nothing(gateway, committed_account):
+    other = make_account(appid="wxaaaaaaaaaaaaaaaa", original_id="gh_other", callback_token="otherToken")
+    right_query, right_body = forge.push(forge.text_message())
+    path = f"/wx/{committed_account.path_token}"
+
+    async def story():
+        async with gateway() as caller:
+            attempts = [
+                (path, b"", b""),
+                (path, right_query.replace(b"msg_signature=", b"msg_signature=0"), right_body),
+                (path, right_query, right_body.replace(b"<Encrypt>", b"<encrypt>")),
+                (path, *forge.plain_push(forge.text_message())),
+                (path, *forge.push(forge.text_message(), appid="wxffffffffffffffff")),
+                (path, *forge.push(forge.text_message().replace(forge.ORIGINAL_ID, "gh_other"))),
+                (f"/wx/{other.path_token}", right_query, right_body),
+                ("/wx/" + "A" * 32, right_query, right_body),
+                (path + "/", right_query, right_body),
+                (f"/wx/{committed_account.path_token.swapcase()}", right_query, right_body),
+                (path.upper(), right_query, right_body),
+                ("/wx/", right_query, right_body),
+            ]
+            return [await caller.request("POST", where, query, body) for where, query, body in attempts]
+
+    answers = run(story())
+    assert answers[:-2] == [REFUSED] * (len(answers) - 2)
+    assert answers[-1] == REFUSED
+    assert answers[-2].status == 404  # another path altogether, without a word about accounts
+    assert rows(committed_account) == rows(other) == []
+
+
+def test_encoded_slash_in_the_path_is_refused(gateway, committed_account):
+    query, body = forge.push(forge.text_message())
+    path = f"/wx/{committed_account.path_token}"
+
+    async def story():
+        async with gateway() as caller:
+            return await caller.request("POST", path + "/", query, body, raw_path=f"{path}%2f".encode())
+
+    assert run(story()) == REFUSED
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"])
+def test_other_methods_are_not_allowed(gateway, committed_account, method):
+    async def story():
+        async with gateway() as caller:
+            return await caller.request(
+                method, f"/wx/{committed_account.path_token}", *forge.push(forge.text_message())
+            )
+
+    assert run(story()).status == NOT_ALLOWED
+
+
+def test_large_bodies_are_cut_before_they_are_read(gateway, committed_account):
+    path = f"/wx/{committed_account.path_token}"
+
+    async def story():
+        async with gateway() as caller:
+            declared = await caller.request(
+                "POST", path, body=b"x", headers=[(b"content-length", str(MAX_BODY + 1).encode())]
+            )
+            read_of_declared = caller.taken
+            chunked = await caller.request("POST", path, chunks=[b"x" * 16_384] * 100)
+            read_of_chunked = caller.taken
+            just = await caller.request("POST", path, chunks=[b"x" * 32_768] * 2)
+            compressed = await caller.request("POST", path, body=b"x", headers=[(b"content-encoding", b"gzip")])
+            return declared, read_of_declared, chunked, read_of_chunked, just, compressed
+
+    declared, read_of_declared, chunked, read_of_chunked, just, compressed = run(story())
+    assert (declared.status, read_of_declared) == (413, 0)
+    assert (chunked.status, read_of_chunked) == (413, 5)
+    assert just.status == 403
+    assert compressed.status == 413
+
+
+def test_slow_body_is_given_up(gateway, committed_account, monkeypatch):
+    monkeypatch.setattr("wechat_gateway.asgi.BODY_SECONDS", 0.05)
+
+    async def story():
+        async with gateway() as caller:
+            return await caller.request("POST", f"/wx/{committed_account.path_token}", chunks=[])
+
+    assert run(story()).status == 408
+
+
+def test_wrong_host_is_a_bad_request(gateway, committed_account):
+    query, body = forge.push(forge.text_message())
+
+    async def story():
+        async with gateway() as caller:
+            return [
+                (await caller.application_call(host, committed_account, query, body)).status
+                for host in (b"evil.example", b"", b"127.0.0.1:80")
+            ]
+
+    async def application_call(self, host, account, query, body):
+        sent = {}
+
+        async def receive():
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message):
+            sent.setdefault("status", message.get("status"))
+
+        await self.application(
+            {"type": "http", "method": "POST", "path": f"/wx/{account.path_token}", "query_string": query,
+             "raw_path": f"/wx/{account.path_token}".encode(), "headers": [(b"host", host)]},
+            receive, send,
+        )  # fmt: skip
+        return Answered(sent["status"], [], b"")
+
+    from tests.wechat_gateway.conftest import Caller
+
+    Caller.application_call = application_call
+    assert run(story()) == [400, 400, 200]
+
+
+def test_url_verification_echoes_as_plain_text(gateway, committed_account):
+    query = forge.as_query(forge.query_of(None), "&echostr=%3Cb%3E")
+
+    async def story():
+        async with gateway() as caller:
+            path = f"/wx/{committed_account.path_token}"
+            return (
+                await caller.request("GET", path, query),
+                await caller.request("GET", path, query, b"body"),
+                await caller.request("GET", path, query.replace(b"nonce=1", b"nonce=2")),
+            )
+
+    echo, with_body, wrong = run(story())
+    assert (echo.status, echo.body, dict(echo.headers)[b"content-type"]) == (200, b"<b>", b"text/plain; charset=utf-8")
+    assert with_body == wrong == REFUSED
+
+
+def test_json_push_gets_a_json_reply(gateway, committed_account):
+    import orjson
+
+    @reply_to("CLICK", key="test.click")
+    def click(push, book):
+        return Text(f"key {push.key}")
+
+    message = {"ToUserName": forge.ORIGINAL_ID, "FromUserName": forge.OPENID, "CreateTime": int(forge.NOW),
+               "MsgType": "event", "Event": "CLICK", "EventKey": "V1"}  # fmt: skip
+    encrypted = forge.encrypt(orjson.dumps(message))
+    body = orjson.dumps({"ToUserName": forge.ORIGINAL_ID, "Encrypt": encrypted})
+
+    async def story():
+        async with gateway() as caller:
+            query = forge.as_query(forge.query_of(encrypted))
+            return await caller.request("POST", f"/wx/{committed_account.path_token}", query, body)
+
+    sealed = orjson.loads(run(story()).body)
+    from wechat_gateway import codec
+
+    inner = orjson.loads(codec._decrypt(forge.keys(), sealed["Encrypt"].encode(), forge.NOW)[0])
+    assert inner["Content"] == "key V1"
+    assert sealed["MsgSignature"] == forge.sign(
+        forge.TOKEN, str(sealed["TimeStamp"]), sealed["Nonce"], sealed["Encrypt"]
+    )
+
+
+# -- passive replies --------------------------------------------------------------------------------------------------
+
+
+def test_first_replier_that_answers_wins_and_a_broken_one_does_no_harm(gateway, committed_account):
+    @reply_to("text", key="test.broken", rank=1)
+    def broken(push, book):
+        raise RuntimeError
+
+    @reply_to("text", key="test.silent", rank=2)
+    def silent(push, book):
+        return None
+
+    @reply_to("*", key="test.any", rank=4)
+    def anything(push, book):
+        return Text("any")
+
+    @reply_to("TEXT", "text", key="test.words", rank=3)
+    def words(push, book):
+        return Text(f"you said {push.content}")
+
+    async def story():
+        async with gateway() as caller:
+            return await caller.push(committed_account, forge.text_message(content="hi"))
+
+    assert "you said hi" in opened(run(story()))
+
+
+def test_reading_replier_sees_its_brand_only_and_may_not_write(gateway, committed_account):
+    make_account(appid="wxaaaaaaaaaaaaaaaa")
+
+    @reply_to("text", key="test.writes", rank=1, reads=True)
+    def writes(push, book):
+        services.bump_replies_version(account_id=push.account_id)
+        return Text("written")
+
+    @reply_to("text", key="test.reads", rank=2, reads=True)
+    def reads(push, book):
+        return Text(f"{OfficialAccount.objects.count()} account")
+
+    async def story():
+        async with gateway() as caller:
+            return await caller.push(committed_account, forge.text_message())
+
+    assert "1 account" in opened(run(story()))
+
+
+def test_late_replier_is_not_waited_for(gateway, committed_account):
+    @reply_to("text", key="test.late", reads=True)
+    def late(push, book):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(3)")
+        return Text("late")
+
+    async def story():
+        async with gateway() as caller:
+            started = time.monotonic()
+            answer = await caller.push(committed_account, forge.text_message())
+            return answer, time.monotonic() - started
+
+    answer, seconds = run(story())
+    assert answer.body == b"success"
+    assert seconds < 1.5
+
+
+def test_reply_book_is_compiled_anew_when_the_rules_change(gateway, committed_account):
+    compiled = []
+
+    @compiles("test.rules")
+    def compile_rules(account_id):
+        compiled.append(OfficialAccount.objects.get(pk=account_id).replies_version)
+        return f"rules {compiled[-1]}"
+
+    @reply_to("text", key="test.book")
+    def from_book(push, book):
+        return Text(book.get("test.rules"))
+
+    def change():
+        with brand_scope(committed_account.brand_id):
+            services.bump_replies_version(account_id=committed_account.pk)
+
+    async def story():
+        async with gateway() as caller:
+            first = opened(await caller.push(committed_account, forge.text_message(msgid="1")))
+            await asyncio.to_thread(change)
+            deadline = time.monotonic() + 4
+            number = 1
+            while time.monotonic() < deadline:
+                number += 1
+                answer = opened(await caller.push(committed_account, forge.text_message(msgid=str(number))))
+                if "rules 2" in answer:
+                    return first, answer
+                await asyncio.sleep(0.05)
+            return first, answer
+
+    first, second = run(story())
+    assert "rules 1" in first
+    assert "rules 2" in second
+    assert compiled == [1, 2]
+
+
+# -- the account directory --------------------------------------------------------------------------------------------
+
+
+def test_new_account_is_found_at_once_and_a_closed_one_forgotten(gateway, committed_account):
+    def close():
+        with brand_scope(committed_account.brand_id):
+            services.set_active(account=committed_account, is_active=False)
+
+    async def story():
+        async with gateway() as caller:
+            new = await asyncio.to_thread(make_account, appid="wxbbbbbbbbbbbbbbbb")
+            fresh = await caller.push(new, forge.text_message(), appid="wxbbbbbbbbbbbbbbbb")
+            await asyncio.to_thread(close)
+            deadline = time.monotonic() + 4
+            while time.monotonic() < deadline:
+                closed = await caller.push(committed_account, forge.text_message())
+                if closed.status == 403:
+                    break
+                await asyncio.sleep(0.05)
+            return fresh, closed
+
+    fresh, closed = run(story())
+    assert fresh.status == 200
+    assert closed == REFUSED
+
+
+def test_brand_that_is_switched_off_is_refused(gateway, committed_account):
+    Brand.objects.filter(pk=committed_account.brand_id).update(is_active=False)
+
+    async def story():
+        async with gateway() as caller:
+            return await caller.push(committed_account, forge.text_message())
+
+    assert run(story()) == REFUSED
+
+
+def test_reply_is_sealed_with_the_old_key_during_a_rotation(gateway, committed_account):
+    @reply_to("text", key="test.hi")
+    def hello(push, book):
+        return Text("hi")
+
+    with brand_scope(committed_account.brand_id):
+        services.change_callback_keys(
+            account=committed_account,
+            callback_token=forge.TOKEN,
+            encoding_aes_key=forge.OLD_AES_KEY,
+            at=committed_account.connected_at,
+        )
+
+    async def story():
+        async with gateway() as caller:
+            return (
+                await caller.push(committed_account, forge.text_message(msgid="1")),
+                await caller.push(committed_account, forge.text_message(msgid="2"), aes_key=forge.OLD_AES_KEY),
+            )
+
+    under_old, under_new = run(story())
+    assert "hi" in opened(under_old)
+    assert under_new.status == 200
+
+
+# -- PostgreSQL and Redis away ----------------------------------------------------------------------------------------
+
+
+def test_push_without_postgresql_is_spilt_and_written_later(gateway, committed_account):
+    async def story():
+        async with gateway() as caller:
+            intake = caller.application.intake
+            real, intake._dsn = intake._dsn, "host=127.0.0.1 port=1"
+            intake._lost(psycopg2.OperationalError("gone"))
+            started = time.monotonic()
+            answers = await asyncio.gather(
+                *(caller.push(committed_account, forge.text_message(msgid=str(n))) for n in range(1, 6))
+            )
+            seconds = time.monotonic() - started
+            assert await asyncio.to_thread(rows, committed_account) == []
+            intake._dsn = real
+            deadline = time.monotonic() + 8
+            while time.monotonic() < deadline and len(await asyncio.to_thread(rows, committed_account)) < 5:
+                await asyncio.sleep(0.05)
+            return answers, seconds
+
+    answers, seconds = run(story())
+    assert [(answer.status, answer.body) for answer in answers] == [(200, b"success")] * 5
+    assert seconds < 2
+    assert len(rows(committed_account)) == 5
+
+
+def test_push_without_postgresql_and_redis_is_asked_for_again(gateway, committed_account):
+    async def story():
+        async with gateway() as caller:
+            intake = caller.application.intake
+            intake._dsn = "host=127.0.0.1 port=1"
+            intake._spill = None
+            intake._lost(psycopg2.OperationalError("gone"))
+            started = time.monotonic()
+            answer = await caller.push(committed_account, forge.text_message())
+            return answer, time.monotonic() - started
+
+    answer, seconds = run(story())
+    assert answer == Answered(503, [(b"content-length", b"0"), (b"retry-after", b"1")], b"")
+    assert seconds < 2
+    assert rows(committed_account) == []
+
+
+def test_connection_that_was_ended_is_opened_again(gateway, committed_account):
+    def end_it():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'zhiyin-gateway'")
+            return [pid for (pid,) in cursor.fetchall()]
+
+    async def story():
+        async with gateway() as caller:
+            await caller.push(committed_account, forge.text_message(msgid="1"))
+            caller.application.intake._connection.close()
+            caller.application.intake._lost(psycopg2.OperationalError("ended"))
+            answer = await caller.push(committed_account, forge.text_message(msgid="2"))
+            return answer, caller.application.intake.counters["spilt"]
+
+    answer, spilt = run(story())
+    assert (answer.status, spilt) == (200, 0)
+    assert len(rows(committed_account)) == 2
+
+
+def test_row_that_cannot_be_stored_spoils_nobody_else(gateway, committed_account):
+    from wechat_gateway.intake import NotKept, Row
+
+    def row(number, **changes):
+        key = f"{number:032x}"
+        values = {"brand_id": committed_account.brand_id, "account_id": committed_account.pk, "dedupe_key": key,
+                  "digest": key, "kind": "text", "openid": "o", "lane": 0, "event_at": forge.NOW,
+                  "received_at": forge.NOW, "body": "x"}  # fmt: skip
+        return Row(**{**values, **changes})
+
+    async def story():
+        async with gateway() as caller:
+            kept = [caller.application.intake.keep(row(number)) for number in range(9)]
+            bad = caller.application.intake.keep(row(99, account_id=10**9))
+            return await asyncio.gather(*kept, bad, return_exceptions=True)
+
+    *kept, bad = run(story())
+    assert [type(end).__name__ for end in kept] == ["Kept"] * 9
+    assert isinstance(bad, NotKept)
+    assert len(rows(committed_account)) == 9
+
+
+# -- operations -------------------------------------------------------------------------------------------------------
+
+
+def test_health_and_metrics_say_little(gateway, committed_account, settings):
+    settings.METRICS_TOKEN = "metrics-token"
+
+    async def story():
+        async with gateway() as caller:
+            await caller.push(committed_account, forge.text_message())
+            token = [(b"authorization", b"Bearer metrics-token")]
+            return [
+                await caller.request("GET", "/healthz"),
+                await caller.request("GET", "/readyz"),
+                await caller.request("GET", "/metrics"),
+                await caller.request("GET", "/metrics", headers=token),
+                await caller.request("GET", "/"),
+            ]
+
+    health, ready, hidden, metrics, nothing = run(story())
+    assert (health.status, health.body, ready.status, hidden.status, nothing.status) == (200, b"ok", 200, 404, 404)
+    assert b'zhiyin_gateway_total{what="accepted"} 1' in metrics.body
+    assert forge.APPID.encode() not in metrics.body
+
+
+def test_waking_the_workers_is_asked_for_once_per_lane(gateway, committed_account):
+    rung = []
+
+    async def story():
+        async with gateway(lambda *pair: rung.append(pair)) as caller:
+            await asyncio.gather(
+                *(caller.push(committed_account, forge.text_message(msgid=str(n))) for n in range(1, 40))
+            )
+
+    run(story())
+    (row, *_) = rows(committed_account)
+    assert set(rung) == {(committed_account.brand_id, row.lane)}
+    assert len(rung) <= 3
+
+
+def test_broker_that_is_away_does_not_reach_the_callback(gateway, committed_account):
+    def refuse(brand_id, lane):
+        raise OSError
+
+    async def story():
+        async with gateway(refuse) as caller:
+            return await caller.push(committed_account, forge.text_message())
+
+    assert run(story()).status == 200
