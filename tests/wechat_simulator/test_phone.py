@@ -3,12 +3,16 @@
 import json
 import re
 import shutil
+import threading
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from tests.wechat_simulator.conftest import APPID, MINI, OTHER, Simulator, wait_until
 from wechat_simulator import control, wire
 from wechat_simulator.crypto import MessageCipher, signature
+from wechat_simulator.serving import make_server
+from wechat_simulator.simulation import Simulation
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -18,9 +22,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-APPID = "wxlanyu0000000001"
-OTHER = "wxzaoshan00000001"
-MINI = "wxlanyumini000001"
 TEMPLATE = "tpl-phone-0001"
 WELCOME = "欢迎来到静安店，我是导购王敏。回复「营业」看营业时间。"
 MENU = [
@@ -131,6 +132,22 @@ def replier(account):
     return reply
 
 
+@pytest.fixture
+def empty_world():
+    """A simulator without any account."""
+    sim = Simulation()
+    server = make_server(sim, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started)
+    running = Simulator(sim, server.port)
+    yield running
+    running.http.close()
+    server.should_exit = True
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as playwright:
@@ -149,7 +166,10 @@ def answering(simulator, callback):
 
 @pytest.fixture
 def open_page(browser, answering):
-    """Opens a phone; afterwards nothing may have gone wrong in it and nobody else may have been asked."""
+    """Opens a phone; afterwards nothing may have gone wrong in it and nobody else may have been asked.
+
+    A test that makes calls fail empties ``problems`` after looking at them.
+    """
     problems = []
     contexts = []
 
@@ -167,6 +187,7 @@ def open_page(browser, answering):
         expect(page.get_by_test_id("live")).to_have_text("实时")
         return page
 
+    open_phone.problems = problems
     yield open_phone
     for context in contexts:
         context.close()
@@ -527,6 +548,60 @@ def test_another_phone_opens_in_a_window_of_its_own(open_page):
     expect(opened.value.get_by_test_id("chat")).to_be_visible()
     assert "person=laozhou" in opened.value.url
     assert APPID in opened.value.url
+
+
+def test_eight_phones_of_one_browser_are_live_together(open_page, answering):
+    ids = ["xiaoyu", "laozhou", "aling", "chenchen", "zhaoyi", "qianduoduo", "sunwei", "lijianguo"]
+    for person in ids:
+        answering.follow(person)
+    first = open_page(f"?person=xiaoyu&appid={APPID}")
+    pages = [first] + [first.context.new_page() for _ in ids[1:]]
+    for page, person in zip(pages[1:], ids[1:], strict=True):
+        page.goto(f"{answering.url}/phone/?person={person}&appid={APPID}")
+    for person in ids:
+        send_template(answering, person)
+    for page in pages:
+        expect(page.get_by_test_id("template-card")).to_have_count(1)
+
+
+# --- when something is missing ----------------------------------------------------------------------------------------
+
+
+def test_unknown_person_in_the_address_offers_the_first(open_page):
+    page = open_page(f"?person=nobody&appid={APPID}")
+    expect(page.get_by_test_id("nobody")).to_have_text("没有叫「nobody」的人")
+    assert [text for text in open_page.problems if "400" not in text] == []
+    open_page.problems.clear()
+    page.get_by_test_id("first-person").click()
+    expect(page.get_by_test_id("person-card")).to_contain_text("小雨")
+
+
+def test_world_without_accounts_fills_by_itself(browser, empty_world):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{empty_world.url}/phone/")
+    expect(page.get_by_test_id("nobody")).to_have_text("还没有服务号")
+    empty_world.control("/world", {"accounts": [{"appid": APPID, "name": "澜屿 LANYU"}]})
+    expect(page.get_by_test_id("chat-title")).to_have_text("澜屿 LANYU")
+    expect(page.get_by_test_id("follow")).to_be_visible()
+    context.close()
+
+
+def test_lost_connection_is_said_and_mends(open_page, answering):
+    answering.follow("xiaoyu")
+    page = open_page(f"?person=xiaoyu&appid={APPID}")
+    expect(page.get_by_test_id("menu-bar")).to_be_visible()
+    page.get_by_test_id("keyboard-toggle").click()
+    page.route("**/_sim/**", lambda route: route.abort())
+    page.get_by_test_id("composer").fill("没有网")
+    page.get_by_test_id("composer").press("Enter")
+    expect(page.get_by_test_id("toast")).to_contain_text("连不上模拟器")
+    expect(page.get_by_test_id("composer")).to_have_value("没有网")
+    assert {text for text in open_page.problems if "ERR_FAILED" not in text} == set()
+    page.unroute("**/_sim/**")
+    open_page.problems.clear()
+    page.get_by_test_id("composer").press("Enter")
+    expect(entries(page, "text").last).to_contain_text("收到「没有网」")
 
 
 # --- how it looks -----------------------------------------------------------------------------------------------------

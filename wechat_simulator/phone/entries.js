@@ -16,6 +16,9 @@ function reachable(address) {
   }
 }
 
+/** An address of a medium that the simulator keeps. */
+const medium = (id) => (id ? `/_sim/media/${encodeURIComponent(id)}` : "");
+
 function picture(address, className, label) {
   const tile = () => h("span", { class: `${className} tile`, role: "img", "aria-label": label }, icon("photo"));
   if (!address || !reachable(address)) return tile();
@@ -69,7 +72,7 @@ function miniCard(entry, open) {
     { type: "button", class: "sheet mini", testid: "mini-card", on: { click: () => open({ kind: "miniprogram", appid: entry.appid, pagepath: entry.pagepath, title: entry.title }) } },
     h("span", { class: "mini-name" }, h("span", { class: "avatar tiny", style: { background: colour(known(entry.appid)) } }, initial(known(entry.appid))), known(entry.appid)),
     h("b", {}, entry.title),
-    picture(entry.thumb_url, "cover five-four", entry.title),
+    picture(medium(entry.thumb_media_id), "cover five-four", entry.title),
     h("span", { class: "mini-foot" }, icon("app"), "小程序"),
   );
 }
@@ -109,7 +112,7 @@ function body(entry, { open, say }) {
     case "text":
       return h("div", { class: "bubble", testid: "bubble" }, words(entry.content, open));
     case "image":
-      return picture(entry.url, "picture", "图片");
+      return picture(entry.url && reachable(entry.url) ? entry.url : medium(entry.media_id), "picture", "图片");
     case "voice":
       return voice(entry);
     case "video":

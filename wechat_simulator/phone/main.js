@@ -72,9 +72,15 @@ const WHAT = {
   clock: [loadClock, loadChat, loadMenu, loadPerson, loadCodes],
 };
 
+const missed = new Set(); // while the page is hidden nobody looks, and a campaign makes ten changes a second
+
 function changed(kinds) {
   heard = new Date().toLocaleTimeString("zh-CN", { hour12: false });
   if (!ready) return;
+  if (document.visibilityState !== "visible") {
+    for (const kind of kinds) missed.add(kind);
+    return;
+  }
   for (const run of new Set(kinds.flatMap((kind) => WHAT[kind] ?? []))) run();
   if (kinds.some((kind) => ["person", "world", "conversation"].includes(kind))) emit("people");
   if (kinds.includes("faults")) emit("faults");
@@ -110,7 +116,7 @@ const typing = (target) => target.matches?.("textarea, select, input:not([type=c
 
 addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
-  if ((event.key === "ArrowDown" || event.key === "ArrowUp") && !typing(event.target) && !event.target.closest?.(".log, .sub-menu, .page-body")) {
+  if ((event.key === "ArrowDown" || event.key === "ArrowUp") && !typing(event.target) && !event.target.closest?.(".log, .sub-menu, .page-body, #world")) {
     event.preventDefault();
     step(event.key === "ArrowDown" ? 1 : -1);
   } else if (event.key === "Escape") {
@@ -139,9 +145,8 @@ await restart();
 began = true;
 setInterval(tick, 250);
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible") {
-    emit("push");
-    emit("chat");
-    loadClock();
-  }
+  if (document.visibilityState !== "visible") return;
+  changed([...missed]);
+  missed.clear();
+  loadClock();
 });

@@ -17,7 +17,7 @@ const SHOWN = 60;
 export function scanPage(name, chosen, { anything = false } = {}) {
   const found = h("ul", { class: "choice-list", testid: "scan-list" });
   const note = h("p", { class: "note", testid: "scan-note", role: "status" });
-  const field = h("input", { type: "text", testid: "scan-text", placeholder: "搜名称，或粘贴码的链接、场景值", "aria-label": "搜码或粘贴", autofocus: true, autocomplete: "off", on: { input: draw, keydown: (event) => {
+  const field = h("input", { type: "text", testid: "scan-text", placeholder: "搜名称，或粘贴码的链接、场景值", "aria-label": "搜码或粘贴", "data-first": true, autocomplete: "off", on: { input: draw, keydown: (event) => {
     if (event.key !== "Enter" || event.isComposing) return;
     event.preventDefault(); // the page goes and another button gets the focus: the key must not press that one
     submit();
@@ -144,7 +144,7 @@ export function photoPage(name, chosen) {
 /** Speak. `chosen({seconds, recognition})`. */
 export function voicePage(chosen) {
   const seconds = h("select", { "aria-label": "时长", testid: "voice-seconds" }, [3, 8, 15, 60].map((value) => h("option", { value }, `${value} 秒`)));
-  const words = h("input", { type: "text", maxlength: 200, testid: "voice-words", placeholder: "例如 几点关门", autofocus: true });
+  const words = h("input", { type: "text", maxlength: 200, testid: "voice-words", placeholder: "例如 几点关门", "data-first": true });
   push(page(
     "语音",
     "voice-page",
@@ -164,7 +164,7 @@ const face = (name) => h("span", { class: "avatar square big", style: { backgrou
 export function accountCard(card) {
   const known = account(card.appid);
   const follow = h("button", {
-    type: "button", class: "flat go wide", testid: "card-follow", autofocus: true,
+    type: "button", class: "flat go wide", testid: "card-follow", "data-first": true,
     on: {
       click: async () => {
         follow.disabled = true;

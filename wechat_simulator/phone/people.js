@@ -5,7 +5,7 @@ import { coalesce, copy, fill, h, icon, patch, toast } from "./dom.js";
 import { account, act, choosePerson, emit, loadPerson, now, on, state } from "./state.js";
 import { SCENES, WINDOWS, colour, count, countdown, exact, explain, initial, mask, moment, parts, tail } from "./words.js";
 
-const ROW = 56;
+const ROW = 52;
 const PAGE = 100;
 const AHEAD = 6;
 
@@ -106,7 +106,7 @@ const refresh = coalesce(async () => {
   } catch (error) {
     if (error.name !== "Offline") toast(explain(error), "error");
   }
-}, 200);
+}, 400);
 
 function search() {
   pages = new Map();
@@ -275,12 +275,11 @@ function drawCard(card) {
   );
   const follows = relation?.subscribed;
   const facts = [
-    ["手机", mask(one.phone)],
     ["位置", place],
     ...(follows
       ? [
           ["关注", h("span", { title: exact(relation.subscribe_time) }, `${moment(relation.subscribe_time, now())}，${SCENES[relation.scene] ?? "其他"}`)],
-          ["标签", tags.length ? tags.join("、") : "--"],
+          ...(tags.length ? [["标签", tags.join("、")]] : []),
           ["菜单", menuLine()],
           ["可收客服", windowsLine],
         ]
@@ -298,7 +297,7 @@ function drawCard(card) {
   ];
   fill(
     card,
-    h("div", { class: "row" }, avatar(one.nickname), h("h2", { class: "name", title: one.nickname }, one.nickname), pill(relation)),
+    h("div", { class: "row" }, avatar(one.nickname), h("div", { class: "who" }, h("h2", { class: "name", title: one.nickname }, one.nickname), h("small", {}, mask(one.phone))), pill(relation)),
     relation?.blacklisted ? h("p", { class: "note" }, icon("warn"), "被服务号拉进黑名单") : "",
     h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", {}, name), value === windowsLine ? value : h("dd", {}, value)])),
     h("div", { class: "acts" }, acts.map(([word, id, run, off]) => h("button", { type: "button", class: "button small", testid: `act-${id}`, disabled: Boolean(off), title: off ? "先关注" : undefined, on: { click: run } }, word))),

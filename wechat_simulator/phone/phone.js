@@ -5,7 +5,7 @@ import { coalesce, fill, h, icon, patch, toast } from "./dom.js";
 import { drawEntry, grouped } from "./entries.js";
 import { accountCard, openTarget, placePage, photoPage, profilePage, scanPage, voicePage } from "./pages.js";
 import { unfollow } from "./people.js";
-import { account, act, chooseAccount, loadChat, loadMenu, now, on, services, state } from "./state.js";
+import { account, act, chooseAccount, choosePerson, loadChat, loadMenu, now, on, services, state } from "./state.js";
 import { colour, exact, initial, moment, parts } from "./words.js";
 
 let screen;
@@ -29,7 +29,7 @@ export function push(element, left = () => {}) {
   layers.push({ element, left, focus: document.activeElement });
   screen.append(element);
   settleLayers();
-  (element.querySelector("[autofocus]") ?? element.querySelector("button, input, [tabindex]"))?.focus({ preventScroll: true });
+  (element.querySelector("[data-first]") ?? element.querySelector("button, input, [tabindex]"))?.focus({ preventScroll: true });
 }
 
 /** Take the top page away; false when there was none. */
@@ -146,12 +146,26 @@ const actions = {
 const nearEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 120;
 let shownFor = "";
 
+async function firstPerson() {
+  const { people } = await api.get("/people", { limit: 1 });
+  if (people[0]) choosePerson(people[0]);
+}
+
 /** An empty chat says whose it is and how it begins. */
 function drawIntroduction() {
   const known = account();
-  const empty = state.relation && !state.entries.length && known;
-  log.lastChild.hidden = !empty;
-  if (!empty) return;
+  const nobody = !state.person || !known;
+  log.lastChild.hidden = !nobody && !(state.relation && !state.entries.length);
+  if (log.lastChild.hidden) return;
+  if (nobody) {
+    fill(
+      log.lastChild,
+      h("h3", { testid: "nobody" }, state.problem || (known ? "还没有人" : "还没有服务号")),
+      h("p", {}, known ? "从左边选一个人，或加一个新人。" : "这个模拟的世界是空的。载入演示数据，或用控制接口描述服务号后，这里会自动出现。"),
+      known ? h("button", { type: "button", class: "flat go", testid: "first-person", on: { click: firstPerson } }, "看第一个人的手机") : "",
+    );
+    return;
+  }
   fill(
     log.lastChild,
     h("span", { class: "avatar square big", style: { background: colour(known.name) }, "aria-hidden": "true" }, initial(known.name)),
@@ -384,7 +398,7 @@ function drawHeading(heading) {
   const list = services();
   fill(
     heading,
-    h("h2", { title: state.person?.nickname }, state.person ? `${state.person.nickname}的手机` : (state.problem || "没有人")),
+    h("h2", { title: state.person?.nickname }, state.person ? `${state.person.nickname}的手机` : "手机"),
     list.length > 1
       ? h("select", { testid: "account", "aria-label": "服务号", on: { change: (event) => openChat(event.target.value) } }, list.map((item) => h("option", { value: item.appid, selected: item.appid === state.appid }, item.name)))
       : h("span", { class: "hint" }, list[0]?.name ?? ""),

@@ -66,8 +66,8 @@ export function setClock(view, heard = performance.now()) {
 
 export const loadAccounts = loader(async () => {
   state.accounts = (await api.get("/world")).accounts;
-  if (!account() && services().length) state.appid = services()[0].appid;
   emit("accounts");
+  if (!account() && services().length) chooseAccount(services()[0].appid);
 }, 500);
 
 export const loadCodes = loader(async () => {
@@ -84,7 +84,7 @@ export const loadPerson = loader(async () => {
   if (state.person?.id !== id) return;
   state.person = view;
   emit("person");
-}, 200);
+}, 300);
 
 export const loadChat = loader(async () => {
   if (!state.person || !state.appid) return;
@@ -97,7 +97,7 @@ export const loadChat = loader(async () => {
   state.entries = [...state.entries, ...answer.entries.filter((entry) => entry.n > last)].slice(-1000);
   state.relation = answer.relation;
   emit("chat");
-}, 80);
+}, 120);
 
 export const loadMenu = loader(async () => {
   if (!state.person || !state.appid) return;
@@ -127,6 +127,7 @@ function address() {
 export function choosePerson(view) {
   if (state.person?.id === view.id) return;
   state.person = view;
+  state.problem = "";
   forget();
   address();
   emit("who");
@@ -149,7 +150,8 @@ export function chooseAccount(appid) {
 
 /** Everything again: at the start, and when the simulator came back (perhaps as another world). */
 export async function loadAll() {
-  const [world, { places }] = await Promise.all([api.get("/world"), api.get("/places")]);
+  const [world, { places }, clock] = await Promise.all([api.get("/world"), api.get("/places"), api.get("/clock")]);
+  state.clock = { ...clock, heard: performance.now() };
   state.accounts = world.accounts;
   state.places = places;
   const wanted = new URL(location.href).searchParams;
@@ -168,11 +170,11 @@ export async function loadAll() {
   forget();
   if (state.person) address();
   emit("accounts");
+  emit("clock");
   emit("who");
   emit("person");
   loadChat();
   loadMenu();
-  loadClock();
   loadCodes();
 }
 

@@ -30,7 +30,7 @@ function kinds(due) {
 
 function dueText(item) {
   const { payload } = item;
-  const detail = typeof payload === "object" && payload ? [payload.appid ? accountName(payload.appid) : "", payload.name || payload.scene || "", payload.person ?? ""].filter(Boolean).join(" · ") : "";
+  const detail = typeof payload === "object" && payload ? [payload.appid ? accountName(payload.appid) : "", payload.name || payload.scene || "", payload.person === state.person?.id ? state.person.nickname : (payload.person ?? "")].filter(Boolean).join(" · ") : "";
   return [h("time", { title: exact(item.at) }, second(item.at, now())), DUE[item.kind] ?? item.kind, detail ? h("small", {}, detail) : ""];
 }
 
@@ -95,7 +95,8 @@ function buildClock() {
     const text = full(now());
     if (face.textContent === text) return;
     face.textContent = text;
-    weekday.textContent = `${parts(now()).weekday} 北京时间`;
+    weekday.textContent = parts(now()).weekday;
+    face.title = "北京时间（UTC+8）";
     if (!field.value) field.value = toField(now());
   });
   on("clock", () => {
@@ -136,7 +137,7 @@ function buildFaults() {
   const seed = h("input", { type: "text", testid: "fault-seed", placeholder: "留空自动" });
   const active = h("ul", { class: "lines", testid: "fault-list" });
   const none = h("p", { class: "hint" }, "没有生效的故障，一切如常。");
-  const all = h("button", { type: "button", class: "link push", hidden: true, testid: "fault-clear", on: { click: () => tell(async () => { await api.remove("/faults"); load(); }) } }, "全部关闭");
+  const all = h("button", { type: "button", class: "link", hidden: true, testid: "fault-clear", on: { click: () => tell(async () => { await api.remove("/faults"); load(); }) } }, "全部关闭");
   let any = false;
 
   const load = coalesce(async () => {
@@ -171,7 +172,7 @@ function buildFaults() {
     if (Number(chance.value) < 100) body.probability = Number(chance.value) / 100;
     if (seed.value.trim()) body.seed = seed.value.trim();
     const fault = await api.post("/faults", body);
-    toast(`${faultWord(fault)}已生效`);
+    toast(`${faultWord(fault)} 已生效`);
     load();
   });
 
@@ -179,15 +180,15 @@ function buildFaults() {
   on("faults", load);
   // Hits are not announced: look again while faults are active.
   setInterval(() => any && document.visibilityState === "visible" && load(), 2000);
-  load();
   return h(
     "div",
     { class: "card", testid: "faults" },
-    h("div", { class: "row wrap" }, h("h2", {}, "故障"), scope, path, times, all),
+    h("div", { class: "row wrap" }, h("h2", {}, "故障"), scope, path, times),
     h("div", { class: "row wrap" }, QUICK.map(([id, word, spec]) => h("button", { type: "button", class: "button small", testid: `fault-${id}`, title: faultWord({ params: spec, ...spec, kind: { busy: "errcode", accept_then_timeout: "hang", duplicate_push: "push_duplicate" }[spec.kind] ?? spec.kind, effect: "after" }), on: { click: () => add(spec) } }, word))),
     h("details", { class: "more" }, h("summary", {}, "从第几次起、概率、种子"), h("div", { class: "row wrap" }, h("label", { class: "field inline-field" }, "先放过", skip, "次"), h("label", { class: "field inline-field" }, "概率", chance, "%"), h("label", { class: "field inline-field" }, "种子", seed))),
     none,
     active,
+    h("div", { class: "row end" }, all),
   );
 }
 
@@ -199,15 +200,17 @@ function buildTruth() {
   const headline = h("p", { class: "figure", testid: "truth" });
   const list = h("ol", { class: "lines scroll", testid: "truth-list" });
   const load = coalesce(async () => {
-    if (!state.person || document.visibilityState !== "visible") return;
+    if (!state.person) return;
     const { id, nickname } = state.person;
     try {
       const { person: truth } = await api.get("/truth/summary", { person: id, appid: state.appid });
       if (state.person?.id !== id) return;
-      const rows = truth.rows.slice(-SHOWN).reverse();
+      const rows = truth.rows.sort((left, right) => (right.received_at ?? right.at) - (left.received_at ?? left.at) || right.n - left.n).slice(0, SHOWN);
+      const { day } = parts(now()); // rows of another day show it
       fill(headline, `${nickname}实际收到 `, h("b", { testid: "truth-received" }, count(truth.received)), " 条，重复 ", h("b", { testid: "truth-duplicates", class: truth.visible_duplicates ? "alarm" : "" }, count(truth.visible_duplicates)), services().length > 1 ? h("small", {}, " 全部服务号合计") : "");
       patch(list, rows, {
         key: (row) => row.n,
+        signature: (row) => day + JSON.stringify(row),
         make: (row) => {
           const [kind, word] = sentState(row.status);
           return h("li", { testid: "truth-row" },
@@ -220,7 +223,11 @@ function buildTruth() {
     } catch (error) {
       if (error.name !== "Offline") toast(explain(error), "error");
     }
-  }, 700);
+  }, 800);
+  on("who", () => {
+    fill(headline);
+    patch(list, [], { key: (row) => row.n, make: () => null }); // nobody is shown what another person received
+  });
   on("who chat", load);
   return h("div", { class: "card", testid: "truth-card" }, h("div", { class: "row" }, h("h2", {}, "真相"), headline), list);
 }
@@ -231,6 +238,8 @@ function fieldRows(fields) {
   const skip = new Set(["ToUserName", "FromUserName", "CreateTime"]);
   return Object.entries(fields).filter(([name]) => !skip.has(name)).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]);
 }
+
+const seconds = (value) => (value < 0.01 ? "<0.01 秒" : `${value.toFixed(2)} 秒`);
 
 function drawPush(push) {
   const first = push.tries.filter((item) => !item.again);
@@ -247,12 +256,12 @@ function drawPush(push) {
         h("time", { title: exact(push.at) }, second(push.at, now())),
         h("span", { class: "grow" }, PUSHES[push.kind] ?? "其他事件", " ", h("code", {}, push.kind)),
         h("span", { class: "num" }, `${push.tries.length} 次`, again ? `（重复 ${again}）` : "", bad ? `（${tryWord(bad.outcome)}）` : ""),
-        last?.seconds !== undefined ? h("span", { class: "num" }, `${last.seconds.toFixed(2)} 秒`) : "",
+        last?.seconds !== undefined ? h("span", { class: "num" }, seconds(last.seconds)) : "",
         h("span", { class: `pill ${kind}` }, mark(kind), word + signed)),
       h("div", { class: "push-body" },
         push.problem ? h("p", { class: "note" }, icon("warn"), `回复没有显示给粉丝：${push.problem}`) : "",
         h("dl", { class: "facts" }, fieldRows(push.fields).map(([name, value]) => [h("dt", {}, h("code", {}, name)), h("dd", {}, value || "（空）")])),
-        h("ol", { class: "tries" }, push.tries.map((item) => h("li", {}, `第 ${item.try} 次${item.again ? "（重复推送）" : ""}：${tryWord(item.outcome)}${item.seconds === undefined ? "" : `，${item.seconds.toFixed(2)} 秒`}`))),
+        h("ol", { class: "tries" }, push.tries.map((item) => h("li", {}, `第 ${item.try} 次${item.again ? "（重复推送）" : ""}：${tryWord(item.outcome)}${item.seconds === undefined ? "" : `，${seconds(item.seconds)}`}`))),
         h("button", { type: "button", class: "button small", testid: "push-replay", on: { click: () => tell(async () => { await api.post("/pushes/replay", { n: push.n }); toast("同一条推送又送了一次"); }) } }, "再推一次"))),
   );
 }
@@ -262,16 +271,21 @@ function buildPushes() {
   const none = h("p", { class: "hint" });
   const load = coalesce(async () => {
     const openid = state.relation?.openid;
-    if (!openid || document.visibilityState !== "visible") return;
+    if (!openid) return;
     try {
       const { pushes } = await api.get("/pushes", { openid, limit: SHOWN });
       if (state.relation?.openid !== openid) return;
-      patch(list, pushes.reverse(), { key: (push) => `${push.n}`, make: drawPush });
+      const { day } = parts(now());
+      patch(list, pushes.reverse(), { key: (push) => push.n, signature: (push) => day + JSON.stringify(push), make: drawPush });
       fill(none, pushes.length ? "" : "此人还没有引起推送。关注、发言或点菜单后出现。");
     } catch (error) {
       if (error.name !== "Offline") toast(explain(error), "error");
     }
-  }, 300);
+  }, 800);
+  on("who", () => {
+    fill(none);
+    patch(list, [], { key: (push) => push.n, make: () => null });
+  });
   on("who chat push", load);
   const to = h("small", { class: "hint ellipsis" });
   on("who accounts", () => fill(to, account()?.callback_url ? `送到 ${account().callback_url}` : "这个服务号没有设服务器地址"));
