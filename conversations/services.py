@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 @transaction.atomic
 def save_rule(*, rule: ReplyRule, at: datetime) -> ReplyRule:
     """Make or change a rule; the gateway answers by it within a second."""
-    before: dict[str, Any] = ReplyRule.objects.filter(pk=rule.pk).values().first() or {}
+    before: dict[str, Any] = dict(ReplyRule.objects.filter(pk=rule.pk).values().first() or {})
     rule.updated_at = at
     rule.save()
-    after: dict[str, Any] = ReplyRule.objects.filter(pk=rule.pk).values().get()
+    after: dict[str, Any] = dict(ReplyRule.objects.filter(pk=rule.pk).values().get())
     changes = {
         key: [before.get(key), value]
         for key, value in after.items()

@@ -102,7 +102,7 @@ class Stage:
             "import json\n"
             "from accounts.tenancy import brand_scope\n"
             "from members.models import *; from touchpoints.models import *; from guides.models import *\n"
-            "from campaigns.models import *; from wechat_gateway.models import *\n"
+            "from campaigns.models import *; from wechat_gateway.models import *; from stores.models import *\n"
             f"with brand_scope({brand['id']}):\n    print('>>>' + json.dumps({expression}, default=str))"
         )
         return json.loads(self.manage("shell", "-v", "0", "-c", code).rpartition(">>>")[2])
