@@ -195,13 +195,16 @@ def _run_locked(claims: list[_Claim], at: datetime) -> int:
         if row.attempts == attempts[row.pk]  # another worker may have claimed it since
     ]
     accounts = {a.pk: a for a in OfficialAccount.objects.filter(pk__in={row.account_id for row in rows})}
+    done: dict[int, set[str]] = {row.pk: set() for row in rows}
+    for push_id, handler in HandledEffect.objects.filter(push_id__in=list(done)).values_list("push_id", "handler"):
+        done[push_id].add(handler)
     failed: set[str] = set()
     handled: list[int] = []
     postponed: list[int] = []
     for row in rows:
         if row.openid in failed:
             postponed.append(row.pk)
-        elif _run_one(row, accounts[row.account_id]):
+        elif _run_one(row, accounts[row.account_id], done[row.pk]):
             handled.append(row.pk)
         else:
             failed.add(row.openid)
@@ -212,7 +215,7 @@ def _run_locked(claims: list[_Claim], at: datetime) -> int:
     return len(handled)
 
 
-def _run_one(row: InboundPush, account: OfficialAccount) -> bool:
+def _run_one(row: InboundPush, account: OfficialAccount, done: set[str]) -> bool:
     """Run the handlers of one push; False when one of them failed. The others' effects stay."""
     try:
         push = _read(row, account)
@@ -220,9 +223,6 @@ def _run_one(row: InboundPush, account: OfficialAccount) -> bool:
         row.state, row.reason = PushState.QUARANTINED, error.reason
         row.save(update_fields=["state", "reason"])
         return False
-    done: set[str] = set()
-    if row.attempts > 1:
-        done = set(HandledEffect.objects.filter(push_id=row.pk).values_list("handler", flat=True))
     succeeded: list[str] = []
     cause = ""
     for handler in handlers_of(push.kind):
