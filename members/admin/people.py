@@ -1,4 +1,4 @@
-"""Pages about people: members with everything known about them, followers, tags."""
+"""Pages about people: members with everything known about them, and followers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Count, Q
+from django.db.models import Q
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.translation import gettext, gettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
@@ -19,16 +17,14 @@ from common.clock import now
 from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, recently, state, two_lines
 from console.formats import tail
-from console.forms import BrandModelForm
 from console.http import viewer_of
 from console.labels import source_label
 from console.person import by_day, panels_of, timeline_of
 from console.registry import BulkColumn
 from console.reveal import reveal
 from members import services
-from members.models import Consent, Follower, Identity, IdentityKind, Member, MemberTag, Purpose, RemoteTag, Tag
+from members.models import Consent, Follower, Identity, IdentityKind, Member, MemberTag, Purpose, Tag
 from members.selectors import find_members, visible_members
-from members.services.tags import WECHAT_NAME_BYTES
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -47,7 +43,7 @@ SCENES = {
     "ADD_SCENE_WECHAT_ADVERTISEMENT": gettext_lazy("advertisement"),
     "ADD_SCENE_REPRINT": gettext_lazy("reprint"),
     "ADD_SCENE_LIVESTREAM": gettext_lazy("live stream"),
-    "ADD_SCENE_CHANNELS": gettext_lazy("Channels"),
+    "ADD_SCENE_CHANNELS": gettext_lazy("WeChat Channels"),
     "ADD_SCENE_WXA": gettext_lazy("mini-program"),
     "ADD_SCENE_OTHERS": gettext_lazy("other"),
 }
@@ -159,9 +155,9 @@ def _tags_of(ids: list[int]) -> dict[int, list[str]]:
     return found
 
 
-def _tag_cell(names: list[str] | None, row: Any) -> str:  # noqa: ARG001
+def _tag_cell(names: list[str] | None, row: Any) -> str:
     names = names or []
-    more = f" +{len(names) - 2}" if len(names) > 2 else ""  # noqa: PLR2004 - a cell holds two
+    more = f" +{len(names) - 2}" if len(names) > 2 else ""
     return gettext(", ").join(names[:2]) + more if names else "--"
 
 
@@ -189,7 +185,7 @@ class MemberAdmin(ConsoleModelAdmin):
     views_filter = MemberView
     search_fields = ("name",)  # shows the box; `get_search_results` decides
     search_help_text = gettext_lazy("Name, last 4 digits of the phone, member number")
-    ordering = ("brand", "-last_interaction_at", "-pk")
+    ordering = ("brand", "-pk")
     phone_columns: ClassVar[tuple[str, ...]] = ("person", "follows", "last_interaction_at")
 
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
@@ -387,88 +383,3 @@ class FollowerAdmin(ConsoleModelAdmin):
             "days": by_day(timeline_of(member)),
         }
         return TemplateResponse(request, "console/follower.html", context)
-
-
-class TagAdminForm(BrandModelForm):
-    """A tag; one that WeChat shares must have a name WeChat takes."""
-
-    def clean(self) -> dict[str, Any]:
-        """Check WeChat's limit on names."""
-        cleaned = super().clean() or self.cleaned_data
-        if cleaned.get("sync") and len(cleaned.get("name", "").encode()) > WECHAT_NAME_BYTES:
-            self.add_error("name", gettext("WeChat takes tag names of up to 30 bytes (10 Chinese characters)."))
-        return cleaned
-
-
-def _people_counts(ids: list[int]) -> dict[int, int]:
-    rows = MemberTag.objects.filter(tag_id__in=ids).values("tag_id").annotate(people=Count("pk")).order_by("tag_id")
-    return {row["tag_id"]: row["people"] for row in rows}
-
-
-def _people_link(people: int, row: Tag) -> Any:
-    return format_html('<a href="{}?tag={}">{}</a>', reverse("admin:members_member_changelist"), row.pk, f"{people:,}")
-
-
-def _remotes(ids: list[int]) -> dict[int, list[RemoteTag]]:
-    found: dict[int, list[RemoteTag]] = {}
-    for row in RemoteTag.objects.select_related("account").filter(tag_id__in=ids).order_by("pk"):
-        found.setdefault(row.tag_id, []).append(row)
-    return found
-
-
-def _sync_cell(remotes: list[RemoteTag] | None, row: Tag) -> Any:
-    if not row.sync:
-        return state(gettext("only here"))
-    problem = next((remote.problem for remote in remotes or [] if remote.problem), "")
-    if problem:
-        return two_lines(state(gettext("not in step"), "warning"), problem)
-    if not remotes:
-        return state(gettext("waiting for WeChat"), "info")
-    return state(gettext("in step with WeChat"), "success")
-
-
-@admin.register(Tag, site=site)
-class TagAdmin(ConsoleModelAdmin):
-    """The brand's tags and whether WeChat has them too."""
-
-    area = "tags"
-    place = "members"
-    tab = gettext_lazy("Tags")
-    tab_order = 30
-    add_label = gettext_lazy("New tag")
-    empty_text = gettext_lazy(
-        "Tags mark people by what they did or like. Codes and staff put them on; segments find people by them.",
-    )
-    form = TagAdminForm
-    list_display = (
-        "name",
-        "group_name",
-        BulkColumn("people", gettext_lazy("people"), _people_counts, number=True, missing=0, show=_people_link),
-        BulkColumn("sync_state", gettext_lazy("WeChat"), _remotes, show=_sync_cell),
-        moment("created_at", gettext_lazy("created")),
-    )
-    search_fields = ("name",)
-    search_help_text = gettext_lazy("Name of a tag")
-    fields = ("name", "group", "meaning", "sync")
-    ordering = ("brand", "name", "pk")
-    phone_columns: ClassVar[tuple[str, ...]] = ("name", "people", "sync_state")
-
-    @admin.display(description=gettext_lazy("tag group"))
-    def group_name(self, row: Tag) -> str:
-        """Show the group."""
-        return row.group or "--"
-
-    def save_model(self, request: HttpRequest, obj: Tag, form: Any, change: bool) -> None:
-        """Create through the service; a change of the link to WeChat goes through its own."""
-        if change:
-            wanted = obj.sync
-            obj.sync = form.initial.get("sync", obj.sync)
-            super().save_model(request, obj, form, change)
-            services.set_tag_sync(tag=obj, sync=wanted)
-            getattr(request, "zy_changes", {}).pop("sync", None)
-            return
-        made = services.create_tag(name=obj.name, at=now(), group=obj.group, meaning=obj.meaning, sync=obj.sync)
-        obj.pk, obj.created_at = made.pk, made.created_at
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Leave the entry to the service that created the tag."""

@@ -1,0 +1,118 @@
+"""What people add to the home page and the search."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from django.db.models import Count, Q
+from django.db.models.functions import TruncDate
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy
+
+from common.clock import now
+from console import formats
+from console.registry import Chart, Figure, Hit, SearchGroup, Series, Step, Todo, home_cards, search_groups
+from members.models import Follower, Member, RemoteTag
+from members.selectors import find_members, visible_members
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from accounts.viewer import Viewer
+
+DAYS = 14
+
+
+def midnight(at: datetime) -> datetime:
+    """Give the beginning of the day in the brand's zone."""
+    return formats.local(at).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+@home_cards.add("members.figures")
+def figures(viewer: Viewer) -> list[Figure | Step] | None:
+    """Give followers and members now, and how many joined in the seven whole days before today."""
+    if not viewer.can("members.view"):
+        return None
+    today = midnight(now())
+    people = visible_members(viewer)
+    followers = Follower.objects.filter(subscribed=True)
+    if viewer.scope != "BRAND":
+        followers = followers.filter(member__in=people.values("pk"))
+    following = followers.aggregate(
+        all=Count("pk"),
+        today=Count("pk", filter=Q(followed_at__gte=today)),
+    )
+    members = people.filter(joined_at__isnull=False).aggregate(
+        all=Count("pk"),
+        today=Count("pk", filter=Q(joined_at__gte=today)),
+        week=Count("pk", filter=Q(joined_at__gte=now() - timedelta(days=7))),
+    )
+    people_list, follower_list = reverse("admin:members_member_changelist"), reverse("admin:members_follower_changelist")
+    plus = gettext("today +%(number)s")
+    return [
+        Figure(gettext("Followers"), following["all"], f"{follower_list}?following=yes", gettext("now"),
+               detail=plus % {"number": formats.count(following["today"])}, order=10),  # fmt: skip
+        Figure(gettext("Members"), members["all"], f"{people_list}?view=members", gettext("now"),
+               detail=plus % {"number": formats.count(members["today"])}, order=20),  # fmt: skip
+        Figure(gettext("Joined"), members["week"], f"{people_list}?view=joined", gettext("last 7 times 24 hours"), order=40),
+        Step(gettext("See the first follower"), gettext("Scan the code with your own phone and follow."),
+             bool(following["all"]), follower_list, gettext("See the followers"), 40),  # fmt: skip
+    ]
+
+
+@home_cards.add("members.growth")
+def growth(viewer: Viewer) -> Chart | None:
+    """Chart the net growth of followers over the fourteen whole days before today."""
+    if not viewer.can("members.view") or viewer.scope != "BRAND":
+        return None
+    today = midnight(now())
+    start = today - timedelta(days=DAYS)
+    gained = _per_day("followed_at", start, today, Q())
+    lost = _per_day("unfollowed_at", start, today, Q(subscribed=False))
+    days = [(start + timedelta(days=number)).date() for number in range(DAYS)]
+    return Chart(
+        gettext("Net growth of followers"),
+        gettext("last 14 days, without today"),
+        [formats.local_time(day) for day in days],
+        [Series(gettext("net growth"), [float(gained.get(day, 0) - lost.get(day, 0)) for day in days])],
+        link=reverse("admin:members_follower_changelist"),
+    )
+
+
+def _per_day(field: str, start: datetime, end: datetime, condition: Q) -> dict[date, int]:
+    rows = (
+        Follower.objects.filter(condition, **{f"{field}__gte": start, f"{field}__lt": end})
+        .annotate(day=TruncDate(field, tzinfo=timezone.get_current_timezone()))
+        .values("day")
+        .annotate(people=Count("pk"))
+        .order_by("day")
+    )
+    return {row["day"]: row["people"] for row in rows}
+
+
+@home_cards.add("members.tags_out_of_step")
+def tags_out_of_step(viewer: Viewer) -> Todo | None:
+    """Name tags that could not be brought in step with WeChat."""
+    if not viewer.can("tags.edit"):
+        return None
+    problems = list(RemoteTag.objects.exclude(problem="").order_by("pk").values_list("problem", flat=True)[:100])
+    link = reverse("admin:members_tag_changelist")
+    return Todo(gettext("tags are not in step with WeChat"), len(problems), link, gettext("See the tags"),
+                problems[0] if problems else "", 35)  # fmt: skip
+
+
+def find_people(viewer: Viewer, term: str) -> list[Hit]:
+    """Find members by name prefix, phone tail, member number or the tail of an OpenID."""
+    return [
+        Hit(row.name or gettext("No name yet"), _details(row), reverse("admin:members_member_change", args=[row.pk]))
+        for row in find_members(viewer, term, limit=8)
+    ]
+
+
+def _details(row: Member) -> str:
+    return " · ".join(part for part in (row.phone_masked, row.member_no if row.joined_at else "") if part)
+
+
+search_groups.register("members", SearchGroup(gettext_lazy("Members"), "members", find_people, 10))

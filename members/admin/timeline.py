@@ -1,0 +1,120 @@
+"""What people did, as sentences on a member's timeline: pushes of WeChat, tags, joining, consent."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+from django.urls import reverse
+from django.utils.translation import gettext
+
+from console.columns import excerpt
+from console.labels import source_label
+from console.registry import Moment, timelines
+from members.models import Consent, Follower, Member, MemberTag, MergeRecord
+from wechat_gateway.events import Push, read_push
+from wechat_gateway.models import InboundPush, PushState
+from wechat_gateway.wire import Unreadable
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
+# Follows and scans are told by their touches; results of sendings by the deliveries.
+TOLD_ELSEWHERE = ("subscribe", "SCAN", "TEMPLATESENDJOBFINISH", "MASSSENDJOBFINISH")
+
+
+@timelines.add("members.pushes")
+def pushes(member: Member, limit: int) -> list[Moment]:
+    """Give what WeChat told about the person: what they wrote, tapped and sent."""
+    openids = list(Follower.objects.filter(member=member).values_list("openid", flat=True))
+    rows = (
+        InboundPush.objects.select_related("account")
+        .filter(openid__in=openids)
+        .exclude(kind__in=TOLD_ELSEWHERE)
+        .exclude(state=PushState.QUARANTINED)
+        .order_by("-pk")[:limit]
+    )
+    return [Moment(at=row.event_at, sentence=_sentence(row), kind=gettext("WeChat"), tone=_tone(row)) for row in rows]
+
+
+def _tone(row: InboundPush) -> str:
+    return "danger" if row.state == PushState.FAILED else ""
+
+
+def _sentence(row: InboundPush) -> StrOrPromise:
+    try:
+        push = _read(row)
+    except Unreadable:
+        return gettext("Sent something that cannot be read")
+    fixed = {
+        "unsubscribe": gettext("Unfollowed the account"),
+        "image": gettext("Sent a picture"),
+        "voice": gettext("Sent a voice message"),
+        "video": gettext("Sent a video"),
+        "shortvideo": gettext("Sent a video"),
+        "link": gettext("Sent a link"),
+        "LOCATION": gettext("Shared the place when opening the account"),
+    }
+    if push.kind in fixed:
+        return fixed[push.kind]
+    if push.kind == "text":
+        return gettext("Said “%(text)s”") % {"text": excerpt(push.content, 60)}
+    if push.kind == "location":
+        return gettext("Sent the place “%(name)s”") % {"name": push.label or gettext("without a name")}
+    if push.kind == "CLICK":
+        return gettext("Tapped the menu button “%(key)s”") % {"key": push.key}
+    if push.kind == "VIEW":
+        return gettext("Opened a link of the menu: %(link)s") % {"link": excerpt(push.key, 60)}
+    return gettext("Event of WeChat: %(kind)s") % {"kind": push.kind.removeprefix("unknown:")}
+
+
+def _read(row: InboundPush) -> Push:
+    body = base64.b64decode(row.body) if row.is_binary else row.body.encode()
+    return read_push(
+        body,
+        brand_id=row.brand_id,
+        account_id=row.account_id,
+        appid=row.account.appid,
+        original_id=row.account.original_id,
+        received_at=row.received_at,
+        push_id=row.pk,
+    )
+
+
+@timelines.add("members.tags")
+def taggings(member: Member, limit: int) -> list[Moment]:
+    """Give when the person got which tag."""
+    rows = MemberTag.objects.select_related("tag").filter(member=member).order_by("-at", "-pk")[:limit]
+    return [
+        Moment(
+            at=row.at,
+            sentence=gettext("Got the tag “%(name)s”") % {"name": row.tag.name},
+            kind=gettext("Tag"),
+            detail=source_label(row.source),
+        )
+        for row in rows
+    ]
+
+
+@timelines.add("members.life")
+def life(member: Member, limit: int) -> list[Moment]:
+    """Give joining, consent and merges."""
+    found = [
+        Moment(
+            at=row.at,
+            sentence=(
+                gettext("Agreed to: %(purpose)s") if row.granted else gettext("Withdrew the consent to: %(purpose)s")
+            )
+            % {"purpose": row.get_purpose_display()},
+            kind=gettext("Consent"),
+            detail=source_label(row.source),
+        )
+        for row in Consent.objects.filter(member=member).order_by("-at", "-pk")[:limit]
+    ]
+    if member.joined_at:
+        found.append(Moment(at=member.joined_at, sentence=gettext("Became a member"), kind=gettext("Member")))
+    for record in MergeRecord.objects.filter(kept=member).order_by("-at")[:limit]:
+        text = gettext("Another record of the same person was merged into this one")
+        history = reverse("admin:members_member_history", args=[member.pk])
+        found.append(Moment(at=record.at, sentence=text, kind=gettext("Identity"), detail=record.evidence, link=history))
+    return found
