@@ -627,6 +627,14 @@ def test_text_is_legible_and_not_small(open_page, answering, scheme):
     expect(page.get_by_test_id("template-card")).to_be_visible()
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
     assert page.evaluate(SMALL_OR_PALE) == []
+    page.get_by_test_id("chat-more").click()
+    assert page.evaluate(SMALL_OR_PALE) == []
+    page.keyboard.press("Escape")
+    page.get_by_test_id("scan-all").click()
+    assert page.evaluate(SMALL_OR_PALE) == []
+    page.get_by_test_id("scan-code").filter(has_text="8 号桌").click()
+    expect(page.get_by_test_id("card-follow")).to_be_visible()
+    assert page.evaluate(SMALL_OR_PALE) == []
 
 
 SMALL_OR_PALE = """() => {

@@ -39,7 +39,11 @@ function buildClock() {
   const weekday = h("span", { class: "hint" });
   const rates = h("div", { class: "segments", role: "group", "aria-label": "快慢" });
   const soon = h("p", { class: "hint", testid: "clock-due" });
-  const plan = h("div", { class: "plan", hidden: true, testid: "clock-plan", role: "status" });
+  const plan = h("div", { class: "plan", hidden: true, testid: "clock-plan", role: "status", on: { keydown: (event) => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    plan.hidden = true;
+  } } });
   const field = h("input", { type: "text", class: "moment", "aria-label": "跳到的时间，北京时间", placeholder: "2025-06-02 09:30", testid: "clock-field", on: { keydown: (event) => event.key === "Enter" && jumpTo() } });
 
   const move = (body) => tell(async () => {
