@@ -111,7 +111,7 @@ def join(stage: Stage, brand: dict[str, Any]) -> None:
     bound = stage.http.post(f"{api}me/phone/", json={"code": phone_code}, headers=headers, timeout=30)
     stage.check("phone", bound.status_code, 200)
     card = stage.http.get(f"{api}me/", headers=headers, timeout=30).json()
-    guide = stage.http.get(f"{api}me/guide/", headers=headers, timeout=30).json()
+    guide = stage.http.get(f"{api}me/guide/", headers=headers, timeout=30).json()["guide"]
     near = stage.http.get(f"{api}stores/nearby/", params={"lat": 31.2234, "lng": 121.4459}, headers=headers, timeout=30)
     stage.check("phone on the card", card["phone"], "138****0001")
     stage.check("own guide", guide["staff_no"], "LY0007")
