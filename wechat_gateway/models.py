@@ -103,7 +103,7 @@ class AccessToken(BrandOwned):
     generation = models.PositiveBigIntegerField(default=0)
     fetched_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
-    forced_on = models.DateField(null=True, blank=True)
+    forced_at = models.DateTimeField(null=True, blank=True)
     forced_count = models.PositiveSmallIntegerField(default=0)
     healed_at = models.DateTimeField(null=True, blank=True)  # when a refused token was last dealt with
 

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
-from zoneinfo import ZoneInfo
 
 import orjson
 from django.conf import settings
@@ -24,6 +23,7 @@ from wechat_gateway.answers import Answer, classify
 from wechat_gateway.errcodes import ErrorClass, explain
 from wechat_gateway.errors import CallsParked
 from wechat_gateway.models import AccessToken, MiniProgram, OfficialAccount
+from wechat_gateway.quotas import SHANGHAI
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ LIFE: Final = 7200
 SHORTEST_LIFE: Final = 60
 REFRESH_AT: Final = 0.8  # of its life: then a task fetches the next one while this one still works
 HEAL_EVERY: Final = timedelta(seconds=60)
+FORCE_EVERY: Final = timedelta(minutes=10)
 FORCED_A_DAY: Final = 15  # WeChat allows 20 and people may need some themselves
 _LOCK_WAIT_MS: Final = 8_000
 _MOST_CACHED: Final = 10_000
@@ -201,7 +202,7 @@ def _fetch_into(row: AccessToken, app: App, at: datetime, *, heal: bool) -> Toke
     old = row.token
     answer = _ask(app, force=False)
     token, life = _token_in(answer)
-    fields = ["healed_at", "forced_on", "forced_count"]
+    fields = ["healed_at", "forced_at", "forced_count"]
     if heal:
         row.healed_at = at
         if token and old and token == old.reveal():
@@ -231,11 +232,11 @@ def _unpark_quietly(app: App) -> None:
 
 
 def _may_force(row: AccessToken, at: datetime) -> bool:
-    today = at.astimezone(ZoneInfo("Asia/Shanghai")).date()
-    if row.forced_on != today:
-        row.forced_on, row.forced_count = today, 0
-    if row.forced_count >= FORCED_A_DAY:
+    if row.forced_at is not None and row.forced_at.astimezone(SHANGHAI).date() != at.astimezone(SHANGHAI).date():
+        row.forced_count = 0
+    if row.forced_count >= FORCED_A_DAY or (row.forced_at is not None and at - row.forced_at < FORCE_EVERY):
         return False
+    row.forced_at = at
     row.forced_count += 1
     return True
 

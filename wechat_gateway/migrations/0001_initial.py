@@ -220,7 +220,7 @@ class Migration(migrations.Migration):
                 ("generation", models.PositiveBigIntegerField(default=0)),
                 ("fetched_at", models.DateTimeField(blank=True, null=True)),
                 ("expires_at", models.DateTimeField(blank=True, null=True)),
-                ("forced_on", models.DateField(blank=True, null=True)),
+                ("forced_at", models.DateTimeField(blank=True, null=True)),
                 ("forced_count", models.PositiveSmallIntegerField(default=0)),
                 ("healed_at", models.DateTimeField(blank=True, null=True)),
                 (

@@ -1,0 +1,354 @@
+"""Calls out: one token holder, one healing, quotas first, nothing endless, no secret in any sink."""
+
+import logging
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from accounts.tenancy import brand_scope
+from tests.wechat_gateway import forge
+from tests.wechat_gateway.conftest import NOW, make_account
+from tests.wechat_gateway.fake_wechat import FakeWeChat
+from wechat_gateway import calls, client, quotas, selectors, services, tokens
+from wechat_gateway.answers import Outcome
+from wechat_gateway.client import TEMPLATE_SEND, custom_text, template_message
+from wechat_gateway.errcodes import Reaction
+from wechat_gateway.errors import CallsParked
+from wechat_gateway.models import AccessToken, OfficialAccount, QuotaLimit
+
+pytestmark = pytest.mark.django_db
+INFO = "/cgi-bin/user/info"
+
+
+@pytest.fixture
+def wechat(settings, monkeypatch):
+    fake = FakeWeChat()
+    settings.WECHAT_BASE_URL = fake.url
+    monkeypatch.setattr(quotas, "_limits_read", 0.0)
+    monkeypatch.setattr(client, "_proven", {})
+    monkeypatch.setattr(client, "_rung", {})
+    yield fake
+    fake.close()
+
+
+def later(**duration):
+    """A later moment, as another process would see it: nothing remembered."""
+    tokens.forget_cached()
+    return NOW + timedelta(**duration)
+
+
+def fresh(account):
+    with brand_scope(account.brand_id):
+        return OfficialAccount.objects.get(pk=account.pk)
+
+
+def stored_token(account):
+    with brand_scope(account.brand_id):
+        return AccessToken.objects.get(appid=account.appid)
+
+
+# -- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def test_token_is_fetched_once_and_used_by_every_call(account, wechat):
+    wechat.answers[INFO] = lambda payload, token: {"openid": "o1", "subscribe": 1}
+    answers = [calls.get_user(account, "o1", at=NOW), calls.get_user(account, "o2", at=later(seconds=30))]
+    assert [answer.data["openid"] for answer in answers] == ["o1", "o1"]
+    assert wechat.fetches == 1
+    assert wechat.calls[0][1] == {
+        "grant_type": "client_credential", "appid": forge.APPID, "secret": "a" * 32, "force_refresh": False,
+    }  # fmt: skip
+
+
+def test_fifty_cold_callers_fetch_once(transactional_db, wechat):
+    account = make_account()
+    wechat.token_delay = 0.3
+    found, failed = [], []
+
+    def call():
+        try:
+            found.append(tokens._refresh(account, NOW, stale_generation=None).secret.reveal())
+        except Exception as error:  # the thread's failure is the test's
+            failed.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=call) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert found == ["token-1"] * 50
+    assert wechat.fetches == 1
+    assert stored_token(account).generation == 1
+
+
+def test_expired_token_is_replaced(account, wechat):
+    calls.get_user(account, "o", at=NOW)
+    wechat.token_number = 2
+    assert calls.get_user(account, "o", at=later(hours=3)).ok
+    assert (wechat.fetches, stored_token(account).generation) == (2, 2)
+
+
+def test_token_near_its_end_is_used_while_a_task_fetches_the_next(account, wechat, monkeypatch):
+    rung = []
+    monkeypatch.setattr("accounts.tasks_base.ring", lambda task, *args: rung.append((task.name, *args)))
+    calls.get_user(account, "o", at=NOW)
+    assert calls.get_user(account, "o", at=later(minutes=100)).ok
+    assert wechat.fetches == 1
+    assert rung == [("wechat_gateway.tasks.refresh_token", account.brand_id, account.appid)]
+    assert services.refresh_token(brand_id=account.brand_id, appid=account.appid, at=later(minutes=101))
+    assert wechat.fetches == 2
+    assert services.refresh_token(brand_id=account.brand_id, appid=account.appid, at=later(minutes=102))
+    assert wechat.fetches == 2
+
+
+def test_failed_early_refresh_leaves_the_present_token(account, wechat):
+    calls.get_user(account, "o", at=NOW)
+    wechat.token_answer = {"errcode": -1}
+    assert services.refresh_token(brand_id=account.brand_id, appid=account.appid, at=later(minutes=100))
+    wechat.token_answer = None
+    assert fresh(account).parked_until is None
+    assert calls.get_user(account, "o", at=later(minutes=101)).ok
+
+
+def test_refused_token_is_replaced_once_and_the_call_made_again(account, wechat):
+    calls.get_user(account, "o", at=NOW)
+    wechat.token_number = 2  # WeChat has given the account another token since
+    assert calls.get_user(account, "o", at=later(seconds=10)).ok
+    assert (wechat.fetches, wechat.count(INFO)) == (2, 3)
+
+
+def test_token_that_wechat_hands_out_and_refuses_is_forced_anew(account, wechat):
+    wechat.valid = {"token-2"}
+    assert calls.get_user(account, "o", at=NOW).ok
+    assert [call[1]["force_refresh"] for call in wechat.calls if "stable_token" in call[0]] == [False, False, True]
+    assert stored_token(account).forced_count == 1
+
+
+def test_refusal_of_an_older_token_only_means_read_again(account, wechat):
+    tokens.current(account, at=NOW)
+    wechat.token_number = 2
+    newer = tokens.refused(account, 1, at=NOW)
+    assert newer.generation == 2
+    assert tokens.refused(account, 1, at=NOW) == newer
+    assert wechat.fetches == 2
+
+
+def test_lasting_refusal_costs_a_bounded_number_of_calls(account, wechat):
+    wechat.valid = set()
+    outcomes = []
+    for second in range(0, 600, 5):
+        answer = calls.get_user(account, "o", at=later(seconds=second))
+        outcomes.append((answer.outcome, answer.reaction))
+    assert set(outcomes) == {(Outcome.NOT_SENT, Reaction.PARK_BRAND)}
+    # the first refusal: two calls, three fetches; then one of each a minute
+    assert (wechat.count(INFO), wechat.fetches) == (2 + 9, 3 + 9)
+    wechat.valid = None
+    assert calls.get_user(account, "o", at=later(seconds=660)).ok
+    assert fresh(account).parked_until is None
+
+
+def test_lasting_refusal_of_one_brand_does_not_touch_another(account, wechat):
+    other = make_account(appid="wxaaaaaaaaaaaaaaaa")
+    wechat.valid = set()
+    calls.get_user(account, "o", at=NOW)
+    wechat.valid = None
+    assert calls.get_user(other, "o", at=NOW).ok
+    assert not calls.get_user(account, "o", at=later(seconds=5)).ok
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "minutes"),
+    [
+        ({"errcode": 40125, "errmsg": "x"}, 40125, 60),
+        ({"errcode": 40001, "errmsg": "x"}, 40001, 60),
+        ({"errcode": 40164, "errmsg": "invalid ip 203.0.113.9 rid: 1"}, 40164, 5),
+        ({"errcode": -1}, -1, 1 / 12),
+        ({"access_token": "", "expires_in": 7200}, None, 1 / 12),
+        ({"access_token": "a\nb", "expires_in": 7200}, None, 1 / 12),
+        ({"access_token": "a" * 2048, "expires_in": 7200}, None, 1 / 12),
+        ({"access_token": "abc"}, None, 1 / 12),
+        ({"access_token": "abc", "expires_in": 0}, None, 1 / 12),
+        ({"access_token": "abc", "expires_in": "7200"}, None, 1 / 12),
+    ],
+)
+def test_token_that_cannot_be_had_parks_the_app_with_a_reason(account, wechat, answer, code, minutes):
+    wechat.token_answer = answer
+    with pytest.raises(CallsParked) as caught:
+        tokens.current(account, at=NOW)
+    assert (caught.value.wechat_code, caught.value.until) == (code, NOW + timedelta(minutes=minutes))
+    with pytest.raises(CallsParked):
+        tokens.current(account, at=NOW + timedelta(seconds=1))
+    assert wechat.fetches == 1
+    assert (fresh(account).parked_code, fresh(account).parked_until) == (code, caught.value.until)
+
+
+def test_reason_for_parking_names_the_address_to_allow(account, wechat):
+    wechat.token_answer = {"errcode": 40164, "errmsg": "invalid ip 203.0.113.9 ipv6 ::ffff:203.0.113.9 rid: 66"}
+    calls.get_user(account, "o", at=NOW)
+    assert "203.0.113.9" in fresh(account).parked_reason
+    assert selectors.parked_explanation(fresh(account), at=NOW).code == 40164
+
+
+@pytest.mark.parametrize(("told", "kept"), [(10**9, 7200), (7200, 7200), (1, 60)])
+def test_life_of_a_token_is_kept_within_reason(account, wechat, told, kept):
+    wechat.token_answer = {"access_token": "abc", "expires_in": told}
+    assert tokens.current(account, at=NOW).expires_at == NOW + timedelta(seconds=kept)
+
+
+def test_new_secret_lets_calls_go_on(account, wechat):
+    wechat.token_answer = {"errcode": 40125}
+    assert not calls.get_user(account, "o", at=NOW).ok
+    wechat.token_answer = None
+    with brand_scope(account.brand_id):
+        services.change_app_secret(account=fresh(account), app_secret="b" * 32)
+    assert calls.get_user(fresh(account), "o", at=later(seconds=1)).ok
+
+
+# -- batches ----------------------------------------------------------------------------------------------------------
+
+
+def messages(count):
+    return [
+        template_message(openid=f"o{n}", template_id="t", data={"thing1": "会员"}, client_msg_id=f"c-{n}")
+        for n in range(count)
+    ]
+
+
+def send(account, count, **how):
+    return dict(client.send_many(account, messages(count), **{"concurrency": 10, "at": NOW, **how}))
+
+
+def accepted(payload, token):
+    return {"errcode": 0, "errmsg": "ok", "msgid": 10_000 + int(payload["touser"][1:])}
+
+
+def test_batch_gives_each_message_its_own_answer(account, wechat):
+    wechat.answers[TEMPLATE_SEND] = accepted
+    answers = send(account, 30)
+    assert {index: answer.msgid for index, answer in answers.items()} == {n: str(10_000 + n) for n in range(30)}
+    assert wechat.calls[1][1] == {
+        "touser": "o0", "template_id": "t", "data": {"thing1": {"value": "会员"}}, "client_msg_id": "c-0",
+    }  # fmt: skip
+
+
+def test_refused_token_in_a_batch_is_healed_once(account, wechat):
+    wechat.answers[TEMPLATE_SEND] = accepted
+    send(account, 5)
+    wechat.token_number = 2
+    answers = send(account, 30)
+    assert [answer.outcome for answer in answers.values()] == [Outcome.ACCEPTED] * 30
+    assert wechat.fetches == 2
+
+
+def test_lasting_refusal_wastes_hardly_a_call_of_a_batch(account, wechat):
+    wechat.valid = set()
+    answers = send(account, 50)
+    assert {(a.outcome, a.reaction) for a in answers.values()} == {(Outcome.NOT_SENT, Reaction.PARK_BRAND)}
+    assert len(answers) == 50
+    assert wechat.count(TEMPLATE_SEND) <= 3
+
+
+def test_used_up_quota_stops_the_batch_and_the_next_one(account, wechat):
+    sent = []
+
+    def quota(payload, token):
+        sent.append(payload["touser"])
+        return {"errcode": 45009} if len(sent) > 5 else accepted(payload, token)
+
+    wechat.answers[TEMPLATE_SEND] = quota
+    answers = send(account, 50, concurrency=1)
+    assert sum(answer.ok for answer in answers.values()) == 5
+    assert {a.reaction for a in answers.values() if not a.ok} == {Reaction.PARK_UNTIL_RESET}
+    assert len(sent) == 6
+    assert {a.cause for a in send(account, 10).values()} == {"QUOTA"}
+    assert len(sent) == 6
+    with brand_scope(account.brand_id):
+        state = selectors.quota_of(account, TEMPLATE_SEND, at=NOW)
+    assert (state.left, state.blocked_until, state.used) == (0, quotas.next_reset(NOW), 6)
+
+
+def test_too_many_in_a_minute_pauses_the_rest(account, wechat):
+    wechat.answers[TEMPLATE_SEND] = lambda payload, token: {"errcode": 45011}
+    answers = send(account, 20, concurrency=1)
+    assert {(a.outcome, a.reaction) for a in answers.values()} == {(Outcome.NOT_SENT, Reaction.PAUSE_MINUTE)}
+    assert wechat.count(TEMPLATE_SEND) == 1
+
+
+def test_quota_is_taken_for_the_batch_and_never_exceeded(account, wechat):
+    QuotaLimit.objects.create(api=TEMPLATE_SEND, window="DAY", limit=12, valid_from=NOW.date())
+    wechat.answers[TEMPLATE_SEND] = accepted
+    assert sum(answer.ok for answer in send(account, 10).values()) == 10
+    second = send(account, 10)
+    assert sum(answer.ok for answer in second.values()) == 2
+    assert {a.reaction for a in second.values() if not a.ok} == {Reaction.PARK_UNTIL_RESET}
+    assert wechat.count(TEMPLATE_SEND) == 12
+    assert sum(answer.ok for answer in send(account, 10, at=later(days=1)).values()) == 10
+
+
+def test_share_of_the_quota_is_left_for_others(account, wechat):
+    QuotaLimit.objects.create(api=TEMPLATE_SEND, window="DAY", limit=10, valid_from=NOW.date())
+    wechat.answers[TEMPLATE_SEND] = accepted
+    assert sum(answer.ok for answer in send(account, 10, share=0.8).values()) == 8
+    assert sum(answer.ok for answer in send(account, 10).values()) == 2
+
+
+def test_wrong_secret_found_in_a_batch_stops_it(account, wechat):
+    wechat.answers[TEMPLATE_SEND] = lambda payload, token: {"errcode": 40164, "errmsg": "invalid ip 1.2.3.4"}
+    answers = send(account, 20, concurrency=1)
+    assert {(a.outcome, a.reaction, a.code) for a in answers.values()} == {
+        (Outcome.NOT_SENT, Reaction.PARK_BRAND, 40164),
+    }
+    assert wechat.count(TEMPLATE_SEND) == 1
+    assert fresh(account).parked_code == 40164
+
+
+def test_batch_deadline_hands_back_the_rest(account, wechat):
+    wechat.answers[TEMPLATE_SEND] = accepted
+    send(account, 1)
+    answers = send(account, 10, deadline=0.0)
+    assert {(a.outcome, a.cause) for a in answers.values()} == {(Outcome.NOT_SENT, "DEADLINE")}
+
+
+def test_text_goes_out_unescaped(account, wechat):
+    seen = []
+    wechat.answers["/cgi-bin/message/custom/send"] = lambda payload, token: seen.append(payload) or {"errcode": 0}
+    (answer,) = dict(
+        client.send_many(account, [custom_text(openid="o1", text="你好 👍", kf_account="kf@x")], concurrency=1, at=NOW),
+    ).values()
+    assert answer.ok
+    assert seen == [
+        {"touser": "o1", "msgtype": "text", "text": {"content": "你好 👍"}, "customservice": {"kf_account": "kf@x"}},
+    ]
+
+
+def test_batch_costs_a_constant_number_of_queries(account, wechat, django_assert_num_queries):
+    wechat.answers[TEMPLATE_SEND] = accepted
+    send(account, 1)
+    with django_assert_num_queries(6):
+        send(account, 2)
+    with django_assert_num_queries(6):
+        send(account, 60)
+
+
+# -- secrets ----------------------------------------------------------------------------------------------------------
+
+
+def test_no_secret_reaches_logs_answers_or_errors(account, wechat, caplog, settings):
+    caplog.set_level(logging.DEBUG)
+    wechat.token_answer = {"errcode": 40125, "errmsg": "invalid appsecret"}
+    printed = [repr(calls.get_user(account, "o", at=NOW))]
+    wechat.token_answer = None
+    tokens.unpark(account)
+    printed.append(repr(calls.get_user(account, "o", at=later(seconds=1))))
+    settings.WECHAT_BASE_URL = "http://127.0.0.1:9"
+    printed.append(repr(calls.get_user(account, "o", at=NOW)))
+    printed.append(repr(tokens.current(account, at=NOW)))
+    sink = " ".join([*printed, caplog.text, *(str(record.__dict__) for record in caplog.records)])
+    assert "parked" in caplog.text
+    assert "a" * 32 not in sink
+    assert "token-1" not in sink
