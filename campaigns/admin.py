@@ -16,7 +16,7 @@ from unfold.decorators import display
 
 from campaigns import selectors
 from campaigns.models import Campaign, CampaignState, DeliveryState, Tally
-from campaigns.views import shared
+from campaigns import on_screen as shared
 from common.clock import now
 from console import formats
 from console.admin import ConsoleChangeList, ConsoleModelAdmin, site

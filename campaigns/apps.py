@@ -24,3 +24,4 @@ class CampaignsConfig(AppConfig):
             import_module(f"campaigns.carriers.{module.name}")
         for key, carrier in carriers.carriers.items():
             reach.carriers.register(key, reach.Way(key, carrier.label, carrier.reachable))
+        from campaigns import views  # noqa: F401 - puts the pages of campaigns into the console

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
@@ -20,7 +19,7 @@ from campaigns.errors import AlreadyLaunched
 from campaigns.models import Campaign, CampaignState, MessageTemplate, UnknownPolicy
 from campaigns.services.drafts import unknown_policy
 from campaigns.variables import variables
-from campaigns.views import shared
+from campaigns import on_screen as shared
 from common.clock import now
 from common.errors import AppError
 from console import formats
@@ -117,17 +116,18 @@ def draft(request: HttpRequest, pk: int) -> HttpResponse:
         except AlreadyLaunched:
             raise Http404 from None
     campaign = found.onto(campaign)
-    changed = request.POST.get("changed", "")
+    changed = set(request.POST.get("changed", "").split())
+    reshape = bool(changed & SHAPING)
     context = {
         **_side_context(request, campaign, found),
         "saved_at": now() if saved else None,
         "partial": True,
-        "reshape": changed in SHAPING,
+        "reshape": reshape,
     }
-    if changed in SHAPING:
+    if reshape:
         context.update(_way_context(campaign))
     response = TemplateResponse(request, "campaigns/_draft.html", context)
-    if changed in COUNTING:
+    if changed & COUNTING:
         response["HX-Trigger-After-Settle"] = "audience-changed"
     return response
 
@@ -255,7 +255,6 @@ def _composer(request: HttpRequest, campaign: Campaign, found: composer.Reading,
         "zone_key": brand_of(request).timezone,
         "fastest": composer.FASTEST,
         "tests": selectors.test_sends(campaign)[:3],
-        "variables_json": json.dumps([], ensure_ascii=False),
         **_side_context(request, campaign, found),
         **_way_context(campaign),
     }

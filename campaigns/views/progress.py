@@ -18,7 +18,8 @@ from campaigns import plan, selectors, services
 from campaigns.errors import AlreadyLaunched, NotReady
 from campaigns.models import Campaign, CampaignState, Delivery, DeliveryState, UnknownPolicy
 from campaigns.services.drafts import carrier_of, unknown_policy
-from campaigns.views import composer, shared
+from campaigns import on_screen as shared
+from campaigns.views import composer
 from common.clock import now
 from console import formats
 from console.http import viewer_of

@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from campaigns import services, typed_keys
 from campaigns.models import MessageTemplate
-from campaigns.views import shared
+from campaigns import on_screen as shared
 from common.clock import now
 from common.errors import AppError
 from console import formats
