@@ -1,0 +1,1 @@
+"""Chores of the repository; no process of the product imports them."""
