@@ -14,7 +14,7 @@ SETTINGS := ZHIYIN_SECRET_KEY=only-for-checks-0123456789-abcdefghijklmnopqrstuvw
 	DATABASE_INTAKE_URL=postgresql://zhiyin_intake@127.0.0.1:9/none REDIS_URL=redis://127.0.0.1:9/0
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint types layers check smoke demo manage lock clean python venv venv-dev
+.PHONY: help up test lint types layers messages check smoke demo manage lock clean python venv venv-dev
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf 'make %-8s %s\n' "$$name" "$$text"; done
@@ -35,7 +35,11 @@ types: venv-dev ## check types
 layers: venv-dev ## check who imports whom
 	@$(PY) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())'
 
-check: lint types layers ## all checks: style, types, layers, migrations, production settings, API description
+messages: venv-dev ## collect, merge and compile the message catalogues (ARGS="--check" only looks)
+	@$(PY) -m scripts.messages $(ARGS)
+
+check: lint types layers ## all checks: style, types, layers, catalogues, migrations, production settings, API description
+	@$(PY) -m scripts.messages --check
 	@$(SETTINGS) ZHIYIN_ENV=test $(PY) manage.py makemigrations --check --dry-run
 	@$(SETTINGS) ZHIYIN_ENV=production $(PY) manage.py check --deploy --fail-level WARNING
 	@$(SETTINGS) ZHIYIN_ENV=production $(PY) manage.py spectacular --validate --fail-on-warn --file /dev/null
