@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from accounts.tasks_base import ring
 from members import services
 from members.models import Purpose
+from members.tasks import refresh_profiles
 from wechat_gateway.events import MESSAGE_KINDS, Push
 from wechat_gateway.registries import on_event
 
@@ -34,6 +36,7 @@ def record_follow(push: Push) -> None:
         at=push.event_at,
     )
     services.record_follow(follower=follower, at=push.event_at)
+    ring(refresh_profiles, push.brand_id)  # the unionid ties them to a mini-program user who may sign in any moment
 
 
 @on_event("unsubscribe", key="members.record_unfollow", rank=10)

@@ -101,6 +101,11 @@ def talk(stage: Stage, brand: dict[str, Any]) -> None:
 def join(stage: Stage, brand: dict[str, Any]) -> None:
     """Scene 3: a mini-program signs in, binds the phone, reads card, guide and stores; it is the same member."""
     api, mini = stage.demo["api"], brand["mini_program"]["appid"]
+    stage.until(
+        "the unionid is known",
+        lambda: stage.query(brand, "Follower.objects.exclude(unionid='').order_by('-pk').first().openid")
+        == stage.sim(f"/_sim/people/{PERSON}")["accounts"][brand["appid"]]["openid"],
+    )
     code = stage.act(PERSON, "login", brand, appid=mini)["code"]
     session = stage.http.post(f"{api}session/", json={"appid": mini, "code": code}, timeout=30)
     stage.check("session", session.status_code, 201)
