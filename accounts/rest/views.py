@@ -6,7 +6,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import DatabaseError
+from django.utils import translation
 from rest_framework.exceptions import NotFound
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -25,12 +27,26 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 
+class OnlyJson(DefaultContentNegotiation):
+    """Answers are JSON whatever the caller would rather have."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        """Give the one renderer there is."""
+        return renderers[0], renderers[0].media_type
+
+
 class JsonAPIView(APIView):
-    """A view that takes strict JSON and answers JSON in the one error shape."""
+    """A view that takes strict JSON and answers JSON in one error shape and in the language of `Accept-Language`."""
 
     parser_classes = (StrictJSONParser,)
     renderer_classes = (OrjsonRenderer,)
+    content_negotiation_class = OnlyJson
     metadata_class = None  # OPTIONS would describe serializers without asking who calls
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Speak the caller's language."""
+        with translation.override(translation.get_language_from_request(request)):
+            return super().dispatch(request, *args, **kwargs)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Personal data is never kept by anything between us and the caller."""

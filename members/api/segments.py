@@ -158,7 +158,7 @@ class ConditionList(BrandAPIView):
 class Rule(StrictSerializer):
     """A rule."""
 
-    rule = RuleField(help_text=RULE_HELP)
+    rule = RuleField(allow_null=True, help_text=RULE_HELP)
 
 
 class PreviewLine(serializers.Serializer[Any]):

@@ -1,11 +1,11 @@
 """What members see and change about themselves."""
 
 import pytest
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEntry
 from accounts.tenancy import brand_scope
-from django.db import connection
 from guides.models import Assignment
 from members.models import Consent, Member, OptOut
 from members.services import merge_members
@@ -33,7 +33,9 @@ def test_card_shows_the_member_the_store_and_the_guide(a, b):
 def test_card_takes_three_queries_in_one_transaction(a):
     a.me.get("/me/")
 
-    with CaptureQueriesContext(connection, ) as queries:
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
         a.me.get("/me/")
 
     kinds = [query["sql"].split()[0] for query in queries]
@@ -74,12 +76,29 @@ def test_profile_changes_only_what_is_given(a):
     assert (card["name"], card["birthday"], card["city"]) == ("陈悦", None, "")
     with brand_scope(a.brand.pk):
         entry = AuditEntry.objects.filter(action="change profile").order_by("pk").last()
-        assert (entry.via, entry.actor_label, entry.changes) == ("api", f"member {a.member.pk}", {"birth_mmdd": [229, None]})
+        assert (entry.via, entry.actor_label, entry.changes) == (
+            "api",
+            f"member {a.member.pk}",
+            {"birth_mmdd": [229, None]},
+        )
 
 
 def every_other_field():
-    named = {field.name for field in Member._meta.get_fields()} | {field.attname for field in Member._meta.concrete_fields}
-    inventions = {"is_staff", "points", "level", "openid", "unionid", "birth_mmdd", "phone_number", "role", "scope", "token"}
+    named = {field.name for field in Member._meta.get_fields()} | {
+        field.attname for field in Member._meta.concrete_fields
+    }
+    inventions = {
+        "is_staff",
+        "points",
+        "level",
+        "openid",
+        "unionid",
+        "birth_mmdd",
+        "phone_number",
+        "role",
+        "scope",
+        "token",
+    }
     return sorted((named | inventions) - {"name", "city"})
 
 
@@ -130,7 +149,22 @@ def test_names_are_texts(a, name):
 
 @pytest.mark.parametrize(
     "birthday",
-    ["02-30", "13-01", "00-10", "10-00", "8-17", "0817", "2000-08-17", "08-17T00:00", "０8-17", 817, True, "", [], "08-17\n"],
+    [
+        "02-30",
+        "13-01",
+        "00-10",
+        "10-00",
+        "8-17",
+        "0817",
+        "2000-08-17",
+        "08-17T00:00",
+        "０8-17",
+        817,
+        True,
+        "",
+        [],
+        "08-17\n",
+    ],
 )
 def test_birthdays_that_do_not_exist(a, birthday):
     assert a.me.patch("/me/", {"birthday": birthday}).status_code == 422
@@ -142,12 +176,17 @@ def test_own_guide(a, b):
     with brand_scope(a.brand.pk):
         Assignment.objects.update(until=AT)
 
-    assert (a.me.get("/me/guide/").json(), b.me.get("/me/guide/").json()["guide"]["name"]) == ({"guide": None}, "灶山导购")
+    assert (a.me.get("/me/guide/").json(), b.me.get("/me/guide/").json()["guide"]["name"]) == (
+        {"guide": None},
+        "灶山导购",
+    )
 
 
 def test_consents_are_given_and_withdrawn(a, b):
     def states():
-        return {row["purpose"]: (row["granted"], row["text_version"]) for row in a.me.get("/me/consents/").json()["results"]}
+        return {
+            row["purpose"]: (row["granted"], row["text_version"]) for row in a.me.get("/me/consents/").json()["results"]
+        }
 
     assert states() == {"SERVICE": (None, ""), "MARKETING": (None, "")}
     give = {"purpose": "MARKETING", "granted": True, "text_version": "2026-11"}

@@ -160,7 +160,9 @@ def test_consent_is_recorded_with_the_phone(a, wechat):
 
     caller.post("/me/phone/", {"code": phone_code(wechat, person, a), "consent": consent})
 
-    states = {row["purpose"]: (row["granted"], row["text_version"]) for row in caller.get("/me/consents/").json()["results"]}
+    states = {
+        row["purpose"]: (row["granted"], row["text_version"]) for row in caller.get("/me/consents/").json()["results"]
+    }
     assert states == {"SERVICE": (True, "2026-11"), "MARKETING": (True, "2026-11")}
 
 

@@ -119,7 +119,8 @@ def test_store_by_code(a, b):
 
     assert a.me.get("/stores/S1/").json()["name"] == "澜屿店"
     answers = [
-        a.me.get(f"/stores/{code}/") for code in ("ONLY-B", "missing", "%00", "0", "-1", "9" * 40, "a%20b", "%F0%9F%98%80")
+        a.me.get(f"/stores/{code}/")
+        for code in ("ONLY-B", "missing", "%00", "0", "-1", "9" * 40, "a%20b", "%F0%9F%98%80")
     ]
     assert [answer.status_code for answer in answers] == [404] * 8
     assert len({answer.content for answer in answers}) == 1
