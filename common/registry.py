@@ -76,10 +76,19 @@ class Registry(Generic[T]):
 
 
 def _where(item: object) -> str:
-    subject = item if inspect.isclass(item) or inspect.isroutine(item) else type(item)
-    module = getattr(subject, "__module__", "?")
+    """Say where an item comes from: its own definition, or for a value the line that registered it."""
+    if not (inspect.isclass(item) or inspect.isroutine(item)):
+        frame = inspect.currentframe()
+        while frame is not None:
+            module = str(frame.f_globals.get("__name__"))
+            # Functions of the registry's own app that build the value and register it say nothing.
+            helper = module == type(item).__module__ and frame.f_code.co_name != "<module>"
+            if module != __name__ and not helper:
+                return f"{module}:{frame.f_lineno}"
+            frame = frame.f_back
+    module = getattr(item, "__module__", "?")
     try:
-        line = inspect.getsourcelines(subject)[1]
+        line = inspect.getsourcelines(item)[1]  # type: ignore[arg-type]
     except (OSError, TypeError):
-        return str(module)
+        return module
     return f"{module}:{line}"
