@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.urls import get_resolver
 
 from common import registry
 
@@ -22,6 +24,8 @@ class Command(BaseCommand):
         parser.add_argument("registry", nargs="?", help="the name of one registry")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        for urlconf in (settings.ROOT_URLCONF, settings.CONSOLE_URLCONF):  # edges register when they are imported
+            _ = get_resolver(urlconf).url_patterns
         name = options["registry"]
         if name is not None and name not in registry.ALL:
             known = ", ".join(sorted(registry.ALL))
