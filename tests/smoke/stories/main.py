@@ -156,7 +156,7 @@ def campaign(stage: Stage, brand: dict[str, Any]) -> None:  # noqa: PLR0915 - on
     template = stage.query(brand, "list(MessageTemplate.objects.filter(title='到店提醒').values('pk', 'fields'))")[0]
     created = operator.post("/campaigns/new/", name="周末到店提醒", purpose="SERVICE", segment=str(segment["pk"]))
     path = created.url.removeprefix(operator.base).partition("?")[0]
-    content = {"thing1": "上海静安店", "time2": "2025-06-07 15:30", "thing3": "凭会员码领取搭配手册", "name4": "{姓名}"}
+    content = {"thing1": "上海静安店", "time2": "2025-06-07 15:30", "thing3": "凭会员码领取搭配手册", "name4": "{姓名|会员}"}
     fields = {
         "name": "周末到店提醒",
         "purpose": "SERVICE",
