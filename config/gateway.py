@@ -8,6 +8,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
 from config.celery import app as celery_app  # noqa: E402 - after the settings, before anything rings a task
+from config.startup import refuse_unsafe  # noqa: E402 - needs the settings
 from wechat_gateway.asgi import application  # noqa: E402 - needs the settings
+
+refuse_unsafe()
 
 __all__ = ["application", "celery_app"]

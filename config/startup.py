@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core import checks
@@ -12,6 +13,9 @@ from django.db import connection
 from django.db.backends.signals import connection_created
 
 from accounts.checks import role_problem
+
+if TYPE_CHECKING:
+    from django.core.checks import CheckMessage
 
 logger = logging.getLogger(__name__)
 
@@ -22,18 +26,27 @@ def refuse_unsafe() -> None:
     """End the process with a message unless it may run. Call it in every entry: web, gateway, workers.
 
     While the database is away nobody can say; then the first connection is refused if its role is wrong.
+    It asks from a thread of its own: an ASGI server imports its application inside the event loop, and whoever forks
+    afterwards must not share the connection.
     """
-    problem = role_problem()
+    with ThreadPoolExecutor(1) as pool:
+        problem = pool.submit(_ask).result()
     if problem is not None and problem.is_serious():
         raise SystemExit(f"{problem.msg}\n  {problem.hint}")
     if problem is not None:
         logger.warning("%s It is asked again at the first connection.", problem.msg)
         connection_created.connect(_ask_again, dispatch_uid=_KEY)
-    connection.close()  # whoever forks after this must not share it
     if settings.IS_PRODUCTION:
         for found in checks.run_checks(tags=[checks.Tags.security], include_deployment_checks=True):
             if found.is_serious():
                 raise SystemExit(f"{found.msg}\n  {found.hint or ''}".rstrip())
+
+
+def _ask() -> CheckMessage | None:
+    try:
+        return role_problem()
+    finally:
+        connection.close()
 
 
 def _ask_again(sender: object, connection: Any, **_: Any) -> None:
