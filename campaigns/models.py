@@ -16,7 +16,7 @@ from wechat_gateway.models import OfficialAccount
 
 
 class MessageTemplate(BrandOwned):
-    """A template (模板消息) of a service account. `fields` is the parsed list [{"key", "label", "type"}] of its content."""
+    """A template (模板消息) of a service account. `fields` is its content, parsed: [{"key", "label", "type"}]."""
 
     account = BrandForeignKey(OfficialAccount, models.PROTECT, related_name="+", verbose_name=_("service account"))
     template_id = models.CharField(_("template id"), max_length=64)
@@ -136,9 +136,9 @@ class Delivery(BrandOwned):
     """One message of a campaign for one person, frozen at the launch.
 
     `due_at` (database clock) is when somebody must look at the row: when it may be sent, when its lease ends, when an
-    unconfirmed one is tried again; empty when nothing is left to do. `attempt` fences late writers. `tried_at` (database
-    clock) is the first attempt under the current client_msg_id, `round` counts those ids. `reason` is a WeChat error
-    code or a key of `campaigns.reasons`. There are no foreign keys but the campaign's: rows are written by the million.
+    unconfirmed one is tried again; empty when nothing is left to do. `attempt` fences late writers. `tried_at`
+    (database clock) is the first attempt under the current client_msg_id, `round` counts those ids. `reason` is a
+    WeChat error code or a key of `campaigns.reasons`. No foreign keys but the campaign's: rows come by the million.
     """
 
     brand = models.ForeignKey(

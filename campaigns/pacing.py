@@ -23,6 +23,14 @@ MINUTE: Final = timedelta(seconds=60)
 NETWORK_EVERY: Final = timedelta(seconds=10)
 MANY_UNKNOWN: Final = 20
 BURST_SECONDS: Final = 1.0
+_ALWAYS: Final = (Reaction.PARK_UNTIL_RESET, Reaction.PARK_BRAND, Reaction.PAUSE_MINUTE)
+_WHEN_NOBODY_SUCCEEDS: Final = (Reaction.REFRESH_TOKEN, Reaction.PARK_CAMPAIGN)
+_WAITS: Final = {
+    Reaction.PARK_BRAND: PROBE_EVERY,
+    Reaction.PAUSE_MINUTE: MINUTE,
+    Reaction.REFRESH_TOKEN: CREDENTIAL_EVERY,
+    Reaction.PARK_CAMPAIGN: PROBE_EVERY,
+}
 _CAUSES: Final = {"QUOTA": reasons.QUOTA}
 
 
@@ -49,24 +57,22 @@ def pause_for(answers: Sequence[Answer], at: datetime) -> Pause | None:
     for answer in answers:
         if not answer.ok:
             first.setdefault(answer.reaction, answer)
-    if Reaction.PARK_UNTIL_RESET in first:
-        return Pause(_code(first[Reaction.PARK_UNTIL_RESET]), quotas.next_reset(at))
-    if Reaction.PARK_BRAND in first:
-        return Pause(_code(first[Reaction.PARK_BRAND]), at + PROBE_EVERY, whole_account=True)
-    if Reaction.PAUSE_MINUTE in first:
-        return Pause(_code(first[Reaction.PAUSE_MINUTE]), at + MINUTE)
-    if any(answer.ok for answer in answers):
-        return None
-    if Reaction.REFRESH_TOKEN in first:
-        return Pause(_code(first[Reaction.REFRESH_TOKEN]), at + CREDENTIAL_EVERY, whole_account=True)
-    if Reaction.PARK_CAMPAIGN in first:
-        return Pause(_code(first[Reaction.PARK_CAMPAIGN]), at + PROBE_EVERY)
+    for reaction in _ALWAYS if any(answer.ok for answer in answers) else (*_ALWAYS, *_WHEN_NOBODY_SUCCEEDS):
+        if reaction in first:
+            return _pause(reaction, _code(first[reaction]), at)
     return _nobody_answers(answers, at)
+
+
+def _pause(reaction: Reaction, code: str, at: datetime) -> Pause:
+    if reaction is Reaction.PARK_UNTIL_RESET:
+        return Pause(code, quotas.next_reset(at))
+    whole_account = reaction in (Reaction.PARK_BRAND, Reaction.REFRESH_TOKEN)
+    return Pause(code, at + _WAITS[reaction], whole_account=whole_account)
 
 
 def _nobody_answers(answers: Sequence[Answer], at: datetime) -> Pause | None:
     outcomes = Counter(answer.outcome for answer in answers)
-    if not answers or outcomes[Outcome.REFUSED]:
+    if not answers or outcomes[Outcome.ACCEPTED] or outcomes[Outcome.REFUSED]:
         return None
     if outcomes[Outcome.NOT_SENT] == len(answers):
         slowest = max(answer.retry_after for answer in answers)

@@ -28,6 +28,7 @@ LEASE_LOST: Final = "LEASE_LOST"
 NETWORK: Final = "NETWORK"
 ACCOUNT: Final = "ACCOUNT"
 QUOTA: Final = "QUOTA"
+RULE_INVALID: Final = "RULE_INVALID"
 MANY_UNKNOWN: Final = "MANY_UNKNOWN"
 NOT_CONFIRMED: Final = "NOT_CONFIRMED"
 
@@ -76,6 +77,10 @@ _OWN: Final[dict[str, tuple[_StrPromise, _StrPromise]]] = {
     NETWORK: (_("WeChat's servers cannot be reached."), _SELF),
     ACCOUNT: (_("Sending is parked for the whole service account."), _("See the service account's page.")),
     QUOTA: (_("Today's quota is used up."), _("It goes on by itself at midnight, Beijing time.")),
+    RULE_INVALID: (
+        _("The segment uses something that no longer exists."),
+        _("Correct the segment, then copy and launch the campaign."),
+    ),
     MANY_UNKNOWN: (
         _("WeChat gave many answers that are not known yet."),
         _("Look the code up in WeChat's documents; it is tried again by itself."),

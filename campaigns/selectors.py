@@ -26,6 +26,8 @@ from campaigns.models import (
     TestSend,
 )
 from campaigns.variables import variables
+from members.errors import RuleInvalid
+from members.segments import compile_rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,7 +63,8 @@ class Progress:
     """How far a campaign is. `adds_up` says whether the states sum to the audience.
 
     `waiting` … `suppressed` are people; `rate` is messages a second since the launch, `eta_seconds` how long the rest
-    takes at that rate (None while nobody can say). `problems` are the largest slices that are not fine.
+    takes at that rate (None while nobody can say). `problems` are the largest slices that are not fine. `parked` says
+    why the campaign waits, or why it was stopped by itself.
     """
 
     state: str
@@ -157,12 +160,17 @@ def field_types() -> dict[str, tuple[int, str]]:
 
 
 def problems(campaign: Campaign, *, at: datetime) -> list[Problem]:
-    """Everything that keeps a campaign from being launched, and what should be looked at. At most one query."""
+    """Everything that keeps a campaign from being launched, and what should be looked at."""
     found: list[Problem] = []
     if not campaign.name.strip():
         found.append(Problem("name_missing", _("The campaign has no name."), field="name"))
     if campaign.segment is None:
         found.append(Problem("segment_missing", _("Nobody is chosen as audience."), field="segment"))
+    else:
+        try:
+            compile_rule(campaign.segment.rule, at=at)
+        except RuleInvalid as error:
+            found.append(Problem("rule_invalid", error.message, hint=error.hint, field="segment"))
     if campaign.scheduled_at is not None and campaign.scheduled_at <= at and campaign.state == CampaignState.DRAFT:
         found.append(Problem("schedule_past", _("The planned time has passed."), field="scheduled_at"))
     if not campaign.account.is_active:
@@ -197,7 +205,7 @@ def progress(campaign: Campaign, *, at: datetime) -> Progress:
         rate=rate,
         eta_seconds=eta,
         problems=tuple(each for each in slices if each.state in _NOT_FINE),
-        parked=reasons.explain(campaign.parked_code) if campaign.state == CampaignState.PARKED else None,
+        parked=reasons.explain(campaign.parked_code) if campaign.parked_code else None,
         parked_until=campaign.parked_until if campaign.state == CampaignState.PARKED else None,
     )
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from accounts.tasks_base import brand_task, global_task, ring
 from accounts.tenancy import brand_scope, every_brand
 from common import clock
+
+if TYPE_CHECKING:
+    from campaigns.selectors import Work
 
 SLICE_SECONDS = 3.0  # how long one campaign holds a worker before others get their turn
 
@@ -92,28 +97,30 @@ def sync_templates(brand_id: int, account_id: int) -> None:
 def sweep_deliveries() -> None:
     """Find whatever is due in any brand and ring for it: the only thing that must run for campaigns to go on."""
     from campaigns import selectors
-    from campaigns.models import CampaignState
 
-    at = clock.now()
     with every_brand(reason="find campaigns with work to do"):
         work = selectors.at_work()
         results = selectors.brands_with_results()
+    at = clock.now()
     for each in work:
-        where = (each.brand_id, each.campaign_id)
-        if each.state == CampaignState.SCHEDULED:
-            if each.scheduled_at is not None and each.scheduled_at <= at:
-                ring(start_scheduled, *where)
-        elif each.state == CampaignState.FREEZING:
-            ring(freeze_audience, *where)
-        elif each.state == CampaignState.PARKED:
-            if each.parked_until is None or each.parked_until <= at:
-                ring(probe, *where)
-        elif each.state == CampaignState.STOPPED:
-            ring(close_stopped, *where)
-        elif each.is_due:
-            for lane in each.free_lanes:
-                ring(send_due, *where, lane)
-        else:
-            ring(finish_if_done, *where)
+        _ring_for(each, at)
     for brand_id in results:
         ring(settle_results, brand_id)
+
+
+def _ring_for(work: Work, at: datetime) -> None:
+    where = (work.brand_id, work.campaign_id)
+    if work.state == "SENDING" and work.is_due:
+        for lane in work.free_lanes:
+            ring(send_due, *where, lane)
+    elif work.state == "SCHEDULED":
+        if work.scheduled_at is not None and work.scheduled_at <= at:
+            ring(start_scheduled, *where)
+    elif work.state == "PARKED":
+        if work.parked_until is None or work.parked_until <= at:
+            ring(probe, *where)
+    else:
+        ring(_STEPS[work.state], *where)
+
+
+_STEPS = {"FREEZING": freeze_audience, "STOPPED": close_stopped, "SENDING": finish_if_done}

@@ -1,4 +1,4 @@
-"""Reads which fields a template has out of its text, e.g. `商品名称：{{thing1.DATA}}` (reference: service account 5.6)."""
+"""Reads a template's fields out of its text, e.g. `商品名称：{{thing1.DATA}}` (reference: service account 5.6)."""
 
 from __future__ import annotations
 

@@ -74,13 +74,18 @@ TYPES: Final[dict[str, FieldType]] = {
             "amount", _("amount"), 0, _("one currency sign and at most 10 digits: ¥128.00"),
             _matches(r"[^\d\s.,-]?(?=[\d.]{1,13}(元|$))\d{1,10}(\.\d{1,2})?元?"),
         ),
-        FieldType("phone_number", _("phone number"), 17, _("digits and signs, at most 17"), _matches(r"[\d+()\- ]{1,17}")),
+        FieldType(
+            "phone_number", _("phone number"), 17, _("digits and signs, at most 17"), _matches(r"[\d+()\- ]{1,17}")
+        ),
         FieldType("car_number", _("licence plate"), 8, _("at most 8 characters"), _at_most(8)),
         FieldType(
             "name", _("name"), 0, _("at most 10 Chinese characters or 20 letters"),
             lambda value: len(value) <= name_limit(value), cuts=True,
         ),
-        FieldType("phrase", _("short phrase"), 5, _("at most 5 Chinese characters"), _matches(r"[\u3400-\u9fff\uf900-\ufaff]{1,5}")),
+        FieldType(
+            "phrase", _("short phrase"), 5, _("at most 5 Chinese characters"),
+            _matches(r"[\u3400-\u9fff\uf900-\ufaff]{1,5}"),
+        ),
         FieldType("const", _("one of the listed values"), 20, _("one of the template's listed values"), _at_most(20)),
     )
 }  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from common.registry import Registry
 
@@ -42,7 +43,7 @@ def register(variable: Variable) -> Variable:
     return variables.register(variable.key, variable, aliases=(variable.name,))
 
 
-register(Variable("name", "姓名", _("name"), "m.name", lambda member: member.name))
+register(Variable("name", "姓名", pgettext_lazy("of a person", "name"), "m.name", lambda member: member.name))
 register(Variable("member_no", "会员号", _("member number"), "m.member_no", lambda member: member.member_no))
 register(Variable("phone_tail", "手机尾号", _("phone tail"), "m.phone_tail", lambda member: member.phone_tail))
 register(Variable("city", "城市", _("city"), "m.city", lambda member: member.city))

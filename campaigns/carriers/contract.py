@@ -62,10 +62,10 @@ class Unrenderable(Exception):
 class Carrier(Protocol):
     """A way for messages to travel.
 
-    `purposes` are the purposes WeChat allows. `uses_template` says whether one of the account's templates gives the fields
-    (and the look) of the message. `confirms` says that WeChat recognises a repeated client_msg_id and reports
-    each message's result later.
-    `reply_window` is how long after a person's own message it may be used; None when it does not matter.
+    `purposes` are the purposes WeChat allows. `uses_template` says whether one of the account's templates gives the
+    fields (and the look) of the message. `confirms` says that WeChat recognises a repeated client_msg_id and reports
+    each message's result later. `reply_window` is how long after a person's own message it may be used; None when that
+    does not matter.
     """
 
     key: str

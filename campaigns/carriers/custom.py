@@ -1,4 +1,4 @@
-"""Customer-service messages (客服消息): text within 48 hours of the person's own message (reference: service account 5.9)."""
+"""Customer-service messages (客服消息): text within 48 hours of the person's own (reference: service account 5.9)."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class CustomCarrier:
         """Give the function that makes one text message; WeChat offers no id against doubles here."""
         text = str(campaign.content.get(TEXT, ""))
 
-        def compose(person: Addressee, client_msg_id: str) -> client.Outgoing:  # noqa: ARG001 - see above
+        def compose(person: Addressee, client_msg_id: str) -> client.Outgoing:
             filled = render(text, person.facts)
             if filled.unknown or filled.empty or len(filled.text.encode()) > MAX_BYTES:
                 raise Unrenderable(TEXT)
@@ -86,9 +86,7 @@ class CustomCarrier:
 
     def reachable(self, members: QuerySet[Member], at: datetime, account_id: int | None = None) -> QuerySet[Member]:
         """Narrow members to those who wrote or tapped within the window."""
-        recent = Follower.objects.filter(
-            member=OuterRef("pk"), subscribed=True, last_interaction_at__gt=at - WINDOW
-        )
+        recent = Follower.objects.filter(member=OuterRef("pk"), subscribed=True, last_interaction_at__gt=at - WINDOW)
         if account_id is not None:
             recent = recent.filter(account_id=account_id)
         return members.filter(Exists(recent))

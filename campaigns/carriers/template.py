@@ -17,14 +17,14 @@ from wechat_gateway import client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from django.db.models import QuerySet
 
     from campaigns.models import Campaign
     from members.models import Member
 
-# Words that get a template banned when they appear in a service notice (reference: service account 5.6, codes 43116, 48011).
+# Words that get a template banned when a service notice uses them (reference: service account 5.6; 43116, 48011).
 _ADVERTISING: Final = re.compile("优惠|促销|特价|折扣|秒杀|抢购|领券|红包|满减|限时|回馈|福利|免费领")
 
 
@@ -61,7 +61,8 @@ class TemplateCarrier:
                 Problem(
                     "carrier_not_allowed",
                     _(
-                        "Template messages are for service notices only: WeChat blocks accounts that advertise with them."
+                        "Template messages are for service notices only: "
+                        "WeChat blocks accounts that advertise with them."
                     ),
                     hint=_("For marketing use: %(carriers)s.")
                     % {"carriers": "、".join(legal_alternatives(campaign.purpose)) or _("no channel yet")},

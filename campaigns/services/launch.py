@@ -17,6 +17,7 @@ from campaigns.models import Campaign, CampaignState, Lane, Pace
 from campaigns.services.drafts import carrier_of, unknown_policy
 from campaigns.services.tallies import STEERING_SHARD
 from campaigns.variables import names_in
+from members.errors import RuleInvalid
 from members.segments import matching
 
 if TYPE_CHECKING:
@@ -81,14 +82,29 @@ def freeze_audience(*, campaign_id: int, at: datetime) -> int | None:
     """Write one message row for everybody the rule selects, in one statement, and begin to send.
 
     Those who cannot or must not be reached get a row, too, with the reason. Gives the size of the audience; None when
-    somebody else has frozen it.
+    somebody else has frozen it, or the rule no longer works: then the campaign is stopped.
     """
     row = Campaign.objects.select_for_update(of=("self",)).select_related("template").get(pk=campaign_id)
     if row.state != CampaignState.FREEZING:
         return None
+    try:
+        statement = _freeze_statement(row, at)
+    except RuleInvalid:
+        # What the rule names was deleted since the launch; sending to somebody else would be worse than to nobody.
+        row.state, row.parked_code, row.audience_count, row.finished_at = (
+            CampaignState.STOPPED,
+            reasons.RULE_INVALID,
+            0,
+            at,
+        )
+        row.save(update_fields=["state", "parked_code", "audience_count", "finished_at"])
+        return None
     with connection.cursor() as cursor:
-        cursor.execute(*_freeze_statement(row, at))
+        # Right after an import the planner knows nothing of the tables and would compare everybody with everybody.
+        cursor.execute("SET LOCAL enable_nestloop = off")
+        cursor.execute(*statement)
         audience: int = cursor.rowcount
+        cursor.execute("SET LOCAL enable_nestloop = on")
         cursor.execute(_TALLY, [STEERING_SHARD, row.brand_id, row.pk])
     lanes = LANES
     if row.rate_per_second:

@@ -162,14 +162,15 @@ def _hours(hours: float) -> Value:
 _MATCH = """
 WITH v AS (
     SELECT * FROM unnest(
-        %(ids)s::bigint[], %(accounts)s::bigint[], %(msgids)s::bigint[], %(openids)s::text[], %(received)s::timestamptz[],
-        %(states)s::text[], %(reasons)s::text[], %(moments)s::timestamptz[]
+        %(ids)s::bigint[], %(accounts)s::bigint[], %(msgids)s::bigint[], %(openids)s::text[],
+        %(received)s::timestamptz[], %(states)s::text[], %(reasons)s::text[], %(moments)s::timestamptz[]
     ) AS v(event_id, account_id, msgid, openid, received, new_state, new_reason, moment)
 ), old AS (
     {old}
 ), done AS (
     UPDATE campaigns_delivery d SET
-        state = o.new_state, reason = o.new_reason, final_at = o.moment, due_at = NULL, msgid = coalesce(d.msgid, o.msgid)
+        state = o.new_state, reason = o.new_reason, final_at = o.moment, due_at = NULL,
+        msgid = coalesce(d.msgid, o.msgid)
     FROM old o WHERE d.brand_id = %(brand)s AND d.id = o.id AND o.state IN ('SENT', 'UNKNOWN')
     RETURNING d.id, d.state, d.reason
 )
@@ -181,7 +182,7 @@ _BY_MSGID = _MATCH.format(
     old=f"""
     SELECT {_COLUMNS} FROM v JOIN campaigns_delivery d
         ON d.brand_id = %(brand)s AND d.msgid = v.msgid AND d.account_id = v.account_id
-    FOR UPDATE OF d""",
+    FOR UPDATE OF d""",  # noqa: S608 - constants of ours
 )
 # The answer of a worker that was too late is only in the attempts.
 _BY_ATTEMPT = _MATCH.format(
@@ -189,7 +190,7 @@ _BY_ATTEMPT = _MATCH.format(
     SELECT {_COLUMNS} FROM v
     JOIN campaigns_deliveryattempt a ON a.brand_id = %(brand)s AND a.msgid = v.msgid
     JOIN campaigns_delivery d ON d.brand_id = %(brand)s AND d.id = a.delivery_id AND d.account_id = v.account_id
-    FOR UPDATE OF d""",
+    FOR UPDATE OF d""",  # noqa: S608 - constants of ours
 )
 # An unconfirmed message has no msgid; the only one of its person that a result can belong to is settled by it.
 _BY_PERSON = _MATCH.format(
@@ -205,7 +206,9 @@ _BY_PERSON = _MATCH.format(
     AND NOT EXISTS (
         SELECT 1 FROM campaigns_delivery other WHERE other.brand_id = %(brand)s AND other.state = 'UNKNOWN'
         AND other.account_id = d.account_id AND other.openid = d.openid AND other.id <> d.id
-        AND other.campaign_id IN (SELECT t.campaign_id FROM campaigns_tally t WHERE t.brand_id = %(brand)s AND t.state = 'UNKNOWN')
+        AND other.campaign_id IN (
+            SELECT t.campaign_id FROM campaigns_tally t WHERE t.brand_id = %(brand)s AND t.state = 'UNKNOWN'
+        )
     )
-    FOR UPDATE OF d""",
+    FOR UPDATE OF d""",  # noqa: S608 - constants of ours
 )

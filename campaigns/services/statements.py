@@ -25,7 +25,8 @@ WITH picked AS (
             WHEN o.found THEN '{reasons.OPTED_OUT}'
             WHEN f.id IS NULL THEN '{reasons.NOT_FOLLOWER}'
             WHEN NOT f.subscribed THEN '{reasons.UNFOLLOWED}'
-            WHEN %(windowed)s AND coalesce(f.last_interaction_at <= %(talked_after)s, true) THEN '{reasons.WINDOW_CLOSED}'
+            WHEN %(windowed)s AND coalesce(f.last_interaction_at <= %(talked_after)s, true)
+                THEN '{reasons.WINDOW_CLOSED}'
             ELSE ''
         END AS rule,
         p.tried_at + %(window)s * interval '1 second' AS forgotten_at
@@ -50,7 +51,11 @@ WITH picked AS (
     FROM judged j
 )
 UPDATE campaigns_delivery d SET
-    state = CASE WHEN v.act IN ('SEND', 'AGAIN') THEN 'LEASED' WHEN v.act = 'SUPPRESS' THEN 'SUPPRESSED' ELSE 'UNKNOWN' END,
+    state = CASE
+        WHEN v.act IN ('SEND', 'AGAIN') THEN 'LEASED'
+        WHEN v.act = 'SUPPRESS' THEN 'SUPPRESSED'
+        ELSE 'UNKNOWN'
+    END,
     reason = CASE
         WHEN v.act IN ('SEND', 'AGAIN') THEN ''
         WHEN v.act = 'SUPPRESS' THEN v.rule

@@ -142,7 +142,9 @@ WITH picked AS (
 )
 UPDATE campaigns_delivery d SET
     state = CASE WHEN p.state = 'PENDING' THEN 'SUPPRESSED' ELSE 'UNKNOWN' END,
-    reason = CASE p.state WHEN 'PENDING' THEN '{reasons.STOPPED}' WHEN 'LEASED' THEN '{reasons.LEASE_LOST}' ELSE p.reason END,
+    reason = CASE p.state
+        WHEN 'PENDING' THEN '{reasons.STOPPED}' WHEN 'LEASED' THEN '{reasons.LEASE_LOST}' ELSE p.reason
+    END,
     attempt = d.attempt + 1, due_at = NULL, final_at = %s
 FROM picked p WHERE d.brand_id = p.brand_id AND d.id = p.id
 RETURNING d.state, d.reason, p.state, p.reason

@@ -33,7 +33,7 @@ class CarrierContract:
             fields=parse_fields("事项：{{thing1.DATA}}\n时间：{{time2.DATA}}"),
             synced_at=AT,
         )
-        purpose = sorted(self.carrier.purposes)[0]
+        purpose = min(self.carrier.purposes)
         return Campaign(
             name="x", account=account, template=template, carrier=self.key, purpose=purpose, content=dict(self.content)
         )
@@ -122,7 +122,9 @@ class TestTemplate(CarrierContract):
 
     def test_the_call_carries_id_link_and_mini_program(self, campaign):
         campaign.url, campaign.mini_appid, campaign.mini_path = "https://example.com/a", "wxmini", "pages/card"
-        call = self.carrier.composer(campaign)(Addressee("oPerson", {"name": "一二三四五六七八九十一二三四五六七八九十"}), "id-1")
+        call = self.carrier.composer(campaign)(
+            Addressee("oPerson", {"name": "一二三四五六七八九十一二三四五六七八九十"}), "id-1"
+        )
         body = json.loads(call.body)
         assert body["client_msg_id"] == "id-1"
         assert body["url"] == "https://example.com/a"

@@ -141,8 +141,12 @@ def test_results_of_other_brands_and_accounts_match_nothing(stage, other_stage):
 
 def test_unmatched_results_are_given_up_after_two_days(stage):
     with stage.scope:
-        services.record_result(account_id=stage.account.pk, openid="o1", msgid="77", status="success", event_at=clock.now())
-        services.record_result(account_id=stage.account.pk, openid="o1", msgid="x7", status="success", event_at=clock.now())
+        services.record_result(
+            account_id=stage.account.pk, openid="o1", msgid="77", status="success", event_at=clock.now()
+        )
+        services.record_result(
+            account_id=stage.account.pk, openid="o1", msgid="x7", status="success", event_at=clock.now()
+        )
     stage.settle()
     with stage.scope:
         assert list(FinishEvent.objects.values_list("msgid", "tries")) == [(77, 1)]

@@ -55,7 +55,9 @@ def test_several_workers_share_a_campaign_without_sending_twice(stage):
 
     def work(lane):
         try:
-            services.send_slice(brand_id=stage.brand.pk, campaign_id=campaign.pk, lane=lane, until=clock.timestamp() * 2)
+            services.send_slice(
+                brand_id=stage.brand.pk, campaign_id=campaign.pk, lane=lane, until=clock.timestamp() * 2
+            )
         finally:
             connection.close()
 
@@ -460,7 +462,9 @@ def test_a_batch_costs_the_same_number_of_queries_whatever_its_size(stage, size,
     stage.people(size)
     campaign = stage.launched()
     job, batch = claim(stage, campaign)
-    entries = [sending.Entry(claimed, sending.DeliveryState.SENT, msgid=number) for number, claimed in enumerate(batch, 1)]
+    entries = [
+        sending.Entry(claimed, sending.DeliveryState.SENT, msgid=number) for number, claimed in enumerate(batch, 1)
+    ]
 
     with django_assert_num_queries(5):  # BEGIN, set the brand, record, tally, COMMIT
         sending._record(job, entries, None)

@@ -1,0 +1,104 @@
+"""The sweeper is enough: whatever the broker lost, everything due is found again in PostgreSQL."""
+
+from contextlib import contextmanager
+from datetime import timedelta
+
+from django.db import connection
+
+from campaigns import services, tasks
+from campaigns.models import CampaignState
+from common import clock
+from config.celery import app
+
+
+@contextmanager
+def running():
+    """Workers are up: every task runs in this process as soon as it is rung for."""
+    app.conf.task_always_eager = True
+    try:
+        yield
+    finally:
+        app.conf.task_always_eager = False
+
+
+def test_a_launch_runs_to_the_end(stage):
+    stage.people(30)
+    campaign = stage.campaign()
+    with running(), stage.scope:
+        services.launch(campaign=campaign, at=clock.now())
+    assert stage.states(campaign) == {"SENT": 30}
+    assert stage.reload(campaign).state == CampaignState.FINISHED
+
+
+def test_lost_wake_up_calls_are_made_up_by_the_sweeper(stage):
+    stage.people(10)
+    campaign = stage.campaign()
+    with stage.scope:
+        services.launch(campaign=campaign, at=clock.now())
+    assert stage.reload(campaign).state == CampaignState.FREEZING
+
+    with running():
+        tasks.sweep_deliveries()
+    assert stage.reload(campaign).state == CampaignState.FINISHED
+    assert stage.calls() == 10
+
+
+def test_the_sweeper_starts_resumes_settles_and_closes(stage):
+    stage.people(10)
+    planned = stage.campaign(scheduled_at=clock.now() + timedelta(hours=1))
+    parked, stopped, retried = stage.launched(), stage.launched(), stage.launched()
+    stage.wechat.fault("reset_after", count=2)
+    stage.send(retried)
+    with stage.scope:
+        services.launch(campaign=planned, at=clock.now())
+        services.park(campaign_id=parked.pk, code="45011", until=clock.now())
+    with stage.scope, connection.cursor() as cursor:
+        cursor.execute("UPDATE campaigns_campaign SET state = 'STOPPED' WHERE id = %s", [stopped.pk])
+        cursor.execute("UPDATE campaigns_campaign SET scheduled_at = now() WHERE id = %s", [planned.pk])
+    stage.pass_time(retried, 60)
+    with stage.scope:
+        for row in stage.truth():
+            services.record_result(
+                account_id=stage.account.pk,
+                openid=row["openid"],
+                msgid=row["msgid"],
+                status="success",
+                event_at=clock.now(),
+            )
+
+    with running():
+        tasks.sweep_deliveries()
+        tasks.sweep_deliveries()
+
+    assert stage.states(planned) == {"SENT": 10}
+    assert stage.states(parked) == {"SENT": 10}
+    assert stage.states(stopped) == {("SUPPRESSED", "STOPPED"): 10}
+    assert stage.states(retried)["DELIVERED"] >= 8
+    assert {stage.reload(each).state for each in (planned, parked, retried)} == {CampaignState.FINISHED}
+    assert stage.reload(stopped).finished_at is not None
+
+
+def test_sweeping_twice_sends_nothing_twice(stage):
+    stage.people(5)
+    campaign = stage.launched()
+    with running():
+        tasks.sweep_deliveries()
+        for _ in range(3):
+            tasks.sweep_deliveries()
+            tasks.send_due(stage.brand.pk, campaign.pk, 0)
+            tasks.freeze_audience(stage.brand.pk, campaign.pk)
+            tasks.probe(stage.brand.pk, campaign.pk)
+            tasks.start_scheduled(stage.brand.pk, campaign.pk)
+            tasks.finish_if_done(stage.brand.pk, campaign.pk)
+            tasks.close_stopped(stage.brand.pk, campaign.pk)
+            tasks.settle_results(stage.brand.pk)
+    assert stage.calls() == 5
+    assert stage.states(campaign) == {"SENT": 5}
+
+
+def test_yesterdays_worker_survives_todays_caller(stage):
+    stage.people(1)
+    campaign = stage.launched()
+    with running():
+        tasks.send_due.apply_async((stage.brand.pk, campaign.pk, 0), {"unheard_of": 1})
+    assert stage.states(campaign) == {"SENT": 1}
