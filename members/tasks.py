@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.core.cache import cache
 
 from accounts.tasks_base import brand_task, global_task, ring
-from accounts.tenancy import every_brand
+from accounts.tenancy import brand_scope, every_brand
 from common import clock
 
 
@@ -56,3 +56,24 @@ def sync_account_tags(brand_id: int, account_id: int) -> None:
         sync_tags(brand_id, account_id, at=clock.now())
     finally:
         cache.delete(lock)
+
+
+@global_task(name="members.tasks.purge_sessions", queue="sync")
+def purge_sessions() -> None:
+    """Find the brands with mini-program sessions that are over."""
+    from members.models import MiniProgramSession
+
+    with every_brand(reason="sessions that are over"):
+        over = MiniProgramSession.objects.filter(expires_at__lte=clock.now())
+        brands = list(over.order_by().values_list("brand_id", flat=True).distinct())
+    for brand_id in brands:
+        ring(purge_brand_sessions, brand_id)
+
+
+@brand_task(name="members.tasks.purge_brand_sessions", queue="sync")
+def purge_brand_sessions(brand_id: int) -> None:
+    """Delete the sessions of a brand that are over, WeChat's keys with them."""
+    from members import services
+
+    with brand_scope(brand_id):
+        services.purge_sessions(at=clock.now())
