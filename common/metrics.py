@@ -69,7 +69,7 @@ class _Figures:
 def exposition() -> bytes:
     """Give everything in Prometheus's text format."""
     asked = CollectorRegistry()
-    asked.register(_Figures())  # type: ignore[arg-type] # its protocol is nominal
+    asked.register(_Figures())
     counted: Any = own
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         counted = CollectorRegistry()

@@ -77,7 +77,7 @@ def _of_rights(_error: Exception) -> Response:
 
 
 def _of_haste(error: exceptions.Throttled) -> Response:
-    wait = str(max(1, math.ceil(error.wait or 1)))
+    wait = str(max(1, math.ceil(getattr(error, "wait", None) or 1)))
     body = error_body(
         "throttled", _("Too many calls."), hint=_("Try again in %(seconds)s seconds.") % {"seconds": wait}
     )

@@ -128,7 +128,7 @@ def endpoint(
         summary=summary,
         description=description or summary,
         tags=[tag],
-        auth=auth,
+        auth=auth,  # type: ignore[arg-type] # names of schemes with scopes work as well
         request=body,
         responses=responses | problems(503) | refusals,
         parameters=list(parameters),

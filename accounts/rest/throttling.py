@@ -99,7 +99,7 @@ class Throttle(BaseThrottle):
         if key is None:
             return True
         burst, per_second = settings.API_RATES[self.rate]
-        self._wait = buckets(settings.CACHES["default"]["LOCATION"]).take(key, Rate(burst, per_second))
+        self._wait = buckets(str(settings.CACHES["default"]["LOCATION"])).take(key, Rate(burst, per_second))
         return self._wait <= 0
 
     def wait(self) -> float:

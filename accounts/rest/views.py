@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError
 from django.utils import translation
@@ -73,9 +73,9 @@ class BrandAPIView(JsonAPIView):
     that call WeChat and open short scopes of their own.
     """
 
-    authentication_classes: ClassVar[Any] = (MemberTokenAuthentication, ApiKeyAuthentication)
-    permission_classes: ClassVar[Any] = (Authenticated,)
-    throttle_classes: ClassVar[Any] = (PerCaller, PerKey)
+    authentication_classes = (MemberTokenAuthentication, ApiKeyAuthentication)
+    permission_classes: Any = (Authenticated,)
+    throttle_classes: Any = (PerCaller, PerKey)
     holds_scope = True
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -99,7 +99,8 @@ class BrandAPIView(JsonAPIView):
             return
         self._scope.enter_context(brand_scope(user.brand_id))
         if isinstance(user, SessionClaim):
-            user = request.user = live_principal(user, clock.now())
+            user = live_principal(user, clock.now())
+            request.user = user
         label = user.label if isinstance(user, SystemPrincipal) else f"member {user.member_id}"
         viewer = Viewer(
             staff_id=None,
@@ -135,7 +136,7 @@ class NothingHere(OpenAPIView):
         """Refuse before anything is read."""
         raise NotFound
 
-    def http_method_not_allowed(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> Response:
         """Never reached: `initial` refuses first."""
         raise NotFound
 

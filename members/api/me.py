@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -45,7 +45,7 @@ def card(member_id: int) -> dict[str, Any]:
 class MemberView(BrandAPIView):
     """An endpoint for members' sessions."""
 
-    permission_classes: ClassVar[Any] = (MembersOnly,)
+    permission_classes = (MembersOnly,)
 
     @property
     def caller(self) -> MemberPrincipal:
@@ -179,15 +179,13 @@ def _ask_wechat(caller: MemberPrincipal, program: MiniProgram | None, code: str)
 
 def _bind(caller: MemberPrincipal, number: str, consent: dict[str, Any] | None) -> Member:
     at = clock.now()
-    member = services.bind_phone(member=selectors.member_by_id(caller.member_id), number=number, source=SOURCE, at=at)
-    for purpose in sorted(set(consent["purposes"])) if consent else ():
-        services.give_consent(
-            member=member,
-            purpose=purpose,
-            text_version=consent["text_version"],
-            source=SOURCE,
-            at=at,  # type: ignore[index]
-        )
+    known = selectors.member_by_id(caller.member_id)
+    member = services.bind_phone(member=known, number=number, source=SOURCE, at=at)
+    if consent is not None:
+        for purpose in sorted(set(consent["purposes"])):
+            services.give_consent(
+                member=member, purpose=purpose, text_version=consent["text_version"], source=SOURCE, at=at
+            )
     return member
 
 
@@ -195,7 +193,7 @@ class ConsentState(serializers.Serializer[Any]):
     """What somebody said last about one purpose."""
 
     purpose = serializers.ChoiceField(choices=Purpose.choices, help_text="What the data may be used for.")
-    label = serializers.CharField(help_text="The purpose in words.")
+    label = serializers.CharField(help_text="The purpose in words.")  # type: ignore[assignment] # a field called so
     granted = serializers.BooleanField(allow_null=True, help_text="Null while nothing was said.")
     text_version = serializers.CharField(allow_blank=True, help_text="Version agreed to; empty after withdrawal.")
     at = serializers.DateTimeField(allow_null=True, help_text="When it was said.")

@@ -107,7 +107,7 @@ class ParameterShape(serializers.Serializer[Any]):
     """One parameter of a condition."""
 
     name = serializers.CharField(help_text="Key in `params`.")
-    label = serializers.CharField(help_text="The parameter in words.")
+    label = serializers.CharField(help_text="The parameter in words.")  # type: ignore[assignment] # a field called so
     kind = serializers.CharField(help_text="`choice`, `number`, `tags` (ids), `stores` (ids) or another list of ids.")
     choices = serializers.ListField(
         child=serializers.ListField(child=serializers.CharField()), help_text="Pairs of value and label."
@@ -121,7 +121,7 @@ class ConditionShape(serializers.Serializer[Any]):
     """One condition."""
 
     key = serializers.CharField(help_text="Key of the condition; a promise, never reused.")
-    label = serializers.CharField(help_text="The condition in words.")
+    label = serializers.CharField(help_text="The condition in words.")  # type: ignore[assignment] # a field called so
     fields_ = ParameterShape(many=True)
 
     def get_fields(self) -> dict[str, Any]:
@@ -174,7 +174,7 @@ class ReachLine(serializers.Serializer[Any]):
     """How many one way of sending reaches."""
 
     key = serializers.CharField(help_text="Key of the carrier.")
-    label = serializers.CharField(help_text="The carrier in words.")
+    label = serializers.CharField(help_text="The carrier in words.")  # type: ignore[assignment] # a field called so
     count = serializers.IntegerField(help_text="People it reaches.")
 
 
