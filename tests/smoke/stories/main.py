@@ -168,11 +168,12 @@ def campaign(stage: Stage, brand: dict[str, Any]) -> None:  # noqa: PLR0915 - on
     }
     operator.post(path, **fields)
     openid = stage.sim(f"/_sim/people/{PERSON}")["accounts"][brand["appid"]]["openid"]
-    receipt = plain(operator.post(f"{path}test/", openid=openid, **fields).text)
+    receipt = plain(operator.post(f"{path}test/", openid=openid, **{**fields, "content.thing3": "这是一条测试"}).text)
     shown = stage.until("the test message is on the phone", lambda: cards(stage, brand))
     stage.check("personal fields", [row["value"] for row in shown[-1]["rows"]][:2], ["上海静安店", "2025-06-07 15:30"])
     stage.say(f"发送测试：{receipt.strip()[:40]}… 手机上出现「{shown[-1]['title']}」")
 
+    operator.post(path, **fields)
     refusing, gone = odd_people(stage, brand)
     confirm = operator.get(f"{path}launch/").text
     will_send = re.search(r'name="seen" value="(\d+)"', confirm)[1]
