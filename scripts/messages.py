@@ -189,6 +189,20 @@ def parts(base: Path = LOCALE) -> list[Path]:
     return sorted((base / "parts").glob("*.po"))
 
 
+def merged(
+    said: dict[tuple[str, str], tuple[str, ...]],
+    waiting: Iterable[Path],
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    """What is said once the parts are taken in; a text that changes is named: two meanings need a context each."""
+    for part in waiting:
+        new = translations(read(part, CHINESE))
+        for key in sorted(new.keys() & said.keys()):
+            if new[key] != said[key]:
+                _say(f"{part.name}: {key[0]!r} was {said[key][0]!r}, is now {new[key][0]!r}")
+        said = said | new
+    return said
+
+
 def build(locale: str, texts: Iterable[Text], said: dict[tuple[str, str], tuple[str, ...]]) -> Catalog:
     """A catalogue of exactly these texts. English falls back to the text itself."""
     catalog = Catalog(locale=locale, creation_date=_EPOCH, revision_date=_EPOCH, fuzzy=False)
@@ -282,8 +296,7 @@ def run(*, check: bool, base: Path = LOCALE, root: Path = ROOT) -> list[str]:
         path = folder(locale, base) / "django.po"
         said = translations(read(path, locale))
         if locale == CHINESE and not check:
-            for part in waiting:
-                said.update(translations(read(part, locale)))
+            said = merged(said, waiting)
         catalog = build(locale, texts, said)
         po = as_po(catalog, locale)
         for target, content in ((path, po), (path.with_suffix(".mo"), as_mo(po, locale))):
@@ -301,13 +314,17 @@ def run(*, check: bool, base: Path = LOCALE, root: Path = ROOT) -> list[str]:
     return found
 
 
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run as a program: 0 when all is well, 1 when something must be mended."""
     parser = argparse.ArgumentParser(description="Collect, merge, compile and check the message catalogues.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when something must be mended")
     found = run(check=parser.parse_args(arguments).check)
     for line in found:
-        sys.stderr.write(f"{line}\n")
+        _say(line)
     return 1 if found else 0
 
 
