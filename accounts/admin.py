@@ -26,7 +26,7 @@ from common.clock import now
 from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, recently, state, two_lines
 from console.forms import BrandModelForm
-from console.labels import ACTIONS, action_label, kind_label, via_label
+from console.labels import ACTIONS, action_label, kind_label, source_label, via_label
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -342,7 +342,7 @@ class AuditEntryAdmin(ConsoleModelAdmin):
         "who",
         "what",
         "kind",
-        "object_label",
+        "thing",
         "reason_text",
         "through",
     )
@@ -351,7 +351,7 @@ class AuditEntryAdmin(ConsoleModelAdmin):
     search_fields = ("object_label",)
     search_help_text = gettext_lazy("Name of the object")
     ordering = ("brand", "-at", "-pk")
-    phone_columns: ClassVar[tuple[str, ...]] = ("at", "who", "what", "object_label")
+    phone_columns: ClassVar[tuple[str, ...]] = ("at", "who", "what", "thing")
 
     @admin.display(description=gettext_lazy("who"))
     def who(self, row: AuditEntry) -> Any:
@@ -369,10 +369,15 @@ class AuditEntryAdmin(ConsoleModelAdmin):
         """Show what kind of thing it was done to."""
         return kind_label(row.object_type)
 
+    @admin.display(description=gettext_lazy("object"))
+    def thing(self, row: AuditEntry) -> str:
+        """Show the name of the object; a bare number gets its sign."""
+        return f"#{row.object_label}" if row.object_label.isdigit() else row.object_label
+
     @admin.display(description=gettext_lazy("reason"))
     def reason_text(self, row: AuditEntry) -> str:
         """Show the reason that was given."""
-        return row.reason or "--"
+        return source_label(row.reason) or "--"
 
     @admin.display(description=gettext_lazy("through"))
     def through(self, row: AuditEntry) -> str:
@@ -396,6 +401,7 @@ class AuditEntryAdmin(ConsoleModelAdmin):
             "title": title,
             "zy_object": title,
             "entry": entry,
+            "reason": self.reason_text(entry),
             "who": self.who(entry),
             "kind": self.kind(entry),
             "through": self.through(entry),

@@ -119,6 +119,7 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
     tab: ClassVar[StrOrPromise] = ""
     tab_order: ClassVar[int] = 100
     phone_columns: ClassVar[tuple[str, ...]] = ()
+    field_labels: ClassVar[dict[str, StrOrPromise]] = {}  # where the model's own word does not fit the page
     number_columns: ClassVar[tuple[str, ...]] = ()
     views_filter: ClassVar[Any] = None
     masked_fields: ClassVar[tuple[str, ...]] = ()
@@ -330,7 +331,7 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
         """Show or save one row. A value that is taken (perhaps by another brand) is refused without saying by whom."""
-        context = {"zy_delete": self.allow_delete, **(extra_context or {})}
+        context = {"zy_delete": self.allow_delete, "zy_deeper": object_id is None, **(extra_context or {})}
         if object_id is None and self.add_label:
             context.setdefault("title", self.add_label)
         try:
@@ -357,6 +358,12 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
             context["title"] = gettext("New %(name)s") % {"name": self.opts.verbose_name}
         return super().render_change_form(request, context, *args, **kwargs)
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Use the page's own words where they differ from the model's."""
+        if db_field.name in self.field_labels:
+            kwargs.setdefault("label", self.field_labels[db_field.name])
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
     def get_actions(self, request: HttpRequest) -> Any:
         """Drop Django's bulk delete; what may be deleted is deleted one by one."""
         actions = super().get_actions(request)
@@ -370,6 +377,7 @@ class ConsoleTabularInline(BrandFieldsMixin, TabularInline):  # type: ignore[mis
     extra = 0
     form = BrandModelForm
     show_change_link = False
+    hide_title = True
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         """Follow the page the rows stand on."""

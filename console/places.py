@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from console.registry import Place, places
 
@@ -10,7 +11,7 @@ TODAY = Place("today", _("Today"), "today", 10, block=1)
 
 for _place in (
     TODAY,
-    Place("inbox", _("Inbox"), "forum", 20, block=1),
+    Place("inbox", pgettext_lazy("place", "Inbox"), "forum", 20, block=1),
     Place("members", _("Members"), "group", 30, block=2),
     Place("segments", _("Segments"), "filter_alt", 40, block=2),
     Place("campaigns", _("Campaigns"), "campaign", 50, block=2),

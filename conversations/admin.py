@@ -9,7 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminTextareaWidget
 
@@ -103,6 +103,7 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
     audit_writes = False  # save_rule writes the entry
     empty_text = gettext_lazy("Rules answer by themselves: when somebody follows, types a keyword or taps the menu.")
     form = RuleForm
+    field_labels: ClassVar[dict[str, Any]] = {"trigger": pgettext_lazy("rule", "Answers to")}
     list_display = ("order", "name", "trigger", "match_kind", "keyword_list", "answer", "account", "enabled")
     list_display_links = ("name",)
     list_select_related = ("account",)
@@ -113,7 +114,7 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
     number_columns: ClassVar[tuple[str, ...]] = ("order",)
     change_list_template = "console/rules.html"
     fieldsets = (
-        (gettext_lazy("When"), {"fields": ("account", "name", "trigger", "match", "words", "position", "is_enabled")}),
+        (pgettext_lazy("rule", "When"), {"fields": ("account", "name", "trigger", "match", "words", "position", "is_enabled")}),
         (gettext_lazy("Answer"), {"fields": ("reply_kind", "text", "title", "url", "picture_url")}),
     )
 

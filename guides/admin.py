@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import Q
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
 from common.clock import now
 from console import formats
@@ -70,6 +70,7 @@ class GuideAdmin(ConsoleModelAdmin):
         "working",
     )
     list_select_related = ("store", "touchpoint")
+    field_labels: ClassVar[dict[str, Any]] = {"name": pgettext_lazy("person", "Name")}
     fields = ("staff_no", "name", "store", "staff_user", "touchpoint", "is_active")
     search_fields = ("staff_no",)
     search_help_text = gettext_lazy("Name or staff number")
@@ -90,7 +91,7 @@ class GuideAdmin(ConsoleModelAdmin):
         """Show name and staff number."""
         return two_lines(row.name, row.staff_no)
 
-    @admin.display(description=gettext_lazy("code"))
+    @admin.display(description=pgettext_lazy("channel tree", "Code"))
     def code(self, row: Guide) -> Any:
         """Show the code's picture and channel."""
         if row.touchpoint is None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext
 from unfold.widgets import UnfoldAdminSelectMultipleWidget
 
 from common.clock import now
@@ -76,6 +76,7 @@ class TouchpointAdmin(ConsoleModelAdmin):
     tab_order = 10
     add_label = gettext_lazy("New channel code")
     form = TouchpointForm
+    field_labels: ClassVar[dict[str, Any]] = {"account": gettext_lazy("Service account")}
     empty_text = gettext_lazy(
         "A channel code says where people come from: a door, a counter, a flyer. Whoever scans it follows, gets its tags "
         "and reads its welcome.",
@@ -87,9 +88,6 @@ class TouchpointAdmin(ConsoleModelAdmin):
     list_per_page = SHOWN
     change_list_template = "console/touchpoints.html"
     change_form_outer_before_template = "console/touchpoint_head.html"
-    fieldsets = (
-        (None, {"fields": ("name", "parent", "account", "store", "is_permanent", "tags", "welcome", "is_active")}),
-    )
 
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show store managers the codes of their stores."""
@@ -100,7 +98,17 @@ class TouchpointAdmin(ConsoleModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Touchpoint | None = None) -> tuple[str, ...]:
         """Keep what the printed code carries."""
-        return ("account", "is_permanent") if obj is not None and obj.ticket else ()
+        return ("service_account", "is_permanent") if obj is not None and obj.ticket else ()
+
+    def get_fieldsets(self, request: HttpRequest, obj: Touchpoint | None = None) -> Any:  # noqa: ARG002
+        """Show the account as a fact once a code carries it."""
+        account = "service_account" if obj is not None and obj.ticket else "account"
+        return ((None, {"fields": ("name", "parent", account, "store", "is_permanent", "tags", "welcome", "is_active")}),)
+
+    @admin.display(description=gettext_lazy("Service account"))
+    def service_account(self, row: Touchpoint) -> str:
+        """Show whose followers the code brings."""
+        return str(row.account or "--")
 
     def get_urls(self) -> list[Any]:
         """Add the picture for printing."""
@@ -216,7 +224,7 @@ def _line(row: Touchpoint, level: int, counts: dict[str, int], tags: list[str]) 
     if row.problem:
         state = {"label": gettext("needs attention"), "tone": "warning", "detail": row.problem}
     elif not row.scene:
-        state = {"label": gettext("group"), "tone": "", "detail": ""}
+        state = {"label": gettext("folder"), "tone": "", "detail": ""}
     elif not row.is_active:
         state = {"label": gettext("not in use"), "tone": "", "detail": ""}
     elif not row.ticket:
@@ -278,7 +286,7 @@ def find_channels(viewer: Viewer, term: str) -> list[Hit]:
     return [
         Hit(
             row.name,
-            gettext("Channel code") if row.scene else gettext("Channel"),
+            gettext("Channel code") if row.scene else pgettext("channel tree", "Channel"),
             reverse("admin:touchpoints_touchpoint_change", args=[row.pk]),
         )  # fmt: skip
         for row in rows.order_by("name", "pk")[:8]

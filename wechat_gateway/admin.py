@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
-from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
@@ -64,7 +64,8 @@ REASONS = {
 
 def kind_label(kind: str) -> str:
     """Give the words for a kind of push; unknown kinds as WeChat writes them."""
-    return str(KINDS.get(kind, kind.removeprefix("unknown:") or gettext("unknown")))
+    name = kind.removeprefix("unknown:")
+    return str(KINDS.get(kind) or (name if name not in {"", "unknown"} else gettext("unknown")))
 
 
 def reason_label(reason: str) -> str:
@@ -73,6 +74,8 @@ def reason_label(reason: str) -> str:
     known = REASONS.get(head.strip())
     if known is not None:
         return f"{known}{gettext(': ') if separator else ''}{rest.strip()}"
+    if separator:
+        return gettext("the step %(step)s failed (%(error)s)") % {"step": head.strip(), "error": rest.strip()}
     return reason or gettext("no reason was noted")
 
 
@@ -157,8 +160,8 @@ class _AppAdmin(ConsoleModelAdmin):
         self,
         request: HttpRequest,
         object_id: str | None = None,
-        form_url: str = "",  # noqa: ARG002 - Django's signature
-        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> Any:
         """Connect a new account, or show one with what can be done to it."""
         if object_id is None:
@@ -183,7 +186,7 @@ class _AppAdmin(ConsoleModelAdmin):
         }
         return TemplateResponse(request, self.template, context)
 
-    def facts(self, row: Any) -> dict[str, Any]:  # noqa: ARG002
+    def facts(self, row: Any) -> dict[str, Any]:
         """Give what the page shows besides the row."""
         return {}
 
@@ -228,7 +231,7 @@ class _AppAdmin(ConsoleModelAdmin):
             raise Http404
         self.message_user(request, said, level="success")
 
-    def act(self, request: HttpRequest, row: Any, act: str) -> bool:  # noqa: ARG002
+    def act(self, request: HttpRequest, row: Any, act: str) -> bool:
         """Do what only this kind of account can; give whether it was known."""
         return False
 
@@ -327,11 +330,11 @@ class StateView(DropdownFilter):  # type: ignore[misc] # Unfold has no types
         (PushState.FAILED.value, gettext_lazy("Handling failed")),
     ]
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:  # noqa: ARG002
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Name the two kinds."""
         return list(self.views)
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Narrow to the chosen kind."""
         return queryset.filter(state=self.value()) if self.value() in dict(self.views) else queryset
 
@@ -363,7 +366,7 @@ class InboundPushAdmin(ConsoleModelAdmin):
     actions = ("replay_selected",)
     phone_columns: ClassVar[tuple[str, ...]] = ("received_at", "what", "why")
 
-    def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:  # noqa: ARG002
+    def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show only what needs people; handled pushes are the members' history, not an operator's list."""
         return queryset.filter(state__in=(PushState.QUARANTINED, PushState.FAILED))
 
@@ -411,8 +414,8 @@ class InboundPushAdmin(ConsoleModelAdmin):
         self,
         request: HttpRequest,
         object_id: str | None = None,
-        form_url: str = "",  # noqa: ARG002 - Django's signature
-        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> Any:
         """Show what came, why it stays, and the button that handles it again."""
         row = self.get_object(request, object_id) if object_id else None

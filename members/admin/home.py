@@ -56,7 +56,7 @@ def figures(viewer: Viewer) -> list[Figure | Step] | None:
                detail=plus % {"number": formats.count(following["today"])}, order=10),  # fmt: skip
         Figure(gettext("Members"), members["all"], f"{people_list}?view=members", gettext("now"),
                detail=plus % {"number": formats.count(members["today"])}, order=20),  # fmt: skip
-        Figure(gettext("Joined"), members["week"], f"{people_list}?view=joined", gettext("last 7 times 24 hours"), order=40),
+        Figure(gettext("New members"), members["week"], f"{people_list}?view=joined", gettext("last 7 times 24 hours"), order=40),
         Step(gettext("See the first follower"), gettext("Scan the code with your own phone and follow."),
              bool(following["all"]), follower_list, gettext("See the followers"), 40),  # fmt: skip
     ]

@@ -51,7 +51,7 @@ SCENES = {
 
 def following(value: bool) -> Any:
     """Say whether somebody follows, as a state."""
-    return state(gettext("Following"), "success") if value else state(gettext("Not following"))
+    return state(gettext("Follows now"), "success") if value else state(gettext("Not following"))
 
 
 class MemberView(DropdownFilter):  # type: ignore[misc] # Unfold has no types
@@ -90,7 +90,7 @@ class FollowingFilter(DropdownFilter):  # type: ignore[misc]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Name the two states."""
-        return [("yes", gettext_lazy("Following")), ("no", gettext_lazy("Not following"))]
+        return [("yes", gettext_lazy("Follows now")), ("no", gettext_lazy("Not following"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Narrow to the chosen state."""
