@@ -73,12 +73,12 @@ def classify(exchange: Exchange, *, id_field: str = "", sends: bool = False) -> 
     if exchange.error:
         return _without_answer(exchange)
     status = exchange.status
-    if 300 <= status < 400:  # noqa: PLR2004 - HTTP's own numbers
+    if 300 <= status < 400:
         return Answer(Outcome.NOT_SENT, Reaction.ALARM, cause=f"HTTP_{status}")
-    if status in _SAFE_TO_REPEAT or 400 <= status < 500:  # noqa: PLR2004
-        reaction = Reaction.RETRY if status == 429 else Reaction.ALARM  # noqa: PLR2004
+    if status in _SAFE_TO_REPEAT or 400 <= status < 500:
+        reaction = Reaction.RETRY if status == 429 else Reaction.ALARM
         return Answer(Outcome.NOT_SENT, reaction, cause=f"HTTP_{status}", retry_after=exchange.retry_after)
-    if status != 200:  # noqa: PLR2004
+    if status != 200:
         return Answer(Outcome.UNKNOWN, Reaction.ALARM, cause=f"HTTP_{status}")
     try:
         data = _strict_object(exchange.body)

@@ -224,7 +224,7 @@ class Gateway:
         name = host.decode("latin-1").lower()
         name = name.rpartition(":")[0] if name.rpartition(":")[2].isdigit() and ":" in name else name
         if "*" in self._hosts or name in self._hosts:
-            if len(self._known_hosts) < 100:  # noqa: PLR2004 - ports vary; do not remember every one
+            if len(self._known_hosts) < 100:
                 self._known_hosts.add(host)
             return True
         return False

@@ -1,4 +1,4 @@
-"""Calls to WeChat on behalf of an app: token, healing, quota and classification; nothing raises for what WeChat says."""
+"""Calls to WeChat on behalf of an app: token, healing, quota, classification; nothing raises for an answer."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def call(
         try:
             token = tokens.current(app, at=at) if generation is None else tokens.refused(app, generation, at=at)
         except CallsParked as parked:
-            return _parked(parked)
+            return _parked(app, parked)
         _ring_if_due(app, token)
         answer = classify(
             transport.perform(_request(path, payload, query, raw, token, sends=sends)),
@@ -219,7 +219,7 @@ class _Batch:
             self._token = tokens.current(self._app, at=self._at)
             _ring_if_due(self._app, self._token)
         except CallsParked as parked:
-            self._stopped = _parked(parked)
+            self._stopped = _parked(self._app, parked)
         try:
             while self._waiting and self._stopped is None:
                 # Probe a new token with one call: one that is refused then costs one, not as many as run at once.
@@ -292,7 +292,7 @@ class _Batch:
         try:
             self._token = tokens.refused(self._app, attempt.generation, at=self._at)
         except CallsParked as parked:
-            self._stopped = _parked(parked)
+            self._stopped = _parked(self._app, parked)
             return self._stopped
         return answer if attempt.again else None
 
@@ -327,8 +327,10 @@ def _url(path: str, token: tokens.Token, query: Mapping[str, str] | None) -> str
 
 def _note(app: App, path: str, answer: Answer, generation: int, at: datetime) -> None:
     """Remember what an answer says about the app as a whole."""
-    if answer.code is not None:
-        _proven[app.brand_id, app.appid] = generation
+    key = (app.brand_id, app.appid)
+    if answer.code is not None and answer.code not in _APP_WIDE and _proven.get(key) != generation:
+        _proven[key] = generation
+        tokens.unpark(app)  # what was wrong is repaired
     if answer.reaction is Reaction.PARK_UNTIL_RESET:
         quotas.exhausted(brand_id=app.brand_id, appid=app.appid, api=path, at=at)
     elif answer.code in _APP_WIDE:
@@ -340,11 +342,12 @@ def _refused_again(app: App, generation: int, answer: Answer, at: datetime) -> A
     try:
         tokens.refused(app, generation, at=at)
     except CallsParked as parked:
-        return _parked(parked)
+        return _parked(app, parked)
     return answer
 
 
-def _parked(parked: CallsParked) -> Answer:
+def _parked(app: App, parked: CallsParked) -> Answer:
+    _proven.pop((app.brand_id, app.appid), None)
     return Answer(Outcome.NOT_SENT, Reaction.PARK_BRAND, parked.wechat_code, "PARKED", parked.reason)
 
 

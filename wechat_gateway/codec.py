@@ -54,7 +54,7 @@ class MessageCipher:
     def __init__(self, encoding_aes_key: str) -> None:
         """Raise ValueError unless the key has 43 base64 characters (its last one may carry spare bits)."""
         key = base64.b64decode(encoding_aes_key + "=")
-        if len(encoding_aes_key) != 43 or len(key) != 32:  # noqa: PLR2004 - the format's own numbers
+        if len(encoding_aes_key) != 43 or len(key) != 32:
             message = "an EncodingAESKey has 43 letters and digits"
             raise ValueError(message)
         # The IV is fixed by the protocol; 16 random bytes lead every text, so equal texts still differ.

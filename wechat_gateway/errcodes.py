@@ -1,4 +1,4 @@
-"""WeChat's error codes: what each means, what the product does, and what a person can do (reference: service account 6.3)."""
+"""WeChat's error codes: what each means, what the product does, what a person can do (reference: 6.3)."""
 
 from __future__ import annotations
 

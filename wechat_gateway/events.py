@@ -1,4 +1,4 @@
-"""What WeChat pushed, as one small frozen object; handlers see nothing else of WeChat (reference: service account 3)."""
+"""What WeChat pushed, as one small frozen object; handlers see nothing else of WeChat (reference: 3)."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ _NAME: Final = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 _MSGID: Final = re.compile(r"[0-9]{1,20}")
 _EARLIEST: Final = 1_293_840_000  # 2011: there were no service accounts before
 _LATEST_AHEAD: Final = 86_400
+_TIME_DIGITS: Final = 11
 
 MARK_EVENT_TIME: Final = "EVENT_TIME"
 

@@ -342,8 +342,10 @@ class Intake:
             then()
 
     def _watch_descriptor(self, descriptor: int) -> None:
-        """Watch a duplicate: libpq closes its own descriptor when a connection fails, and the number may be somebody
-        else's before the loop has been told. While connecting, libpq may also change to another socket.
+        """Watch a duplicate of libpq's descriptor.
+
+        libpq closes its own when a connection fails, and the number may be somebody else's before the loop has been
+        told. While connecting, it may also change to another socket.
         """
         if self._watched >= 0 and not self._connecting:
             return
@@ -359,7 +361,7 @@ class Intake:
             self._watched = -1
 
     def _refused(self, error: Exception) -> None:
-        """A statement failed on a connection that is well: out of time, out of space, or a row that cannot be stored."""
+        """A statement failed on a connection that is well: out of time or space, or a row cannot be stored."""
         self.counters["refused"] += 1
         logger.error("the inbox could not be written: %s", _first_line(error))
         self._then = None
@@ -390,7 +392,7 @@ class Intake:
             self._connect()
 
     def _give_back(self) -> None:
-        """Put the group under way back in front: whether it was committed is unknown, and writing it again is harmless."""
+        """Put the group under way back in front; if it was committed after all, writing it again is harmless."""
         self._queue.extendleft(reversed([waiting for waiting in self._flying if not waiting.future.done()]))
         self._flying = []
 
@@ -460,7 +462,7 @@ class Intake:
             await asyncio.sleep(_DRAIN_SECONDS)
 
     async def drain(self) -> int:
-        """Write spilt rows to PostgreSQL and forget them in Redis; give how many groups. Stops when PostgreSQL stalls."""
+        """Write spilt rows to PostgreSQL, forget them in Redis, give how many groups. Stops when PostgreSQL stalls."""
         drained = 0
         while self._spill is not None and self.connected:
             known = self._spilt_groups

@@ -1,4 +1,4 @@
-"""What may be answered to a push within five seconds, and how it is written as XML or JSON (reference: service account 4)."""
+"""What may be answered to a push within five seconds, and how it is written as XML or JSON (reference: 4)."""
 
 from __future__ import annotations
 

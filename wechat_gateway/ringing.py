@@ -10,7 +10,7 @@ from typing import Final
 logger = logging.getLogger(__name__)
 
 _GATHER_SECONDS: Final = 0.02
-_RINGS_PER_SECOND: Final = 300
+_RINGS_PER_SECOND: Final = 150
 _PAUSE_AFTER_FAILURE: Final = 1.0
 
 

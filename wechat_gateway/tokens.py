@@ -1,4 +1,4 @@
-"""One access token per app: read from PostgreSQL, refreshed by one holder at a time, healed within bounds (R10, R11)."""
+"""One access token per app: read from PostgreSQL, refreshed by one holder at a time, healed within bounds."""
 
 from __future__ import annotations
 
@@ -127,9 +127,9 @@ def park(app: App, *, code: int | None, at: datetime, pause: timedelta = _PARK_R
 
 
 def unpark(app: App) -> None:
-    """Let calls go on at once (an operator has repaired the cause)."""
+    """Let calls go on at once (the cause is repaired)."""
     with brand_scope(app.brand_id):
-        type(app).objects.filter(pk=app.pk).update(parked_code=None, parked_reason="", parked_until=None)
+        _unpark_quietly(app)
 
 
 def _remember(key: tuple[int, str], token: Token) -> None:

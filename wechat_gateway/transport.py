@@ -1,4 +1,4 @@
-"""HTTP to WeChat over libcurl: bounded in time and size, connections kept across batches, no secrets in errors or logs."""
+"""HTTP to WeChat over libcurl: bounded in time and size, connections kept across batches, no secrets in errors."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class _Slot:
             return True
         if not curl.getinfo(pycurl.REQUEST_SIZE):
             return False
-        return curl.getinfo(pycurl.SIZE_UPLOAD_T) >= len(self.outgoing)
+        return bool(curl.getinfo(pycurl.SIZE_UPLOAD_T) >= len(self.outgoing))
 
     def _receive(self, chunk: bytes) -> int | None:
         self.size += len(chunk)
@@ -166,13 +166,14 @@ class _Slot:
         return self.outgoing[start : self.position]
 
     def _rewind(self, offset: int, _: int) -> int:
-        """Let libcurl repeat a request on a fresh connection only if doing it twice does no harm: otherwise it
-        reports the dead connection instead of silently sending a message for the second time.
+        """Let libcurl repeat a request on a fresh connection only if doing it twice does no harm.
+
+        Otherwise it reports the dead connection instead of silently sending a message for the second time.
         """
         if self.request is None or not self.request.repeatable:
-            return pycurl.SEEKFUNC_FAIL
+            return int(pycurl.SEEKFUNC_FAIL)
         self.position = offset
-        return pycurl.SEEKFUNC_OK
+        return int(pycurl.SEEKFUNC_OK)
 
 
 class Transport:

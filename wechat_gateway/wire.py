@@ -1,5 +1,7 @@
 """Reads WeChat's XML and JSON into plain nested dicts, strictly: no DTD, no entities, UTF-8 only, bounded."""
 
+from __future__ import annotations
+
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -15,6 +17,14 @@ _BOM: Final = b"\xef\xbb\xbf"
 # XML 1.0 forbids these even in CDATA, yet phones send them inside texts; tab, line feed and carriage return stay.
 _FORBIDDEN_CONTROLS: Final = bytes(c for c in range(1, 32) if c not in (9, 10, 13))
 _DECLARED_ENCODING: Final = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([^\"']*)[\"']")
+# What nearly every push looks like: <xml> around flat elements, CDATA or plain, without entities. Reading it this way
+# gives what expat gives (a test compares the two) in a third of the time; anything else goes to expat.
+_ELEMENT: Final = (  # possessive throughout: a body that does not fit is given up in one pass
+    r"<([A-Za-z]\w*+)>(?:<!\[CDATA\[((?:[^\]]++|\](?!\]>))*+)\]\]>|([^<&\]]*+))</\1>[ \t\n]*+"
+)
+_FLAT: Final = re.compile(rf"<xml>[ \t\n]*+((?:{_ELEMENT.replace(chr(92) + '1', chr(92) + '2')})*+)</xml>", re.ASCII)
+_ELEMENTS: Final = re.compile(_ELEMENT, re.ASCII)
+_NOT_XML: Final = re.compile("[^\t\n\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Blanks belong to what a person wrote; everywhere else WeChat itself pads values (reference: service account 3.1).
 _WRITTEN_BY_PEOPLE: Final = frozenset({"Content"})
 
@@ -36,7 +46,7 @@ def read_fields(data: bytes, *, clean: bool = True) -> Fields:
     data = data.removeprefix(_BOM)
     start = data.lstrip()[:1]
     if start == b"<":
-        return _read_xml(data, clean=clean)
+        return _read_flat(data) or _read_xml(data, clean=clean)
     if start == b"{":
         return _read_json(data)
     raise Unreadable("EMPTY" if not start else "FORMAT")
@@ -46,6 +56,23 @@ def text_of(fields: Fields, name: str) -> str:
     """The value of a leaf, '' when it is missing, nested or repeated."""
     value = fields.get(name)
     return value if type(value) is str else ""
+
+
+def _read_flat(data: bytes) -> Fields | None:
+    """The fields of a document of the usual shape; None: let expat decide."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    match = _FLAT.fullmatch(text)
+    if match is None or _NOT_XML.search(text):
+        return None
+    found = _ELEMENTS.findall(match[1])
+    fields: Fields = {
+        name: (cdata or plain) if name in _WRITTEN_BY_PEOPLE else (cdata or plain).strip()
+        for name, cdata, plain in found
+    }
+    return fields if len(fields) == len(found) <= MAX_TAGS // 2 else None
 
 
 def _read_xml(data: bytes, *, clean: bool) -> Fields:

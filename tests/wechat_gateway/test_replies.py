@@ -8,7 +8,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wechat_gateway.replies import (
-    Image, MiniProgramLink, News, Text, TransferToCustomerService, Voice, clean, fit, render,
+    Image,
+    MiniProgramLink,
+    News,
+    Text,
+    TransferToCustomerService,
+    Voice,
+    clean,
+    fit,
+    render,
 )  # fmt: skip
 
 TO = {"openid": "oPerson", "original_id": "gh_1", "at": 1714036505.7}

@@ -35,7 +35,7 @@ DAY = {
 MINUTE = {"/cgi-bin/stable_token": 10_000, "/cgi-bin/message/mass/sendall": 60, "/cgi-bin/message/mass/send": 60}
 
 
-def add(apps, schema_editor):
+def add(apps, schema_editor):  # noqa: ANN001, ANN201 - Django's signature
     QuotaLimit = apps.get_model("wechat_gateway", "QuotaLimit")
     QuotaLimit.objects.using(schema_editor.connection.alias).bulk_create(
         QuotaLimit(api=api, window=window, limit=limit, valid_from=date(2023, 1, 1), source=SOURCE)

@@ -154,7 +154,7 @@ def _check_callback(callback_token: str, encoding_aes_key: str) -> None:
     if not _TOKEN.fullmatch(callback_token):
         raise BadCredentials(_("The token must have 3 to 32 letters or digits."), field="callback_token")
     try:
-        good = bool(_AES_KEY.fullmatch(encoding_aes_key)) and len(base64.b64decode(encoding_aes_key + "=")) == 32  # noqa: PLR2004
+        good = bool(_AES_KEY.fullmatch(encoding_aes_key)) and len(base64.b64decode(encoding_aes_key + "=")) == 32
     except binascii.Error:
         good = False
     if not good:

@@ -112,11 +112,12 @@ def purge_brand_inbound(*, brand_id: int, at: datetime) -> int:
         cursor.execute(
             "WITH old AS (SELECT id FROM wechat_gateway_inboundpush WHERE brand_id = %s AND state = 'HANDLED' "
             "AND received_at < %s LIMIT %s), "
-            "effects AS (DELETE FROM wechat_gateway_handledeffect WHERE brand_id = %s AND push_id IN (SELECT id FROM old)) "
+            "effects AS (DELETE FROM wechat_gateway_handledeffect "
+            "WHERE brand_id = %s AND push_id IN (SELECT id FROM old)) "
             "DELETE FROM wechat_gateway_inboundpush WHERE brand_id = %s AND id IN (SELECT id FROM old)",
             [brand_id, old, _PURGE_ROWS, brand_id, brand_id],
         )
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def _claim(brand_id: int, lane: int) -> list[_Claim]:
