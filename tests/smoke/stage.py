@@ -30,6 +30,7 @@ class Stage:
         self.http = requests.Session()
         self.http.trust_env = False
         self.checked = 0
+        self.shell: subprocess.Popen[str] | None = None
 
     def manage(self, *arguments: str) -> str:
         """Run a management command with the stack's environment; give what it printed."""
@@ -94,18 +95,24 @@ class Stage:
         """Give the texts the person saw from the account."""
         return [entry.get("content", "") for entry in result["saw"] if entry["from"] == "account"]
 
-    # --- the product's own records, read as an operator of the installation would ----------------------------------
+    # --- the product's own records -----------------------------------------------------------------------------------
 
     def query(self, brand: dict[str, Any], expression: str) -> Any:
-        """Evaluate one Python expression in the brand's scope and give its JSON value."""
-        code = (
-            "import json\n"
-            "from accounts.tenancy import brand_scope\n"
-            "from members.models import *; from touchpoints.models import *; from guides.models import *\n"
-            "from campaigns.models import *; from wechat_gateway.models import *; from stores.models import *\n"
-            f"with brand_scope({brand['id']}):\n    print('>>>' + json.dumps({expression}, default=str))"
-        )
-        return json.loads(self.manage("shell", "-v", "0", "-c", code).rpartition(">>>")[2])
+        """Evaluate one Python expression in the brand's scope, in one long-lived shell, and give its JSON value."""
+        if self.shell is None or self.shell.poll() is not None:
+            self.shell = subprocess.Popen(
+                [sys.executable, "manage.py", "shell", "-v", "0", "-c", "import tests.smoke.reader as r; r.serve()"],
+                env=os.environ,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        self.shell.stdin.write(json.dumps({"brand": brand["id"], "expression": expression}) + "\n")
+        self.shell.stdin.flush()
+        answer = json.loads(self.shell.stdout.readline() or '{"error": "the shell ended"}')
+        if "error" in answer:
+            raise StoryFailed(f"{expression}: {answer['error']}")
+        return answer["value"]
 
 
 class Operator:
