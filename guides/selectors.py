@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from django.db import connection
 from django.db.models import Count, Q
 
+from accounts.tenancy import current_brand_id
 from guides.models import Assignment, Guide
 
 if TYPE_CHECKING:
@@ -26,6 +28,15 @@ class OwnGuide:
     reason: str
 
 
+# Every member's card asks this, so it is plain SQL: building the query costs the ORM more than running it.
+_GUIDE_SQL = """
+SELECT g.staff_no, g.name, s.name, a.since, a.reason FROM guides_assignment a
+JOIN guides_guide g ON g.brand_id = a.brand_id AND g.id = a.guide_id
+JOIN stores_store s ON s.brand_id = g.brand_id AND s.id = g.store_id
+WHERE a.brand_id = %s AND a.member_id = %s AND a.until IS NULL
+"""
+
+
 def guide_of_code(touchpoint_id: int | None) -> Guide | None:
     """Give the working guide a code belongs to."""
     if touchpoint_id is None:
@@ -35,14 +46,10 @@ def guide_of_code(touchpoint_id: int | None) -> Guide | None:
 
 def guide_of(member_id: int) -> OwnGuide | None:
     """Give a member's guide now."""
-    row = (
-        Assignment.objects.select_related("guide", "guide__store")
-        .filter(member_id=member_id, until__isnull=True)
-        .first()
-    )
-    if row is None:
-        return None
-    return OwnGuide(row.guide.staff_no, row.guide.name, row.guide.store.name, row.since, row.reason)
+    with connection.cursor() as cursor:
+        cursor.execute(_GUIDE_SQL, [current_brand_id(), member_id])
+        row = cursor.fetchone()
+    return OwnGuide(*row) if row else None
 
 
 def member_counts(guide_ids: list[int]) -> dict[int, int]:
