@@ -12,11 +12,9 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.decorators import display
 
-from campaigns import selectors
+from campaigns import on_screen, selectors
 from campaigns.models import Campaign, CampaignState, DeliveryState, Tally
-from campaigns import on_screen as shared
 from common.clock import now
 from console import formats
 from console.admin import ConsoleChangeList, ConsoleModelAdmin, site
@@ -39,7 +37,7 @@ class CampaignList(ConsoleChangeList):
 
     def url_for_result(self, result: Campaign) -> str:
         """Give the page of a campaign."""
-        return shared.page_of(result)
+        return on_screen.page_of(result)
 
 
 @admin.register(Campaign, site=site)
@@ -74,35 +72,36 @@ class CampaignAdmin(ConsoleModelAdmin):
             .annotate(people=Sum("count"))
             .values("people")
         )
-        return super().get_queryset(request).annotate(done=Subquery(done))
+        rows: QuerySet[Campaign] = super().get_queryset(request).annotate(done=Subquery(done))
+        return rows
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConsoleChangeList]:  # noqa: ARG002
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConsoleChangeList]:
         """Use the list whose rows open the campaign's page."""
         return CampaignList
 
-    @display(description=gettext_lazy("Campaign"), ordering="name")
+    @admin.display(description=gettext_lazy("Campaign"), ordering="name")
     def named(self, row: Campaign) -> str:
         """Give the name with its segment below."""
         segment = row.segment.name if row.segment else _("no audience yet")
         return format_html('{}<span class="zy-second">{} · {}</span>', row.name, row.account.name, segment)
 
-    @display(description=gettext_lazy("State"), ordering="state")
+    @admin.display(description=gettext_lazy("State"), ordering="state")
     def stated(self, row: Campaign) -> str:
         """Give the state as icon and word."""
-        state = shared.state_of(row.state)
+        state = on_screen.state_of(row.state)
         return render_to_string("console/_status.html", {"label": state.label, "tone": state.tone, "icon": state.icon})
 
-    @display(description=gettext_lazy("Audience"), ordering="audience_count")
+    @admin.display(description=gettext_lazy("Audience"), ordering="audience_count")
     def audience(self, row: Campaign) -> str:
         """Give how many people the campaign was frozen for."""
         return formats.count(row.audience_count)
 
-    @display(description=gettext_lazy("Progress"))
+    @admin.display(description=gettext_lazy("Progress"))
     def progressed(self, row: Any) -> str:
         """Give the share of messages that no longer wait."""
         return formats.rate(formats.share(row.done or 0, row.audience_count or 0))
 
-    @display(description=gettext_lazy("When"), ordering="created_at")
+    @admin.display(description=gettext_lazy("When"), ordering="created_at")
     def planned(self, row: Campaign) -> str:
         """Give when it was started, is planned, or was written."""
         if row.launched_at:
@@ -122,7 +121,7 @@ class CampaignAdmin(ConsoleModelAdmin):
         row = self.get_object(request, object_id)
         if row is None:
             raise Http404
-        return HttpResponseRedirect(shared.page_of(row))
+        return HttpResponseRedirect(on_screen.page_of(row))
 
 
 def running_campaigns(viewer: Viewer) -> Iterator[Card]:
@@ -133,18 +132,18 @@ def running_campaigns(viewer: Viewer) -> Iterator[Card]:
     rows = list(selectors.campaigns().filter(state__in=RUNNING)[:5])
     for row in rows:
         found = selectors.progress(row, at=at)
-        state = shared.state_of(row.state)
-        yield Running(row.name, state.label, found.done, found.total, shared.page_of(row), tone=state.tone)
+        state = on_screen.state_of(row.state)
+        yield Running(row.name, state.label, found.done, found.total, on_screen.page_of(row), tone=state.tone)
     paused = [row for row in rows if row.state == CampaignState.PAUSED]
     if viewer.can("campaigns.launch"):
-        link = f"{reverse(shared.LIST)}?state__exact={CampaignState.PAUSED}"
+        link = f"{reverse(on_screen.LIST)}?state__exact={CampaignState.PAUSED}"
         yield Todo(_("Campaigns are paused"), len(paused), link, _("Look"), paused[0].name if paused else "", 40)
 
 
 def find_campaigns(viewer: Viewer, term: str) -> list[Hit]:
     """Find campaigns by name."""
     rows = selectors.campaigns().filter(name__icontains=term)[:8]
-    return [Hit(row.name, shared.state_of(row.state).label, shared.page_of(row)) for row in rows]
+    return [Hit(row.name, on_screen.state_of(row.state).label, on_screen.page_of(row)) for row in rows]
 
 
 home_cards.register("campaigns.running", running_campaigns)

@@ -45,7 +45,7 @@ def read(campaign: Campaign, data: QueryDict, zone: ZoneInfo) -> Reading:
     _texts(data, found)
     if data.get("purpose") in Purpose.values:
         found.fields["purpose"] = data["purpose"]
-    _account(campaign, data, found)
+    _account(data, found)
     _segment(data, found)
     _carrier(campaign, data, found)
     _template(campaign, data, found)
@@ -62,7 +62,7 @@ def _texts(data: QueryDict, found: Reading) -> None:
     for name, limit in _TEXTS.items():
         if name not in data:
             continue
-        text = data[name].strip()
+        text = _text(data, name).strip()
         if len(text) > limit:
             found.errors[name] = _("At most %(count)s characters fit here.") % {"count": limit}
         elif name == "name" and not text:
@@ -71,16 +71,20 @@ def _texts(data: QueryDict, found: Reading) -> None:
             found.fields[name] = text
 
 
+def _text(data: QueryDict, name: str) -> str:
+    return str(data.get(name, ""))
+
+
 def _row(model: Any, text: str) -> Any:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):  # noqa: PLR2004 - what a bigint holds
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
         return None
     return model.objects.filter(pk=int(text)).first()
 
 
-def _account(campaign: Campaign, data: QueryDict, found: Reading) -> None:
+def _account(data: QueryDict, found: Reading) -> None:
     if "account" not in data:
         return
-    account = _row(OfficialAccount, data["account"])
+    account = _row(OfficialAccount, _text(data, "account"))
     if account is None:
         found.errors["account"] = _("Choose one of your service accounts.")
         return
@@ -90,7 +94,7 @@ def _account(campaign: Campaign, data: QueryDict, found: Reading) -> None:
 def _segment(data: QueryDict, found: Reading) -> None:
     if "segment" not in data:
         return
-    segment = _row(Segment, data["segment"])
+    segment = _row(Segment, _text(data, "segment"))
     if segment is None and data["segment"]:
         found.errors["segment"] = _("This segment does not exist.")
         return
@@ -119,7 +123,7 @@ def _carrier(campaign: Campaign, data: QueryDict, found: Reading) -> None:
 def _template(campaign: Campaign, data: QueryDict, found: Reading) -> None:
     account = found.fields.get("account", campaign.account)
     if "template" in data:
-        template = _row(MessageTemplate, data["template"])
+        template = _row(MessageTemplate, _text(data, "template"))
         if template is not None and template.account_id != account.pk:
             template = None  # the list of the account chosen before
         elif template is None and data["template"]:
@@ -131,12 +135,12 @@ def _template(campaign: Campaign, data: QueryDict, found: Reading) -> None:
 
 
 def _content(campaign: Campaign, data: QueryDict, found: Reading) -> None:
-    given = {name.removeprefix("content."): data[name] for name in data if name.startswith("content.")}
+    given = {name.removeprefix("content."): _text(data, name) for name in data if name.startswith("content.")}
     if not given:
         return
     content = dict(campaign.content)
     for key, text in list(given.items())[:40]:
-        if len(text) > LONGEST_TEXT or len(key) > 40:  # noqa: PLR2004 - longer than any of WeChat's keys
+        if len(text) > LONGEST_TEXT or len(key) > 40:
             found.errors[f"content.{key[:40]}"] = _("At most %(count)s characters fit here.") % {"count": LONGEST_TEXT}
             continue
         content[key] = text.replace("\r\n", "\n").strip()
@@ -146,7 +150,7 @@ def _content(campaign: Campaign, data: QueryDict, found: Reading) -> None:
 def _mini_program(campaign: Campaign, data: QueryDict, found: Reading) -> None:
     if "mini_appid" not in data:
         return
-    appid = data["mini_appid"].strip()
+    appid = _text(data, "mini_appid").strip()
     if appid and appid != campaign.mini_appid and not MiniProgram.objects.filter(appid=appid).exists():
         found.errors["mini_appid"] = _("Choose one of your mini programs.")
         return
@@ -168,10 +172,10 @@ def _moment(data: QueryDict, zone: ZoneInfo, found: Reading) -> None:
 def _rate(data: QueryDict, found: Reading) -> None:
     if "rate_per_second" not in data:
         return
-    text = data["rate_per_second"].strip()
+    text = _text(data, "rate_per_second").strip()
     if not text:
         found.fields["rate_per_second"] = None
-    elif text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= FASTEST:  # noqa: PLR2004
+    elif text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= FASTEST:
         found.fields["rate_per_second"] = int(text)
     else:
         found.errors["rate_per_second"] = _("A number from %(low)s to %(high)s is expected here.") % {

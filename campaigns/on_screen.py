@@ -118,11 +118,19 @@ def explain(reason: str) -> reasons.Explanation | None:
     return reasons.explain(reason) if reason else None
 
 
+def code_of(reason: str) -> str:
+    """Give WeChat's code of a reason; our own reasons have words only."""
+    return reason if reason.lstrip("-").isdigit() else ""
+
+
 def odd_people() -> dict[str, tuple[str, Member]]:
     """Give made-up people on whom messages break most often: key -> (label, person). They are never saved."""
     return {
         "odd:nameless": (_("Somebody without a name"), Member(name="", member_no="80000001")),
-        "odd:emoji": (_("Somebody with emoji in the name"), Member(name="🌸小雨✨🐱", member_no="80000002", city="上海")),
+        "odd:emoji": (
+            _("Somebody with emoji in the name"),
+            Member(name="🌸小雨✨🐱", member_no="80000002", city="上海"),
+        ),
         "odd:long": (
             _("Somebody with a name of 40 characters"),
             Member(name="欧阳长名" * 10, member_no="80000003", phone_tail="6721", city="呼伦贝尔市鄂温克族自治旗"),

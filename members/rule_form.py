@@ -107,7 +107,8 @@ class _Context:
 
 def fault_of(error: RuleInvalid) -> Fault:
     """Give the place on screen of a fault such as `all[1].any[0].params.days`."""
-    node, rest = [ROOT], []
+    node: list[str] = [ROOT]
+    rest: list[str] = []
     for part in error.path.split("."):
         step = _STEP.fullmatch(part)
         if step and not rest:

@@ -31,5 +31,12 @@ for _page in (
     pages.register(_page.name, _page)
 nav.register(
     "campaigns.templates",
-    Tab("campaigns", _("Message templates"), "campaigns_messagetemplate_list", _AREA, 50, prefix="campaigns_messagetemplate_"),
+    Tab(
+        "campaigns",
+        _("Message templates"),
+        "campaigns_messagetemplate_list",
+        _AREA,
+        50,
+        prefix="campaigns_messagetemplate_",
+    ),
 )

@@ -10,16 +10,14 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from campaigns import composer, plan, selectors, services
+from campaigns import composer, on_screen, plan, selectors, services
 from campaigns.carriers import Problem, carriers
 from campaigns.errors import AlreadyLaunched
 from campaigns.models import Campaign, CampaignState, MessageTemplate, UnknownPolicy
 from campaigns.services.drafts import unknown_policy
 from campaigns.variables import variables
-from campaigns import on_screen as shared
 from common.clock import now
 from common.errors import AppError
 from console import formats
@@ -72,12 +70,14 @@ def new(request: HttpRequest) -> HttpResponse:
                 at=now(),
                 **fields,
             )
-            return HttpResponseRedirect(shared.page_of(campaign))
+            return HttpResponseRedirect(on_screen.page_of(campaign))
     context = {
         "title": _("New campaign"),
         "zy_object": _("New campaign"),
         "accounts": accounts,
-        "segment": Segment.objects.filter(pk=int(given)).first() if (given := _digits(request.GET.get("segment"))) else None,
+        "segment": Segment.objects.filter(pk=int(given)).first()
+        if (given := _digits(request.GET.get("segment")))
+        else None,
         "purposes": purposes(request.POST.get("purpose", Purpose.SERVICE.value)),
         "posted": request.POST,
         "errors": errors,
@@ -97,16 +97,16 @@ def page(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     if "launch" in request.POST:
         return HttpResponseRedirect(reverse("admin:campaigns_campaign_launch", args=[campaign.pk]))
     messages.success(request, _("Draft saved."))
-    return HttpResponseRedirect(shared.page_of(campaign))
+    return HttpResponseRedirect(on_screen.page_of(campaign))
 
 
 def draft(request: HttpRequest, pk: int) -> HttpResponse:
     """Take what the composer posts while somebody types: `cause` “change” saves it, anything else only shows it."""
-    shared.require_post(request, "campaigns.edit")
-    campaign = shared.campaign_or_404(pk, *RELATED)
+    on_screen.require_post(request, "campaigns.edit")
+    campaign = on_screen.campaign_or_404(pk, *RELATED)
     if campaign.state != CampaignState.DRAFT:
         response = HttpResponse(status=204)
-        response["HX-Redirect"] = shared.page_of(campaign)
+        response["HX-Redirect"] = on_screen.page_of(campaign)
         return response
     found = composer.read(campaign, request.POST, zone(request))
     saved = request.POST.get("cause") == "change"
@@ -134,7 +134,7 @@ def draft(request: HttpRequest, pk: int) -> HttpResponse:
 
 def audience(request: HttpRequest, pk: int) -> HttpResponse:
     """Count whom the saved draft would reach."""
-    campaign = shared.campaign_or_404(pk, *RELATED)
+    campaign = on_screen.campaign_or_404(pk, *RELATED)
     context: dict[str, Any] = {"campaign": campaign, "at": now()}
     if campaign.segment is not None:
         try:
@@ -147,28 +147,30 @@ def audience(request: HttpRequest, pk: int) -> HttpResponse:
 
 def recipients(request: HttpRequest, pk: int) -> HttpResponse:
     """Find followers of the campaign's account for a test message."""
-    shared.require_post(request, "campaigns.edit")
-    campaign = shared.campaign_or_404(pk)
+    on_screen.require_post(request, "campaigns.edit")
+    campaign = on_screen.campaign_or_404(pk)
     term = request.POST.get("recipient", "").strip()[:64]
     found: list[Follower] = []
     if term:
         people = member_selectors.find_members(viewer_of(request), term, limit=RECIPIENTS)
         rows = Follower.objects.select_related("member").filter(account_id=campaign.account_id, member__in=people)
         found = list(rows.order_by("-subscribed", "-last_interaction_at", "pk")[:RECIPIENTS])
-    typed = term if len(term) >= OPENID_LENGTH and not found and term.replace("-", "").replace("_", "").isalnum() else ""
+    typed = (
+        term if len(term) >= OPENID_LENGTH and not found and term.replace("-", "").replace("_", "").isalnum() else ""
+    )
     context = {"followers": found, "term": term, "typed": typed, "campaign": campaign}
     return TemplateResponse(request, "campaigns/_recipients.html", context)
 
 
 def send_test(request: HttpRequest, pk: int) -> HttpResponse:
     """Save the draft and send its message once, to one person; gives the receipt."""
-    shared.require_post(request, "campaigns.edit")
-    campaign = shared.campaign_or_404(pk, *RELATED)
+    on_screen.require_post(request, "campaigns.edit")
+    campaign = on_screen.campaign_or_404(pk, *RELATED)
     context: dict[str, Any] = {"campaign": campaign}
     if campaign.state == CampaignState.DRAFT:
         found = composer.read(campaign, request.POST, zone(request))
         services.update_campaign(campaign=campaign, at=now(), **found.fields)
-        campaign = shared.campaign_or_404(pk, *RELATED)
+        campaign = on_screen.campaign_or_404(pk, *RELATED)
     follower = _follower(campaign, request.POST.get("follower", ""))
     openid = follower.openid if follower else request.POST.get("openid", "").strip()[:64]
     blocking = [each for each in _content_problems(campaign) if each.blocking]
@@ -227,7 +229,9 @@ def checks(campaign: Campaign, problems: Iterable[Problem], errors: dict[str, st
     for label, fields, anchor in steps:
         mine = [each for each in found if each.field.split(".")[0] in fields]
         wrong = [(name, text) for name, text in errors.items() if name.split(".")[0] in fields]
-        lines += [Check(each.message, fine=False, anchor=each.field, warns=not each.blocking, hint=each.hint) for each in mine]
+        lines += [
+            Check(each.message, fine=False, anchor=each.field, warns=not each.blocking, hint=each.hint) for each in mine
+        ]
         known = {each.message for each in mine}
         lines += [Check(text, fine=False, anchor=name) for name, text in wrong if text not in known]
         if not mine and not wrong:
@@ -236,17 +240,17 @@ def checks(campaign: Campaign, problems: Iterable[Problem], errors: dict[str, st
 
 
 def _composer(request: HttpRequest, campaign: Campaign, found: composer.Reading, *, status: int = 200) -> HttpResponse:
-    can_edit = shared.may_edit(request)
+    can_edit = on_screen.may_edit(request)
     context = {
         "title": campaign.name,
         "zy_object": campaign,
         "can_edit": can_edit,
-        "state": shared.state_of(campaign.state),
+        "state": on_screen.state_of(campaign.state),
         "purposes": purposes(campaign.purpose),
         "accounts": OfficialAccount.objects.order_by("-is_active", "pk"),
         "segments": member_selectors.segments()[:200],
         "people": [(f"m:{each.pk}", each.name or each.member_no) for each in _people(campaign)],
-        "odd": [(key, label) for key, (label, _member) in shared.odd_people().items()],
+        "odd": [(key, label) for key, (label, _member) in on_screen.odd_people().items()],
         "mini_programs": MiniProgram.objects.order_by("pk"),
         "policies": UnknownPolicy.choices,
         "policy_now": UnknownPolicy(unknown_policy(campaign)).label,
@@ -264,13 +268,13 @@ def _composer(request: HttpRequest, campaign: Campaign, found: composer.Reading,
 def _side_context(request: HttpRequest, campaign: Campaign, found: composer.Reading) -> dict[str, Any]:
     problems = selectors.problems(campaign, at=now())
     member = _preview_person(campaign, request.POST.get("person", ""))
-    shown = shared.message_for(campaign, member) if member else None
+    shown = on_screen.message_for(campaign, member) if member else None
     blocking = [each for each in problems if each.blocking]
     lines = checks(campaign, problems, found.errors)
     placed = {each.field: f"{each.message} {each.hint}".strip() for each in problems if each.code not in _QUIET}
     return {
         "campaign": campaign,
-        "phone": shared.phone(campaign, shown),
+        "phone": on_screen.phone(campaign, shown),
         "preview_problems": [each for each in shown.problems if each.code == "variable_empty"] if shown else [],
         "cut": [each for each in shown.fields if each.over] if shown else [],
         "person_name": member.name if member else "",
@@ -278,7 +282,7 @@ def _side_context(request: HttpRequest, campaign: Campaign, found: composer.Read
         "wrong": sum(not line.fine and not line.warns for line in lines),
         "first_wrong": next((line for line in lines if not line.fine and not line.warns), None),
         "ready": not blocking and not found.errors,
-        "may_launch": shared.may_launch(request),
+        "may_launch": on_screen.may_launch(request),
         "errors": found.errors,
         "notes": found.notes,
         "placed": {**placed, **found.errors},
@@ -295,7 +299,7 @@ def _way_context(campaign: Campaign) -> dict[str, Any]:
         "templates": selectors.templates(campaign.account_id),
         "chosen_template": campaign.template,
         "fields": [
-            {"info": info, "name": f"content.{info.key}", "text": content.get(info.key, ""), "long": info.limit > 100}  # noqa: PLR2004
+            {"info": info, "name": f"content.{info.key}", "text": content.get(info.key, ""), "long": info.limit > 100}
             for info in (carrier.fields(campaign) if carrier else [])
         ],
         "variables": [{"name": each.name, "label": each.label} for _key, each in variables.items()],
@@ -307,12 +311,23 @@ def _carrier_choices(campaign: Campaign) -> list[dict[str, Any]]:
     for key, label, allowed in selectors.carrier_choices(campaign.purpose):
         reason = hint = ""
         if not allowed:
-            probe = Campaign(account=campaign.account, purpose=campaign.purpose, carrier=key, template=campaign.template)
-            refused = next((each for each in carriers.get(key).validate(probe) if each.code == "carrier_not_allowed"), None)
+            probe = Campaign(
+                account=campaign.account, purpose=campaign.purpose, carrier=key, template=campaign.template
+            )
+            refused = next(
+                (each for each in carriers.get(key).validate(probe) if each.code == "carrier_not_allowed"), None
+            )
             reason = refused.message if refused else _("WeChat does not allow this channel for this purpose.")
             hint = refused.hint if refused else ""
         choices.append(
-            {"key": key, "label": label, "allowed": allowed, "chosen": key == campaign.carrier, "reason": reason, "hint": hint}
+            {
+                "key": key,
+                "label": label,
+                "allowed": allowed,
+                "chosen": key == campaign.carrier,
+                "reason": reason,
+                "hint": hint,
+            }
         )
     return choices
 
@@ -330,7 +345,7 @@ def _people(campaign: Campaign) -> list[Member]:
 
 
 def _preview_person(campaign: Campaign, key: str) -> Member | None:
-    odd = shared.odd_people().get(key)
+    odd = on_screen.odd_people().get(key)
     if odd:
         return odd[1]
     number = _digits(key.removeprefix("m:"))
@@ -359,20 +374,34 @@ def _local(campaign: Campaign, here: ZoneInfo) -> str:
 
 
 def _digits(text: str | None) -> str:
-    return text if text and text.isascii() and text.isdigit() and len(text) < 19 else ""  # noqa: PLR2004 - a bigint
+    return text if text and text.isascii() and text.isdigit() and len(text) < 19 else ""
 
 
 def copy(request: HttpRequest, pk: int) -> HttpResponse:
     """Open a draft with the content of another campaign."""
-    shared.require_post(request, "campaigns.edit")
-    source = shared.campaign_or_404(pk, *RELATED)
+    on_screen.require_post(request, "campaigns.edit")
+    source = on_screen.campaign_or_404(pk, *RELATED)
     fields = {name: getattr(source, name) for name in _COPIED}
     made = services.create_campaign(
-        name=_("%(name)s, copy") % {"name": source.name[:50]}, account=source.account, purpose=source.purpose, at=now(), **fields
+        name=_("%(name)s, copy") % {"name": source.name[:50]},
+        account=source.account,
+        purpose=source.purpose,
+        at=now(),
+        **fields,
     )
     messages.success(request, _("Copied. Nothing is sent until you start the copy."))
-    return HttpResponseRedirect(shared.page_of(made))
+    return HttpResponseRedirect(on_screen.page_of(made))
 
 
-_COPIED: Final = ("goal", "carrier", "template", "content", "url", "mini_appid", "mini_path", "segment", "rate_per_second")
+_COPIED: Final = (
+    "goal",
+    "carrier",
+    "template",
+    "content",
+    "url",
+    "mini_appid",
+    "mini_path",
+    "segment",
+    "rate_per_second",
+)
 __all__ = ["MessageTemplate", "audience", "copy", "draft", "new", "page", "recipients", "send_test", "test_receipt"]

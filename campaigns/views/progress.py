@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,11 +15,10 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from campaigns import plan, selectors, services
-from campaigns.errors import AlreadyLaunched, NotReady
+from campaigns import on_screen, plan, selectors, services
+from campaigns.errors import AlreadyLaunched, NotInThisState, NotReady
 from campaigns.models import Campaign, CampaignState, Delivery, DeliveryState, UnknownPolicy
 from campaigns.services.drafts import carrier_of, unknown_policy
-from campaigns import on_screen as shared
 from campaigns.views import composer
 from common.clock import now
 from console import formats
@@ -59,7 +59,7 @@ class Part:
 
 def show(request: HttpRequest, pk: int) -> HttpResponse:
     """Show a campaign: the composer of a draft, progress and report of everything else."""
-    campaign = shared.campaign_or_404(pk, *RELATED)
+    campaign = on_screen.campaign_or_404(pk, *RELATED)
     if campaign.state == CampaignState.DRAFT:
         return composer.page(request, campaign)
     if request.method == "POST":
@@ -67,7 +67,7 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "title": campaign.name,
         "zy_object": campaign,
-        "can_edit": shared.may_edit(request),
+        "can_edit": on_screen.may_edit(request),
         **_progress_context(request, campaign),
         **_report_context(campaign),
     }
@@ -77,9 +77,9 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
 def launch(request: HttpRequest, pk: int) -> HttpResponse:
     """Say how many people a launch reaches, and launch."""
     viewer_of(request).require("campaigns.launch")
-    campaign = shared.campaign_or_404(pk, *RELATED)
+    campaign = on_screen.campaign_or_404(pk, *RELATED)
     if campaign.state != CampaignState.DRAFT:
-        return HttpResponseRedirect(shared.page_of(campaign))
+        return HttpResponseRedirect(on_screen.page_of(campaign))
     at = now()
     problems = [each for each in selectors.problems(campaign, at=at) if each.blocking]
     counted, error = _count(campaign)
@@ -105,43 +105,31 @@ def launch(request: HttpRequest, pk: int) -> HttpResponse:
         "policy": UnknownPolicy(unknown_policy(campaign)).label,
         "at": at,
         "phone": _phone(campaign),
-        "back": shared.page_of(campaign),
+        "back": on_screen.page_of(campaign),
     }
     return page_response(request, "campaigns/launch.html", context, status=422 if request.method == "POST" else 200)
 
 
 def steer(request: HttpRequest, pk: int) -> HttpResponse:
     """Pause, resume, stop, send again to failed ones, or take a planned campaign back."""
-    shared.require_post(request, "campaigns.launch")
-    campaign, at = shared.campaign_or_404(pk), now()
-    act = request.POST.get("act", "")
-    if act == "pause":
-        services.pause(campaign=campaign, at=at)
-        messages.success(request, _("Paused. What was already on its way still arrives."))
-    elif act == "resume":
-        services.resume(campaign=campaign, at=at)
-        messages.success(request, _("Sending goes on."))
-    elif act == "stop":
-        services.stop(campaign=campaign, at=at)
-        messages.success(request, _("Stopped. Whoever still waited gets nothing."))
-    elif act == "unschedule":
-        services.unschedule(campaign=campaign, at=at)
-        messages.success(request, _("The plan is cancelled; the campaign is a draft again."))
-    elif act == "retry":
-        count = services.retry_failed(campaign=campaign, at=at)
-        said = ngettext("%(count)s message is sent again.", "%(count)s messages are sent again.", count)
-        messages.success(request, said % {"count": formats.count(count)})
-    else:
+    on_screen.require_post(request, "campaigns.launch")
+    campaign = on_screen.campaign_or_404(pk)
+    act = _ACTS.get(request.POST.get("act", ""))
+    if act is None:
         raise Http404
-    return HttpResponseRedirect(shared.page_of(campaign))
+    try:
+        messages.success(request, act(campaign))
+    except NotInThisState as error:  # somebody else was faster; the page shows where it is
+        messages.error(request, f"{error.message} {error.hint}")
+    return HttpResponseRedirect(on_screen.page_of(campaign))
 
 
 def poll(request: HttpRequest, pk: int) -> HttpResponse:
     """Give the progress when it differs from the version the page has, else 204. Two queries."""
-    campaign = shared.campaign_or_404(pk)
+    campaign = on_screen.campaign_or_404(pk)
     if campaign.state == CampaignState.DRAFT:
         response = HttpResponse(status=204)
-        response["HX-Redirect"] = shared.page_of(campaign)
+        response["HX-Redirect"] = on_screen.page_of(campaign)
         return response
     context = _progress_context(request, campaign)
     if context["version"] == request.GET.get("v", ""):
@@ -154,7 +142,7 @@ def poll(request: HttpRequest, pk: int) -> HttpResponse:
 
 def deliveries(request: HttpRequest, pk: int) -> HttpResponse:
     """List the messages of a campaign, of one state and reason if asked, by number."""
-    campaign = shared.campaign_or_404(pk)
+    campaign = on_screen.campaign_or_404(pk)
     state = request.GET.get("state", "")
     if state and state not in DeliveryState.values:
         raise Http404
@@ -164,24 +152,25 @@ def deliveries(request: HttpRequest, pk: int) -> HttpResponse:
         campaign,
         states=[state] if state else [],
         reason=reason,
-        after_seq=int(after) if after.isascii() and after.isdigit() and len(after) < 10 else 0,  # noqa: PLR2004 - int4
+        after_seq=int(after) if after.isascii() and after.isdigit() and len(after) < 10 else 0,
     )
     slices = selectors.report(campaign, at=now()).slices
     wanted = [each for each in slices if state in ("", each.state) and (reason is None or reason == each.reason)]
     people = Member.objects.in_bulk({row.member_id for row in found.rows})
-    query = {key: value for key, value in (("state", state), ("reason", reason)) if value not in ("", None)}
+    query: dict[str, str | int] = {key: value for key, value in (("state", state), ("reason", reason)) if value}
     context = {
         "title": _("Messages of “%(name)s”") % {"name": campaign.name},
         "zy_object": campaign,
         "campaign": campaign,
         "rows": [_line(row, people.get(row.member_id)) for row in found.rows],
         "total": sum(each.count for each in wanted),
-        "state": shared.delivery_state_of(state) if state else None,
-        "reason": shared.explain(reason or ""),
+        "state": on_screen.delivery_state_of(state) if state else None,
+        "reason": on_screen.explain(reason or ""),
+        "code": on_screen.code_of(reason or ""),
         "without_state": "?" + urlencode({"reason": reason}) if reason else "?",
         "next": "?" + urlencode({**query, "after": found.next_seq}) if found.next_seq else "",
         "first": "?" + urlencode(query) if after else "",
-        "back": shared.page_of(campaign),
+        "back": on_screen.page_of(campaign),
     }
     return page_response(request, "campaigns/deliveries.html", context)
 
@@ -191,10 +180,43 @@ def attempts(request: HttpRequest, pk: int, delivery_id: int) -> HttpResponse:
     delivery = Delivery.objects.filter(pk=delivery_id, campaign_id=pk).first()
     if delivery is None:
         raise Http404
-    rows = [
-        {"row": each, "explanation": shared.explain(each.code)} for each in selectors.attempts(delivery)[:50]
-    ]
+    rows = [{"row": each, "explanation": on_screen.explain(each.code)} for each in selectors.attempts(delivery)[:50]]
     return TemplateResponse(request, "campaigns/_attempts.html", {"attempts": rows})
+
+
+def _pause(campaign: Campaign) -> str:
+    services.pause(campaign=campaign, at=now())
+    return _("Paused. What was already on its way still arrives.")
+
+
+def _resume(campaign: Campaign) -> str:
+    services.resume(campaign=campaign, at=now())
+    return _("Sending goes on.")
+
+
+def _stop(campaign: Campaign) -> str:
+    services.stop(campaign=campaign, at=now())
+    return _("Stopped. Whoever still waited gets nothing.")
+
+
+def _unschedule(campaign: Campaign) -> str:
+    services.unschedule(campaign=campaign, at=now())
+    return _("The plan is cancelled; the campaign is a draft again.")
+
+
+def _retry(campaign: Campaign) -> str:
+    count = services.retry_failed(campaign=campaign, at=now())
+    said = ngettext("%(count)s message is sent again.", "%(count)s messages are sent again.", count)
+    return said % {"count": formats.count(count)}
+
+
+_ACTS: Final[dict[str, Callable[[Campaign], str]]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "stop": _stop,
+    "unschedule": _unschedule,
+    "retry": _retry,
+}
 
 
 def _count(campaign: Campaign) -> tuple[plan.Plan | None, str]:
@@ -218,12 +240,12 @@ def _start(request: HttpRequest, campaign: Campaign) -> HttpResponse:
         launched = services.launch(campaign=campaign, at=now(), staff_id=viewer_of(request).staff_id)
     except NotReady as error:
         messages.error(request, f"{error.message} {error.hint}".strip())
-        return HttpResponseRedirect(shared.page_of(campaign))
+        return HttpResponseRedirect(on_screen.page_of(campaign))
     if launched.state == CampaignState.SCHEDULED:
         messages.success(request, _("Planned for %(time)s.") % {"time": formats.local_time(launched.scheduled_at)})
     else:
         messages.success(request, _("Started. The audience is being frozen, then sending begins."))
-    return HttpResponseRedirect(shared.page_of(campaign))
+    return HttpResponseRedirect(on_screen.page_of(campaign))
 
 
 def _phone(campaign: Campaign) -> dict[str, Any]:
@@ -231,7 +253,7 @@ def _phone(campaign: Campaign) -> dict[str, Any]:
         people = plan.preview_people(campaign, at=now())
     except RuleInvalid:
         people = []
-    return shared.phone(campaign, shared.message_for(campaign, people[0]) if people else None)
+    return on_screen.phone(campaign, on_screen.message_for(campaign, people[0]) if people else None)
 
 
 def _progress_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
@@ -240,18 +262,22 @@ def _progress_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any
     return {
         "campaign": campaign,
         "progress": found,
-        "state": shared.state_of(campaign.state),
+        "parked_code": on_screen.code_of(campaign.parked_code),
+        "state": on_screen.state_of(campaign.state),
         "parts": _parts(campaign, found),
         "causes": [_cause(campaign, each) for each in found.problems],
         "version": _version(campaign, found),
-        "moving": campaign.state in MOVING or (campaign.state == CampaignState.STOPPED and campaign.finished_at is None),
+        "moving": campaign.state in MOVING
+        or (campaign.state == CampaignState.STOPPED and campaign.finished_at is None),
         "confirming": campaign.state in (CampaignState.FINISHED, CampaignState.STOPPED) and bool(found.sent),
         "eta": _duration(found.eta_seconds),
-        "may_launch": shared.may_launch(request),
+        "may_launch": on_screen.may_launch(request),
         "can_pause": campaign.state in (CampaignState.SENDING, CampaignState.PARKED),
         "can_resume": campaign.state in (CampaignState.PAUSED, CampaignState.PARKED),
-        "can_stop": campaign.state in (CampaignState.FREEZING, CampaignState.SENDING, CampaignState.PAUSED, CampaignState.PARKED),
-        "can_retry": bool(found.failed) and campaign.state
+        "can_stop": campaign.state
+        in (CampaignState.FREEZING, CampaignState.SENDING, CampaignState.PAUSED, CampaignState.PARKED),
+        "can_retry": bool(found.failed)
+        and campaign.state
         in (CampaignState.FINISHED, CampaignState.SENDING, CampaignState.PAUSED, CampaignState.PARKED),
         "at": at,
     }
@@ -274,13 +300,19 @@ def _parts(campaign: Campaign, found: Progress) -> list[Part]:
     }
     parts = []
     for key in _ORDER:
-        look = shared.delivery_state_of(key)
-        parts.append(Part(look.label, look.tone, look.icon, counts[key], _messages(campaign, key), hints.get(key, "")))
+        look = on_screen.delivery_state_of(key)
+        tone = look.tone if counts[key] else ""  # colour only where there is somebody
+        parts.append(Part(look.label, tone, look.icon, counts[key], _messages(campaign, key), hints.get(key, "")))
     return parts
 
 
 def _cause(campaign: Campaign, each: Slice) -> dict[str, Any]:
-    return {"slice": each, "state": shared.delivery_state_of(each.state), "link": _messages(campaign, each.state, each.reason)}
+    return {
+        "slice": each,
+        "code": on_screen.code_of(each.reason),
+        "state": on_screen.delivery_state_of(each.state),
+        "link": _messages(campaign, each.state, each.reason),
+    }
 
 
 def _report_context(campaign: Campaign) -> dict[str, Any]:
@@ -316,8 +348,9 @@ def _line(row: Delivery, member: Member | None) -> dict[str, Any]:
         "name": member.name if member else "",
         "number": member.member_no if member else "",
         "member_id": row.member_id if member else None,
-        "state": shared.delivery_state_of(row.state),
-        "explanation": shared.explain(row.reason),
+        "state": on_screen.delivery_state_of(row.state),
+        "explanation": on_screen.explain(row.reason),
+        "code": on_screen.code_of(row.reason),
         "moment": row.final_at or row.sent_at or row.tried_at,
     }
 
@@ -328,7 +361,7 @@ def _duration(seconds: int | None) -> str:
     minutes, rest = divmod(max(seconds, 0), 60)
     if minutes < 1:
         return ngettext("%(count)s second", "%(count)s seconds", rest) % {"count": rest}
-    if minutes < 60:  # noqa: PLR2004 - minutes of an hour
+    if minutes < 60:
         return ngettext("%(count)s minute", "%(count)s minutes", minutes) % {"count": minutes}
     hours, minutes = divmod(minutes, 60)
     return _("%(hours)s h %(minutes)s min") % {"hours": hours, "minutes": minutes}

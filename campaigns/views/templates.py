@@ -10,9 +10,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from campaigns import services, typed_keys
+from campaigns import on_screen, services, typed_keys
 from campaigns.models import MessageTemplate
-from campaigns import on_screen as shared
 from common.clock import now
 from common.errors import AppError
 from console import formats
@@ -31,15 +30,17 @@ def templates(request: HttpRequest) -> HttpResponse:
         last[row.account_id] = max(row.synced_at, last.get(row.account_id, row.synced_at))
     context = {
         "title": _("Message templates"),
-        "groups": [{"account": each, "templates": by_account[each.pk], "synced_at": last.get(each.pk)} for each in accounts],
-        "can_edit": shared.may_edit(request),
+        "groups": [
+            {"account": each, "templates": by_account[each.pk], "synced_at": last.get(each.pk)} for each in accounts
+        ],
+        "can_edit": on_screen.may_edit(request),
     }
     return page_response(request, "campaigns/templates.html", context)
 
 
 def sync(request: HttpRequest, account_id: int) -> HttpResponse:
     """Fetch the templates of one service account from WeChat."""
-    shared.require_post(request, "campaigns.edit")
+    on_screen.require_post(request, "campaigns.edit")
     account = OfficialAccount.objects.filter(pk=account_id).first()
     if account is None:
         raise Http404
@@ -48,7 +49,11 @@ def sync(request: HttpRequest, account_id: int) -> HttpResponse:
     except AppError as error:
         messages.error(request, " ".join(part for part in (error.message, error.hint) if part))
     else:
-        said = ngettext("%(count)s template of “%(name)s” is up to date.", "%(count)s templates of “%(name)s” are up to date.", count)
+        said = ngettext(
+            "%(count)s template of “%(name)s” is up to date.",
+            "%(count)s templates of “%(name)s” are up to date.",
+            count,
+        )
         messages.success(request, said % {"count": formats.count(count), "name": account.name})
     return HttpResponseRedirect(reverse("admin:campaigns_messagetemplate_list"))
 
