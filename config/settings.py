@@ -182,6 +182,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep inbound": {"task": "wechat_gateway.tasks.sweep_inbound", "schedule": 5.0},
     "refresh tokens": {"task": "wechat_gateway.tasks.refresh_tokens", "schedule": 60.0},
     "sweep deliveries": {"task": "campaigns.tasks.sweep_deliveries", "schedule": 5.0},
+    "purge inbound": {"task": "wechat_gateway.tasks.purge_inbound", "schedule": 3600.0},
     "sync tags": {"task": "members.tasks.sync_all_tags", "schedule": 60.0},
     "renew codes": {"task": "touchpoints.tasks.renew_all_codes", "schedule": 3600.0},
     "purge sessions": {"task": "members.tasks.purge_sessions", "schedule": 600.0},
