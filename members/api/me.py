@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
@@ -215,7 +216,7 @@ class Statement(StrictSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Nobody agrees to a text that is not named."""
         if attrs["granted"] and "text_version" not in attrs:
-            raise ValidationError({"text_version": ["Name the version of the text."]})
+            raise ValidationError({"text_version": [_("Name the version of the text.")]})
         return attrs
 
 

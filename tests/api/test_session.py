@@ -182,9 +182,7 @@ def test_what_the_client_says_about_itself_is_refused(a, wechat, stranger):
     for field in ("openid", "unionid", "member_id", "brand_id", "brand", "session_key", "is_staff"):
         answer = stranger.post("/session/", body | {field: "1"})
         assert answer.status_code == 422
-        assert answer.json()["error"]["fields"] == [{"field": field, "message": "该字段未知。"}] or [
-            row["field"] for row in answer.json()["error"]["fields"]
-        ] == [field]
+        assert [row["field"] for row in answer.json()["error"]["fields"]] == [field]
 
     assert stranger.post("/session/", body).status_code == 201
 
