@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 import io
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -30,6 +31,7 @@ _Spec: TypeAlias = tuple[int | tuple[int, str], ...]
 ROOT: Final = Path(__file__).resolve().parent.parent
 LOCALE: Final = ROOT / "locale"
 CHINESE: Final = "zh_Hans"
+BORROWED: Final = "borrowed.json"
 ENGLISH: Final = "en"  # the msgids are English: its entries are the msgids until somebody words them better
 PLURALS: Final = {CHINESE: "nplurals=1; plural=0;", ENGLISH: "nplurals=2; plural=(n != 1);"}
 #: Not part of the product's interface: the simulator and the launcher have words of their own.
@@ -56,6 +58,7 @@ KEYWORDS: Final[dict[str, _Spec]] = {
     "npgettext": ((1, "c"), 2, 3),
     "npgettext_lazy": ((1, "c"), 2, 3),
 }
+CONTRIB: Final = {"filters", "forms"}  # the extras of Unfold among our INSTALLED_APPS
 _PLACEHOLDER: Final = re.compile(r"%%|%\((\w+)\)[#0\- +]*[\d.]*[a-zA-Z]|%[sdr]|\{(\w*)[^{}]*\}")
 _EPOCH: Final = datetime(2025, 1, 1, tzinfo=UTC)  # a date in the header would make every compilation differ
 
@@ -130,20 +133,34 @@ def _files(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def borrowed_texts() -> set[Text]:
+def borrowed_texts(package: Path | None = None) -> set[Text]:
     """Texts of Unfold's pages that Django does not translate: Unfold brings no Chinese of its own."""
     known: set[str] = set()
     for app in ("conf", "contrib/admin", "contrib/auth", "contrib/contenttypes", "contrib/sessions"):
         with (Path(django.__file__).parent / app / f"locale/{CHINESE}/LC_MESSAGES/django.mo").open("rb") as file:
             known.update(_key(message)[0] for message in read_mo(file))
     found: set[Text] = set()
-    base = Path(unfold.__file__).parent
-    unused = {base / "contrib" / name for name in ("import_export", "guardian", "simple_history", "location_field")}
-    for path in sorted((*base.rglob("*.py"), *base.rglob("*.html"))):
-        if not unused & set(path.parents):
+    package = package or Path(unfold.__file__).parent
+    for path in sorted((*package.rglob("*.py"), *package.rglob("*.html"))):
+        inside = path.relative_to(package).parts
+        if inside[0] != "contrib" or inside[1] in CONTRIB:
             extract = python_texts if path.suffix == ".py" else template_texts
             found.update(extract(path.read_text(encoding="utf-8")))
-    return {text for text in found if text.msgid not in known}
+    # Names of date formats are marked, too; they are no words.
+    return {text for text in found if text.msgid not in known and not text.msgid.endswith("_FORMAT")}
+
+
+def kept_texts(base: Path = LOCALE) -> set[Text]:
+    """The borrowed texts on file: each Python version has its version of Unfold, the catalogues serve all of them."""
+    path = base / BORROWED
+    return {Text(*row) for row in json.loads(path.read_text(encoding="utf-8"))} if path.exists() else set()
+
+
+def keep_texts(texts: Iterable[Text], base: Path = LOCALE) -> None:
+    """Write the borrowed texts down; remove some by hand when no supported version of Unfold has them any more."""
+    rows = [[text.msgid, text.context, text.plural] for text in sorted(texts)]
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    (base / BORROWED).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
 # --- Merging ----------------------------------------------------------------------------------------------------------
@@ -289,9 +306,14 @@ def faults(catalog: Catalog, locale: str) -> list[str]:
 
 def run(*, check: bool, base: Path = LOCALE, root: Path = ROOT) -> list[str]:
     """Write the catalogues, or only compare them with what would be written. Returns what people must mend."""
-    texts = own_texts(root) | borrowed_texts()
+    borrowed, kept = borrowed_texts(), kept_texts(base)
     waiting = parts(base)
-    found = [f"{path.relative_to(root)}: not merged yet; run `make messages`" for path in waiting] if check else []
+    found = []
+    if check:
+        found = [f"{path.relative_to(root)}: not merged yet; run `make messages`" for path in waiting]
+    elif borrowed - kept:
+        keep_texts(borrowed | kept, base)
+    texts = own_texts(root) | borrowed | kept
     for locale in (CHINESE, ENGLISH):
         path = folder(locale, base) / "django.po"
         said = translations(read(path, locale))

@@ -129,6 +129,18 @@ def test_template_texts_are_found_in_tags_arguments_and_blocks():
     }
 
 
+def test_texts_of_other_versions_of_unfold_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(messages, "borrowed_texts", lambda: {messages.Text("Toggle sidebar")})
+    places = tree(tmp_path, '_("Store")')
+    messages.run(check=False, **places)
+
+    monkeypatch.setattr(messages, "borrowed_texts", lambda: {messages.Text("Undo")})
+    messages.run(check=False, **places)
+
+    kept = messages.read(tmp_path / "locale/en/LC_MESSAGES/django.po", "en")
+    assert [message.id for message in kept if message.id] == ["Store", "Toggle sidebar", "Undo"]
+
+
 def tree(tmp_path, source):
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "texts.py").write_text(f"from django.utils.translation import gettext as _\n{source}\n")
