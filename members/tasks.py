@@ -9,7 +9,7 @@ from accounts.tenancy import brand_scope, every_brand
 from common import clock
 
 
-@global_task(name="members.tasks.refresh_due_profiles", queue="sync")
+@global_task(name="members.tasks.refresh_due_profiles")
 def refresh_due_profiles() -> None:
     """Find the brands with followers to ask WeChat about."""
     from members.models import Follower
@@ -22,7 +22,7 @@ def refresh_due_profiles() -> None:
         ring(refresh_profiles, brand_id)
 
 
-@brand_task(name="members.tasks.refresh_profiles", queue="sync")
+@brand_task(name="members.tasks.refresh_profiles")
 def refresh_profiles(brand_id: int) -> None:
     """Ask WeChat about the followers of a brand whose profile is due."""
     from members.services import refresh_due
@@ -30,7 +30,7 @@ def refresh_profiles(brand_id: int) -> None:
     refresh_due(brand_id, at=clock.now())
 
 
-@global_task(name="members.tasks.sync_all_tags", queue="sync")
+@global_task(name="members.tasks.sync_all_tags")
 def sync_all_tags() -> None:
     """Find the accounts whose tags are kept in step."""
     from members.models import Tag
@@ -44,7 +44,7 @@ def sync_all_tags() -> None:
             ring(sync_account_tags, brand_id, account_id)
 
 
-@brand_task(name="members.tasks.sync_account_tags", queue="sync")
+@brand_task(name="members.tasks.sync_account_tags")
 def sync_account_tags(brand_id: int, account_id: int) -> None:
     """Settle the tags of one account. Two runs at once do no harm; the lock only saves calls."""
     from members.services import sync_tags
@@ -58,7 +58,7 @@ def sync_account_tags(brand_id: int, account_id: int) -> None:
         cache.delete(lock)
 
 
-@global_task(name="members.tasks.purge_sessions", queue="sync")
+@global_task(name="members.tasks.purge_sessions")
 def purge_sessions() -> None:
     """Find the brands with mini-program sessions that are over."""
     from members.models import MiniProgramSession
@@ -70,7 +70,7 @@ def purge_sessions() -> None:
         ring(purge_brand_sessions, brand_id)
 
 
-@brand_task(name="members.tasks.purge_brand_sessions", queue="sync")
+@brand_task(name="members.tasks.purge_brand_sessions")
 def purge_brand_sessions(brand_id: int) -> None:
     """Delete the sessions of a brand that are over, WeChat's keys with them."""
     from members import services

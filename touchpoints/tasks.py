@@ -7,14 +7,14 @@ from accounts.tasks_base import brand_task, global_task, ring
 from common import clock
 
 
-@global_task(name="touchpoints.tasks.renew_all_codes", queue="sync")
+@global_task(name="touchpoints.tasks.renew_all_codes")
 def renew_all_codes() -> None:
     """Look at every brand's codes."""
     for brand_id in active_brand_ids():
         ring(renew_codes, brand_id)
 
 
-@brand_task(name="touchpoints.tasks.renew_codes", queue="sync")
+@brand_task(name="touchpoints.tasks.renew_codes")
 def renew_codes(brand_id: int) -> None:
     """Renew the codes of a brand that end soon."""
     from touchpoints import services

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.test import TestCase
 
 from accounts.tenancy import brand_scope
 from common import clock
@@ -245,3 +246,22 @@ def test_two_sessions_with_one_phone_at_once_are_never_two_members(wechat):
     assert sorted(answer.status_code for answer in answers) == [200, 409]
     with brand_scope(side.brand.pk):
         assert Member.objects.filter(phone_tail="3922").count() == 1
+
+
+def test_clockwork_rings_for_brands_with_sessions_that_are_over(a, b, monkeypatch):
+    from members import tasks
+
+    with brand_scope(b.brand.pk):
+        MiniProgramSession.objects.update(expires_at=clock.now())
+    rung = []
+    monkeypatch.setattr(tasks.purge_brand_sessions, "apply_async", lambda args, kwargs, **_: rung.append(args))
+
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        tasks.purge_sessions()
+    for (brand_id,) in rung:
+        tasks.purge_brand_sessions(brand_id)
+
+    assert rung == [(b.brand.pk,)]
+    assert [a.me.get("/me/").status_code, b.me.get("/me/").status_code] == [200, 401]
+    with brand_scope(b.brand.pk):
+        assert MiniProgramSession.objects.count() == 0
