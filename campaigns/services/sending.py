@@ -19,7 +19,7 @@ from django.db import connection
 from accounts.tenancy import brand_scope
 from campaigns import pacing, reasons
 from campaigns.carriers import Addressee, Unrenderable
-from campaigns.models import Campaign, CampaignState, Delivery, DeliveryState, UnknownPolicy
+from campaigns.models import Campaign, CampaignState, Delivery, DeliveryState, Lane, UnknownPolicy
 from campaigns.services import statements, steering, tallies
 from campaigns.services.drafts import carrier_of, unknown_policy
 from common import clock
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LANE_SECONDS = 10.0  # a lane is renewed with every batch; a dead worker's comes free after this
+LANE_SECONDS = 3.0  # renewed with every batch; a lane that runs out lets one more worker in, which does no harm
 SETTLE_SECONDS = 600  # how long after WeChat forgot an id we still wait for its result before sending again
 MAX_FAULTY_ATTEMPTS = 5
 MAX_BACKOFF_SECONDS = 300
@@ -372,9 +372,26 @@ def _take_tokens(job: Job, size: int) -> int:
 
 
 def _take_lane(job: Job) -> bool:
+    """Take the job's lane unless a living worker has it."""
+    lane = Lane.objects.filter(campaign=job.campaign, number=job.lane).values_list("taken_by", flat=True).first()
+    gone = lane or "" if _has_died(lane or "", job.worker) else ""
     with connection.cursor() as cursor:
-        cursor.execute(statements.TAKE_LANE, [LANE_SECONDS, job.worker, job.brand_id, job.campaign.pk, job.lane])
+        cursor.execute(statements.TAKE_LANE, [LANE_SECONDS, job.worker, job.brand_id, job.campaign.pk, job.lane, gone])
         return cursor.rowcount > 0
+
+
+def _has_died(holder: str, me: str) -> bool:
+    """Whether a lane's holder was a process of this machine that is gone; nothing is known of other machines."""
+    host, _, pid = holder.rpartition(":")
+    if not host or host != me.rpartition(":")[0] or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _keep_lane(job: Job) -> None:

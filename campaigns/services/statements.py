@@ -100,7 +100,7 @@ SELECT %s, v.*, now() FROM unnest(%s::bigint[], %s::int[], %s::text[], %s::text[
 
 TAKE_LANE: Final = """
 UPDATE campaigns_lane SET taken_until = now() + %s * interval '1 second', taken_by = %s
-WHERE brand_id = %s AND campaign_id = %s AND number = %s AND taken_until <= now()
+WHERE brand_id = %s AND campaign_id = %s AND number = %s AND (taken_until <= now() OR taken_by <> '' AND taken_by = %s)
 """
 
 KEEP_LANE: Final = """

@@ -223,9 +223,9 @@ class Stage:
         while True:
             page = self.wechat.look("/truth", appid=self.account.appid, since=since, limit=1000)
             rows += page["rows"]
-            if len(page["rows"]) < 1000:
-                return rows
             since = page["next"]
+            if since is None:
+                return rows
 
     def calls(self):
         path = "/cgi-bin/message/template/send"

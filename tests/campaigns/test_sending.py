@@ -1,5 +1,7 @@
 """A campaign from launch to result: everybody once, in one final state, whatever happens in between."""
 
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 
@@ -83,6 +85,22 @@ def test_a_lane_is_taken_once(stage):
 
     stage.pass_time(campaign, sending.LANE_SECONDS + 1)
     stage.send(campaign)
+    assert stage.calls() == 1
+
+
+def test_the_lane_of_a_dead_process_is_free_at_once(stage):
+    stage.people(1)
+    campaign = stage.launched()
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    with stage.scope:
+        job = sending.Job.load(stage.brand.pk, campaign.pk, 0)
+        host = job.worker.rpartition(":")[0]
+        job.worker = f"{host}:{process.pid}"
+        assert sending._take_lane(job) is True
+
+    stage.send(campaign)
+
     assert stage.calls() == 1
 
 
