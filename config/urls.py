@@ -19,7 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("language/", sign_in.set_language, name="set_language"),
     path("brands/", sign_in.brands, name="brands"),
     path("brands/menu/", sign_in.brand_menu, name="brand_menu"),
-    path("platform/", platform.urls),  # type: ignore[arg-type] # Django's own idiom
+    path("platform/", platform.urls),
 ]
 handler404 = "console.errors.not_found"
 handler403 = "console.errors.forbidden"

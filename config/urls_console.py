@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver, path
 from console.site import site
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", site.urls),  # type: ignore[arg-type] # Django's own idiom
+    path("", site.urls),
 ]
 handler404 = "console.errors.not_found"
 handler403 = "console.errors.forbidden"

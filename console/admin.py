@@ -34,6 +34,9 @@ LAST_PAGE = 200
 class ConsoleChangeList(UnfoldChangeList):  # type: ignore[misc] # Unfold has no types
     """A list that counts only as far as people read, and pages only as far as people page."""
 
+    page_num: int
+    result_list: Any
+
     def get_results(self, request: HttpRequest) -> None:
         """Fetch one page; far pages are refused in favour of the search."""
         self.page_num = max(1, min(self.page_num, LAST_PAGE))
@@ -169,7 +172,7 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
         """Show the app to roles that may see it."""
         return self.may(request, "view")
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Let roles with "<area>.view" read."""
         return self.may(request, "view")
 
@@ -177,17 +180,17 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
         """Let roles with "<area>.edit" add, where rows are made by hand."""
         return self.allow_add and self.may(request, "edit")
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Let roles with "<area>.edit" change, where rows are changed by hand."""
         return self.allow_change and self.may(request, "edit")
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Let nobody delete, unless the page says otherwise."""
         return self.allow_delete and self.may(request, "edit")
 
     # --- which rows --------------------------------------------------------------------------------------------------
 
-    def reachable(self, queryset: models.QuerySet[Any], request: HttpRequest) -> models.QuerySet[Any]:  # noqa: ARG002
+    def reachable(self, queryset: models.QuerySet[Any], request: HttpRequest) -> models.QuerySet[Any]:
         """Narrow rows to the person's data scope; here everything of the brand is in reach."""
         return queryset
 
@@ -196,22 +199,22 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
         queryset: models.QuerySet[Any] = super().get_queryset(request)
         return self.reachable(queryset, request)
 
-    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:  # noqa: ARG002
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         # Django redirects with a message that names the id; a missing row and another brand's must look alike.
         raise Http404
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Use the bounded list."""
         return ConsoleChangeList
 
     # --- what is written down ----------------------------------------------------------------------------------------
 
-    def save_form(self, request: HttpRequest, form: ModelForm[Any], change: bool) -> Any:  # noqa: FBT001
+    def save_form(self, request: HttpRequest, form: ModelForm[Any], change: bool) -> Any:
         """Note before and after while the form still knows both."""
         request.zy_changes = form_changes(form, masked=self.masked_fields)  # type: ignore[attr-defined]
         return super().save_form(request, form, change)
 
-    def save_formset(self, request: HttpRequest, form: ModelForm[Any], formset: Any, change: bool) -> None:  # noqa: FBT001
+    def save_formset(self, request: HttpRequest, form: ModelForm[Any], formset: Any, change: bool) -> None:
         """Save inline rows and note what changed in them."""
         super().save_formset(request, form, formset, change)
         changes: dict[str, Any] = getattr(request, "zy_changes", {})
@@ -223,11 +226,11 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
         for row in formset.deleted_objects:
             changes.setdefault(f"{title}-", [[], None])[0].append(str(row))
 
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:  # noqa: ARG002
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """Write the audit entry of a new row."""
         return self.audit(request, "add", obj, getattr(request, "zy_changes", {}))
 
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:  # noqa: ARG002
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """Write the audit entry of a change; saving without a change is none."""
         changes = getattr(request, "zy_changes", {})
         return self.audit(request, "change", obj, changes) if changes else None
@@ -236,11 +239,11 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
         """Write the audit entries of deleted rows."""
         return [self.audit(request, "delete", obj, {}) for obj in queryset]
 
-    def log_deletion(self, request: HttpRequest, obj: Any, object_repr: str) -> Any:  # noqa: ARG002
+    def log_deletion(self, request: HttpRequest, obj: Any, object_repr: str) -> Any:
         """Write the audit entry of a deleted row."""
         return self.audit(request, "delete", obj, {})
 
-    def audit(self, request: HttpRequest, action: str, obj: Any, changes: dict[str, Any], reason: str = "") -> Any:  # noqa: ARG002
+    def audit(self, request: HttpRequest, action: str, obj: Any, changes: dict[str, Any], reason: str = "") -> Any:
         """Write one line of the audit log, unless the service that acted has done so."""
         if not self.audit_writes:
             return None
@@ -341,7 +344,7 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
             request.zy_taken = True  # type: ignore[attr-defined]
             return super().changeform_view(request, object_id, form_url, context)
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """Give the form; after a refusal of the database, the same form with the reason."""
         form = super().get_form(request, obj, change, **kwargs)
         return refusing(form, str(self.taken_text)) if getattr(request, "zy_taken", False) else form
@@ -350,7 +353,9 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
         """Head the form with the name of the row."""
         obj = kwargs.get("obj")
         context.update(show_save_and_add_another=False, show_save_and_continue=False, subtitle=None)
-        context["zy_may_save"] = self.has_add_permission(request) if obj is None else self.has_change_permission(request, obj)
+        context["zy_may_save"] = (
+            self.has_add_permission(request) if obj is None else self.has_change_permission(request, obj)
+        )
         if obj is not None:
             context["title"] = str(obj)
             context["zy_object"] = obj
@@ -360,6 +365,8 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Use the page's own words where they differ from the model's."""
+        if isinstance(db_field, models.URLField):
+            kwargs.setdefault("assume_scheme", "https")
         if db_field.name in self.field_labels:
             kwargs.setdefault("label", self.field_labels[db_field.name])
         return super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -379,17 +386,17 @@ class ConsoleTabularInline(BrandFieldsMixin, TabularInline):  # type: ignore[mis
     show_change_link = False
     hide_title = True
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Follow the page the rows stand on."""
         return viewer_of(request).can(f"{self._area()}.edit")
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Follow the page the rows stand on."""
         return viewer_of(request).can(f"{self._area()}.edit")
 
     has_delete_permission = has_change_permission
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Follow the page the rows stand on."""
         return viewer_of(request).can(f"{self._area()}.view")
 

@@ -14,4 +14,4 @@ class ConsoleConfig(AppConfig):
 
     def ready(self) -> None:
         """Put the sidebar's entries in place; apps add their tabs from admin.py."""
-        from console import places  # noqa: F401, PLC0415 - registers by being imported
+        from console import places  # noqa: F401 - registers by being imported

@@ -31,7 +31,7 @@ def _pair(form: BaseForm, name: str, masked: tuple[str, ...]) -> list[Any]:
 def is_sealed(form: BaseForm, name: str) -> bool:
     """Say whether the form field stands for a sealed column (or is a write-only secret)."""
     meta = getattr(form, "_meta", None)
-    if meta is not None and any(isinstance(f, SealedTextField) and f.name == name for f in meta.model._meta.fields):  # noqa: SLF001
+    if meta is not None and any(isinstance(f, SealedTextField) and f.name == name for f in meta.model._meta.fields):
         return True
     return bool(getattr(form.fields[name], "write_only", False))
 

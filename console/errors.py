@@ -12,14 +12,15 @@ from console.site import site
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
 
 
-def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Say only that nothing is here: the page carries nothing of the address, so that two misses look alike."""
     return HttpResponse(render_to_string("404.html", {"LANGUAGE_CODE": get_language()}), status=404)
 
 
-def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:  # noqa: ARG001
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
     """Say which role cannot see the page."""
     if hasattr(request, "viewer"):
         return site.forbidden(request)

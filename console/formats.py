@@ -91,7 +91,7 @@ def ago(moment: datetime | None) -> str:
     minutes = int(passed.total_seconds() // 60)
     if minutes < 1:
         return gettext("just now")
-    if minutes < 60:  # noqa: PLR2004 - minutes of an hour
+    if minutes < 60:
         return ngettext("%d minute ago", "%d minutes ago", minutes) % minutes
     hours = minutes // 60
     return ngettext("%d hour ago", "%d hours ago", hours) % hours
@@ -106,6 +106,6 @@ def mask(value: str) -> str:
     """Mask a phone number (138****6721) or keep the first character of anything else (张*)."""
     if not value:
         return NOTHING
-    if value.isdigit() and len(value) == 11:  # noqa: PLR2004 - a mainland number
+    if value.isdigit() and len(value) == 11:
         return f"{value[:3]}****{value[-4:]}"
     return f"{value[0]}{'*' * max(1, len(value) - 1)}"

@@ -27,22 +27,22 @@ class BrandModelForm(forms.ModelForm):  # type: ignore[type-arg]
         if hasattr(self.instance, "brand_id") and self.instance.brand_id is None:
             self.instance.brand_id = current_brand_id()
 
-    def validate_constraints(self) -> None:
-        """Check unique constraints with the brand; the error stands at the field a person typed into."""
-        exclude = self._get_validation_exclusions() - {"brand"}
+    def validate_unique(self) -> None:
+        """Check uniqueness within the brand too; the error stands at the field a person typed into."""
+        super().validate_unique()
+        form: Any = self  # the stubs leave Django's own hook out
+        exclude = form._get_validation_exclusions() - {"brand"}  # noqa: SLF001 - documented for subclasses
         for _model, constraints in self.instance.get_constraints():
             for constraint in constraints:
-                try:
-                    constraint.validate(type(self.instance), self.instance, exclude=exclude)
-                except ValidationError as error:
-                    self._refuse(constraint, error)
+                if isinstance(constraint, models.UniqueConstraint) and "brand" in constraint.fields:
+                    self._check(constraint, exclude)
 
-    def _refuse(self, constraint: models.BaseConstraint, error: ValidationError) -> None:
-        if isinstance(constraint, models.UniqueConstraint):
+    def _check(self, constraint: models.UniqueConstraint, exclude: set[str]) -> None:
+        try:
+            constraint.validate(type(self.instance), self.instance, exclude=exclude)
+        except ValidationError:
             field = next((name for name in reversed(constraint.fields) if name in self.fields), None)
             self.add_error(field, TAKEN)
-            return
-        self.add_error(None, error)
 
 
 def refusing(form: type[forms.BaseModelForm[Any]], reason: str) -> Any:
@@ -78,7 +78,9 @@ class SecretField(forms.CharField):
 class TextForm(forms.Form):
     """One line of text, such as a reason."""
 
-    def __init__(self, *args: Any, label: Any = "", max_length: int = 200, required: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, label: Any = "", max_length: int = 200, required: bool = True, **kwargs: Any
+    ) -> None:
         """Name the line."""
         super().__init__(*args, **kwargs)
         self.fields["text"] = forms.CharField(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from typing import Any
 
@@ -99,7 +100,7 @@ def change_rows(entry: Any) -> list[dict[str, str]]:
     model = model_of(entry.object_type)
     rows = []
     for name, pair in (entry.changes or {}).items():
-        before, after = pair if isinstance(pair, list) and len(pair) == 2 else (None, pair)  # noqa: PLR2004
+        before, after = pair if isinstance(pair, list) and len(pair) == 2 else (None, pair)
         field = _field(model, name)
         label = _label(field, name)
         rows.append({"label": label, "before": _value(field, before), "after": _value(field, after)})
@@ -131,17 +132,19 @@ def _value(field: Any, value: Any) -> str:
         return formats.NOTHING
     if isinstance(value, bool):
         return gettext("Yes") if value else gettext("No")
-    if field is not None and getattr(field, "flatchoices", None):
-        return str(dict(field.flatchoices).get(value, value))
     if isinstance(value, list):
         return gettext(", ").join(_value(None, item) for item in value) or formats.NOTHING
     if isinstance(value, dict):
         return gettext(", ").join(f"{key}: {_value(None, item)}" for key, item in value.items())
+    return _of_field(field, value)
+
+
+def _of_field(field: Any, value: Any) -> str:
+    if field is not None and getattr(field, "flatchoices", None):
+        return str(dict(field.flatchoices).get(value, value))
     if isinstance(field, models.DateTimeField) and isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError):
             return formats.local_time(dt.datetime.fromisoformat(value))
-        except ValueError:
-            return value
     return str(value)
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
-from django.contrib.auth.forms import UserChangeForm
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
-from unfold.forms import AdminPasswordChangeForm, UserCreationForm
+from unfold.forms import UserCreationForm
 from unfold.sites import UnfoldAdminSite
 
 from accounts.models import Brand, StaffUser
+from console.columns import moment, recently
 from console.sign_in import second_factor_required
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class PlatformSite(UnfoldAdminSite):  # type: ignore[misc] # Unfold has no types
         """Let superusers in who have passed their second factor."""
         return request.user.is_active and request.user.is_superuser
 
-    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:  # noqa: FBT001, FBT002
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
         """Hide the site from everybody else."""
         inner = super().admin_view(view, cacheable)
 
@@ -60,69 +60,78 @@ class PlatformSite(UnfoldAdminSite):  # type: ignore[misc] # Unfold has no types
         context["zy_environment"] = _("Platform")
         return context
 
-    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # noqa: ARG002
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Enter through the one sign-in of the product."""
         return HttpResponseRedirect(settings.LOGIN_URL)
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # noqa: ARG002
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Open the list of brands."""
         return HttpResponseRedirect(f"{request.path}accounts/brand/")
 
 
-class BrandAdmin(ModelAdmin):  # type: ignore[misc]
+class PlatformModelAdmin(ModelAdmin):  # type: ignore[misc]
+    """Lists and forms in the console's frame."""
+
+    list_fullwidth = True
+    show_add_link = False
+    sortable_by = ()
+    change_form_template = "console/change_form.html"
+    change_list_template = "console/change_list.html"
+    add_label: ClassVar[Any] = ""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list under its own title."""
+        context = {"title": self.opts.verbose_name_plural, "zy_add_label": self.add_label, **(extra_context or {})}
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Head the form with the row or the verb."""
+        obj = kwargs.get("obj")
+        context.update(title=str(obj) if obj else self.add_label, zy_may_save=True, subtitle=None)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Keep brands and accounts: the log names them. Closing one is `active` switched off."""
+        return False
+
+
+class BrandAdmin(PlatformModelAdmin):
     """Brands of the installation. Their data is not reachable from here."""
 
-    list_display = ("name", "slug", "timezone", "is_active", "created_at")
+    add_label = gettext_lazy("New brand")
+    list_display = ("name", "slug", "timezone", "is_active", moment("created_at", gettext_lazy("created")))
     search_fields = ("name", "slug")
     fields = ("slug", "name", "name_en", "timezone", "is_active")
     ordering = ("name", "pk")
-    list_fullwidth = True
-    show_add_link = False
-    change_form_template = "console/change_form.html"
-    change_list_template = "console/platform_list.html"
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Brand | None = None) -> tuple[str, ...]:  # noqa: ARG002
-        """Keep the address of a brand: links and QR codes carry it."""
+    def get_readonly_fields(self, request: HttpRequest, obj: Brand | None = None) -> tuple[str, ...]:
+        """Keep the address of a brand: links and printed codes carry it."""
         return ("slug",) if obj else ()
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        """Keep brands: closing one is `active` switched off."""
-        return False
 
-
-class StaffUserAdmin(ModelAdmin):  # type: ignore[misc]
+class StaffUserAdmin(PlatformModelAdmin):
     """Accounts of people. Roles are given by brand owners inside their brand."""
 
-    list_display = ("username", "name", "is_active", "is_superuser", "last_login")
+    add_label = gettext_lazy("New account")
+    list_display = (
+        "username",
+        "name",
+        "is_active",
+        "is_superuser",
+        recently("last_login", gettext_lazy("last signed in")),
+    )
     search_fields = ("username", "name")
     ordering = ("username",)
-    list_fullwidth = True
-    show_add_link = False
-    change_form_template = "console/change_form.html"
-    change_list_template = "console/platform_list.html"
-    form = UserChangeForm
     add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
     fields = ("username", "name", "language", "is_active", "is_superuser")
     add_fieldsets = ((None, {"fields": ("username", "name", "password1", "password2")}),)
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """Ask for a password when an account is made."""
         if obj is None:
             kwargs.setdefault("form", self.add_form)
-        else:
-            kwargs.setdefault("form", self._plain_form())
         return super().get_form(request, obj, change, **kwargs)
-
-    @staticmethod
-    def _plain_form() -> Any:
-        from django.forms import ModelForm  # noqa: PLC0415
-
-        return ModelForm
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
-        """Keep accounts: the log names them."""
-        return False
 
 
 platform = PlatformSite(name="platform")

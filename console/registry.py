@@ -1,4 +1,4 @@
-"""What apps add to the console: places of the navigation, own pages, figures of the home page, search groups, history."""
+"""What apps add to the console: places of the navigation, own pages, home figures, search groups, timelines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Tab:
-    """A list or page below a place. `name` is its URL name without `admin:`, `prefix` marks the pages it lights up for."""
+    """A list or page below a place. `name` is its URL name without `admin:`, pages under `prefix` light it up."""
 
     place: str
     label: StrOrPromise
@@ -189,7 +189,7 @@ class Panel:
 
 
 class BulkColumn:
-    """A column whose values are loaded for a whole page at once: `load(ids)` gives {id: value}. Put it in `list_display`."""
+    """A column loaded for a whole page at once: `load(ids)` gives {id: value}. Put it in `list_display`."""
 
     def __init__(
         self,

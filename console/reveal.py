@@ -29,7 +29,9 @@ class ReasonMissing(Invalid):
     code = "reason_missing"
 
     def __init__(self) -> None:
-        super().__init__(_("Not shown. A reason is needed."), hint=_("Say in a few words what you need it for."), field="reason")
+        super().__init__(
+            _("Not shown. A reason is needed."), hint=_("Say in a few words what you need it for."), field="reason"
+        )
 
 
 class RevealedTooOften(Conflict):

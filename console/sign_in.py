@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b32encode
 from binascii import unhexlify
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
 import django_otp
@@ -15,13 +16,13 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.core import signing
-from django.db import transaction
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 from django_otp import user_has_device
+from django_otp.oath import TOTP
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from django_otp.util import random_hex
 
@@ -32,6 +33,8 @@ from console.http import safe_next
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+
+    from accounts.models import StaffUser
 
 KEY_SALT = "console.two_factor"
 KEY_MINUTES = 30
@@ -46,7 +49,9 @@ class SignInForm(AuthenticationForm):
         widget=forms.TextInput(attrs={"autofocus": True, "autocomplete": "username", "autocapitalize": "none"}),
     )
     error_messages = {
-        "invalid_login": gettext_lazy("Cannot sign in. The user name or the password is wrong, or the account is closed."),
+        "invalid_login": gettext_lazy(
+            "Cannot sign in. The user name or the password is wrong, or the account is closed."
+        ),
         "inactive": gettext_lazy("Cannot sign in. The user name or the password is wrong, or the account is closed."),
     }
 
@@ -88,7 +93,7 @@ class DigitsForm(forms.Form):
     def clean_digits(self) -> str:
         """Take digits only."""
         digits = "".join(character for character in self.cleaned_data["digits"] if character.isdigit())
-        if len(digits) != 6:  # noqa: PLR2004 - what authenticator apps show
+        if len(digits) != 6:
             raise forms.ValidationError(_("Enter all six digits."))
         return digits
 
@@ -97,7 +102,7 @@ class DigitsForm(forms.Form):
 def verify(request: HttpRequest) -> HttpResponse:
     """Ask for the second factor of a person who has one."""
     target = safe_next(request, settings.LOGIN_REDIRECT_URL)
-    if not user_has_device(request.user) or request.user.is_verified():
+    if not needs_second_factor(request):
         return HttpResponseRedirect(target)
     form = DigitsForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -109,11 +114,17 @@ def verify(request: HttpRequest) -> HttpResponse:
     return render(request, "registration/verify.html", {"form": form, "next": target})
 
 
+def needs_second_factor(request: HttpRequest) -> bool:
+    """Say whether the person has a second factor that this session has not passed."""
+    user: Any = request.user  # the middleware of django-otp adds `is_verified`
+    return bool(user_has_device(user)) and not user.is_verified()
+
+
 def second_factor_required(request: HttpRequest) -> HttpResponse | None:
     """Send people with an unverified second factor to it; None when they may go on."""
     if not request.user.is_authenticated:
         return HttpResponseRedirect(f"{settings.LOGIN_URL}?{urlencode({'next': request.get_full_path()})}")
-    if user_has_device(request.user) and not request.user.is_verified():
+    if needs_second_factor(request):
         return HttpResponseRedirect(f"/login/verify/?{urlencode({'next': request.get_full_path()})}")
     return None
 
@@ -129,10 +140,10 @@ def two_factor(request: HttpRequest) -> HttpResponse:
         return _remove(request, form)
     key = _enrolling_key(request)
     if request.method == "POST" and form.is_valid():
-        device = TOTPDevice(user=request.user, name="TOTP", key=key, confirmed=True)
-        if device.verify_token(form.cleaned_data["digits"]):
-            with transaction.atomic():
-                device.save()
+        step = matching_step(key, form.cleaned_data["digits"])
+        if step is not None:
+            # `last_t` keeps the digits that enrolled the device from being used once more to sign in.
+            device = TOTPDevice.objects.create(user=request.user, name="TOTP", key=key, confirmed=True, last_t=step)
             django_otp.login(request, device)
             return HttpResponseRedirect(request.path)
         form.add_error(None, _("These digits do not match the key. Check that the phone's clock is right."))
@@ -145,6 +156,16 @@ def two_factor(request: HttpRequest) -> HttpResponse:
         "signed_key": signing.dumps({"key": key, "user": request.user.pk}, salt=KEY_SALT),
     }
     return render(request, "registration/two_factor.html", context)
+
+
+def matching_step(key: str, digits: str) -> int | None:
+    """Give the time step in which a key shows these digits (now, or one step off), or None.
+
+    Not asked of the device itself: a device saves itself when digits are wrong, and this one does not exist yet.
+    """
+    code = TOTP(unhexlify(key))
+    code.time = time.time()
+    return int(code.t()) if code.verify(int(digits), tolerance=1) else None
 
 
 def _remove(request: HttpRequest, form: DigitsForm) -> HttpResponse:
@@ -161,8 +182,8 @@ def _enrolling_key(request: HttpRequest) -> str:
     try:
         kept = signing.loads(request.POST.get("signed_key", ""), salt=KEY_SALT, max_age=KEY_MINUTES * 60)
     except signing.BadSignature:
-        return random_hex(20)
-    return kept["key"] if kept["user"] == request.user.pk else random_hex(20)
+        return str(random_hex(20))
+    return str(kept["key"] if kept["user"] == request.user.pk else random_hex(20))
 
 
 @require_POST
@@ -204,5 +225,5 @@ def _brand_rows(request: HttpRequest) -> list[dict[str, Any]]:
             "name": (brand.name_en if english else "") or brand.name,
             "role": Role(role).label if role in Role.values else role,
         }
-        for brand, role in brands_of(request.user)
+        for brand, role in brands_of(cast("StaffUser", request.user))
     ]

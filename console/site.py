@@ -47,7 +47,7 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc] # Unfold has no types
         """Let everybody in whom the middleware has let in; what they see depends on their role."""
         return request.user.is_active and hasattr(request, "viewer")
 
-    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:  # noqa: FBT001, FBT002
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
         """Wrap a view: the brand's time zone, one transaction for a write, readable refusals."""
         inner = super().admin_view(view, cacheable)
 
@@ -69,14 +69,14 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc] # Unfold has no types
         except (PermissionDenied, NotAllowed):
             return self.forbidden(request)
         except AppError as error:
-            if error.status == 500:  # noqa: PLR2004 - our own fault: let it be logged as one (502, 503 are WeChat's)
+            if error.status == 500:
                 raise
-            if error.status == 404:  # noqa: PLR2004
+            if error.status == 404:
                 raise Http404 from error
             messages.error(request, " ".join(part for part in (error.message, error.hint) if part))
             return back(request, request.path)
 
-    def forbidden(self, request: HttpRequest) -> HttpResponse:
+    def forbidden(self, request: HttpRequest) -> HttpResponseBase:
         """Say which role cannot see this, and who can change that."""
         context = {
             **self.each_context(request),
@@ -130,10 +130,10 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc] # Unfold has no types
             **home.contents(viewer_of(request)),
             **(extra_context or {}),
         }
-        request.current_app = self.name  # type: ignore[attr-defined]
+        request.current_app = self.name
         return TemplateResponse(request, self.index_template, context)
 
-    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # noqa: ARG002
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Find people and things of this brand. Nothing is cached: results of one brand must never show in another."""
         term = (request.GET.get("s") or "").strip()[:60]
         groups = search_results(viewer_of(request), term) if term else []
@@ -145,11 +145,11 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc] # Unfold has no types
         }
         return TemplateResponse(request, "console/search_results.html", context)
 
-    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # noqa: ARG002
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Leave through the one sign-out of the product, outside any brand."""
         return HttpResponseRedirect("/logout/")
 
-    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # noqa: ARG002
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Enter through the one sign-in of the product, outside any brand."""
         return HttpResponseRedirect(settings.LOGIN_URL)
 
@@ -166,13 +166,15 @@ def _page_view(site: ConsoleSite, page: registry.Page) -> Callable[..., HttpResp
     def view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if page.area:
             viewer_of(request).require(f"{page.area}.{page.act}")
-        request.current_app = site.name  # type: ignore[attr-defined]
+        request.current_app = site.name
         return page.view(request, *args, **kwargs)
 
     return view
 
 
-def page_response(request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200) -> TemplateResponse:
+def page_response(
+    request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200
+) -> TemplateResponse:
     """Give a page in the console's frame; `context` needs a `title`."""
     return TemplateResponse(request, template, {**site.each_context(request), **context}, status=status)
 

@@ -114,7 +114,10 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
     number_columns: ClassVar[tuple[str, ...]] = ("order",)
     change_list_template = "console/rules.html"
     fieldsets = (
-        (pgettext_lazy("rule", "When"), {"fields": ("account", "name", "trigger", "match", "words", "position", "is_enabled")}),
+        (
+            pgettext_lazy("rule", "When"),
+            {"fields": ("account", "name", "trigger", "match", "words", "position", "is_enabled")},
+        ),
         (gettext_lazy("Answer"), {"fields": ("reply_kind", "text", "title", "url", "picture_url")}),
     )
 
@@ -149,9 +152,10 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
             {**(extra_context or {}), **self._trial(request)} if self.has_view_permission(request) else extra_context
         )
         if "try" in request.GET or "try_account" in request.GET:
-            request.GET = request.GET.copy()
+            kept: Any = request.GET.copy()
             for name in ("try", "try_account"):
-                request.GET.pop(name, None)
+                kept.pop(name, None)
+            request.GET = kept
         return super().changelist_view(request, context)
 
     def _trial(self, request: HttpRequest) -> dict[str, Any]:

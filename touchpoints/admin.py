@@ -39,7 +39,7 @@ SOON = timedelta(days=7)
 class TouchpointForm(BrandModelForm):
     """A channel: where it stands, whether it has a code, which tags the code puts on people."""
 
-    tags = forms.ModelMultipleChoiceField(
+    tags: Any = forms.ModelMultipleChoiceField(
         queryset=None,
         required=False,
         label=gettext_lazy("Tags of this code"),
@@ -78,8 +78,8 @@ class TouchpointAdmin(ConsoleModelAdmin):
     form = TouchpointForm
     field_labels: ClassVar[dict[str, Any]] = {"account": gettext_lazy("Service account")}
     empty_text = gettext_lazy(
-        "A channel code says where people come from: a door, a counter, a flyer. Whoever scans it follows, gets its tags "
-        "and reads its welcome.",
+        "A channel code says where people come from: a door, a counter, a flyer. "
+        "Whoever scans it follows, gets its tags and reads its welcome.",
     )
     list_display = ("name",)
     search_fields = ("name",)
@@ -100,10 +100,12 @@ class TouchpointAdmin(ConsoleModelAdmin):
         """Keep what the printed code carries."""
         return ("service_account", "is_permanent") if obj is not None and obj.ticket else ()
 
-    def get_fieldsets(self, request: HttpRequest, obj: Touchpoint | None = None) -> Any:  # noqa: ARG002
+    def get_fieldsets(self, request: HttpRequest, obj: Touchpoint | None = None) -> Any:
         """Show the account as a fact once a code carries it."""
         account = "service_account" if obj is not None and obj.ticket else "account"
-        return ((None, {"fields": ("name", "parent", account, "store", "is_permanent", "tags", "welcome", "is_active")}),)
+        return (
+            (None, {"fields": ("name", "parent", account, "store", "is_permanent", "tags", "welcome", "is_active")}),
+        )
 
     @admin.display(description=gettext_lazy("Service account"))
     def service_account(self, row: Touchpoint) -> str:
@@ -288,7 +290,7 @@ def find_channels(viewer: Viewer, term: str) -> list[Hit]:
             row.name,
             gettext("Channel code") if row.scene else pgettext("channel tree", "Channel"),
             reverse("admin:touchpoints_touchpoint_change", args=[row.pk]),
-        )  # fmt: skip
+        )
         for row in rows.order_by("name", "pk")[:8]
     ]
 
@@ -318,7 +320,7 @@ def codes_to_look_at(viewer: Viewer) -> list[Todo | Step] | None:
             gettext("See the codes"),
             gettext("Scanning an expired code leads nowhere."),
             30,
-        ),  # fmt: skip
+        ),
         Todo(
             gettext("channel codes could not be made"),
             len(broken),
@@ -326,7 +328,7 @@ def codes_to_look_at(viewer: Viewer) -> list[Todo | Step] | None:
             gettext("See why"),
             broken[0] if broken else "",
             25,
-        ),  # fmt: skip
+        ),
     ]
     if viewer.can("touchpoints.edit"):
         cards.append(
@@ -337,6 +339,6 @@ def codes_to_look_at(viewer: Viewer) -> list[Todo | Step] | None:
                 reverse("admin:touchpoints_touchpoint_add"),
                 gettext("New channel code"),
                 30,
-            ),  # fmt: skip
+            ),
         )
     return cards

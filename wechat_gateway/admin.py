@@ -107,7 +107,7 @@ class ConnectForm(_Credentials):
     )
     mode = forms.ChoiceField(
         label=gettext_lazy("Message encryption"),
-        choices=OfficialAccount._meta.get_field("mode").choices,
+        choices=list(OfficialAccount._meta.get_field("mode").flatchoices),
         initial="SAFE",
         widget=UnfoldAdminSelectWidget(),
     )
@@ -472,7 +472,7 @@ def state_of_wechat(viewer: Viewer) -> list[Incident | Todo | Step] | None:
                         link,
                         gettext("See and fix") if may_open else gettext("Reload"),
                         order=10,
-                    ),  # fmt: skip
+                    ),
                 )
         if viewer.can("accounts.edit"):
             cards.append(
@@ -483,7 +483,7 @@ def state_of_wechat(viewer: Viewer) -> list[Incident | Todo | Step] | None:
                     reverse("admin:wechat_gateway_officialaccount_add"),
                     gettext("Connect"),
                     10,
-                ),  # fmt: skip
+                ),
             )
     if viewer.can("quarantine.view"):
         cards += _pushes_that_wait()
@@ -504,7 +504,7 @@ def _pushes_that_wait() -> list[Incident | Todo | Step]:
             gettext("See why"),
             gettext("They are kept; handling them again repeats nothing."),
             15,
-        ),  # fmt: skip
+        ),
         Todo(
             gettext("pushes that cannot be read"),
             counts["unreadable"],
@@ -512,5 +512,5 @@ def _pushes_that_wait() -> list[Incident | Todo | Step]:
             gettext("See why"),
             gettext("They are authentic and kept."),
             20,
-        ),  # fmt: skip
+        ),
     ]

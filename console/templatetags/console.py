@@ -87,8 +87,10 @@ def _choices_of(spec: Any) -> dict[str, Any]:
 @register.simple_tag
 def listed(cl: Any) -> str:
     """Say how many rows the list holds, counted no further than 10,000."""
-    number = cl.bounded_count
-    if number > 10_000:  # noqa: PLR2004 - the bound of the count
+    number = getattr(cl, "bounded_count", None)
+    if number is None:
+        number = cl.result_count
+    if number > 10_000:
         return _("More than %(number)s") % {"number": formats.wan(10_000)}
     return _("%(number)s in all") % {"number": formats.count(number)}
 
@@ -96,7 +98,7 @@ def listed(cl: Any) -> str:
 @register.filter
 def field_errors(form: Any) -> list[dict[str, Any]]:
     """Give the errors of a form with the label of their field, for the summary on top."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, errors in form.errors.items():
         label = form.fields[name].label if name in form.fields else ""
         rows.extend({"label": label, "error": error, "id": f"id_{name}"} for error in errors)

@@ -49,16 +49,41 @@ def figures(viewer: Viewer) -> list[Figure | Step] | None:
         today=Count("pk", filter=Q(joined_at__gte=today)),
         week=Count("pk", filter=Q(joined_at__gte=now() - timedelta(days=7))),
     )
-    people_list, follower_list = reverse("admin:members_member_changelist"), reverse("admin:members_follower_changelist")
+    people_list = reverse("admin:members_member_changelist")
+    follower_list = reverse("admin:members_follower_changelist")
     plus = gettext("today +%(number)s")
     return [
-        Figure(gettext("Followers"), following["all"], f"{follower_list}?following=yes", gettext("now"),
-               detail=plus % {"number": formats.count(following["today"])}, order=10),  # fmt: skip
-        Figure(gettext("Members"), members["all"], f"{people_list}?view=members", gettext("now"),
-               detail=plus % {"number": formats.count(members["today"])}, order=20),  # fmt: skip
-        Figure(gettext("New members"), members["week"], f"{people_list}?view=joined", gettext("last 7 times 24 hours"), order=40),
-        Step(gettext("See the first follower"), gettext("Scan the code with your own phone and follow."),
-             bool(following["all"]), follower_list, gettext("See the followers"), 40),  # fmt: skip
+        Figure(
+            gettext("Followers"),
+            following["all"],
+            f"{follower_list}?following=yes",
+            gettext("now"),
+            detail=plus % {"number": formats.count(following["today"])},
+            order=10,
+        ),
+        Figure(
+            gettext("Members"),
+            members["all"],
+            f"{people_list}?view=members",
+            gettext("now"),
+            detail=plus % {"number": formats.count(members["today"])},
+            order=20,
+        ),
+        Figure(
+            gettext("New members"),
+            members["week"],
+            f"{people_list}?view=joined",
+            gettext("last 7 times 24 hours"),
+            order=40,
+        ),
+        Step(
+            gettext("See the first follower"),
+            gettext("Scan the code with your own phone and follow."),
+            bool(following["all"]),
+            follower_list,
+            gettext("See the followers"),
+            40,
+        ),
     ]
 
 
@@ -99,8 +124,14 @@ def tags_out_of_step(viewer: Viewer) -> Todo | None:
         return None
     problems = list(RemoteTag.objects.exclude(problem="").order_by("pk").values_list("problem", flat=True)[:100])
     link = reverse("admin:members_tag_changelist")
-    return Todo(gettext("tags are not in step with WeChat"), len(problems), link, gettext("See the tags"),
-                problems[0] if problems else "", 35)  # fmt: skip
+    return Todo(
+        gettext("tags are not in step with WeChat"),
+        len(problems),
+        link,
+        gettext("See the tags"),
+        problems[0] if problems else "",
+        35,
+    )
 
 
 def find_people(viewer: Viewer, term: str) -> list[Hit]:

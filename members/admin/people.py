@@ -137,7 +137,9 @@ class StoreFilter(DropdownFilter):  # type: ignore[misc]
 class TagForm(forms.Form):
     """Which tag to put on somebody: a tag of this brand."""
 
-    tag = forms.ModelChoiceField(queryset=None, label=gettext_lazy("Tag"), empty_label=gettext_lazy("Choose a tag"))
+    tag: Any = forms.ModelChoiceField(
+        queryset=None, label=gettext_lazy("Tag"), empty_label=gettext_lazy("Choose a tag")
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Offer the brand's tags."""
@@ -277,10 +279,7 @@ class MemberAdmin(ConsoleModelAdmin):
             "days": by_day(timeline_of(member)),
             **extra,
         }
-        response = TemplateResponse(request, "console/member.html", context)
-        if "revealed" in extra:
-            response["Cache-Control"] = "no-store"
-        return response
+        return TemplateResponse(request, "console/member.html", context)
 
 
 def _consents(member: Member) -> list[dict[str, Any]]:

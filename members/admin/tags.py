@@ -77,7 +77,9 @@ class TagAdmin(ConsoleModelAdmin):
     list_display = (
         "name",
         "group_name",
-        BulkColumn("people", gettext_lazy("number of people"), _people_counts, number=True, missing=0, show=_people_link),
+        BulkColumn(
+            "people", gettext_lazy("number of people"), _people_counts, number=True, missing=0, show=_people_link
+        ),
         BulkColumn("sync_state", gettext_lazy("WeChat"), _remotes, show=_sync_cell),
         moment("created_at", gettext_lazy("created")),
     )

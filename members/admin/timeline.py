@@ -46,7 +46,7 @@ def _sentence(row: InboundPush) -> StrOrPromise:
         push = _read(row)
     except Unreadable:
         return gettext("Sent something that cannot be read")
-    fixed = {
+    told = {
         "unsubscribe": gettext("Unfollowed the account"),
         "image": gettext("Sent a picture"),
         "voice": gettext("Sent a voice message"),
@@ -54,18 +54,12 @@ def _sentence(row: InboundPush) -> StrOrPromise:
         "shortvideo": gettext("Sent a video"),
         "link": gettext("Sent a link"),
         "LOCATION": gettext("Shared the place when opening the account"),
+        "text": gettext("Said “%(text)s”") % {"text": excerpt(push.content, 60)},
+        "location": gettext("Sent the place “%(name)s”") % {"name": push.label or gettext("without a name")},
+        "CLICK": gettext("Tapped the menu button “%(key)s”") % {"key": push.key},
+        "VIEW": gettext("Opened a link of the menu: %(link)s") % {"link": excerpt(push.key, 60)},
     }
-    if push.kind in fixed:
-        return fixed[push.kind]
-    if push.kind == "text":
-        return gettext("Said “%(text)s”") % {"text": excerpt(push.content, 60)}
-    if push.kind == "location":
-        return gettext("Sent the place “%(name)s”") % {"name": push.label or gettext("without a name")}
-    if push.kind == "CLICK":
-        return gettext("Tapped the menu button “%(key)s”") % {"key": push.key}
-    if push.kind == "VIEW":
-        return gettext("Opened a link of the menu: %(link)s") % {"link": excerpt(push.key, 60)}
-    return gettext("Event of WeChat: %(kind)s") % {"kind": push.kind.removeprefix("unknown:")}
+    return told.get(push.kind) or gettext("Event of WeChat: %(kind)s") % {"kind": push.kind.removeprefix("unknown:")}
 
 
 def _read(row: InboundPush) -> Push:
@@ -116,5 +110,7 @@ def life(member: Member, limit: int) -> list[Moment]:
     for record in MergeRecord.objects.filter(kept=member).order_by("-at")[:limit]:
         text = gettext("Another record of the same person was merged into this one")
         history = reverse("admin:members_member_history", args=[member.pk])
-        found.append(Moment(at=record.at, sentence=text, kind=gettext("Identity"), detail=record.evidence, link=history))
+        found.append(
+            Moment(at=record.at, sentence=text, kind=gettext("Identity"), detail=record.evidence, link=history)
+        )
     return found

@@ -1,0 +1,155 @@
+"""Every write leaves one line with before and after; secrets never appear in it."""
+
+import json
+
+import pytest
+
+from accounts.models import ApiKey, AuditEntry, RoleGrant, StaffUser
+from accounts.tenancy import brand_scope
+from members.models import MemberTag, Tag
+from wechat_gateway.models import OfficialAccount
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def entries(ours):
+    with brand_scope(ours.brand.pk):
+        known = set(AuditEntry.objects.values_list("pk", flat=True))
+
+    def new():
+        with brand_scope(ours.brand.pk):
+            return list(AuditEntry.objects.exclude(pk__in=known).order_by("pk"))
+
+    return new
+
+
+HOURS = {
+    "hours-TOTAL_FORMS": "0",
+    "hours-INITIAL_FORMS": "0",
+    "exceptions-TOTAL_FORMS": "0",
+    "exceptions-INITIAL_FORMS": "0",
+}
+
+
+def test_changed_field_is_kept_with_before_and_after(as_owner, owner, ours, entries):
+    fields = {"code": "澜1", "name": "静安寺店", "city": "上海", "address": "南京西路 1601 号", "is_active": "on"}
+    fields |= {"lat": "31.2239", "lng": "121.4471"} | HOURS
+    page = as_owner.post(f"/b/lanyu/stores/store/{ours.store.pk}/change/", fields)
+    assert page.status_code == 302
+
+    (entry,) = entries()
+    assert (entry.action, entry.actor_id, entry.via, entry.role) == ("change", owner.pk, "console", "OWNER")
+    assert (entry.object_type, entry.object_id) == ("stores.store", str(ours.store.pk))
+    assert entry.changes == {"name": ["澜静安店", "静安寺店"]}
+    history = as_owner.get(f"/b/lanyu/stores/store/{ours.store.pk}/history/").content.decode()
+    assert "静安寺店" in history
+    assert "澜静安店" in history
+
+
+def test_saving_without_a_change_leaves_no_line(as_owner, ours, entries):
+    fields = {"code": "澜1", "name": "澜静安店", "city": "上海", "address": "南京西路 1601 号", "is_active": "on"}
+    fields |= {"lat": "31.2239", "lng": "121.4471"} | HOURS
+    assert as_owner.post(f"/b/lanyu/stores/store/{ours.store.pk}/change/", fields).status_code == 302
+    assert entries() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "actions"),
+    [
+        ("members/tag/add/", {"name": "爱喝茶", "group": "", "meaning": ""}, ["create tag"]),
+        ("touchpoints/touchpoint/add/", {"name": "包装", "welcome": ""}, ["create channel"]),
+        ("stores/region/add/", {"name": "华东"}, ["add"]),
+        ("accounts/apikey/add/", {"label": "收银系统", "allowed": ["members.read"]}, ["issue key"]),
+    ],
+)
+def test_new_row_leaves_exactly_one_line(as_owner, ours, entries, path, fields, actions):
+    page = as_owner.post(f"/b/lanyu/{path}", fields)
+    assert page.status_code in {200, 302}
+    assert [entry.action for entry in entries()] == actions
+
+
+def test_tagging_a_member_leaves_a_line_and_taking_it_off_another(as_owner, ours, entries):
+    here = f"/b/lanyu/members/member/{ours.member.pk}/change/"
+    as_owner.post(here, {"act": "tag", "tag": ours.tag.pk})
+    with brand_scope(ours.brand.pk):
+        assert MemberTag.objects.get(member=ours.member).source == "staff: owner"
+    as_owner.post(here, {"act": "untag", "tag": ours.tag.pk})
+    with brand_scope(ours.brand.pk):
+        assert not MemberTag.objects.filter(member=ours.member).exists()
+    assert [(entry.action, entry.changes) for entry in entries()] == [
+        ("tag members", {"tag": [None, "澜标签"]}),
+        ("untag members", {"tag": ["澜标签", None]}),
+    ]
+
+
+def test_secrets_are_never_written_down_or_shown(as_owner, ours, entries):
+    here = f"/b/lanyu/wechat_gateway/officialaccount/{ours.account.pk}/change/"
+    as_owner.post(here, {"act": "secret", "app_secret": "brandnewsecret0123456789"})
+    keys = {"callback_token": "brandnewtoken", "encoding_aes_key": "b" * 42 + "A"}
+    as_owner.post(here, {"act": "keys", **keys})
+
+    with brand_scope(ours.brand.pk):
+        account = OfficialAccount.objects.get(pk=ours.account.pk)
+        assert account.app_secret.reveal() == "brandnewsecret0123456789"
+        assert account.encoding_aes_key.reveal() == "b" * 42 + "A"
+    written = json.dumps([[entry.action, entry.changes] for entry in entries()])
+    shown = as_owner.get(here).content.decode() + as_owner.get("/b/lanyu/accounts/auditentry/").content.decode()
+    for secret in ("brandnewsecret", "brandnewtoken", "bbbbbbbb", ours.account.callback_token.reveal()):
+        assert secret not in written
+        assert secret not in shown
+    assert "***" in written
+
+
+def test_api_key_is_shown_once(as_owner, ours):
+    page = as_owner.post("/b/lanyu/accounts/apikey/add/", {"label": "收银系统", "allowed": ["members.read"]})
+    with brand_scope(ours.brand.pk):
+        key = ApiKey.objects.get(label="收银系统")
+    clear = page.context["clear"]
+    assert clear.startswith(key.prefix + ".")
+    assert clear in page.content.decode()
+    assert "no-store" in page["Cache-Control"]
+    for path in ("accounts/apikey/", f"accounts/apikey/{key.pk}/change/", "accounts/auditentry/"):
+        assert clear not in as_owner.get(f"/b/lanyu/{path}").content.decode()
+
+
+def test_staff_member_is_added_with_an_account_and_a_role(as_owner, ours, entries):
+    fields = {
+        "username": "xiaozhou",
+        "person": "小周",
+        "password": "tea-and-rain-2025",
+        "role": "MARKETER",
+        "scope": "BRAND",
+    }
+    assert as_owner.post("/b/lanyu/accounts/rolegrant/add/", fields).status_code == 302
+    user = StaffUser.objects.get(username="xiaozhou")
+    assert user.check_password("tea-and-rain-2025")
+    with brand_scope(ours.brand.pk):
+        assert RoleGrant.objects.get(staff_user=user).role == "MARKETER"
+    assert [entry.action for entry in entries()] == ["grant role"]
+    assert "tea-and-rain" not in json.dumps([entry.changes for entry in entries()])
+
+
+def test_last_owner_keeps_the_role(as_owner, owner, ours):
+    with brand_scope(ours.brand.pk):
+        grant = RoleGrant.objects.get(staff_user=owner)
+    page = as_owner.post(f"/b/lanyu/accounts/rolegrant/{grant.pk}/delete/", {"post": "yes"}, follow=True)
+    assert "品牌至少要有一位主管理员" in page.content.decode()
+    with brand_scope(ours.brand.pk):
+        assert RoleGrant.objects.get(staff_user=owner).role == "OWNER"
+
+
+def test_name_that_is_taken_is_refused_at_its_field(as_owner, ours):
+    page = as_owner.post("/b/lanyu/members/tag/add/", {"name": "澜标签", "group": "", "meaning": ""})
+    assert list(page.context["adminform"].form.errors) == ["name"]
+    with brand_scope(ours.brand.pk):
+        assert Tag.objects.filter(name="澜标签").count() == 1
+
+
+def test_audit_log_cannot_be_changed(as_owner, ours):
+    with brand_scope(ours.brand.pk):
+        entry = AuditEntry.objects.order_by("pk").first()
+    assert as_owner.post(f"/b/lanyu/accounts/auditentry/{entry.pk}/delete/", {"post": "yes"}).status_code == 403
+    as_owner.post(f"/b/lanyu/accounts/auditentry/{entry.pk}/change/", {"reason": "anders"})
+    with brand_scope(ours.brand.pk):
+        assert AuditEntry.objects.get(pk=entry.pk).reason == entry.reason
