@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
@@ -18,7 +19,18 @@ from campaigns.models import Campaign, CampaignState, DeliveryState, Tally
 from common.clock import now
 from console import formats
 from console.admin import ConsoleChangeList, ConsoleModelAdmin, site
-from console.registry import Hit, Running, SearchGroup, Todo, home_cards, search_groups
+from console.registry import (
+    Figure,
+    Hit,
+    Incident,
+    Moment,
+    Running,
+    SearchGroup,
+    Todo,
+    home_cards,
+    search_groups,
+    timelines,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +40,7 @@ if TYPE_CHECKING:
 
     from accounts.viewer import Viewer
     from console.registry import Card
+    from members.models import Member
 
 RUNNING = (CampaignState.FREEZING, CampaignState.SENDING, CampaignState.PAUSED, CampaignState.PARKED)
 
@@ -138,6 +151,60 @@ def running_campaigns(viewer: Viewer) -> Iterator[Card]:
     if viewer.can("campaigns.launch"):
         link = f"{reverse(on_screen.LIST)}?state__exact={CampaignState.PAUSED}"
         yield Todo(_("Campaigns are paused"), len(paused), link, _("Look"), paused[0].name if paused else "", 40)
+    for row in rows:
+        if row.state == CampaignState.PARKED:
+            yield _parked(row)
+
+
+def _parked(row: Campaign) -> Incident:
+    known = on_screen.explain(row.parked_code)
+    why = [str(known.cause), str(known.action)] if known else [_("Sending waits and goes on by itself.")]
+    if row.parked_until is not None:
+        why.append(_("It is tried again at %(time)s.") % {"time": formats.local_time(row.parked_until)})
+    return Incident(
+        _("Campaign “%(name)s” waits to resume.") % {"name": row.name}, " ".join(why), on_screen.page_of(row), _("Look")
+    )
+
+
+def delivery_rate(viewer: Viewer) -> Figure | None:
+    """Show which share of the messages settled in campaigns of the last seven days was delivered."""
+    if not viewer.can("campaigns.view"):
+        return None
+    settled = (DeliveryState.DELIVERED, DeliveryState.REFUSED, DeliveryState.FAILED, DeliveryState.UNKNOWN)
+    since = now() - timedelta(days=7)
+    rows = Tally.objects.filter(campaign__launched_at__gte=since, state__in=settled).values("state")
+    counts = {row["state"]: row["people"] for row in rows.annotate(people=Sum("count")).order_by("state")}
+    delivered, whole = counts.get(DeliveryState.DELIVERED, 0), sum(counts.values())
+    return Figure(
+        _("Delivery rate"),
+        formats.share(delivered, whole),
+        reverse(on_screen.LIST),
+        _("campaigns of the last 7 days"),
+        kind="rate",
+        detail=f"{formats.count(delivered)} / {formats.count(whole)}" if whole else "",
+        order=30,
+    )
+
+
+def messages(member: Member, limit: int) -> list[Moment]:
+    """Tell on a person's timeline which campaigns reached them, or why not."""
+    found = []
+    for row in selectors.messages_to(member.pk, size=limit):
+        at = row.final_at or row.sent_at or row.campaign.launched_at
+        if at is None:
+            continue
+        state, known = on_screen.delivery_state_of(row.state), on_screen.explain(row.reason)
+        found.append(
+            Moment(
+                at=at,
+                sentence=_("Campaign “%(name)s”: %(state)s") % {"name": row.campaign.name, "state": state.label},
+                kind=_("Campaign"),
+                detail=str(known.cause) if known else "",
+                link=on_screen.page_of(row.campaign),
+                tone="danger" if state.tone == "danger" else "",
+            )
+        )
+    return found
 
 
 def find_campaigns(viewer: Viewer, term: str) -> list[Hit]:
@@ -147,5 +214,7 @@ def find_campaigns(viewer: Viewer, term: str) -> list[Hit]:
 
 
 home_cards.register("campaigns.running", running_campaigns)
+home_cards.register("campaigns.delivery_rate", delivery_rate)
+timelines.register("campaigns.messages", messages)
 _title: StrOrPromise = gettext_lazy("Campaigns")
 search_groups.register("campaigns", SearchGroup(_title, "campaigns", find_campaigns, 30))
