@@ -78,17 +78,27 @@ class Registry(Generic[T]):
 def _where(item: object) -> str:
     """Say where an item comes from: its own definition, or for a value the line that registered it."""
     if not (inspect.isclass(item) or inspect.isroutine(item)):
-        frame = inspect.currentframe()
-        while frame is not None:
-            module = str(frame.f_globals.get("__name__"))
-            # Functions of the registry's own app that build the value and register it say nothing.
-            helper = module == type(item).__module__ and frame.f_code.co_name != "<module>"
-            if module != __name__ and not helper:
-                return f"{module}:{frame.f_lineno}"
-            frame = frame.f_back
+        return _caller()
     module = getattr(item, "__module__", "?")
     try:
-        line = inspect.getsourcelines(item)[1]  # type: ignore[arg-type]
+        line = inspect.getsourcelines(item)[1]
     except (OSError, TypeError):
         return module
     return f"{module}:{line}"
+
+
+def _caller() -> str:
+    """Say which module registers: its own line if it is being imported, else the nearest function outside of here."""
+    nearest = ""
+    frame = inspect.currentframe()
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__"))
+        if module.startswith(("importlib", "django")):
+            break
+        if module != __name__:
+            place = f"{module}:{frame.f_lineno}"
+            if frame.f_code.co_name == "<module>":
+                return place
+            nearest = nearest or place
+        frame = frame.f_back
+    return nearest
