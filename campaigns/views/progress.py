@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import messages
@@ -34,6 +35,7 @@ RELATED: Final = ("account", "template", "segment")
 NAME_TYPED_ABOVE: Final = 1_000  # people; above, starting asks for the campaign's name
 MOVING: Final = frozenset({CampaignState.SCHEDULED, CampaignState.FREEZING, CampaignState.SENDING, CampaignState.PAUSED,
                            CampaignState.PARKED})  # fmt: skip
+LATE: Final = timedelta(minutes=2)  # after the end, when most results have come
 _ORDER: Final = (
     DeliveryState.DELIVERED,
     DeliveryState.SENT,
@@ -157,7 +159,9 @@ def deliveries(request: HttpRequest, pk: int) -> HttpResponse:
     slices = selectors.report(campaign, at=now()).slices
     wanted = [each for each in slices if state in ("", each.state) and (reason is None or reason == each.reason)]
     people = Member.objects.in_bulk({row.member_id for row in found.rows})
-    query: dict[str, str | int] = {key: value for key, value in (("state", state), ("reason", reason)) if value}
+    query: dict[str, str | int] = {"state": state} if state else {}
+    if reason is not None:
+        query["reason"] = reason
     context = {
         "title": _("Messages of “%(name)s”") % {"name": campaign.name},
         "zy_object": campaign,
@@ -167,7 +171,7 @@ def deliveries(request: HttpRequest, pk: int) -> HttpResponse:
         "state": on_screen.delivery_state_of(state) if state else None,
         "reason": on_screen.explain(reason or ""),
         "code": on_screen.code_of(reason or ""),
-        "without_state": "?" + urlencode({"reason": reason}) if reason else "?",
+        "without_state": "?" + urlencode({"reason": reason}) if reason is not None else "?",
         "next": "?" + urlencode({**query, "after": found.next_seq}) if found.next_seq else "",
         "first": "?" + urlencode(query) if after else "",
         "back": on_screen.page_of(campaign),
@@ -270,6 +274,7 @@ def _progress_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any
         "moving": campaign.state in MOVING
         or (campaign.state == CampaignState.STOPPED and campaign.finished_at is None),
         "confirming": campaign.state in (CampaignState.FINISHED, CampaignState.STOPPED) and bool(found.sent),
+        "every": _poll_seconds(campaign, at),
         "eta": _duration(found.eta_seconds),
         "may_launch": on_screen.may_launch(request),
         "can_pause": campaign.state in (CampaignState.SENDING, CampaignState.PARKED),
@@ -281,6 +286,11 @@ def _progress_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any
         in (CampaignState.FINISHED, CampaignState.SENDING, CampaignState.PAUSED, CampaignState.PARKED),
         "at": at,
     }
+
+
+def _poll_seconds(campaign: Campaign, at: datetime) -> int:
+    over = campaign.finished_at is not None and at - campaign.finished_at > LATE
+    return 10 if over else 2
 
 
 def _parts(campaign: Campaign, found: Progress) -> list[Part]:
@@ -337,7 +347,9 @@ def _report_context(campaign: Campaign) -> dict[str, Any]:
 
 
 def _messages(campaign: Campaign, state: str, reason: str | None = None) -> str:
-    query = {key: value for key, value in (("state", state), ("reason", reason)) if value is not None and value != ""}
+    query = {"state": state} if state else {}
+    if reason is not None:
+        query["reason"] = reason  # an empty one asks for messages without a reason
     address = reverse("admin:campaigns_campaign_messages", args=[campaign.pk])
     return f"{address}?{urlencode(query)}" if query else address
 
