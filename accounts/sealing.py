@@ -1,7 +1,7 @@
 """Encryption at rest: AES-256-GCM under a key of the brand's own, bound to the place the value is stored in.
 
 Envelope: a master key (environment) wraps the brand's data key (row of the brand); purpose keys are derived from it.
-Format of a sealed value: version (1 byte) · nonce (12) · cipher text with tag. Wrapped key: id length · id · nonce · text.
+A sealed value is version (1 byte), nonce (12), cipher text with tag; a wrapped key is id length, id, nonce, text.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def test_run() -> TestRun:
 
 
 @pytest.fixture(scope="session")
-def database_template(django_test_environment: None, django_db_blocker: DjangoDbBlocker, test_run: TestRun) -> str:  # noqa: ARG001
+def database_template(django_test_environment: None, django_db_blocker: DjangoDbBlocker, test_run: TestRun) -> str:
     """Give the name of the migrated template database, which the first worker makes while the others wait."""
     from django.core.management import call_command
     from django.db import connections
@@ -126,7 +126,7 @@ def database_template(django_test_environment: None, django_db_blocker: DjangoDb
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(database_template: str, django_db_blocker: DjangoDbBlocker, test_run: TestRun) -> Iterator[None]:  # noqa: ARG001
+def django_db_setup(database_template: str, django_db_blocker: DjangoDbBlocker, test_run: TestRun) -> Iterator[None]:
     """Make this worker's database; replaces pytest-django's fixture, which would migrate once per worker.
 
     A test marked `transaction=True` leaves committed rows. Django would empty the tables, as a role that may not and
@@ -151,7 +151,7 @@ def django_db_setup(database_template: str, django_db_blocker: DjangoDbBlocker, 
 
 
 @pytest.fixture
-def fresh_database(database_template: str, test_run: TestRun) -> Iterator[dict[str, str]]:  # noqa: ARG001
+def fresh_database(database_template: str, test_run: TestRun) -> Iterator[dict[str, str]]:
     """Give the environment for processes that work on a new migrated database and an empty Redis of their own."""
     number = next(_numbers)
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")

@@ -33,7 +33,7 @@ class MessageCipher:
     """AES-256-CBC with the framing of reference: service account 1.3."""
 
     def __init__(self, encoding_aes_key: str, appid: str) -> None:
-        if len(encoding_aes_key) != 43:  # noqa: PLR2004 - EncodingAESKey has 43 characters
+        if len(encoding_aes_key) != 43:
             msg = "EncodingAESKey must have 43 characters"
             raise ValueError(msg)
         key = base64.b64decode(encoding_aes_key + "=")

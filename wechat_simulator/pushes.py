@@ -219,12 +219,12 @@ class Pushes:
                     status, answer = await self._post(push, url, body, account)
                 attempt["status"] = status
                 attempt["seconds"] = round(time.monotonic() - started, 4)
-                if status == 200:  # noqa: PLR2004
+                if status == 200:
                     self._answered(push, fan, answer)
                     attempt["outcome"] = push.outcome
                     break
                 attempt["outcome"] = f"http {status}"
-                if status < 500 and not switches.push_retry_client_errors:  # noqa: PLR2004
+                if status < 500 and not switches.push_retry_client_errors:
                     self._failed(push, fan)
                     break
             except TimeoutError:
@@ -328,7 +328,7 @@ class Pushes:
             return {"ok": False, "problem": "timeout"}
         except (OSError, DeliveryError) as error:
             return {"ok": False, "problem": str(error) or type(error).__name__}
-        if status != 200 or answer != echo.encode():  # noqa: PLR2004
+        if status != 200 or answer != echo.encode():
             return {"ok": False, "problem": f"http {status}, body is not echostr"}
         return {"ok": True, "problem": ""}
 

@@ -19,23 +19,23 @@ PREFIX = re.compile(r"^(.*?)\d*$")
 
 def _name(value: str) -> bool:
     if HAN.search(value):
-        return len(value) <= 10  # noqa: PLR2004
-    return len(value) <= 20  # noqa: PLR2004
+        return len(value) <= 10
+    return len(value) <= 20
 
 
 RULES: dict[str, Callable[[str], bool]] = {
-    "thing": lambda value: len(value) <= 20,  # noqa: PLR2004
-    "number": lambda value: re.fullmatch(r"[-+]?\d{1,32}(\.\d+)?", value) is not None and len(value) <= 32,  # noqa: PLR2004
+    "thing": lambda value: len(value) <= 20,
+    "number": lambda value: re.fullmatch(r"[-+]?\d{1,32}(\.\d+)?", value) is not None and len(value) <= 32,
     "letter": lambda value: re.fullmatch(r"[A-Za-z]{1,32}", value) is not None,
-    "symbol": lambda value: len(value) <= 5,  # noqa: PLR2004
-    "character_string": lambda value: len(value) <= 32 and value.isascii() and value.isprintable(),  # noqa: PLR2004
+    "symbol": lambda value: len(value) <= 5,
+    "character_string": lambda value: len(value) <= 32 and value.isascii() and value.isprintable(),
     "time": lambda value: TIME.fullmatch(value) is not None,
     "date": lambda value: DATE.fullmatch(value) is not None,
     "amount": lambda value: AMOUNT.fullmatch(value) is not None,
     "phone_number": lambda value: re.fullmatch(r"[\d+()\- ]{1,17}", value) is not None,
-    "car_number": lambda value: len(value) <= 8,  # noqa: PLR2004
+    "car_number": lambda value: len(value) <= 8,
     "name": _name,
-    "phrase": lambda value: len(value) <= 5 and all(HAN.match(char) for char in value),  # noqa: PLR2004
+    "phrase": lambda value: len(value) <= 5 and all(HAN.match(char) for char in value),
 }
 
 

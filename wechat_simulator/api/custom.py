@@ -104,7 +104,7 @@ def typing(call: Call) -> dict[str, Any]:
     if command == "CancelTyping":
         fan.typing_until = 0.0
     elif command == "Typing":
-        if call.now - fan.last_inbound_at > 30:  # noqa: PLR2004 - 45080: a message in the last 30 s
+        if call.now - fan.last_inbound_at > 30:
             raise WeChatError(45080)
         if fan.typing_until > call.now:
             raise WeChatError(45081)

@@ -34,7 +34,7 @@ def code_to_session(call: Call) -> dict[str, Any]:
     person = code.fan.person
     if person.flagged:
         raise WeChatError(40226)
-    recent = [at for at in person.login_times if 0 <= call.now - at < 60]  # noqa: PLR2004 - one minute
+    recent = [at for at in person.login_times if 0 <= call.now - at < 60]
     if len(recent) >= LOGINS_PER_MINUTE:
         raise WeChatError(45011)
     person.login_times = [*recent, call.now]

@@ -28,7 +28,7 @@ def _tag(call: Call, tag_id: Any, *, change: bool = True) -> Tag:
         number = int(tag_id)
     except (TypeError, ValueError) as error:
         raise WeChatError(45159) from error
-    if change and 0 <= number < 3:  # noqa: PLR2004 - system tags 0, 1, 2
+    if change and 0 <= number < 3:
         raise WeChatError(45058)
     tag = call.account.tags.get(number)
     if tag is None:
