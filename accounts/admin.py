@@ -371,7 +371,10 @@ class AuditEntryAdmin(ConsoleModelAdmin):
 
     @admin.display(description=gettext_lazy("object"))
     def thing(self, row: AuditEntry) -> str:
-        """Show the name of the object; a bare number gets its sign."""
+        """Show the name of the object; a bare number gets its sign, a role its words."""
+        number, _space, code = row.object_label.partition(" ")
+        if number.isdigit() and code in Role.values:
+            return f"{Role(code).label} #{number}"
         return f"#{row.object_label}" if row.object_label.isdigit() else row.object_label
 
     @admin.display(description=gettext_lazy("reason"))
@@ -395,7 +398,7 @@ class AuditEntryAdmin(ConsoleModelAdmin):
         entry = self.get_object(request, object_id) if object_id else None
         if entry is None or not self.has_view_permission(request, entry):
             raise Http404
-        title = gettext("%(action)s: %(object)s") % {"action": action_label(entry.action), "object": entry.object_label}
+        title = gettext("%(action)s: %(object)s") % {"action": action_label(entry.action), "object": self.thing(entry)}
         context = {
             **self.admin_site.each_context(request),
             "title": title,

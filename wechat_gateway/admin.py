@@ -52,13 +52,26 @@ KINDS = {
     "VIEW": gettext_lazy("link of the menu"),
     "TEMPLATESENDJOBFINISH": gettext_lazy("result of a template message"),
 }
+# Why a push cannot be read: the short codes the gateway notes, in words.
 REASONS = {
-    "json": gettext_lazy("WeChat sent JSON that cannot be read"),
-    "xml": gettext_lazy("WeChat sent XML that cannot be read"),
-    "unreadable": gettext_lazy("the content cannot be read"),
-    "encoding": gettext_lazy("the characters cannot be read"),
-    "no type": gettext_lazy("the push does not say what it is"),
-    "no person": gettext_lazy("the push does not say whom it is about"),
+    "EMPTY": gettext_lazy("the push is empty"),
+    "FORMAT": gettext_lazy("it is neither XML nor JSON"),
+    "XML": gettext_lazy("its XML is broken"),
+    "JSON": gettext_lazy("its JSON is broken"),
+    "ENCODING": gettext_lazy("its characters cannot be read"),
+    "NUL": gettext_lazy("it holds characters that no text has"),
+    "SURROGATE": gettext_lazy("it holds characters that no text has"),
+    "ROOT": gettext_lazy("it does not begin as pushes begin"),
+    "DOCTYPE": gettext_lazy("it carries a document type, which is refused"),
+    "ATTRIBUTES": gettext_lazy("it carries attributes, which pushes do not have"),
+    "DUPLICATE_KEY": gettext_lazy("one of its fields stands twice"),
+    "TOO_DEEP": gettext_lazy("it is nested too deeply"),
+    "TOO_MANY_ELEMENTS": gettext_lazy("it has too many fields"),
+    "MSG_TYPE": gettext_lazy("it does not say what it is"),
+    "EVENT": gettext_lazy("it does not say which event it is"),
+    "FROM_USER": gettext_lazy("it does not say whom it is about"),
+    "TO_USER": gettext_lazy("it is addressed to another account"),
+    "MEDIA_ID": gettext_lazy("its media id is missing or too long"),
 }
 
 
@@ -69,13 +82,13 @@ def kind_label(kind: str) -> str:
 
 
 def reason_label(reason: str) -> str:
-    """Give a readable reason: known beginnings in words, the rest as it was noted."""
-    head, separator, rest = reason.partition(":")
-    known = REASONS.get(head.strip())
+    """Give a readable reason: codes of unreadable pushes in words, failed steps with their error."""
+    known = REASONS.get(reason)
     if known is not None:
-        return f"{known}{gettext(': ') if separator else ''}{rest.strip()}"
+        return str(known)
+    step, separator, error = reason.partition(": ")
     if separator:
-        return gettext("the step %(step)s failed (%(error)s)") % {"step": head.strip(), "error": rest.strip()}
+        return gettext("the step %(step)s failed (%(error)s)") % {"step": step, "error": error}
     return reason or gettext("no reason was noted")
 
 

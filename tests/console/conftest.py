@@ -57,7 +57,7 @@ def furnish(brand, prefix):
             received_at=AT,
             body="<xml><broken",
             state="QUARANTINED",
-            reason="unreadable: not well-formed",
+            reason="XML",
         )
     return SimpleNamespace(
         brand=brand,
