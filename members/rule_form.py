@@ -123,7 +123,23 @@ def tree(rule: object, *, fault: Fault | None = None, fresh: str = "") -> Node:
 
     `fresh` is the path of the node that was just added, so that it can take the focus.
     """
-    return _node(_as_group(rule), ROOT, 1, _Context(_names(rule), fault, fresh))
+    return _node(_as_group(rule), ROOT, 1, _Context(names_in([rule]), fault, fresh))
+
+
+def names_in(rules: Iterable[object]) -> dict[str, dict[int, str]]:
+    """Give the names of the tags and stores that rules mention: kind to id to name. One query per kind at most."""
+    wanted: dict[str, set[int]] = {kind: set() for kind in PICKED}
+    for leaf in (each for rule in rules for each in _every_leaf(rule)):
+        item = conditions.find(str(leaf.get("condition", "")))
+        params = leaf.get("params")
+        for each in item.fields if item and isinstance(params, dict) else ():
+            value = params.get(each.name)  # type: ignore[union-attr] # narrowed by the line above
+            if each.kind in PICKED and isinstance(value, list):
+                wanted[each.kind].update(pk for pk in value if isinstance(pk, int))
+    return {
+        kind: dict(model._default_manager.filter(pk__in=wanted[kind]).values_list("pk", "name")) if wanted[kind] else {}
+        for kind, model in PICKED.items()
+    }
 
 
 def leaves(rule: object) -> int:
@@ -311,21 +327,6 @@ def _input(each: Field, params: Mapping[str, Any], context: _Context, mine: Faul
 
 def _defaults(item: Condition) -> dict[str, Any]:
     return {each.name: [] if each.kind in PICKED else each.default for each in item.fields}
-
-
-def _names(rule: object) -> dict[str, dict[int, str]]:
-    wanted: dict[str, set[int]] = {kind: set() for kind in PICKED}
-    for leaf in _every_leaf(rule):
-        item = conditions.find(str(leaf.get("condition", "")))
-        params = leaf.get("params")
-        for each in item.fields if item and isinstance(params, dict) else ():
-            value = params.get(each.name)  # type: ignore[union-attr] # narrowed by the line above
-            if each.kind in PICKED and isinstance(value, list):
-                wanted[each.kind].update(pk for pk in value if isinstance(pk, int))
-    return {
-        kind: dict(model._default_manager.filter(pk__in=wanted[kind]).values_list("pk", "name")) if wanted[kind] else {}
-        for kind, model in PICKED.items()
-    }
 
 
 def _every_leaf(rule: object) -> Iterable[dict[str, Any]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
@@ -15,6 +18,28 @@ from stores.models import Store
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+# Names read once for many rules (a list of segments); None: each condition asks for its own.
+_remembered: ContextVar[Mapping[str, Mapping[int, str]] | None] = ContextVar("names_in_segments", default=None)
+
+
+@contextmanager
+def remembering(names: Mapping[str, Mapping[int, str]]) -> Iterator[None]:
+    """Say rules with these names of tags and stores (kind to id to name) instead of asking for each condition's."""
+    token = _remembered.set(names)
+    try:
+        yield
+    finally:
+        _remembered.reset(token)
+
+
+def _names(kind: str, ids: tuple[int, ...]) -> Mapping[int, str]:
+    remembered = _remembered.get()
+    if remembered is not None:
+        return {pk: remembered[kind][pk] for pk in ids if pk in remembered[kind]}
+    rows: Any = Tag.objects if kind == "tags" else Store.objects
+    return dict(rows.filter(pk__in=ids).values_list("pk", "name"))
+
 
 YES_NO = (("yes", gettext_lazy("yes")), ("no", gettext_lazy("no")))
 
@@ -99,8 +124,8 @@ class HasTag:
 
     def clean(self, params: Params) -> str | None:
         """Every tag must be the brand's; a foreign id looks like one that does not exist."""
-        known = Tag.objects.filter(pk__in=params.tags).count()
-        return None if known == len(set(params.tags)) else _("This tag does not exist.")
+        known = _names("tags", params.tags)
+        return None if len(known) == len(set(params.tags)) else _("This tag does not exist.")
 
     def to_q(self, params: Params, at: datetime) -> Q:
         """Search the array kept on the member (GIN, as the reports role)."""
@@ -109,7 +134,7 @@ class HasTag:
 
     def sentence(self, params: Params) -> str:
         """Say it."""
-        names = dict(Tag.objects.filter(pk__in=params.tags).values_list("pk", "name"))
+        names = _names("tags", params.tags)
         quoted = [_("“%(name)s”") % {"name": names.get(pk, "?")} for pk in params.tags]
         return _("has tag %(tags)s") % {"tags": (_(" and ") if params.how == "all" else _(" or ")).join(quoted)}
 
@@ -130,8 +155,8 @@ class InStore:
 
     def clean(self, params: Params) -> str | None:
         """Every store must be the brand's."""
-        known = Store.objects.filter(pk__in=params.stores).count()
-        return None if known == len(set(params.stores)) else _("This store does not exist.")
+        known = _names("stores", params.stores)
+        return None if len(known) == len(set(params.stores)) else _("This store does not exist.")
 
     def to_q(self, params: Params, at: datetime) -> Q:
         """Compare the member's store."""
@@ -139,7 +164,7 @@ class InStore:
 
     def sentence(self, params: Params) -> str:
         """Say it."""
-        names = dict(Store.objects.filter(pk__in=params.stores).values_list("pk", "name"))
+        names = _names("stores", params.stores)
         quoted = [_("“%(name)s”") % {"name": names.get(pk, "?")} for pk in params.stores]
         return _("belongs to store %(stores)s") % {"stores": _(" or ").join(quoted)}
 

@@ -23,6 +23,7 @@ from members import rule_form, segment_preview, selectors
 from members import services as member_services
 from members.errors import RuleInvalid, SegmentNameTaken
 from members.models import Segment
+from members.segment_conditions import remembering
 from members.segments import MAX_DEPTH, MAX_LEAVES, conditions, sentence
 from stores.models import Store
 
@@ -44,9 +45,11 @@ def segment_list(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(name__icontains=term)
     first = (page - 1) * PER_PAGE
     found = list(rows[first : first + PER_PAGE + 1])
+    with remembering(rule_form.names_in(row.rule for row in found)):
+        shown = [{"row": row, "sentence": _said(row.rule)} for row in found[:PER_PAGE]]
     context = {
         "title": _("Segments"),
-        "segments": [{"row": row, "sentence": _said(row.rule)} for row in found[:PER_PAGE]],
+        "segments": shown,
         "term": term,
         "can_edit": viewer_of(request).can("segments.edit"),
         "previous": page - 1 if page > 1 else None,
