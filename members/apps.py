@@ -16,8 +16,8 @@ class MembersConfig(AppConfig):
     def ready(self) -> None:
         """Collect what segments can ask, from every app; say whom a mini-program token stands for."""
         autodiscover_modules("segment_conditions")
-        from members import views  # noqa: F401 - puts the pages of segments into the console
         from accounts.rest.callers import sessions
+        from members import views  # noqa: F401 - puts the pages of segments into the console
         from members.selectors import principal_of_claim
 
         sessions.register("members.mini_program", principal_of_claim)
