@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 _LARGEST = 65535
+_FIRST_FREE, _END_OF_FREE = 20_000, 32_768
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class Ports:
     web: int = 8000
     gateway: int = 8001
     simulator: int = 8002
-    postgres: int = 54329
-    redis: int = 63799
+    postgres: int = 15432
+    redis: int = 16379
 
 
 NAMES = tuple(field.name for field in fields(Ports))
@@ -55,16 +57,22 @@ def from_environment(environ: Mapping[str, str]) -> Ports:
 
 def free() -> Ports:
     """Return five ports nobody listens on now (another program may still win the race for one)."""
-    sockets = []
-    try:
-        for _ in NAMES:
-            probe = socket.socket()
-            sockets.append(probe)
-            probe.bind((HOST, 0))
-        return Ports(*(probe.getsockname()[1] for probe in sockets))
-    finally:
-        for probe in sockets:
-            probe.close()
+    return Ports(*free_numbers(len(NAMES)))
+
+
+def free_numbers(count: int) -> list[int]:
+    """Return free ports below those the kernel hands to outgoing connections (32768 on Linux).
+
+    A port from that range can be gone again before its server starts: any client may be given it.
+    """
+    candidates = random.sample(range(_FIRST_FREE, _END_OF_FREE), _END_OF_FREE - _FIRST_FREE)
+    found: list[int] = []
+    for number in candidates:
+        if not is_taken(number):
+            found.append(number)
+        if len(found) == count:
+            return found
+    raise LauncherError("no free ports between 20000 and 32767.", "end some of the servers that run on this machine.")
 
 
 def is_taken(port: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from launcher.ports import free_numbers
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
 
@@ -19,9 +19,7 @@ class Simulator:
     """One simulator process. `url` is its base."""
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        (self.port,) = free_numbers(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "wechat_simulator", "--port", str(self.port)],
