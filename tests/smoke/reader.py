@@ -8,6 +8,7 @@ import sys
 from django.db import connection
 
 import campaigns.models
+import campaigns.services
 import guides.models
 import members.models
 import members.services
@@ -18,9 +19,28 @@ from accounts.tenancy import brand_scope
 from common import clock
 
 
+def send_to_everybody(template: str, content: dict[str, str]) -> int:
+    """Launch a campaign to every follower of the brand; give its id."""
+    at = clock.now()
+    segment = members.services.save_segment(
+        name="所有粉丝", rule={"all": [{"condition": "subscribed", "params": {"value": "yes"}}]}, at=at
+    )
+    campaign = campaigns.services.create_campaign(
+        name="同时发送",
+        account=wechat_gateway.models.OfficialAccount.objects.get(),
+        purpose="SERVICE",
+        at=at,
+        segment=segment,
+        carrier="template",
+        template=campaigns.models.MessageTemplate.objects.get(title=template),
+        content=content,
+    )
+    return campaigns.services.launch(campaign=campaign, at=at).pk
+
+
 def serve() -> None:
     """Answer until standard input ends."""
-    names = {"clock": clock, "member_services": members.services}
+    names = {"clock": clock, "member_services": members.services, "send_to_everybody": send_to_everybody}
     for module in (campaigns, guides, members, stores, touchpoints, wechat_gateway):
         names |= {name: item for name, item in vars(module.models).items() if not name.startswith("_")}
     for line in sys.stdin:

@@ -387,6 +387,28 @@ def the_other_brand(stage: Stage, lanyu: dict[str, Any], zaoshan: dict[str, Any]
         seen = list(pool.map(lambda each: both_at_once(stage, *each), plays))
     for (brand, _person, _code, _word, expected), answers in zip(plays, seen, strict=True):
         stage.holds(f"answers of {brand['name']}", all(expected in answer for answer in answers), answers[:2])
+    sent = [
+        (brand, stage.query(brand, f"send_to_everybody({template!r}, {content!r})"), sent_to(stage, brand))
+        for brand, template, content in (
+            (lanyu, "会员权益变更通知", {"thing1": "知音", "thing2": "新增生日礼", "time3": "2025-06-03 00:00"}),
+            (zaoshan, "排队叫号通知", {"thing1": "灶山静安寺店", "character_string2": "A012", "thing3": "请到前台"}),
+        )
+    ]
+    for brand, pk, before in sent:
+        stage.until(
+            f"the campaign of {brand['name']} is over",
+            lambda brand=brand, pk=pk: tally(stage, brand, pk, "PENDING", "LEASED", "SENT", "UNKNOWN") == 0,
+            seconds=90,
+        )
+        rows = f"Delivery.objects.filter(campaign_id={pk}, state='DELIVERED').values_list('openid', flat=True)"
+        ours, theirs = set(stage.query(brand, f"list({rows})")), sent_to(stage, brand)
+        stage.holds("enough people", len(ours) > 500, len(ours))
+        stage.check(
+            f"who got it at {brand['name']}",
+            {openid for openid in ours if theirs[openid] > before.get(openid, 0)},
+            ours,
+        )
+        stage.say(f"{brand['name']}：{len(ours)} 人收到，与模拟器的真相逐人一致")
     for brand, other in ((lanyu, zaoshan), (zaoshan, lanyu)):
         foreign = at_wechat(stage, other, None)
         rows = set(stage.query(brand, "list(Follower.objects.values_list('openid', flat=True))"))
@@ -401,6 +423,19 @@ def the_other_brand(stage: Stage, lanyu: dict[str, Any], zaoshan: dict[str, Any]
         )
     stage.check("calls with another app's token", stage.sim("/_sim/health")["mix_ups"], 0)
     stage.say("「灶山小馆」同时进行：各自的推送、回复、粉丝和页面互不相见")
+
+
+def sent_to(stage: Stage, brand: dict[str, Any]) -> dict[str, int]:
+    """Count what each person received as template messages, as the simulator knows it."""
+    found: dict[str, int] = {}
+    since = 0
+    while True:
+        page = stage.sim(f"/_sim/truth?appid={brand['appid']}&kind=template&received=1&since={since}&limit=10000")
+        for row in page["rows"]:
+            found[row["openid"]] = found.get(row["openid"], 0) + 1
+        if not page["rows"]:
+            return found
+        since = page["next"] or page["rows"][-1]["n"]
 
 
 def both_at_once(stage: Stage, brand: dict[str, Any], person: str, code: str, word: str, expected: str) -> list[str]:
