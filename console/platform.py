@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django import forms
 from django.conf import settings
+from django.contrib import admin
+from django.contrib.auth.password_validation import validate_password
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.admin import ModelAdmin
 from unfold.forms import UserCreationForm
 from unfold.sites import UnfoldAdminSite
+from unfold.widgets import UnfoldAdminPasswordWidget
 
 from accounts.models import Brand, StaffUser
 from console.columns import moment, recently
@@ -110,6 +115,24 @@ class BrandAdmin(PlatformModelAdmin):
         return ("slug",) if obj else ()
 
 
+class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An account; a new password can be set and none can be read."""
+
+    new_password = forms.CharField(
+        label=gettext_lazy("New password"),
+        required=False,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+        help_text=gettext_lazy("Empty keeps the present one. At least ten characters; pass it on in person."),
+    )
+
+    def clean_new_password(self) -> str:
+        """Check the password as everywhere."""
+        password: str = self.cleaned_data["new_password"]
+        if password:
+            validate_password(password, self.instance)
+        return password
+
+
 class StaffUserAdmin(PlatformModelAdmin):
     """Accounts of people. Roles are given by brand owners inside their brand."""
 
@@ -124,7 +147,9 @@ class StaffUserAdmin(PlatformModelAdmin):
     search_fields = ("username", "name")
     ordering = ("username",)
     add_form = UserCreationForm
-    fields = ("username", "name", "language", "is_active", "is_superuser")
+    form = AccountForm
+    fields = ("username", "name", "language", "is_active", "is_superuser", "new_password")
+    actions = ("take_second_factor_away",)
     add_fieldsets = ((None, {"fields": ("username", "name", "password1", "password2")}),)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
@@ -132,6 +157,20 @@ class StaffUserAdmin(PlatformModelAdmin):
         if obj is None:
             kwargs.setdefault("form", self.add_form)
         return super().get_form(request, obj, change, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: StaffUser, form: Any, change: bool) -> None:
+        """Set the new password, when one was given."""
+        if form.cleaned_data.get("new_password"):
+            obj.set_password(form.cleaned_data["new_password"])
+        super().save_model(request, obj, form, change)
+
+    @admin.action(description=gettext_lazy("Take the second factor away"))
+    def take_second_factor_away(self, request: HttpRequest, queryset: Any) -> None:
+        """Let people who lost their phone enrol anew; the platform's own log keeps who did it."""
+        for user in queryset:
+            if TOTPDevice.objects.filter(user=user).delete()[0]:
+                self.log_change(request, user, _("second factor taken away"))
+        self.message_user(request, _("They sign in with the password alone until they enrol again."))
 
 
 platform = PlatformSite(name="platform")

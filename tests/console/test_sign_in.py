@@ -118,3 +118,19 @@ def test_brand_chooser_names_only_own_brands(owner, ours, theirs):
     page = signed_in(owner).get("/brands/?stay=1").content.decode()
     assert "澜屿" in page
     assert "灶山小馆" not in page
+
+
+def test_platform_gives_a_lost_account_back(owner, ours):
+    root = signed_in(StaffUser.objects.create_superuser("root", password=PASSWORD))
+    TOTPDevice.objects.create(user=owner, name="TOTP", confirmed=True)
+    data = {"action": "take_second_factor_away", "_selected_action": [owner.pk], "index": "0"}
+    root.post("/platform/accounts/staffuser/", data)
+    assert not TOTPDevice.objects.filter(user=owner).exists()
+
+    here = f"/platform/accounts/staffuser/{owner.pk}/change/"
+    fields = {"username": "owner", "name": "owner", "language": "", "is_active": "on"}
+    assert "new_password" in root.post(here, fields | {"new_password": "short"}).context["adminform"].form.errors
+    assert root.post(here, fields | {"new_password": "rain-and-tea-2025"}).status_code == 302
+    assert StaffUser.objects.get(pk=owner.pk).check_password("rain-and-tea-2025")
+    assert root.post(here, fields | {"new_password": ""}).status_code == 302
+    assert StaffUser.objects.get(pk=owner.pk).check_password("rain-and-tea-2025")
