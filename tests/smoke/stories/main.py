@@ -397,7 +397,7 @@ def the_other_brand(stage: Stage, lanyu: dict[str, Any], zaoshan: dict[str, Any]
     for brand, pk, before in sent:
         stage.until(
             f"the campaign of {brand['name']} is over",
-            lambda brand=brand, pk=pk: tally(stage, brand, pk, "PENDING", "LEASED", "SENT", "UNKNOWN") == 0,
+            lambda brand=brand, pk=pk: stage.query(brand, f"Campaign.objects.get(pk={pk}).state") == "FINISHED",
             seconds=90,
         )
         rows = f"Delivery.objects.filter(campaign_id={pk}, state='DELIVERED').values_list('openid', flat=True)"
