@@ -109,10 +109,13 @@ def sweep_deliveries() -> None:
 
 
 def _ring_for(work: Work, at: datetime) -> None:
+    from campaigns import services
+
     where = (work.brand_id, work.campaign_id)
     if work.state == "SENDING" and work.is_due:
-        for lane in work.free_lanes:
-            ring(send_due, *where, lane)
+        if work.free_lanes:
+            with brand_scope(work.brand_id):
+                services.ring_lanes(campaign_id=work.campaign_id)
     elif work.state == "SCHEDULED":
         if work.scheduled_at is not None and work.scheduled_at <= at:
             ring(start_scheduled, *where)

@@ -6,7 +6,7 @@ from campaigns.services.drafts import create_campaign, preview, send_test, updat
 from campaigns.services.launch import freeze_audience, launch, start_scheduled, unschedule
 from campaigns.services.results import record_result, settle_results
 from campaigns.services.sending import finish_if_done, probe, send_slice
-from campaigns.services.steering import close_stopped, park, pause, resume, retry_failed, stop
+from campaigns.services.steering import close_stopped, park, pause, resume, retry_failed, ring_lanes, stop
 from campaigns.services.templates import sync_templates
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "record_result",
     "resume",
     "retry_failed",
+    "ring_lanes",
     "send_slice",
     "send_test",
     "settle_results",

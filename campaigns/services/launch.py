@@ -15,6 +15,7 @@ from campaigns import reasons, selectors, tasks
 from campaigns.errors import AlreadyLaunched, NotInThisState, NotReady
 from campaigns.models import Campaign, CampaignState, Lane, Pace
 from campaigns.services.drafts import carrier_of, unknown_policy
+from campaigns.services.steering import ring_lanes
 from campaigns.services.tallies import STEERING_SHARD
 from campaigns.variables import names_in
 from members.errors import RuleInvalid
@@ -113,8 +114,7 @@ def freeze_audience(*, campaign_id: int, at: datetime) -> int | None:
     Lane.objects.bulk_create([Lane(campaign=row, number=number) for number in range(lanes)])
     row.state, row.audience_count = CampaignState.SENDING, audience
     row.save(update_fields=["state", "audience_count"])
-    for number in range(lanes):
-        ring(tasks.send_due, row.brand_id, row.pk, number)
+    ring_lanes(campaign_id=row.pk)
     return audience
 
 

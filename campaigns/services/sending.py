@@ -103,13 +103,16 @@ def send_slice(*, brand_id: int, campaign_id: int, lane: int, until: float) -> b
     """
     with brand_scope(brand_id):
         job = Job.load(brand_id, campaign_id, lane)
-        if job.campaign.state != CampaignState.SENDING or not _take_lane(job):
+        if job.campaign.state != CampaignState.SENDING:
+            _unqueue_lane(job)
+            return False
+        if not _take_lane(job):
             return False
     more = True
     while more and time.monotonic() < until:
         more = _send_batch(job)
     with brand_scope(brand_id):
-        _free_lane(job)
+        _leave_lane(job, queued=more)
         if not more:
             finish_if_done(campaign_id=campaign_id, at=clock.now())
     return more
@@ -135,7 +138,7 @@ def probe(*, brand_id: int, campaign_id: int, at: datetime) -> bool:
             state=CampaignState.SENDING, parked_code="", parked_until=None
         )
         if resumed:
-            steering.ring_lanes(job.campaign)
+            steering.ring_lanes(campaign_id=campaign_id)
     return bool(resumed)
 
 
@@ -399,6 +402,16 @@ def _keep_lane(job: Job) -> None:
         cursor.execute(statements.KEEP_LANE, [LANE_SECONDS, job.brand_id, job.campaign.pk, job.lane, job.worker])
 
 
-def _free_lane(job: Job) -> None:
+def _unqueue_lane(job: Job) -> None:
+    """The wake-up call has come to nothing: whoever resumes the campaign rings again at once."""
     with connection.cursor() as cursor:
-        cursor.execute(statements.KEEP_LANE, [0, job.brand_id, job.campaign.pk, job.lane, job.worker])
+        cursor.execute(statements.KEEP_LANE, [0, job.brand_id, job.campaign.pk, job.lane, "queued"])
+
+
+def _leave_lane(job: Job, *, queued: bool) -> None:
+    where = [job.brand_id, job.campaign.pk, job.lane, job.worker]
+    with connection.cursor() as cursor:
+        if queued:
+            cursor.execute(statements.QUEUE_LANE, [steering.QUEUED_SECONDS, *where])
+        else:
+            cursor.execute(statements.KEEP_LANE, [0, *where])

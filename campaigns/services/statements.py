@@ -99,12 +99,25 @@ SELECT %s, v.*, now() FROM unnest(%s::bigint[], %s::int[], %s::text[], %s::text[
 """
 
 TAKE_LANE: Final = """
-UPDATE campaigns_lane SET taken_until = now() + %s * interval '1 second', taken_by = %s
-WHERE brand_id = %s AND campaign_id = %s AND number = %s AND (taken_until <= now() OR taken_by <> '' AND taken_by = %s)
+UPDATE campaigns_lane SET taken_until = clock_timestamp() + %s * interval '1 second', taken_by = %s
+WHERE brand_id = %s AND campaign_id = %s AND number = %s
+    AND (taken_until <= clock_timestamp() OR taken_by = 'queued' OR taken_by <> '' AND taken_by = %s)
+"""
+
+# A lane whose wake-up call is in the queue is not rung for again before the call can be taken for lost.
+QUEUE_LANES: Final = """
+UPDATE campaigns_lane SET taken_until = clock_timestamp() + %s * interval '1 second', taken_by = 'queued'
+WHERE brand_id = %s AND campaign_id = %s AND taken_until <= clock_timestamp()
+RETURNING number
+"""
+
+QUEUE_LANE: Final = """
+UPDATE campaigns_lane SET taken_until = clock_timestamp() + %s * interval '1 second', taken_by = 'queued'
+WHERE brand_id = %s AND campaign_id = %s AND number = %s AND taken_by = %s
 """
 
 KEEP_LANE: Final = """
-UPDATE campaigns_lane SET taken_until = now() + %s * interval '1 second'
+UPDATE campaigns_lane SET taken_until = clock_timestamp() + %s * interval '1 second'
 WHERE brand_id = %s AND campaign_id = %s AND number = %s AND taken_by = %s
 """
 

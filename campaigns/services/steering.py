@@ -14,14 +14,15 @@ from accounts.tasks_base import ring
 from accounts.tenancy import current_brand_id
 from campaigns import reasons, tasks
 from campaigns.errors import NotInThisState
-from campaigns.models import Campaign, CampaignState, Delivery, DeliveryState, Lane
-from campaigns.services import tallies
+from campaigns.models import Campaign, CampaignState, Delivery, DeliveryState
+from campaigns.services import statements, tallies
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
 CLOSE_CHUNK = 5_000
+QUEUED_SECONDS = 10.0  # after so long a wake-up call counts as lost and the sweeper rings again
 
 
 def pause(*, campaign: Campaign, at: datetime) -> Campaign:
@@ -32,7 +33,7 @@ def pause(*, campaign: Campaign, at: datetime) -> Campaign:
 def resume(*, campaign: Campaign, at: datetime) -> Campaign:
     """Go on with the rest. Raises `NotInThisState`."""
     row = _move(campaign, {CampaignState.PAUSED, CampaignState.PARKED}, CampaignState.SENDING, "resume campaign", at)
-    ring_lanes(row)
+    ring_lanes(campaign_id=row.pk)
     return row
 
 
@@ -44,10 +45,15 @@ def stop(*, campaign: Campaign, at: datetime) -> Campaign:
     return row
 
 
-def ring_lanes(campaign: Campaign) -> None:
-    """Wake every lane of a campaign."""
-    for number in Lane.objects.filter(campaign=campaign).order_by("number").values_list("number", flat=True):
-        ring(tasks.send_due, campaign.brand_id, campaign.pk, number)
+def ring_lanes(*, campaign_id: int) -> int:
+    """Wake every lane of a campaign that nobody works on and that was not rung for just now; gives how many."""
+    brand_id = current_brand_id()
+    with connection.cursor() as cursor:
+        cursor.execute(statements.QUEUE_LANES, [QUEUED_SECONDS, brand_id, campaign_id])
+        numbers = sorted(row[0] for row in cursor.fetchall())
+    for number in numbers:
+        ring(tasks.send_due, brand_id, campaign_id, number)
+    return len(numbers)
 
 
 def park(*, campaign_id: int, code: str, until: datetime) -> bool:
@@ -113,7 +119,7 @@ def retry_failed(*, campaign: Campaign, at: datetime, codes: Collection[str] = (
     row.updated_at = at
     row.save(update_fields=["state", "finished_at", "updated_at"])
     record_audit(action="retry failed", obj=row, changes={"people": [None, len(chosen)]})
-    ring_lanes(row)
+    ring_lanes(campaign_id=row.pk)
     deltas: Counter[tuple[int, str, str]] = Counter()
     for _pk, reason in chosen:
         deltas[(row.pk, DeliveryState.FAILED.value, reason)] -= 1

@@ -56,6 +56,7 @@ def test_the_sweeper_starts_resumes_settles_and_closes(stage):
         cursor.execute("UPDATE campaigns_campaign SET state = 'STOPPED' WHERE id = %s", [stopped.pk])
         cursor.execute("UPDATE campaigns_campaign SET scheduled_at = now() WHERE id = %s", [planned.pk])
     stage.pass_time(retried, 60)
+    stage.pass_time(parked, 11)  # the calls of its launch were lost
     with stage.scope:
         for row in stage.truth():
             services.record_result(
@@ -76,6 +77,29 @@ def test_the_sweeper_starts_resumes_settles_and_closes(stage):
     assert stage.states(retried)["DELIVERED"] >= 8
     assert {stage.reload(each).state for each in (planned, parked, retried)} == {CampaignState.FINISHED}
     assert stage.reload(stopped).finished_at is not None
+
+
+def test_a_lane_is_rung_for_once_until_the_call_counts_as_lost(stage):
+    stage.people(1)
+    campaign = stage.launched()
+    with stage.scope:
+        assert services.ring_lanes(campaign_id=campaign.pk) == 0  # the freeze has just rung for all of them
+    stage.pass_time(campaign, 11)
+    with stage.scope:
+        assert services.ring_lanes(campaign_id=campaign.pk) == 4
+        assert services.ring_lanes(campaign_id=campaign.pk) == 0
+
+
+def test_a_resumed_campaign_goes_on_at_once(stage):
+    stage.people(1)
+    campaign = stage.launched()
+    with stage.scope:
+        services.pause(campaign=campaign, at=clock.now())
+    for lane in range(4):
+        tasks.send_due(stage.brand.pk, campaign.pk, lane)
+    with running(), stage.scope:
+        services.resume(campaign=campaign, at=clock.now())
+    assert stage.states(campaign) == {"SENT": 1}
 
 
 def test_sweeping_twice_sends_nothing_twice(stage):
