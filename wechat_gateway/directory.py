@@ -84,7 +84,7 @@ class Directory:
         return self._entries.get(path_token)
 
     async def find_or_ask(self, path_token: str) -> Entry | None:
-        """The account of a path; an unknown one is looked for in PostgreSQL, for all callers 5 times a second at most."""
+        """The account of a path; an unknown one is looked for in PostgreSQL, five times a second at most."""
         entry = self._entries.get(path_token)
         if entry is not None:
             return entry

@@ -167,7 +167,7 @@ class Intake:
     async def close(self) -> None:
         """Write what is waiting (for at most two seconds), then stop."""
         ends = time.monotonic() + 2
-        while (self._queue or self._flying) and time.monotonic() < ends:
+        while (self._queue or self._flying) and time.monotonic() < ends:  # noqa: ASYNC110 - two things to wait for
             await asyncio.sleep(0.01)
         self._closed = True
         tasks = list(self._tasks)

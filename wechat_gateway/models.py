@@ -175,6 +175,8 @@ class InboundPush(BrandOwned):
                 name="push_needs_people",
                 condition=models.Q(state__in=["FAILED", "QUARANTINED"]),
             ),
+            # the timeline of one person
+            models.Index(fields=["brand", "openid", "-id"], name="push_of_follower"),
         ]
 
     def __str__(self) -> str:
