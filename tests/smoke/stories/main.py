@@ -397,7 +397,10 @@ def the_other_brand(stage: Stage, lanyu: dict[str, Any], zaoshan: dict[str, Any]
     for brand, pk, before in sent:
         stage.until(
             f"the campaign of {brand['name']} is over",
-            lambda brand=brand, pk=pk: stage.query(brand, f"Campaign.objects.get(pk={pk}).state") == "FINISHED",
+            lambda brand=brand, pk=pk: (
+                stage.query(brand, f"Campaign.objects.get(pk={pk}).state") == "FINISHED"
+                and tally(stage, brand, pk, "SENT", "UNKNOWN") == 0
+            ),
             seconds=90,
         )
         rows = f"Delivery.objects.filter(campaign_id={pk}, state='DELIVERED').values_list('openid', flat=True)"
