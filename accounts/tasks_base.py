@@ -7,6 +7,7 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
+import structlog
 from celery import shared_task
 from django.db import transaction
 from kombu.exceptions import OperationalError
@@ -50,10 +51,11 @@ def brand_task(**options: Any) -> Callable[[F], Ringable]:
                 message = f"{body.__qualname__} needs a brand"
                 raise TypeError(message)
             known = {key: value for key, value in kwargs.items() if key in parameters}
-            try:
-                return body(brand_id, *args, **known)
-            finally:
-                _assert_closed(body.__qualname__)
+            with structlog.contextvars.bound_contextvars(brand=brand_id, task=body.__qualname__):
+                try:
+                    return body(brand_id, *args, **known)
+                finally:
+                    _assert_closed(body.__qualname__)
 
         return cast("Ringable", shared_task(**options)(run))
 
