@@ -26,6 +26,7 @@ from common.clock import now
 from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, recently, state, two_lines
 from console.forms import BrandModelForm
+from console.http import row_id
 from console.labels import ACTIONS, action_label, kind_label, source_label, via_label
 
 if TYPE_CHECKING:
@@ -301,7 +302,8 @@ class WhoFilter(DropdownFilter):  # type: ignore[misc]
         """Narrow to the chosen person."""
         if not self.value():
             return queryset
-        return queryset.filter(actor_id=int(self.value())) if str(self.value()).isdigit() else queryset.none()
+        staff_id = row_id(self.value())
+        return queryset.none() if staff_id is None else queryset.filter(actor_id=staff_id)
 
 
 class WhenFilter(DropdownFilter):  # type: ignore[misc]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import IntegrityError, models, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -200,6 +200,13 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
         """Give the brand's rows within the person's data scope."""
         queryset: models.QuerySet[Any] = super().get_queryset(request)
         return self.reachable(queryset, request)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Filter by what the page offers: Django would take every column, shown or not, as a way to guess values."""
+        name, _separator, how = lookup.partition("__")
+        if name != "pk" and not _is_field(self.model, name):
+            return super().lookup_allowed(lookup, value, request)  # type: ignore[no-any-return] # filters of our own
+        return name in self.list_filter and how in {"", "exact", "in", "isnull"}
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         # Django redirects with a message that names the id; a missing row and another brand's must look alike.
@@ -409,6 +416,14 @@ class ConsoleTabularInline(BrandFieldsMixin, TabularInline):  # type: ignore[mis
 
 def _column_name(column: Any) -> str:
     return column if isinstance(column, str) else str(column.__name__)
+
+
+def _is_field(model: type[models.Model], name: str) -> bool:
+    try:
+        model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return False
+    return True
 
 
 def _has_field(model: type[models.Model], name: str) -> bool:

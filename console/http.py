@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from accounts.viewer import Viewer
 
 
+LONGEST_ID = 19  # digits of a bigint
+
+
 class ConsoleRequest(HttpRequest):
     """A request below `/b/<brand>/`, for annotations only."""
 
@@ -36,6 +39,17 @@ def safe_next(request: HttpRequest, fallback: str) -> str:
     if url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure()):
         return target
     return fallback
+
+
+def row_id(text: str | None) -> int | None:
+    """Give the id that a part of an address names, None for anything that is no id."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < LONGEST_ID else None
+
+
+def has_nul(request: HttpRequest) -> bool:
+    """Say whether a value of the query or the form holds a NUL: PostgreSQL takes none, and nothing contains one."""
+    sent = [request.GET] if request.method in ("GET", "HEAD", "OPTIONS") else [request.GET, request.POST]
+    return any("\x00" in value for values in sent for _name, row in values.lists() for value in row)
 
 
 def back(request: HttpRequest, fallback: str) -> HttpResponseRedirect:

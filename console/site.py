@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -22,7 +22,7 @@ from accounts.roles import DataScope, Role
 from common.clock import is_simulated, now
 from common.errors import AppError
 from console import home, registry
-from console.http import back, brand_of, viewer_of
+from console.http import back, brand_of, has_nul, viewer_of
 from console.search import search_results
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc] # Unfold has no types
         def outer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not self.has_permission(request):
                 raise Http404
+            if has_nul(request):
+                raise BadRequest
             with timezone.override(ZoneInfo(brand_of(request).timezone)):
                 return self._answer(request, inner, args, kwargs)
 

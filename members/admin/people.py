@@ -17,7 +17,7 @@ from common.clock import now
 from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, recently, state, two_lines
 from console.formats import tail
-from console.http import viewer_of
+from console.http import row_id, viewer_of
 from console.labels import source_label
 from console.person import by_day, panels_of, timeline_of
 from console.registry import BulkColumn
@@ -111,9 +111,10 @@ class TagFilter(DropdownFilter):  # type: ignore[misc]
         """Narrow to people with the tag; anything that is no tag of the brand finds nobody."""
         if not self.value():
             return queryset
-        if not str(self.value()).isdigit():
+        tag_id = row_id(self.value())
+        if tag_id is None:
             return queryset.none()
-        return queryset.filter(pk__in=MemberTag.objects.filter(tag_id=int(self.value())).values("member_id"))
+        return queryset.filter(pk__in=MemberTag.objects.filter(tag_id=tag_id).values("member_id"))
 
 
 class StoreFilter(DropdownFilter):  # type: ignore[misc]
@@ -131,7 +132,8 @@ class StoreFilter(DropdownFilter):  # type: ignore[misc]
         """Narrow to people of the store."""
         if not self.value():
             return queryset
-        return queryset.filter(store_id=int(self.value())) if str(self.value()).isdigit() else queryset.none()
+        store_id = row_id(self.value())
+        return queryset.none() if store_id is None else queryset.filter(store_id=store_id)
 
 
 class TagForm(forms.Form):
@@ -192,7 +194,7 @@ class MemberAdmin(ConsoleModelAdmin):
 
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show the members a person's data scope reaches; merged records are left out."""
-        return visible_members(viewer_of(request))
+        return visible_members(viewer_of(request)).order_by(*queryset.query.order_by)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         """Search by what people have in hand: name, phone tail, member number, OpenID tail."""
