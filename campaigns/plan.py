@@ -11,12 +11,14 @@ from accounts.tenancy import current_brand_id, reporting
 from campaigns.carriers import carriers
 from members.models import Member, OptOut
 from members.segments import matching
+from members.selectors import within_reach
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from django.db.models import QuerySet
 
+    from accounts.viewer import Viewer
     from campaigns.models import Campaign
 
 SAMPLE = 6
@@ -52,10 +54,11 @@ def plan_of(campaign: Campaign, *, at: datetime) -> Plan:
     return Plan(hit=hit, opted_out=hit - wanted, will_send=reached)
 
 
-def preview_people(campaign: Campaign, *, at: datetime) -> list[Member]:
-    """Give a few people of the audience to look at the message with."""
+def preview_people(campaign: Campaign, *, at: datetime, viewer: Viewer | None = None) -> list[Member]:
+    """Give a few people of the audience, within reach of `viewer`, to look at the message with."""
     with reporting(current_brand_id()):
-        return list(_people(campaign, at).select_related("store").order_by("-last_interaction_at", "-pk")[:SAMPLE])
+        people = within_reach(_people(campaign, at), viewer)
+        return list(people.select_related("store").order_by("-last_interaction_at", "-pk")[:SAMPLE])
 
 
 def _people(campaign: Campaign, at: datetime) -> QuerySet[Member]:

@@ -6,20 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 from accounts.tenancy import current_brand_id, reporting
 from members.segments import GROUPS, matching, sentence
-from members.selectors import SAMPLE, PersonLine
+from members.selectors import SAMPLE, PersonLine, within_reach
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from accounts.viewer import Viewer
+
 MOST_DRAWS = 50
 
 
-def sample(rule: object, *, at: datetime, count: int, draw: int) -> tuple[PersonLine, ...]:
-    """Give twenty people of a rule; each `draw` gives the next twenty, after the last ones it begins again."""
+def sample(
+    rule: object, *, at: datetime, count: int, draw: int, viewer: Viewer | None = None
+) -> tuple[PersonLine, ...]:
+    """Give twenty people of a rule; each `draw` gives the next twenty, after the last ones it begins again.
+
+    Only people within reach of `viewer` are named.
+    """
     draws = min(max(1, -(-count // SAMPLE)), MOST_DRAWS)
     first = draw % draws * SAMPLE
     with reporting(current_brand_id()):
-        people = matching(rule, at=at).only("name", "member_no", "phone_masked", "subscribed")
+        people = within_reach(matching(rule, at=at), viewer).only("name", "member_no", "phone_masked", "subscribed")
         rows = people.order_by("-last_interaction_at", "-pk")[first : first + SAMPLE]
         return tuple(PersonLine(row.pk, row.name, row.member_no, row.phone_masked, row.subscribed) for row in rows)
 

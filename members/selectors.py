@@ -84,6 +84,13 @@ def visible_members(viewer: Viewer) -> QuerySet[Member]:
     return people.filter(own)
 
 
+def within_reach(people: QuerySet[Member], viewer: Viewer | None) -> QuerySet[Member]:
+    """Narrow people to those a viewer may see by name; without a viewer nobody is left out."""
+    if viewer is None or viewer.scope == DataScope.BRAND:
+        return people
+    return people.filter(pk__in=visible_members(viewer).values("pk"))
+
+
 def find_members(viewer: Viewer, text: str, *, limit: int = 8) -> list[Member]:
     """Search visible members by name prefix, phone tail, member number or the tail of an OpenID."""
     text = text.strip()
@@ -102,16 +109,19 @@ def find_members(viewer: Viewer, text: str, *, limit: int = 8) -> list[Member]:
     return found
 
 
-def preview(rule: object, *, at: datetime) -> Preview:
-    """Count, sample and reach of a rule before anything is saved. Raises `RuleInvalid`."""
+def preview(rule: object, *, at: datetime, viewer: Viewer | None = None) -> Preview:
+    """Count, sample and reach of a rule before anything is saved. Raises `RuleInvalid`.
+
+    Figures are the brand's; the sample names only people within reach of `viewer`.
+    """
     with reporting(current_brand_id()):
         people = matching(rule, at=at)
         count = people.count()
         sample = tuple(
             PersonLine(row.pk, row.name, row.member_no, row.phone_masked, row.subscribed)
-            for row in people.only("name", "member_no", "phone_masked", "subscribed").order_by(
-                "-last_interaction_at", "-pk"
-            )[:SAMPLE]
+            for row in within_reach(people, viewer)
+            .only("name", "member_no", "phone_masked", "subscribed")
+            .order_by("-last_interaction_at", "-pk")[:SAMPLE]
         )
         reach, anyhow = [], Q(pk__in=[])
         for key, way in carriers.items():

@@ -102,7 +102,7 @@ def segment_preview_part(request: HttpRequest) -> HttpResponse:
     draw = _number(request.POST.get("draw"), 0, 10_000)
     try:
         rule = _stored_or_posted(request)
-        context = _counted(rule, draw)
+        context = _counted(viewer_of(request), rule, draw)
     except RuleInvalid as error:
         context = {"fault": rule_form.fault_of(error)}
     response = TemplateResponse(request, "members/segments/_preview.html", {**context, "draw": draw})
@@ -194,10 +194,12 @@ def _tree_context(request: HttpRequest, rule: object, fault: rule_form.Fault | N
     }
 
 
-def _counted(rule: object, draw: int) -> dict[str, Any]:
+def _counted(viewer: Viewer, rule: object, draw: int) -> dict[str, Any]:
     at, started = now(), time.monotonic()
-    found = selectors.preview(rule, at=at)
-    people = segment_preview.sample(rule, at=at, count=found.count, draw=draw) if draw else found.sample
+    found = selectors.preview(rule, at=at, viewer=viewer)
+    people = found.sample
+    if draw:
+        people = segment_preview.sample(rule, at=at, count=found.count, draw=draw, viewer=viewer)
     context: dict[str, Any] = {
         "preview": found,
         "people": people,

@@ -142,6 +142,10 @@ class StoreAdmin(ConsoleModelAdmin):
         """Search by name or code."""
         return queryset.filter(Q(name__icontains=search_term) | Q(code__istartswith=search_term)), False
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Leave new stores to roles that reach the whole brand: a new one is in nobody's own stores."""
+        return super().has_add_permission(request) and viewer_of(request).scope == "BRAND"
+
     @admin.display(description=gettext_lazy("store"))
     def store(self, row: Store) -> Any:
         """Show name and code."""

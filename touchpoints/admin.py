@@ -36,6 +36,12 @@ SHOWN = 2_000
 SOON = timedelta(days=7)
 
 
+def _in_reach(viewer: Viewer, queryset: QuerySet[Touchpoint]) -> QuerySet[Touchpoint]:
+    if viewer.scope == "STORES":
+        return queryset.filter(store_id__in=store_ids_of_grant(viewer.grant_id))
+    return queryset
+
+
 class TouchpointForm(BrandModelForm):
     """A channel: where it stands, whether it has a code, which tags the code puts on people."""
 
@@ -91,10 +97,7 @@ class TouchpointAdmin(ConsoleModelAdmin):
 
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show store managers the codes of their stores."""
-        viewer = viewer_of(request)
-        if viewer.scope == "STORES":
-            return queryset.filter(store_id__in=store_ids_of_grant(viewer.grant_id))
-        return queryset
+        return _in_reach(viewer_of(request), queryset)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Touchpoint | None = None) -> tuple[str, ...]:
         """Keep what the printed code carries."""
@@ -282,9 +285,7 @@ def touches(member: Member, limit: int) -> list[Moment]:
 
 def find_channels(viewer: Viewer, term: str) -> list[Hit]:
     """Find channels by a part of their name."""
-    rows = Touchpoint.objects.filter(name__icontains=term)
-    if viewer.scope == "STORES":
-        rows = rows.filter(store_id__in=store_ids_of_grant(viewer.grant_id))
+    rows = _in_reach(viewer, Touchpoint.objects.filter(name__icontains=term))
     return [
         Hit(
             row.name,
@@ -305,7 +306,7 @@ def codes_to_look_at(viewer: Viewer) -> list[Todo | Step] | None:
         return None
     link = reverse("admin:touchpoints_touchpoint_changelist")
     coded = list(
-        Touchpoint.objects.exclude(scene="")
+        _in_reach(viewer, Touchpoint.objects.exclude(scene=""))
         .filter(is_active=True)
         .values_list("expires_at", "problem", "ticket")[:SHOWN],
     )

@@ -380,7 +380,12 @@ class InboundPushAdmin(ConsoleModelAdmin):
     phone_columns: ClassVar[tuple[str, ...]] = ("received_at", "what", "why")
 
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
-        """Show only what needs people; handled pushes are the members' history, not an operator's list."""
+        """Show only what needs people, to people of the whole brand: nobody knows yet whose member a push is about.
+
+        Handled pushes are the members' history, not an operator's list.
+        """
+        if viewer_of(request).scope != "BRAND":
+            return queryset.none()
         return queryset.filter(state__in=(PushState.QUARANTINED, PushState.FAILED))
 
     @admin.display(description=gettext_lazy("kind"))

@@ -171,7 +171,7 @@ def send_test(request: HttpRequest, pk: int) -> HttpResponse:
         found = composer.read(campaign, request.POST, zone(request))
         services.update_campaign(campaign=campaign, at=now(), **found.fields)
         campaign = on_screen.campaign_or_404(pk, *RELATED)
-    follower = _follower(campaign, request.POST.get("follower", ""))
+    follower = _follower(request, campaign, request.POST.get("follower", ""))
     openid = follower.openid if follower else request.POST.get("openid", "").strip()[:64]
     blocking = [each for each in _content_problems(campaign) if each.blocking]
     if not openid:
@@ -249,7 +249,7 @@ def _composer(request: HttpRequest, campaign: Campaign, found: composer.Reading,
         "purposes": purposes(campaign.purpose),
         "accounts": OfficialAccount.objects.order_by("-is_active", "pk"),
         "segments": member_selectors.segments()[:200],
-        "people": [(f"m:{each.pk}", each.name or each.member_no) for each in _people(campaign)],
+        "people": [(f"m:{each.pk}", each.name or each.member_no) for each in _people(request, campaign)],
         "odd": [(key, label) for key, (label, _member) in on_screen.odd_people().items()],
         "mini_programs": MiniProgram.objects.order_by("pk"),
         "policies": UnknownPolicy.choices,
@@ -267,7 +267,7 @@ def _composer(request: HttpRequest, campaign: Campaign, found: composer.Reading,
 
 def _side_context(request: HttpRequest, campaign: Campaign, found: composer.Reading) -> dict[str, Any]:
     problems = selectors.problems(campaign, at=now())
-    member = _preview_person(campaign, request.POST.get("person", ""))
+    member = _preview_person(request, campaign, request.POST.get("person", ""))
     shown = on_screen.message_for(campaign, member) if member else None
     blocking = [each for each in problems if each.blocking]
     lines = checks(campaign, problems, found.errors)
@@ -337,23 +337,24 @@ def _ways(campaign: Campaign) -> list[member_selectors.Reach]:
     return list(member_selectors.preview(rule, at=now()).reach)
 
 
-def _people(campaign: Campaign) -> list[Member]:
+def _people(request: HttpRequest, campaign: Campaign) -> list[Member]:
     try:
-        return plan.preview_people(campaign, at=now())
+        return plan.preview_people(campaign, at=now(), viewer=viewer_of(request))
     except AppError:  # a segment that cannot be used any more is reported by the check
         return []
 
 
-def _preview_person(campaign: Campaign, key: str) -> Member | None:
+def _preview_person(request: HttpRequest, campaign: Campaign, key: str) -> Member | None:
     odd = on_screen.odd_people().get(key)
     if odd:
         return odd[1]
     number = _digits(key.removeprefix("m:"))
     if number:
-        found = Member.objects.select_related("store").filter(pk=int(number)).first()
+        reached = member_selectors.within_reach(Member.objects.select_related("store"), viewer_of(request))
+        found = reached.filter(pk=int(number)).first()
         if found:
             return found
-    people = _people(campaign)
+    people = _people(request, campaign)
     return people[0] if people else Member(name="陈子涵", member_no="80008821", phone_tail="6721", city="上海")
 
 
@@ -362,11 +363,13 @@ def _content_problems(campaign: Campaign) -> list[Problem]:
     return carrier.validate(campaign) if carrier else selectors.problems(campaign, at=now())
 
 
-def _follower(campaign: Campaign, text: str) -> Follower | None:
+def _follower(request: HttpRequest, campaign: Campaign, text: str) -> Follower | None:
     number = _digits(text)
     if not number:
         return None
-    return Follower.objects.select_related("member").filter(pk=int(number), account_id=campaign.account_id).first()
+    found = Follower.objects.select_related("member").filter(pk=int(number), account_id=campaign.account_id).first()
+    people = member_selectors.within_reach(Member.objects.all(), viewer_of(request))
+    return found if found is not None and people.filter(pk=found.member_id).exists() else None
 
 
 def _local(campaign: Campaign, here: ZoneInfo) -> str:

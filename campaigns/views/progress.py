@@ -23,10 +23,11 @@ from campaigns.services.drafts import carrier_of, unknown_policy
 from campaigns.views import composer
 from common.clock import now
 from console import formats
-from console.http import viewer_of
+from console.http import row_id, viewer_of
 from console.site import page_response
 from members.errors import RuleInvalid
 from members.models import Member
+from members.selectors import within_reach
 
 if TYPE_CHECKING:
     from campaigns.selectors import Progress, Slice
@@ -106,7 +107,7 @@ def launch(request: HttpRequest, pk: int) -> HttpResponse:
         "duration": counted.seconds(campaign.rate_per_second) if counted else None,
         "policy": UnknownPolicy(unknown_policy(campaign)).label,
         "at": at,
-        "phone": _phone(campaign),
+        "phone": _phone(request, campaign),
         "back": on_screen.page_of(campaign),
     }
     return page_response(request, "campaigns/launch.html", context, status=422 if request.method == "POST" else 200)
@@ -158,7 +159,7 @@ def deliveries(request: HttpRequest, pk: int) -> HttpResponse:
     )
     slices = selectors.report(campaign, at=now()).slices
     wanted = [each for each in slices if state in ("", each.state) and (reason is None or reason == each.reason)]
-    people = Member.objects.in_bulk({row.member_id for row in found.rows})
+    people = within_reach(Member.objects.all(), viewer_of(request)).in_bulk({row.member_id for row in found.rows})
     query: dict[str, str | int] = {"state": state} if state else {}
     if reason is not None:
         query["reason"] = reason
@@ -233,8 +234,8 @@ def _count(campaign: Campaign) -> tuple[plan.Plan | None, str]:
 def _refusal(request: HttpRequest, campaign: Campaign, counted: plan.Plan, *, asks_name: bool) -> str:
     if asks_name and request.POST.get("typed", "").strip() != campaign.name:
         return _("Type the campaign's name to start it: it reaches many people and cannot be taken back.")
-    seen = request.POST.get("seen", "")
-    if not seen.isdigit() or abs(int(seen) - counted.will_send) * 100 > counted.will_send:
+    seen = row_id(request.POST.get("seen"))
+    if seen is None or abs(seen - counted.will_send) * 100 > counted.will_send:
         return _("The audience has changed while you were reading. Look at the figures again.")
     return ""
 
@@ -252,9 +253,9 @@ def _start(request: HttpRequest, campaign: Campaign) -> HttpResponse:
     return HttpResponseRedirect(on_screen.page_of(campaign))
 
 
-def _phone(campaign: Campaign) -> dict[str, Any]:
+def _phone(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
     try:
-        people = plan.preview_people(campaign, at=now())
+        people = plan.preview_people(campaign, at=now(), viewer=viewer_of(request))
     except RuleInvalid:
         people = []
     return on_screen.phone(campaign, on_screen.message_for(campaign, people[0]) if people else None)
@@ -357,9 +358,10 @@ def _messages(campaign: Campaign, state: str, reason: str | None = None) -> str:
 def _line(row: Delivery, member: Member | None) -> dict[str, Any]:
     return {
         "row": row,
-        "name": member.name if member else "",
+        "name": member.name if member else _("outside your data scope"),
         "number": member.member_no if member else "",
         "member_id": row.member_id if member else None,
+        "openid": row.openid if member else "",
         "state": on_screen.delivery_state_of(row.state),
         "explanation": on_screen.explain(row.reason),
         "code": on_screen.code_of(row.reason),

@@ -184,7 +184,9 @@ class PreviewShape(serializers.Serializer[Any]):
     sentence = serializers.CharField(help_text="The rule in words.")
     count = serializers.IntegerField(help_text="How many people.")
     reachable = serializers.IntegerField(help_text="How many of them any carrier reaches.")
-    sample = PreviewLine(many=True, help_text="Up to 20 people, latest interaction first.")
+    sample = PreviewLine(
+        many=True, help_text="Up to 20 people, latest interaction first; empty for a key without `members.read`."
+    )
     reach = ReachLine(many=True, help_text="Per carrier.")
 
 
@@ -209,7 +211,8 @@ class SegmentPreview(BrandAPIView):
             "reach": [{"key": "template", "label": "模板消息", "count": 1263}],
         },
         errors=problems(422, s422={"rule_invalid": "The rule cannot be used; `fields` has the path of the fault."}),
-        description="Needs the scope `segments.read`. Nothing is saved.",
+        description="Needs the scope `segments.read`; people are named to keys that have `members.read` as well. "
+        "Nothing is saved.",
     )
     def post(self, request: Request) -> Response:
         """Show whom the rule selects."""
@@ -227,7 +230,7 @@ class SegmentPreview(BrandAPIView):
                         "phone": line.phone_masked or None,
                         "following": line.subscribed,
                     }
-                    for line in preview.sample
+                    for line in (preview.sample if "members.read" in request.user.scopes else ())
                 ],
                 "reach": [asdict(each) for each in preview.reach],
             },
