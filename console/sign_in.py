@@ -33,6 +33,7 @@ from console.http import safe_next
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
 
     from accounts.models import StaffUser
 
@@ -79,6 +80,11 @@ class ChangePassword(PasswordChangeView):
 
     template_name = "registration/password.html"
     success_url = settings.LOGIN_REDIRECT_URL
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Ask for the second factor first: who has only found out the password must not be able to change it."""
+        away = second_factor_required(request)
+        return away if away is not None else super().dispatch(request, *args, **kwargs)
 
 
 class DigitsForm(forms.Form):
