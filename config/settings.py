@@ -228,6 +228,7 @@ AXES_FAILURE_LIMIT = 8
 AXES_COOLOFF_TIME = 1 / 6  # hours: ten minutes
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "accounts.rest.throttling.caller_address"  # behind our proxies, not the proxy itself
 AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 OTP_TOTP_ISSUER = "知音 Zhiyin"
 PASSWORD_HASHERS = (
