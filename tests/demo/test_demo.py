@@ -1,0 +1,58 @@
+"""The invented brands: what a script is told, and what must never happen with them."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts.models import StaffUser
+from accounts.tenancy import brand_scope, every_brand
+from demo.brands import BRANDS, PASSWORD
+from guides.models import Guide
+from members.models import Follower, Member
+from touchpoints.models import Touch
+from wechat_gateway.models import OfficialAccount
+
+
+def run(*arguments):
+    said = StringIO()
+    call_command("demo", *arguments, stdout=said)
+    return said.getvalue()
+
+
+def counts():
+    with every_brand(reason="test"):
+        return [model.objects.count() for model in (OfficialAccount, Follower, Member, Touch, Guide)]
+
+
+def test_demo_brands_load_once_and_tell_a_script_all_it_needs(db, simulator, settings):
+    settings.SIMULATOR_URL = simulator.url
+    settings.CLOCK_URL = f"{simulator.url}/_sim/clock"
+
+    run("--load")
+    loaded = counts()
+    run("--load")
+    assert counts() == loaded
+    assert loaded[1] > 2000
+
+    facts = json.loads(run("--json"))
+    lanyu = facts["brands"][0]
+    assert [brand["slug"] for brand in facts["brands"]] == ["lanyu", "zaoshan"]
+    assert {"appid", "callback_url", "token", "encoding_aes_key", "staff", "codes", "mini_program"} <= set(lanyu)
+    assert "LY0007" in lanyu["guides"]
+    assert any(code["name"] == "上海静安店 · LY0007" and code["ticket"] for code in lanyu["codes"])
+    assert StaffUser.objects.get(username=lanyu["staff"][0]["username"]).check_password(PASSWORD)
+
+    for demo, brand in zip(BRANDS, facts["brands"], strict=True):
+        people = simulator.get(f"/_sim/people?appid={demo.appid}&limit=5000")["people"]
+        openids = {person["accounts"][demo.appid]["openid"] for person in people}
+        with brand_scope(brand["id"]):
+            assert set(Follower.objects.values_list("openid", flat=True)) == openids
+
+
+def test_known_passwords_are_refused_in_production(db, settings):
+    settings.IS_PRODUCTION = True
+    with pytest.raises(CommandError, match="refused"):
+        run("--load")
+    assert StaffUser.objects.count() == 0
