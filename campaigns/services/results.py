@@ -178,10 +178,12 @@ SELECT o.event_id, o.id, o.campaign_id, o.state, o.reason, n.state, n.reason FRO
 """
 _COLUMNS = "v.event_id, v.msgid, v.new_state, v.new_reason, v.moment, d.id, d.campaign_id, d.state, d.reason"
 
+# `%% 1 = 0`: see the engine's statements.
 _BY_MSGID = _MATCH.format(
     old=f"""
     SELECT {_COLUMNS} FROM v JOIN campaigns_delivery d
         ON d.brand_id = %(brand)s AND d.msgid = v.msgid AND d.account_id = v.account_id
+    WHERE v.event_id %% 1 = 0
     FOR UPDATE OF d""",  # noqa: S608 - constants of ours
 )
 # The answer of a worker that was too late is only in the attempts.

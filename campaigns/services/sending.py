@@ -192,7 +192,6 @@ def _claim_rows(job: Job, size: int, states: Sequence[str]) -> tuple[list[Claime
             {
                 "brand": job.brand_id,
                 "campaign": campaign.pk,
-                "account": campaign.account_id,
                 "purpose": campaign.purpose,
                 "states": [str(state) for state in states],
                 "size": size,
