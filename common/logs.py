@@ -17,7 +17,7 @@ _SENSITIVE = re.compile(
     r"[\"']?\s*[=:]\s*[\"']?)[^&\s\"',}]+",
     re.IGNORECASE,
 )
-_PHONE = re.compile(r"(?<!\d)(1[3-9]\d)\d{4}(\d{4})(?!\d)")
+_PHONE = re.compile(r"(?<!\d)((?:(?:00)?86)?1[3-9]\d)\d{4}(\d{4})(?!\d)")
 
 
 def redact(text: str) -> str:
@@ -27,9 +27,23 @@ def redact(text: str) -> str:
 
 def _redact_event(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = redact(value)
+        if not key.startswith("_"):  # structlog's own
+            event[key] = _clean(value)
     return event
+
+
+def _clean(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {name: _clean(each) for name, each in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_clean(each) for each in value]
+    if hasattr(value, "path") and hasattr(value, "method"):  # a request: its query says whom somebody looked for
+        return f"{value.method} {redact(value.path)}"
+    return redact(str(value))
 
 
 def configure(options: dict[str, Any]) -> None:
