@@ -262,7 +262,7 @@ def _client_msg_id(campaign: Campaign, claimed: Claimed) -> str:
 
 def _patience() -> float:
     """Seconds a batch may take; a little less than its lease, so that its answers are still ours to record."""
-    return max(1.0, settings.SEND_LEASE_SECONDS - 2.0)
+    return float(max(1.0, settings.SEND_LEASE_SECONDS - 2.0))
 
 
 def _entry(claimed: Claimed, answer: Answer, *, personal: bool, parked: bool) -> Entry:
@@ -288,6 +288,9 @@ def _entry(claimed: Claimed, answer: Answer, *, personal: bool, parked: bool) ->
             entry.reason = reasons.NO_ANSWER
         # Those never tried are due earlier, so a probe does not begin with the message that was just found faulty.
         entry.wait = 1.0 if parked else _backoff(claimed.attempt, answer.retry_after)
+    if answer.outcome is not Outcome.ACCEPTED:
+        ids = {"delivery": claimed.id, "attempt": claimed.attempt, "outcome": entry.outcome, "code": code}
+        logger.info("a message was not accepted", extra={**ids, "rid": answer.rid})
     return entry
 
 
@@ -379,7 +382,7 @@ def _take_lane(job: Job) -> bool:
     gone = lane or "" if _has_died(lane or "", job.worker) else ""
     with connection.cursor() as cursor:
         cursor.execute(statements.TAKE_LANE, [LANE_SECONDS, job.worker, job.brand_id, job.campaign.pk, job.lane, gone])
-        return cursor.rowcount > 0
+        return bool(cursor.rowcount > 0)
 
 
 def _has_died(holder: str, me: str) -> bool:
@@ -408,7 +411,7 @@ def _unqueue_lane(job: Job) -> None:
 
 
 def _leave_lane(job: Job, *, queued: bool) -> None:
-    where = [job.brand_id, job.campaign.pk, job.lane, job.worker]
+    where: list[int | str] = [job.brand_id, job.campaign.pk, job.lane, job.worker]
     with connection.cursor() as cursor:
         if queued:
             cursor.execute(statements.QUEUE_LANE, [steering.QUEUED_SECONDS, *where])
