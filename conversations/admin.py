@@ -136,6 +136,11 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
         """Show the keywords."""
         return excerpt(gettext(", ").join(str(word) for word in row.keywords)) or "--"
 
+    @admin.display(description=gettext_lazy("keywords"))
+    def words(self, row: ReplyRule) -> str:
+        """Show the keywords to roles that may only look."""
+        return gettext(", ").join(str(word) for word in row.keywords) or "--"
+
     @admin.display(description=gettext_lazy("answer"))
     def answer(self, row: ReplyRule) -> str:
         """Show the beginning of the answer."""

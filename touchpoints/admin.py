@@ -115,6 +115,12 @@ class TouchpointAdmin(ConsoleModelAdmin):
         """Show whose followers the code brings."""
         return str(row.account or "--")
 
+    @admin.display(description=gettext_lazy("Tags of this code"))
+    def tags(self, row: Touchpoint) -> str:
+        """Show the tags to roles that may only look."""
+        names = TouchpointTag.objects.filter(touchpoint=row).order_by("pk").values_list("tag__name", flat=True)
+        return gettext(", ").join(names) or "--"
+
     def get_urls(self) -> list[Any]:
         """Add the picture for printing."""
         picture = path("<int:object_id>/code.png", self.admin_site.admin_view(self.picture), name="touchpoint_code")

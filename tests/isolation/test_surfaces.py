@@ -198,7 +198,25 @@ def test_no_address_breaks_for_a_small_role(request, who, method, ours):
         assert answer.status_code < 500, name
 
 
-WRITING = ("members.edit", "tags.edit", "segments.edit", "campaigns.edit", "campaigns.launch", "accounts.edit")
+@pytest.mark.django_db
+@pytest.mark.parametrize("who", ["as_guide", "as_manager", "as_marketer", "narrow_analyst"])
+def test_own_rows_open_or_are_refused_for_every_role(request, who, ours, everybody):
+    """A page that a role may only read is another page than the one its writers see."""
+    client = request.getfixturevalue(who)
+    with brand_scope(ours.brand.pk):
+        make_mini_program()
+        Region.objects.create(name="华东")
+        create_campaign(name="澜活动", account=ours.account, at=AT, segment=everybody)
+        rows = {model: model.objects.order_by("pk").first() for model in {*site._registry, Segment}}
+    opened = 0
+    for name in ADDRESSED:
+        row = rows.get(model_behind(name, rows))
+        if row is None:
+            continue
+        answer = client.get(f"/b/lanyu/{address_of(CONSOLE[name], row.pk)}")
+        assert answer.status_code in {200, 204, 302, 403, 404}, name
+        opened += answer.status_code == 200
+    assert opened
 
 
 @pytest.mark.django_db
