@@ -216,6 +216,7 @@ class SegmentPreview(BrandAPIView):
     )
     def post(self, request: Request) -> Response:
         """Show whom the rule selects."""
+        caller: Any = request.user
         rule = read_body(Rule, request.data)["rule"]
         preview = selectors.preview(rule, at=clock.now())
         return Response(
@@ -230,7 +231,7 @@ class SegmentPreview(BrandAPIView):
                         "phone": line.phone_masked or None,
                         "following": line.subscribed,
                     }
-                    for line in (preview.sample if "members.read" in request.user.scopes else ())
+                    for line in (preview.sample if "members.read" in caller.scopes else ())
                 ],
                 "reach": [asdict(each) for each in preview.reach],
             },
