@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+from django.core.exceptions import BadRequest, FieldDoesNotExist, PermissionDenied
 from django.db import IntegrityError, models, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -20,7 +21,7 @@ from accounts.services import record_audit
 from accounts.tenancy import BrandOwned
 from console.changes import form_changes
 from console.forms import BrandModelForm, refusing
-from console.http import viewer_of
+from console.http import row_id, viewer_of
 from console.registry import BulkColumn, Tab, columns, nav
 from console.site import ConsoleSite, site
 
@@ -286,6 +287,8 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list under its own title."""
+        if any(row_id(key) is None for key in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            raise BadRequest  # no list offers such a row
         context = {
             "title": self.list_title(),
             "zy_hidden_on_phone": self._hidden_on_phone(request),

@@ -217,7 +217,7 @@ def _stored_or_posted(request: HttpRequest) -> object:
     if "rule" in request.POST:  # a page that may only be read posts the rule as it is stored
         try:
             return json.loads(request.POST["rule"])
-        except ValueError:
+        except (ValueError, RecursionError):  # brackets without end, thousands deep
             raise RuleInvalid("rule", _("A group or a condition is expected here.")) from None
     return rule_form.rule_of(request.POST)
 
