@@ -207,7 +207,8 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
         name, _separator, how = lookup.partition("__")
         if name != "pk" and not _is_field(self.model, name):
             return super().lookup_allowed(lookup, value, request)  # type: ignore[no-any-return] # filters of our own
-        return name in self.list_filter and how in {"", "exact", "in", "isnull"}
+        offered = {getattr(each, "parameter_name", each) for each in self.list_filter}
+        return name in offered and how in {"", "exact", "in", "isnull"}
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         # Django redirects with a message that names the id; a missing row and another brand's must look alike.
