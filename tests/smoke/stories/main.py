@@ -320,7 +320,7 @@ def tags(stage: Stage, brand: dict[str, Any]) -> None:
     stage.sim("/_sim/faults", {"kind": "http_status", "status": 502, "name": "outage", "appid": brand["appid"]})
     stage.sim("/_sim/clock", {"advance": 86_400})
     people = sorted(theirs)
-    manage_tags(stage, brand, add=[], remove=people[:4])
+    untag_in_the_console(stage, brand, people[:4])
     sync()
     stage.sim("/_sim/faults/outage", method="DELETE")
     token = stage.http.post(
@@ -345,14 +345,15 @@ def tags(stage: Stage, brand: dict[str, Any]) -> None:
     stage.say("微信停一天：期间后台去掉 4 人、微信侧加上 6 人，恢复后两边一致，一条不少")
 
 
-def manage_tags(stage: Stage, brand: dict[str, Any], *, add: list[str], remove: list[str]) -> None:
-    """Change tags here, as an operator does on a member's page."""
-    stage.query(
-        brand,
-        "member_services.untag_members("
-        f"member_ids=list(Follower.objects.filter(openid__in={remove!r}).values_list('member_id', flat=True)),"
-        "tag_ids=[Tag.objects.get(name='静安店').pk])",
+def untag_in_the_console(stage: Stage, brand: dict[str, Any], openids: list[str]) -> None:
+    """Take the tag off people, as an operator does on a member's page."""
+    operator = Operator(stage, brand, "lanyu-ops")
+    tag = stage.query(brand, "Tag.objects.get(name='静安店').pk")
+    members = stage.query(
+        brand, f"list(Follower.objects.filter(openid__in={openids!r}).values_list('member_id', flat=True))"
     )
+    for pk in members:
+        operator.post(f"/members/member/{pk}/change/", act="untag", tag=str(tag))
 
 
 def here(stage: Stage, brand: dict[str, Any], tag: str) -> set[str]:
