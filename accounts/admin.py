@@ -37,13 +37,17 @@ KEY_SCOPES = list(SCOPES.items())
 
 
 class GrantForm(BrandModelForm):
-    """Who gets which role. Somebody without an account gets one, with a first password to be changed."""
+    """Who gets which role, with a new account and a first password to be changed.
+
+    An account that exists is never taken over here: whoever made it may know its password, and would get into this
+    brand with it. For a person who works for several brands the installation's own people use `grant_role`.
+    """
 
     username = forms.CharField(
         label=gettext_lazy("User name"),
         max_length=150,
         widget=UnfoldAdminTextInputWidget(),
-        help_text=gettext_lazy("Somebody who has an account already keeps it and their password."),
+        help_text=gettext_lazy("New, and the same for signing in everywhere."),
     )
     person = forms.CharField(
         label=gettext_lazy("Name"), max_length=60, required=False, widget=UnfoldAdminTextInputWidget()
@@ -70,6 +74,14 @@ class GrantForm(BrandModelForm):
         if user is not None:
             if RoleGrant.objects.filter(staff_user=user).exists():
                 self.add_error("username", gettext("This person has a role here already: open it in the list."))
+            else:
+                self.add_error(
+                    "username",
+                    gettext(
+                        "This user name is taken. Choose another; for somebody who works for several brands, "
+                        "ask the people who run this installation.",
+                    ),
+                )
             return cleaned
         try:
             validate_password(cleaned.get("password") or "", StaffUser(username=cleaned["username"]))
@@ -161,11 +173,9 @@ class RoleGrantAdmin(ConsoleModelAdmin):
 
     @staticmethod
     def _account(data: dict[str, Any]) -> StaffUser:
-        user = StaffUser.objects.filter(username=data["username"]).first()
-        if user is None:
-            user = StaffUser(username=data["username"], name=data.get("person", ""))
-            user.set_password(data["password"])
-            user.save()
+        user = StaffUser(username=data["username"], name=data.get("person", ""))
+        user.set_password(data["password"])
+        user.save()
         return user
 
     def delete_model(self, request: HttpRequest, obj: RoleGrant) -> None:
