@@ -29,6 +29,7 @@ def test_a_brand_that_is_none_is_refused_before_the_body():
 
 def test_unknown_keywords_are_dropped_and_logs_know_the_brand():
     seen = {}
+    structlog.contextvars.clear_contextvars()
 
     @brand_task(name="tests.tolerant")
     def tolerant(brand_id, *, size=1):
