@@ -1,0 +1,80 @@
+"""A worker's database after a test that has committed: as the template, whatever was done to it."""
+
+import os
+
+import pytest
+
+from launcher import roles
+from launcher.pytest_databases import WorkerDatabase
+
+FORCED = "SELECT count(*) FROM pg_class WHERE relforcerowsecurity"
+
+
+@pytest.fixture
+def database(database_template, test_run):
+    name = test_run.database(f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_restored")
+    yield WorkerDatabase(test_run, name)
+    roles.statements(test_run.owner_url, f"DROP DATABASE IF EXISTS {roles.quoted(name)} WITH (FORCE)")
+
+
+@pytest.fixture
+def urls(database, test_run):
+    return test_run.urls(database._name)
+
+
+def scalar(url, sql):
+    with roles.cursor_on(url) as cursor:
+        cursor.execute(sql)
+        return cursor.fetchone()[0]
+
+
+def write(urls):
+    """Rows of two tables, one of them a brand's, as the application writes them."""
+    roles.statements(
+        urls.app,
+        "INSERT INTO accounts_brand (id, slug, name, name_en, timezone, is_active, data_key, created_at) "
+        "VALUES (7, 'lanyu', '澜屿', '', 'Asia/Shanghai', true, '\\x00', now())",
+        "SET app.brand_id = 7",
+        "INSERT INTO stores_region (brand_id, name) VALUES (7, '华东')",
+    )
+
+
+def count_of_regions(urls):
+    with roles.cursor_on(urls.app) as cursor:
+        cursor.execute("SET app.brand_id = 7")
+        cursor.execute("SELECT count(*) FROM stores_region")
+        return cursor.fetchone()[0]
+
+
+def test_restore_deletes_rows_without_a_copy_and_leaves_row_security(database, urls):
+    forced = scalar(urls.owner, FORCED)
+    write(urls)
+    assert count_of_regions(urls) == 1
+
+    database.restore()
+
+    assert (scalar(urls.app, "SELECT count(*) FROM accounts_brand"), count_of_regions(urls)) == (0, 0)
+    assert (scalar(urls.owner, FORCED), database.copies) == (forced, 1)
+    assert forced > 0
+
+
+def test_restore_brings_back_what_migrations_have_written(database, urls):
+    kinds = scalar(urls.owner, "SELECT count(*) FROM django_content_type")
+    roles.statements(urls.owner, "UPDATE django_content_type SET model = 'changed' WHERE model = 'brand'")
+
+    database.restore()
+
+    assert scalar(urls.owner, "SELECT count(*) FROM django_content_type WHERE model = 'brand'") == 1
+    assert (scalar(urls.owner, "SELECT count(*) FROM django_content_type"), database.copies) == (kinds, 2)
+
+
+def test_restore_throws_out_whoever_still_holds_a_row(database, urls):
+    write(urls)
+    left = roles.connect(urls.app)
+    left.autocommit = False
+    left.cursor().execute("UPDATE accounts_brand SET name = 'held'")
+
+    database.restore()
+
+    assert scalar(urls.app, "SELECT count(*) FROM accounts_brand") == 0
+    left.close()
