@@ -3,21 +3,14 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-from contextlib import closing
 
 import requests
 
+from launcher.ports import free_numbers
 from tests.wechat_simulator.conftest import APPID, GOOD, TEMPLATE, WORLD, Simulator, wait_until
 from wechat_simulator.simulation import Simulation
-
-
-def free_port():
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def start(port, *more):
@@ -28,17 +21,17 @@ def start(port, *more):
     def up():
         assert process.poll() is None, process.stdout.read()
         try:
-            return requests.get(f"http://127.0.0.1:{port}/_sim/health", timeout=1).ok
+            return requests.get(f"http://127.0.0.1:{port}/_sim/health", timeout=5).ok
         except requests.ConnectionError:
             return False
 
-    wait_until(up, 20)
+    wait_until(up, 60)
     return process
 
 
 def stop(process):
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode in (0, -signal.SIGTERM), output
     return output
 
@@ -47,7 +40,7 @@ def test_state_survives_a_restart(tmp_path):
     world = tmp_path / "world.json"
     world.write_text(json.dumps(WORLD), encoding="utf-8")
     state = tmp_path / "state"
-    port = free_port()
+    (port,) = free_numbers(1)
     first = start(port, "--world", world, "--state-dir", state, "--start", "2025-09-01T10:00", "--rate", "0")
     running = Simulator(None, port)
     openid = running.follow("小雨")
@@ -80,7 +73,7 @@ def test_state_survives_a_restart(tmp_path):
 
 def test_damaged_state_is_set_aside(tmp_path):
     (tmp_path / "simulator.json").write_text('{"version": 1, "switches": {"long_gone": 1}}', encoding="utf-8")
-    port = free_port()
+    (port,) = free_numbers(1)
     process = start(port, "--state-dir", tmp_path)
     assert "set aside" in stop(process)
     assert (tmp_path / "simulator.damaged").exists()
@@ -89,12 +82,12 @@ def test_damaged_state_is_set_aside(tmp_path):
 
 def test_only_loopback_is_listened_on():
     command = [sys.executable, "-m", "wechat_simulator", "--host", "0.0.0.0", "--port", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, "loopback only" in done.stderr) == (2, True)
 
 
 def test_open_stream_does_not_hold_up_the_stop():
-    port = free_port()
+    (port,) = free_numbers(1)
     process = start(port)
     with requests.get(f"http://127.0.0.1:{port}/_sim/events", stream=True, timeout=10) as stream:
         assert next(stream.iter_lines()) == b"event: hello"
@@ -108,7 +101,7 @@ def test_imports_nothing_of_the_product():
         " 'members', 'stores', 'touchpoints', 'wechat_gateway', 'wechatpy'}\n"
         "print(sorted(ours & {name.split('.')[0] for name in sys.modules}))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
 
 
