@@ -6,11 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from accounts.models import Brand
 from accounts.tenancy import brand_scope
 from tests.factories import make_brand
 from tests.simulator import Simulator
+
+# How long an example takes is the machine's affair, which may be busy with something else.
+hypothesis_settings.register_profile("zhiyin", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("zhiyin")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from django.utils import translation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from wechat_gateway.answers import Answer, Outcome, classify
 from wechat_gateway.errcodes import ErrorClass, Reaction, explain, is_known, known_codes
 from wechat_gateway.errors import WeChatRefused
@@ -35,7 +36,7 @@ def test_answer_of_the_corpus_gets_its_class(row):
         assert answer.cause == row["cause"]
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(100))
 @given(st.binary(max_size=200), st.integers(100, 599))
 def test_no_other_answer_counts_as_sent(body, status):
     answer = classify(Exchange(REQUEST, status, body, "", True), id_field="msgid", sends=True)

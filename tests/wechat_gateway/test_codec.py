@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wechatpy.crypto import WeChatCrypto
 
+from tests.examples import examples
 from tests.wechat_gateway import forge
 from tests.wechat_gateway.forge import AES_KEY, APPID, NONCE, NOW, TOKEN
 from wechat_gateway import codec
@@ -88,7 +89,7 @@ def test_sealed_reply_can_be_read_by_the_reference_implementation():
     assert "好" in str(peer.decrypt_message(sealed, signature, stamp, NONCE))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50))
 @given(st.text(min_size=1, max_size=400).filter(lambda text: "\x00" not in text), st.binary(min_size=16, max_size=16))
 def test_codec_and_reference_read_each_other(text, random_bytes):
     text = text.encode("utf-8", "ignore").decode() or "x"
@@ -142,7 +143,7 @@ def _touches_only_what_nobody_signs(query, mutant_query, body, mutant_body):
     return changed < body.index(b"<Encrypt>") and b"Encrypt" in mutant_body
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.binary(max_size=300), st.binary(max_size=600))
 @example(b"timestamp=1714036504&nonce=%ff", b"<xml>")
 @example(b"=&=&&&", b"{")
@@ -153,7 +154,7 @@ def test_arbitrary_bytes_never_raise(query, body):
         assert isinstance(judge_echo(account, query, now=NOW), Refused)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.binary(min_size=1, max_size=500))
 @example(b'{"a":' * 5000)
 @example("<xml><MsgType>文</MsgType></xml>".encode("gbk"))

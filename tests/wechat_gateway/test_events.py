@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wechatpy import parse_message
 
+from tests.examples import examples
 from tests.wechat_gateway.forge import NOW, OPENID, ORIGINAL_ID, event, text_message
 from wechat_gateway.events import EVENT_KINDS, MESSAGE_KINDS, Push, canonical_kind, lane_of, read_head, read_push
 from wechat_gateway.wire import Unreadable, read_fields
@@ -186,7 +187,7 @@ def test_same_message_id_with_other_content_has_another_digest():
     assert first.digest != second.digest
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(60))
 @given(st.text(max_size=40), st.sampled_from(sorted(MESSAGE_KINDS) + list(EVENT_KINDS)), st.text(max_size=20))
 def test_any_text_in_any_field_is_read_or_called_unreadable(value, kind, key):
     fields = {

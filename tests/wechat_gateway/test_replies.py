@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from wechat_gateway.replies import (
     Image,
     MiniProgramLink,
@@ -22,7 +23,7 @@ from wechat_gateway.replies import (
 TO = {"openid": "oPerson", "original_id": "gh_1", "at": 1714036505.7}
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(100))
 @given(st.text(alphabet=st.characters(exclude_categories=[]), max_size=300))
 @example("]]>")
 @example("a]]]]>]]>b")
@@ -34,7 +35,7 @@ def test_text_survives_rendering_and_injects_nothing(text):
     assert (root.findtext("Content") or "") == fit(clean(text))
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(50))
 @given(st.text(alphabet=st.characters(exclude_categories=[]), max_size=100))
 def test_json_reply_holds_the_same_text(text):
     reply = orjson.loads(render(Text(text), as_json=True, **TO))

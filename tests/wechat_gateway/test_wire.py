@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.wechat_gateway.forge import event, text_message
 from wechat_gateway import wire
 from wechat_gateway.wire import Unreadable, read_fields
@@ -16,7 +17,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=1500)
+@settings(max_examples=examples(300))
 @given(st.lists(PIECES, max_size=12).map("".join))
 @example("<a><![CDATA[x]]]]></a>")
 @example("<a><![CDATA[ x ]]></a><Content> y </Content>")
