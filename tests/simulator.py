@@ -27,7 +27,7 @@ class Simulator:
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 self.get("/_sim/health")
@@ -36,6 +36,7 @@ class Simulator:
                 if time.monotonic() > deadline or self.process.poll() is not None:
                     self.stop()
                     raise
+                time.sleep(0.02)
 
     def stop(self) -> None:
         self.process.kill()

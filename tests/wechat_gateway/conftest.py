@@ -132,7 +132,7 @@ def gateway(transactional_db, own_registries, monkeypatch, settings):
     async def start(ring=lambda brand_id, lane: None):
         application = asgi.Gateway(ring)
         await application.start()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while not application.intake.connected and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         try:

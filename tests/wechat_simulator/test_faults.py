@@ -102,12 +102,12 @@ def test_stale_answer_is_the_one_of_the_call_before(simulator, openid):
 
 
 def test_latency_does_not_hold_up_other_calls(simulator, openid):
-    fault(simulator, "latency", ms=400, count=1)
+    fault(simulator, "latency", ms=3000, count=1)
     started = time.monotonic()
     with pytest.raises(requests.Timeout):
         send_raw(simulator, openid, timeout=0.1)
     simulator.ask("/cgi-bin/tags/get")
-    assert time.monotonic() - started < 0.35
+    assert time.monotonic() - started < 2.5
 
 
 def test_fault_is_aimed_by_account_path_and_call_number(simulator, openid):
