@@ -9,6 +9,8 @@ from django.db import connection
 
 import campaigns.models
 import campaigns.services
+import conversations.models
+import conversations.services
 import guides.models
 import members.models
 import members.services
@@ -38,9 +40,22 @@ def send_to_everybody(template: str, content: dict[str, str]) -> int:
     return campaigns.services.launch(campaign=campaign, at=at).pk
 
 
+def change_rule(name: str, text: str) -> str:
+    """Give a reply rule another text; give the one it had."""
+    rule = conversations.models.ReplyRule.objects.get(name=name)
+    before, rule.text = rule.text, text
+    conversations.services.save_rule(rule=rule, at=clock.now())
+    return before
+
+
 def serve() -> None:
     """Answer until standard input ends."""
-    names = {"clock": clock, "member_services": members.services, "send_to_everybody": send_to_everybody}
+    names = {
+        "clock": clock,
+        "member_services": members.services,
+        "send_to_everybody": send_to_everybody,
+        "change_rule": change_rule,
+    }
     for module in (campaigns, guides, members, stores, touchpoints, wechat_gateway):
         names |= {name: item for name, item in vars(module.models).items() if not name.startswith("_")}
     for line in sys.stdin:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +42,7 @@ def arrive(stage: Stage, brand: dict[str, Any]) -> None:
     stage.check("guide", facts["guide"], "LY0007")
     stage.say(f"后台：粉丝有来访记录「{code}」、标签「静安店」、专属导购 LY0007")
     rows = stage.query(brand, f"InboundPush.objects.filter(openid='{openid}').count()")
-    stage.sim("/_sim/pushes/replay", {"n": push["n"]})
+    stage.check("the copy is answered alike", replayed(stage, push["n"]), (["replied", "replied"], push["reply"]))
     stage.check(
         "a repeated push adds no row",
         stage.query(brand, f"InboundPush.objects.filter(openid='{openid}').count()"),
@@ -91,11 +90,26 @@ def talk(stage: Stage, brand: dict[str, Any]) -> None:
     before = stage.query(brand, "InboundPush.objects.count()")
     stage.act(PERSON, "text", brand, content="预约")
     stage.sim("/_sim/settle", {"timeout": 20})
-    log = stage.sim(f"/_sim/pushes?appid={brand['appid']}&limit=3")["pushes"]
-    replies = {json.dumps(push["reply"], ensure_ascii=False) for push in log if push["fields"].get("Content") == "预约"}
-    stage.check("one reply for all copies", len(replies), 1)
+    log = stage.sim(f"/_sim/pushes?appid={brand['appid']}&limit=1000")["pushes"]
+    push = next(each for each in log if each["fields"].get("Content") == "预约")
+    stage.check("three deliveries", [each["outcome"] for each in push["tries"]], ["replied"] * 3)
     stage.check("one row for all copies", stage.query(brand, "InboundPush.objects.count()"), before + 1)
-    stage.say("同一推送重复三次：只记一行，三次得到同一条回复")
+    text = stage.query(brand, "change_rule('预约', '改过的回答')")
+    stage.until(
+        "the changed rule answers",
+        lambda: stage.saw(stage.act(PERSON, "text", brand, content="预约"))[0] == "改过的回答",
+    )
+    stage.check("a retry gets the stored reply", replayed(stage, push["n"]), (["replied"] * 4, push["reply"]))
+    stage.query(brand, f"change_rule('预约', {text!r})")
+    stage.say("同一推送送达四次：只记一行；期间改了规则，重试仍得到当初那条回复")
+
+
+def replayed(stage: Stage, n: int) -> tuple[list[str], Any]:
+    """Deliver a push once more; give the outcome of every delivery and the last reply."""
+    stage.sim("/_sim/pushes/replay", {"n": n})
+    stage.sim("/_sim/settle", {"timeout": 20})
+    push = next(each for each in stage.sim("/_sim/pushes?limit=1000")["pushes"] if each["n"] == n)
+    return [each["outcome"] for each in push["tries"]], push["reply"]
 
 
 def join(stage: Stage, brand: dict[str, Any]) -> None:
