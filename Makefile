@@ -5,6 +5,7 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	done)
 PY := .venv/bin/python
 STORY ?=
+ONLY ?=
 ARGS ?=
 
 # Checks read the settings but open no connection; none of these values is used anywhere else.
@@ -14,7 +15,8 @@ SETTINGS := ZHIYIN_SECRET_KEY=only-for-checks-0123456789-abcdefghijklmnopqrstuvw
 	DATABASE_INTAKE_URL=postgresql://zhiyin_intake@127.0.0.1:9/none REDIS_URL=redis://127.0.0.1:9/0
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint types layers messages check smoke demo manage lock clean python venv venv-dev
+.PHONY: help up test lint types layers messages check smoke bench chaos isolation hostile simulate sabotage repeat demo manage lock \
+	clean python venv venv-dev venv-peers
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf 'make %-8s %s\n' "$$name" "$$text"; done
@@ -47,6 +49,27 @@ check: lint types layers ## all checks: style, types, layers, catalogues, migrat
 smoke: venv ## play a story against a whole product on free ports, and assert it (STORY=name plays one)
 	@$(PY) -m launcher around -- $(PY) -m tests.smoke $(STORY)
 
+bench: venv-dev venv-peers ## measure our paths beside their peers and the physical limit (ONLY="callback send" measures some)
+	@$(PY) -m benchmarks $(ONLY) $(ARGS)
+
+chaos: venv-dev ## kill, cut and stop real processes under load, and compare with the truth (ONLY="R1 R16", ARGS="--recipients 100000")
+	@$(PY) -m tests.chaos $(ONLY) $(ARGS)
+
+isolation: venv-dev ## every surface as another brand; then with the Python guard open, then with row security off
+	@$(PY) -m tests.isolation $(ARGS)
+
+hostile: venv-dev ## the bad-input corpus, forgeries, replays, fuzzing, planted secrets, and the whole API by its schema
+	@$(PY) -m tests.hostile $(ARGS)
+
+simulate: venv-dev ## delivery, tokens and inbox under virtual time from 10,000 seeds; failpoints; fail at the Nth call
+	@$(PY) -m tests.simulation $(ARGS)
+
+sabotage: venv-dev ## apply each deliberate bug to a copy and show which test catches it
+	@$(PY) -m tests.sabotage $(ARGS)
+
+repeat: venv-dev ## run the tests again and again in random order and count flakes (ARGS=20)
+	@$(PY) -m scripts.repeat $(ARGS)
+
 demo: venv ## load what is missing of the demo brands into a running `make up`, and print how to sign in
 	@$(PY) -m launcher manage demo --load
 	@$(PY) -m launcher manage demo --banner
@@ -78,3 +101,6 @@ venv: python
 
 venv-dev: python
 	@$(PYTHON) -m launcher install --dev
+
+venv-peers: python
+	@$(PYTHON) -m launcher install --peers

@@ -1,0 +1,1 @@
+"""One module for each thing measured; each names its suite `SUITE`."""
