@@ -77,17 +77,19 @@ demo: venv ## load what is missing of the demo brands into a running `make up`, 
 manage: venv ## run a management command in a running `make up` (ARGS="extensions")
 	@$(PY) -m launcher manage $(ARGS)
 
-lock: python ## write requirements.txt and requirements-dev.txt anew from requirements/*.in
+lock: python ## write requirements*.txt anew from requirements/*.in
 	@$(PYTHON) -m launcher install --dev
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	@UV_PYTHON_DOWNLOADS=never $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate requirements/runtime.in --output-file requirements.txt
 	@UV_PYTHON_DOWNLOADS=never $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --constraint requirements.txt requirements/dev.in --output-file requirements-dev.txt
+	@UV_PYTHON_DOWNLOADS=never $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --constraint requirements.txt requirements/peers.in --output-file requirements-peers.txt
 
 clean: ## remove .venv, caches and everything `make up` has stored (asks first)
-	@printf 'This deletes .venv and var/ with the database of `make up`. Continue? [y/N] '; read -r answer; [ "$$answer" = y ]
-	@rm -rf .venv var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@printf 'This deletes .venv, .venv-peers and var/ with the database of `make up`. Continue? [y/N] '; read -r answer; [ "$$answer" = y ]
+	@rm -rf .venv .venv-peers var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A clear word when there is no suitable Python at all.

@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
     installer = commands.add_parser("install", help="make .venv and install the pinned packages if they changed")
     installer.add_argument("--dev", action="store_true", help="also what tests and checks need")
+    installer.add_argument("--peers", action="store_true", help="what the benchmarks compare us with, in .venv-peers")
     installer.set_defaults(run=_install)
 
     run = commands.add_parser("run", help="run chosen processes with the packages of this interpreter")
@@ -101,7 +102,10 @@ def _up(_options: argparse.Namespace) -> int:
 
 
 def _install(options: argparse.Namespace) -> int:
-    install.ensure(dev=options.dev)
+    if options.peers:
+        install.ensure_peers()
+    else:
+        install.ensure(dev=options.dev)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Makes `.venv` and installs the pinned packages; does nothing when they are those of the last time."""
+"""Makes virtual environments and installs the pinned packages; does nothing when they are those of the last time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FILES = {"runtime": "requirements.txt", "dev": "requirements-dev.txt"}
+FILES = {"runtime": "requirements.txt", "dev": "requirements-dev.txt", "peers": "requirements-peers.txt"}
+VENV = ".venv"
+PEERS = ".venv-peers"
 _SUPPORTED = ((3, 11), (3, 12), (3, 13))
 _LINES_KEPT = 30
 
 
-def python_of(root: Path = ROOT) -> Path:
-    """Return the interpreter of the project's virtual environment."""
-    return root / ".venv" / "bin" / "python"
+def python_of(root: Path = ROOT, venv: str = VENV) -> Path:
+    """Return the interpreter of one of the project's virtual environments."""
+    return root / venv / "bin" / "python"
 
 
 def ensure(*, dev: bool, root: Path = ROOT) -> Path:
@@ -36,40 +38,49 @@ def ensure(*, dev: bool, root: Path = ROOT) -> Path:
 
     `dev` adds tests and tools, which contain the product's own packages. Raises LauncherError with pip's own words.
     """
-    wanted = _wanted(root, dev=dev)
-    if _is_current(root, wanted):
-        return python_of(root)
+    return _bring(root, VENV, ("runtime", "dev") if dev else ("runtime",))
+
+
+def ensure_peers(root: Path = ROOT) -> Path:
+    """Bring the environment of what the benchmarks compare us with up to date and return its interpreter.
+
+    It is apart from `.venv`, so that no peer's dependency can reach the product. Raises LauncherError.
+    """
+    return _bring(root, PEERS, ("peers",))
+
+
+def _bring(root: Path, venv: str, kinds: tuple[str, ...]) -> Path:
+    """Install the file of the last of `kinds`, which contains those before it."""
+    python = python_of(root, venv)
+    wanted = {kind: hashlib.sha256((root / FILES[kind]).read_bytes()).hexdigest() for kind in kinds}
+    if _is_current(python, wanted):
+        return python
     preflight.check_writable(root)
     with _one_at_a_time(root):
-        if _is_current(root, wanted):  # another make has just done it
-            return python_of(root)
-        if not _runs(python_of(root)):
+        if _is_current(python, wanted):  # another make has just done it
+            return python
+        if not _runs(python):
             preflight.check_venv_module()
-            _make_venv(root)
-        _install(root, FILES["dev" if dev else "runtime"])
-        _stamp(root).write_text(json.dumps(_installed(root) | wanted))
-    return python_of(root)
+            _make_venv(root / venv)
+        _install(python, root, FILES[kinds[-1]])
+        _stamp(python).write_text(json.dumps(_installed(python) | wanted))
+    return python
 
 
-def _wanted(root: Path, *, dev: bool) -> dict[str, str]:
-    kinds = ("runtime", "dev") if dev else ("runtime",)
-    return {kind: hashlib.sha256((root / FILES[kind]).read_bytes()).hexdigest() for kind in kinds}
+def _stamp(python: Path) -> Path:
+    return python.parent.parent / "installed.json"
 
 
-def _stamp(root: Path) -> Path:
-    return root / ".venv" / "installed.json"
-
-
-def _installed(root: Path) -> dict[str, str]:
+def _installed(python: Path) -> dict[str, str]:
     try:
-        found = json.loads(_stamp(root).read_text())
+        found = json.loads(_stamp(python).read_text())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _is_current(root: Path, wanted: dict[str, str]) -> bool:
-    return wanted.items() <= _installed(root).items() and _runs(python_of(root))
+def _is_current(python: Path, wanted: dict[str, str]) -> bool:
+    return wanted.items() <= _installed(python).items() and _runs(python)
 
 
 def _runs(python: Path) -> bool:
@@ -102,10 +113,10 @@ def _one_at_a_time(root: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def _make_venv(root: Path) -> None:
-    say(f"making .venv with Python {sys.version.split()[0]}")
+def _make_venv(folder: Path) -> None:
+    say(f"making {folder.name} with Python {sys.version.split()[0]}")
     result = subprocess.run(
-        [sys.executable, "-m", "venv", "--clear", str(root / ".venv")], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "venv", "--clear", str(folder)], capture_output=True, text=True, check=False
     )
     if result.returncode != 0:
         raise LauncherError(
@@ -114,12 +125,12 @@ def _make_venv(root: Path) -> None:
         )
 
 
-def _install(root: Path, name: str) -> None:
+def _install(python: Path, root: Path, name: str) -> None:
     total = len(re.findall(r"^[a-z0-9].*==", (root / name).read_text(), re.MULTILINE))
     say(f"installing up to {total} packages of {name} (only when that file has changed; about a minute)")
     process = subprocess.Popen(
         [
-            *(str(python_of(root)), "-m", "pip", "install", "--require-hashes", "--no-deps", "--progress-bar", "off"),
+            *(str(python), "-m", "pip", "install", "--require-hashes", "--no-deps", "--progress-bar", "off"),
             *("--disable-pip-version-check", "--no-input", "--root-user-action", "ignore", "-r", str(root / name)),
         ],
         cwd=root,
