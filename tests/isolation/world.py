@@ -1,0 +1,526 @@
+"""Three brands for the matrix: A, its twin B full of canaries, and C, which shares a person with A.
+
+Every brand has two sides with one row of every brand table each. The near side of B repeats A's codes, numbers, OpenIDs,
+scenes and names; the far side has keys of its own (in A it is "own brand, other store").
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import time, timedelta
+from typing import Any
+
+from django.apps import apps
+from django.db import connection, models
+from django.utils import timezone
+
+from accounts.models import ApiKey, AuditEntry, Brand, RoleGrant, StaffUser
+from accounts.rest.authentication import issue_member_token, token_lifetime
+from accounts.rest.scopes import SCOPES
+from accounts.roles import DataScope, Role
+from accounts.services import create_brand, grant_role, issue_api_key
+from accounts.tenancy import BrandOwned, brand_scope
+from campaigns.models import (
+    Campaign,
+    Delivery,
+    DeliveryAttempt,
+    FinishEvent,
+    Lane,
+    MessageTemplate,
+    Pace,
+    Tally,
+    TestSend,
+)
+from campaigns.template_content import parse_fields
+from common.secret import Secret
+from conversations.models import Menu, ReplyRule, Trigger
+from guides.models import Assignment, Guide
+from members import services as member_services
+from members.models import (
+    Consent,
+    Follower,
+    Identity,
+    Member,
+    MemberTag,
+    MergeRecord,
+    MiniProgramSession,
+    OptOut,
+    RemoteTag,
+    RemoteTagging,
+    Segment,
+    Tag,
+)
+from stores.models import DayException, OpeningHours, Region, Store, StoreGrant
+from touchpoints.models import Touch, Touchpoint, TouchpointTag
+from wechat_gateway.models import AccessToken, HandledEffect, InboundPush, MiniProgram, OfficialAccount, QuotaUse
+
+CANARY = "ZQXCANARY"
+CANARY_C = "YWKCANARY"
+MEMBERS_A_SIDE = 18  # besides the one everything hangs on
+CONTENT = "事项：{{thing1.DATA}}"
+TREE_KEYS = {"near": ("SH001", "0001"), "far": ("BJ001", "0002")}
+
+# Columns of free text that hold something with a meaning to the product, and what that is.
+MEANT: dict[str, str] = {
+    "accounts.apikey.fingerprint": "a hash",
+    "accounts.auditentry.object_type": "names a model",
+    "accounts.auditentry.object_id": "an id",
+    "accounts.auditentry.role": "a role",
+    "accounts.auditentry.via": "console, api or system",
+    "accounts.auditentry.action": "a verb of the product",
+    "accounts.auditentry.ip": "an address",
+    "accounts.auditentry.request_id": "an id",
+    "campaigns.campaign.carrier": "the key of a carrier",
+    "campaigns.campaign.mini_appid": "the AppID of a mini program",
+    "campaigns.campaign.parked_code": "the key of a reason",
+    "campaigns.campaign.content": "fields of the template",
+    "campaigns.delivery.openid": "who gets it",
+    "campaigns.delivery.reason": "the key of a reason",
+    "campaigns.deliveryattempt.outcome": "a class of answers",
+    "campaigns.deliveryattempt.code": "an error code",
+    "campaigns.finishevent.openid": "who got it",
+    "campaigns.messagetemplate.content": "what the fields are parsed from",
+    "campaigns.tally.reason": "the key of a reason",
+    "campaigns.testsend.openid": "who got it",
+    "campaigns.testsend.outcome": "a class of answers",
+    "campaigns.testsend.code": "an error code",
+    "members.follower.openid": "a key within the account",
+    "members.follower.unionid": "the same person in both brands",
+    "members.follower.follow_scene": "WeChat's word for how somebody came",
+    "members.identity.namespace": "an AppID",
+    "members.identity.source": "the key of a source",
+    "members.member.phone_masked": "the twins have the same phone",
+    "members.membertag.source": "the key of a source",
+    "members.mergerecord.evidence": "the key of an evidence",
+    "members.miniprogramsession.appid": "the AppID of a mini program",
+    "members.miniprogramsession.openid": "who signed in",
+    "members.consent.text_version": "a version",
+    "members.consent.source": "the key of a source",
+    "touchpoints.touch.scene": "the scene of a code",
+    "wechat_gateway.inboundpush.kind": "WeChat's kind of push",
+    "wechat_gateway.inboundpush.openid": "who sent it",
+    "wechat_gateway.officialaccount.open_platform_subject": "the same owner in both brands",
+    "wechat_gateway.miniprogram.open_platform_subject": "the same owner in both brands",
+}
+
+
+def brand_models() -> list[type[models.Model]]:
+    """Every brand table, discovered."""
+    return [model for model in apps.get_models() if issubclass(model, BrandOwned) and not model._meta.proxy]
+
+
+@dataclass
+class Side:
+    """One row of every brand table."""
+
+    rows: dict[type[models.Model], Any] = field(default_factory=dict)
+
+    def __getitem__(self, model: type[models.Model]) -> Any:
+        return self.rows[model]
+
+
+@dataclass
+class Furnished:
+    """A brand with its two sides."""
+
+    brand: Brand
+    near: Side
+    far: Side
+    token: str = ""  # a mini-program session of the near member
+    keys: dict[str, str] = field(default_factory=dict)  # name -> clear key
+    people: dict[str, StaffUser] = field(default_factory=dict)
+
+
+@dataclass
+class World:
+    """What the matrix asks about: `a` asks, `b` and `c` must not show."""
+
+    a: Furnished
+    b: Furnished | None = None
+    c: Furnished | None = None
+
+
+def furnish(slug: str, name: str, mark: str, tail: str) -> Furnished:
+    """Make a brand. `mark` stands in every free text; `tail` makes the keys of the far side its own."""
+    brand = create_brand(slug=slug, name=name)
+    with brand_scope(brand.pk):
+        near = _side(mark, "near", "")
+        far = _side(mark, "far", tail)
+        made = Furnished(brand, near, far)
+        for name_, scopes in {"full": list(SCOPES), **{scope: [scope] for scope in SCOPES}}.items():
+            _key, made.keys[name_] = issue_api_key(label=f"{mark}{name_}"[:60], scopes=scopes, at=timezone.now())
+        made.token = _token(brand, near)
+        for side in (near, far):
+            for model in list(side.rows):
+                side.rows[model] = model.objects.get(pk=side.rows[model].pk)
+    return made
+
+
+def _token(brand: Brand, side: Side) -> str:
+    session = member_services.open_session(
+        member=side[Member],
+        appid=side[MiniProgram].appid,
+        openid="oMini0000000000000000000001",
+        session_key=Secret("AAECAwQFBgcICQoLDA0ODw=="),
+        lifetime=token_lifetime(),
+        at=timezone.now(),
+    )
+    side.rows[MiniProgramSession] = session
+    return issue_member_token(brand_id=brand.pk, session_id=session.public_id)[0]
+
+
+def free_texts(model: type[models.Model]) -> list[models.Field]:
+    """Columns in which people or WeChat write what they like: no key, no choice, no secret."""
+    keys = {
+        name
+        for constraint in model._meta.constraints
+        if isinstance(constraint, models.UniqueConstraint)
+        for name in constraint.fields
+    }
+    return [
+        each
+        for each in model._meta.local_fields
+        if isinstance(each, models.CharField | models.TextField)
+        and not each.choices
+        and not each.unique
+        and each.name not in keys
+        and (each.max_length or 99) >= 20
+        and f"{model._meta.label_lower}.{each.name}" not in MEANT
+    ]
+
+
+def _stained(model: type[models.Model], mark: str) -> dict[str, str]:
+    """The canary for every free text of a table."""
+    if not mark:
+        return {}
+    return {
+        each.name: f"https://{mark.lower()}.example/x" if isinstance(each, models.URLField) else mark
+        for each in free_texts(model)
+    }
+
+
+def _side(mark: str, which: str, tail: str) -> Side:
+    """Make one row of everything. Rows of a side refer to each other."""
+    side = Side()
+    at = timezone.now() - timedelta(days=3)
+    code, number = TREE_KEYS[which]
+    code, number = f"{code}{tail}", f"{number}{tail}"
+    far = which == "far"
+
+    def add(model: type[models.Model], **fields: Any) -> Any:
+        row = model.objects.create(**fields | _stained(model, mark))
+        side.rows.setdefault(model, row)
+        return row
+
+    hexes = uuid.uuid5(uuid.NAMESPACE_DNS, f"{which}{tail}").hex
+    account = add(
+        OfficialAccount,
+        name=f"服务号 {number}",
+        appid=f"wx{hexes[:16]}",
+        original_id=f"gh_{hexes[:12]}",
+        app_secret=f"secret{hexes[:26]}",
+        callback_token=f"token{hexes[:10]}",
+        encoding_aes_key=(hexes + hexes)[:43],
+        open_platform_subject="subject",
+        connected_at=at,
+    )
+    program = add(
+        MiniProgram,
+        name=f"会员 {number}",
+        appid=f"wx{hexes[16:]}",
+        app_secret=f"mini{hexes[:28]}",
+        open_platform_subject="subject",
+    )
+    add(AccessToken, appid=account.appid, token=f"token-{mark}-{number}", generation=1, fetched_at=at, expires_at=at)
+    region = add(Region, name=f"华东{number}")
+    store = add(
+        Store, code=code, name=f"静安店 {number}", region=region, city="上海", address="南京西路", lat=31.2239, lng=121.4471
+    )
+    for day in range(7):
+        add(OpeningHours, store=store, weekday=day, opens=time(10), closes=time(22))
+    add(DayException, store=store, day=(at + timedelta(days=30)).date(), reason="盘点")
+    tag = add(Tag, name=f"新客{number}", group="来源", meaning="第一次来", sync=True, created_at=at)
+    touchpoint = add(
+        Touchpoint,
+        name=f"门口 {number}",
+        account=account,
+        scene=f"s-{number}",
+        store=store,
+        welcome="欢迎",
+        ticket=f"gQ{hexes}",
+        code_url=f"http://weixin.qq.com/q/{hexes[:20]}",
+        created_at=at,
+    )
+    add(TouchpointTag, touchpoint=touchpoint, tag=tag)
+    guide = add(Guide, staff_no=f"LY{number}", name=f"王敏 {number}", store=store, touchpoint=touchpoint, created_at=at)
+    member, follower = _people(add, side, account, program, store, tag, number, at, mark, far=far)
+    add(Assignment, member=member, guide=guide, since=at, reason="第一次扫码")
+    add(Touch, touchpoint=touchpoint, follower=follower, member=member, kind="FOLLOW", scene=touchpoint.scene, at=at)
+    push = add(
+        InboundPush,
+        account=account,
+        dedupe_key=uuid.uuid5(uuid.NAMESPACE_DNS, f"push{number}"),
+        digest=uuid.uuid5(uuid.NAMESPACE_DNS, f"push{number}"),
+        kind="text",
+        openid=follower.openid,
+        lane=0,
+        event_at=at,
+        received_at=at,
+        body="<xml><broken",
+        state="QUARANTINED",
+        reason="XML",
+    )
+    add(HandledEffect, push=push, handler="members.contact")
+    add(QuotaUse, appid=account.appid, api="/cgi-bin/message/template/send", window_start=at, used=12)
+    add(
+        ReplyRule,
+        account=account,
+        name=f"几点开门 {number}",
+        trigger=Trigger.KEYWORD,
+        keywords=["几点"],
+        text="十点开门",
+        updated_at=at,
+    )
+    add(Menu, account=account, draft=[{"name": f"店{number[:4]}", "type": "view", "url": "https://example.com/"}])
+    segment = add(
+        Segment,
+        name=f"新客人群 {number}",
+        rule={"all": [{"condition": "tag", "params": {"how": "any", "tags": [tag.pk]}}]},
+        counted=1,
+        counted_at=at,
+        created_at=at,
+        updated_at=at,
+    )
+    _campaign(add, account, program, segment, member, follower, number, at)
+    # A staff member of the brand; the grant is replaced by the people who ask (see `staff_of`).
+    user, _new = StaffUser.objects.get_or_create(
+        username=f"clerk-{mark}{number}".lower(), defaults={"name": f"{mark}店员 {number}"}
+    )
+    grant = add(RoleGrant, staff_user=user, role=Role.STORE_MANAGER, scope=DataScope.STORES)
+    add(StoreGrant, grant=grant, store=store)
+    side.rows[ApiKey] = issue_api_key(label=f"{mark}收银 {number}", scopes=["stores.read"], at=at)[0]
+    add(
+        AuditEntry,
+        at=at,
+        actor=user,
+        actor_label=f"{mark}店员 {number}",
+        via="console",
+        action="change",
+        object_type="members.tag",
+        object_id=str(tag.pk),
+        object_label=f"{mark}新客{number}",
+        changes={"meaning": ["", mark or "x"]},
+    )
+    return side
+
+
+def _people(add, side, account, program, store, tag, number, at, mark, *, far):
+    """The member everything hangs on, one merged into them, and some more of the same store."""
+    member = add(
+        Member,
+        public_id=uuid.uuid4(),
+        member_no=f"6{number:0>9}"[:20],
+        name=f"陈子涵 {number}",
+        phone_masked="138****6721",
+        phone_tail="6721" if not far else "0002",
+        birth_mmdd=817,
+        city="上海",
+        store=store,
+        joined_at=at,
+        created_at=at,
+        subscribed=True,
+        last_interaction_at=at,
+        tag_ids=[tag.pk],
+    )
+    follower = add(
+        Follower,
+        account=account,
+        openid=f"oPerson{number:0>21}"[-28:],
+        unionid=f"uPerson{number:0>21}"[-28:],
+        member=member,
+        subscribed=True,
+        followed_at=at,
+        last_interaction_at=at,
+        follow_count=1,
+        follow_scene="ADD_SCENE_QR_CODE",
+    )
+    add(Identity, member=member, kind="OPENID", namespace=account.appid, value=follower.openid, source="push", since=at)
+    add(MemberTag, member=member, tag=tag, source="staff: x", at=at)
+    remote = add(RemoteTag, account=account, tag=tag, remote_id=101, synced_at=at)
+    add(RemoteTagging, remote_tag=remote, follower=follower)
+    add(Consent, member=member, purpose="SERVICE", granted=True, text_version="2026-11", source="mini program", at=at)
+    add(OptOut, member=member, purpose="MARKETING", at=at)
+    merged = add(
+        Member, public_id=uuid.uuid4(), member_no=f"5{number:0>9}"[:20], name="旧档案", created_at=at, merged_into=member
+    )
+    add(MergeRecord, kept=member, merged=merged, evidence="phone", at=at)
+    Member.objects.bulk_create(
+        Member(
+            public_id=uuid.uuid4(),
+            member_no=f"7{number:0>7}{each:02d}"[:20],
+            name=mark or f"顾客{each:02d}",
+            store=store,
+            joined_at=at,
+            created_at=at + timedelta(minutes=each),
+            last_interaction_at=at + timedelta(minutes=each),
+            subscribed=False,
+        )
+        for each in range(MEMBERS_A_SIDE)
+    )
+    add(
+        MiniProgramSession,
+        member=member,
+        appid=program.appid,
+        openid=f"oMini{number:0>23}"[-28:],
+        session_key="AAECAwQFBgcICQoLDA0ODw==",
+        created_at=at,
+        expires_at=at + timedelta(days=9),
+    )
+    return member, follower
+
+
+def _campaign(add, account, program, segment, member, follower, number, at):
+    """A finished campaign with what hangs on it, and a template."""
+    template = add(
+        MessageTemplate,
+        account=account,
+        template_id=f"tpl-{number}",
+        title="预约提醒",
+        content=CONTENT,
+        fields=parse_fields(CONTENT),
+        synced_at=at,
+    )
+    campaign = add(
+        Campaign,
+        name=f"到店提醒 {number}",
+        goal="带人到店",
+        account=account,
+        template=template,
+        content={"thing1": "{姓名}的预约"},
+        segment=segment,
+        rule=segment.rule,
+        state="FINISHED",
+        audience_count=1,
+        launched_at=at,
+        finished_at=at,
+        created_at=at,
+        updated_at=at,
+    )
+    delivery = add(
+        Delivery,
+        campaign=campaign,
+        seq=1,
+        member_id=member.pk,
+        follower_id=follower.pk,
+        account_id=account.pk,
+        openid=follower.openid,
+        state="DELIVERED",
+        msgid=4_000_000_001,
+        sent_at=at,
+        final_at=at,
+    )
+    add(DeliveryAttempt, delivery_id=delivery.pk, attempt=1, outcome="REFUSED", code="43004", at=at)
+    add(FinishEvent, account_id=account.pk, msgid=4_000_000_009, openid=follower.openid, status="success", event_at=at)
+    add(Tally, campaign=campaign, shard=0, state="DELIVERED", count=1)
+    add(Lane, campaign=campaign, number=0)
+    add(Pace, campaign=campaign, tokens=1.0)
+    add(
+        TestSend,
+        campaign=campaign,
+        account_id=account.pk,
+        openid=follower.openid,
+        outcome="ACCEPTED",
+        msgid=4_000_000_002,
+        status="success",
+        sent_at=at,
+        settled_at=at,
+    )
+
+
+def draft_of(furnished: Furnished) -> Campaign:
+    """A campaign of the brand that can still be changed."""
+    near = furnished.near
+    with brand_scope(furnished.brand.pk):
+        found = Campaign.objects.filter(state="DRAFT").first()
+        return found or Campaign.objects.create(
+            name="草稿",
+            account=near[OfficialAccount],
+            template=near[MessageTemplate],
+            content={"thing1": "{姓名}的预约"},
+            segment=near[Segment],
+            created_at=timezone.now(),
+            updated_at=timezone.now(),
+        )
+
+
+# Who asks: name -> (role, data scope). The agency works for A and C; the platform's person for nobody.
+ROLES: dict[str, tuple[str, str]] = {
+    "owner": (Role.OWNER, DataScope.BRAND),
+    "marketer": (Role.MARKETER, DataScope.BRAND),
+    "manager": (Role.STORE_MANAGER, DataScope.STORES),
+    "guide": (Role.GUIDE, DataScope.OWN),
+    "analyst": (Role.ANALYST, DataScope.BRAND),
+    "agency": (Role.MARKETER, DataScope.BRAND),
+}
+
+
+def staff_of(world: World) -> None:
+    """Give A the people of every role; the agency works for C too, the platform's administrator for no brand."""
+    a = world.a
+    with brand_scope(a.brand.pk):
+        for name, (role, scope) in ROLES.items():
+            user = StaffUser.objects.create(username=f"{name}-a", name=f"{name} a", password="!")
+            grant_role(staff_user=user, role=role, scope=scope)
+            a.people[name] = user
+        grant = RoleGrant.objects.get(staff_user=a.people["manager"])
+        StoreGrant.objects.create(grant=grant, store=a.near[Store])
+        Guide.objects.filter(pk=a.near[Guide].pk).update(staff_user=a.people["guide"])
+    a.people["platform"] = StaffUser.objects.create(username="platform", is_superuser=True, is_staff=True, password="!")
+    if world.c is not None:
+        with brand_scope(world.c.brand.pk):
+            grant_role(staff_user=a.people["agency"], role=Role.OWNER)
+    if world.b is not None:
+        with brand_scope(world.b.brand.pk):
+            neighbour = StaffUser.objects.create(username="neighbour", name=f"{CANARY}邻居", password="!")
+            grant_role(staff_user=neighbour, role=Role.OWNER)
+            world.b.people["owner"] = neighbour
+
+
+def make_a() -> Furnished:
+    """The brand that asks."""
+    return furnish("lanyu", "澜屿", "", "")
+
+
+def make_b() -> Furnished:
+    """Its twin: the same keys on the near side, canaries in every text."""
+    return furnish("zaoshan", f"{CANARY}灶山", CANARY, "B")
+
+
+def make_c() -> Furnished:
+    """A brand that shares a person with A."""
+    return furnish("yunqi", f"{CANARY_C}云栖", CANARY_C, "C")
+
+
+def build() -> World:
+    """All three, with people."""
+    world = World(make_a(), make_b(), make_c())
+    draft_of(world.a)
+    staff_of(world)
+    return world
+
+
+def everything_of(brand: Brand) -> dict[str, list[Any]]:
+    """All rows of a brand, to compare before and after."""
+    found = {}
+    with connection.cursor() as cursor:
+        for model in brand_models():
+            cursor.execute("SELECT set_config('app.brand_id', %s, true)", [str(brand.pk)])
+            cursor.execute(
+                f'SELECT count(*), md5(coalesce(string_agg(t::text, E\'\\n\' ORDER BY id), \'\')) '
+                f'FROM "{model._meta.db_table}" t WHERE brand_id = %s',
+                [brand.pk],
+            )
+            found[model._meta.label] = cursor.fetchone()
+        cursor.execute("SELECT set_config('app.brand_id', '', true)")
+    return found
