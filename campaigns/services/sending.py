@@ -14,27 +14,25 @@ from typing import TYPE_CHECKING
 
 import orjson
 from django.conf import settings
-from django.db import connection
 
-from accounts.tenancy import brand_scope
 from campaigns import pacing, reasons
 from campaigns.carriers import Addressee, Unrenderable
-from campaigns.models import Campaign, CampaignState, Delivery, DeliveryState, Lane, UnknownPolicy
-from campaigns.services import statements, steering, tallies
+from campaigns.models import CampaignState, DeliveryState, UnknownPolicy
+from campaigns.services import steering, tallies
 from campaigns.services.drafts import carrier_of, unknown_policy
+from campaigns.services.store import store
 from common import clock
-from members import services as member_services
 from members.models import Purpose
 from wechat_gateway import client, errcodes
 from wechat_gateway.answers import Outcome
 from wechat_gateway.errcodes import ErrorClass, Reaction
-from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from campaigns.carriers import Carrier
+    from campaigns.models import Campaign
     from wechat_gateway.answers import Answer
 
 logger = logging.getLogger(__name__)
@@ -76,7 +74,7 @@ class Job:
     @classmethod
     def load(cls, brand_id: int, campaign_id: int, lane: int) -> Job:
         """Read the campaign (brand in scope); its content no longer changes."""
-        campaign = Campaign.objects.select_related("account", "template").get(pk=campaign_id)
+        campaign = store.campaign(campaign_id)
         carrier = carrier_of(campaign)
         window = settings.CLIENT_MSG_ID_WINDOW_SECONDS if carrier.confirms else 0
         return cls(brand_id, campaign, carrier, carrier.composer(campaign), lane, window)
@@ -101,7 +99,7 @@ def send_slice(*, brand_id: int, campaign_id: int, lane: int, until: float) -> b
 
     Does nothing when another worker has the lane.
     """
-    with brand_scope(brand_id):
+    with store.scope(brand_id):
         job = Job.load(brand_id, campaign_id, lane)
         if job.campaign.state != CampaignState.SENDING:
             _unqueue_lane(job)
@@ -111,7 +109,7 @@ def send_slice(*, brand_id: int, campaign_id: int, lane: int, until: float) -> b
     more = True
     while more and time.monotonic() < until:
         more = _send_batch(job)
-    with brand_scope(brand_id):
+    with store.scope(brand_id):
         _leave_lane(job, queued=more)
         if not more:
             finish_if_done(campaign_id=campaign_id, at=clock.now())
@@ -123,34 +121,24 @@ def probe(*, brand_id: int, campaign_id: int, at: datetime) -> bool:
 
     Moving `parked_until` on is what makes one worker do it, once per interval.
     """
-    with brand_scope(brand_id):
-        mine = Campaign.objects.filter(pk=campaign_id, state=CampaignState.PARKED, parked_until__lte=at).update(
-            parked_until=at + pacing.PROBE_EVERY,
-        )
+    with store.scope(brand_id):
+        mine = store.take_probe(campaign_id, at, at + pacing.PROBE_EVERY)
         if not mine:
             return False
         job = Job.load(brand_id, campaign_id, tallies.PROBE_SHARD)
     batch = _claim(job, 1, (CampaignState.PARKED,))
     if batch and not _deliver(job, batch):
         return False
-    with brand_scope(brand_id):
-        resumed = Campaign.objects.filter(pk=campaign_id, state=CampaignState.PARKED).update(
-            state=CampaignState.SENDING, parked_code="", parked_until=None
-        )
+    with store.scope(brand_id):
+        resumed = store.unpark(campaign_id)
         if resumed:
             steering.ring_lanes(campaign_id=campaign_id)
-    return bool(resumed)
+    return resumed
 
 
 def finish_if_done(*, campaign_id: int, at: datetime) -> bool:
     """Close a sending campaign in which nothing is due any more, now or later; gives whether it closed now."""
-    open_rows = Delivery.objects.filter(campaign_id=campaign_id, due_at__isnull=False)
-    campaign = Campaign.objects.filter(pk=campaign_id, state=CampaignState.SENDING)
-    if open_rows.exists() or not campaign.exists():
-        return False
-    return bool(
-        campaign.exclude(pk__in=open_rows.values("campaign_id")).update(state=CampaignState.FINISHED, finished_at=at)
-    )
+    return store.finish(campaign_id, at)
 
 
 def _send_batch(job: Job) -> bool:
@@ -165,7 +153,7 @@ def _send_batch(job: Job) -> bool:
 
 
 def _claim_granted(job: Job, size: int) -> tuple[int, list[Claimed], bool]:
-    with brand_scope(job.brand_id):
+    with store.scope(job.brand_id):
         granted = _take_tokens(job, size)
         if not granted:
             return 0, [], False
@@ -175,7 +163,7 @@ def _claim_granted(job: Job, size: int) -> tuple[int, list[Claimed], bool]:
 
 
 def _claim(job: Job, size: int, states: Sequence[str]) -> list[Claimed]:
-    with brand_scope(job.brand_id):
+    with store.scope(job.brand_id):
         return _claim_rows(job, size, states)[0]
 
 
@@ -186,26 +174,23 @@ def _claim_rows(job: Job, size: int, states: Sequence[str]) -> tuple[list[Claime
     """
     campaign = job.campaign
     at = clock.now()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            statements.CLAIM,
-            {
-                "brand": job.brand_id,
-                "campaign": campaign.pk,
-                "purpose": campaign.purpose,
-                "states": [str(state) for state in states],
-                "size": size,
-                "lease": settings.SEND_LEASE_SECONDS,
-                "window": job.window,
-                "settle": SETTLE_SECONDS if job.carrier.confirms else 0,
-                "resend": unknown_policy(campaign) == UnknownPolicy.RESEND,
-                "windowed": job.carrier.reply_window is not None,
-                "talked_after": at - job.carrier.reply_window if job.carrier.reply_window else at,
-                "worker": job.worker,
-                "at": at,
-            },
-        )
-        rows = cursor.fetchall()
+    rows = store.claim(
+        {
+            "brand": job.brand_id,
+            "campaign": campaign.pk,
+            "purpose": campaign.purpose,
+            "states": [str(state) for state in states],
+            "size": size,
+            "lease": settings.SEND_LEASE_SECONDS,
+            "window": job.window,
+            "settle": SETTLE_SECONDS if job.carrier.confirms else 0,
+            "resend": unknown_policy(campaign) == UnknownPolicy.RESEND,
+            "windowed": job.carrier.reply_window is not None,
+            "talked_after": at - job.carrier.reply_window if job.carrier.reply_window else at,
+            "worker": job.worker,
+            "at": at,
+        },
+    )
     batch, lost = [], []
     deltas: Counter[tuple[int, str, str]] = Counter()
     for row_id, seq, openid, variables, attempt, round_, state, reason, was, was_reason, doubtful in rows:
@@ -250,8 +235,8 @@ def _deliver(job: Job, batch: list[Claimed]) -> bool:
     _record(job, entries, pause)
     gone = [claimed.openid for claimed, answer in answered if answer.reaction in _GONE]
     if gone:
-        with brand_scope(job.brand_id):
-            member_services.mark_unfollowed(account_id=job.campaign.account_id, openids=gone, at=clock.now())
+        with store.scope(job.brand_id):
+            store.mark_unfollowed(job.campaign.account_id, gone, clock.now())
     return pause is None
 
 
@@ -301,23 +286,20 @@ def _backoff(attempt: int, at_least: int = 0) -> float:
 def _record(job: Job, entries: list[Entry], pause: pacing.Pause | None) -> None:
     """Write all answers in one statement; a row that somebody else has taken over since is left alone."""
     at = clock.now()
-    with brand_scope(job.brand_id):
-        with connection.cursor() as cursor:
-            cursor.execute(
-                statements.RECORD,
-                {
-                    "brand": job.brand_id,
-                    "ids": [entry.claimed.id for entry in entries],
-                    "attempts": [entry.claimed.attempt for entry in entries],
-                    "states": [entry.state.value for entry in entries],
-                    "reasons": [entry.reason for entry in entries],
-                    "msgids": [entry.msgid for entry in entries],
-                    "waits": [entry.wait for entry in entries],
-                    "untried": [entry.untried for entry in entries],
-                    "at": at,
-                },
-            )
-            written = {row[0] for row in cursor.fetchall()}
+    with store.scope(job.brand_id):
+        written = store.record(
+            {
+                "brand": job.brand_id,
+                "ids": [entry.claimed.id for entry in entries],
+                "attempts": [entry.claimed.attempt for entry in entries],
+                "states": [entry.state.value for entry in entries],
+                "reasons": [entry.reason for entry in entries],
+                "msgids": [entry.msgid for entry in entries],
+                "waits": [entry.wait for entry in entries],
+                "untried": [entry.untried for entry in entries],
+                "at": at,
+            },
+        )
         deltas: Counter[tuple[int, str, str]] = Counter()
         notes = []
         for entry in entries:
@@ -340,26 +322,24 @@ def _record(job: Job, entries: list[Entry], pause: pacing.Pause | None) -> None:
 
 def _wait_for_account(job: Job, pause: pacing.Pause, at: datetime) -> datetime:
     """When to try again: if the gateway has parked the whole account, as soon as that ends."""
-    until = OfficialAccount.objects.filter(pk=job.campaign.account_id).values_list("parked_until", flat=True).first()
+    until = store.account_parked_until(job.campaign.account_id)
     if not pause.whole_account or until is None or until <= at:
         return pause.until
     return min(pause.until, until + timedelta(seconds=1))
 
 
 def _note_attempts(brand_id: int, notes: Sequence[tuple[int, int, str, str, str, int | None]]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            statements.NOTE_ATTEMPTS,
-            [
-                brand_id,
-                [note[0] for note in notes],
-                [note[1] for note in notes],
-                [note[2] for note in notes],
-                [note[3][:40] for note in notes],
-                [note[4][:300] for note in notes],
-                [note[5] for note in notes],
-            ],
-        )
+    store.note_attempts(
+        [
+            brand_id,
+            [note[0] for note in notes],
+            [note[1] for note in notes],
+            [note[2] for note in notes],
+            [note[3][:40] for note in notes],
+            [note[4][:300] for note in notes],
+            [note[5] for note in notes],
+        ],
+    )
 
 
 def _take_tokens(job: Job, size: int) -> int:
@@ -368,21 +348,16 @@ def _take_tokens(job: Job, size: int) -> int:
     if not rate:
         return size
     per_second, most = pacing.refill(rate)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            statements.TAKE_TOKENS,
-            {"capacity": most, "refill": per_second, "brand": job.brand_id, "campaign": job.campaign.pk, "size": size},
-        )
-        return int((cursor.fetchone() or (0,))[0])
+    return store.take_tokens(
+        {"capacity": most, "refill": per_second, "brand": job.brand_id, "campaign": job.campaign.pk, "size": size},
+    )
 
 
 def _take_lane(job: Job) -> bool:
     """Take the job's lane unless a living worker has it."""
-    lane = Lane.objects.filter(campaign=job.campaign, number=job.lane).values_list("taken_by", flat=True).first()
-    gone = lane or "" if _has_died(lane or "", job.worker) else ""
-    with connection.cursor() as cursor:
-        cursor.execute(statements.TAKE_LANE, [LANE_SECONDS, job.worker, job.brand_id, job.campaign.pk, job.lane, gone])
-        return bool(cursor.rowcount > 0)
+    holder = store.lane_holder(job.campaign.pk, job.lane)
+    gone = holder if _has_died(holder, job.worker) else ""
+    return store.take_lane(LANE_SECONDS, job.worker, job.brand_id, job.campaign.pk, job.lane, gone)
 
 
 def _has_died(holder: str, me: str) -> bool:
@@ -400,20 +375,16 @@ def _has_died(holder: str, me: str) -> bool:
 
 
 def _keep_lane(job: Job) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statements.KEEP_LANE, [LANE_SECONDS, job.brand_id, job.campaign.pk, job.lane, job.worker])
+    store.keep_lane(LANE_SECONDS, job.brand_id, job.campaign.pk, job.lane, job.worker)
 
 
 def _unqueue_lane(job: Job) -> None:
     """The wake-up call has come to nothing: whoever resumes the campaign rings again at once."""
-    with connection.cursor() as cursor:
-        cursor.execute(statements.KEEP_LANE, [0, job.brand_id, job.campaign.pk, job.lane, "queued"])
+    store.keep_lane(0, job.brand_id, job.campaign.pk, job.lane, "queued")
 
 
 def _leave_lane(job: Job, *, queued: bool) -> None:
-    where: list[int | str] = [job.brand_id, job.campaign.pk, job.lane, job.worker]
-    with connection.cursor() as cursor:
-        if queued:
-            cursor.execute(statements.QUEUE_LANE, [steering.QUEUED_SECONDS, *where])
-        else:
-            cursor.execute(statements.KEEP_LANE, [0, *where])
+    if queued:
+        store.queue_lane(steering.QUEUED_SECONDS, job.brand_id, job.campaign.pk, job.lane, job.worker)
+    else:
+        store.keep_lane(0, job.brand_id, job.campaign.pk, job.lane, job.worker)

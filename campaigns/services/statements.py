@@ -137,3 +137,90 @@ UPDATE campaigns_pace p SET
 FROM bucket b WHERE p.brand_id = %(brand)s AND p.id = b.id
 RETURNING least(%(size)s, floor(b.have))::int
 """
+
+ADD_TALLIES: Final = """
+INSERT INTO campaigns_tally (brand_id, campaign_id, shard, state, reason, count)
+SELECT %s, v.campaign_id, %s, v.state, v.reason, v.count
+FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[]) AS v(campaign_id, state, reason, count)
+ORDER BY v.campaign_id, v.state, v.reason
+ON CONFLICT (brand_id, campaign_id, shard, state, reason) DO UPDATE SET count = campaigns_tally.count + excluded.count
+"""
+
+# Whoever still waits in a stopped campaign; what is on its way is recorded by its worker.
+CLOSE: Final = f"""
+WITH picked AS (
+    SELECT brand_id, id, state, reason FROM campaigns_delivery
+    WHERE brand_id = %s AND campaign_id = %s AND due_at IS NOT NULL AND (state <> 'LEASED' OR due_at <= now())
+    LIMIT %s FOR UPDATE SKIP LOCKED
+)
+UPDATE campaigns_delivery d SET
+    state = CASE WHEN p.state = 'PENDING' THEN 'SUPPRESSED' ELSE 'UNKNOWN' END,
+    reason = CASE p.state
+        WHEN 'PENDING' THEN '{reasons.STOPPED}' WHEN 'LEASED' THEN '{reasons.LEASE_LOST}' ELSE p.reason
+    END,
+    attempt = d.attempt + 1, due_at = NULL, final_at = %s
+FROM picked p WHERE d.brand_id = p.brand_id AND d.id = p.id
+RETURNING d.state, d.reason, p.state, p.reason
+"""  # noqa: S608 - constants of ours
+
+KEEP_RESULT: Final = """
+INSERT INTO campaigns_finishevent (brand_id, account_id, msgid, openid, status, event_at, tries)
+VALUES (%s, %s, %s, %s, %s, %s, 0) ON CONFLICT (brand_id, account_id, msgid) DO NOTHING
+"""
+
+# Ways to find the message of a reported result. The first final state of a message stays.
+_MATCH: Final = """
+WITH v AS (
+    SELECT * FROM unnest(
+        %(ids)s::bigint[], %(accounts)s::bigint[], %(msgids)s::bigint[], %(openids)s::text[],
+        %(received)s::timestamptz[], %(states)s::text[], %(reasons)s::text[], %(moments)s::timestamptz[]
+    ) AS v(event_id, account_id, msgid, openid, received, new_state, new_reason, moment)
+), old AS (
+    {old}
+), done AS (
+    UPDATE campaigns_delivery d SET
+        state = o.new_state, reason = o.new_reason, final_at = o.moment, due_at = NULL,
+        msgid = coalesce(d.msgid, o.msgid)
+    FROM old o WHERE d.brand_id = %(brand)s AND d.id = o.id AND o.state IN ('SENT', 'UNKNOWN')
+    RETURNING d.id, d.state, d.reason
+)
+SELECT o.event_id, o.id, o.campaign_id, o.state, o.reason, n.state, n.reason FROM old o LEFT JOIN done n ON n.id = o.id
+"""
+_MATCHED: Final = "v.event_id, v.msgid, v.new_state, v.new_reason, v.moment, d.id, d.campaign_id, d.state, d.reason"
+
+# `%% 1 = 0`: see RECORD.
+BY_MSGID: Final = _MATCH.format(
+    old=f"""
+    SELECT {_MATCHED} FROM v JOIN campaigns_delivery d
+        ON d.brand_id = %(brand)s AND d.msgid = v.msgid AND d.account_id = v.account_id
+    WHERE v.event_id %% 1 = 0
+    FOR UPDATE OF d""",  # noqa: S608 - constants of ours
+)
+# The answer of a worker that was too late is only in the attempts.
+BY_ATTEMPT: Final = _MATCH.format(
+    old=f"""
+    SELECT {_MATCHED} FROM v
+    JOIN campaigns_deliveryattempt a ON a.brand_id = %(brand)s AND a.msgid = v.msgid
+    JOIN campaigns_delivery d ON d.brand_id = %(brand)s AND d.id = a.delivery_id AND d.account_id = v.account_id
+    FOR UPDATE OF d""",  # noqa: S608 - constants of ours
+)
+# An unconfirmed message has no msgid; the only one of its person that a result can belong to is settled by it.
+BY_PERSON: Final = _MATCH.format(
+    old=f"""
+    SELECT {_MATCHED} FROM v
+    JOIN campaigns_delivery d ON d.brand_id = %(brand)s AND d.account_id = v.account_id AND d.openid = v.openid
+        AND d.state = 'UNKNOWN' AND d.msgid IS NULL
+        AND v.received BETWEEN d.tried_at AND d.tried_at + {{window}} * interval '1 second'
+    WHERE d.campaign_id IN (
+        SELECT t.campaign_id FROM campaigns_tally t WHERE t.brand_id = %(brand)s AND t.state = 'UNKNOWN'
+        GROUP BY t.campaign_id HAVING sum(t.count) > 0
+    ) AND (SELECT count(*) FROM v again WHERE again.account_id = v.account_id AND again.openid = v.openid) = 1
+    AND NOT EXISTS (
+        SELECT 1 FROM campaigns_delivery other WHERE other.brand_id = %(brand)s AND other.state = 'UNKNOWN'
+        AND other.account_id = d.account_id AND other.openid = d.openid AND other.id <> d.id
+        AND other.campaign_id IN (
+            SELECT t.campaign_id FROM campaigns_tally t WHERE t.brand_id = %(brand)s AND t.state = 'UNKNOWN'
+        )
+    )
+    FOR UPDATE OF d""",  # noqa: S608 - constants of ours
+)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.db import connection
-
 from campaigns.models import DeliveryState
+from campaigns.services.store import store
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -15,14 +14,6 @@ if TYPE_CHECKING:
 PROBE_SHARD = 999
 RESULTS_SHARD = 1000
 STEERING_SHARD = 1001
-
-_ADD = """
-INSERT INTO campaigns_tally (brand_id, campaign_id, shard, state, reason, count)
-SELECT %s, v.campaign_id, %s, v.state, v.reason, v.count
-FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::int[]) AS v(campaign_id, state, reason, count)
-ORDER BY v.campaign_id, v.state, v.reason
-ON CONFLICT (brand_id, campaign_id, shard, state, reason) DO UPDATE SET count = campaigns_tally.count + excluded.count
-"""
 
 
 def bucket(state: str, reason: str) -> tuple[str, str]:
@@ -37,15 +28,13 @@ def add(brand_id: int, shard: int, deltas: Counter[tuple[int, str, str]]) -> Non
     changed = sorted((key, count) for key, count in deltas.items() if count)
     if not changed:
         return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _ADD,
-            [
-                brand_id,
-                shard,
-                [key[0] for key, _ in changed],
-                [key[1] for key, _ in changed],
-                [key[2] for key, _ in changed],
-                [count for _, count in changed],
-            ],
-        )
+    store.add_tallies(
+        [
+            brand_id,
+            shard,
+            [key[0] for key, _ in changed],
+            [key[1] for key, _ in changed],
+            [key[2] for key, _ in changed],
+            [count for _, count in changed],
+        ],
+    )
