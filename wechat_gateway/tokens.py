@@ -13,10 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 from django.conf import settings
-from django.db import OperationalError, connection
-from psycopg2 import errorcodes
 
-from accounts.tenancy import brand_scope
 from common.secret import Secret
 from wechat_gateway import transport
 from wechat_gateway.answers import Answer, classify
@@ -24,6 +21,7 @@ from wechat_gateway.errcodes import ErrorClass, explain
 from wechat_gateway.errors import CallsParked
 from wechat_gateway.models import AccessToken, MiniProgram, OfficialAccount
 from wechat_gateway.quotas import SHANGHAI
+from wechat_gateway.stores import Busy, TokenStore
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +35,6 @@ REFRESH_AT: Final = 0.8  # of its life: then a task fetches the next one while t
 HEAL_EVERY: Final = timedelta(seconds=60)
 FORCE_EVERY: Final = timedelta(minutes=10)
 FORCED_A_DAY: Final = 15  # WeChat allows 20 and people may need some themselves
-_LOCK_WAIT_MS: Final = 8_000
 _MOST_CACHED: Final = 10_000
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,1024}")
 _PARK_BUSY: Final = timedelta(seconds=5)
@@ -69,6 +66,7 @@ class _Problem:
 
 
 _cache: OrderedDict[tuple[int, str], tuple[float, Token]] = OrderedDict()
+_store = TokenStore()
 
 
 def current(app: App, *, at: datetime) -> Token:
@@ -80,7 +78,7 @@ def current(app: App, *, at: datetime) -> Token:
     known = _cache.get(key)
     if known is not None and time.monotonic() < known[0] and at < known[1].expires_at:
         return known[1]
-    with brand_scope(app.brand_id):
+    with _store.scope(app.brand_id):
         token = _read(app, at)
     if token is None:
         token = _refresh(app, at, stale_generation=None)
@@ -119,8 +117,8 @@ def park(app: App, *, code: int | None, at: datetime, pause: timedelta = _PARK_R
     """
     until = at + pause
     text = (detail or (str(explain(code).cause) if code is not None else ""))[:200]
-    with brand_scope(app.brand_id):
-        type(app).objects.filter(pk=app.pk).update(parked_code=code, parked_reason=text, parked_until=until)
+    with _store.scope(app.brand_id):
+        _store.park(app, code, text, until)
     _cache.pop((app.brand_id, app.appid), None)
     logger.warning("calls of app %s are parked until %s (code %s)", app.appid, until.isoformat(), code)
     return CallsParked(wechat_code=code, reason=text, until=until)
@@ -128,8 +126,8 @@ def park(app: App, *, code: int | None, at: datetime, pause: timedelta = _PARK_R
 
 def unpark(app: App) -> None:
     """Let calls go on at once (the cause is repaired)."""
-    with brand_scope(app.brand_id):
-        _unpark_quietly(app)
+    with _store.scope(app.brand_id):
+        _store.unpark(app)
 
 
 def _remember(key: tuple[int, str], token: Token) -> None:
@@ -140,10 +138,10 @@ def _remember(key: tuple[int, str], token: Token) -> None:
 
 def _read(app: App, at: datetime) -> Token | None:
     """The stored token if it is usable; raises CallsParked while the app is parked."""
-    parked = type(app).objects.filter(pk=app.pk).values_list("parked_code", "parked_reason", "parked_until").first()
+    parked = _store.parked(app)
     if parked is not None and parked[2] is not None and parked[2] > at:
         raise CallsParked(wechat_code=parked[0], reason=parked[1], until=parked[2])
-    return _usable(AccessToken.objects.filter(appid=app.appid).first(), at)
+    return _usable(_store.read(app), at)
 
 
 def _usable(row: AccessToken | None, at: datetime) -> Token | None:
@@ -161,8 +159,8 @@ def _is_due(row: AccessToken, at: datetime) -> bool:
 def _refresh(app: App, at: datetime, *, stale_generation: int | None, early: bool = False) -> Token:
     """Fetch under the row's lock, unless somebody else just has. Raises CallsParked."""
     try:
-        with brand_scope(app.brand_id):
-            row = _locked_row(app)
+        with _store.scope(app.brand_id):
+            row = _store.lock(app)
             known = _read(app, at)  # raises if whoever held the lock has parked the app
             newer = known is not None and (stale_generation is None or known.generation > stale_generation)
             if known is not None and newer and not (early and known.refresh_due):
@@ -177,22 +175,9 @@ def _refresh(app: App, at: datetime, *, stale_generation: int | None, early: boo
                 if early and known is not None:
                     logger.warning("app %s: no new token yet (%s)", app.appid, problem)
                     return known
-    except OperationalError as error:
-        if getattr(error.__cause__, "pgcode", None) != errorcodes.LOCK_NOT_AVAILABLE:
-            raise
+    except Busy:
         raise CallsParked(wechat_code=None, reason="", until=at + _PARK_BUSY) from None
     raise park(app, code=problem.code, at=at, pause=problem.pause, detail=problem.detail)
-
-
-def _locked_row(app: App) -> AccessToken:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = {_LOCK_WAIT_MS}")
-    rows = AccessToken.objects.select_for_update().filter(appid=app.appid)
-    row = rows.first()
-    if row is None:
-        AccessToken.objects.bulk_create([AccessToken(appid=app.appid)], ignore_conflicts=True)
-        row = rows.get()
-    return row
 
 
 def _fetch_into(row: AccessToken, app: App, at: datetime, *, heal: bool) -> Token | _Problem:
@@ -208,27 +193,19 @@ def _fetch_into(row: AccessToken, app: App, at: datetime, *, heal: bool) -> Toke
         if token and old and token == old.reveal():
             # WeChat still hands out the very token it refuses: only a forced refresh helps, and those are few.
             if not _may_force(row, at):
-                row.save(update_fields=fields)
+                _store.save(row, fields)
                 return _Problem(_WRONG_SECRET, HEAL_EVERY)
             answer = _ask(app, force=True)
             token, life = _token_in(answer)
     if not token:
-        row.save(update_fields=fields)
+        _store.save(row, fields)
         return _why(answer)
     row.token = token
     row.generation += 1
     row.fetched_at, row.expires_at = at, at + timedelta(seconds=life)
-    row.save(update_fields=["token", "generation", "fetched_at", "expires_at", *fields])
-    _unpark_quietly(app)
+    _store.save(row, ["token", "generation", "fetched_at", "expires_at", *fields])
+    _store.unpark(app)
     return Token(Secret(token), row.generation, row.expires_at, refresh_due=False)
-
-
-def _unpark_quietly(app: App) -> None:
-    type(app).objects.filter(pk=app.pk, parked_until__isnull=False).update(
-        parked_code=None,
-        parked_reason="",
-        parked_until=None,
-    )
 
 
 def _may_force(row: AccessToken, at: datetime) -> bool:

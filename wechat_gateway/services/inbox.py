@@ -9,18 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db import connection, transaction
-from django.db.models import F
+from django.db import connection
 
-from accounts.services import record_audit
 from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope, every_brand
 from common.logs import redact
 from wechat_gateway import tasks
 from wechat_gateway.errors import NotReplayable, PushNotFound, StillUnreadable
 from wechat_gateway.events import Push, lane_of, read_push
-from wechat_gateway.models import HandledEffect, InboundPush, OfficialAccount, PushState
+from wechat_gateway.models import InboundPush, OfficialAccount, PushState
 from wechat_gateway.registries import Handler, handlers_of
+from wechat_gateway.stores import InboxStore
 from wechat_gateway.wire import Unreadable
 
 logger = logging.getLogger(__name__)
@@ -30,8 +29,8 @@ MAX_ATTEMPTS: Final = 3
 BUDGET_SECONDS: Final = 8.0
 KEEP_DAYS: Final = 30
 _LOOK_AHEAD: Final = 64
-_LOCKS: Final = 771_000  # first half of our advisory lock numbers
 _PURGE_ROWS: Final = 5_000
+_store = InboxStore()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +58,7 @@ def handle_inbound(*, brand_id: int, lane: int, at: datetime) -> int:
 
 def sweep_inbound() -> int:
     """Ring for every lane in which something waits; gives how many. PostgreSQL knows what the broker forgot."""
-    with every_brand(reason="sweep of the inbox"), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT DISTINCT brand_id, lane FROM wechat_gateway_inboundpush "
-            "WHERE state = 'NEW' AND (retry_at IS NULL OR retry_at <= now()) LIMIT 2000",
-        )
-        waiting = cursor.fetchall()
+    waiting = _store.waiting_lanes()
     for brand_id, lane in waiting:
         ring(tasks.handle_inbound, brand_id, lane)
     return len(waiting)
@@ -75,21 +69,21 @@ def replay_push(*, push_id: int, at: datetime, reason: str = "") -> InboundPush:
 
     Raises PushNotFound, NotReplayable, StillUnreadable.
     """
-    push = InboundPush.objects.select_for_update().filter(pk=push_id).first()
+    push = _store.lock_push(push_id)
     if push is None:
         raise PushNotFound
     if push.state not in (PushState.FAILED, PushState.QUARANTINED):
         raise NotReplayable
     before = push.state
     try:
-        read = _read(push, OfficialAccount.objects.get(pk=push.account_id))
+        read = _read(push, _store.accounts({push.account_id})[push.account_id])
     except Unreadable as error:
         raise StillUnreadable(error.reason) from None
     push.kind, push.openid, push.lane = read.kind, read.openid, lane_of(read.openid)
     push.event_at = read.event_at
     push.state, push.attempts, push.reason, push.retry_at = PushState.NEW, 0, "", None
-    push.save(update_fields=["kind", "openid", "lane", "event_at", "state", "attempts", "reason", "retry_at"])
-    record_audit(action="replay push", obj=push, changes={"state": [before, PushState.NEW.value]}, reason=reason)
+    _store.save_push(push, ["kind", "openid", "lane", "event_at", "state", "attempts", "reason", "retry_at"])
+    _store.audit("replay push", push, {"state": [before, PushState.NEW.value]}, reason)
     ring(tasks.handle_inbound, push.brand_id, push.lane)
     return push
 
@@ -122,18 +116,13 @@ def purge_brand_inbound(*, brand_id: int, at: datetime) -> int:
 
 def _claim(brand_id: int, lane: int) -> list[_Claim]:
     """Choose what to run next and count the attempt. A push that was tried before is taken alone."""
-    with brand_scope(brand_id), connection.cursor() as cursor:
-        if not _lock_lane(brand_id, lane, wait=False):
+    with _store.scope(brand_id):
+        if not _store.try_lane(brand_id, lane):
             return []
-        cursor.execute(
-            "SELECT id, openid, attempts, coalesce(retry_at > now(), false) FROM wechat_gateway_inboundpush "
-            "WHERE brand_id = %s AND lane = %s AND state = 'NEW' ORDER BY event_at, id LIMIT %s",
-            [brand_id, lane, _LOOK_AHEAD],
-        )
         chosen: list[_Claim] = []
         held_back: set[str] = set()
         dead: list[int] = []
-        for push_id, openid, attempts, waits in cursor.fetchall():
+        for push_id, openid, attempts, waits in _store.waiting(brand_id, lane, _LOOK_AHEAD):
             if openid in held_back:
                 continue
             if waits:
@@ -149,39 +138,23 @@ def _claim(brand_id: int, lane: int) -> list[_Claim]:
                 if len(chosen) == CHUNK:
                     break
         if dead:
-            InboundPush.objects.filter(pk__in=dead).update(
-                state=PushState.FAILED,
-                reason="WORKER_DIED: the worker ended while handling this push",
-            )
+            _store.set_aside(dead, "WORKER_DIED: the worker ended while handling this push")
             logger.error("brand %s: %s pushes set aside after their workers died", brand_id, len(dead))
-        InboundPush.objects.filter(pk__in=[claim.push_id for claim in chosen]).update(attempts=F("attempts") + 1)
+        _store.count_attempts([claim.push_id for claim in chosen], 1)
         return chosen
-
-
-def _lock_lane(brand_id: int, lane: int, *, wait: bool) -> bool:
-    """Take the lane for this transaction. It is free again when the transaction or its worker ends."""
-    with connection.cursor() as cursor:
-        if wait:
-            # A worker that was stopped in the middle must not keep the lane.
-            cursor.execute("SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'")
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCKS + lane, brand_id])
-            cursor.execute("SET LOCAL lock_timeout = 0")
-            return True
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCKS + lane, brand_id])
-        return bool((cursor.fetchone() or (False,))[0])
 
 
 def _run_claims(brand_id: int, lane: int, claims: list[_Claim], at: datetime) -> int:
     try:
-        with brand_scope(brand_id):
-            _lock_lane(brand_id, lane, wait=True)
+        with _store.scope(brand_id):
+            _store.wait_for_lane(brand_id, lane)
             return _run_locked(claims, at)
     except Exception as error:
         # The transaction as a whole failed (a constraint at commit, a lost connection): each push is tried alone next.
         logger.exception("brand %s lane %s: a group of pushes was rolled back", brand_id, lane)
         if len(claims) > 1:
             return 0
-        with brand_scope(brand_id):
+        with _store.scope(brand_id):
             _fail(claims[0].push_id, claims[0].attempt, _cause("commit", error))
         return 0
 
@@ -190,14 +163,12 @@ def _run_locked(claims: list[_Claim], at: datetime) -> int:
     attempts = {claim.push_id: claim.attempt for claim in claims}
     rows = [
         row
-        for row in InboundPush.objects.select_for_update(skip_locked=True)
-        .filter(pk__in=list(attempts), state=PushState.NEW)
-        .order_by("event_at", "pk")
+        for row in _store.lock_new(list(attempts))
         if row.attempts == attempts[row.pk]  # another worker may have claimed it since
     ]
-    accounts = {a.pk: a for a in OfficialAccount.objects.filter(pk__in={row.account_id for row in rows})}
+    accounts = _store.accounts({row.account_id for row in rows})
     done: dict[int, set[str]] = {row.pk: set() for row in rows}
-    for push_id, handler in HandledEffect.objects.filter(push_id__in=list(done)).values_list("push_id", "handler"):
+    for push_id, handler in _store.effects(list(done)):
         done[push_id].add(handler)
     failed: set[str] = set()
     handled: list[int] = []
@@ -210,9 +181,9 @@ def _run_locked(claims: list[_Claim], at: datetime) -> int:
         else:
             failed.add(row.openid)
     if handled:
-        InboundPush.objects.filter(pk__in=handled).update(state=PushState.HANDLED, handled_at=at, retry_at=None)
+        _store.mark_handled(handled, at)
     if postponed:
-        InboundPush.objects.filter(pk__in=postponed).update(attempts=F("attempts") - 1)
+        _store.count_attempts(postponed, -1)
     return len(handled)
 
 
@@ -222,7 +193,7 @@ def _run_one(row: InboundPush, account: OfficialAccount, done: set[str]) -> bool
         push = _read(row, account)
     except Unreadable as error:
         row.state, row.reason = PushState.QUARANTINED, error.reason
-        row.save(update_fields=["state", "reason"])
+        _store.save_push(row, ["state", "reason"])
         return False
     succeeded: list[str] = []
     cause = ""
@@ -236,10 +207,7 @@ def _run_one(row: InboundPush, account: OfficialAccount, done: set[str]) -> bool
             succeeded.append(handler.key)
     if not cause:
         return True
-    HandledEffect.objects.bulk_create(
-        [HandledEffect(push_id=row.pk, handler=key) for key in succeeded],
-        ignore_conflicts=True,
-    )
+    _store.keep_effects(row.pk, succeeded)
     _fail(row.pk, row.attempts, cause)
     return False
 
@@ -247,7 +215,7 @@ def _run_one(row: InboundPush, account: OfficialAccount, done: set[str]) -> bool
 def _run_handler(handler: Handler, push: Push) -> str:
     """'' or why it failed; its own changes are undone then."""
     try:
-        with transaction.atomic():
+        with _store.savepoint():
             handler.run(push)
     except Exception as error:
         logger.exception("the handler %s failed for push %s", handler.key, push.push_id)
@@ -256,14 +224,10 @@ def _run_handler(handler: Handler, push: Push) -> str:
 
 
 def _fail(push_id: int, attempt: int, cause: str) -> None:
-    rows = InboundPush.objects.filter(pk=push_id, state=PushState.NEW)
     if attempt >= MAX_ATTEMPTS:
-        rows.update(state=PushState.FAILED, reason=cause, retry_at=None)
-        return
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT now() + make_interval(secs => %s)", [attempt])  # leases and waits use one clock
-        retry_at = (cursor.fetchone() or (None,))[0]
-    rows.update(reason=cause, retry_at=retry_at)
+        _store.fail(push_id, cause)
+    else:
+        _store.try_later(push_id, cause, seconds=attempt)
 
 
 def _cause(handler: str, error: Exception) -> str:

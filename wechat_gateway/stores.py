@@ -1,0 +1,172 @@
+"""The rows of tokens and of the inbox, each method one statement; the simulation puts its own memory here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from django.db import OperationalError, connection, transaction
+from django.db.models import F
+from psycopg2 import errorcodes
+
+from accounts.services import record_audit
+from accounts.tenancy import brand_scope, every_brand
+from wechat_gateway.models import AccessToken, HandledEffect, InboundPush, MiniProgram, OfficialAccount, PushState
+
+App: TypeAlias = OfficialAccount | MiniProgram
+
+_TOKEN_WAIT_MS: Final = 8_000
+_LANE_LOCKS: Final = 771_000  # first half of our advisory lock numbers
+
+
+class Busy(Exception):
+    """Somebody else has held a row for too long."""
+
+
+class TokenStore:
+    """Tokens and parked apps in PostgreSQL."""
+
+    def scope(self, brand_id: int) -> AbstractContextManager[int]:
+        """Open a transaction in which the brand's rows exist."""
+        return brand_scope(brand_id)
+
+    def parked(self, app: App) -> tuple[int | None, str, datetime | None] | None:
+        """Code, reason and end of an app's pause."""
+        return type(app).objects.filter(pk=app.pk).values_list("parked_code", "parked_reason", "parked_until").first()
+
+    def park(self, app: App, code: int | None, reason: str, until: datetime) -> None:
+        """Let an app's calls wait."""
+        type(app).objects.filter(pk=app.pk).update(parked_code=code, parked_reason=reason, parked_until=until)
+
+    def unpark(self, app: App) -> None:
+        """Let an app's calls go on."""
+        type(app).objects.filter(pk=app.pk, parked_until__isnull=False).update(
+            parked_code=None, parked_reason="", parked_until=None
+        )
+
+    def read(self, app: App) -> AccessToken | None:
+        """The app's token as it is."""
+        return AccessToken.objects.filter(appid=app.appid).first()
+
+    def lock(self, app: App) -> AccessToken:
+        """The app's token, which nobody else may replace until the transaction ends. Raises Busy."""
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = {_TOKEN_WAIT_MS}")
+        rows = AccessToken.objects.select_for_update().filter(appid=app.appid)
+        try:
+            row = rows.first()
+            if row is None:
+                AccessToken.objects.bulk_create([AccessToken(appid=app.appid)], ignore_conflicts=True)
+                row = rows.get()
+        except OperationalError as error:
+            if getattr(error.__cause__, "pgcode", None) != errorcodes.LOCK_NOT_AVAILABLE:
+                raise
+            raise Busy from None
+        return row
+
+    def save(self, row: AccessToken, fields: Sequence[str]) -> None:
+        """Write some fields of a token that is locked."""
+        row.save(update_fields=fields)
+
+
+class InboxStore:
+    """Stored pushes in PostgreSQL."""
+
+    def scope(self, brand_id: int) -> AbstractContextManager[int]:
+        """Open a transaction in which the brand's rows exist."""
+        return brand_scope(brand_id)
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Open a part of a transaction that can be undone by itself."""
+        return transaction.atomic()
+
+    def waiting_lanes(self) -> list[tuple[int, int]]:
+        """Every (brand, lane) in which something waits."""
+        with every_brand(reason="sweep of the inbox"), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT DISTINCT brand_id, lane FROM wechat_gateway_inboundpush "
+                "WHERE state = 'NEW' AND (retry_at IS NULL OR retry_at <= now()) LIMIT 2000",
+            )
+            found: list[tuple[int, int]] = cursor.fetchall()
+        return found
+
+    def try_lane(self, brand_id: int, lane: int) -> bool:
+        """Take the lane for this transaction unless somebody has it. It is free when transaction or worker end."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LANE_LOCKS + lane, brand_id])
+            return bool((cursor.fetchone() or (False,))[0])
+
+    def wait_for_lane(self, brand_id: int, lane: int) -> None:
+        """Take the lane for this transaction, waiting a little for whoever has it."""
+        with connection.cursor() as cursor:
+            # A worker that was stopped in the middle must not keep the lane.
+            cursor.execute("SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'")
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LANE_LOCKS + lane, brand_id])
+            cursor.execute("SET LOCAL lock_timeout = 0")
+
+    def waiting(self, brand_id: int, lane: int, most: int) -> list[tuple[int, str, int, bool]]:
+        """(id, openid, attempts, has to wait) of the oldest pushes of a lane."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT id, openid, attempts, coalesce(retry_at > now(), false) FROM wechat_gateway_inboundpush "
+                "WHERE brand_id = %s AND lane = %s AND state = 'NEW' ORDER BY event_at, id LIMIT %s",
+                [brand_id, lane, most],
+            )
+            found: list[tuple[int, str, int, bool]] = cursor.fetchall()
+        return found
+
+    def count_attempts(self, ids: Sequence[int], by: int) -> None:
+        """Count attempts up, or down when one did not take place."""
+        InboundPush.objects.filter(pk__in=ids).update(attempts=F("attempts") + by)
+
+    def lock_new(self, ids: Sequence[int]) -> list[InboundPush]:
+        """Those of some pushes that still wait and that nobody else is at, in the order of their events."""
+        rows = InboundPush.objects.select_for_update(skip_locked=True).filter(pk__in=ids, state=PushState.NEW)
+        return list(rows.order_by("event_at", "pk"))
+
+    def lock_push(self, push_id: int) -> InboundPush | None:
+        """One push, kept from others."""
+        return InboundPush.objects.select_for_update().filter(pk=push_id).first()
+
+    def save_push(self, row: InboundPush, fields: Sequence[str]) -> None:
+        """Write some fields of a push."""
+        row.save(update_fields=fields)
+
+    def accounts(self, ids: Collection[int]) -> dict[int, OfficialAccount]:
+        """Accounts by id."""
+        return {account.pk: account for account in OfficialAccount.objects.filter(pk__in=ids)}
+
+    def effects(self, push_ids: Sequence[int]) -> list[tuple[int, str]]:
+        """(push, handler) of what was done of pushes before."""
+        return list(HandledEffect.objects.filter(push_id__in=push_ids).values_list("push_id", "handler"))
+
+    def keep_effects(self, push_id: int, handlers: Sequence[str]) -> None:
+        """Note which handlers have done their part."""
+        effects = [HandledEffect(push_id=push_id, handler=key) for key in handlers]
+        HandledEffect.objects.bulk_create(effects, ignore_conflicts=True)
+
+    def mark_handled(self, ids: Sequence[int], at: datetime) -> None:
+        """Note that pushes are done."""
+        InboundPush.objects.filter(pk__in=ids).update(state=PushState.HANDLED, handled_at=at, retry_at=None)
+
+    def set_aside(self, ids: Sequence[int], reason: str) -> None:
+        """Let a person look at pushes."""
+        InboundPush.objects.filter(pk__in=ids).update(state=PushState.FAILED, reason=reason)
+
+    def fail(self, push_id: int, reason: str) -> None:
+        """Let a person look at a push that was tried often enough."""
+        rows = InboundPush.objects.filter(pk=push_id, state=PushState.NEW)
+        rows.update(state=PushState.FAILED, reason=reason, retry_at=None)
+
+    def try_later(self, push_id: int, reason: str, *, seconds: int) -> None:
+        """Let a push wait; leases and waits use one clock."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT now() + make_interval(secs => %s)", [seconds])
+            retry_at = (cursor.fetchone() or (None,))[0]
+        InboundPush.objects.filter(pk=push_id, state=PushState.NEW).update(reason=reason, retry_at=retry_at)
+
+    def audit(self, action: str, push: InboundPush, changes: dict[str, Any], reason: str) -> None:
+        """Note who did what."""
+        record_audit(action=action, obj=push, changes=changes, reason=reason)
