@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import os
 import signal
 import socket
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 PEERS_PYTHON: Final = ROOT / ".venv-peers" / "bin" / "python"
+_PR_SET_PDEATHSIG: Final = 1
+_libc: Final = ctypes.CDLL(None)
 _CORES: Final = sorted(os.sched_getaffinity(0))
 SERVER_CORE: Final = {_CORES[0]}
 OTHER_CORES: Final = set(_CORES[1:]) or {_CORES[0]}
@@ -71,6 +75,12 @@ def _tasks(pid: int) -> list[Path]:
         return []
 
 
+def _begin(cores: set[int]) -> None:
+    """Keep to the cores, and end when whoever measures dies."""
+    os.sched_setaffinity(0, cores)
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 class Server:
     """A web server as a child process on a free port and one core; `{port}` in its arguments is filled in."""
 
@@ -86,7 +96,7 @@ class Server:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores),  # noqa: PLW1509 - before it has threads
+            preexec_fn=functools.partial(_begin, cores),  # noqa: PLW1509 - before it has threads
         )
         self._wait()
 

@@ -18,6 +18,7 @@ import psycopg2
 from benchmarks.callback import messages, processes
 from benchmarks.callback.messages import Account
 from benchmarks.rounds import InvalidRunError
+from launcher import ports, product
 from launcher.launched import Launched
 from launcher.state import ROOT
 
@@ -56,6 +57,11 @@ class Stage:
         self.accounts = [Account(**facts) for facts in json.loads(made.stdout)]
         self._database = psycopg2.connect(self.env["DATABASE_URL"])
         self._database.autocommit = True
+
+    def uvicorn(self, application: str, port: int) -> list[str]:
+        """The launcher's own command line of the gateway, for another application or port."""
+        argv = product.gateway(ports.Ports(gateway=port), {}).argv
+        return [part.replace("config.gateway:application", application) for part in argv]
 
     def intake_pids(self) -> list[int]:
         """PostgreSQL's processes behind the gateways' writing connections."""
