@@ -1,0 +1,28 @@
+"""How much of each kind is tried: what every run does, or what `python -m tests.hostile` was asked for."""
+
+import json
+import os
+from pathlib import Path
+
+# name: (in every run, what it counts)
+SIZES = {
+    "mutants": (20_000, "mutants of right requests (S1)"),
+    "inputs": (50_000, "inputs to the callback path, half of them authentic (S5)"),
+    "texts": (10_000, "reply texts there and back (S7)"),
+    "cases": (3_000, "requests to the REST API, about (A6)"),
+    "timings": (20_000, "timings per kind of refusal (S6)"),
+}
+FIGURES = "ZHIYIN_HOSTILE_FIGURES"
+
+
+def size(name):
+    return int(os.environ.get(f"ZHIYIN_HOSTILE_{name.upper()}", SIZES[name][0]))
+
+
+def figure(section, name, value, bar=""):
+    """Tell the runner a figure; says nothing when nobody asked."""
+    path = os.environ.get(FIGURES)
+    if path:
+        line = json.dumps({"section": section, "name": name, "value": value, "bar": bar}, ensure_ascii=False)
+        with Path(path).open("a") as lines:
+            lines.write(line + "\n")
