@@ -1,0 +1,1 @@
+"""What the benchmarks of reading share: data, a stand of servers, a client."""

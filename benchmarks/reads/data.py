@@ -1,0 +1,138 @@
+"""Fills an empty database with brands, stores, guides and people, and says as JSON who may call.
+
+`python -m benchmarks.reads.data --members 20000 …` in the product's environment; run once per stand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from datetime import timedelta
+from typing import Any
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup()
+
+from django.db import connection  # noqa: E402 - Django must be set up first
+
+from accounts.rest.authentication import issue_member_token  # noqa: E402
+from accounts.services import create_brand, issue_api_key  # noqa: E402
+from accounts.tenancy import brand_scope  # noqa: E402
+from common import clock  # noqa: E402
+from launcher import roles  # noqa: E402
+from members.models import MiniProgramSession  # noqa: E402
+
+TAGS = 24
+GUIDES = 60
+# Round Shanghai and Suzhou: what a brand with many shops looks like to somebody who stands among them.
+_STORES = """
+INSERT INTO stores_store (brand_id, code, name, city, address, telephone, lat, lng, is_active)
+SELECT %(brand)s, 'S' || lpad(n::text, 6, '0'), '门店 ' || n, '上海', '南京西路 ' || n || ' 号', '021-62880001',
+       30.9 + random() * 0.8, 120.9 + random() * 1.0, true
+FROM generate_series(1, %(stores)s) n
+"""
+_HOURS = """
+INSERT INTO stores_openinghours (brand_id, store_id, weekday, opens, closes)
+SELECT brand_id, id, day, time '10:00' + (id %% 3) * interval '1 hour', time '20:00' + (id %% 4) * interval '1 hour'
+FROM stores_store, generate_series(0, 6) day WHERE brand_id = %(brand)s
+"""
+_EXCEPTIONS = """
+INSERT INTO stores_dayexception (brand_id, store_id, day, opens, closes, reason)
+SELECT brand_id, id, current_date + (id %% 5)::int, NULL, NULL, '盘点' FROM stores_store
+WHERE brand_id = %(brand)s AND id %% 20 = 0
+"""
+_GUIDES = """
+INSERT INTO guides_guide (brand_id, staff_no, name, store_id, is_active, created_at)
+SELECT %(brand)s, 'LY' || lpad(row_number() OVER (ORDER BY id)::text, 5, '0'), '王敏', id, true, now()
+FROM (SELECT id FROM stores_store WHERE brand_id = %(brand)s ORDER BY id LIMIT %(guides)s) s
+"""
+_TAGS = """
+INSERT INTO members_tag (brand_id, name, "group", meaning, sync, created_at)
+SELECT %(brand)s, '标签 ' || n, '', '', false, now() FROM generate_series(1, %(tags)s) n
+"""
+_MEMBERS = """
+INSERT INTO members_member (brand_id, public_id, member_no, name, phone, phone_index, phone_tail, phone_masked,
+    birth_mmdd, city, store_id, joined_at, created_at, subscribed, last_interaction_at, tag_ids)
+SELECT %(brand)s, gen_random_uuid(), lpad((n * 7919)::text, 10, '4'), '陈悦 ' || n, NULL, gen_random_uuid(),
+       lpad((n %% 10000)::text, 4, '0'), '138****' || lpad((n %% 10000)::text, 4, '0'), 100 * (1 + n %% 12) + 1 + n %% 28,
+       '上海', s.ids[1 + n %% array_length(s.ids, 1)], now() - n * interval '1 minute', now() - n * interval '2 minutes',
+       n %% 10 <> 0, now() - n * interval '30 seconds',
+       ARRAY[t.ids[1 + n %% 12], t.ids[13 + (n / 12) %% 12]]
+FROM generate_series(1, %(members)s) n,
+     (SELECT array_agg(id ORDER BY id) ids FROM stores_store WHERE brand_id = %(brand)s) s,
+     (SELECT array_agg(id ORDER BY id) ids FROM members_tag WHERE brand_id = %(brand)s) t
+"""
+_MEMBER_TAGS = """
+INSERT INTO members_membertag (brand_id, member_id, tag_id, source, at)
+SELECT DISTINCT brand_id, id, unnest(tag_ids), 'seed', now() FROM members_member WHERE brand_id = %(brand)s
+"""
+_ASSIGNMENTS = """
+INSERT INTO guides_assignment (brand_id, member_id, guide_id, since, reason)
+SELECT m.brand_id, m.id, g.ids[1 + (m.id %% array_length(g.ids, 1))::int], now() - interval '3 days', '扫码'
+FROM members_member m, (SELECT array_agg(id ORDER BY id) ids FROM guides_guide WHERE brand_id = %(brand)s) g
+WHERE m.brand_id = %(brand)s AND m.id %% 5 <> 0
+"""
+
+
+def fill(admin_url: str, brand_id: int, *, members: int, stores: int) -> None:
+    """Give a brand its rows by statements that run in the database, as its administrator: no policy, no foreign keys."""
+    values = {"brand": brand_id, "members": members, "stores": stores, "guides": GUIDES, "tags": TAGS}
+    with roles.cursor_on(admin_url) as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        for statement in (
+            _STORES, _HOURS, _EXCEPTIONS, _GUIDES, _TAGS, _MEMBERS, _MEMBER_TAGS, _ASSIGNMENTS,
+        ):  # fmt: skip
+            cursor.execute(statement, values)
+
+
+def callers(brand_id: int, *, sessions: int, keys: int) -> dict[str, Any]:
+    """Sign people in and issue keys: enough of both that no rate limit is met by a measured load."""
+    at = clock.now()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM members_member WHERE brand_id = %s ORDER BY id DESC LIMIT %s", [brand_id, sessions]
+        )
+        members = [row[0] for row in cursor.fetchall()]
+    rows = MiniProgramSession.objects.bulk_create(
+        MiniProgramSession(
+            member_id=member,
+            appid="wxabcdefabcdefabcd",
+            openid=f"o{member:027d}",
+            created_at=at,
+            expires_at=at + timedelta(hours=12),
+        )
+        for member in members
+    )
+    return {
+        "tokens": [issue_member_token(brand_id=brand_id, session_id=row.public_id)[0] for row in rows],
+        "keys": [
+            issue_api_key(label=f"system {n}", scopes=["members.read", "stores.read"], at=at)[1] for n in range(keys)
+        ],
+    }
+
+
+def main() -> None:
+    """Fill and report."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--brands", type=int, default=3)
+    parser.add_argument("--members", type=int, default=20_000)
+    parser.add_argument("--stores", type=int, default=200)
+    parser.add_argument("--sessions", type=int, default=2_000)
+    parser.add_argument("--keys", type=int, default=100)
+    chosen = parser.parse_args()
+    report: dict[str, Any] = {}
+    for number in range(chosen.brands):
+        brand = create_brand(slug=f"bench{number}", name=f"Bench {number}")
+        fill(os.environ["BENCH_ADMIN_URL"], brand.pk, members=chosen.members, stores=chosen.stores)
+        if number == 0:
+            with brand_scope(brand.pk):
+                report = {"brand": brand.pk, **callers(brand.pk, sessions=chosen.sessions, keys=chosen.keys)}
+    json.dump(report, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""The stand: a throw-away PostgreSQL and Valkey with data, our web process, peers, and what each costs in CPU time."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from benchmarks.reads.load import Call, drive
+from benchmarks.rounds import Absent, InvalidRunError, Reading
+from launcher import roles
+from launcher.install import PEERS, python_of
+from launcher.launched import Launched
+from launcher.ports import HOST, free_numbers
+from launcher.postgres import SUPERUSER
+from launcher.state import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+PEER_ROLE = "bench_peer"
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Stand:
+    """What runs: ids of the servers' processes, addresses, and the callers that were made."""
+
+    launched: Launched
+    data: dict[str, Any]
+    admin_url: str
+    peers: dict[str, Peer | Absent] = field(default_factory=dict)
+
+    @property
+    def servers(self) -> list[int]:
+        """The processes every contestant leans on."""
+        return [self.launched.pids["postgres"], self.launched.pids["valkey"]]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A web server that answers, by its first process."""
+
+    pid: int
+    port: int
+
+
+@contextmanager
+def stand(*data: str, web: bool = True) -> Iterator[Stand]:
+    """Start servers and our web process as `make up` does, and fill the database. `data`: arguments of reads.data."""
+    if not python_of(ROOT).exists():
+        raise InvalidRunError("the product is not installed: make install")
+    env = {**os.environ, "ZHIYIN_CLOCK_URL": "", "ZHIYIN_SIMULATOR_URL": ""}
+    only = "servers,web" if web else "servers"
+    with Launched("--throwaway", "--no-demo", "--only", only, env=env) as launched:
+        environment = {**os.environ, **launched.env}
+        if not web:
+            _run([sys.executable, "manage.py", "migrate", "--database", "owner", "-v", "0"], environment)
+        secrets = json.loads((Path(launched.state_dir) / "secrets.json").read_text())
+        admin = roles.replace_in_url(
+            launched.env["DATABASE_URL"], user=SUPERUSER, password=secrets["postgres_password"]
+        )
+        filled = _run([sys.executable, "-m", "benchmarks.reads.data", *data], environment | {"BENCH_ADMIN_URL": admin})
+        with roles.cursor_on(admin) as cursor:
+            # The peers see every row, as without row security, and filter by brand in their querysets.
+            cursor.execute(f"CREATE ROLE {PEER_ROLE} LOGIN BYPASSRLS PASSWORD '{PEER_ROLE}'")
+            cursor.execute(f"GRANT CONNECT ON DATABASE {roles.DATABASE} TO {PEER_ROLE}")
+            cursor.execute(f"GRANT USAGE ON SCHEMA public TO {PEER_ROLE}")
+            cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {PEER_ROLE}")
+            cursor.execute("VACUUM ANALYZE")
+        yield Stand(launched, json.loads(filled), admin)
+
+
+def _run(command: list[str], env: dict[str, str]) -> str:
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode:
+        raise InvalidRunError(f"{' '.join(command)}: {done.stderr[-1500:]}")
+    return done.stdout
+
+
+@contextmanager
+def peer(stand: Stand, urls: str, **more: str) -> Iterator[Peer | Absent]:
+    """Run one of the peers on the product's own web server, with the same options."""
+    python = python_of(ROOT, PEERS)
+    if not python.exists():
+        yield Absent(f"{PEERS} is not there: python -m launcher install --peers")
+        return
+    (port,) = free_numbers(1)
+    env = {
+        **os.environ,
+        **stand.launched.env,
+        "BENCH_URLS": urls,
+        "BENCH_DATABASE_URL": roles.replace_in_url(
+            stand.launched.env["DATABASE_URL"], user=PEER_ROLE, password=PEER_ROLE
+        ),
+        **more,
+        "DJANGO_SETTINGS_MODULE": "benchmarks.peers.read_settings",
+    }
+    command = [
+        *(str(python), "-m", "granian", "--interface", "wsgi", "--host", HOST, "--port", str(port)),
+        *("--workers", "1", "--blocking-threads", "4", "--no-ws", "benchmarks.peers.read_app:application"),
+    ]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            if not _answers(port, process):
+                log.seek(0)
+                raise InvalidRunError(f"{urls} does not start: {log.read()[-1500:].decode()}")
+            yield Peer(process.pid, port)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _answers(port: int, process: subprocess.Popen[bytes], seconds: float = 40) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        connection = http.client.HTTPConnection(HOST, port, timeout=5)
+        try:
+            connection.request("GET", "/api/v1/me/")
+            connection.getresponse()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return True
+        finally:
+            connection.close()
+    return False
+
+
+def ours(stand: Stand) -> Peer:
+    """Give our own web process."""
+    return Peer(stand.launched.pids["web"], urlsplit(stand.launched.urls["web"]).port or 0)
+
+
+def fetch(where: Peer, call: Call) -> Any:
+    """Ask once and give the JSON; anything but 200 makes the run invalid."""
+    connection = http.client.HTTPConnection(HOST, where.port, timeout=10)
+    try:
+        connection.request("GET", call.path, headers={"Authorization": call.authorization})
+        answer = connection.getresponse()
+        body = answer.read()
+    finally:
+        connection.close()
+    if answer.status != http.client.OK:
+        raise InvalidRunError(f"{call.path}: {answer.status} {body[:300]!r}")
+    return json.loads(body)
+
+
+def measured(
+    stand: Stand, where: Peer, calls: Sequence[Call], proof: Callable[[bytes], bool], *, connections: int = 4
+) -> Reading:
+    """Send the calls once and give what they cost: the value is requests per second of CPU time, everything counted."""
+    drive(where.port, calls[: len(calls) // 10], proof, connections=connections)
+    before = [tree_seconds(pid) for pid in (where.pid, *stand.servers)]
+    started = time.perf_counter()
+    drive(where.port, calls, proof, connections=connections)
+    lasted = time.perf_counter() - started
+    server, database, redis = (
+        (after - first) * 1e6 / len(calls)
+        for after, first in zip(
+            (tree_seconds(pid) for pid in (where.pid, *stand.servers)), before, strict=True
+        )
+    )
+    return Reading(
+        1e6 / (server + database + redis),
+        {"cpu us": server + database + redis, "server": server, "postgres": database, "redis": redis,
+         "req/s": len(calls) / lasted},
+    )  # fmt: skip
+
+
+def tree_seconds(pid: int) -> float:
+    """Give the CPU seconds of a process and everything below it, ended children included."""
+    children: dict[int, list[int]] = {}
+    times: dict[int, float] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended
+        number = int(entry.name)
+        children.setdefault(int(fields[1]), []).append(number)
+        times[number] = sum(int(ticks) for ticks in fields[11:15]) / _TICK
+    total, queue = 0.0, [pid]
+    while queue:
+        each = queue.pop()
+        total += times.get(each, 0.0)
+        queue += children.get(each, [])
+    return total
+
+
+@contextmanager
+def peers(stand: Stand, **urls: tuple[str, dict[str, str]]) -> Iterator[dict[str, Peer | Absent]]:
+    """Run several peers by name: (module with urlpatterns, more environment)."""
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(peer(stand, module, **more)) for name, (module, more) in urls.items()}
