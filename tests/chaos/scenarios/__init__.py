@@ -1,0 +1,1 @@
+"""One module per guarantee: `run(stage, outcome)` breaks things under load and notes what it found."""

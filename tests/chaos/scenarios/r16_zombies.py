@@ -1,0 +1,89 @@
+"""R16: a worker that slept past its lease changes nothing when it wakes up; who else sent its share is bounded."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+
+from tests.chaos import campaigns
+from tests.chaos.rig import CLAIM_SIZE, LEASE_SECONDS
+from tests.chaos.world import Shop
+
+PAST_SECONDS = 20
+
+
+def run(stage, outcome):
+    people = stage.people(ci=1_500, default=2_000, full=20_000)
+    rounds = stage.pick(ci=1, default=2, full=20)
+    zombies = slept = late = 0
+    for number in range(rounds):
+        shop = Shop(stage, f"r16-{number}", people=people)
+        stage.proxy.add("wechat", "latency", ms=500, jitter_ms=200)
+        sent = shop.launch()
+        pids = _put_to_sleep(stage, sent, 1 + number % 2)
+        if not pids:
+            outcome.breaches.append("no worker was caught with a lease")
+            return
+        since = time.monotonic()
+        zombies += len(pids)
+        try:
+            held = len(sent.rows("id", f"state = 'LEASED' AND {_by(pids)}"))
+            slept += held
+            stage.proxy.heal()
+            outcome.holds("the others do not finish", campaigns.watch(stage, sent, seconds=90 + people / 100))
+            outcome.holds("results do not settle", campaigns.settle(stage, sent, seconds=60 + people / 100) is not None)
+            while time.monotonic() < since + LEASE_SECONDS + PAST_SECONDS:
+                stage.rig.pause(0.2)
+            before = _snapshot(sent)
+        finally:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+        stage.say(f"{len(pids)} zombies with {held} leases woke up after {time.monotonic() - since:.0f} s")
+        woke = stage.rig.until("the late writes", lambda sent=sent: _late(sent) >= 1, 30)
+        outcome.holds("the zombie never tried to write: the run proves nothing", woke)
+        stage.rig.pause(1.0)
+        late += _late(sent)
+        after = _snapshot(sent)
+        outcome.none("rows a zombie changed", [pk for pk in before if before[pk] != after.get(pk)])
+        campaigns.compare(stage, outcome, sent, bound=len(pids) * CLAIM_SIZE)
+    outcome.note(zombies=zombies, leases_slept_over=slept, late_writes_refused=late)
+
+
+def _by(pids):
+    return "(" + " OR ".join(f"leased_by LIKE '%%:{pid}'" for pid in pids) + ")"
+
+
+def _put_to_sleep(stage, sent, wanted):
+    """SIGSTOP so many processes that hold leases; a process caught between two batches may go on."""
+    caught = []
+    deadline = time.monotonic() + 60
+    while len(caught) < wanted and time.monotonic() < deadline:
+        for (holder,) in sent.rows("DISTINCT leased_by", "state = 'LEASED'"):
+            pid = int(holder.rpartition(":")[2])
+            if pid in caught or len(caught) == wanted:
+                continue
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+                if sent.rows("1", f"state = 'LEASED' AND {_by([pid])} LIMIT 1"):
+                    caught.append(pid)
+                else:
+                    os.kill(pid, signal.SIGCONT)
+        stage.rig.pause(0.05)
+    return caught
+
+
+def _snapshot(sent):
+    return {row[0]: row[1:] for row in sent.rows("id, state, reason, attempt, round, msgid, due_at, sent_at, final_at")}
+
+
+def _late(sent):
+    ((count,),) = sent.rig.sql(
+        "SELECT count(*) FROM campaigns_deliveryattempt a JOIN campaigns_delivery d ON d.id = a.delivery_id "
+        "AND d.brand_id = a.brand_id WHERE a.outcome = 'LATE' AND d.campaign_id = %s AND d.brand_id = %s",
+        sent.pk,
+        sent.shop.brand.pk,
+    )
+    return count
