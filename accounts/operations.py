@@ -20,7 +20,7 @@ class SecureBrandTables(Operation):
 
     For each model with a `brand`: primary key (brand_id, id); forced row security with one policy on the brand and a
     read-all policy for the reports role; grants; for each `BrandForeignKey` a foreign key (brand_id, x_id), so that the
-    database itself refuses a reference into another brand.
+    database itself refuses a reference into another brand (triggers instead for a `guarded` one).
 
     `append_only` names models the application may never change or delete. `intake` maps a model to the columns the
     intake role may read; it may insert whole rows of that model for any brand and nothing else.
@@ -67,6 +67,8 @@ class SecureBrandTables(Operation):
                 schema_editor.execute(statement, params=None)
         for model in models_:
             for statement in _foreign_keys(schema_editor, model):
+                schema_editor.execute(statement, params=None)
+            for statement in _guards(model):
                 schema_editor.execute(statement, params=None)
 
     def _table(self, editor: Any, model: type[models.Model]) -> list[str]:
@@ -134,7 +136,7 @@ def _foreign_keys(editor: Any, model: type[models.Model]) -> list[str]:
     table = model._meta.db_table
     statements = []
     for field in model._meta.local_fields:
-        if not isinstance(field, BrandForeignKey):
+        if not isinstance(field, BrandForeignKey) or field.guarded:
             continue
         target = field.remote_field.model._meta.db_table
         name = f"{table}_{field.column}_same_brand"[:63]
@@ -149,4 +151,46 @@ def _foreign_keys(editor: Any, model: type[models.Model]) -> list[str]:
             f'ALTER TABLE "{table}" ADD CONSTRAINT "{name}" FOREIGN KEY (brand_id, "{field.column}") '
             f'REFERENCES "{target}" (brand_id, id) DEFERRABLE INITIALLY DEFERRED',
         )
+    return statements
+
+
+# Both run with the rights of whoever changes the row: its brand is in scope, or row security would hide the row itself.
+_GUARD_FUNCTIONS = (
+    """
+    CREATE OR REPLACE FUNCTION zhiyin_still_referred_to() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE found boolean;
+    BEGIN
+        EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I WHERE brand_id = $1 AND %I = $2)', TG_ARGV[0], TG_ARGV[1])
+            INTO found USING OLD.brand_id, OLD.id;
+        IF found THEN
+            RAISE foreign_key_violation USING MESSAGE = format('rows of %s belong to this row', TG_ARGV[0]);
+        END IF;
+        RETURN OLD;
+    END $$
+    """,
+    """
+    CREATE OR REPLACE FUNCTION zhiyin_reference_is_fixed() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE foreign_key_violation USING MESSAGE = format('%s of %s never changes', TG_ARGV[0], TG_TABLE_NAME);
+    END $$
+    """,
+)
+
+
+def _guards(model: type[models.Model]) -> list[str]:
+    table = model._meta.db_table
+    statements: list[str] = []
+    for field in model._meta.local_fields:
+        if not isinstance(field, BrandForeignKey) or not field.guarded:
+            continue
+        target, column = field.remote_field.model._meta.db_table, field.column
+        statements += [
+            *_GUARD_FUNCTIONS,
+            f'ALTER TABLE "{table}" DROP CONSTRAINT IF EXISTS "{table}_{column}_same_brand"',
+            f'CREATE OR REPLACE TRIGGER "{table}_{column}_kept" BEFORE DELETE ON "{target}" FOR EACH ROW '
+            f"EXECUTE FUNCTION zhiyin_still_referred_to('{table}', '{column}')",
+            f'CREATE OR REPLACE TRIGGER "{table}_{column}_fixed" BEFORE UPDATE OF brand_id, "{column}" ON "{table}" '
+            f'FOR EACH ROW WHEN ((OLD.brand_id, OLD."{column}") IS DISTINCT FROM (NEW.brand_id, NEW."{column}")) '
+            f"EXECUTE FUNCTION zhiyin_reference_is_fixed('{column}')",
+        ]
     return statements

@@ -206,9 +206,21 @@ class BrandOwned(models.Model):
 
 
 class BrandForeignKey(models.ForeignKey):  # type: ignore[type-arg]
-    """A reference between rows of one brand: the constraint is (brand_id, x_id), made by `SecureBrandTables`."""
+    """A reference between rows of one brand: the constraint is (brand_id, x_id), made by `SecureBrandTables`.
 
-    def __init__(self, to: Any, on_delete: Any, **kwargs: Any) -> None:
+    `guarded`: for rows that one statement writes by the hundred thousand from the row they belong to. Instead of a
+    check per row, triggers keep the row they belong to from going away and the reference from being changed.
+    """
+
+    def __init__(self, to: Any, on_delete: Any, *, guarded: bool = False, **kwargs: Any) -> None:
+        self.guarded = guarded
         kwargs["db_constraint"] = False
         kwargs.setdefault("db_index", False)
         super().__init__(to, on_delete, **kwargs)
+
+    def deconstruct(self) -> tuple[str, str, Any, Any]:
+        """Describe the field for migration files."""
+        name, path, args, kwargs = super().deconstruct()
+        if self.guarded:
+            kwargs["guarded"] = True
+        return name, path, args, kwargs

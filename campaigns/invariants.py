@@ -16,12 +16,22 @@ INVARIANTS: Final[dict[str, str]] = {
         LEFT JOIN campaigns_delivery d ON d.brand_id = c.brand_id AND d.campaign_id = c.id
         WHERE c.brand_id = %(brand)s AND c.audience_count IS NOT NULL
         GROUP BY c.id, c.audience_count HAVING c.audience_count <> count(d.id)""",
+    "every message has its campaign": """
+        SELECT d.campaign_id, min(d.id) FROM campaigns_delivery d WHERE d.brand_id = %(brand)s AND NOT EXISTS (
+            SELECT 1 FROM campaigns_campaign c WHERE c.brand_id = d.brand_id AND c.id = d.campaign_id
+        ) GROUP BY d.campaign_id""",
     "nobody twice": """
         SELECT campaign_id, member_id FROM campaigns_delivery WHERE brand_id = %(brand)s
         GROUP BY campaign_id, member_id HAVING count(*) > 1""",
     "numbers without gaps": """
         SELECT campaign_id, max(seq) FROM campaigns_delivery WHERE brand_id = %(brand)s
-        GROUP BY campaign_id HAVING max(seq) <> count(*) OR min(seq) <> 1""",
+        GROUP BY campaign_id 
+            HAVING max(seq) <> count(*) OR min(seq) <> 1 OR count(DISTINCT seq) <> count(*)""",
+    "numbers follow members": """
+        SELECT campaign_id, id FROM (
+            SELECT campaign_id, id, seq, row_number() OVER (PARTITION BY campaign_id ORDER BY member_id) AS place
+            FROM campaigns_delivery WHERE brand_id = %(brand)s
+        ) d WHERE seq <> place""",
     "open exactly when due": """
         SELECT campaign_id, id FROM campaigns_delivery WHERE brand_id = %(brand)s
             AND (state IN ('PENDING', 'LEASED') AND due_at IS NULL

@@ -119,14 +119,15 @@ class Report:
 
 @dataclass(frozen=True)
 class DeliveryPage:
-    """One page of a campaign's messages; `next_seq` asks for the following page (None at the end)."""
+    """One page of a campaign's messages; `next_after` asks for the following page (None at the end)."""
 
     rows: tuple[Delivery, ...]
-    next_seq: int | None
+    next_after: int | None
 
 
 _RETRYABLE = (DeliveryState.FAILED,)
 _NOT_FINE = (DeliveryState.REFUSED, DeliveryState.FAILED, DeliveryState.UNKNOWN)
+_WITH_REASON = {*_NOT_FINE, DeliveryState.SUPPRESSED}
 
 
 def campaigns() -> QuerySet[Campaign]:
@@ -232,18 +233,23 @@ def deliveries(
     *,
     states: Iterable[str] = (),
     reason: str | None = None,
-    after_seq: int = 0,
+    after: int = 0,
     size: int = PAGE,
 ) -> DeliveryPage:
-    """One page of the messages, by number, optionally of some states and of one reason ("" = none)."""
-    rows = Delivery.objects.filter(campaign=campaign, seq__gt=after_seq).order_by("seq")
+    """One page of the messages, by number, optionally of some states and of one reason ("" = none).
+
+    Pages go by member, because numbers follow members and only these have an index.
+    """
+    rows = Delivery.objects.filter(campaign=campaign, member_id__gt=after).order_by("member_id")
     chosen = set(states)
     if chosen:
+        if chosen <= _WITH_REASON:
+            rows = rows.exclude(reason="")  # lets the index on reasons be used
         rows = rows.filter(state__in=chosen | ({DeliveryState.LEASED} if DeliveryState.PENDING in chosen else set()))
     if reason is not None:
         rows = rows.filter(reason=reason)
     found = list(rows[: size + 1])
-    return DeliveryPage(tuple(found[:size]), found[size - 1].seq if len(found) > size else None)
+    return DeliveryPage(tuple(found[:size]), found[size - 1].member_id if len(found) > size else None)
 
 
 def attempts(delivery: Delivery) -> QuerySet[DeliveryAttempt]:

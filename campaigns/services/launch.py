@@ -104,9 +104,8 @@ def freeze_audience(*, campaign_id: int, at: datetime) -> int | None:
         # Right after an import the planner knows nothing of the tables and would compare everybody with everybody.
         cursor.execute("SET LOCAL enable_nestloop = off")
         cursor.execute(*statement)
-        audience: int = cursor.rowcount
+        audience: int = sum(count for (count,) in cursor.fetchall())
         cursor.execute("SET LOCAL enable_nestloop = on")
-        cursor.execute(_TALLY, [STEERING_SHARD, row.brand_id, row.pk])
     lanes = LANES
     if row.rate_per_second:
         lanes = min(LANES, math.ceil(row.rate_per_second / PER_LANE_PER_SECOND))
@@ -131,10 +130,15 @@ def _freeze_statement(campaign: Campaign, at: datetime) -> tuple[str, list[Any]]
         carrier.reply_window is not None, at - window,
         *people_params,
         campaign.brand_id, campaign.account_id, campaign.brand_id, campaign.purpose,
+        campaign.brand_id, campaign.pk,
+        campaign.brand_id, campaign.pk, STEERING_SHARD,
     ]  # fmt: skip
 
 
+# The counters come from the very rows that were written. Rows are made only for a campaign that is there: nothing
+# checks each of them again.
 _FREEZE = f"""
+WITH fresh AS (
 INSERT INTO campaigns_delivery (
     brand_id, campaign_id, account_id, seq, member_id, follower_id, openid, variables, state, reason, due_at,
     attempt, round, leased_by
@@ -161,10 +165,10 @@ FROM (
         ORDER BY m.id, f.subscribed DESC NULLS LAST, f.last_interaction_at DESC NULLS LAST, f.id
     ) each
 ) p
-"""  # noqa: S608 - the parts are constants of ours and a statement of the ORM with its own parameters
-
-_TALLY = """
+WHERE EXISTS (SELECT 1 FROM campaigns_campaign c WHERE c.brand_id = %s AND c.id = %s)
+RETURNING state, reason
+)
 INSERT INTO campaigns_tally (brand_id, campaign_id, shard, state, reason, count)
-SELECT brand_id, campaign_id, %s, state, reason, count(*) FROM campaigns_delivery
-WHERE brand_id = %s AND campaign_id = %s GROUP BY brand_id, campaign_id, state, reason
-"""
+SELECT %s, %s, %s, state, reason, count(*) FROM fresh GROUP BY state, reason
+RETURNING count
+"""  # noqa: S608 - the parts are constants of ours and a statement of the ORM with its own parameters

@@ -156,7 +156,7 @@ class Store:
 
     def lock_failed(self, campaign_id: int, codes: Collection[str]) -> list[tuple[int, str]]:
         """Ids and reasons of the messages that failed."""
-        failed = Delivery.objects.filter(campaign_id=campaign_id, state=DeliveryState.FAILED)
+        failed = Delivery.objects.filter(campaign_id=campaign_id, state=DeliveryState.FAILED).exclude(reason="")
         if codes:
             failed = failed.filter(reason__in=list(codes))
         return list(failed.select_for_update().order_by("pk").values_list("pk", "reason"))

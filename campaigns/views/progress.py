@@ -155,7 +155,7 @@ def deliveries(request: HttpRequest, pk: int) -> HttpResponse:
         campaign,
         states=[state] if state else [],
         reason=reason,
-        after_seq=int(after) if after.isascii() and after.isdigit() and len(after) < 10 else 0,
+        after=int(after) if after.isascii() and after.isdigit() and len(after) < 19 else 0,
     )
     slices = selectors.report(campaign, at=now()).slices
     wanted = [each for each in slices if state in ("", each.state) and (reason is None or reason == each.reason)]
@@ -173,7 +173,7 @@ def deliveries(request: HttpRequest, pk: int) -> HttpResponse:
         "reason": on_screen.explain(reason or ""),
         "code": on_screen.code_of(reason or ""),
         "without_state": "?" + urlencode({"reason": reason}) if reason is not None else "?",
-        "next": "?" + urlencode({**query, "after": found.next_seq}) if found.next_seq else "",
+        "next": "?" + urlencode({**query, "after": found.next_after}) if found.next_after else "",
         "first": "?" + urlencode(query) if after else "",
         "back": on_screen.page_of(campaign),
     }

@@ -74,10 +74,29 @@ def test_every_reference_between_brand_tables_carries_the_brand(brand_tables):
         for field in model._meta.local_fields:
             if field.remote_field and issubclass(field.remote_field.model, BrandOwned):
                 assert isinstance(field, BrandForeignKey), f"{model.__name__}.{field.name}"
-                if (table, ("brand_id", field.column)) not in composite:
+                if not field.guarded and (table, ("brand_id", field.column)) not in composite:
                     missing.append((table, field.column))
 
     assert missing == []
+
+
+def test_the_only_references_without_a_key_are_those_of_frozen_messages_and_these_are_guarded(brand_tables):
+    guarded = {
+        (table, field.column)
+        for table, model in brand_tables.items()
+        for field in model._meta.local_fields
+        if getattr(field, "guarded", False)
+    }
+    triggers = {
+        (row[0], row[1])
+        for row in rows("SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE tgenabled = 'O' AND NOT tgisinternal")
+    }
+
+    assert guarded == {("campaigns_delivery", "campaign_id")}
+    assert triggers == {
+        ("campaigns_campaign", "campaigns_delivery_campaign_id_kept"),
+        ("campaigns_delivery", "campaigns_delivery_campaign_id_fixed"),
+    }
 
 
 def test_the_run_time_role_owns_nothing_and_may_not_truncate(brand_tables):

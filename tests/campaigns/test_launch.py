@@ -1,20 +1,23 @@
 """Launching: once, with an audience that is frozen and adds up."""
 
+import importlib
 import threading
 import time
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 
 from accounts.models import AuditEntry
 from campaigns import reasons, selectors, services
 from campaigns.errors import AlreadyLaunched, NotInThisState, NotReady
-from campaigns.models import CampaignState, Lane, UnknownPolicy
+from campaigns.models import CampaignState, Delivery, Lane, UnknownPolicy
 from common import clock
 from members.models import Follower, Member, OptOut, Purpose
 from members.services import save_segment, tag_members, untag_members
 from tests.factories import AT, make_account, make_follower, make_tag
+
+launching = importlib.import_module("campaigns.services.launch")  # the package's name for it is the function
 
 
 def launch(stage, campaign):
@@ -231,13 +234,13 @@ def test_pages_of_messages_follow_the_number(stage):
     campaign = stage.launched()
     with stage.scope:
         first = selectors.deliveries(campaign, size=10)
-        second = selectors.deliveries(campaign, size=10, after_seq=first.next_seq)
-        last = selectors.deliveries(campaign, size=10, after_seq=second.next_seq)
+        second = selectors.deliveries(campaign, size=10, after=first.next_after)
+        last = selectors.deliveries(campaign, size=10, after=second.next_after)
         waiting = selectors.deliveries(campaign, states=["PENDING"], size=100)
         failed = selectors.deliveries(campaign, states=["FAILED"], reason="43004")
     seqs = [row.seq for page in (first, second, last) for row in page.rows]
     assert seqs == list(range(1, 26))
-    assert last.next_seq is None
+    assert last.next_after is None
     assert (len(waiting.rows), len(failed.rows)) == (25, 0)
 
 
@@ -258,3 +261,38 @@ def test_a_freeze_of_thousands_takes_a_moment(stage, django_assert_max_num_queri
         campaign = stage.launched()
     assert time.monotonic() - begun < 30
     assert stage.reload(campaign).audience_count == 5000
+
+
+def test_the_database_keeps_a_campaign_as_long_as_it_has_messages(stage):
+    stage.people(2)
+    campaign = stage.launched()
+    for statement in (
+        "DELETE FROM campaigns_campaign WHERE id = %s",
+        "UPDATE campaigns_delivery SET campaign_id = campaign_id + 1000 WHERE campaign_id = %s",
+        "UPDATE campaigns_delivery SET brand_id = brand_id + 1 WHERE campaign_id = %s",
+    ):
+        with stage.scope, connection.cursor() as cursor:
+            # What else refers to a campaign must not be what refuses.
+            for table in ("tally", "lane", "pace", "testsend"):
+                cursor.execute(f"DELETE FROM campaigns_{table} WHERE campaign_id = %s", [campaign.pk])
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            with pytest.raises(IntegrityError, match="belong to this row|never changes"), transaction.atomic():
+                cursor.execute(statement, [campaign.pk])
+            transaction.set_rollback(True)
+    draft = stage.campaign()
+    with stage.scope:
+        draft.delete()
+        stage.reload(campaign).deliveries.first().save()
+    assert len(stage.rows(campaign)) == 2
+
+
+def test_no_messages_are_made_for_a_campaign_that_is_not_there(stage):
+    stage.people(2)
+    campaign = stage.campaign()
+    with stage.scope, connection.cursor() as cursor:
+        ghost = stage.reload(campaign)
+        ghost.pk, ghost.rule = ghost.pk + 1_000_000, {"all": []}
+        cursor.execute(*launching._freeze_statement(ghost, clock.now()))
+        assert cursor.fetchall() == []
+    with stage.scope:
+        assert not Delivery.objects.exists()
