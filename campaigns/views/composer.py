@@ -61,6 +61,8 @@ def new(request: HttpRequest) -> HttpResponse:
             raise Http404
         found = composer.read(draft, request.POST, zone(request))
         errors = found.errors
+        if "name" not in found.fields:
+            errors.setdefault("name", _("The campaign has no name."))
         if not errors:
             fields = {key: value for key, value in found.fields.items() if key not in ("name", "purpose", "account")}
             campaign = services.create_campaign(

@@ -63,3 +63,8 @@ def test_links_that_run_are_never_links(as_owner, ours):
         text = as_owner.get(f"/b/lanyu/{path}").content.decode()
         assert 'href="javascript' not in text
         assert 'src="javascript' not in text
+
+
+def test_new_campaign_without_any_field_is_refused(as_owner, ours):
+    page = as_owner.post("/b/lanyu/campaigns/new/", {})
+    assert (page.status_code, list(page.context["errors"])) == (422, ["name"])
