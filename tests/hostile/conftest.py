@@ -28,7 +28,7 @@ def at(monkeypatch):
 @asynccontextmanager
 async def running():
     """The gateway's application, called without a network."""
-    application = asgi.Gateway(lambda brand_id, lane: None)
+    application = asgi.Gateway(lambda *_: None)
     await application.start()
     deadline = time.monotonic() + 30
     while not application.intake.connected and time.monotonic() < deadline:
