@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # The client never logs a URL with a token in it; this catches what a library might.
 _SENSITIVE = re.compile(
     r"((?:access_token|secret|appsecret|js_code|session_key|password|authorization|token|encodingaeskey)"
-    r"[\"']?\s*[=:]\s*[\"']?)[^&\s\"',}]+",
+    r"[\"']?\s*[=:]\s*[\"']?(?:(?:bearer|key|basic)\s+)?)[^&\s\"',}]+",
     re.IGNORECASE,
 )
 _PHONE = re.compile(r"(?<!\d)((?:(?:00)?86)?1[3-9]\d)\d{4}(\d{4})(?!\d)")

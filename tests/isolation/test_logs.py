@@ -18,6 +18,25 @@ def test_phone_numbers_are_cut_however_they_are_written(written):
     assert "0013" not in redact(f"phone={written}&x=1")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GET /cgi-bin/menu/get?access_token=97_xyzzy&x=1",
+        "{'appid': 'wx1', 'secret': 'xyzzy'}",
+        '{"session_key":"xyzzy","openid":"o1"}',
+        "js_code=xyzzy",
+        "Authorization: xyzzy",
+        "Authorization: Key xyzzy",
+        "{'authorization': 'Bearer xyzzy'}",
+    ],
+)
+def test_secrets_a_library_might_log_are_cut(line):
+    cut = redact(line)
+
+    assert "xyzzy" not in cut
+    assert "***" in cut
+
+
 def test_numbers_that_are_no_phones_stay():
     assert redact("msgid 3838001380001 of 2025") == "msgid 3838001380001 of 2025"
 
