@@ -8,7 +8,7 @@ from accounts.models import AuditEntry, RoleGrant
 from accounts.tenancy import brand_scope, current_brand_id, every_brand, reporting
 from members.models import Member, Tag
 from members.services import tag_members
-from tests.factories import AT, make_account, make_follower, make_tag
+from tests.factories import AT, make_account, make_brand, make_follower, make_tag
 
 TOUCHES = [
     lambda: Tag.objects.count(),
@@ -105,6 +105,17 @@ def test_a_rolled_back_scope_leaves_none_behind(brand):
     with connection.cursor() as cursor:
         cursor.execute("SELECT coalesce(current_setting('app.brand_id', true), '')")
 
+        assert cursor.fetchone() == ("",)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_committed_scope_leaves_nothing_on_the_connection():
+    brand = make_brand()
+    with brand_scope(brand.pk):
+        assert Tag.objects.count() == 0
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(current_setting('app.brand_id', true), '')")
         assert cursor.fetchone() == ("",)
 
 
