@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from django.http import HttpResponse
+from django.db import InterfaceError, OperationalError
+from django.http import HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
+from accounts.rest.problems import AWAY_SECONDS, error_body
 from console.site import site
 
 if TYPE_CHECKING:
@@ -28,6 +32,12 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def broken(request: HttpRequest) -> HttpResponse:
-    """Say that it is our fault, and which number to pass on."""
+    """Say that it is our fault, and which number to pass on; that a database is away, and when to come back."""
     number = str(getattr(request, "request_id", ""))[:8].upper()
-    return HttpResponse(render_to_string("500.html", {"number": number}), status=500)
+    if not isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return HttpResponse(render_to_string("500.html", {"number": number}), status=500)
+    wait = {"Retry-After": str(AWAY_SECONDS), "Cache-Control": "no-store"}
+    if request.path.startswith("/api/"):
+        message, hint = _("The service is not available right now."), _("Try again in a moment.")
+        return JsonResponse(error_body("unavailable", message, hint=hint), status=503, headers=wait)
+    return HttpResponse(render_to_string("500.html", {"number": number}), status=503, headers=wait)
