@@ -12,12 +12,13 @@ import hmac
 import logging
 import re
 import time
+import types
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -41,12 +42,13 @@ from wechat_gateway.events import Push, lane_of, make_push
 from wechat_gateway.intake import Intake, NotKept, Row
 from wechat_gateway.registries import Replier, ReplyBook, repliers_of
 from wechat_gateway.replies import Reply, render
-from wechat_gateway.ringing import Ringer
+from wechat_gateway.ringing import Lanes, Ringer
 from wechat_gateway.spill import RedisSpill
 from wechat_gateway.tasks import handle_inbound
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -84,8 +86,8 @@ class Gateway:
     directory: Directory
     intake: Intake
 
-    def __init__(self, ring: Callable[[int, int], None] | None = None) -> None:
-        """`ring(brand_id, lane)` wakes a worker; by default through the broker."""
+    def __init__(self, ring: Callable[[Lanes], None] | None = None) -> None:
+        """`ring` wakes workers for (brand, lane) pairs; by default through the broker."""
         self.counters: Counter[str] = Counter()
         self._ring = ring or _ring_by_broker
         self._started = False
@@ -168,7 +170,7 @@ class Gateway:
             await self._echo(keys, scope, body, now, send)
             return
         judged = judge_push(keys, scope["query_string"], body, now=now, freshness=settings.CALLBACK_FRESHNESS_SECONDS)
-        if clock.is_simulated() and isinstance(judged, Refused) and judged.reason is Doubt.TIMESTAMP:
+        if isinstance(judged, Refused) and judged.reason is Doubt.TIMESTAMP and clock.is_simulated():
             # The simulator's clock may just have jumped; ours follows it once a second.
             await asyncio.to_thread(clock.resync)
             now = clock.timestamp()
@@ -193,7 +195,7 @@ class Gateway:
         is_json = isinstance(judged, Accepted) and judged.is_json
         await _respond(send, 200, [_JSON if is_json else _XML, (b"content-length", b"%d" % len(reply))], reply)
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:  # noqa: C901, PLR0912 - as above
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         """The whole body; None when host or encoding forbid reading it. Raises _TooLarge, TimeoutError or _Gone."""
         host = b""
         for name, value in scope["headers"]:
@@ -207,28 +209,14 @@ class Gateway:
                 raise _TooLarge
         if host not in self._known_hosts and not self._host_allowed(host):
             return None
+        # Nearly always the body is there already, and a timeout would cost as much as opening the envelope.
+        reading = _whole_body(receive)
+        try:
+            waits_for = reading.send(None)
+        except StopIteration as ended:
+            return ended.value
         async with asyncio.timeout(BODY_SECONDS):
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _Gone
-            first: bytes = message.get("body", b"")
-            if not message.get("more_body", False):
-                if len(first) > MAX_BODY:
-                    raise _TooLarge
-                return first
-            chunks, size = [first], len(first)
-            while True:
-                if size > MAX_BODY:
-                    raise _TooLarge
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise _Gone
-                chunks.append(message.get("body", b""))
-                size += len(chunks[-1])
-                if not message.get("more_body", False):
-                    if size > MAX_BODY:
-                        raise _TooLarge
-                    return b"".join(chunks)
+            return await _go_on(reading, waits_for)
 
     def _host_allowed(self, host: bytes) -> bool:
         name = host.decode("latin-1").lower()
@@ -328,7 +316,7 @@ class Gateway:
             received_at=datetime.fromtimestamp(now, UTC),
         )
         for replier in repliers:
-            reply = await self._ask(replier, push, book)
+            reply = await self._ask(replier, push, book) if replier.reads else self._compute(replier, push, book)
             if reply is not None:
                 return render(
                     reply,
@@ -339,11 +327,18 @@ class Gateway:
                 )
         return ""
 
-    async def _ask(self, replier: Replier, push: Push, book: ReplyBook) -> Reply | None:
-        """One replier's answer; one that fails or is late has none."""
+    def _compute(self, replier: Replier, push: Push, book: ReplyBook) -> Reply | None:
+        """The answer of a replier that reads nothing; one that fails has none."""
         try:
-            if not replier.reads:
-                return replier.run(push, book)
+            return replier.run(push, book)
+        except Exception:
+            self.counters["replier failed"] += 1
+            logger.exception("the replier %s failed", replier.key)
+        return None
+
+    async def _ask(self, replier: Replier, push: Push, book: ReplyBook) -> Reply | None:
+        """The answer of a replier that reads, in a thread; one that fails or is late has none."""
+        try:
             work = asyncio.get_running_loop().run_in_executor(self._readers, _read_and_reply, replier, push, book)
             return await asyncio.wait_for(work, READING_REPLIER_SECONDS)
         except TimeoutError:
@@ -382,8 +377,42 @@ class Gateway:
         return "\n".join([*lines, ""]).encode()
 
 
-def _ring_by_broker(brand_id: int, lane: int) -> None:
-    handle_inbound.apply_async((brand_id, lane), {}, retry=False, ignore_result=True)
+async def _whole_body(receive: Receive) -> bytes:
+    """Read what was sent; raises _TooLarge or _Gone."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > MAX_BODY:
+            raise _TooLarge
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+@types.coroutine
+def _go_on(begun: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+    """Await a coroutine that was begun by hand and has given what it waits for."""
+    try:
+        while True:
+            try:
+                found = yield waits_for
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is meant for the coroutine
+                waits_for = begun.throw(error)
+            else:
+                waits_for = begun.send(found)
+    except StopIteration as ended:
+        result: T = ended.value
+        return result
+
+
+def _ring_by_broker(lanes: Lanes) -> None:
+    # The worker that gets the call spreads it: the door has no time to.
+    first, *others = lanes
+    handle_inbound.apply_async(first, {"also": others} if others else {}, retry=False, ignore_result=True)
 
 
 def _read_and_reply(replier: Replier, push: Push, book: ReplyBook) -> Reply | None:

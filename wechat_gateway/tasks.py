@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from accounts.tasks_base import brand_task, global_task
+from collections.abc import Sequence
+
+from accounts.tasks_base import brand_task, global_task, ring
 from common import clock
 
 
 # One push that hangs must cost its lane seconds, not minutes.
 @brand_task(name="wechat_gateway.tasks.handle_inbound", soft_time_limit=20, time_limit=30)
-def handle_inbound(brand_id: int, lane: int) -> None:
-    """Handle what waits in one lane."""
+def handle_inbound(brand_id: int, lane: int, also: Sequence[tuple[int, int]] = ()) -> None:
+    """Handle what waits in one lane; first ring for those (brand, lane) pairs that came with the same wake-up call."""
     from wechat_gateway import services
 
+    for other_brand_id, other_lane in also:
+        ring(handle_inbound, other_brand_id, other_lane)
     services.handle_inbound(brand_id=brand_id, lane=lane, at=clock.now())
 
 

@@ -129,7 +129,7 @@ def gateway(transactional_db, own_registries, monkeypatch, settings):
     monkeypatch.setattr(clock, "timestamp", lambda: forge.NOW)
 
     @asynccontextmanager
-    async def start(ring=lambda brand_id, lane: None):
+    async def start(ring=lambda lanes: None):
         application = asgi.Gateway(ring)
         await application.start()
         deadline = time.monotonic() + 30

@@ -16,6 +16,7 @@ from wechat_gateway.asgi import MAX_BODY
 from wechat_gateway.models import InboundPush, OfficialAccount
 from wechat_gateway.registries import compiles, reply_to
 from wechat_gateway.replies import Text
+from wechat_gateway.ringing import Ringer
 
 REFUSED = Answered(403, [(b"content-length", b"0")], b"")
 NOT_ALLOWED = 405
@@ -571,7 +572,7 @@ def test_waking_the_workers_is_asked_for_once_per_lane(gateway, committed_accoun
     rung = []
 
     async def story():
-        async with gateway(lambda *pair: rung.append(pair)) as caller:
+        async with gateway(rung.extend) as caller:
             await asyncio.gather(
                 *(caller.push(committed_account, forge.text_message(msgid=str(n))) for n in range(1, 40))
             )
@@ -583,7 +584,7 @@ def test_waking_the_workers_is_asked_for_once_per_lane(gateway, committed_accoun
 
 
 def test_broker_that_is_away_does_not_reach_the_callback(gateway, committed_account):
-    def refuse(brand_id, lane):
+    def refuse(lanes):
         raise OSError
 
     async def story():
@@ -591,3 +592,14 @@ def test_broker_that_is_away_does_not_reach_the_callback(gateway, committed_acco
             return await caller.push(committed_account, forge.text_message())
 
     assert run(story()).status == 200
+
+
+def test_many_lanes_are_rung_for_in_few_calls():
+    calls = []
+    ringer = Ringer(calls.append)
+    due = {(brand, lane) for brand in range(1, 11) for lane in range(8)}
+    ringer.ring(due)
+    ringer.start()
+    ringer.stop()
+    assert sorted(pair for call in calls for pair in call) == sorted(due)
+    assert len(calls) <= 4
