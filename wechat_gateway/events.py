@@ -48,6 +48,9 @@ _EVENT_BY_NAME: Final = {name.lower(): name for name in EVENT_KINDS} | {"freepub
 _ABOUT_ANOTHER: Final = frozenset(
     {"user_info_modified", "user_authorization_revoke", "user_authorization_cancellation"},
 )
+_OF_TEXTS: Final = frozenset(
+    {"ToUserName", "FromUserName", "CreateTime", "MsgType", "Content", "MsgId", "bizmsgmenuid", "MsgDataId", "Idx"},
+)
 _WITH_MEDIA: Final = frozenset({"image", "voice", "video", "shortvideo"})
 
 _OPENID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -214,6 +217,23 @@ def make_push(
 ) -> Push:
     """The object for handlers and repliers; every field is optional, odd values become empty."""
     kind = head.kind
+    if kind == "text" and fields.keys() <= _OF_TEXTS:
+        # Nearly all messages are texts, and they have none of the fields looked for below.
+        return Push(
+            brand_id=brand_id,
+            account_id=account_id,
+            appid=appid,
+            original_id=original_id,
+            openid=head.openid,
+            kind=kind,
+            event_at=datetime.fromtimestamp(head.event_at, UTC),
+            received_at=received_at,
+            push_id=push_id,
+            content=text_of(fields, "Content"),
+            msgid=text_of(fields, "MsgId"),
+            menu_item_id=text_of(fields, "bizmsgmenuid"),
+            fields=fields,
+        )
     key = text_of(fields, "EventKey")
     latitude, longitude = _position(fields)
     return Push(

@@ -69,11 +69,15 @@ Reply: TypeAlias = Text | MiniProgramLink | Image | Voice | News | TransferToCus
 
 def clean(text: str) -> str:
     """Drop what XML 1.0 forbids (controls, lone surrogates) and use line feeds only."""
+    if not _NOT_XML.search(text):
+        return text
     return _NOT_XML.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def fit(text: str, limit: int = MAX_TEXT_BYTES) -> str:
     """Cut to `limit` bytes of UTF-8 between characters, never inside a link."""
+    if len(text) * 4 <= limit:  # no character takes more
+        return text
     data = text.encode()
     if len(data) <= limit:
         return text
@@ -91,6 +95,13 @@ def link_text(link: MiniProgramLink) -> str:
 
 def render(reply: Reply, *, openid: str, original_id: str, at: float, as_json: bool = False) -> str:
     """The whole reply in the push's format, unencrypted. `at` is in seconds since the epoch."""
+    if type(reply) is Text and not as_json:
+        return (
+            f"<xml><ToUserName><![CDATA[{_inside(openid)}]]></ToUserName>"
+            f"<FromUserName><![CDATA[{_inside(original_id)}]]></FromUserName><CreateTime>{int(at)}</CreateTime>"
+            "<MsgType><![CDATA[text]]></MsgType>"
+            f"<Content><![CDATA[{_inside(fit(clean(reply.content)))}]]></Content></xml>"
+        )
     kind, fields = _fields(reply)
     envelope: dict[str, object] = {
         "ToUserName": openid,
@@ -134,6 +145,9 @@ def _element(name: str, value: object) -> str:
         return f"<{name}>{''.join(_element('item', item) for item in value)}</{name}>"
     if isinstance(value, int):
         return f"<{name}>{value}</{name}>"
-    # A value that holds the end mark is split over two sections, so that it can never leave its element.
-    text = str(value).replace("]]>", "]]]]><![CDATA[>")
-    return f"<{name}><![CDATA[{text}]]></{name}>"
+    return f"<{name}><![CDATA[{_inside(str(value))}]]></{name}>"
+
+
+def _inside(text: str) -> str:
+    """What stands between the marks: an end mark in it is split over two sections, so that it cannot get out."""
+    return text.replace("]]>", "]]]]><![CDATA[>")
