@@ -12,7 +12,7 @@ from wechatpy.exceptions import InvalidAppIdException, InvalidSignatureException
 from wechatpy.replies import TextReply
 from wechatpy.utils import check_signature
 
-from benchmarks.callback.messages import KEYWORDS, DEFAULT, answer_to, keyword
+from benchmarks.callback.messages import DEFAULT, KEYWORDS, answer_to, keyword
 
 _account = json.loads(os.environ["BENCH_ACCOUNTS"])[0]
 _answers = {keyword(number): answer_to(keyword(number)) for number in range(KEYWORDS)}

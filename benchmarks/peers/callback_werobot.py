@@ -8,7 +8,7 @@ from typing import Any
 
 from werobot import WeRoBot
 
-from benchmarks.callback.messages import KEYWORDS, DEFAULT, answer_to, keyword
+from benchmarks.callback.messages import DEFAULT, KEYWORDS, answer_to, keyword
 
 _account = json.loads(os.environ["BENCH_ACCOUNTS"])[0]
 _answers = {keyword(number): answer_to(keyword(number)) for number in range(KEYWORDS)}

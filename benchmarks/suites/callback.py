@@ -102,7 +102,7 @@ class CallbackSuite:
     def prepare(self, rounds: int) -> Iterator[Mapping[str, Contestant | Absent]]:
         """Start everybody; each keeps running through all rounds and idles while others are measured."""
         mine = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, processes.OTHER_CORES)
+        processes.pin([os.getpid()], processes.OTHER_CORES)
         numbers = _Numbers()
         try:
             with ExitStack() as stack:
@@ -121,9 +121,7 @@ class CallbackSuite:
             os.sched_setaffinity(0, mine)
 
 
-def _peers(
-    stack: ExitStack, stage: Stage, env: Mapping[str, str], numbers: _Numbers
-) -> dict[str, Contestant | Absent]:
+def _peers(stack: ExitStack, stage: Stage, env: Mapping[str, str], numbers: _Numbers) -> dict[str, Contestant | Absent]:
     if not PEERS_PYTHON.exists():
         missing = Absent("the peers are not installed: python -m launcher install --peers")
         return dict.fromkeys((SHIPPED, BEST, FLASK, USUAL), missing)
@@ -142,9 +140,7 @@ def _peers(
         env={**os.environ, **env},
         check=True,
     )
-    server = stack.enter_context(
-        Server(_peer("granian", "callback_usual", *_GRANIAN, "--blocking-threads", "4"), env)
-    )
+    server = stack.enter_context(Server(_peer("granian", "callback_usual", *_GRANIAN, "--blocking-threads", "4"), env))
     found[USUAL] = partial(_usual, stage, server, Writer(stage.accounts, server.port), numbers)
     return found
 
