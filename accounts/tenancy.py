@@ -49,13 +49,17 @@ def current_brand_id() -> int:
 def _set_brand(value: str) -> None:
     if not connection.in_atomic_block:
         raise NoBrandInScope  # outside a transaction the setting would be lost at once
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('app.brand_id', %s, true)", [value])
+    _send_ahead("SELECT set_config('app.brand_id', %s, true)", value)
 
 
 def _set_role(role: str | None) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f'SET LOCAL ROLE "{role}"' if role else "RESET ROLE")
+    _send_ahead(f'SET LOCAL ROLE "{role}"' if role else "RESET ROLE")
+
+
+def _send_ahead(statement: str, *values: str) -> None:
+    """Let a setting travel with the next statement: every scope opens with one, and a round trip costs more."""
+    wrapper: Any = connection
+    wrapper.send_ahead(statement, values)
 
 
 @contextmanager
