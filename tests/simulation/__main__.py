@@ -1,0 +1,94 @@
+"""`python -m tests.simulation [--seeds N] [--seed S --scenario NAME] [--sabotage NAME]`: virtual time from seeds."""
+
+import argparse
+import base64
+import logging
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+
+_ENVIRONMENT = {
+    "DJANGO_SETTINGS_MODULE": "config.settings",
+    "ZHIYIN_ENV": "test",
+    "ZHIYIN_SECRET_KEY": "only-for-the-simulation-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJ",
+    "ZHIYIN_MASTER_KEYS": f"k1:{base64.urlsafe_b64encode(bytes(32)).decode()}",
+    **{
+        name: "postgresql://nobody@127.0.0.1:9/none"
+        for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_INTAKE_URL")
+    },
+    "REDIS_URL": "redis://127.0.0.1:9/0",
+}
+
+
+def prepare():
+    """Django without a database: the simulation brings its own."""
+    import django
+
+    os.environ.update(_ENVIRONMENT)
+    django.setup()
+    logging.disable(logging.CRITICAL)
+
+
+def _chunk(job):
+    from tests.simulation import scenarios
+
+    first, last, names, sabotage = job
+    return scenarios.run_many(range(first, last), names, sabotage)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=10_000, help="how many seeds to run")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--seed", type=int, help="run this one only, with its trace")
+    parser.add_argument("--scenario", action="append", help="delivery, tokens, inbox (all, if none is named)")
+    parser.add_argument("--sabotage", default="", help="break the engine in this way first")
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    prepare()
+    from tests.simulation import sabotages, scenarios
+
+    if arguments.sabotage and arguments.sabotage not in sabotages.SABOTAGES:
+        parser.error(f"known: {', '.join(sabotages.SABOTAGES)}")
+    names = arguments.scenario or list(scenarios.SCENARIOS)
+    if arguments.seed is not None:
+        failed = 0
+        for name in names:
+            outcome = scenarios.run_one(name, arguments.seed, arguments.sabotage, trace=True)
+            print("\n".join(outcome.trace))
+            print(f"{name} seed {arguments.seed}: {outcome.breaches or 'every invariant holds'}")
+            failed += bool(outcome.breaches)
+        return 1 if failed else 0
+    began = time.monotonic()
+    step = 50
+    last = arguments.first + arguments.seeds
+    jobs = [(n, min(n + step, last), names, arguments.sabotage) for n in range(arguments.first, last, step)]
+    seen, failures, cpu = Counter(), [], 0.0
+    with multiprocessing.get_context("fork").Pool(arguments.processes) as pool:
+        for counts, bad, seconds in pool.imap_unordered(_chunk, jobs):
+            seen.update(counts)
+            failures += bad
+            cpu += seconds
+    for what, count in sorted(seen.items()):
+        print(f"  {count:9}  {what}")
+    for name, seed, breaches in sorted(failures)[:20]:
+        print(f"FAILED {name} seed {seed}: {breaches[:3]}")
+        print(f"       python -m tests.simulation --scenario {name} --seed {seed}")
+    never = (
+        [what for what in scenarios.SOMETIMES if not seen[what]]
+        if arguments.seeds >= 2_000 and not arguments.scenario
+        else []
+    )
+    for what in never:
+        print(f"NEVER SEEN {what}: the simulation has lost its teeth")
+    print(
+        f"{arguments.seeds} seeds, {len(failures)} failed, {time.monotonic() - began:.1f} s, "
+        f"{cpu * 1000 / max(1, arguments.seeds):.1f} ms of CPU a seed"
+    )
+    return 1 if failures or never else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

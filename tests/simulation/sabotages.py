@@ -1,0 +1,154 @@
+"""Deliberate bugs: each must make some seed fail, or the simulation proves nothing."""
+
+from contextlib import contextmanager
+from datetime import timedelta
+
+from campaigns import pacing
+from campaigns.services import sending, tallies
+from wechat_gateway.answers import Outcome
+
+
+def no_fencing(run):
+    """A late worker may write over whoever took its message over."""
+    run.ports.store.still_mine = lambda was, attempt: was["state"] != "SUPPRESSED"
+
+
+def lease_by_worker_clock(run):
+    """The end of a lease is what the worker's own clock says."""
+    store = run.ports.store
+    store.lease_end = lambda params: run.ports.now() + timedelta(seconds=params["lease"])
+
+
+def id_of_the_attempt(run):
+    """Each attempt is a new message to WeChat."""
+    sending._client_msg_id = lambda campaign, claimed: f"{claimed.seq}-{claimed.round}-{claimed.attempt}"
+
+
+def unknown_is_sent(run):
+    """No answer counts as a good answer."""
+    real = sending._entry
+
+    def entry(claimed, answer, **how):
+        made = real(claimed, answer, **how)
+        if answer.outcome is Outcome.UNKNOWN:
+            made.state, made.reason, made.wait, made.msgid = sending.DeliveryState.SENT, "", None, 1
+        return made
+
+    sending._entry = entry
+
+
+def unknown_is_not_sent(run):
+    """No answer counts as not sent: it is sent again for ever, under a new id or after WeChat forgot the old one."""
+    real = sending._entry
+
+    def entry(claimed, answer, **how):
+        made = real(claimed, answer, **how)
+        if answer.outcome is Outcome.UNKNOWN:
+            made.state, made.reason, made.untried, made.wait = sending.DeliveryState.PENDING, "", True, 700.0
+        return made
+
+    sending._entry = entry
+
+
+def tallies_apart(run):
+    """Counters are not changed in the transaction of what they count."""
+    store = run.ports.store
+    real = store.add_tallies
+
+    def add(params):
+        transaction = run.database.transaction
+        transaction.on_commit.append(lambda: run.world.random.random() < 0.98 and later.append(params))
+
+    later = []
+    store.add_tallies = add
+    begin = store.scope
+
+    @contextmanager
+    def scope(brand_id):
+        with begin(brand_id):
+            while later:
+                real(later.pop())
+            yield brand_id
+
+    store.scope = scope
+
+
+def no_sweeper(run):
+    """Only wake-up calls keep a campaign going."""
+    run._sweep_body = lambda: None
+
+
+def stop_not_in_claim(run):
+    """Whether the campaign may send is looked at when the work begins, not with each claim."""
+    real = run.ports.store.claim
+    run.ports.store.claim = lambda params: real(
+        {**params, "states": ["SENDING", "PARKED", "PAUSED", "STOPPED", "FINISHED"]}
+    )
+
+
+def finish_without_looking(run):
+    """A campaign is over when nothing is due right now."""
+    run.ports.store._open = lambda campaign_id: any(
+        content["due_at"] is not None and content["due_at"] <= run.world.moment()
+        for _, content in run.database.scan("delivery")
+    )
+
+
+def no_parking(run):
+    """Answers that mean "wait" are not waited for."""
+    pacing_none = lambda answers, at: None  # noqa: E731
+    run._restore.append((pacing, "pause_for", pacing.pause_for))
+    pacing.pause_for = pacing_none
+
+
+def lost_leases_forgotten(run):
+    """A lease that ran out is not claimed again."""
+    store = run.ports.store
+    real = store._claim_one
+
+    def claim_one(row, was, params):
+        found = real(row, was, params)
+        row.pending["due_at"] = None if was["state"] == "LEASED" else row.pending["due_at"]
+        return found
+
+    store._claim_one = claim_one
+
+
+def first_result_loses(run):
+    """A later report changes a message that has its final state."""
+    store = run.ports.store
+    real = store.match
+
+    def match(statement, params):
+        found = real(statement, params)
+        for row in found:
+            stored, was = run.database.get("delivery", row[1])
+            if was["state"] in ("DELIVERED", "REFUSED", "FAILED") and row[5] is None:
+                state = params["states"][params["ids"].index(row[0])]
+                run.database.write(stored, state=state, reason="" if state == "DELIVERED" else "X")
+        return found
+
+    store.match = match
+
+
+def late_answers_dropped(run):
+    """The answer of a worker that was too late is not noted, so that its result finds no message."""
+    real = sending._note_attempts
+    sending._note_attempts = lambda brand_id, notes: real(brand_id, [note for note in notes if note[2] != "LATE"])
+
+
+DELIVERY = {
+    "no fencing": no_fencing,
+    "lease by worker clock": lease_by_worker_clock,
+    "id of the attempt": id_of_the_attempt,
+    "unknown is sent": unknown_is_sent,
+    "unknown is not sent": unknown_is_not_sent,
+    "tallies apart": tallies_apart,
+    "no sweeper": no_sweeper,
+    "finish without looking": finish_without_looking,
+    "lost leases forgotten": lost_leases_forgotten,
+    "stop not in claim": stop_not_in_claim,
+    "first result loses": first_result_loses,
+}
+SABOTAGES = dict(DELIVERY)
+assert tallies
