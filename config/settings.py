@@ -74,6 +74,7 @@ MIDDLEWARE = [
     "accounts.middleware.RequestIdMiddleware",
     "common.metrics.RequestMetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "accounts.middleware.ApiLaneMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "accounts.middleware.BrandPathMiddleware",
