@@ -187,10 +187,14 @@ def _guards(model: type[models.Model]) -> list[str]:
         statements += [
             *_GUARD_FUNCTIONS,
             f'ALTER TABLE "{table}" DROP CONSTRAINT IF EXISTS "{table}_{column}_same_brand"',
-            f'CREATE OR REPLACE TRIGGER "{table}_{column}_kept" BEFORE DELETE ON "{target}" FOR EACH ROW '
-            f"EXECUTE FUNCTION zhiyin_still_referred_to('{table}', '{column}')",
-            f'CREATE OR REPLACE TRIGGER "{table}_{column}_fixed" BEFORE UPDATE OF brand_id, "{column}" ON "{table}" '
-            f'FOR EACH ROW WHEN ((OLD.brand_id, OLD."{column}") IS DISTINCT FROM (NEW.brand_id, NEW."{column}")) '
-            f"EXECUTE FUNCTION zhiyin_reference_is_fixed('{column}')",
+            (
+                f'CREATE OR REPLACE TRIGGER "{table}_{column}_kept" BEFORE DELETE ON "{target}" FOR EACH ROW '
+                f"EXECUTE FUNCTION zhiyin_still_referred_to('{table}', '{column}')"
+            ),
+            (
+                f'CREATE OR REPLACE TRIGGER "{table}_{column}_fixed" BEFORE UPDATE OF brand_id, "{column}" ON "{table}" '
+                f'FOR EACH ROW WHEN ((OLD.brand_id, OLD."{column}") IS DISTINCT FROM (NEW.brand_id, NEW."{column}")) '
+                f"EXECUTE FUNCTION zhiyin_reference_is_fixed('{column}')"
+            ),
         ]
     return statements

@@ -25,7 +25,7 @@ INVARIANTS: Final[dict[str, str]] = {
         GROUP BY campaign_id, member_id HAVING count(*) > 1""",
     "numbers without gaps": """
         SELECT campaign_id, max(seq) FROM campaigns_delivery WHERE brand_id = %(brand)s
-        GROUP BY campaign_id 
+        GROUP BY campaign_id
             HAVING max(seq) <> count(*) OR min(seq) <> 1 OR count(DISTINCT seq) <> count(*)""",
     "numbers follow members": """
         SELECT campaign_id, id FROM (

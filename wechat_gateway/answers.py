@@ -99,7 +99,7 @@ def _without_answer(exchange: Exchange) -> Answer:
 def _strict_object(body: bytes) -> dict[str, Any]:
     """The JSON object of a body; raises _Doubtful for anything that two parsers could read differently."""
     try:
-        found = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse)
+        found = _DECODER.decode(body.decode("utf-8"))
     except (ValueError, RecursionError):
         raise _Doubtful from None
     if type(found) is not dict:
@@ -118,6 +118,9 @@ def _refuse(_: str) -> NoReturn:
     raise _Doubtful
 
 
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
+
+
 def _by_code(data: dict[str, Any], id_field: str, *, sends: bool) -> Answer:
     flags: tuple[str, ...] = ()
     code: Any = data.get("errcode", None if sends or id_field else 0)
@@ -126,7 +129,7 @@ def _by_code(data: dict[str, Any], id_field: str, *, sends: bool) -> Answer:
     if type(code) is not int:
         return Answer(Outcome.UNKNOWN, Reaction.ALARM, cause="NO_CODE", data=data)
     message = str(data.get("errmsg", ""))[:300]
-    match = _RID.search(message)
+    match = _RID.search(message) if "rid" in message else None
     rid = match[1] if match else ""
     msgid = _id(data.get(id_field)) if id_field else ""
     if code == 0:

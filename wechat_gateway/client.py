@@ -45,7 +45,7 @@ _proven: dict[tuple[int, str], int] = {}
 _rung: dict[tuple[int, str], float] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outgoing:
     """One message on its way: the API path and its JSON body (a mapping, or bytes that are ready)."""
 
@@ -211,6 +211,7 @@ class _Batch:
         self._waiting: deque[tuple[int, Outgoing, bool]] = deque()
         self._stopped: Answer | None = None
         self._unused: Counter[str] = Counter()
+        self._urls: dict[tuple[str, int], str] = {}
 
     def run(self, calls: Sequence[Outgoing]) -> Iterator[tuple[int, Answer]]:
         """Yield an answer for each call."""
@@ -269,7 +270,7 @@ class _Batch:
                     self._waiting.append((attempt.index, attempt.call, True))
                     continue
                 answer = healed
-            else:
+            elif not (answer.ok and self._is_proven()):
                 _note(self._app, path, answer, attempt.generation, self._at)
                 self._stop_if_hopeless(answer)
             yield attempt.index, answer
@@ -281,11 +282,11 @@ class _Batch:
             index, call, again = self._waiting.popleft()
             started += 1
             body = call.body if isinstance(call.body, bytes) else orjson.dumps(call.body)
-            yield transport.HttpRequest(
-                _url(call.path, self._token, None),
-                body,
-                tag=_Attempt(index, call, self._token.generation, again),
-            )
+            generation = self._token.generation
+            url = self._urls.get((call.path, generation))
+            if url is None:
+                url = self._urls[call.path, generation] = _url(call.path, self._token, None)
+            yield transport.HttpRequest(url, body, tag=_Attempt(index, call, generation, again))
 
     def _heal(self, attempt: _Attempt, answer: Answer) -> Answer | None:
         """None: try this call once more with a newer token. Otherwise its answer."""

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
+
+from django.db import connection
 
 from accounts.tenancy import brand_scope
 from wechat_gateway.models import QuotaLimit, QuotaUse, QuotaWindow
 
 SHANGHAI: Final = ZoneInfo("Asia/Shanghai")  # WeChat's days begin there
 _LIMITS_SECONDS: Final = 60.0
+
+# Every batch of messages comes by here, so it is one statement. `used` is read under the lock.
+_TAKE: Final = """
+WITH held AS (
+    SELECT q.id, q.used, q.blocked_until, coalesce(q."limit", w.known) AS most
+    FROM unnest(%(windows)s::text[], %(starts)s::timestamptz[], %(limits)s::bigint[]) AS w(name, start, known)
+    JOIN wechat_gateway_quotause q ON q.brand_id = %(brand)s AND q.appid = %(appid)s AND q.api = %(api)s
+        AND q."window" = w.name AND q.window_start = w.start
+    FOR UPDATE OF q
+), given AS (
+    SELECT count(*) AS found, CASE
+        WHEN bool_or(coalesce(blocked_until > %(at)s, false)) THEN 0
+        ELSE least(%(count)s, min(greatest(0, floor(most * %(share)s::float8)::bigint - used)))
+    END AS granted FROM held
+), counted AS (
+    UPDATE wechat_gateway_quotause q SET used = q.used + g.granted FROM held h, given g
+    WHERE q.brand_id = %(brand)s AND q.id = h.id AND g.found = %(expected)s AND g.granted > 0
+)
+SELECT granted FROM given WHERE found = %(expected)s
+"""
 
 _limits: dict[str, dict[str, int]] = {}
 _limits_read = 0.0
@@ -24,21 +47,17 @@ def take(*, brand_id: int, appid: str, api: str, count: int, at: datetime, share
     message. A path without a known limit grants everything and is still counted.
     """
     limits = _limits_of(api, at)
-    granted = count
+    windows = [(QuotaWindow.DAY.value, day_start(at), limits.get(QuotaWindow.DAY))]
+    if QuotaWindow.MINUTE in limits:
+        minute = at.replace(second=0, microsecond=0)
+        windows.append((QuotaWindow.MINUTE.value, minute, limits[QuotaWindow.MINUTE]))
     with brand_scope(brand_id):
-        rows = [_locked(appid, api, QuotaWindow.DAY, day_start(at))]
-        if QuotaWindow.MINUTE in limits:
-            rows.append(_locked(appid, api, QuotaWindow.MINUTE, at.replace(second=0, microsecond=0)))
-        for row in rows:
-            if row.blocked_until is not None and row.blocked_until > at:
-                return 0
-            limit = row.limit if row.limit is not None else limits.get(row.window)
-            if limit is not None:
-                granted = min(granted, max(0, int(limit * share) - row.used))
-        for row in rows:
-            row.used += granted
-            row.save(update_fields=["used"])
-    return granted
+        granted = _take(brand_id, appid, api, windows, count, at, share)
+        if granted is None:
+            for window, start, _ in windows:
+                _locked(appid, api, window, start)
+            granted = _take(brand_id, appid, api, windows, count, at, share)
+    return granted or 0
 
 
 def give_back(*, brand_id: int, appid: str, api: str, count: int, at: datetime) -> None:
@@ -94,6 +113,36 @@ def _limits_of(api: str, at: datetime) -> dict[str, int]:
             found.setdefault(row.api, {})[row.window] = row.limit
         _limits, _limits_read = found, time.monotonic()
     return _limits.get(api, {})
+
+
+def _take(
+    brand_id: int,
+    appid: str,
+    api: str,
+    windows: Sequence[tuple[str, datetime, int | None]],
+    count: int,
+    at: datetime,
+    share: float,
+) -> int | None:
+    """Take from every window at once; None when one of them has no counter yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _TAKE,
+            {
+                "brand": brand_id,
+                "appid": appid,
+                "api": api,
+                "windows": [name for name, _, _ in windows],
+                "starts": [start for _, start, _ in windows],
+                "limits": [limit for _, _, limit in windows],
+                "expected": len(windows),
+                "count": count,
+                "at": at,
+                "share": share,
+            },
+        )
+        row = cursor.fetchone()
+    return int(row[0]) if row else None
 
 
 def _locked(appid: str, api: str, window: str, start: datetime) -> QuotaUse:

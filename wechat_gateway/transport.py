@@ -39,7 +39,8 @@ _ERRORS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+# Neither is frozen: setting every field through `object.__setattr__` costs more than a TLS record.
+@dataclass(slots=True)
 class HttpRequest:
     """One request. `url` may carry an access token, so it is kept out of every printed form.
 
@@ -54,7 +55,7 @@ class HttpRequest:
     total_seconds: float = TOTAL_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Exchange:
     """What came back. `error` is '' or one of DNS, CONNECT, TLS, TIMEOUT, RESET, CUT, TOO_LARGE, CURL_<n>, DEADLINE.
 
@@ -67,14 +68,23 @@ class Exchange:
     error: str = ""
     request_written: bool = False
     retry_after: int = 0
-    content_type: str = ""
-    seconds: float = 0.0
 
 
 class _Slot:
     """One reusable easy handle with the state of its current request."""
 
-    __slots__ = ("chunks", "curl", "outgoing", "position", "request", "size", "too_large")
+    __slots__ = (
+        "chunks",
+        "curl",
+        "outgoing",
+        "position",
+        "request",
+        "set_length",
+        "set_type",
+        "set_url",
+        "size",
+        "too_large",
+    )
 
     def __init__(self) -> None:
         self.curl = pycurl.Curl()
@@ -84,6 +94,10 @@ class _Slot:
         self.chunks: list[bytes] = []
         self.size = 0
         self.too_large = False
+        # What the handle was last told: most requests of a batch differ in nothing but their body.
+        self.set_url = ""
+        self.set_type: str | None = None
+        self.set_length = -1
         curl = self.curl
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
@@ -107,17 +121,26 @@ class _Slot:
         self.size = 0
         self.too_large = False
         self.position = 0
-        curl.setopt(pycurl.URL, request.url)
+        if request.url != self.set_url:
+            curl.setopt(pycurl.URL, request.url)
+            self.set_url = request.url
         curl.setopt(pycurl.TIMEOUT_MS, max(1, int(seconds * 1000)))
         if request.body is None:
             self.outgoing = b""
+            self.set_type, self.set_length = None, -1
             curl.setopt(pycurl.HTTPGET, 1)
             curl.setopt(pycurl.HTTPHEADER, ["Accept: application/json"])
             return
         self.outgoing = request.body
-        curl.setopt(pycurl.POST, 1)
-        curl.setopt(pycurl.HTTPHEADER, [f"Content-Type: {request.content_type}", "Accept: application/json", "Expect:"])
-        curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(request.body))
+        if request.content_type != self.set_type:
+            curl.setopt(pycurl.POST, 1)
+            curl.setopt(
+                pycurl.HTTPHEADER, [f"Content-Type: {request.content_type}", "Accept: application/json", "Expect:"]
+            )
+            self.set_type = request.content_type
+        if len(request.body) != self.set_length:
+            self.set_length = len(request.body)
+            curl.setopt(pycurl.POSTFIELDSIZE_LARGE, self.set_length)
 
     def finish(self, code: int) -> Exchange:
         request = self.request
@@ -125,18 +148,17 @@ class _Slot:
             message = "a handle finished that had no request"
             raise RuntimeError(message)
         curl = self.curl
+        status = curl.getinfo(pycurl.RESPONSE_CODE)
         error = ""
         if code:
             error = "TOO_LARGE" if self.too_large else _ERRORS.get(code, f"CURL_{code}")
         exchange = Exchange(
-            request=request,
-            status=curl.getinfo(pycurl.RESPONSE_CODE),
-            body=b"".join(self.chunks),
-            error=error,
-            request_written=self._written(),
-            retry_after=min(curl.getinfo(pycurl.RETRY_AFTER), 86_400),
-            content_type=curl.getinfo(pycurl.CONTENT_TYPE) or "",
-            seconds=curl.getinfo(pycurl.TOTAL_TIME),
+            request,
+            status,
+            b"".join(self.chunks),
+            error,
+            bool(status) or self._written(),  # an early answer counts as written
+            0 if status == 200 else min(curl.getinfo(pycurl.RETRY_AFTER), 86_400),
         )
         self.request = None
         self.chunks = []
@@ -144,10 +166,8 @@ class _Slot:
         return exchange
 
     def _written(self) -> bool:
-        """Whether everything was handed to the network. An early answer counts as written."""
+        """Whether everything was handed to the network."""
         curl = self.curl
-        if curl.getinfo(pycurl.RESPONSE_CODE):
-            return True
         if not curl.getinfo(pycurl.REQUEST_SIZE):
             return False
         return bool(curl.getinfo(pycurl.SIZE_UPLOAD_T) >= len(self.outgoing))

@@ -16,7 +16,7 @@ class _Client(WeChatClient):
     API_BASE_URL = os.environ["BENCH_URL"] + "/cgi-bin/"
 
 
-_client = _Client("wxbench", "secret", access_token="bench-token", timeout=8)  # noqa: S106 - nobody's
+_client = _Client("wxbench", "secret", access_token="bench-token", timeout=8)
 _client._http.trust_env = False  # noqa: SLF001 - loopback, whatever proxy the machine has
 _client._http.verify = os.environ["SSL_CERT_FILE"]  # noqa: SLF001
 _client.session.set("wxbench_access_token", "bench-token", 7000)

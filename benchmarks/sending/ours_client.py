@@ -9,11 +9,11 @@ import django
 
 django.setup()
 
-from django.conf import settings
+from django.conf import settings  # noqa: E402 - needs Django
 
-from benchmarks.sending import child, world
-from common import clock
-from wechat_gateway import client
+from benchmarks.sending import child, world  # noqa: E402 - needs Django
+from common import clock  # noqa: E402 - needs Django
+from wechat_gateway import client  # noqa: E402 - needs Django
 
 
 class Driver:

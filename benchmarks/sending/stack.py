@@ -40,9 +40,7 @@ class Stack:
     def _migrate(self) -> None:
         import subprocess
 
-        subprocess.run(
-            manage("migrate", "--no-input", "-v", "0"), cwd=ROOT, env={**os.environ, **self.env}, check=True
-        )
+        subprocess.run(manage("migrate", "--no-input", "-v", "0"), cwd=ROOT, env={**os.environ, **self.env}, check=True)
 
     def ours(self, module: str, **env: str) -> Child:
         """A child with the product's environment and interpreter."""

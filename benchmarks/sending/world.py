@@ -76,7 +76,7 @@ def make(slug: str) -> World:
             appid=f"wx{number[:16]}",
             original_id=f"gh_{number[:12]}",
             app_secret=number,
-            callback_token="benchtoken",  # noqa: S106 - of an account that exists nowhere
+            callback_token="benchtoken",
             encoding_aes_key="abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
             open_platform_subject=SUBJECT,
             connected_at=at,
@@ -99,7 +99,7 @@ def give_token(world: World) -> None:
     with brand_scope(world.brand_id):
         AccessToken.objects.create(
             appid=world.account.appid,
-            token="bench-token",  # noqa: S106 - nobody's
+            token="bench-token",
             generation=1,
             fetched_at=at,
             expires_at=at + timedelta(hours=2),

@@ -180,6 +180,7 @@ class Ports:
         client._rung = OfProcess(world, "rung")
         results._last_ring = OfProcess(world, "results")
         quotas._locked = self.quotas.locked
+        quotas._take = self.quotas.take
         quotas._limits_of = lambda api, at: {}
         quotas.brand_scope = self.store.scope
         campaign_tasks.brand_scope = self.store.scope

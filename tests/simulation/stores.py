@@ -233,7 +233,7 @@ class MemoryStore(_Base):
 
     def claim(self, params):
         self._begin("claim")
-        now = self.now
+        now = self.clock
         campaign_id = params["campaign"]
         if self.db.get("campaign", campaign_id)[1]["state"] not in params["states"]:
             return []
@@ -256,7 +256,7 @@ class MemoryStore(_Base):
         return found
 
     def _claim_one(self, row, was, params):
-        now = self.now
+        now = self.clock
         rule = self._rule(was, params)
         tried = was["tried_at"]
         forgotten = tried + timedelta(seconds=params["window"]) if tried else None
@@ -300,7 +300,7 @@ class MemoryStore(_Base):
         )  # fmt: skip
 
     def lease_end(self, params):
-        return self.now + timedelta(seconds=params["lease"])
+        return self.clock + timedelta(seconds=params["lease"])
 
     def _rule(self, was, params):
         follower = self.db.get("follower", was["follower_id"])[1] if was["follower_id"] is not None else None
@@ -799,6 +799,20 @@ class MemoryQuotas:
     def __init__(self, world, database):
         self.world, self.db = world, database
         database.table("quota", ("appid", "api", "window", "start"))
+
+    def take(self, brand_id, appid, api, windows, count, at, share):
+        rows = [self.locked(appid, api, window, start) for window, start, _ in windows]
+        granted = count
+        for row, (_, _, known) in zip(rows, windows, strict=True):
+            if row.blocked_until is not None and row.blocked_until > at:
+                return 0
+            limit = row.limit if row.limit is not None else known
+            if limit is not None:
+                granted = min(granted, max(0, int(limit * share) - row.used))
+        for row in rows:
+            row.used += granted
+            row.save(["used"])
+        return granted
 
     def locked(self, appid, api, window, start):
         self.world.step("lock quota")

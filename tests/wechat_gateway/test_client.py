@@ -329,9 +329,9 @@ def test_text_goes_out_unescaped(account, wechat):
 def test_batch_costs_a_constant_number_of_queries(account, wechat, django_assert_num_queries):
     wechat.answers[TEMPLATE_SEND] = accepted
     send(account, 1)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(3):
         send(account, 2)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(3):
         send(account, 60)
 
 
