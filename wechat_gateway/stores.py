@@ -18,6 +18,8 @@ from wechat_gateway.models import AccessToken, HandledEffect, InboundPush, MiniP
 App: TypeAlias = OfficialAccount | MiniProgram
 
 _TOKEN_WAIT_MS: Final = 8_000
+# Longer than two questions to WeChat take: who holds a token for longer without a word is frozen.
+_TOKEN_HOLD_MS: Final = 12_000
 _LANE_LOCKS: Final = 771_000  # first half of our advisory lock numbers
 
 
@@ -53,7 +55,10 @@ class TokenStore:
     def lock(self, app: App) -> AccessToken:
         """The app's token, which nobody else may replace until the transaction ends. Raises Busy."""
         with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = {_TOKEN_WAIT_MS}")
+            cursor.execute(
+                f"SET LOCAL lock_timeout = {_TOKEN_WAIT_MS}; "
+                f"SET LOCAL idle_in_transaction_session_timeout = {_TOKEN_HOLD_MS}"
+            )
         rows = AccessToken.objects.select_for_update().filter(appid=app.appid)
         try:
             row = rows.first()
