@@ -108,7 +108,10 @@ def _play(stage, key, module):
         traceback.print_exc()
         outcome.breaches.append(f"the scenario itself failed: {type(error).__name__}: {error}")
     stage.calm()
-    outcome.none("ended by themselves", [f"{name} at {when} s:\n{tail}" for name, when, tail in stage.rig.died[died:]])
+    ended = stage.rig.died[died:]
+    outcome.none("ended by themselves", [f"{name} at {when} s" for name, when, _ in ended])
+    for name, _, tail in ended:
+        sys.stdout.write(f"      the last words of {name}:\n{tail}\n")
     tell(key, outcome, stage.seed)
     if not outcome.passed:
         stage.rig.show_logs()

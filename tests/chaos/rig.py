@@ -78,8 +78,11 @@ class Rig(Supervisor):
             os.environ.pop(name, None)
         secrets = self.state.secrets()
         installation = postgres.prepare(self.state, secrets["postgres_password"])
+        server = postgres.spec(self.state, installation, self.ports.postgres, throwaway=True)
+        # What is answered must survive a crash of the server (not of the machine), as in production.
+        argv = [word.replace("synchronous_commit=off", "synchronous_commit=on") for word in server.argv]
         self.start(
-            postgres.spec(self.state, installation, self.ports.postgres, throwaway=True),
+            dataclasses.replace(server, argv=argv),
             valkey.spec(self.state, self.ports.redis, throwaway=True),
             self._proxy_spec(),
         )
@@ -175,6 +178,12 @@ class Rig(Supervisor):
         child.process.wait(20)
         self._tell_watchdog(f"-{child.pid}")
 
+    def forget(self, name):
+        """A killed process that is not needed any more."""
+        wave, index = self._place(name)
+        del wave[index]
+        self.down.discard(name)
+
     def revive(self, name, *, wait=False):
         """Start a killed process again."""
         wave, index = self._place(name)
@@ -213,7 +222,7 @@ class Rig(Supervisor):
         for wave in self._waves:
             for index, child in enumerate(wave):
                 if child.spec.name not in self.down and not child.is_running():
-                    self.died.append((child.spec.name, round(time.monotonic() - self.began, 1), child.tail(6)))
+                    self.died.append((child.spec.name, round(time.monotonic() - self.began, 1), child.tail(60)))
                     child.kill_group()
                     wave[index] = self._spawn(child.spec)
 

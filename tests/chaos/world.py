@@ -9,7 +9,6 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import requests
-from django.conf import settings
 from django.db import connection
 
 from accounts.services import create_brand
@@ -56,6 +55,10 @@ class Wechat:
 
     def now(self):
         return self.ask("/clock")["now"]
+
+    def clock_now(self):
+        """The simulated time as this process knows it."""
+        return clock.timestamp()
 
     def advance(self, seconds):
         """Move simulated time; the product follows within a second, this process at once."""
@@ -266,7 +269,3 @@ def longest_stall(calls):
     """Seconds between two calls that followed each other, at most."""
     moments = sorted(call["real"] for call in calls)
     return max((after - before for before, after in itertools.pairwise(moments)), default=0.0)
-
-
-def pace():
-    return settings.SEND_LEASE_SECONDS

@@ -1,0 +1,203 @@
+"""R8: each push counts once: at several processes at once, later, a day later, after a crash between INSERT and answer."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections import Counter
+from urllib.parse import urlencode
+
+from tests.chaos.world import Shop
+from wechat_gateway.selectors import callback_url
+from wechat_simulator import wire
+from wechat_simulator.crypto import MessageCipher, signature
+from wechat_simulator.http_client import DeliveryError, HttpClient
+
+AT_ONCE = 32
+TRIES = 12
+_msgids = itertools.count(70_000_000_000_000_001)
+
+
+def run(stage, outcome):
+    count = stage.pick(ci=600, default=2_000, full=5_000)
+    pairs = stage.pick(ci=60, default=500, full=500)
+    shops = [Shop(stage, f"r8-{name}", people=60) for name in "ab"]
+    ports = stage.rig.more_gateways(stage.pick(ci=1, default=3, full=3))
+    line = Line(stage, ports)
+    try:
+        events = _plain(stage, shops, count) + _look_alikes(stage, shops, pairs)
+        outcome.note(events=len(events), look_alike_pairs=pairs, gateways=len(ports))
+        asyncio.run(_everything(stage, outcome, line, events))
+        stage.wechat.advance(24 * 3600)
+        stage.rig.pause(1.5)
+        asyncio.run(line.send_all(stage.random.sample(events, min(200, len(events)))))
+    finally:
+        for number in range(2, len(ports) + 1):
+            stage.rig.kill(f"gateway-{number}")
+            stage.rig.forget(f"gateway-{number}")
+    _judge(stage, outcome, shops, events)
+    outcome.note(sent=line.sent, unanswered_tries=line.failed)
+    outcome.equal("never acknowledged", line.lost, 0)
+
+
+async def _everything(stage, outcome, line, events):
+    first = [copy for event in events for copy in [event] * stage.random.choice((1, 1, 2, 3))]
+    stage.random.shuffle(first)
+    third = len(first) // 3
+    await line.send_all(first[:third])
+    # The connection breaks when the INSERT has happened and before the gateway hears of it.
+    stage.proxy.add("database", "cut_after_query", "insert cut", text="INSERT INTO wechat_gateway_inboundpush", count=6)
+    await line.send_all(first[third : 2 * third])
+    outcome.at_least("cuts between INSERT and answer", stage.proxy.hits("database", "insert cut"), 3)
+    stage.proxy.heal()
+    # A gateway is killed in the middle: nobody knows what it has stored.
+    killing = asyncio.create_task(_kill_gateways(stage, line))
+    await line.send_all(first[2 * third :])
+    outcome.note(killed_gateways=await killing)
+    await asyncio.sleep(stage.pick(ci=5, default=5, full=15))
+    await line.send_all(stage.random.sample(events, len(events) // 3))
+
+
+async def _kill_gateways(stage, line):
+    for killed in range(stage.pick(ci=2, default=4, full=8)):
+        await asyncio.sleep(0.4)
+        name = "gateway" if killed % 2 else f"gateway-{len(line.ports)}"
+        stage.rig.kill(name)
+        stage.rig.revive(name)
+    return killed + 1
+
+
+class Line:
+    """Sends as WeChat does: signed anew at each try, again until it is acknowledged."""
+
+    def __init__(self, stage, ports):
+        self.stage, self.ports = stage, ports
+        self.random = random.Random(f"{stage.seed}/line")
+        self.sent = self.failed = self.lost = 0
+        self.paths = {}
+        self.ciphers = {}
+
+    async def send_all(self, copies):
+        self.client = HttpClient()
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def one(event):
+            async with slots:
+                await self._send(*event)
+
+        await asyncio.gather(*(one(event) for event in copies))
+        self.client.close()
+
+    async def _send(self, shop, fields):
+        for number in range(TRIES):
+            url, body = self._sealed(shop, fields)
+            try:
+                async with asyncio.timeout(5):
+                    status, _ = await self.client.exchange("POST", url, body, "text/xml")
+            except (OSError, DeliveryError, TimeoutError):
+                status = 0
+            if status == 200:
+                self.sent += 1
+                return
+            self.failed += 1
+            await asyncio.sleep(0.2 + number * 0.2)
+        self.lost += 1
+
+    def _sealed(self, shop, fields):
+        if shop.appid not in self.paths:
+            with shop.scope:
+                self.paths[shop.appid] = "/" + callback_url(shop.account).split("/", 3)[3]
+            key = shop.account.encoding_aes_key.reveal()
+            self.ciphers[shop.appid] = (MessageCipher(key, shop.appid), shop.account.callback_token.reveal())
+        cipher, token = self.ciphers[shop.appid]
+        encrypted = cipher.encrypt(wire.to_xml(fields))
+        timestamp, nonce = str(int(self.stage.wechat.clock_now())), str(self.random.randrange(10**8, 10**9))
+        query = {
+            "signature": signature(token, timestamp, nonce),
+            "timestamp": timestamp, "nonce": nonce, "openid": fields["FromUserName"], "encrypt_type": "aes",
+            "msg_signature": signature(token, timestamp, nonce, encrypted),
+        }  # fmt: skip
+        port = self.random.choice(self.ports)
+        body = wire.to_xml({"ToUserName": shop.account.original_id, "Encrypt": encrypted})
+        return f"http://127.0.0.1:{port}{self.paths[shop.appid]}?{urlencode(query)}", body
+
+
+def _fields(shop, openid, at, **more):
+    return {"ToUserName": shop.account.original_id, "FromUserName": openid, "CreateTime": int(at), **more}
+
+
+def _scan(shop, openid, at, key):
+    return shop, _fields(shop, openid, at, MsgType="event", Event="SCAN", EventKey=key, Ticket="gQH47joAAAAAAAAA")
+
+
+def _text(shop, openid, at, msgid, content="在吗"):
+    return shop, _fields(shop, openid, at, MsgType="text", Content=content, MsgId=msgid)
+
+
+def _plain(stage, shops, count):
+    at = stage.wechat.now() - 3_600
+    made = []
+    for number in range(count):
+        shop = shops[number % 2]
+        openid = stage.random.choice(shop.openids)
+        if number % 3:
+            made.append(_scan(shop, openid, at + number, f"shelf-{number}"))
+        else:
+            made.append(_text(shop, openid, at + number, next(_msgids)))
+    return made
+
+
+def _look_alikes(stage, shops, pairs):
+    """Pairs that differ in one thing only; each counts."""
+    at = stage.wechat.now() - 7_200
+    made = []
+    for number in range(pairs):
+        shop = shops[number % 2]
+        one, other = stage.random.sample(shop.openids[:40], 2)
+        when, key, msgid = at - number, f"pair-{number}", next(_msgids)
+        kind = number % 5
+        if kind == 0:
+            made += [_scan(shop, one, when, key), _scan(shop, one, when, f"{key}-other")]
+        elif kind == 1:
+            click = _fields(shop, one, when, MsgType="event", Event="CLICK", EventKey=key)
+            made += [_scan(shop, one, when, key), (shop, click)]
+        elif kind == 2:
+            made += [_text(shop, one, when, msgid), _text(shop, other, when, msgid)]
+        elif kind == 3:
+            made += [_text(shops[0], one, when, msgid), _text(shops[1], one, when, msgid)]
+        else:
+            made += [_text(shop, one, when, msgid), _text(shop, one, when, next(_msgids))]
+    return made
+
+
+def _judge(stage, outcome, shops, events):
+    rig = stage.rig
+    brands = [shop.brand.pk for shop in shops]
+
+    def waiting():
+        return rig.sql(
+            "SELECT 1 FROM wechat_gateway_inboundpush WHERE brand_id = ANY(%s) AND state = 'NEW' LIMIT 1", brands
+        )
+
+    began = time.monotonic()
+    outcome.holds("pushes wait for ever", rig.until("all pushes are handled", lambda: not waiting(), 90, each=0.3))
+    outcome.note(handled_after=f"{time.monotonic() - began:.1f} s")
+    for shop in shops:
+        wanted = [fields for owner, fields in events if owner is shop]
+        states = Counter(
+            dict(
+                rig.sql(
+                    "SELECT state, count(*) FROM wechat_gateway_inboundpush WHERE brand_id = %s GROUP BY 1",
+                    shop.brand.pk,
+                )
+            )
+        )
+        outcome.equal(f"stored and handled, {shop.prefix[:4]}", dict(states), {"HANDLED": len(wanted)})
+        scans = Counter(fields["EventKey"] for fields in wanted if fields.get("Event") == "SCAN")
+        touched = Counter(
+            dict(rig.sql("SELECT scene, count(*) FROM touchpoints_touch WHERE brand_id = %s GROUP BY 1", shop.brand.pk))
+        )
+        outcome.none(f"effects lost, {shop.prefix[:4]}", list((scans - touched).elements()))
+        outcome.none(f"effects twice, {shop.prefix[:4]}", list((touched - scans).elements()))

@@ -1,0 +1,127 @@
+"""R10: many processes, one token: one fetch per expiry, one more per killed holder, and nobody waits for a dead one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+from launcher.environment import base
+from tests.chaos.world import TOKEN, Shop
+
+FROZEN_SECONDS = 30.0
+
+
+def run(stage, outcome):
+    processes = stage.pick(ci=8, default=16, full=16)
+    kills = stage.pick(ci=3, default=6, full=20)
+    shop = Shop(stage, "r10", people=1)
+    stage.wechat.fault("latency", name="slow", path=TOKEN, appid=shop.appid, ms=200, jitter_ms=2800, seed=stage.seed)
+    users = _users(stage, shop, processes)
+    try:
+        first = _one_fetch(stage, shop, 0)
+        outcome.equal("fetches at the start", first, 1)
+        killed = 0
+        for _ in range(kills):
+            before = len(_fetches(stage, shop))
+            _expire(stage, shop)
+            holder = stage.rig.until("somebody fetches", lambda: _holder(stage), 20, each=0.02)
+            if not holder:
+                outcome.breaches.append("nobody fetches a new token")
+                break
+            with suppress(ProcessLookupError):
+                os.kill(holder, signal.SIGKILL)
+            killed += 1
+            more = _one_fetch(stage, shop, before)
+            outcome.holds(f"{more} fetches after a killed holder", 1 <= more <= 2)
+        _sleeping_holder(stage, outcome, shop)
+    finally:
+        totals = _stop(users)
+    outcome.note(processes=processes, killed_holders=killed, calls=sum(each["calls"] for each in totals))
+    outcome.at_most("fetches", len(_fetches(stage, shop)), 1 + 2 * killed + 2)
+    failed = [cause for each in totals for cause in each["failed"]]
+    outcome.at_least("processes that reported", len(totals), processes - killed - 1)
+    # Those that wait longer than the row's lock allows are told so; while nobody dies there are none.
+    outcome.none("failed calls", [cause for cause in failed if cause != "PARKED"])
+    outcome.note(told_to_wait=failed.count("PARKED"))
+
+
+def _users(stage, shop, processes):
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "tests.chaos.token_users", str(shop.brand.pk), shop.appid, shop.openids[0],
+            str(processes), "4",
+        ],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**base(), **stage.rig.env},
+    )  # fmt: skip
+    if process.stdout.readline() != "ready\n":
+        raise RuntimeError("the token users did not start")
+    return process
+
+
+def _stop(process):
+    process.stdin.close()
+    lines = process.stdout.read().splitlines()
+    process.stdout.close()
+    process.wait(60)
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def _fetches(stage, shop):
+    return stage.wechat.calls(shop.appid, TOKEN)
+
+
+def _expire(stage, shop):
+    """The token ends now; whoever remembers it may go on for five seconds."""
+    stage.rig.sql(
+        "UPDATE wechat_gateway_accesstoken SET expires_at = '2001-01-01', fetched_at = '2001-01-01' WHERE brand_id = %s",
+        shop.brand.pk,
+    )
+
+
+def _valid(stage, shop):
+    return stage.rig.sql(
+        "SELECT generation FROM wechat_gateway_accesstoken WHERE brand_id = %s AND expires_at > '2002-01-01'",
+        shop.brand.pk,
+    )
+
+
+def _one_fetch(stage, shop, before):
+    """Wait until there is a token and everybody has had time to see it; gives the fetches since `before`."""
+    stage.rig.until("a token", lambda: _valid(stage, shop), 30, each=0.05)
+    stage.rig.pause(0.7)
+    return len(_fetches(stage, shop)) - before
+
+
+def _holder(stage):
+    """The process that holds the token's row while it asks WeChat."""
+    rows = stage.rig.sql(
+        "SELECT application_name FROM pg_stat_activity WHERE state = 'idle in transaction' "
+        "AND application_name LIKE 'token-user-%%' AND query LIKE '%%wechat_gateway_%%'"
+        "AND state_change < clock_timestamp() - interval '30 milliseconds'"
+    )
+    return int(rows[0][0].rpartition("-")[2]) if rows else None
+
+
+def _sleeping_holder(stage, outcome, shop):
+    """A holder that is frozen in mid-fetch: the others get a token without it, and its own comes too late to matter."""
+    _expire(stage, shop)
+    holder = stage.rig.until("somebody fetches", lambda: _holder(stage), 20, each=0.02)
+    if not holder:
+        outcome.breaches.append("nobody fetches a new token to fall asleep over")
+        return
+    os.kill(holder, signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        found = stage.rig.until("a token in spite of a frozen holder", lambda: _valid(stage, shop), FROZEN_SECONDS)
+        outcome.holds(f"a frozen holder keeps everybody waiting for {FROZEN_SECONDS:.0f} s", found)
+        outcome.note(new_token_after_a_frozen_holder=f"{time.monotonic() - began:.1f} s")
+        before = _valid(stage, shop)
+    finally:
+        os.kill(holder, signal.SIGCONT)
+    stage.rig.pause(4.0)
+    outcome.equal("generation after the late refresh", _valid(stage, shop), before)
