@@ -192,8 +192,9 @@ def _guards(model: type[models.Model]) -> list[str]:
                 f"EXECUTE FUNCTION zhiyin_still_referred_to('{table}', '{column}')"
             ),
             (
-                f'CREATE OR REPLACE TRIGGER "{table}_{column}_fixed" BEFORE UPDATE OF brand_id, "{column}" ON "{table}" '
-                f'FOR EACH ROW WHEN ((OLD.brand_id, OLD."{column}") IS DISTINCT FROM (NEW.brand_id, NEW."{column}")) '
+                f'CREATE OR REPLACE TRIGGER "{table}_{column}_fixed" '
+                f'BEFORE UPDATE OF brand_id, "{column}" ON "{table}" FOR EACH ROW '
+                f'WHEN ((OLD.brand_id, OLD."{column}") IS DISTINCT FROM (NEW.brand_id, NEW."{column}")) '
                 f"EXECUTE FUNCTION zhiyin_reference_is_fixed('{column}')"
             ),
         ]
