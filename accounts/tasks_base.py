@@ -47,7 +47,7 @@ def brand_task(**options: Any) -> Callable[[F], Ringable]:
 
         @functools.wraps(body)
         def run(brand_id: object, *args: Any, **kwargs: Any) -> Any:
-            if not isinstance(brand_id, int):
+            if not isinstance(brand_id, int) or isinstance(brand_id, bool):
                 message = f"{body.__qualname__} needs a brand"
                 raise TypeError(message)
             known = {key: value for key, value in kwargs.items() if key in parameters}
