@@ -34,8 +34,8 @@ v1: list[URLPattern | URLResolver] = [
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include(v1)),
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerSplitView.as_view(), name="api_docs"),
+    path("api/schema/", SpectacularAPIView.as_view(metadata_class=None), name="schema"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(metadata_class=None), name="api_docs"),
     re_path(r"^api/", NothingHere.as_view()),
     path("healthz", health.alive),
     path("readyz", health.ready),
