@@ -1,9 +1,17 @@
 """Two furnished brands, and people whose data scope is narrower than their role's pages."""
 
+import logging
+import os
+from contextlib import ExitStack
+from types import SimpleNamespace
+
 import pytest
+from django.conf import settings
+from django.db import connection, transaction
 
 from accounts.models import RoleGrant
 from accounts.roles import DataScope, Role
+from accounts.sealing import forget_keys
 from accounts.tenancy import brand_scope
 from members.services import save_segment
 from stores.models import StoreGrant
@@ -21,6 +29,9 @@ from tests.console.conftest import (  # noqa: F401 - fixtures of the console's t
     theirs,
 )
 from tests.factories import AT, make_member, make_staff, make_store
+from tests.isolation import layers
+from tests.isolation import world as worlds
+from tests.isolation.asking import Asker
 
 
 @pytest.fixture
@@ -53,3 +64,44 @@ def narrow_marketer(ours):  # noqa: F811
 @pytest.fixture
 def narrow_analyst(ours):  # noqa: F811
     return of_one_store(ours, Role.ANALYST)
+
+
+@pytest.fixture(scope="module")
+def layer():
+    """Which net is taken away: `real` (none), `guard-open` or `rls-off`; the runner says."""
+    return os.environ.get("ZHIYIN_ISOLATION_PASS", "real")
+
+
+@pytest.fixture(scope="module")
+def matrix(django_db_setup, django_db_blocker, layer):
+    """The three brands and who asks, in one transaction that the tests of a module share and that is rolled back."""
+    with ExitStack() as stack:
+        stack.enter_context(django_db_blocker.unblock())
+        if layer == "rls-off":
+            stack.enter_context(layers.row_security_off())
+        layers.spread_sequences(5_000_000)
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        logging.disable(logging.CRITICAL)  # thousands of refusals would only cost time
+        stack.callback(logging.disable, logging.NOTSET)
+        patch.setattr(settings, "API_RATES", dict.fromkeys(settings.API_RATES, (10_000_000, 10_000_000.0)))
+        forget_keys()
+        stack.enter_context(transaction.atomic())
+        stack.callback(transaction.set_rollback, True)
+        world = worlds.build()
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what a commit would refuse is refused at the statement
+        opened = stack.enter_context(layers.guard_open()) if layer == "guard-open" else None
+        neighbour = Asker("key of B", authorization=f"Key {world.b.keys['full']}")
+        yield SimpleNamespace(
+            world=world, askers=askers_of(world), opened=opened, layer=layer, foreign_key_holder=neighbour
+        )
+    forget_keys()
+
+
+def askers_of(world):
+    """Everybody who asks: the roles of A, the platform's administrator, keys of every scope, a member, nobody."""
+    askers = {name: Asker(name, user=user) for name, user in world.a.people.items()}
+    askers |= {f"key {name}": Asker(f"key {name}", authorization=f"Key {key}") for name, key in world.a.keys.items()}
+    askers["member"] = Asker("member", authorization=f"Bearer {world.a.token}")
+    askers["nobody"] = Asker("nobody")
+    return askers

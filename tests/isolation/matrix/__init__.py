@@ -1,0 +1,1 @@
+"""The sections of the matrix: each asks one kind of surface and fills cells."""

@@ -1,0 +1,124 @@
+"""Console pages by address: own rows, rows of another store, rows of another brand, rows that do not exist."""
+
+import os
+
+from console.site import site
+from tests.isolation import surfaces
+from tests.isolation.world import CANARY, CANARY_C, ROLES
+
+MARKS = (CANARY, CANARY_C, "zaoshan", "yunqi")
+BASE = "/b/lanyu/"
+THOROUGH = "ZHIYIN_ISOLATION_PASS" in os.environ  # the runner; within the tests fewer people ask, by GET and POST
+STAFF = [*ROLES, "platform"] if THOROUGH else ["owner", "manager", "agency"]
+
+
+def missing_like(key):
+    """A key of the same length that no row has."""
+    text = str(key)
+    return int("9" + text[1:]) if len(text) > 1 and not text.startswith("9") else int("8" * len(text))
+
+
+def same(foreign, missing):
+    """Whether two answers cannot be told apart: status, headers, body, number of queries."""
+    return foreign == missing
+
+
+def difference(foreign, missing):
+    """What tells two answers apart."""
+    if foreign.status != missing.status:
+        return f"{foreign.status} instead of {missing.status}"
+    if foreign.queries != missing.queries:
+        return f"{foreign.queries} queries instead of {missing.queries}"
+    if foreign.headers != missing.headers:
+        return f"headers {foreign.headers} instead of {missing.headers}"
+    for number, (one, other) in enumerate(zip(foreign.text, missing.text, strict=False)):
+        if one != other:
+            return f"…{foreign.text[max(0, number - 60) : number + 60]!r}"
+    return f"{len(foreign.text)} characters instead of {len(missing.text)}"
+
+
+def rows_behind(address, side):
+    """The row each parameter of an address names on one side; None when a parameter is undeclared."""
+    values = {}
+    for parameter in address.parameters:
+        if parameter in surfaces.WORDS:
+            continue
+        model = surfaces.model_named(address, parameter)
+        if model is None:
+            return None
+        values[parameter] = side[model].pk
+    return values
+
+
+def words_of(address):
+    return {name: surfaces.WORDS[name][0] for name in address.parameters if surfaces.WORDS.get(name)}
+
+
+def addresses(matrix, cells, role, only=""):
+    """Every address of a brand's console, each method, for one role."""
+    world, asker = matrix.world, matrix.askers[role]
+    for address, _view in surfaces.console():
+        if "<content_type_id>" in address.pieces or only not in address.name:
+            continue  # the shortcut: probes
+        own = rows_behind(address, world.a.near)
+        if own is None:
+            cells.undeclare(address.name)
+            continue
+        if not own:
+            for method in ("GET", "POST"):
+                heard = asker.ask(method, BASE + address.path(**words_of(address)))
+                shown = heard.names(*MARKS)
+                cells.expect(not shown and heard.status < 500, role, method, address.name, saw=f"{heard.status} {shown}")
+            continue
+        ask_about_rows(cells, world, asker, role, address, own)
+
+
+def ask_about_rows(cells, world, asker, role, address, own):
+    # the agency has the role of the marketer here, and a role of its own in C
+    which, others = ("C", world.c) if role == "agency" else ("B", world.b)
+    foreign = {which: rows_behind(address, others.near)}
+    for method in surfaces.METHODS if THOROUGH and role == "owner" else ("GET", "POST"):
+        for which, theirs in foreign.items():
+            nowhere = {name: missing_like(key) for name, key in theirs.items()}
+            wanted = asker.ask(method, BASE + address.path(**nowhere)).without(*nowhere.values())
+            got = asker.ask(method, BASE + address.path(**theirs))
+            shown, got = got.names(*MARKS), got.without(*theirs.values())
+            cells.expect(
+                same(got, wanted) and not shown and got.status < 500,
+                role,
+                method,
+                address.name,
+                f"row of {which}",
+                saw=shown or difference(got, wanted),
+            )
+            if len(own) > 1:
+                ask_about_mixed(cells, asker, role, method, address, own, theirs)
+    heard = asker.ask("GET", BASE + address.path(**own))
+    shown = heard.names(*MARKS)
+    cells.expect(heard.status < 500 and not shown, role, "GET", address.name, "own", saw=f"{heard.status} {shown}")
+    if role in {"manager", "guide"}:
+        ask_about_other_store(cells, world, asker, role, address)
+
+
+def ask_about_mixed(cells, asker, role, method, address, own, theirs):
+    """An own parent with another brand's child, and the other way round."""
+    for parameter in own:
+        mixed = own | {parameter: theirs[parameter]}
+        nowhere = own | {parameter: missing_like(theirs[parameter])}
+        wanted = asker.ask(method, BASE + address.path(**nowhere)).without(nowhere[parameter])
+        got = asker.ask(method, BASE + address.path(**mixed)).without(mixed[parameter])
+        cells.expect(same(got, wanted), role, method, address.name, f"mixed {parameter}", saw=difference(got, wanted))
+
+
+def ask_about_other_store(cells, world, asker, role, address):
+    models = [surfaces.model_named(address, parameter) for parameter in address.parameters]
+    wide = [model._meta.label for model in models if model._meta.label in surfaces.BRAND_WIDE]
+    if wide or any(model not in site._registry for model in models):
+        cells.skip("rows of the whole brand: no store to be outside of")
+        return
+    other = rows_behind(address, world.a.far)
+    nowhere = {name: missing_like(key) for name, key in other.items()}
+    for method in ("GET", "POST"):
+        wanted = asker.ask(method, BASE + address.path(**nowhere)).without(*nowhere.values())
+        got = asker.ask(method, BASE + address.path(**other)).without(*other.values())
+        cells.expect(same(got, wanted), role, method, address.name, "other store", saw=difference(got, wanted))

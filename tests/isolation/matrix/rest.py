@@ -1,0 +1,228 @@
+"""The REST API: every path and method for every kind of caller, and every field a caller can fill."""
+
+import uuid
+
+from console.site import site
+from members.models import Member, Segment, Tag
+from members.rule_form import PICKED
+from members.segments import conditions
+from stores.models import Store
+from tests.isolation import surfaces
+from tests.isolation.matrix.console import MARKS, THOROUGH, difference, same
+from tests.isolation.world import MiniProgram
+
+CALLERS = (
+    ["key full", "key members.read", "key stores.read", "key segments.read", "key campaigns.read", "member", "nobody"]
+    if THOROUGH
+    else ["key full", "key stores.read", "member"]
+)
+METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS")
+
+# What a caller may write into each field. A text without a row behind it says so; the others name a row of a brand:
+# (caller, method, path, body or query with "{}", what B's row is known by, the same of no row).
+NO_ROW = {
+    "NearbyQuery.lat": "a position",
+    "NearbyQuery.lng": "a position",
+    "NearbyQuery.open": "yes or no",
+    "NearbyQuery.limit": "a number",
+    "ProfileChange.name": "one's own name",
+    "ProfileChange.birthday": "one's own birthday",
+    "ProfileChange.city": "one's own city",
+    "ConsentText.text_version": "a version",
+    "ConsentText.purposes": "a choice",
+    "Statement.purpose": "a choice",
+    "Statement.granted": "yes or no",
+    "Statement.text_version": "a version",
+    "PeopleQuery.joined_since": "a moment",
+    "PeopleQuery.interacted_since": "a moment",
+    "PhoneBinding.code": "WeChat's code; it names a person only to WeChat",
+    "PhoneBinding.consent": "an object of its own",
+    "LogIn.code": "WeChat's code",
+    "Rule.rule": "asked below, condition by condition",
+}
+
+
+def rows(world):
+    far, person = world.b.far, f"members/{world.a.near[Member].member_no}/tags/"
+    return {
+        "StoreQuery.city": ("key full", "GET", "stores/", {"city": "{}"}, far[Store].city, "没有的城市"),
+        "PeopleQuery.member_no": ("key full", "GET", "members/", {"member_no": "{}"}, far[Member].member_no, "60000000A"),
+        "PeopleQuery.phone": ("key full", "GET", "members/", {"phone": "{}"}, "13800138000", "13800138009"),
+        "PeopleQuery.tag": ("key full", "GET", "members/", {"tag": "{}"}, far[Tag].name, "没有的标签"),
+        "TagChange.add": ("key full", "POST", person, {"add": ["{}"]}, far[Tag].name, "新客0002A"),
+        "TagChange.remove": ("key full", "POST", person, {"remove": ["{}"]}, far[Tag].name, "新客0002A"),
+        "LogIn.appid": (
+            "nobody",
+            "POST",
+            "session/",
+            {"appid": "{}", "code": "x"},
+            # a session opens the brand of the AppID: that is what it is for; an unknown code opens nothing
+            "wxffffffffffffffff",
+            "wxfffffffffffffffe",
+        ),
+    }
+
+
+def filled(template, value):
+    if isinstance(template, dict):
+        return {name: filled(each, value) for name, each in template.items()}
+    if isinstance(template, list):
+        return [filled(each, value) for each in template]
+    return value if template == "{}" else template
+
+
+def inputs(matrix, cells):
+    """Every field of every body and query: a value of B's is answered like one of nobody's."""
+    world, declared = matrix.world, rows(matrix.world)
+    for name in surfaces.input_fields():
+        if name in NO_ROW:
+            cells.skip(f"names no row: {NO_ROW[name]}")
+        elif name not in declared:
+            cells.undeclare(f"serializer field {name}")
+    for name, (caller, method, path, template, theirs, nobody) in declared.items():
+        compare(cells, matrix.askers[caller], method, path, template, theirs, nobody, name)
+    for name in surfaces.related_fields():
+        cells.undeclare(f"{name} looks rows up by itself")
+    for prefix in ("/api/v1/", "/b/lanyu/"):
+        ask_conditions(cells, world, matrix.askers["key full" if "api" in prefix else "owner"], prefix)
+    for path in ("stores/", "members/", "tags/", "segments/", "campaigns/"):
+        cursor_of_another_brand(cells, matrix, path)
+
+
+def compare(cells, asker, method, path, template, theirs, nobody, name):
+    answers = []
+    for value in (theirs, nobody):
+        heard = asker.ask(method, f"/api/v1/{path}", filled(template, value))
+        shown = heard.without(value).names(*MARKS)
+        cells.expect(not shown and heard.status < 500, asker.name, method, path, name, saw=f"{heard.status} {shown}")
+        answers.append(heard.without(value))
+    cells.expect(same(*answers), asker.name, method, path, f"{name} of B", saw=difference(*answers))
+
+
+def ask_conditions(cells, world, asker, prefix):
+    """Every condition of a rule that names rows, with rows of B and with none."""
+    for key, condition in conditions.items():
+        params = {
+            each.name: each.choices[0][0] if each.choices else 30 if each.kind == "number" else []
+            for each in condition.fields
+        }
+        for each in condition.fields:
+            if each.kind in {"choice", "number"}:
+                continue
+            if each.kind not in PICKED:
+                cells.undeclare(f"condition {key} picks {each.kind}")
+                continue
+            theirs = world.b.near[PICKED[each.kind]].pk
+            answers = []
+            for value in (theirs, 8_999_999):
+                rule = {"all": [{"condition": key, "params": params | {each.name: [value]}}]}
+                if "api" in prefix:
+                    heard = asker.ask("POST", f"{prefix}segments/preview/", {"rule": rule})
+                else:
+                    from orjson import dumps
+
+                    heard = asker.ask("POST", f"{prefix}segments/preview/", {"rule": dumps(rule).decode()})
+                cells.expect(not heard.names(*MARKS), asker.name, "segments/preview/", key, saw=heard.names(*MARKS))
+                answers.append(heard.without(value))
+            cells.expect(same(*answers), asker.name, f"{prefix}segments/preview/", f"{key} of B", saw=difference(*answers))
+    for rule in ({"all": []}, {"none": []}):
+        body = {"rule": rule} if "api" in prefix else {"rule": str(rule).replace("'", '"')}
+        heard = asker.ask("POST", f"{prefix}segments/preview/", body)
+        cells.expect(heard.status == 200 and not heard.names(*MARKS), asker.name, prefix, "everybody", saw=heard.text)
+        if "api" in prefix:
+            count = asker.last.json()["count"]
+            cells.expect(count == people_of(world.a), asker.name, "segments/preview/", "count", saw=count)
+
+
+def people_of(furnished):
+    from accounts.tenancy import brand_scope
+
+    with brand_scope(furnished.brand.pk):
+        return Member.objects.filter(brand_id=furnished.brand.pk, merged_into__isnull=True).count()
+
+
+def cursor_of_another_brand(cells, matrix, path):
+    """A cursor made in B is as unknown in A as one that nobody has made."""
+    theirs = matrix.foreign_key_holder
+    theirs.ask("GET", f"/api/v1/{path}", {"page_size": "1"})
+    cursor = theirs.last.json()["next"]
+    cells.expect(bool(cursor), "B", path, "has a second page", saw=theirs.last.status_code)
+    if cursor:
+        made_up = cursor[:-6] + ("AAAAAA" if not cursor.endswith("AAAAAA") else "BBBBBB")
+        answers = [
+            matrix.askers["key full"].ask("GET", f"/api/v1/{path}", {"cursor": each}).without(each)
+            for each in (cursor, made_up)
+        ]
+        cells.expect(same(*answers) and answers[0].status == 422, path, "cursor of B", saw=difference(*answers))
+
+
+def paths(matrix, cells, only=""):
+    """Every path and method: own rows, rows of B, rows that do not exist."""
+    world = matrix.world
+    for address, _view in surfaces.outside():
+        if not address.name.startswith("api/") or only not in address.name:
+            continue
+        own = keys_of(address, world.a.near)
+        if own is None:
+            cells.undeclare(address.name)
+            continue
+        for caller in CALLERS:
+            ask_path(cells, matrix.askers[caller], address, own, keys_of(address, world.b.far))
+
+
+def keys_of(address, side):
+    values = {}
+    for parameter in address.parameters:
+        if parameter not in surfaces.REST_PARAMETERS:
+            return None
+        model, column = surfaces.REST_PARAMETERS[parameter]
+        values[parameter] = getattr(side[model], column)
+    return values
+
+
+def like(value):
+    """A key in the same form that nobody has."""
+    return uuid.uuid4() if isinstance(value, uuid.UUID) else f"{value[:-1]}Q"
+
+
+def ask_path(cells, asker, address, own, theirs):
+    for method in METHODS if asker.name in {"key full", "member"} else METHODS[:2]:
+        heard = asker.ask(method, f"/{address.path(**own)}")
+        shown = heard.names(*MARKS)
+        cells.expect(not shown and heard.status < 500, asker.name, method, address.name, "own", saw=f"{heard.status} {shown}")
+        if not own:
+            continue
+        nobody = {name: like(value) for name, value in theirs.items()}
+        answers = []
+        for values in (theirs, nobody):
+            heard = asker.ask(method, f"/{address.path(**values)}")
+            answers.append(heard.without(*values.values()))
+        cells.expect(same(*answers), asker.name, method, address.name, "row of B", saw=difference(*answers))
+        cells.expect(answers[0].status != 200, asker.name, method, address.name, "row of B", saw=answers[0].status)
+
+
+def outside(matrix, cells):
+    """What lies outside brands: health, sign-in, choice of brands, the platform's pages."""
+    for address, _view in surfaces.outside():
+        if address.name.startswith("api/"):
+            continue
+        path = "/" + address.path(**{name: "accounts" if name == "app_label" else "1" for name in address.parameters})
+        for name in ("nobody", "owner", "key full"):
+            for method in ("GET", "POST"):
+                heard = matrix.askers[name].ask(method, path)
+                shown = heard.names(*MARKS)
+                cells.expect(not shown and heard.status < 500, name, method, address.name, saw=f"{heard.status} {shown}")
+        # Whoever works for two brands may see the names of both, and nothing of a third.
+        heard = matrix.askers["agency"].ask("GET", path)
+        cells.expect(not heard.names(*MARKS[::2]), "agency", "GET", address.name, saw=heard.names(*MARKS[::2]))
+    for method in ("GET", "POST"):
+        answers = [
+            matrix.askers["owner"].ask(method, f"/b/{slug}/").without(slug) for slug in ("zaoshan", "nobody", "yunqi")
+        ]
+        cells.expect(len(set(answers)) == 1 and answers[0].status == 404, "owner", method, "/b/<another>/", saw=answers[0])
+    cells.facts["console models"] = len(site._registry)
+    assert Segment in surfaces.PREFIXES.values()
+    assert MiniProgram
+
+
+PARTS = {"paths": paths, "inputs": inputs, "outside": outside}

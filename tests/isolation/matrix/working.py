@@ -1,0 +1,168 @@
+"""Work in the background and by hand: every task and command with another brand's objects, and with no brand at all."""
+
+import inspect
+from io import StringIO
+
+import pytest
+from celery.app.task import Task
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+
+from accounts.tenancy import current_scope
+from campaigns.models import Campaign
+from tests.isolation import surfaces
+from tests.isolation.asking import Counter
+from tests.isolation.matrix.console import MARKS, missing_like
+from tests.isolation.world import InboundPush, MiniProgram, OfficialAccount, brand_models, everything_of
+
+# What an argument of a task names: of which row B's key is taken, and by which column.
+ARGUMENTS = {
+    "campaign_id": (Campaign, "pk"),
+    "account_id": (OfficialAccount, "pk"),
+    "appid": (OfficialAccount, "appid"),
+    "lane": None,  # a number, no row
+}
+
+# Commands: which look at one brand, and with what arguments; the others say why they have none.
+BRAND_COMMANDS = {
+    "grant_role": {"user": "neighbour", "role": "ANALYST"},
+    "replay_inbound": {},
+}
+GLOBAL_COMMANDS = {
+    "demo": "loads invented brands into a development installation; refused in production",
+    "extensions": "lists registries of code; asks the database nothing",
+    "migrate": "changes tables as their owner",
+}
+
+
+def outcome(work):
+    """What a run ended with, undone."""
+    said = ""
+    try:
+        with transaction.atomic():
+            said = repr(work())
+            transaction.set_rollback(True)
+    except Exception as error:
+        said = type(error).__name__
+    return said
+
+
+def tasks(matrix, cells, only=""):
+    """A's brand with B's objects is like A's brand with objects that do not exist; B's rows stay as they are."""
+    world = matrix.world
+    a, before = world.a.brand.pk, everything_of(world.b.brand)
+    for name, task in surfaces.tasks().items():
+        if only not in name:
+            continue
+        parameters = list(inspect.signature(inspect.unwrap(task.run)).parameters)
+        if parameters[:1] != ["brand_id"]:
+            ask_global(cells, name, task)
+            continue
+        unknown = [each for each in parameters[1:] if each not in ARGUMENTS]
+        if unknown:
+            cells.undeclare(f"{name}({', '.join(unknown)})")
+            continue
+        theirs, nobody = [], []
+        for each in parameters[1:]:
+            model, column = ARGUMENTS[each] or (None, "")
+            value = getattr(world.b.far[model], column) if model else 0
+            theirs.append(value)
+            nobody.append(value if model is None else missing_like(value) if column == "pk" else "wx0000000000000000")
+        answers = [outcome(lambda args=args: task.run(a, *args)) for args in (theirs, nobody)]
+        cells.expect(answers[0] == answers[1], name, "object of B", saw=answers)
+        cells.expect(current_scope() is None, name, "scope left open")
+        cells.expect(everything_of(world.b.brand) == before, name, "rows of B")
+
+
+def ask_global(cells, name, task):
+    """A sweeper rings only for a brand and objects of that brand."""
+    rung = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Task, "apply_async", lambda self, args=(), kwargs=None, **_: rung.append((self.name, args)))
+        with transaction.atomic():
+            waiting = len(connection.run_on_commit)
+            task.run()
+            for _ids, work, _robust in connection.run_on_commit[waiting:]:
+                work()
+            transaction.set_rollback(True)
+    for called, args in rung:
+        fine = bool(args) and isinstance(args[0], int) and belongs(called, args)
+        cells.expect(fine, name, f"rings {called}{args}")
+    cells.expect(current_scope() is None, name, "scope left open")
+    cells.facts[f"{name} rang"] = len(rung)
+
+
+def belongs(called, args):
+    """Whether the objects a call names are the brand's."""
+    task = surfaces.tasks()[called]
+    parameters = list(inspect.signature(inspect.unwrap(task.run)).parameters)
+    for parameter, value in zip(parameters[1:], args[1:], strict=False):
+        named = ARGUMENTS.get(parameter)
+        if named is None:
+            continue
+        model, column = named
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('app.brand_id', %s, true)", [str(args[0])])
+            column = "id" if column == "pk" else column
+            tables = [model, MiniProgram] if column == "appid" else [model]
+            found = False
+            for each in tables:
+                cursor.execute(
+                    f'SELECT 1 FROM "{each._meta.db_table}" WHERE brand_id = %s AND {column} = %s', [args[0], value]
+                )
+                found = found or cursor.fetchone() is not None
+            cursor.execute("SELECT set_config('app.brand_id', '', true)")
+        if not found:
+            return False
+    return True
+
+
+def tasks_without_a_brand(matrix, cells, only=""):
+    """Stopped before the first query, whatever stands in the place of the brand."""
+    for name, task in surfaces.tasks().items():
+        if only not in name or not list(inspect.signature(inspect.unwrap(task.run)).parameters):
+            continue
+        for wrong in ((), (None,), ("1",), (True,)):
+            counter = Counter()
+            with connection.execute_wrapper(counter):
+                said = outcome(lambda wrong=wrong, task=task: task.run(*wrong))
+            cells.expect(said == "TypeError" and counter.asked == 0, name, f"called with {wrong}", saw=said)
+
+
+def commands(matrix, cells):
+    """Commands of one brand leave the others alone; a push of another brand is no push of this one."""
+    world = matrix.world
+    before = [everything_of(world.b.brand), everything_of(world.c.brand)]
+    for name in surfaces.commands():
+        if name in GLOBAL_COMMANDS:
+            cells.skip(f"command {name}: {GLOBAL_COMMANDS[name]}")
+            continue
+        if name not in BRAND_COMMANDS:
+            cells.undeclare(f"command {name}")
+            continue
+        answers = []
+        for slug in ("lanyu", "nowhere"):
+            said = StringIO()
+            how = outcome(
+                lambda slug=slug, name=name, said=said: call_command(
+                    name, brand=slug, stdout=said, stderr=said, **BRAND_COMMANDS[name]
+                )
+            )
+            answers.append(how)
+            cells.expect(not any(mark in said.getvalue() for mark in MARKS[:2]), name, slug, saw=said.getvalue())
+        cells.expect(answers[1] == "CommandError", name, "unknown brand", saw=answers)
+        counter = Counter()
+        with connection.execute_wrapper(counter), pytest.raises(CommandError):
+            call_command(name, *[f"--{key}={value}" for key, value in BRAND_COMMANDS[name].items()])
+        cells.expect(counter.asked == 0, name, "without --brand", saw=counter.statements)
+    replayed = []
+    for key in (world.b.near[InboundPush].pk, missing_like(world.b.near[InboundPush].pk)):
+        said = StringIO()
+        outcome(lambda key=key, said=said: call_command("replay_inbound", brand="lanyu", push=[key], stdout=said, stderr=said))
+        replayed.append(said.getvalue().replace(str(key), "#"))
+    cells.expect(replayed[0] == replayed[1], "replay_inbound", "push of B", saw=replayed)
+    cells.expect([everything_of(world.b.brand), everything_of(world.c.brand)] == before, "rows of B and C")
+    cells.facts["tables compared"] = len(brand_models())
+
+
+PARTS = {"tasks": tasks, "tasks without a brand": tasks_without_a_brand, "commands": commands}

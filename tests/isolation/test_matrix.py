@@ -1,0 +1,57 @@
+"""The matrix: every discovered surface, asked by everybody about rows of their own, of another store, of another brand,
+and about rows that do not exist. Another brand's row must be answered like one that does not exist, byte for byte.
+"""
+
+import pytest
+
+from tests.isolation.cells import Cells
+from tests.isolation.matrix import console, forms, modelling, probes, rest, working
+
+
+
+@pytest.mark.parametrize("role", console.STAFF)
+def test_console_addresses(matrix, role):
+    cells = Cells(f"console addresses · {role}")
+    console.addresses(matrix, cells, role)
+    cells.close()
+
+
+@pytest.mark.parametrize("role", forms.ASKERS)
+def test_console_forms_and_links(matrix, role):
+    cells = Cells(f"console forms and links · {role}")
+    forms.forms_and_links(matrix, cells, role)
+    cells.close()
+
+
+@pytest.mark.parametrize("role", probes.ASKERS)
+def test_admin_probes(matrix, role):
+    cells = Cells(f"admin probes · {role}")
+    probes.every_probe(matrix, cells, role)
+    cells.close()
+
+
+@pytest.mark.parametrize("part", rest.PARTS)
+def test_rest(matrix, part):
+    cells = Cells(f"REST · {part}")
+    rest.PARTS[part](matrix, cells)
+    cells.close()
+
+
+def test_models(matrix):
+    cells = Cells("models and managers")
+    modelling.touches(matrix, cells)
+    cells.close()
+
+
+@pytest.mark.parametrize("part", working.PARTS)
+def test_work(matrix, part):
+    cells = Cells(f"work · {part}")
+    working.PARTS[part](matrix, cells)
+    cells.close()
+
+
+def test_net_that_was_taken_away_is_seen_to_be_gone(matrix):
+    """With one net open the other holds rows back; with both closed neither has anything to hold back."""
+    cells = Cells("nets")
+    modelling.nets(matrix, cells)
+    cells.close()
