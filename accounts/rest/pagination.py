@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.utils.translation import gettext as _
@@ -14,6 +16,8 @@ from rest_framework.exceptions import ValidationError
 from accounts.errors import Unsealable
 from accounts.sealing import open_sealed, seal
 from accounts.tenancy import current_brand_id
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
@@ -26,7 +30,11 @@ MAX_PAGE_SIZE: Final = 200
 MAX_CURSOR: Final = 300
 
 PAGE_PARAMETERS: Final = [
-    OpenApiParameter("cursor", str, description="`next` of the page before; leave out for the first page."),
+    OpenApiParameter(
+        "cursor",
+        {"type": "string", "minLength": 1, "maxLength": MAX_CURSOR},
+        description="`next` of the page before; leave out for the first page.",
+    ),
     OpenApiParameter(
         "page_size",
         {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE},
@@ -44,15 +52,21 @@ class Keyset:
 
     def page(self, rows: QuerySet[M], query: QueryDict) -> tuple[list[M], str | None]:
         """Give the page a request asks for and the cursor of the next one, None on the last."""
-        size = _page_size(query)
+        size, position = self.wanted(query)
         column = self.column.removeprefix("-")
-        position = self._position(query)
         if position is not None:
             rows = rows.filter(**{f"{column}__{'lt' if self.column.startswith('-') else 'gt'}": position})
-        found = list(rows.order_by(self.column)[: size + 1])
+        return self.cut(list(rows.order_by(self.column)[: size + 1]), size, attrgetter(column))
+
+    def wanted(self, query: QueryDict) -> tuple[int, str | None]:
+        """Give how many rows a request asks for, and after which value of the column (None: from the first)."""
+        return _page_size(query), self._position(query)
+
+    def cut(self, found: list[T], size: int, value: Callable[[T], object]) -> tuple[list[T], str | None]:
+        """Give a page, and the cursor of the next one if `found` has a row more than the page."""
         if len(found) <= size:
             return found, None
-        return found[:size], self._cursor(str(getattr(found[size - 1], column)))
+        return found[:size], self._cursor(str(value(found[size - 1])))
 
     def _context(self) -> bytes:
         return f"cursor\x1f{self.name}\x1f{current_brand_id()}".encode()

@@ -33,8 +33,6 @@ def session_of(bearer: str) -> Session | None:
 
 def key_of(clear: str) -> ApiKey | None:
     """Give the live key behind a clear one."""
-    key = ApiKey.objects.filter(
-        prefix=clear.partition(".")[0], revoked_at__isnull=True, brand__is_active=True
-    ).first()
+    key = ApiKey.objects.filter(prefix=clear.partition(".")[0], revoked_at__isnull=True, brand__is_active=True).first()
     given = hashlib.sha256(clear.encode()).hexdigest()
     return key if key is not None and hmac.compare_digest(key.fingerprint, given) else None

@@ -167,9 +167,7 @@ def measured(
     lasted = time.perf_counter() - started
     server, database, redis = (
         (after - first) * 1e6 / len(calls)
-        for after, first in zip(
-            (tree_seconds(pid) for pid in (where.pid, *stand.servers)), before, strict=True
-        )
+        for after, first in zip((tree_seconds(pid) for pid in (where.pid, *stand.servers)), before, strict=True)
     )
     return Reading(
         1e6 / (server + database + redis),

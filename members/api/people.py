@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from django.http import Http404
@@ -23,7 +24,7 @@ from members.services.identity import normalised_phone
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-    from members.models import Member
+    from members.selectors import PersonRow
 
 MOST_TAGS = 50
 
@@ -62,9 +63,12 @@ class PeopleList(BrandAPIView):
         wanted = read_query(PeopleQuery, request.query_params, paging=True)
         if "phone" in wanted:
             wanted["phone"] = normalised_phone(wanted["phone"])
-        people, cursor = self.keyset.page(selectors.picked_members(**wanted), request.query_params)
-        names = selectors.tag_names(pk for member in people for pk in member.tag_ids)
-        return Response(page_body([person(member, names) for member in people], cursor))
+        size, before = self.keyset.wanted(request.query_params)
+        found = selectors.people(
+            selectors.Wanted(**wanted, before=None if before is None else int(before)), limit=size + 1
+        )
+        page, cursor = self.keyset.cut(found, size, attrgetter("id"))
+        return Response(page_body([person(row) for row in page], cursor))
 
 
 class PersonDetail(BrandAPIView):
@@ -84,8 +88,7 @@ class PersonDetail(BrandAPIView):
     )
     def get(self, request: Request, member_no: str) -> Response:
         """Show one person."""
-        member = _member_or_404(member_no)
-        return Response(person(member, selectors.tag_names(member.tag_ids)))
+        return Response(person(_person_or_404(member_no)))
 
 
 class TagChange(StrictSerializer):
@@ -129,24 +132,23 @@ class PersonTags(BrandAPIView):
     )
     def post(self, request: Request, member_no: str) -> Response:
         """Change the tags."""
-        member = _member_or_404(member_no)
+        member = _person_or_404(member_no)
         given = read_body(TagChange, request.data)
         add, remove = _tag_ids("add", given["add"]), _tag_ids("remove", given["remove"])
         if set(add) & set(remove):
             raise ValidationError({"remove": [_("A tag cannot be put on and taken off at once.")]})
         if add:
-            services.tag_members(member_ids=[member.pk], tag_ids=add, source="API", at=clock.now())
+            services.tag_members(member_ids=[member.id], tag_ids=add, source="API", at=clock.now())
         if remove:
-            services.untag_members(member_ids=[member.pk], tag_ids=remove)
-        changed = _member_or_404(member_no)
-        return Response(person(changed, selectors.tag_names(changed.tag_ids)))
+            services.untag_members(member_ids=[member.id], tag_ids=remove)
+        return Response(person(_person_or_404(member_no)))
 
 
-def _member_or_404(member_no: str) -> Member:
-    member = selectors.picked_members(member_no=known_text(member_no)).first()
-    if member is None:
+def _person_or_404(member_no: str) -> PersonRow:
+    found = selectors.people(selectors.Wanted(member_no=known_text(member_no)), limit=1)
+    if not found:
         raise Http404
-    return member
+    return found[0]
 
 
 def _tag_ids(field: str, names: list[str]) -> list[int]:

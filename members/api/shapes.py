@@ -10,9 +10,7 @@ from accounts.rest.serializers import birthday
 from members.card import sections
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from members.models import Member
+    from members.selectors import PersonRow
 
 MMDD = r"^\d{2}-\d{2}$"
 
@@ -93,18 +91,18 @@ PERSON_EXAMPLE = {
 }
 
 
-def person(member: Member, tag_names: Mapping[int, str]) -> dict[str, Any]:
-    """Give a person (with `store` loaded) as plain values."""
+def person(row: PersonRow) -> dict[str, Any]:
+    """Give a person as plain values."""
     return {
-        "member_no": member.member_no,
-        "name": member.name,
-        "phone": member.phone_masked or None,
-        "birthday": birthday(member.birth_mmdd),
-        "city": member.city,
-        "store": None if member.store is None else {"code": member.store.code, "name": member.store.name},
-        "tags": sorted(tag_names[pk] for pk in member.tag_ids if pk in tag_names),
-        "following": member.subscribed,
-        "created_at": member.created_at,
-        "joined_at": member.joined_at,
-        "last_interaction_at": member.last_interaction_at,
+        "member_no": row.member_no,
+        "name": row.name,
+        "phone": row.phone or None,
+        "birthday": birthday(row.birth_mmdd),
+        "city": row.city,
+        "store": None if row.store_code is None else {"code": row.store_code, "name": row.store_name},
+        "tags": row.tags,
+        "following": row.following,
+        "created_at": row.created_at,
+        "joined_at": row.joined_at,
+        "last_interaction_at": row.last_interaction_at,
     }
