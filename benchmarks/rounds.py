@@ -98,7 +98,8 @@ def run(suite: Suite, rounds: int | None = None) -> Outcome:
             absent = {name: entry.reason for name, entry in contestants.items() if isinstance(entry, Absent)}
             for number in range(rounds):
                 for name in _turned(list(runnable), number):
-                    readings.setdefault(name, []).append(runnable[name](number))
+                    reading = runnable[name](number)
+                    readings.setdefault(name, []).append(reading)
     except InvalidRunError as error:
         invalid = str(error)
     frozen = {name: tuple(series) for name, series in readings.items()}
