@@ -70,6 +70,7 @@ class Job:
     lane: int
     window: int
     worker: str = field(default_factory=lambda: f"{socket.gethostname()[:24]}:{os.getpid()}")
+    claimed_at: float = field(default_factory=time.monotonic)  # when the batch in hand was asked for
 
     @classmethod
     def load(cls, brand_id: int, campaign_id: int, lane: int) -> Job:
@@ -174,6 +175,7 @@ def _claim_rows(job: Job, size: int, states: Sequence[str]) -> tuple[list[Claime
     """
     campaign = job.campaign
     at = clock.now()
+    job.claimed_at = time.monotonic()
     rows = store.claim(
         {
             "brand": job.brand_id,
@@ -226,7 +228,7 @@ def _deliver(job: Job, batch: list[Claimed]) -> bool:
             sendable.append(claimed)
     share = MARKETING_SHARE if job.campaign.purpose == Purpose.MARKETING else 1.0
     sending = client.send_many(
-        job.campaign.account, calls, at=at, concurrency=settings.SEND_CONCURRENCY, deadline=_patience(), share=share
+        job.campaign.account, calls, at=at, concurrency=settings.SEND_CONCURRENCY, deadline=_patience(job), share=share
     )
     answered: list[tuple[Claimed, Answer]] = [(sendable[index], answer) for index, answer in sending]
     pause = pacing.pause_for([answer for _, answer in answered], at)
@@ -245,9 +247,12 @@ def _client_msg_id(campaign: Campaign, claimed: Claimed) -> str:
     return f"{campaign.public_id.hex[:16]}-{claimed.seq}-{claimed.round}"
 
 
-def _patience() -> float:
-    """Seconds a batch may take; a little less than its lease, so that its answers are still ours to record."""
-    return float(max(1.0, settings.SEND_LEASE_SECONDS - 2.0))
+def _patience(job: Job) -> float:
+    """Seconds left for a batch: a little less than its lease, so that its answers are still ours to record.
+
+    Whoever was stopped after the claim sends nothing any more: others have, and WeChat may have forgotten the ids.
+    """
+    return max(1.0, settings.SEND_LEASE_SECONDS - 2.0) - (time.monotonic() - job.claimed_at)
 
 
 def _entry(claimed: Claimed, answer: Answer, *, personal: bool, parked: bool) -> Entry:

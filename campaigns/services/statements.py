@@ -8,11 +8,12 @@ from campaigns import reasons
 
 # Who is due, may be sent now, and is not being worked on by anybody else. A row that may have been sent already
 # (`tried_at`) is only sent again while WeChat still recognises its id; afterwards the campaign's rule decides.
+# The moment is the statement's: a process may have been stopped for long since its transaction began.
 CLAIM: Final = f"""
 WITH picked AS (
     SELECT d.id, d.state, d.reason, d.member_id, d.follower_id, d.tried_at, d.round
     FROM campaigns_delivery d
-    WHERE d.brand_id = %(brand)s AND d.campaign_id = %(campaign)s AND d.due_at <= now()
+    WHERE d.brand_id = %(brand)s AND d.campaign_id = %(campaign)s AND d.due_at <= statement_timestamp()
         AND EXISTS (
             SELECT 1 FROM campaigns_campaign c
             WHERE c.brand_id = %(brand)s AND c.id = %(campaign)s AND c.state = ANY(%(states)s::text[])
@@ -43,9 +44,10 @@ WITH picked AS (
         CASE
             WHEN j.tried_at IS NULL THEN CASE WHEN j.rule = '' THEN 'SEND' ELSE 'SUPPRESS' END
             WHEN j.rule <> '' THEN 'LEAVE'
-            WHEN now() < j.forgotten_at THEN 'SEND'
+            WHEN statement_timestamp() < j.forgotten_at THEN 'SEND'
             WHEN %(resend)s AND j.round = 0 THEN
-                CASE WHEN now() < j.forgotten_at + %(settle)s * interval '1 second' THEN 'WAIT' ELSE 'AGAIN' END
+                CASE WHEN statement_timestamp() < j.forgotten_at + %(settle)s * interval '1 second'
+                    THEN 'WAIT' ELSE 'AGAIN' END
             ELSE 'LEAVE'
         END AS act
     FROM judged j
@@ -64,9 +66,12 @@ UPDATE campaigns_delivery d SET
     END,
     attempt = d.attempt + 1,
     round = d.round + (v.act = 'AGAIN')::int,
-    tried_at = CASE WHEN v.act = 'AGAIN' OR v.act = 'SEND' AND v.tried_at IS NULL THEN now() ELSE v.tried_at END,
+    tried_at = CASE
+        WHEN v.act = 'AGAIN' OR v.act = 'SEND' AND v.tried_at IS NULL THEN statement_timestamp()
+        ELSE v.tried_at
+    END,
     due_at = CASE
-        WHEN v.act IN ('SEND', 'AGAIN') THEN now() + %(lease)s * interval '1 second'
+        WHEN v.act IN ('SEND', 'AGAIN') THEN statement_timestamp() + %(lease)s * interval '1 second'
         WHEN v.act = 'WAIT' THEN v.forgotten_at + %(settle)s * interval '1 second'
     END,
     leased_by = %(worker)s,

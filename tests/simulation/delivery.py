@@ -38,7 +38,7 @@ _HORIZON = 75 * 3_600.0  # over the midnights in Shanghai at which quotas are re
 class Delivery:
     """One seed."""
 
-    def __init__(self, seed, *, trace=False, calm=False):
+    def __init__(self, seed, *, trace=False, calm=False, zombies=False):
         world = self.world = World(seed, trace=trace)
         rng = world.random
         self.database = Database(world)
@@ -54,6 +54,9 @@ class Delivery:
             world.most_kills, world.most_stops, world.most_breaks = (rng.randrange(n) for n in (5, 4, 4))
             self.broker.lose, self.broker.double = rng.choice(((0, 0), (0.3, 0.2), (0.9, 0.0)))
             self.database.commit_answer_lost = rng.choice((0.0, 0.0, 0.01))
+            if zombies:
+                world.kill_chance, world.stop_chance, world.most_stops = 0.003, 0.02, 6
+                world.stop_lengths = (14.0, 30.0, 900.0, 900.0)
         self.database.idle_timeout = settings.DATABASES["default"]["OPTIONS"].get("zhiyin_idle_seconds")
         settings.SEND_CLAIM_SIZE = rng.choice((2, 3, 5, 8))
         settings.SEND_LEASE_SECONDS = 12

@@ -155,6 +155,7 @@ class Database:
         token = tenancy._current.set(tenancy.Scope(brand_id))
         try:
             world.step("begin")
+            transaction.touch()  # the brand is set by a first statement
             yield brand_id
             world.step("commit")
             if not task.process.alive:

@@ -4,10 +4,11 @@ import time
 import traceback
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 
 from tests.simulation.delivery import Delivery
 
-SCENARIOS = {"delivery": Delivery}
+SCENARIOS = {"delivery": Delivery, "zombies": partial(Delivery, zombies=True)}
 SOMETIMES = ("kill", "stop", "connection lost")
 
 

@@ -86,6 +86,7 @@ class World:
         self.break_chance = 0.0
         self.kills = self.stops = self.breaks = 0
         self.most_kills = 0
+        self.stop_lengths = (2.0, 11.0, 14.0, 30.0, 100.0, 700.0)
         self.most_stops = 0
         self.most_breaks = 0
         self.seen = {}
@@ -235,7 +236,7 @@ class World:
             elif fate < self.kill_chance + self.stop_chance:
                 if self.stops < self.most_stops:
                     self.stops += 1
-                    self.stop(process, rng.choice((2.0, 11.0, 14.0, 30.0, 100.0, 700.0)) * (0.5 + rng.random()))
+                    self.stop(process, rng.choice(self.stop_lengths) * (0.5 + rng.random()))
             elif fate < self.kill_chance + self.stop_chance + self.break_chance:
                 if self.breaks < self.most_breaks and task.transaction is not None:
                     self.breaks += 1
