@@ -83,7 +83,8 @@ class Writer:
         content = keyword(number % KEYWORDS) if number % 10 else f"请问{number}怎么走"
         text = (
             f"<xml><ToUserName><![CDATA[{account.original_id}]]></ToUserName>"
-            f"<FromUserName><![CDATA[{openid}]]></FromUserName><CreateTime>{1_750_000_000 + number // 1000}</CreateTime>"
+            f"<FromUserName><![CDATA[{openid}]]></FromUserName>"
+            f"<CreateTime>{1_750_000_000 + number // 1000}</CreateTime>"
             f"<MsgType><![CDATA[text]]></MsgType><Content><![CDATA[{content}]]></Content>"
             f"<MsgId>{msgid(number)}</MsgId></xml>"
         ).encode()

@@ -45,6 +45,7 @@ class Stage:
         self.port = int(self.launched.urls["gateway"].rpartition(":")[2])
         self.gateway_pid = self.launched.pids["gateway"]
         self.postgres_pid = self.launched.pids["postgres"]
+        self.redis_pid = self.launched.pids["valkey"]
         processes.pin(processes.tree(self.gateway_pid), processes.SERVER_CORE)
         processes.pin(processes.tree(self.postgres_pid), processes.OTHER_CORES)
         made = subprocess.run(

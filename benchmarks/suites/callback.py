@@ -44,15 +44,20 @@ def _peer(server: str, module: str, *options: str) -> list[str]:
     return [str(PEERS_PYTHON), "-m", server, *options, f"benchmarks.peers.{module}:application"]
 
 
-class _Numbers:
+def granian(module: str, *, threads: int) -> list[str]:
+    """The command line of a peer's WSGI application under granian."""
+    return _peer("granian", module, *_GRANIAN, "--blocking-threads", str(threads))
+
+
+class Numbers:
     """Every message of the whole run has a number of its own."""
 
     def __init__(self) -> None:
-        self._next = 0
+        self.next = 0
 
     def take(self, count: int) -> range:
-        first, self._next = self._next, self._next + count
-        return range(first, self._next)
+        first, self.next = self.next, self.next + count
+        return range(first, self.next)
 
 
 def _measure(
@@ -60,7 +65,7 @@ def _measure(
     writer: Writer,
     port: int,
     pids: Callable[[], list[int]],
-    numbers: _Numbers,
+    numbers: Numbers,
     check: Callable[[Result, range], Mapping[str, float]],
 ) -> Reading:
     taken = numbers.take(int(_RATES[name] * SECONDS))
@@ -103,7 +108,7 @@ class CallbackSuite:
         """Start everybody; each keeps running through all rounds and idles while others are measured."""
         mine = os.sched_getaffinity(0)
         processes.pin([os.getpid()], processes.OTHER_CORES)
-        numbers = _Numbers()
+        numbers = Numbers()
         try:
             with ExitStack() as stack:
                 stage = stack.enter_context(Stage(ACCOUNTS))
@@ -121,14 +126,14 @@ class CallbackSuite:
             os.sched_setaffinity(0, mine)
 
 
-def _peers(stack: ExitStack, stage: Stage, env: Mapping[str, str], numbers: _Numbers) -> dict[str, Contestant | Absent]:
+def _peers(stack: ExitStack, stage: Stage, env: Mapping[str, str], numbers: Numbers) -> dict[str, Contestant | Absent]:
     if not PEERS_PYTHON.exists():
         missing = Absent("the peers are not installed: python -m launcher install --peers")
         return dict.fromkeys((SHIPPED, BEST, FLASK, USUAL), missing)
     found: dict[str, Contestant | Absent] = {}
     alone = {
         SHIPPED: _peer("gunicorn", "callback_werobot", *_GUNICORN),
-        BEST: _peer("granian", "callback_werobot", *_GRANIAN, "--blocking-threads", "1"),
+        BEST: granian("callback_werobot", threads=1),
         FLASK: _peer("gunicorn", "callback_flask", *_GUNICORN),
     }
     for name, argv in alone.items():
@@ -140,12 +145,12 @@ def _peers(stack: ExitStack, stage: Stage, env: Mapping[str, str], numbers: _Num
         env={**os.environ, **env},
         check=True,
     )
-    server = stack.enter_context(Server(_peer("granian", "callback_usual", *_GRANIAN, "--blocking-threads", "4"), env))
+    server = stack.enter_context(Server(granian("callback_usual", threads=4), env))
     found[USUAL] = partial(_usual, stage, server, Writer(stage.accounts, server.port), numbers)
     return found
 
 
-def _ours(stage: Stage, writer: Writer, numbers: _Numbers, _round: int) -> Reading:
+def _ours(stage: Stage, writer: Writer, numbers: Numbers, _round: int) -> Reading:
     backends = stage.intake_pids()
     before = processes.cpu_seconds(backends)
 
@@ -158,7 +163,7 @@ def _ours(stage: Stage, writer: Writer, numbers: _Numbers, _round: int) -> Readi
     return _measure(OURS, writer, stage.port, lambda: processes.tree(stage.gateway_pid), numbers, check)
 
 
-def _static(server: Server, writer: Writer, numbers: _Numbers, _round: int) -> Reading:
+def _static(server: Server, writer: Writer, numbers: Numbers, _round: int) -> Reading:
     def check(result: Result, taken: range) -> Mapping[str, float]:
         if result.broken or set(result.statuses) != {200}:
             raise InvalidRunError("the static answer failed")
@@ -167,7 +172,7 @@ def _static(server: Server, writer: Writer, numbers: _Numbers, _round: int) -> R
     return _measure(RAW, writer, server.port, lambda: processes.tree(server.pid), numbers, check)
 
 
-def _peer_alone(name: str, server: Server, writer: Writer, numbers: _Numbers, _round: int) -> Reading:
+def _peer_alone(name: str, server: Server, writer: Writer, numbers: Numbers, _round: int) -> Reading:
     def check(result: Result, taken: range) -> Mapping[str, float]:
         check_answers(result, writer)
         return {}
@@ -175,7 +180,7 @@ def _peer_alone(name: str, server: Server, writer: Writer, numbers: _Numbers, _r
     return _measure(name, writer, server.port, lambda: processes.tree(server.pid), numbers, check)
 
 
-def _usual(stage: Stage, server: Server, writer: Writer, numbers: _Numbers, _round: int) -> Reading:
+def _usual(stage: Stage, server: Server, writer: Writer, numbers: Numbers, _round: int) -> Reading:
     with psycopg2.connect(stage.env["DATABASE_OWNER_URL"]) as database, database.cursor() as cursor:
         cursor.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'bench-usual'")
         backends = [pid for (pid,) in cursor.fetchall()]
