@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 OURS, DRF, NINJA, LIMITED = "Zhiyin", "DRF", "django-ninja", "DRF with its rate limit"
 PATH = "/api/v1/me/"
-CALLS = 3_000
+CALLS = 1_500
 
 
 class Card:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 OURS, DRF, NINJA, LIMITED = "Zhiyin", "DRF", "django-ninja", "DRF with its rate limit"
 PATH = "/api/v1/members/"
-CALLS = 1_200
+CALLS = 800
 PAGES = 5
 
 
