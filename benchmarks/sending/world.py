@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import connection
 
@@ -19,14 +19,11 @@ from members.models import Segment
 from members.services import save_segment
 from wechat_gateway.models import AccessToken, OfficialAccount
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 SUBJECT = "bench"
 TEMPLATE = "bench-template"
 CONTENT = "事项：{{thing1.DATA}}\n时间：{{time2.DATA}}"
 FILLED = {"thing1": "{姓名|会员}的预约", "time2": "2025-06-02 15:30"}
-SEGMENTED = {"any": [{"condition": "interacted", "params": {"days": 30}}]}
+LATELY = {"all": [{"condition": "last_interaction", "params": {"how": "within", "days": 30}}]}  # every second member
 
 
 @dataclass
@@ -37,9 +34,10 @@ class World:
     account: OfficialAccount
     template: MessageTemplate
     everybody: Segment
+    lately: Segment
 
     def campaign(self, name: str = "bench", **fields: Any) -> Campaign:
-        """A launched campaign to everybody, its audience not yet frozen."""
+        """A launched campaign, to everybody unless told otherwise, its audience not yet frozen."""
         with brand_scope(self.brand_id):
             campaign = services.create_campaign(
                 name=name,
@@ -47,12 +45,11 @@ class World:
                 at=clock.now(),
                 template=self.template,
                 content=FILLED,
-                segment=self.everybody,
-                **fields,
+                **{"segment": self.everybody, **fields},
             )
             return services.launch(campaign=campaign, at=clock.now())
 
-    def simulated(self, openids: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def simulated(self) -> dict[str, Any]:
         """The account as the simulator must know it."""
         secret = self.account.app_secret
         keys = [{"key": "thing1", "label": "事项"}, {"key": "time2", "label": "时间"}]
@@ -90,7 +87,8 @@ def make(slug: str) -> World:
             synced_at=at,
         )
         everybody = save_segment(name="everybody", rule={"all": []}, at=at)
-    return World(brand.pk, account, template, everybody)
+        lately = save_segment(name="lately", rule=LATELY, at=at)
+    return World(brand.pk, account, template, everybody, lately)
 
 
 def give_token(world: World) -> None:
