@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import serializers
 
@@ -135,3 +136,28 @@ def endpoint(
         examples=examples,
     )
     return decorate
+
+
+class StrictBody(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """Says that a body takes no names but the declared ones."""
+
+    target_class = "accounts.rest.serializers.StrictSerializer"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        """Close the schema."""
+        ask = auto_schema._map_serializer  # noqa: SLF001 - what the library's documentation says to call here
+        described: dict[str, Any] = ask(self.target, direction, bypass_extensions=True)
+        return {**described, "additionalProperties": False}
+
+
+class CodeText(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """Says which characters a technical text may have."""
+
+    target_class = "accounts.rest.serializers.CodeField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        """Name the characters."""
+        described = {"type": "string", "pattern": "^[!-~]+$"}
+        longest: int | None = self.target.max_length
+        return described if longest is None else {**described, "maxLength": longest}
