@@ -35,19 +35,23 @@ class _Follower:
 
     def __init__(self) -> None:
         self._mapping: Mapping | None = None
-        self._checked = 0.0
+        self._checked = -REFRESH_SECONDS
         self._lock = threading.Lock()
 
     def timestamp(self, url: str) -> float:
         real = time.time()
-        if time.monotonic() - self._checked > REFRESH_SECONDS:
+        if self._mapping is None or time.monotonic() - self._checked > REFRESH_SECONDS:
             self.refresh(url)
         return self._mapping.at(real) if self._mapping else real
 
     def refresh(self, url: str) -> None:
-        if not self._lock.acquire(blocking=False):
+        first = self._mapping is None
+        # Before the first reading there is nothing to go on: real time may be a year away from the simulator's.
+        if not self._lock.acquire(blocking=first):
             return
         try:
+            if first and (self._mapping is not None or time.monotonic() - self._checked < REFRESH_SECONDS):
+                return  # somebody else has just asked
             self._checked = time.monotonic()
             with urllib.request.urlopen(url, timeout=0.5) as answer:  # noqa: S310 - a loopback URL from settings
                 data = json.load(answer)
