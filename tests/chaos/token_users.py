@@ -51,7 +51,10 @@ def _user(brand, appid, openid, threads, stop, write):
         worker.join()
     failed = [cause for ok, cause, _ in results if not ok]
     worst = max((seconds for *_, seconds in results), default=0.0)
-    os.write(write, json.dumps({"calls": len(results), "failed": failed, "worst": worst}).encode() + b"\n")
+    os.write(
+        write,
+        json.dumps({"pid": os.getpid(), "calls": len(results), "failed": failed, "worst": worst}).encode() + b"\n",
+    )
 
 
 def main(arguments):

@@ -25,7 +25,7 @@ def run(stage, outcome):
     pairs = stage.pick(ci=60, default=500, full=500)
     shops = [Shop(stage, f"r8-{name}", people=60) for name in "ab"]
     ports = stage.rig.more_gateways(stage.pick(ci=1, default=3, full=3))
-    line = Line(stage, ports)
+    line = Line(stage, ports, shops)
     try:
         events = _plain(stage, shops, count) + _look_alikes(stage, shops, pairs)
         outcome.note(events=len(events), look_alike_pairs=pairs, gateways=len(ports))
@@ -72,12 +72,16 @@ async def _kill_gateways(stage, line):
 class Line:
     """Sends as WeChat does: signed anew at each try, again until it is acknowledged."""
 
-    def __init__(self, stage, ports):
+    def __init__(self, stage, ports, shops):
         self.stage, self.ports = stage, ports
         self.random = random.Random(f"{stage.seed}/line")
         self.sent = self.failed = self.lost = 0
-        self.paths = {}
-        self.ciphers = {}
+        self.keys = {}
+        for shop in shops:
+            with shop.scope:
+                path = "/" + callback_url(shop.account).split("/", 3)[3]
+                cipher = MessageCipher(shop.account.encoding_aes_key.reveal(), shop.appid)
+                self.keys[shop.appid] = path, cipher, shop.account.callback_token.reveal()
 
     async def send_all(self, copies):
         self.client = HttpClient()
@@ -106,12 +110,7 @@ class Line:
         self.lost += 1
 
     def _sealed(self, shop, fields):
-        if shop.appid not in self.paths:
-            with shop.scope:
-                self.paths[shop.appid] = "/" + callback_url(shop.account).split("/", 3)[3]
-            key = shop.account.encoding_aes_key.reveal()
-            self.ciphers[shop.appid] = (MessageCipher(key, shop.appid), shop.account.callback_token.reveal())
-        cipher, token = self.ciphers[shop.appid]
+        path, cipher, token = self.keys[shop.appid]
         encrypted = cipher.encrypt(wire.to_xml(fields))
         timestamp, nonce = str(int(self.stage.wechat.clock_now())), str(self.random.randrange(10**8, 10**9))
         query = {
@@ -121,7 +120,7 @@ class Line:
         }  # fmt: skip
         port = self.random.choice(self.ports)
         body = wire.to_xml({"ToUserName": shop.account.original_id, "Encrypt": encrypted})
-        return f"http://127.0.0.1:{port}{self.paths[shop.appid]}?{urlencode(query)}", body
+        return f"http://127.0.0.1:{port}{path}?{urlencode(query)}", body
 
 
 def _fields(shop, openid, at, **more):

@@ -13,7 +13,8 @@ from contextlib import suppress
 from launcher.environment import base
 from tests.chaos.world import TOKEN, Shop
 
-FROZEN_SECONDS = 30.0
+# Those of a frozen process who stand in line for the row hold it for a while, too, when their turn comes.
+FROZEN_SECONDS = 75.0
 
 
 def run(stage, outcome):
@@ -22,8 +23,11 @@ def run(stage, outcome):
     shop = Shop(stage, "r10", people=1)
     stage.wechat.fault("latency", name="slow", path=TOKEN, appid=shop.appid, ms=200, jitter_ms=2800, seed=stage.seed)
     users = _users(stage, shop, processes)
+    frozen = None
     try:
         first = _one_fetch(stage, shop, 0)
+        if first != 1:
+            stage.say(str([(call["n"], call["real"], call["result"]) for call in _fetches(stage, shop)]))
         outcome.equal("fetches at the start", first, 1)
         killed = 0
         for _ in range(kills):
@@ -38,12 +42,12 @@ def run(stage, outcome):
             killed += 1
             more = _one_fetch(stage, shop, before)
             outcome.holds(f"{more} fetches after a killed holder", 1 <= more <= 2)
-        _sleeping_holder(stage, outcome, shop)
+        frozen = _sleeping_holder(stage, outcome, shop)
     finally:
         totals = _stop(users)
     outcome.note(processes=processes, killed_holders=killed, calls=sum(each["calls"] for each in totals))
     outcome.at_most("fetches", len(_fetches(stage, shop)), 1 + 2 * killed + 2)
-    failed = [cause for each in totals for cause in each["failed"]]
+    failed = [cause for each in totals for cause in each["failed"] if each["pid"] != frozen]
     outcome.at_least("processes that reported", len(totals), processes - killed - 1)
     # Those that wait longer than the row's lock allows are told so; while nobody dies there are none.
     outcome.none("failed calls", [cause for cause in failed if cause != "PARKED"])
@@ -113,7 +117,7 @@ def _sleeping_holder(stage, outcome, shop):
     holder = stage.rig.until("somebody fetches", lambda: _holder(stage), 20, each=0.02)
     if not holder:
         outcome.breaches.append("nobody fetches a new token to fall asleep over")
-        return
+        return None
     os.kill(holder, signal.SIGSTOP)
     began = time.monotonic()
     try:
@@ -125,3 +129,4 @@ def _sleeping_holder(stage, outcome, shop):
         os.kill(holder, signal.SIGCONT)
     stage.rig.pause(4.0)
     outcome.equal("generation after the late refresh", _valid(stage, shop), before)
+    return holder
