@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -9,10 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 
 from accounts import tenancy
 from accounts.tenancy import BrandQuerySet, brand_scope, every_brand
+from launcher import roles
 from tests.isolation.world import World, brand_models
 
 TABLE = re.compile(r'(?:FROM|JOIN|UPDATE|INTO)\s+"(\w+)"', re.IGNORECASE)
@@ -57,14 +59,7 @@ def guard_open() -> Iterator[Unguarded]:
 
 def owner_statements(*statements: str) -> None:
     """Run as the owner of the tables, committed at once."""
-    owner = connections["owner"]
-    owner.settings_dict["NAME"] = connections["default"].settings_dict["NAME"]
-    try:
-        with owner.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-    finally:
-        owner.close()
+    roles.statements(os.environ["DATABASE_OWNER_URL"], *statements)
 
 
 def spread_sequences(start: int) -> None:

@@ -22,6 +22,13 @@ ARGUMENTS = {
     "appid": (OfficialAccount, "appid"),
     "lane": None,  # a number, no row
 }
+LEFT_OUT = {"also"}  # further lanes of the brands that are rung; always given by name
+
+
+def parameters_of(task):
+    """What a task takes, the brand first; without what is only ever added by name."""
+    named = inspect.signature(inspect.unwrap(task.run)).parameters
+    return [name for name in named if name not in LEFT_OUT]
 
 # Commands: which look at one brand, and with what arguments; the others say why they have none.
 BRAND_COMMANDS = {
@@ -54,7 +61,7 @@ def tasks(matrix, cells, only=""):
     for name, task in surfaces.tasks().items():
         if only not in name:
             continue
-        parameters = list(inspect.signature(inspect.unwrap(task.run)).parameters)
+        parameters = parameters_of(task)
         if parameters[:1] != ["brand_id"]:
             ask_global(cells, name, task)
             continue
@@ -94,8 +101,7 @@ def ask_global(cells, name, task):
 
 def belongs(called, args):
     """Whether the objects a call names are the brand's."""
-    task = surfaces.tasks()[called]
-    parameters = list(inspect.signature(inspect.unwrap(task.run)).parameters)
+    parameters = parameters_of(surfaces.tasks()[called])
     for parameter, value in zip(parameters[1:], args[1:], strict=False):
         named = ARGUMENTS.get(parameter)
         if named is None:
@@ -120,7 +126,7 @@ def belongs(called, args):
 def tasks_without_a_brand(matrix, cells, only=""):
     """Stopped before the first query, whatever stands in the place of the brand."""
     for name, task in surfaces.tasks().items():
-        if only not in name or not list(inspect.signature(inspect.unwrap(task.run)).parameters):
+        if only not in name or not parameters_of(task):
             continue
         for wrong in ((), (None,), ("1",), (True,)):
             counter = Counter()
