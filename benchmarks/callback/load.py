@@ -14,7 +14,7 @@ import uvloop
 from benchmarks.rounds import InvalidRunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from benchmarks.callback.messages import Push
 
@@ -154,18 +154,33 @@ class _Load:
 
 def drive(port: int, pushes: Iterator[Push], *, connections: int, seconds: float) -> Result:
     """Send until the time is over or nothing is left; every request that was sent is answered or counted as broken."""
+    return drive_several({port: pushes}, connections=connections, seconds=seconds)
+
+
+def drive_several(pushes: Mapping[int, Iterator[Push]], *, connections: int, seconds: float) -> Result:
+    """Send to several ports at once, an equal part of the connections to each."""
     collecting = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_drive(port, pushes, connections, seconds))
+            return runner.run(_drive(pushes, connections // len(pushes), seconds))
     except TimeoutError:
-        raise InvalidRunError(f"the server on port {port} stopped answering") from None
+        raise InvalidRunError(f"a server on one of the ports {list(pushes)} stopped answering") from None
     finally:
         if collecting:
             gc.enable()
 
 
-async def _drive(port: int, pushes: Iterator[Push], connections: int, seconds: float) -> Result:
-    return await _Load(port, pushes, seconds).run(connections)
+async def _drive(pushes: Mapping[int, Iterator[Push]], connections: int, seconds: float) -> Result:
+    loads = [_Load(port, each, seconds) for port, each in pushes.items()]
+    results = await asyncio.gather(*(load.run(connections) for load in loads))
+    whole = Result(seconds=max(result.seconds for result in results))
+    for result in results:
+        whole.pushes += result.pushes
+        whole.statuses += result.statuses
+        whole.bodies += result.bodies
+        whole.waits += result.waits
+        whole.began += result.began
+        whole.broken += result.broken
+    return whole

@@ -67,6 +67,18 @@ class Push:
     content: str
 
 
+class Numbers:
+    """Every message of a whole run has a number of its own."""
+
+    def __init__(self) -> None:
+        self.next = 0
+
+    def take(self, count: int) -> range:
+        """Give numbers nobody else gets."""
+        first, self.next = self.next, self.next + count
+        return range(first, self.next)
+
+
 class Writer:
     """Writes requests of some accounts to one address."""
 
@@ -74,6 +86,11 @@ class Writer:
         self._accounts = accounts
         self._port = port
         self._ciphers = {account.appid: _cipher(account) for account in accounts}
+
+    @property
+    def accounts(self) -> int:
+        """How many accounts take turns."""
+        return len(self._accounts)
 
     def push(self, number: int) -> Push:
         """Make the request of message `number`; calling again makes WeChat's retry of it, encrypted anew."""

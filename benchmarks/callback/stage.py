@@ -11,11 +11,12 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from typing import TYPE_CHECKING, Final, Self
 
 import psycopg2
 
-from benchmarks.callback import messages, processes
+from benchmarks.callback import load, messages, processes
 from benchmarks.callback.messages import Account
 from benchmarks.rounds import InvalidRunError
 from launcher import ports, product
@@ -27,8 +28,16 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from benchmarks.callback.load import Result
-    from benchmarks.callback.messages import Writer
+    from benchmarks.callback.messages import Numbers, Writer
 
+_FILL: Final = """
+    INSERT INTO wechat_gateway_inboundpush (brand_id, account_id, dedupe_key, digest, kind, openid, lane, event_at,
+        received_at, body, is_binary, reply, state, reason, attempts)
+    SELECT %(brand_id)s, %(account_id)s, gen_random_uuid(), gen_random_uuid(), 'text',
+        'o' || lpad((n %% 9973)::text, 27, '0'), n %% 8, now() - n * interval '1 second',
+        now() - n * interval '1 second', repeat('b', 300), false, repeat('r', 300), 'HANDLED', '', 1
+    FROM generate_series(1, %(rows)s) AS n
+"""
 _SENT_NUMBER: Final = "substring(body from '<MsgId>([0-9]+)</MsgId>')::bigint"
 
 
@@ -76,12 +85,41 @@ class Stage:
             cursor.execute("BEGIN")
             cursor.execute("SET LOCAL ROLE zhiyin_reports")
             cursor.execute(
-                f"SELECT {_SENT_NUMBER} FROM wechat_gateway_inboundpush WHERE {_SENT_NUMBER} >= %s",
+                f"SELECT {_SENT_NUMBER} FROM wechat_gateway_inboundpush WHERE state = 'NEW' AND {_SENT_NUMBER} >= %s",
                 (messages.msgid(first),),
             )
             found = [number - messages.msgid(0) for (number,) in cursor.fetchall()]
             cursor.execute("COMMIT")
         return found
+
+    def fill(self, rows: int) -> None:
+        """Lay handled pushes of all accounts into the inbox."""
+        for account in self.accounts:
+            with self._database.cursor() as cursor:
+                cursor.execute("BEGIN")
+                cursor.execute("SELECT set_config('app.brand_id', %s, true)", (str(account.brand_id),))
+                cursor.execute(_FILL, {**account.as_json(), "rows": rows // len(self.accounts)})
+                cursor.execute("COMMIT")
+        self._analyze()
+
+    def take_new_away(self) -> None:
+        """Delete what was pushed since, so that every round finds the same inbox."""
+        for account in self.accounts:
+            with self._database.cursor() as cursor:
+                cursor.execute("BEGIN")
+                cursor.execute("SELECT set_config('app.brand_id', %s, true)", (str(account.brand_id),))
+                cursor.execute(
+                    "DELETE FROM wechat_gateway_inboundpush WHERE brand_id = %s AND state = 'NEW'", (account.brand_id,)
+                )
+                cursor.execute("COMMIT")
+        self._analyze()
+
+    def _analyze(self) -> None:
+        owner = psycopg2.connect(self.env["DATABASE_OWNER_URL"])
+        owner.autocommit = True
+        with owner.cursor() as cursor:
+            cursor.execute("VACUUM (ANALYZE) wechat_gateway_inboundpush")
+        owner.close()
 
     def close(self) -> None:
         """Stop everything and delete its data."""
@@ -96,6 +134,17 @@ class Stage:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def warm(writer: Writer, port: int, numbers: Numbers) -> None:
+    """Send each account a message until its reply rules are compiled; until then the gateway says `success`."""
+    deadline = time.monotonic() + 60
+    while True:
+        result = load.drive(port, iter(writer.pushes(numbers.take(writer.accounts))), connections=8, seconds=20)
+        if set(result.statuses) == {200} and b"success" not in result.bodies:
+            return
+        if time.monotonic() > deadline:
+            raise InvalidRunError(f"the gateway on port {port} does not reply")
 
 
 def check_answers(result: Result, writer: Writer, *, every: int = 1) -> None:

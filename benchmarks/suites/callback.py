@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 import psycopg2
 
 from benchmarks.callback import load, processes
-from benchmarks.callback.messages import Writer, msgid
+from benchmarks.callback.messages import Numbers, Writer, msgid
 from benchmarks.callback.processes import PEERS_PYTHON, Server
-from benchmarks.callback.stage import Stage, check_answers, check_rows
+from benchmarks.callback.stage import Stage, check_answers, check_rows, warm
 from benchmarks.rounds import Absent, Bar, InvalidRunError, Reading
 from launcher.ports import free_numbers
 from launcher.state import ROOT
@@ -47,17 +47,6 @@ def _peer(server: str, module: str, *options: str) -> list[str]:
 def granian(module: str, *, threads: int) -> list[str]:
     """The command line of a peer's WSGI application under granian."""
     return _peer("granian", module, *_GRANIAN, "--blocking-threads", str(threads))
-
-
-class Numbers:
-    """Every message of the whole run has a number of its own."""
-
-    def __init__(self) -> None:
-        self.next = 0
-
-    def take(self, count: int) -> range:
-        first, self.next = self.next, self.next + count
-        return range(first, self.next)
 
 
 def _measure(
@@ -113,9 +102,9 @@ class CallbackSuite:
             with ExitStack() as stack:
                 stage = stack.enter_context(Stage(ACCOUNTS))
                 env = {**stage.env, "BENCH_ACCOUNTS": json.dumps([account.as_json() for account in stage.accounts])}
-                contestants: dict[str, Contestant | Absent] = {
-                    OURS: partial(_ours, stage, Writer(stage.accounts, stage.port), numbers),
-                }
+                writer = Writer(stage.accounts, stage.port)
+                warm(writer, stage.port, numbers)
+                contestants: dict[str, Contestant | Absent] = {OURS: partial(_ours, stage, writer, numbers)}
                 port = free_numbers(1)[0]
                 raw_argv = stage.uvicorn("benchmarks.peers.callback_raw:application", port)
                 raw = stack.enter_context(Server(raw_argv, env, port=port))

@@ -14,11 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.callback import load, processes
-from benchmarks.callback.messages import Writer
+from benchmarks.callback.messages import Numbers, Writer
 from benchmarks.callback.processes import PEERS_PYTHON, Server
-from benchmarks.callback.stage import Stage, check_answers, check_rows
+from benchmarks.callback.stage import Stage, check_answers, check_rows, warm
 from benchmarks.rounds import Absent, Bar, InvalidRunError, Reading
-from benchmarks.suites.callback import BEST, OURS, Numbers, granian
+from benchmarks.suites.callback import BEST, OURS, granian
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,6 +73,7 @@ class OutageSuite:
             with ExitStack() as stack:
                 stage = stack.enter_context(Stage(ACCOUNTS))
                 writer = Writer(stage.accounts, stage.port)
+                warm(writer, stage.port, numbers)
                 contestants: dict[str, Contestant | Absent] = {
                     OURS: partial(_held_up, stage, writer, numbers),
                     BEST: Absent("the peers are not installed: python -m launcher install --peers"),
