@@ -188,9 +188,10 @@ def _fetch_into(row: AccessToken, app: App, at: datetime, *, heal: bool) -> Toke
     answer = _ask(app, force=False)
     token, life = _token_in(answer)
     fields = ["healed_at", "forced_at", "forced_count"]
-    if heal:
+    if heal and token:
+        # Only what WeChat has answered counts: after a fetch that failed the next one need not wait for a minute.
         row.healed_at = at
-        if token and old and token == old.reveal():
+        if old and token == old.reveal():
             # WeChat still hands out the very token it refuses: only a forced refresh helps, and those are few.
             if not _may_force(row, at):
                 _store.save(row, fields)

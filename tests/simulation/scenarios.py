@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from tests.simulation.delivery import Delivery
+from tests.simulation.tokens import Tokens
 
-SCENARIOS = {"delivery": Delivery, "zombies": partial(Delivery, zombies=True)}
+SCENARIOS = {"delivery": Delivery, "zombies": partial(Delivery, zombies=True), "tokens": Tokens}
 SOMETIMES = ("kill", "stop", "connection lost")
 
 

@@ -94,7 +94,7 @@ class Wechat:
 
     def deliver(self, body, fate):
         now, openid, client_id = self.world.now, body["touser"], body.get("client_msg_id")
-        known = self.by_client_id.get(client_id)
+        known = self.by_client_id.get(client_id) if client_id else None
         if known is not None and now < known[1] + REMEMBERS_SECONDS:
             self.world.count("repeat recognised by WeChat")
             return {"errcode": 0, "errmsg": "ok", "msgid": known[0]}
