@@ -12,7 +12,7 @@ from django.db import connection
 
 from accounts.roles import DataScope
 from accounts.tenancy import current_brand_id
-from stores.models import DayException, OpeningHours, Store, StoreGrant
+from stores.models import Store, StoreGrant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,35 +72,58 @@ def stores_in_operation(*, city: str | None = None) -> QuerySet[Store]:
     return stores if city is None else stores.filter(city=city)
 
 
+# Somebody stands in the street and waits, so both questions are plain SQL: which stores are nearest (exactly, by the
+# haversine, which grows with the distance), and their hours.
+_BOX_SQL = """
+SELECT s.id, s.code, s.name, s.address, s.telephone, s.lat, s.lng,
+       power(sin(radians(s.lat - %(lat)s) / 2), 2)
+       + %(cos)s * cos(radians(s.lat)) * power(sin(radians(s.lng - %(lng)s) / 2), 2) AS bow,
+       (SELECT b.timezone FROM accounts_brand b WHERE b.id = %(brand)s)
+FROM stores_store s
+WHERE s.brand_id = %(brand)s AND s.is_active
+  AND s.lat BETWEEN %(lat)s - %(north)s AND %(lat)s + %(north)s
+  AND s.lng BETWEEN %(lng)s - %(east)s AND %(lng)s + %(east)s
+ORDER BY bow, s.id LIMIT %(limit)s
+"""
+_HOURS_SQL = """
+SELECT h.store_id, h.weekday, NULL::date, h.opens, h.closes FROM stores_openinghours h
+WHERE h.brand_id = %(brand)s AND h.store_id = ANY (%(stores)s)
+UNION ALL
+SELECT e.store_id, NULL, e.day, e.opens, e.closes FROM stores_dayexception e
+WHERE e.brand_id = %(brand)s AND e.store_id = ANY (%(stores)s) AND e.day BETWEEN %(first)s AND %(last)s
+ORDER BY 4
+"""
+
+
 def nearest_stores(
     *, lat: float, lng: float, at: datetime, limit: int = 3, only_open: bool = True
 ) -> list[NearbyStore]:
     """Give the nearest stores (GCJ-02 degrees), nearest first, at most `limit`.
 
-    A bounding box on (brand, lat, lng) grows until it holds enough; distance is exact (haversine, metres).
+    A bounding box on (brand, lat, lng) grows until it holds enough; hours are only looked up for the nearest in it.
     """
-    zone = ZoneInfo(brand_zone())
-    found: list[NearbyStore] = []
-    size = FIRST_BOX_METRES
-    seen = -1
+    size, wanted = FIRST_BOX_METRES, 2 * limit
+    hours: dict[int, Hours] = {}
     while True:
-        rows = _in_box(lat, lng, size)
-        if len(rows) != seen:
-            seen = len(rows)
-            hours = opening_hours([row[0] for row in rows], at=at, zone=zone)
-            found = [
-                NearbyStore(*row[:7], distance=metres(lat, lng, row[5], row[6]), hours=hours[row[0]])
-                for row in rows
-                if hours[row[0]].is_open or not only_open
-            ]
-            found.sort(key=lambda store: (store.distance, store.id))
+        rows = _in_box(lat, lng, size, wanted)
+        fresh = [row[0] for row in rows if row[0] not in hours]
+        if fresh:
+            hours |= opening_hours(fresh, at=at, zone=ZoneInfo(rows[0][8]))
+        found = [
+            NearbyStore(*row[:7], distance=_arc(row[7]), hours=hours[row[0]])
+            for row in rows
+            if hours[row[0]].is_open or not only_open
+        ]
         # Corners of the box are further away than its sides: only what lies within the radius is certainly nearest.
         within = [store for store in found if store.distance <= size]
         if len(within) >= limit:
             return within[:limit]
-        if size >= WIDEST_BOX_METRES:
+        if len(rows) == wanted:
+            wanted *= 4  # the box holds more
+        elif size >= WIDEST_BOX_METRES:
             return found[:limit]
-        size *= 4
+        else:
+            size *= 4
 
 
 def brand_zone() -> str:
@@ -111,37 +134,56 @@ def brand_zone() -> str:
     return row[0] if row else "Asia/Shanghai"
 
 
-def _in_box(lat: float, lng: float, size: float) -> list[tuple[int, str, str, str, str, float, float]]:
+def _in_box(
+    lat: float, lng: float, size: float, limit: int
+) -> list[tuple[int, str, str, str, str, float, float, float, str]]:
     north = size / METRES_PER_DEGREE
     shrink = max(math.cos(math.radians(min(abs(lat) + north, 89.9))), 0.002)
-    east = min(north / shrink, 180.0)
-    rows = (
-        Store.objects.filter(is_active=True, lat__range=(lat - north, lat + north), lng__range=(lng - east, lng + east))
-        .order_by("pk")
-        .values_list("pk", "code", "name", "address", "telephone", "lat", "lng")
-    )
-    return list(rows)  # type: ignore[arg-type]
+    values = {
+        "brand": current_brand_id(),
+        "lat": lat,
+        "lng": lng,
+        "cos": math.cos(math.radians(lat)),
+        "north": north,
+        "east": min(north / shrink, 180.0),
+        "limit": limit,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_BOX_SQL, values)
+        return cursor.fetchall()
 
 
 def metres(lat1: float, lng1: float, lat2: float, lng2: float) -> float:
     """Give the great-circle distance of two points in metres."""
     p1, p2 = math.radians(lat1), math.radians(lat2)
     dp, dl = p2 - p1, math.radians(lng2 - lng1)
-    a = math.sin(dp / 2) ** 2 + math.cos(p1) * math.cos(p2) * math.sin(dl / 2) ** 2
-    return 2 * EARTH_METRES * math.asin(math.sqrt(min(a, 1.0)))
+    return _arc(math.sin(dp / 2) ** 2 + math.cos(p1) * math.cos(p2) * math.sin(dl / 2) ** 2)
+
+
+def _arc(bow: float) -> float:
+    return 2 * EARTH_METRES * math.asin(math.sqrt(min(bow, 1.0)))
 
 
 def opening_hours(store_ids: Sequence[int], *, at: datetime, zone: ZoneInfo) -> dict[int, Hours]:
-    """Give the hours of stores at a moment, in two queries whatever their number."""
+    """Give the hours of stores at a moment, in one query whatever their number."""
+    if not store_ids:
+        return {}
     local = at.astimezone(zone)
     week: dict[int, dict[int, list[tuple[time, time]]]] = {pk: {} for pk in store_ids}
-    for row in OpeningHours.objects.filter(store_id__in=store_ids).order_by("opens"):
-        week[row.store_id].setdefault(row.weekday, []).append((row.opens, row.closes))
     days: dict[int, dict[date, list[tuple[time, time]]]] = {pk: {} for pk in store_ids}
-    window = (local.date() - timedelta(days=1), local.date() + timedelta(days=8))
-    for exception in DayException.objects.filter(store_id__in=store_ids, day__range=window):
-        spans = [(exception.opens, exception.closes)] if exception.opens and exception.closes else []
-        days[exception.store_id][exception.day] = spans
+    values = {
+        "brand": current_brand_id(),
+        "stores": list(store_ids),
+        "first": local.date() - timedelta(days=1),
+        "last": local.date() + timedelta(days=8),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_HOURS_SQL, values)
+        for store, weekday, day, opens, closes in cursor.fetchall():
+            if day is None:
+                week[store].setdefault(weekday, []).append((opens, closes))
+            else:
+                days[store][day] = [(opens, closes)] if opens and closes else []
     return {pk: hours_at(local, week[pk], days[pk]) for pk in store_ids}
 
 

@@ -143,4 +143,4 @@ def test_list_takes_the_same_queries_whatever_its_length(a, rows):
     with CaptureQueriesContext(connection) as queries:
         answer = a.me.get("/stores/")
 
-    assert (len(answer.json()["results"]), len(queries)) == (rows, 7)
+    assert (len(answer.json()["results"]), len(queries)) == (rows, 6)
