@@ -109,7 +109,10 @@ def _play(stage, key, module):
         outcome.breaches.append(f"the scenario itself failed: {type(error).__name__}: {error}")
     stage.calm()
     ended = stage.rig.died[died:]
-    outcome.none("ended by themselves", [f"{name} at {when} s" for name, when, _ in ended])
+    if len(ended) > outcome.may_end:
+        outcome.none("ended by themselves", [f"{name} at {when} s" for name, when, _ in ended])
+    else:
+        outcome.note(ended_by_themselves=len(ended))
     for name, _, tail in ended:
         sys.stdout.write(f"      the last words of {name}:\n{tail}\n")
     tell(key, outcome, stage.seed)

@@ -38,9 +38,9 @@ def _user(brand, appid, openid, threads, stop, write):
             began = time.monotonic()
             try:
                 answer = client.call(account, USER_INFO, query={"openid": openid})
-                results.append((answer.ok, answer.cause or "", time.monotonic() - began))
+                results.append((answer.ok, answer.cause or "", time.time(), time.monotonic() - began))
             except Exception as error:
-                results.append((False, type(error).__name__, time.monotonic() - began))
+                results.append((False, type(error).__name__, time.time(), time.monotonic() - began))
             time.sleep(0.02)
         connections.close_all()
 
@@ -49,12 +49,10 @@ def _user(brand, appid, openid, threads, stop, write):
         worker.start()
     for worker in workers:
         worker.join()
-    failed = [cause for ok, cause, _ in results if not ok]
-    worst = max((seconds for *_, seconds in results), default=0.0)
-    os.write(
-        write,
-        json.dumps({"pid": os.getpid(), "calls": len(results), "failed": failed, "worst": worst}).encode() + b"\n",
-    )
+    failed = [(at, cause) for ok, cause, at, _ in results if not ok]
+    slow = [(at, round(seconds, 3)) for _, _, at, seconds in results if seconds > 1]
+    facts = {"pid": os.getpid(), "calls": len(results), "failed": failed, "slow": slow}
+    os.write(write, json.dumps(facts).encode() + b"\n")
 
 
 def main(arguments):

@@ -14,6 +14,7 @@ class Outcome:
     figures: dict = field(default_factory=dict)
     breaches: list = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    may_end: int = 0  # how many processes may end by themselves and be started again by the supervisor
 
     def note(self, **figures):
         self.figures.update(figures)
