@@ -30,7 +30,8 @@ STATEMENT_TIMEOUT_MS: Final = 1500
 CONNECT_SECONDS: Final = 2
 MAX_GROUP: Final = 500
 MAX_WAITING: Final = 20_000
-_TICK_SECONDS: Final = 0.1
+SPILL_SECONDS: Final = 0.5  # how long Redis may take; with the patience above well under the two seconds to a 503
+TICK_SECONDS: Final = 0.05
 _RECONNECT_SECONDS: Final = 0.25
 _DRAIN_SECONDS: Final = 1.0
 _DRAIN_ENTRIES: Final = 20
@@ -410,7 +411,7 @@ class Intake:
     async def _watch(self) -> None:
         """Spill what has waited too long; give up on a connection that never comes up."""
         while True:
-            await asyncio.sleep(_TICK_SECONDS)
+            await asyncio.sleep(TICK_SECONDS)
             now = time.monotonic()
             if self._connecting and now > self._retry_at:
                 self._lost(TimeoutError("no answer to the connection request"))
@@ -435,7 +436,7 @@ class Intake:
         try:
             if self._spill is None:
                 raise OSError("no spill")  # noqa: TRY301 - one way to fail
-            await asyncio.wait_for(self._spill.append(orjson.dumps([waiting.row for waiting in group])), 0.5)
+            await asyncio.wait_for(self._spill.append(orjson.dumps([waiting.row for waiting in group])), SPILL_SECONDS)
         except Exception as error:  # noqa: BLE001 - any failure of Redis means the same: the platform must try again
             logger.error("pushes could be kept nowhere (%s)", type(error).__name__)  # noqa: TRY400 - no trace needed
             self.counters["lost to 503"] += len(group)

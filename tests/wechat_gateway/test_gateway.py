@@ -11,7 +11,7 @@ from accounts.models import Brand
 from accounts.tenancy import brand_scope
 from tests.wechat_gateway import forge
 from tests.wechat_gateway.conftest import Answered, make_account
-from wechat_gateway import services
+from wechat_gateway import intake, services
 from wechat_gateway.asgi import MAX_BODY
 from wechat_gateway.models import InboundPush, OfficialAccount
 from wechat_gateway.registries import compiles, reply_to
@@ -603,3 +603,7 @@ def test_many_lanes_are_rung_for_in_few_calls():
     ringer.stop()
     assert sorted(pair for call in calls for pair in call) == sorted(due)
     assert len(calls) <= 4
+
+
+def test_waiting_for_postgresql_and_then_for_redis_leaves_time_to_refuse_within_two_seconds():
+    assert intake.PATIENCE_SECONDS + intake.TICK_SECONDS + intake.SPILL_SECONDS <= 1.6
