@@ -104,8 +104,9 @@ def _with_retries(writer: Writer, numbers: Numbers, dice: random.Random) -> Iter
 
 
 @contextmanager
-def _stopping(roots: list[int], *, after: float, seconds: float) -> Iterator[None]:
-    """Hold the processes below `roots` up for a while, from a thread; they go on in any case."""
+def _stopping(roots: list[int], *, after: float, seconds: float) -> Iterator[list[float]]:
+    """Hold the processes below `roots` up for a while, from a thread; they go on in any case. Gives when it began."""
+    began: list[float] = []
     ended = threading.Event()
 
     def signal_all(which: signal.Signals) -> None:
@@ -117,13 +118,14 @@ def _stopping(roots: list[int], *, after: float, seconds: float) -> Iterator[Non
     def hold() -> None:
         if not ended.wait(after):
             signal_all(signal.SIGSTOP)
+            began.append(time.perf_counter())
             ended.wait(seconds)
             signal_all(signal.SIGCONT)
 
     thread = threading.Thread(target=hold)
     thread.start()
     try:
-        yield
+        yield began
     finally:
         ended.set()
         thread.join()
@@ -175,7 +177,7 @@ def _both_gone(stage: Stage, writer: Writer, numbers: Numbers, number: int) -> R
     first = numbers.next
     seconds = BOTH_PAUSE + 6
     pushes = _with_retries(writer, numbers, random.Random(number))
-    with _stopping([stage.postgres_pid, stage.redis_pid], after=2, seconds=BOTH_PAUSE):
+    with _stopping([stage.postgres_pid, stage.redis_pid], after=2, seconds=BOTH_PAUSE) as began:
         result = load.drive(stage.port, pushes, connections=CONNECTIONS, seconds=seconds)
     if result.broken:
         raise InvalidRunError(f"{result.broken} requests were not answered")
@@ -192,7 +194,8 @@ def _both_gone(stage: Stage, writer: Writer, numbers: Numbers, number: int) -> R
     )
     check_answers(again, writer)
     _settled(stage, result, first)
-    waits = sorted(result.waits[index] for index in refused)
+    # Who had waited in a long queue before is counted from the moment at which nothing could be kept any more.
+    waits = sorted(result.waits[index] - max(0.0, began[0] - result.began[index]) for index in refused)
     return Reading(
         waits[int(len(waits) * 0.99)] * 1e3,
         {"p50 ms": waits[len(waits) // 2] * 1e3, "max s": waits[-1], "refused": len(refused)},
