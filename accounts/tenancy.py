@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=models.Model)
 
+# Whoever is stopped, or cut off, in the middle of a transaction must not keep its locks: PostgreSQL ends the session.
+IDLE_SECONDS = 60
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -49,7 +52,11 @@ def current_brand_id() -> int:
 def _set_brand(value: str) -> None:
     if not connection.in_atomic_block:
         raise NoBrandInScope  # outside a transaction the setting would be lost at once
-    _send_ahead("SELECT set_config('app.brand_id', %s, true)", value)
+    _send_ahead(
+        "SELECT set_config('app.brand_id', %s, true), set_config('idle_in_transaction_session_timeout', %s, true)",
+        value,
+        f"{IDLE_SECONDS}s",
+    )
 
 
 def _set_role(role: str | None) -> None:

@@ -106,8 +106,7 @@ class InboxStore:
     def wait_for_lane(self, brand_id: int, lane: int) -> None:
         """Take the lane for this transaction, waiting a little for whoever has it."""
         with connection.cursor() as cursor:
-            # A worker that was stopped in the middle must not keep the lane.
-            cursor.execute("SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'")
+            cursor.execute("SET LOCAL lock_timeout = '5s'")
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LANE_LOCKS + lane, brand_id])
             cursor.execute("SET LOCAL lock_timeout = 0")
 

@@ -57,7 +57,6 @@ class Delivery:
             if zombies:
                 world.kill_chance, world.stop_chance, world.most_stops = 0.003, 0.02, 6
                 world.stop_lengths = (14.0, 30.0, 900.0, 900.0)
-        self.database.idle_timeout = settings.DATABASES["default"]["OPTIONS"].get("zhiyin_idle_seconds")
         settings.SEND_CLAIM_SIZE = rng.choice((2, 3, 5, 8))
         settings.SEND_LEASE_SECONDS = 12
         settings.SEND_CONCURRENCY = rng.choice((1, 3, 8))

@@ -127,7 +127,7 @@ class Database:
         self.tables = {}
         self.advisory = {}
         self.watchers = []
-        self.idle_timeout = None  # idle_in_transaction_session_timeout
+        self.idle_timeout = tenancy.IDLE_SECONDS  # idle_in_transaction_session_timeout
         self.commit_answer_lost = 0.0
 
     def table(self, name, unique=None):
@@ -155,7 +155,6 @@ class Database:
         token = tenancy._current.set(tenancy.Scope(brand_id))
         try:
             world.step("begin")
-            transaction.touch()  # the brand is set by a first statement
             yield brand_id
             world.step("commit")
             if not task.process.alive:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from tests.simulation.delivery import Delivery
+from tests.simulation.inbox import Inbox
 from tests.simulation.tokens import Tokens
 
-SCENARIOS = {"delivery": Delivery, "zombies": partial(Delivery, zombies=True), "tokens": Tokens}
+SCENARIOS = {"delivery": Delivery, "zombies": partial(Delivery, zombies=True), "tokens": Tokens, "inbox": Inbox}
 SOMETIMES = ("kill", "stop", "connection lost")
 
 

@@ -693,7 +693,6 @@ class MemoryInboxStore(_Base):
         self._begin("wait for lane")
         transaction = self.db.transaction
         transaction.lock_timeout = 5.0
-        transaction.idle_timeout = 60.0
         try:
             self.db.advise(("lane", brand_id, lane), wait=True)
         finally:

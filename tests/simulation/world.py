@@ -112,6 +112,11 @@ class World:
         # Things that happen at the same moment happen in any order.
         heapq.heappush(self.queue, (when, self.random.random(), self.order, what, args))
 
+    def at_once(self, what, *args):
+        """Now, before whatever else is due, in the order of the calls."""
+        self.order += 1
+        heapq.heappush(self.queue, (self.now, -1.0, self.order, what, args))
+
     def after(self, seconds, what, *args):
         self.at(self.now + seconds, what, *args)
 
