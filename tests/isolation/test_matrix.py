@@ -8,6 +8,8 @@ from tests.isolation.cells import Cells
 from tests.isolation.matrix import console, forms, modelling, probes, rest, working
 
 
+pytestmark = pytest.mark.timeout(500)
+
 
 @pytest.mark.parametrize("role", console.STAFF)
 def test_console_addresses(matrix, role):

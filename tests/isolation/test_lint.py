@@ -1,0 +1,78 @@
+"""No import-time trap in our code, and the rule itself sees each of them."""
+
+import pytest
+
+from tests.isolation import lint
+from tests.isolation.test_surfaces import APPS, BASE
+
+# Findings that are right as they are, and why.
+REASONS = {
+    ("accounts/management/commands/migrate.py", ".using("): "migrations run as the owner",
+}
+MODULE_MEMORY = {
+    "campaigns/services/results.py": "when a brand's matcher was rung, by brand",
+    "wechat_gateway/client.py": "when a refresh was rung, by (brand, AppID)",
+    "wechat_gateway/errcodes.py": "WeChat's error codes, filled while the module is imported",
+    "wechat_gateway/registries.py": "functions that register themselves",
+    "wechat_gateway/tokens.py": "access tokens, by (brand, AppID)",
+}
+
+
+def test_no_import_time_trap():
+    found = {
+        (name, what): line for name, source in lint.files(BASE, APPS) for line, what in lint.findings(source, name)
+    }
+    assert {key: line for key, line in found.items() if key not in REASONS} == {}
+
+
+def test_memory_of_a_process_is_declared():
+    found = {name: what for name, source in lint.files(BASE, APPS) for _line, what in lint.module_caches(source)}
+    assert {name: what for name, what in found.items() if name not in MODULE_MEMORY} == {}
+    assert set(MODULE_MEMORY) - set(found) == set()  # nothing stale is declared
+
+
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [
+        ("ALL = Tag.objects.all()", "a query while the module is imported"),
+        ("class Form:\n    tags = Tag.objects.filter(name='x')", "a query while the module is imported"),
+        ("def choose(among=Tag.objects.all()):\n    pass", "a query while the module is imported"),
+        ("def choose(*, among=Tag.objects.count()):\n    pass", "a query while the module is imported"),
+        ("work = lambda rows=Tag.objects.all(): rows", "a query while the module is imported"),
+        ("field = ModelChoiceField(queryset=Tag.objects.none())", "ModelChoiceField(queryset=…)"),
+        ("@lru_cache\ndef tags():\n    return list(Tag.objects.all())", "lru_cache on tags: a cache outlives the brand"),
+        ("@functools.cache\ndef tags():\n    return 1", "cache on tags: a cache outlives the brand"),
+        ("def rows():\n    return Tag._base_manager.all()", "_base_manager"),
+        ("def rows():\n    return Tag.objects.using('owner')", ".using("),
+        ("def rows():\n    return Tag.objects.raw('SELECT 1')", "raw"),
+        ("def rows():\n    return Tag.objects.extra(where=['1'])", "extra"),
+        ("def rows():\n    return RawSQL('1', [])", "RawSQL"),
+    ],
+)
+def test_rule_sees(source, what):
+    assert what in [found for _line, found in lint.findings(source, "x.py")]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def rows():\n    return Tag.objects.all()",
+        "class Form:\n    def rows(self):\n        return Tag.objects.all()",
+        "field = ModelChoiceField(queryset=None)",
+        "ALL = Tag.objects.all()  # brand: a reason",
+    ],
+)
+def test_rule_lets_pass(source):
+    assert list(lint.findings(source, "x.py")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "seen"),
+    [
+        ("_kept = {}\ndef keep(key, row):\n    _kept[key] = row", True),
+        ("_kept: dict[int, str] = {}\ndef keep(key, row):\n    _kept[key] = row", True),
+        ("_kept = {'a': 1}\ndef look(key):\n    return _kept[key]", False),
+    ],
+)
+def test_rule_sees_memory(source, seen):
+    assert bool(list(lint.module_caches(source))) is seen
