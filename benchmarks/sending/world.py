@@ -119,7 +119,7 @@ def people(world: World, openids: list[str]) -> None:
                 )
                 SELECT %(brand)s, gen_random_uuid(), lpad(number::text, 12, '0'), '顾客' || number, NULL, '', '',
                     '上海', %(at)s::timestamptz, %(at)s::timestamptz, true,
-                    %(at)s::timestamptz - (number %% 86400) * interval '1 minute', '{}'
+                    %(at)s::timestamptz - (number %% 2) * interval '60 days', '{}'
                 FROM people ORDER BY number
                 RETURNING id, member_no, last_interaction_at
             )

@@ -182,14 +182,19 @@ WITH v AS (
     ) AS v(event_id, account_id, msgid, openid, received, new_state, new_reason, moment)
 ), old AS (
     {old}
+), judged AS (
+    SELECT o.*,
+        o.state IN ('SENT', 'UNKNOWN') AND row_number() OVER (PARTITION BY o.id ORDER BY o.event_id) = 1 AS settles
+    FROM old o
 ), done AS (
     UPDATE campaigns_delivery d SET
         state = o.new_state, reason = o.new_reason, final_at = o.moment, due_at = NULL,
         msgid = coalesce(d.msgid, o.msgid)
-    FROM old o WHERE d.brand_id = %(brand)s AND d.id = o.id AND o.state IN ('SENT', 'UNKNOWN')
-    RETURNING d.id, d.state, d.reason
+    FROM judged o WHERE d.brand_id = %(brand)s AND d.id = o.id AND o.settles
 )
-SELECT o.event_id, o.id, o.campaign_id, o.state, o.reason, n.state, n.reason FROM old o LEFT JOIN done n ON n.id = o.id
+SELECT event_id, id, campaign_id, state, reason,
+    CASE WHEN settles THEN new_state END, CASE WHEN settles THEN new_reason END
+FROM judged
 """
 _MATCHED: Final = "v.event_id, v.msgid, v.new_state, v.new_reason, v.moment, d.id, d.campaign_id, d.state, d.reason"
 

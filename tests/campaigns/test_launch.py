@@ -276,7 +276,7 @@ def test_the_database_keeps_a_campaign_as_long_as_it_has_messages(stage):
             for table in ("tally", "lane", "pace", "testsend"):
                 cursor.execute(f"DELETE FROM campaigns_{table} WHERE campaign_id = %s", [campaign.pk])
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            with pytest.raises(IntegrityError, match="belong to this row|never changes"), transaction.atomic():
+            with pytest.raises(IntegrityError, match=r"belong to this row|never changes"), transaction.atomic():
                 cursor.execute(statement, [campaign.pk])
             transaction.set_rollback(True)
     draft = stage.campaign()

@@ -192,3 +192,41 @@ def test_a_refused_test_message_is_explained(stage):
     assert (result.accepted, result.sent.code) == (False, "47003")
     assert result.explanation.cause
     assert result.explanation.action
+
+
+def test_no_statistics_tell_the_planner_that_a_new_brand_or_campaign_is_empty(db):
+    """By such statistics reading a whole brand for every batch seems as cheap as looking messages up by their keys."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT attrelid::regclass::text, attname::text FROM pg_attribute "
+            "WHERE attstattarget = 0 AND attrelid::regclass::text LIKE 'campaigns_%' AND attnum > 0"
+        )
+        assert set(cursor.fetchall()) == {
+            ("campaigns_delivery", "brand_id"),
+            ("campaigns_delivery", "campaign_id"),
+            ("campaigns_deliveryattempt", "brand_id"),
+            ("campaigns_finishevent", "brand_id"),
+        }
+
+
+def test_of_two_results_for_one_message_in_one_batch_the_first_counts(stage):
+    stage.people(1)
+    campaign = stage.launched()
+    stage.send(campaign)
+    (row,) = stage.rows(campaign)
+    late = row.msgid + 1
+    with stage.scope:
+        sending._note_attempts(
+            stage.brand.pk, [(row.pk, 1, "LATE", "", "", late), (row.pk, 1, "LATE", "", "", late + 1)]
+        )
+        for msgid, status in ((late, "failed:user block"), (late + 1, "success")):
+            services.record_result(
+                account_id=stage.account.pk, openid=row.openid, msgid=str(msgid), status=status, event_at=clock.now()
+            )
+    stage.settle()
+    (row,) = stage.rows(campaign)
+    assert (row.state, row.reason) == ("REFUSED", reasons.USER_BLOCK)
+    with stage.scope:
+        assert not FinishEvent.objects.exists()
+        progress = selectors.progress(stage.reload(campaign), at=clock.now())
+    assert progress.adds_up
