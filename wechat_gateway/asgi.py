@@ -214,7 +214,8 @@ class Gateway:
         try:
             waits_for = reading.send(None)
         except StopIteration as ended:
-            return ended.value
+            found: bytes = ended.value
+            return found
         async with asyncio.timeout(BODY_SECONDS):
             return await _go_on(reading, waits_for)
 

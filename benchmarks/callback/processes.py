@@ -53,7 +53,7 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 def resident_mb(pid: int) -> float:
     """Resident memory of the largest process of a tree: the one that serves."""
-    sizes = []
+    sizes: list[int] = []
     for each in tree(pid):
         with contextlib.suppress(OSError):
             status = Path(f"/proc/{each}/status").read_text()
@@ -64,11 +64,18 @@ def resident_mb(pid: int) -> float:
 def pin(pids: Iterable[int], cores: set[int]) -> None:
     """Keep all threads of the processes on these cores, before other work of the machine where that is allowed."""
     for pid in pids:
+        _favour(pid)
         for task in _tasks(pid):
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(int(task.name), cores)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.setpriority(os.PRIO_PROCESS, int(task.name), _PRIORITY)
+
+
+def _favour(pid: int) -> None:
+    """Raise the share of the process's session: between sessions, priorities of single processes count for nothing."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(_PRIORITY))
 
 
 def _tasks(pid: int) -> list[Path]:
@@ -83,6 +90,7 @@ def _begin(cores: set[int]) -> None:
     os.sched_setaffinity(0, cores)
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
+    _favour(os.getpid())
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

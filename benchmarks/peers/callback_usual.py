@@ -118,7 +118,7 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
     text = crypto.decrypt_message(request.body, given["msg_signature"], given["timestamp"], given["nonce"])
     message = parse_message(text)
     if cache.add(f"seen:{tenant.pk}:{message.source}:{message.id}", 1, timeout=60):
-        stored = Message.objects.create(
+        stored = Message._default_manager.create(
             tenant=tenant, msgid=message.id, openid=message.source, kind=message.type, body=text
         )
         handle.delay(stored.pk)
@@ -138,7 +138,7 @@ def _prepare() -> None:
         editor.create_model(Tenant)
         editor.create_model(Message)
     for account in json.loads(os.environ["BENCH_ACCOUNTS"]):
-        Tenant.objects.create(
+        Tenant._default_manager.create(
             path=account["path"].removeprefix("/wx/"),
             token=account["token"],
             aes_key=account["aes_key"],

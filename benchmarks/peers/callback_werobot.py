@@ -21,7 +21,7 @@ robot = WeRoBot(
 )
 
 
-@robot.text
+@robot.text  # type: ignore[untyped-decorator, unused-ignore]
 def reply(message: Any) -> str:
     """Answer by keyword."""
     return _answers.get(message.content, DEFAULT)
