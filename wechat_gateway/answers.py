@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MAX_ID: Final = 2**63 - 1
 _RID: Final = re.compile(r"rid:\s*([0-9a-f-]{8,64})")
+_CODE_TEXT: Final = re.compile(r"-?[0-9]{1,18}")
+_ID_TEXT: Final = re.compile(r"[0-9]{1,19}")
 _SAFE_TO_REPEAT: Final = frozenset({400, 401, 403, 404, 405, 408, 411, 413, 414, 415, 421, 425, 426, 428, 429, 431})
 
 
@@ -124,7 +126,7 @@ _DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_re
 def _by_code(data: dict[str, Any], id_field: str, *, sends: bool) -> Answer:
     flags: tuple[str, ...] = ()
     code: Any = data.get("errcode", None if sends or id_field else 0)
-    if isinstance(code, str) and code.lstrip("-").isascii() and code.lstrip("-").isdigit():
+    if isinstance(code, str) and _CODE_TEXT.fullmatch(code):
         code, flags = int(code), ("CODE_AS_TEXT",)
     if type(code) is not int:
         return Answer(Outcome.UNKNOWN, Reaction.ALARM, cause="NO_CODE", data=data)
@@ -160,6 +162,6 @@ def _id(value: object) -> str:
     """Ids exceed 2^53, so they are text from here on; 0, negatives, fractions and booleans are no ids."""
     if type(value) is int and 0 < value <= MAX_ID:
         return str(value)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and 0 < int(value) <= MAX_ID:
+    if isinstance(value, str) and _ID_TEXT.fullmatch(value) and 0 < int(value) <= MAX_ID:
         return value
     return ""
