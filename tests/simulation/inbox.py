@@ -212,6 +212,7 @@ class Inbox:
         self.redis_gone = []
         self.slow = rng.choice((0.002, 0.002, 0.05, 0.9))
         self.cut = rng.choice((0.0, 0.0, 0.1))
+        world.stop_lengths = (2.0, 11.0, 30.0, 100.0)
         world.kill_chance, world.stop_chance, world.break_chance = 0.01, 0.004, 0.004
         world.most_kills, world.most_stops, world.most_breaks = (rng.randrange(n) for n in (5, 3, 4))
         self.broker.lose, self.broker.double = rng.choice(((0, 0), (0.3, 0.2), (0.9, 0.0)))
@@ -220,9 +221,13 @@ class Inbox:
         self.trouble = {}
         intake.psycopg2 = SimpleNamespace(
             connect=lambda *args, **how: Connection(self, asyncio.get_running_loop()),
-            **{name: getattr(psycopg2, name) for name in ("Error", "OperationalError", "DataError", "IntegrityError", "errors")},
+            **{
+                name: getattr(psycopg2, name)
+                for name in ("Error", "OperationalError", "DataError", "IntegrityError", "errors")
+            },
         )
         intake.time = System(world)
+        intake._TICK_SECONDS = 0.5  # each tick costs our time
         intake.os = SimpleNamespace(dup=lambda number: number, close=lambda number: None)
         inbox.handlers_of = lambda kind: self.handlers
         self.handlers = tuple(Handler(key, frozenset(), self._handler(key), 1) for key in ("a", "b", "c"))
@@ -412,7 +417,7 @@ class Inbox:
         world.run(30.0)
         world.faults = False
         self.away, self.redis_gone = [], []
-        world.run(50.0)
+        world.run(45.0)
         for process, _loop, _made in self.gateways.values():
             process.alive = False  # their work is done; what they would tick away costs our time
         world.run(400.0)
@@ -463,7 +468,7 @@ class Inbox:
                 self._breach("nothing waits for ever", f"{number} attempts {push['attempts']}")
             if push["state"] == "QUARANTINED" and trouble != "unreadable":
                 self._breach("only the unreadable is in quarantine", number)
-            if push["state"] == "FAILED" and repaired:
+            if push["state"] == "FAILED" and repaired and trouble != "unreadable":
                 self._breach("what was repaired can be handled", number)
             # A worker may die three times while it holds an innocent push; nothing else sets one aside.
             if push["state"] == "FAILED" and not trouble and self.world.seen.get("kill", 0) + self.world.breaks < 3:

@@ -94,7 +94,9 @@ class Tokens:
                 issue = self.wechat.issue_of
                 if issue[new] < issue[old]:
                     self._breach("a newer token is never overwritten", f"{old} -> {new}")
-                if after["generation"] < before["generation"] or (old != new and after["generation"] == before["generation"]):
+                if after["generation"] < before["generation"] or (
+                    old != new and after["generation"] == before["generation"]
+                ):
                     self._breach("every token has a generation of its own", f"{old} -> {new}")
 
     def _breach(self, name, what):
@@ -117,7 +119,9 @@ class Tokens:
         # One fetch for each end of a token, each process that died or was stopped with it, each answer that was bad,
         # each transaction that failed; a refusal that lasts costs one (and one by force) a minute.
         bad = sum(count for what, count in seen.items() if what.startswith("fate: ") and what != "fate: accept")
-        broken = sum(seen.get(what, 0) for what in ("kill", "stop", "connection lost", "idle session ended", "token row busy"))
+        broken = sum(
+            seen.get(what, 0) for what in ("kill", "stop", "connection lost", "idle session ended", "token row busy")
+        )
         life = min(self.wechat.life, 7200)
         # A token with less than five minutes left is given out anew; before, the same one comes with what is left of it.
         expiries = 2 + int(self.ends / max(60.0, 0.8 * life - 300)) * 3
