@@ -6,14 +6,19 @@ A brand is always known. Touching brand rows without a scope raises; a scope set
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
+from django.apps import apps
 from django.conf import settings
 from django.db import connection, models, transaction
+from django.db.models.lookups import Exact
+from django.db.models.sql.where import WhereNode
 
 from accounts.errors import BrandMismatch, NoBrandInScope, ReadOnlyScope
 
@@ -119,10 +124,10 @@ def every_brand(*, reason: str) -> Iterator[None]:
 def reporting(brand_id: int) -> Iterator[None]:
     """Read one brand's rows as the reports role, so that array and trigram indexes can be used.
 
-    Row security would forbid those indexes (their operators are not leakproof); here the guarded manager's
-    brand predicate alone keeps brands apart, so every statement must come from a guarded queryset.
+    Row security would forbid those indexes (their operators are not leakproof). In its place every statement is read
+    before it is sent: one that takes a brand table without naming this brand raises `NoBrandInScope`.
     """
-    with brand_scope(brand_id), transaction.atomic():
+    with brand_scope(brand_id), transaction.atomic(), connection.execute_wrapper(_NamesTheBrand(brand_id)):
         _set_role(settings.DATABASE_REPORTS_ROLE)
         token = _current.set(Scope(brand_id, read_only=True))
         try:
@@ -130,6 +135,42 @@ def reporting(brand_id: int) -> Iterator[None]:
         finally:
             _current.reset(token)
         _set_role(None)
+
+
+_TAKEN = re.compile(r'\bFROM\s+"(\w+)"(?:\s+"?([A-Z]+\d+)"?)?')
+_NAMED = re.compile(r'"?(\w+)"?\."brand_id" = (%s)|%%|%s')
+
+
+@lru_cache(maxsize=1)
+def _brand_tables() -> frozenset[str]:
+    return frozenset(model._meta.db_table for model in apps.get_models() if issubclass(model, BrandOwned))
+
+
+class _NamesTheBrand:
+    """Lets a statement of Django's pass only when each brand table it takes comes with this brand as its value.
+
+    What is joined is bound to the brand by the foreign key (brand_id, x_id).
+    """
+
+    def __init__(self, brand_id: int) -> None:
+        self._brand_id = brand_id
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        taken = [alias or table for table, alias in _TAKEN.findall(sql) if table in _brand_tables()]
+        if taken:
+            for name in self._named(sql, params or ()):
+                if name in taken:
+                    taken.remove(name)
+        if taken:
+            logger.error("a statement of the reports role names no brand for %s", ", ".join(sorted(set(taken))))
+            raise NoBrandInScope
+        return execute(sql, params, many, context)
+
+    def _named(self, sql: str, params: Any) -> Iterator[str]:
+        values = iter(params)
+        for match in _NAMED.finditer(sql):
+            if match[0] != "%%" and next(values) == self._brand_id and match[2]:
+                yield match[1]
 
 
 class BrandQuerySet(models.QuerySet[M]):
@@ -228,6 +269,14 @@ class BrandForeignKey(models.ForeignKey):  # type: ignore[type-arg]
         kwargs["db_constraint"] = False
         kwargs.setdefault("db_index", False)
         super().__init__(to, on_delete, **kwargs)
+
+    def get_extra_restriction(self, alias: str | None, related_alias: str | None) -> WhereNode | None:
+        """Join by the brand as well, so that no join reaches beyond it even where no policy stands."""
+        if alias is None or related_alias is None:  # a join that Django has trimmed to one table
+            return None
+        theirs = self.remote_field.model._meta.get_field("brand").get_col(alias)
+        ours = self.model._meta.get_field("brand").get_col(related_alias)
+        return WhereNode([Exact(theirs, ours)])
 
     def deconstruct(self) -> tuple[str, str, Any, Any]:
         """Describe the field for migration files."""

@@ -18,6 +18,7 @@ HOLD_NO_ROWS = {
     "accounts/sealing.py:_master_keys": "the installation's master keys",
     "accounts/sealing.py:_wrapped_key": "a brand's wrapped key, by the brand's id",
     "accounts/sealing.py:_derived": "keys, by the wrapped key of a brand they come from",
+    "accounts/tenancy.py:_brand_tables": "names of tables",
     "accounts/rest/throttling.py:buckets": "a connection to Redis",
     "config/metrics.py:_broker": "a connection to Redis",
     "config/health.py:_client": "a connection to Redis",

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from accounts.models import StaffUser
 from tests.isolation import surfaces
-from tests.isolation.matrix.console import BASE, MARKS, THOROUGH, difference, missing_like, rows_behind, same, words_of
+from tests.isolation.matrix.console import BASE, MARKS, THOROUGH, alive, difference, missing_like, rows_behind, same, words_of
 from tests.isolation.world import MiniProgram, Tag, draft_of
 
 ASKERS = ["owner", "agency"] if THOROUGH else ["owner"]
@@ -153,7 +153,7 @@ def compare(cells, asker, method, target, data, name, theirs, what, around="{}")
     for value in (theirs, nowhere):
         heard = asker.ask(method, target, data | {name: around.format(value)})
         cells.expect(
-            not heard.names(*MARKS) and heard.status < 500, asker.name, method, plain(target), name, what, saw=heard.status
+            not heard.names(*MARKS) and alive(heard), asker.name, method, plain(target), name, what, saw=heard.status
         )
         answers.append(heard.without(value))
     cells.expect(

@@ -12,7 +12,7 @@ from django.db import models
 from accounts.models import StaffUser
 from accounts.tenancy import BrandOwned, brand_scope
 from console.site import site
-from tests.isolation.matrix.console import BASE, MARKS, THOROUGH, difference, missing_like, same
+from tests.isolation.matrix.console import BASE, MARKS, THOROUGH, alive, difference, missing_like, same
 from tests.isolation.matrix.forms import Reader, plain
 from tests.isolation.world import CANARY, Follower, Member, everything_of
 
@@ -40,7 +40,7 @@ class Probe:
             heard = ask(value)
             shown = heard.without(value).names(*MARKS)
             self.cells.expect(
-                not shown and heard.status < 500, self.asker.name, self.model.__name__, probe, saw=f"{heard.status} {shown}"
+                not shown and alive(heard), self.asker.name, self.model.__name__, probe, saw=f"{heard.status} {shown}"
             )
             answers.append(heard.without(value))
         self.cells.expect(
