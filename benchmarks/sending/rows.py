@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import django
 
@@ -74,7 +74,7 @@ class Meter:
     def _cpu(self) -> float:
         return child.cpu() + cpu_seconds([self._backend])
 
-    def __enter__(self) -> Meter:
+    def __enter__(self) -> Self:
         self._at, self._used = time.monotonic(), self._cpu()
         return self
 

@@ -133,3 +133,14 @@ def people(world: World, openids: list[str]) -> None:
             """,
             {"brand": world.brand_id, "account": world.account.pk, "openids": openids, "at": at},
         )
+
+
+def only_lately(world: World, count: int) -> None:
+    """Let exactly the first `count` members have been there lately (brand in scope)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE members_member SET last_interaction_at = %(at)s::timestamptz - CASE "
+            "WHEN member_no::bigint <= %(count)s THEN interval '1 hour' ELSE interval '90 days' END "
+            "WHERE brand_id = %(brand)s",
+            {"at": clock.now(), "brand": world.brand_id, "count": count},
+        )
