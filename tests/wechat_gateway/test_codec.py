@@ -214,3 +214,17 @@ def test_message_key_of_a_wrong_form_is_refused():
 def test_every_doubt_occurs_in_the_corpus():
     seen = {row["expect"].split()[1] for row in CORPUS if row["expect"].startswith("X")}
     assert set(itertools.chain(seen, ["ECHO"])) == {doubt.value for doubt in codec.Doubt}
+
+
+def test_one_cipher_serves_many_messages_and_junk_between_them():
+    peer, cipher, keys = WeChatCrypto(TOKEN, AES_KEY, APPID), MessageCipher(AES_KEY), forge.keys()
+    stamp, made = str(int(NOW)), []
+    for number in range(20):
+        text = f"第{number}条" * (number + 1)
+        assert codec._decrypt(keys, forge.encrypt(text).encode(), NOW)[0].decode() == text
+        keys.cipher.decrypt_raw(b"junk" * 4 * number)
+        ours = cipher.encrypt(text.encode(), APPID.encode()).decode()
+        signed = forge.sign(TOKEN, stamp, NONCE, ours)
+        assert peer._decrypt_message({"Encrypt": ours}, signed, stamp, NONCE, _cipher_of_wechatpy()) == text
+        made.append(cipher.encrypt(b"the same", APPID.encode()))
+    assert len(set(made)) == 20

@@ -9,7 +9,7 @@ from accounts.models import AuditEntry
 from accounts.tenancy import brand_scope
 from tests.wechat_gateway import forge
 from tests.wechat_gateway.conftest import NOW, make_account
-from wechat_gateway import selectors, services
+from wechat_gateway import selectors, services, tasks
 from wechat_gateway.errors import NotReplayable, PushNotFound, StillUnreadable
 from wechat_gateway.events import lane_of, read_head
 from wechat_gateway.models import HandledEffect, InboundPush, QuotaLimit
@@ -269,3 +269,13 @@ def test_old_handled_pushes_are_dropped_and_others_stay(account):
     assert services.purge_brand_inbound(brand_id=account.brand_id, at=NOW) == 1
     with brand_scope(account.brand_id):
         assert list(InboundPush.objects.order_by("pk").values_list("pk", flat=True)) == [row.pk for row in kept]
+
+
+def test_one_wake_up_call_rings_for_the_lanes_that_came_with_it(account, monkeypatch):
+    rung, handled = [], []
+    monkeypatch.setattr("wechat_gateway.tasks.ring", lambda task, *args: rung.append((task.name, *args)))
+    monkeypatch.setattr(services, "handle_inbound", lambda **facts: handled.append((facts["brand_id"], facts["lane"])))
+    tasks.handle_inbound.run(account.brand_id, 3, also=[[account.brand_id, 4], [account.brand_id + 1, 0]])
+    name = "wechat_gateway.tasks.handle_inbound"
+    assert rung == [(name, account.brand_id, 4), (name, account.brand_id + 1, 0)]
+    assert handled == [(account.brand_id, 3)]

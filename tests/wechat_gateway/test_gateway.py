@@ -222,6 +222,32 @@ def test_slow_body_is_given_up(gateway, committed_account, monkeypatch):
     assert run(story()).status == 408
 
 
+def test_body_that_comes_late_and_in_pieces_is_read(gateway, committed_account):
+    query, body = forge.push(forge.text_message())
+    pieces = [body[:100], body[100:200], body[200:]]
+
+    async def story():
+        async with gateway() as caller:
+            sent = []
+
+            async def receive():
+                await asyncio.sleep(0.01)
+                return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
+
+            async def send(message):
+                sent.append(message)
+
+            path = f"/wx/{committed_account.path_token}"
+            scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": query}
+            scope |= {"headers": [(b"host", b"127.0.0.1")], "client": ("10.0.0.1", 1)}
+            await caller.application(scope, receive, send)
+            return sent
+
+    start, end = run(story())
+    assert (start["status"], end["body"]) == (200, b"success")
+    assert len(rows(committed_account)) == 1
+
+
 def test_wrong_host_is_a_bad_request(gateway, committed_account):
     query, body = forge.push(forge.text_message())
 
