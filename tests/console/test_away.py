@@ -31,8 +31,12 @@ def test_pages_answer_503_and_when_to_try_again(away, db, error, path):
     assert "server closed" not in answer.content.decode()
 
 
-def test_the_api_keeps_its_error_shape(away, db):
-    answer = away(OperationalError("x")).get("/api/v1/tags/")
+def test_the_api_keeps_its_error_shape(client, db, monkeypatch):
+    def holder_of_key(_clear):
+        raise OperationalError("x")
+
+    monkeypatch.setattr("accounts.rest.authentication.holder_of_key", holder_of_key)
+    answer = client.get("/api/v1/tags/", headers={"Authorization": "Key a.b"})
 
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "unavailable"
