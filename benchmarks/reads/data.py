@@ -58,8 +58,9 @@ _MEMBERS = """
 INSERT INTO members_member (brand_id, public_id, member_no, name, phone, phone_index, phone_tail, phone_masked,
     birth_mmdd, city, store_id, joined_at, created_at, subscribed, last_interaction_at, tag_ids)
 SELECT %(brand)s, gen_random_uuid(), lpad((n * 7919)::text, 10, '4'), '陈悦 ' || n, NULL, gen_random_uuid(),
-       lpad((n %% 10000)::text, 4, '0'), '138****' || lpad((n %% 10000)::text, 4, '0'), 100 * (1 + n %% 12) + 1 + n %% 28,
-       '上海', s.ids[1 + n %% array_length(s.ids, 1)], now() - n * interval '1 minute', now() - n * interval '2 minutes',
+       lpad((n %% 10000)::text, 4, '0'), '138****' || lpad((n %% 10000)::text, 4, '0'),
+       100 * (1 + n %% 12) + 1 + n %% 28, '上海', s.ids[1 + n %% array_length(s.ids, 1)],
+       now() - n * interval '1 minute', now() - n * interval '2 minutes',
        n %% 10 <> 0, now() - n * interval '30 seconds',
        ARRAY[t.ids[1 + n %% 12], t.ids[13 + (n / 12) %% 12]]
 FROM generate_series(1, %(members)s) n,
@@ -79,7 +80,7 @@ WHERE m.brand_id = %(brand)s AND m.id %% 5 <> 0
 
 
 def fill(admin_url: str, brand_id: int, *, members: int, stores: int) -> None:
-    """Give a brand its rows by statements that run in the database, as its administrator: no policy, no foreign keys."""
+    """Give a brand its rows by statements that run in the database, as its administrator."""
     values = {"brand": brand_id, "members": members, "stores": stores, "guides": GUIDES, "tags": TAGS}
     with roles.cursor_on(admin_url) as cursor:
         cursor.execute("SET session_replication_role = replica")

@@ -57,7 +57,7 @@ class _Line:
 
 
 def drive(port: int, calls: Sequence[Call], proof: Callable[[bytes], bool], *, connections: int) -> None:
-    """Send every call once; raises `InvalidRunError` at the first answer that the proof refuses, or after five minutes."""
+    """Send every call once; raises `InvalidRunError` at a wrong answer or after five minutes."""
     waiting = iter([call.wire() for call in calls])
     deadline = time.monotonic() + 300
     done = 0

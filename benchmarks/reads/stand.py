@@ -55,20 +55,22 @@ class Peer:
 
 
 @contextmanager
-def stand(*data: str, web: bool = True) -> Iterator[Stand]:
-    """Start servers and our web process as `make up` does, and fill the database. `data`: arguments of reads.data."""
+def stand(*data: str, web: bool = True, admin_url: str = "") -> Iterator[Stand]:
+    """Start servers and our web process as `make up` does, and fill the database. `data`: arguments of reads.data.
+
+    With `admin_url` the product's database is made on that PostgreSQL server.
+    """
     if not python_of(ROOT).exists():
         raise InvalidRunError("the product is not installed: make install")
     env = {**os.environ, "ZHIYIN_CLOCK_URL": "", "ZHIYIN_SIMULATOR_URL": ""}
+    if admin_url:
+        env["DATABASE_URL"] = admin_url
     only = "servers,web" if web else "servers"
     with Launched("--throwaway", "--no-demo", "--only", only, env=env) as launched:
         environment = {**os.environ, **launched.env}
         if not web:
             _run([sys.executable, "manage.py", "migrate", "--database", "owner", "-v", "0"], environment)
-        secrets = json.loads((Path(launched.state_dir) / "secrets.json").read_text())
-        admin = roles.replace_in_url(
-            launched.env["DATABASE_URL"], user=SUPERUSER, password=secrets["postgres_password"]
-        )
+        admin = admin_url or _administrator(launched)
         filled = _run([sys.executable, "-m", "benchmarks.reads.data", *data], environment | {"BENCH_ADMIN_URL": admin})
         with roles.cursor_on(admin) as cursor:
             # The peers see every row, as without row security, and filter by brand in their querysets.
@@ -78,6 +80,11 @@ def stand(*data: str, web: bool = True) -> Iterator[Stand]:
             cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {PEER_ROLE}")
             cursor.execute("VACUUM ANALYZE")
         yield Stand(launched, json.loads(filled), admin)
+
+
+def _administrator(launched: Launched) -> str:
+    known = json.loads((Path(launched.state_dir) / "secrets.json").read_text())
+    return roles.replace_in_url(launched.env["DATABASE_URL"], user=SUPERUSER, password=known["postgres_password"])
 
 
 def _run(command: list[str], env: dict[str, str]) -> str:
