@@ -1,4 +1,5 @@
 """The product's tables as the peers see them: unmanaged models without the product's guards."""
+# ruff: noqa: DJ008 - nobody prints them
 
 from __future__ import annotations
 
