@@ -1,7 +1,7 @@
 """The member card and the list of members the usual django-ninja way: schemas, CursorPagination."""
 # django-ninja is only in the peers' environment, so the types of this file cannot be checked in ours.
 # mypy: ignore-errors
-# ruff: noqa: ANN001, ANN201, ANN205
+# ruff: noqa: ANN001, ANN201, ANN205, D103
 
 from datetime import datetime
 
