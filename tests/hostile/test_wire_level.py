@@ -52,7 +52,11 @@ class Process:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(30)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def ask(self, method, path, body=None, headers=None, seconds=30):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
