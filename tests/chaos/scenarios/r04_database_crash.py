@@ -68,7 +68,7 @@ _PAGES = ("/api/v1/tags/", "/b/r4/", "/readyz")
 def _look(rig, path):
     """What the web process says while PostgreSQL is away: (path, status, has Retry-After, seconds, text)."""
     url = f"http://127.0.0.1:{rig.ports.web}{path}"
-    headers = {"Host": "localhost", "Authorization": "Bearer zk_chaos_0123456789abcdef0123456789abcdef"}
+    headers = {"Host": "localhost", "Authorization": "Key chaos.0123456789abcdef0123456789abcdef"}
     cookies = {"sessionid": "0123456789abcdef0123456789abcdef"}
     began = time.monotonic()
     try:
@@ -93,14 +93,19 @@ def _recovered(stage, shop, sent):
     """Seconds from PostgreSQL's first answer until web, gateway and workers have all done work again."""
     began, real = time.monotonic(), time.time()
     rig = stage.rig
+    parts = {}
 
     def all_work():
         web = _look(rig, "/readyz")[1] == 200
         gateway = rig.answers("gateway")
         sending = sent.tried() == len(shop.openids) or any(call["real"] > real for call in sent.calls()[-200:])
+        parts.update(web=web, gateway=gateway, sending=sending)
         return web and gateway and sending
 
-    return time.monotonic() - began if rig.until("all work again", all_work, 60, each=0.2) else 60.0
+    if rig.until("all work again", all_work, 60, each=0.2):
+        return time.monotonic() - began
+    stage.say(f"what works: {parts}; web says {_look(rig, '/readyz')}")
+    return 60.0
 
 
 def _end_a_session(stage):

@@ -98,7 +98,8 @@ def _late_low_id(stage, outcome):
             shop.brand.pk,
         )[0][0]
 
-    stage.rig.until("later ids are handled", lambda: handled(f"id > {low}") == 20, 30)
+    if not stage.rig.until("later ids are handled", lambda: handled(f"id > {low}") == 20, 60):
+        stage.say(f"waiting: {_waiting(stage, shop)}")
     outcome.equal("higher ids handled first", handled(f"id > {low}"), 20)
     late.commit()
     late.close()
@@ -106,3 +107,16 @@ def _late_low_id(stage, outcome):
     stage.rig.until("the late low id is handled", lambda: handled(f"id = {low}") == 1, 20)
     outcome.equal("late low ids handled", handled(f"id = {low}"), 1)
     outcome.note(late_one_handled_after=f"{time.monotonic() - began:.1f} s")
+
+
+def _waiting(stage, shop):
+    """What a person would look at: states of the pushes, and who waits for whom in PostgreSQL."""
+    states = stage.rig.sql(
+        "SELECT id, state, attempts, lane, retry_at FROM wechat_gateway_inboundpush WHERE brand_id = %s AND state = 'NEW'",
+        shop.brand.pk,
+    )
+    blocked = stage.rig.sql(
+        "SELECT pid, pg_blocking_pids(pid), state, left(query, 200) FROM pg_stat_activity "
+        "WHERE cardinality(pg_blocking_pids(pid)) > 0"
+    )
+    return states[:3], blocked
