@@ -19,6 +19,7 @@ _VOLATILE = (
     (re.compile(r'(csrfmiddlewaretoken" value=|X-CSRFToken": )"\w+"'), r"\1"),
     (re.compile(r'nonce="[^"]+"'), "nonce"),
     (re.compile(r'name="signed_key" value="[^"]+"'), "signed_key"),
+    (re.compile(r"编号 [0-9A-F]{8}"), "编号"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<uuid>"),
 )
 _OWN_HEADERS = {"Expires", "Last-Modified", "X-Request-Id", "Content-Security-Policy", "Set-Cookie", "Content-Length"}

@@ -78,7 +78,9 @@ def _call(node: ast.Call) -> Iterator[tuple[int, str]]:
     called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     if called in {"ModelChoiceField", "ModelMultipleChoiceField"}:
         for keyword in node.keywords:
-            if keyword.arg == "queryset" and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is None):
+            if keyword.arg == "queryset" and not (
+                isinstance(keyword.value, ast.Constant) and keyword.value.value is None
+            ):
                 yield node.lineno, f"{called}(queryset=…)"
     if called == "using" and isinstance(node.func, ast.Attribute):
         yield node.lineno, ".using("

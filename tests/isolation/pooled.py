@@ -46,7 +46,11 @@ def main(number: int, *, session: bool) -> int:
     for each in clients:
         each.join(400)
     alive = sum(each.is_alive() for each in clients)
-    print(json.dumps({"ran": sum(counted.values()), "kinds": counted, "wrong": len(wrong), "first": wrong[:5], "stuck": alive}))
+    print(
+        json.dumps(
+            {"ran": sum(counted.values()), "kinds": counted, "wrong": len(wrong), "first": wrong[:5], "stuck": alive}
+        )
+    )
     return 1 if wrong or alive else 0
 
 
@@ -150,7 +154,7 @@ def rolled_back(brand):
     try:
         with brand_scope(brand):
             Tag.objects.update(group="never")
-            raise Deliberate
+            raise Deliberate  # noqa: TRY301 - the block must end with an error
     except Deliberate:
         pass
     with brand_scope(brand):
@@ -163,7 +167,7 @@ def savepoint(brand):
     with brand_scope(brand):
         try:
             with brand_scope(brand):
-                raise Deliberate
+                raise Deliberate  # noqa: TRY301 - the block must end with an error
         except Deliberate:
             return strangers(brand, rows_seen())
 

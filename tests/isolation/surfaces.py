@@ -141,9 +141,8 @@ def api_modules() -> list[Any]:
     for config in apps.get_app_configs():
         if str(settings.BASE_DIR) not in config.path or ".venv" in config.path:
             continue
-        for info in pkgutil.walk_packages([config.path], f"{config.name}."):
-            if re.search(r"\.(api|rest)(\.|$)", info.name):
-                found.append(importlib.import_module(info.name))
+        names = [info.name for info in pkgutil.walk_packages([config.path], f"{config.name}.")]
+        found += [importlib.import_module(name) for name in names if re.search(r"\.(api|rest)(\.|$)", name)]
     return found
 
 
@@ -151,13 +150,13 @@ def input_fields() -> dict[str, Any]:
     """Every field a caller of the API can fill, as Serializer.field."""
     from accounts.rest.serializers import StrictSerializer
 
-    found = {}
-    for module in api_modules():
-        for name, thing in vars(module).items():
-            if inspect.isclass(thing) and issubclass(thing, StrictSerializer) and thing is not StrictSerializer:
-                if thing.__module__ == module.__name__:
-                    found |= {f"{name}.{each}": field for each, field in thing().fields.items()}
-    return found
+    return {
+        f"{name}.{each}": field
+        for module in api_modules()
+        for name, thing in vars(module).items()
+        if inspect.isclass(thing) and issubclass(thing, StrictSerializer) and thing.__module__ == module.__name__
+        for each, field in thing().fields.items()
+    }
 
 
 def related_fields() -> list[str]:

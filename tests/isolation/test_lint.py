@@ -40,7 +40,10 @@ def test_memory_of_a_process_is_declared():
         ("def choose(*, among=Tag.objects.count()):\n    pass", "a query while the module is imported"),
         ("work = lambda rows=Tag.objects.all(): rows", "a query while the module is imported"),
         ("field = ModelChoiceField(queryset=Tag.objects.none())", "ModelChoiceField(queryset=…)"),
-        ("@lru_cache\ndef tags():\n    return list(Tag.objects.all())", "lru_cache on tags: a cache outlives the brand"),
+        (
+            "@lru_cache\ndef tags():\n    return list(Tag.objects.all())",
+            "lru_cache on tags: a cache outlives the brand",
+        ),
         ("@functools.cache\ndef tags():\n    return 1", "cache on tags: a cache outlives the brand"),
         ("def rows():\n    return Tag._base_manager.all()", "_base_manager"),
         ("def rows():\n    return Tag.objects.using('owner')", ".using("),

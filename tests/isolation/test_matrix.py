@@ -7,7 +7,6 @@ import pytest
 from tests.isolation.cells import Cells
 from tests.isolation.matrix import console, forms, modelling, probes, rest, working
 
-
 pytestmark = pytest.mark.timeout(500)
 
 

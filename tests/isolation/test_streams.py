@@ -16,7 +16,6 @@ from members.models import Tag
 from tests.factories import make_tag
 
 
-
 @pytest.fixture
 def two(brand, other_brand):
     for each in (brand, other_brand):

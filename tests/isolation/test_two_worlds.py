@@ -37,12 +37,10 @@ def frozen(db, monkeypatch, settings):
     logging.disable(logging.NOTSET)
 
 
-
 def told(heard):
     """An answer without ids of rows it has made, random tokens and measured seconds."""
     text = MOMENTS.sub("<moment>", heard.text)
-    text = TOKENS.sub("<token>", NEW_IDS.sub("<id>", text))
-    return text
+    return TOKENS.sub("<token>", NEW_IDS.sub("<id>", text))
 
 
 def requests_of(world):
@@ -125,7 +123,9 @@ def run_tasks(world):
         if parameters[:1] == ["brand_id"]:
             for side in (world.a.near, world.a.far):
                 args = [
-                    getattr(side[working.ARGUMENTS[each][0]], working.ARGUMENTS[each][1]) if working.ARGUMENTS[each] else 0
+                    getattr(side[working.ARGUMENTS[each][0]], working.ARGUMENTS[each][1])
+                    if working.ARGUMENTS[each]
+                    else 0
                     for each in parameters[1:]
                 ]
 
@@ -178,6 +178,7 @@ def unlike(one, other):
         return f"{other[1]} instead of {one[1]}"
     for number, (left, right) in enumerate(zip(one[2], other[2], strict=False)):
         if left != right:
-            return f"{one[2][max(0, number - 50) : number + 40]!r} became {other[2][max(0, number - 50) : number + 40]!r}"
+            return (
+                f"{one[2][max(0, number - 50) : number + 40]!r} became {other[2][max(0, number - 50) : number + 40]!r}"
+            )
     return "length"
-

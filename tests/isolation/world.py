@@ -235,7 +235,14 @@ def _side(mark: str, which: str, tail: str) -> Side:
     add(AccessToken, appid=account.appid, token=f"token-{mark}-{number}", generation=1, fetched_at=at, expires_at=at)
     region = add(Region, name=f"华东{number}")
     store = add(
-        Store, code=code, name=f"静安店 {number}", region=region, city="上海", address="南京西路", lat=31.2239, lng=121.4471
+        Store,
+        code=code,
+        name=f"静安店 {number}",
+        region=region,
+        city="上海",
+        address="南京西路",
+        lat=31.2239,
+        lng=121.4471,
     )
     for day in range(7):
         add(OpeningHours, store=store, weekday=day, opens=time(10), closes=time(22))
@@ -352,7 +359,12 @@ def _people(add, side, account, program, store, tag, number, at, mark, *, far):
     add(Consent, member=member, purpose="SERVICE", granted=True, text_version="2026-11", source="mini program", at=at)
     add(OptOut, member=member, purpose="MARKETING", at=at)
     merged = add(
-        Member, public_id=uuid.uuid4(), member_no=f"5{number:0>9}"[:20], name="旧档案", created_at=at, merged_into=member
+        Member,
+        public_id=uuid.uuid4(),
+        member_no=f"5{number:0>9}"[:20],
+        name="旧档案",
+        created_at=at,
+        merged_into=member,
     )
     add(MergeRecord, kept=member, merged=merged, evidence="phone", at=at)
     Member.objects.bulk_create(
@@ -517,7 +529,7 @@ def everything_of(brand: Brand) -> dict[str, list[Any]]:
         for model in brand_models():
             cursor.execute("SELECT set_config('app.brand_id', %s, true)", [str(brand.pk)])
             cursor.execute(
-                f'SELECT count(*), md5(coalesce(string_agg(t::text, E\'\\n\' ORDER BY id), \'\')) '
+                f"SELECT count(*), md5(coalesce(string_agg(t::text, E'\\n' ORDER BY id), '')) "
                 f'FROM "{model._meta.db_table}" t WHERE brand_id = %s',
                 [brand.pk],
             )

@@ -9,7 +9,17 @@ from urllib.parse import parse_qsl, urlsplit
 
 from accounts.models import StaffUser
 from tests.isolation import surfaces
-from tests.isolation.matrix.console import BASE, MARKS, THOROUGH, alive, difference, missing_like, rows_behind, same, words_of
+from tests.isolation.matrix.console import (
+    BASE,
+    MARKS,
+    THOROUGH,
+    alive,
+    difference,
+    missing_like,
+    rows_behind,
+    same,
+    words_of,
+)
 from tests.isolation.world import MiniProgram, Tag, draft_of
 
 ASKERS = ["owner", "agency"] if THOROUGH else ["owner"]
@@ -156,9 +166,7 @@ def compare(cells, asker, method, target, data, name, theirs, what, around="{}")
             not heard.names(*MARKS) and alive(heard), asker.name, method, plain(target), name, what, saw=heard.status
         )
         answers.append(heard.without(value))
-    cells.expect(
-        same(*answers), asker.name, method, plain(target), name, f"{what} like none", saw=difference(*answers)
-    )
+    cells.expect(same(*answers), asker.name, method, plain(target), name, f"{what} like none", saw=difference(*answers))
 
 
 def ask_link(cells, world, asker, path, link, tables, asked):
@@ -180,7 +188,7 @@ def ask_hidden(cells, world, asker, name, fields):
     if address is None:
         cells.undeclare(f"{name} is declared and does not exist")
         return
-    values = {parameter: world.a.near[Tag].pk for parameter in address.parameters}
+    values = dict.fromkeys(address.parameters, world.a.near[Tag].pk)
     values |= rows_behind(address, world.a.near)
     if name.startswith("campaigns/"):
         values["pk"] = draft_of(world.a).pk

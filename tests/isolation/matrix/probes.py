@@ -130,7 +130,9 @@ def pages_of_a_row(probe):
     for page in ("change", "history", "delete", ""):
         path = probe.base + "{}/" + (f"{page}/" if page else "")
         probe.compare(f"page {page or 'jump'}", lambda key, path=path: probe.get(path.format(key)))
-        probe.compare(f"post {page or 'jump'}", lambda key, path=path: probe.post(path.format(key), post="yes", name="x"))
+        probe.compare(
+            f"post {page or 'jump'}", lambda key, path=path: probe.post(path.format(key), post="yes", name="x")
+        )
 
 
 def delete_confirmation(probe):
@@ -280,7 +282,10 @@ def taken_elsewhere(probe):
         if theirs:
             other = theirs[:-1] + ("a" if theirs[-1] != "a" else "b")
             probe.compare(
-                f"taken {name}", lambda value, name=name: probe.post(f"{probe.base}add/", **data | {name: value}), theirs, other
+                f"taken {name}",
+                lambda value, name=name: probe.post(f"{probe.base}add/", **data | {name: value}),
+                theirs,
+                other,
             )
 
 
@@ -312,7 +317,9 @@ def save_as_new(probe):
 def preserved_filters(probe):
     probe.compare(
         "preserved filters",
-        lambda key: probe.get(f"{probe.base}{probe.own.pk}/change/", _changelist_filters=f"store={key}&brand__id={key}"),
+        lambda key: probe.get(
+            f"{probe.base}{probe.own.pk}/change/", _changelist_filters=f"store={key}&brand__id={key}"
+        ),
     )
 
 

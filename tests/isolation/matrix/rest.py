@@ -46,7 +46,14 @@ def rows(world):
     far, person = world.b.far, f"members/{world.a.near[Member].member_no}/tags/"
     return {
         "StoreQuery.city": ("key full", "GET", "stores/", {"city": "{}"}, far[Store].city, "没有的城市"),
-        "PeopleQuery.member_no": ("key full", "GET", "members/", {"member_no": "{}"}, far[Member].member_no, "60000000A"),
+        "PeopleQuery.member_no": (
+            "key full",
+            "GET",
+            "members/",
+            {"member_no": "{}"},
+            far[Member].member_no,
+            "60000000A",
+        ),
         "PeopleQuery.phone": ("key full", "GET", "members/", {"phone": "{}"}, "13800138000", "13800138009"),
         "PeopleQuery.tag": ("key full", "GET", "members/", {"tag": "{}"}, far[Tag].name, "没有的标签"),
         "TagChange.add": ("key full", "POST", person, {"add": ["{}"]}, far[Tag].name, "新客0002A"),
@@ -124,7 +131,9 @@ def ask_conditions(cells, world, asker, prefix):
                     heard = asker.ask("POST", f"{prefix}segments/preview/", {"rule": dumps(rule).decode()})
                 cells.expect(not heard.names(*MARKS), asker.name, "segments/preview/", key, saw=heard.names(*MARKS))
                 answers.append(heard.without(value))
-            cells.expect(same(*answers), asker.name, f"{prefix}segments/preview/", f"{key} of B", saw=difference(*answers))
+            cells.expect(
+                same(*answers), asker.name, f"{prefix}segments/preview/", f"{key} of B", saw=difference(*answers)
+            )
     for rule in ({"all": []}, {"none": []}):
         body = {"rule": rule} if "api" in prefix else {"rule": str(rule).replace("'", '"')}
         heard = asker.ask("POST", f"{prefix}segments/preview/", body)
@@ -219,7 +228,9 @@ def outside(matrix, cells):
         answers = [
             matrix.askers["owner"].ask(method, f"/b/{slug}/").without(slug) for slug in ("zaoshan", "nobody", "yunqi")
         ]
-        cells.expect(len(set(answers)) == 1 and answers[0].status == 404, "owner", method, "/b/<another>/", saw=answers[0])
+        cells.expect(
+            len(set(answers)) == 1 and answers[0].status == 404, "owner", method, "/b/<another>/", saw=answers[0]
+        )
     cells.facts["console models"] = len(site._registry)
     assert Segment in surfaces.PREFIXES.values()
     assert MiniProgram

@@ -30,6 +30,7 @@ def parameters_of(task):
     named = inspect.signature(inspect.unwrap(task.run)).parameters
     return [name for name in named if name not in LEFT_OUT]
 
+
 # Commands: which look at one brand, and with what arguments; the others say why they have none.
 BRAND_COMMANDS = {
     "grant_role": {"user": "neighbour", "role": "ANALYST"},
@@ -75,7 +76,7 @@ def tasks(matrix, cells, only=""):
             value = getattr(world.b.far[model], column) if model else 0
             theirs.append(value)
             nobody.append(value if model is None else missing_like(value) if column == "pk" else "wx0000000000000000")
-        answers = [outcome(lambda args=args: task.run(a, *args)) for args in (theirs, nobody)]
+        answers = [outcome(lambda args=args, task=task: task.run(a, *args)) for args in (theirs, nobody)]
         cells.expect(answers[0] == answers[1], name, "object of B", saw=answers)
         cells.expect(current_scope() is None, name, "scope left open")
         cells.expect(everything_of(world.b.brand) == before, name, "rows of B")
@@ -164,7 +165,11 @@ def commands(matrix, cells):
     replayed = []
     for key in (world.b.near[InboundPush].pk, missing_like(world.b.near[InboundPush].pk)):
         said = StringIO()
-        outcome(lambda key=key, said=said: call_command("replay_inbound", brand="lanyu", push=[key], stdout=said, stderr=said))
+        outcome(
+            lambda key=key, said=said: call_command(
+                "replay_inbound", brand="lanyu", push=[key], stdout=said, stderr=said
+            )
+        )
         replayed.append(said.getvalue().replace(str(key), "#"))
     cells.expect(replayed[0] == replayed[1], "replay_inbound", "push of B", saw=replayed)
     cells.expect([everything_of(world.b.brand), everything_of(world.c.brand)] == before, "rows of B and C")
