@@ -160,6 +160,9 @@ class Talk:
         said = {str(push["fields"]["MsgId"]): push["outcome"] for push in pushes if "MsgId" in push["fields"]}
         settled = rig.until("all pushes are handled", lambda: not _unhandled(rig, brand), 60, each=0.3)
         outcome.holds("pushes wait for ever", settled)
+        # A crash counts as an attempt, and after three a push waits for a person.
+        aside = "SELECT id FROM wechat_gateway_inboundpush WHERE brand_id = %s AND state IN ('FAILED', 'QUARANTINED')"
+        outcome.none("set aside for people", rig.sql(aside, brand))
         stored = Counter(
             row[0]
             for row in rig.sql(
