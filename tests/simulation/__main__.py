@@ -14,10 +14,9 @@ _ENVIRONMENT = {
     "ZHIYIN_ENV": "test",
     "ZHIYIN_SECRET_KEY": "only-for-the-simulation-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJ",
     "ZHIYIN_MASTER_KEYS": f"k1:{base64.urlsafe_b64encode(bytes(32)).decode()}",
-    **{
-        name: "postgresql://nobody@127.0.0.1:9/none"
-        for name in ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_INTAKE_URL")
-    },
+    **dict.fromkeys(
+        ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_INTAKE_URL"), "postgresql://nobody@127.0.0.1:9/none"
+    ),
     "REDIS_URL": "redis://127.0.0.1:9/0",
 }
 
@@ -38,6 +37,23 @@ def _chunk(job):
     return scenarios.run_many(range(first, last), names, sabotage)
 
 
+def _try(name):
+    from tests.simulation import scenarios
+
+    return name, scenarios.caught_by(name, 400)
+
+
+def _try_sabotages(processes):
+    from tests.simulation.sabotages import SABOTAGES
+
+    missed = 0
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        for name, caught in pool.imap_unordered(_try, SABOTAGES):
+            missed += caught is None
+            print(f"{name:32} {f'seed {caught[0]}: {caught[1][0]}' if caught else 'NOT CAUGHT'}", flush=True)
+    return 1 if missed else 0
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10_000, help="how many seeds to run")
@@ -45,6 +61,7 @@ def main():
     parser.add_argument("--seed", type=int, help="run this one only, with its trace")
     parser.add_argument("--scenario", action="append", help="delivery, tokens, inbox (all, if none is named)")
     parser.add_argument("--sabotage", default="", help="break the engine in this way first")
+    parser.add_argument("--sabotages", action="store_true", help="show which seed catches each deliberate bug")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     prepare()
@@ -52,10 +69,12 @@ def main():
 
     if arguments.sabotage and arguments.sabotage not in sabotages.SABOTAGES:
         parser.error(f"known: {', '.join(sabotages.SABOTAGES)}")
-    names = arguments.scenario or list(scenarios.SCENARIOS)
+    names = arguments.scenario or list(scenarios.TURNS)
+    if arguments.sabotages:
+        return _try_sabotages(arguments.processes)
     if arguments.seed is not None:
         failed = 0
-        for name in names:
+        for name in dict.fromkeys(names):
             outcome = scenarios.run_one(name, arguments.seed, arguments.sabotage, trace=True)
             print("\n".join(outcome.trace))
             print(f"{name} seed {arguments.seed}: {outcome.breaches or 'every invariant holds'}")

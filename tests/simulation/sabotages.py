@@ -3,8 +3,8 @@
 from contextlib import contextmanager
 from datetime import timedelta
 
-from campaigns import pacing
-from campaigns.services import sending, tallies
+from campaigns.services import sending
+from wechat_gateway import intake
 from wechat_gateway.answers import Outcome
 
 
@@ -94,13 +94,6 @@ def finish_without_looking(run):
     )
 
 
-def no_parking(run):
-    """Answers that mean "wait" are not waited for."""
-    pacing_none = lambda answers, at: None  # noqa: E731
-    run._restore.append((pacing, "pause_for", pacing.pause_for))
-    pacing.pause_for = pacing_none
-
-
 def lost_leases_forgotten(run):
     """A lease that ran out is not claimed again."""
     store = run.ports.store
@@ -131,25 +124,12 @@ def first_result_loses(run):
     store.match = match
 
 
-def late_answers_dropped(run):
-    """The answer of a worker that was too late is not noted, so that its result finds no message."""
-    real = sending._note_attempts
-    sending._note_attempts = lambda brand_id, notes: real(brand_id, [note for note in notes if note[2] != "LATE"])
-
-
-def claim_by_transaction_time(run):
-    """What is due, and whether WeChat still knows an id, is judged by the moment the transaction began."""
-    run.ports.store.__class__ = type("Old", (type(run.ports.store),), {"clock": property(lambda self: self.now)})
-
-
 def patience_from_the_send(run):
     """The time a batch may take begins when it is sent, however long ago it was claimed."""
     sending._patience = lambda job: 10.0
 
 
 DELIVERY = {
-    "claim by transaction time": claim_by_transaction_time,
-    "patience from the send": patience_from_the_send,
     "no fencing": no_fencing,
     "lease by worker clock": lease_by_worker_clock,
     "id of the attempt": id_of_the_attempt,
@@ -162,5 +142,93 @@ DELIVERY = {
     "stop not in claim": stop_not_in_claim,
     "first result loses": first_result_loses,
 }
-SABOTAGES = dict(DELIVERY)
-assert tallies
+
+
+def no_token_lock(run):
+    """Whoever needs a token fetches one, whoever else is at it."""
+    store = run.ports.tokens
+    store.lock = lambda app: store.read(app) or type(store).lock(store, app)
+
+
+def no_compare(run):
+    """Whoever has waited for the lock does not look whether a newer token is there by now."""
+    store = run.ports.tokens
+    lock, read, blind = store.lock, store.read, set()
+
+    def locked(app):
+        blind.add(run.world.current)
+        return lock(app)
+
+    def seen(app):
+        if run.world.current in blind:
+            blind.discard(run.world.current)
+            return None
+        return read(app)
+
+    store.lock, store.read = locked, seen
+
+
+def acknowledged_before_it_is_kept(run):
+    """The answer leaves while the row still waits to be written."""
+
+    async def keep(self, row):
+        self._queue.append(intake._Waiting(row, self._loop.create_future(), self._loop.time()))
+        self._flush_when_free()
+        return intake.Kept(row.reply)
+
+    intake.Intake.keep = keep
+
+
+def attempts_not_counted(run):
+    """Attempts are not counted before a handler runs."""
+    run.ports.inbox.count_attempts = lambda ids, by: None
+
+
+def effects_forgotten(run):
+    """Nobody notes which handlers have done their part when another one failed."""
+    run.ports.inbox.keep_effects = lambda push_id, handlers: None
+
+
+def half_effects_stay(run):
+    """What a handler did before it failed is not undone."""
+
+    @contextmanager
+    def savepoint():
+        yield
+
+    run.ports.inbox.savepoint = savepoint
+
+
+def no_dedupe(run):
+    """A repeated push is another push."""
+    find = run.database.by_unique
+    run.database.by_unique = lambda table, key: None if table == "push" else find(table, key)
+
+
+def never_drained(run):
+    """What was spilt stays in Redis."""
+
+    async def drain(self):
+        return 0
+
+    intake.Intake.drain = drain
+
+
+def no_end_of_idle_sessions(run):
+    """A worker that is stopped keeps its locks."""
+    run.database.idle_timeout = None
+
+
+SABOTAGES = {
+    **{name: ("delivery", sabotage) for name, sabotage in DELIVERY.items()},
+    "patience from the send": ("zombies", patience_from_the_send),
+    "no token lock": ("tokens", no_token_lock),
+    "no compare": ("tokens", no_compare),
+    "acknowledged before it is kept": ("inbox", acknowledged_before_it_is_kept),
+    "attempts not counted": ("inbox", attempts_not_counted),
+    "effects forgotten": ("inbox", effects_forgotten),
+    "half effects stay": ("inbox", half_effects_stay),
+    "no dedupe": ("inbox", no_dedupe),
+    "never drained": ("inbox", never_drained),
+    "no end of idle sessions": ("inbox", no_end_of_idle_sessions),
+}

@@ -6,12 +6,35 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 
+from campaigns.services import sending
 from tests.simulation.delivery import Delivery
 from tests.simulation.inbox import Inbox
+from tests.simulation.sabotages import SABOTAGES
 from tests.simulation.tokens import Tokens
+from tests.simulation.wechat import FATES
+from wechat_gateway import intake
 
 SCENARIOS = {"delivery": Delivery, "zombies": partial(Delivery, zombies=True), "tokens": Tokens, "inbox": Inbox}
-SOMETIMES = ("kill", "stop", "connection lost")
+# How often each is played in ten seeds.
+TURNS = ("delivery", "tokens", "inbox", "delivery", "delivery", "zombies", "tokens", "delivery", "inbox", "delivery")
+# What the runs as a whole must have met; otherwise they prove little.
+SOMETIMES = (
+    "kill", "stop", "connection lost", "commit whose answer was lost", "clock jumped", "token revoked", "40001",
+    "wake-up call lost", "lock waited for", "row skipped", "repeat recognised by WeChat", "deadline of a batch",
+    "idle session ended", "token row busy", "refused for ever", "parked", "operator: pause", "operator: resume",
+    "operator: stop", "operator: retry", "spilt", "503", "poison", "replayed", "lost after the commit",
+    "repeat found by PostgreSQL", "push repeated", *(f"fate: {fate}" for fate in FATES),
+)  # fmt: skip
+
+
+# What sabotages replace in the product itself.
+_OWN = [
+    (sending, "_entry", sending._entry),
+    (sending, "_client_msg_id", sending._client_msg_id),
+    (sending, "_patience", sending._patience),
+    (intake.Intake, "keep", intake.Intake.keep),
+    (intake.Intake, "drain", intake.Intake.drain),
+]
 
 
 @dataclass
@@ -22,11 +45,11 @@ class Outcome:
 
 
 def run_one(name, seed, sabotage="", *, trace=False):
-    from tests.simulation.sabotages import SABOTAGES
-
+    for holder, attribute, value in _OWN:
+        setattr(holder, attribute, value)
     run = SCENARIOS[name](seed, trace=trace)
     if sabotage:
-        SABOTAGES[sabotage](run)
+        SABOTAGES[sabotage][1](run)
     try:
         breaches = run.run()
     except Exception as error:
@@ -45,3 +68,13 @@ def run_many(seeds, names, sabotage=""):
         if outcome.breaches:
             failures.append((name, seed, outcome.breaches))
     return seen, failures, time.process_time() - began
+
+
+def caught_by(sabotage, most):
+    """The first seed that a deliberate bug makes fail, and how; None when none of `most` does."""
+    name = SABOTAGES[sabotage][0]
+    for seed in range(most):
+        outcome = run_one(name, seed, sabotage)
+        if outcome.breaches:
+            return seed, outcome.breaches[0]
+    return None

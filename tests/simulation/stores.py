@@ -751,7 +751,7 @@ class MemoryInboxStore(_Base):
 
     def accounts(self, ids):
         self._begin("read accounts")
-        return {key: self.account for key in ids}
+        return dict.fromkeys(ids, self.account)
 
     def effects(self, push_ids):
         self._begin("read effects")

@@ -130,8 +130,7 @@ class World:
             if self.steps > limit:
                 raise NoEnd(f"more than {most_steps} steps")
             when, _, _, what, args = heapq.heappop(queue)
-            if when > self.now:
-                self.now = when
+            self.now = max(self.now, when)
             what(*args)
             if stop():
                 return
