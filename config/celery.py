@@ -11,21 +11,21 @@ from redis.exceptions import ConnectionError as BrokerGone
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 
-class LateAcks(kombu_redis.QoS):
-    """Acknowledgements that may come after their connection has gone.
+_connparams = kombu_redis.Channel._connparams  # noqa: SLF001 - the one place that all of them pass
 
-    kombu looks for the address of a connection that is no more, and the AttributeError ends the worker. As a lost
-    connection it is what it is: the message comes again, and doing its task again is harmless.
+
+def _address_of_broker(channel: Any, *args: Any, **kwargs: Any) -> Any:
+    """Where a channel's broker is; a lost connection when the channel's connection has gone.
+
+    Acknowledging and giving back after that look for an address that is no more. kombu's AttributeError would end the
+    worker, a lost connection does not: the messages come again, and doing their tasks again is harmless.
     """
-
-    def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message, or say that nobody is there any more."""
-        if self.channel.connection is None or self.channel.connection.client is None:
-            raise BrokerGone("the connection of this message has gone")
-        super().ack(delivery_tag)
+    if channel.connection is None or channel.connection.client is None:
+        raise BrokerGone("the connection of this channel has gone")
+    return _connparams(channel, *args, **kwargs)
 
 
-kombu_redis.Channel.QoS = LateAcks
+kombu_redis.Channel._connparams = _address_of_broker  # noqa: SLF001
 
 app = Celery("zhiyin")
 app.config_from_object("django.conf:settings", namespace="CELERY")

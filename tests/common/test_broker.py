@@ -3,6 +3,7 @@
 import logging
 import uuid
 
+import pytest
 from django.conf import settings
 from kombu import Connection
 
@@ -27,3 +28,14 @@ def test_a_late_acknowledgement_does_no_harm(caplog):
 
         assert "Couldn't ack" in caplog.text
         late.channel.connection.client = connection
+
+
+def test_giving_messages_back_after_the_loss_is_a_lost_connection():
+    with Connection(settings.REDIS_URL) as connection:
+        queue = connection.SimpleQueue(f"late-{uuid.uuid4().hex}")
+        channel = queue.channel
+        channel._disconnect_pools()
+        channel.connection.client = None
+        with pytest.raises(connection.connection_errors):
+            channel.qos.restore_unacked()
+        channel.connection.client = connection
