@@ -85,7 +85,7 @@ def _client() -> _Client:
     return found
 
 
-@app.task(max_retries=3)
+@app.task(name="send", max_retries=3)  # the ringing process is another module by name
 def send(recipient_id: int) -> None:
     """Send one message and write what came of it."""
     recipient = Recipient.objects.select_related("campaign").get(pk=recipient_id)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +17,9 @@ from launcher.state import ROOT
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
 
 
 class Child:
@@ -86,6 +91,11 @@ def serve(commands: Mapping[str, Callable[..., Any]]) -> None:
         except Exception as error:  # noqa: BLE001 - handed to whoever asked, which ends the run
             answers.write(json.dumps({"error": f"{type(error).__name__}: {error}"}) + "\n")
         answers.flush()
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when whoever measures dies: a worker must not outlive a run that was killed."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def cpu() -> float:

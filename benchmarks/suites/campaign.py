@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from benchmarks.callback.processes import PEERS_PYTHON, cpu_seconds, resident_mb, tree
 from benchmarks.rounds import Absent, Bar, InvalidRunError, Reading
-from benchmarks.sending.child import Child
+from benchmarks.sending.child import Child, end_with_parent
 from benchmarks.sending.stack import SIMULATOR, Stack
 from launcher.state import ROOT
 
@@ -53,6 +53,7 @@ class Worker:
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=end_with_parent,  # noqa: PLW1509 - before it has threads
         )
         deadline = time.monotonic() + 90
         while b" ready" not in log.read_bytes():
