@@ -131,7 +131,14 @@ class Twins:
         return found
 
     def compare(self):
-        tables = {"campaign": Campaign, "delivery": Delivery, "tally": Tally, "lane": Lane, "pace": Pace, "event": FinishEvent}
+        tables = {
+            "campaign": Campaign,
+            "delivery": Delivery,
+            "tally": Tally,
+            "lane": Lane,
+            "pace": Pace,
+            "event": FinishEvent,
+        }
         with brand_scope(self.brand.pk):
             for name, model in tables.items():
                 there = {row.pk: _values(row) for row in model.objects.all()}
@@ -145,9 +152,18 @@ class Twins:
                     mine = here[key]
                     for column, value in row.items():
                         if column in mine and column != "variables":
-                            assert mine[column] == pytest.approx(value) if isinstance(value, float) else mine[column] == value, (name, column)
-            notes = DeliveryAttempt.objects.order_by("id").values_list("delivery_id", "attempt", "outcome", "msgid", "at")
-            mine = [(n["delivery_id"], n["attempt"], n["outcome"], n["msgid"], n["at"]) for n in self.database.committed("attempt")]
+                            assert (
+                                mine[column] == pytest.approx(value)
+                                if isinstance(value, float)
+                                else mine[column] == value
+                            ), (name, column)
+            notes = DeliveryAttempt.objects.order_by("id").values_list(
+                "delivery_id", "attempt", "outcome", "msgid", "at"
+            )
+            mine = [
+                (n["delivery_id"], n["attempt"], n["outcome"], n["msgid"], n["at"])
+                for n in self.database.committed("attempt")
+            ]
             assert mine == list(notes)
 
     # -- operations ---------------------------------------------------------------------------------------------------
@@ -195,11 +211,17 @@ class Twins:
     def do_note(self):
         if self.claimed:
             pk, attempt = self.rng.choice(self.claimed)
-            self.both("note_attempts", [self.brand.pk, [pk], [attempt], ["LATE"], [""], [""], [self.rng.randrange(1000, 1020)]])
+            self.both(
+                "note_attempts",
+                [self.brand.pk, [pk], [attempt], ["LATE"], [""], [""], [self.rng.randrange(1000, 1020)]],
+            )
 
     def do_tallies(self):
         state = self.rng.choice(("UNKNOWN", "SENT"))
-        self.both("add_tallies", [self.brand.pk, self.rng.randrange(2), [self.campaign], [state], ["X"], [self.rng.choice((-2, 1, 3))]])
+        self.both(
+            "add_tallies",
+            [self.brand.pk, self.rng.randrange(2), [self.campaign], [state], ["X"], [self.rng.choice((-2, 1, 3))]],
+        )
 
     def do_lane(self):
         worker = self.rng.choice(("w", "v"))
@@ -217,7 +239,10 @@ class Twins:
             self.both("queue_lanes", 10.0, self.brand.pk, self.campaign)
 
     def do_tokens(self):
-        self.both("take_tokens", {"capacity": 5.0, "refill": 1.5, "brand": self.brand.pk, "campaign": self.campaign, "size": 4})
+        self.both(
+            "take_tokens",
+            {"capacity": 5.0, "refill": 1.5, "brand": self.brand.pk, "campaign": self.campaign, "size": 4},
+        )
 
     def do_steer(self):
         at = self.world.time
@@ -247,6 +272,9 @@ class Twins:
             openid = self.rng.choice(list(Delivery.objects.values_list("openid", flat=True)))
         msgid = self.rng.choice((101, 102, 103, self.rng.randrange(1000, 1020)))
         self.both("keep_result", [self.brand.pk, self.account, msgid, openid, "success", self.world.time])
+        with brand_scope(self.brand.pk):  # defaults of columns know PostgreSQL's own clock only
+            fresh = FinishEvent.objects.filter(created_at__gt=AT + timedelta(days=30))
+            fresh.update(created_at=self.world.time, due_at=self.world.time)
 
     def do_settle(self):
         with brand_scope(self.brand.pk):
