@@ -18,8 +18,8 @@ from tests.isolation.world import build
 
 # What belongs to the installation, and why. At most twenty; a new one is a decision.
 GLOBAL = {
-    r"^(inbound|default|send|sync|celery)(\x06\x16\d)?$": "queues of the broker: messages carry the brand",
-    r"^_kombu\.binding\.": "the broker's own tables",
+    r"^(inbound|default|send|sync|celery)(\\x06\\x16\d)?$": "queues of the broker: messages carry the brand",
+    r"^_kombu\.binding": "the broker's own tables",
     r"^unacked": "messages being worked on",
     r"^zhiyin:inbox:spill$": "pushes while PostgreSQL is away: each carries its brand",
     r"^zhiyin:global:bucket:": "tries to sign in by address, before a brand is known",
@@ -27,6 +27,8 @@ GLOBAL = {
     r"^zhiyin:health": "whether Redis takes a write",
 }
 OF_A_BRAND = re.compile(r"(^|:)b\d+(:|$)|^global:tags:\d+:\d+|:global:tags:\d+:\d+")
+LINE = re.compile(r"[\d.]+ \[(\d+) ")
+WORD = re.compile(r'"((?:[^"\\]|\\.)*)"')
 KEYS_OF = {"EVALSHA": 2, "EVAL": 2}
 NO_KEY = {"HELLO", "CLIENT", "SELECT", "PING", "MONITOR", "INFO", "SCRIPT", "SUBSCRIBE", "MULTI", "EXEC", "AUTH", "SCAN",
           "CONFIG", "COMMAND", "DBSIZE", "FLUSHDB", "PUBLISH", "UNWATCH"}  # fmt: skip
@@ -37,24 +39,28 @@ class Watch:
 
     def __init__(self):
         self.keys = set()
-        self._client = redis.Redis.from_url(settings.REDIS_URL)
+        self._client = redis.Redis.from_url(settings.REDIS_URL, decode_responses=True, encoding_errors="replace")
         first = self._client.connection_pool.connection_kwargs.get("db") or 0
         self._databases = {first, first + 1}
-        self._monitor = self._client.monitor()
+        self._monitor = self._client.connection_pool.get_connection()
 
     def __enter__(self):
-        self._monitor.__enter__()
+        self._monitor.send_command("MONITOR")
+        self._monitor.read_response()
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
         return self
 
     def _listen(self):
-        for line in self._monitor.listen():
-            words = line["command"].split(" ")
-            if line["db"] in self._databases and words[0].upper() not in NO_KEY:
-                if words[1:2] == ["end-of-watch"]:
-                    return
-                self._note(words)
+        while True:
+            line = str(self._monitor.read_response())
+            place = LINE.match(line)
+            words = WORD.findall(line)
+            if place is None or int(place[1]) not in self._databases or not words or words[0].upper() in NO_KEY:
+                continue
+            if words[1:2] == ["end-of-watch"]:
+                return
+            self._note(words)
 
     def _note(self, words):
         place = KEYS_OF.get(words[0].upper())
@@ -69,7 +75,7 @@ class Watch:
     def __exit__(self, *_):
         self._client.get("end-of-watch")
         self._thread.join(10)
-        self._monitor.__exit__(None, None, None)
+        self._monitor.disconnect()
         self._client.close()
 
 

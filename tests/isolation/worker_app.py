@@ -1,13 +1,17 @@
+# ruff: noqa: E402 - Django must be set up before models are imported
 """Tasks that a real worker runs for the test of contexts: each says which brands' rows it saw and what it left behind."""
 
 from __future__ import annotations
 
 import json
 
+import django
 import redis
 from celery.signals import task_failure, task_postrun, task_prerun
 from django.conf import settings
 from django.db import connection
+
+django.setup()  # before the models: celery sets Django up only once it has found this module
 
 from accounts.tasks_base import brand_task, global_task
 from accounts.tenancy import brand_scope, current_scope
