@@ -259,7 +259,7 @@ class Delivery:
 
     # -- what must hold -----------------------------------------------------------------------------------------------
 
-    def _watch(self, task, changed):
+    def _watch(self, task, changed):  # noqa: C901
         for table, before, after in changed:
             if table == "delivery" and before is not None and after is not None:
                 was, new = before["state"], after["state"]
@@ -309,7 +309,7 @@ class Delivery:
             return False
         return all(event["tries"] > 1 for event in self.database.committed("event"))
 
-    def _check(self):
+    def _check(self):  # noqa: C901
         rows = self.database.committed("delivery")
         (campaign,) = self.database.committed("campaign")
         for name, holds in CHECKS.items():

@@ -418,7 +418,7 @@ class MemoryStore(_Base):
             if content["campaign_id"] != campaign_id or not _failed(content, codes):
                 continue
             self.db.lock(row)
-            content = row.seen_by(self.db.transaction)
+            content = row.seen_by(self.db.transaction)  # noqa: PLW2901
             if _failed(content, codes):
                 found.append((row.key, content["reason"]))
         return found

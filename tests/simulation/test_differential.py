@@ -193,7 +193,7 @@ class Twins:
     def do_record(self):
         rng = self.rng
         chosen = rng.sample(self.claimed, min(len(self.claimed), 3))
-        chosen = list({pk: attempt for pk, attempt in chosen}.items())
+        chosen = list(dict(chosen).items())
         states = [rng.choice(("SENT", "PENDING", "UNKNOWN", "FAILED", "REFUSED")) for _ in chosen]
         self.both(
             "record",

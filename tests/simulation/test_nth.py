@@ -71,7 +71,7 @@ class Wechat:
         self.numbers = itertools.count(1000)
         self.menu = None
 
-    def answer(self, request):
+    def answer(self, request):  # noqa: C901, PLR0911
         path = request.url.partition("?")[0].partition("/cgi-bin")[2] or request.url.partition("?")[0]
         body = orjson.loads(request.body) if request.body else {}
         if path.endswith("/stable_token"):
@@ -125,7 +125,7 @@ def trapped(trap, wechat, monkeypatch):
         for request in requests:
             got = []
             try:
-                trap.call("HTTP", TimeoutError(), lambda request=request: got.append(wechat.answer(request)))
+                trap.call("HTTP", TimeoutError(), lambda request=request: got.append(wechat.answer(request)))  # noqa: B023
             except TimeoutError:
                 yield transport.Exchange(request, error="RESET", request_written=True)
             else:
@@ -296,7 +296,7 @@ def bind_phone(stage):
 
 
 def merge(stage):
-    (first, kept), (second, merged) = stage.fresh(), stage.fresh()
+    (_first, kept), (second, merged) = stage.fresh(), stage.fresh()
     with stage.scope:
         tag = Tag.objects.create(name=f"标签{next(_numbers)}", created_at=AT)
         members.tag_members(member_ids=[merged.pk], tag_ids=[tag.pk], source="test", at=AT)
@@ -544,7 +544,7 @@ def test_every_call_of_a_workflow_may_fail(workflow, transactional_db, monkeypat
                 except (Killed, Exception) as error:
                     if not trap.where:
                         raise
-                    assert isinstance(error, Killed) or way != "kill"
+                    assert isinstance(error, Killed) or way != "kill"  # noqa: PT017
             connection.close_if_unusable_or_obsolete()
             if way == "kill":
                 connection.close()

@@ -150,7 +150,7 @@ class Transport:
             world.step("answer")
             yield exchange
 
-    def _start(self, request, left, done, task):
+    def _start(self, request, left, done, task):  # noqa: C901
         world, rng, wechat = self.world, self.world.random, self.wechat
         fate = wechat.fate(request)
         is_token = "/stable_token" in request.url

@@ -241,7 +241,7 @@ class World:
                 if self.stops < self.most_stops:
                     self.stops += 1
                     self.stop(process, rng.choice(self.stop_lengths) * (0.5 + rng.random()))
-            elif fate < self.kill_chance + self.stop_chance + self.break_chance:
+            elif fate < self.kill_chance + self.stop_chance + self.break_chance:  # noqa: SIM102
                 if self.breaks < self.most_breaks and task.transaction is not None:
                     self.breaks += 1
                     self.count("connection lost")
