@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hmac
-import json
-import time
 import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +10,7 @@ from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
+from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.rest.callers import MemberPrincipal, SessionClaim, SystemPrincipal, sessions
@@ -42,29 +39,18 @@ def issue_member_token(*, brand_id: int, session_id: uuid.UUID) -> tuple[str, in
     return str(token), int(lifetime.total_seconds())
 
 
-# What every token of ours begins with: HS256 and nothing else, so no header is ever interpreted.
-_HEADER: Final = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
-_MAX_TOKEN: Final = 1_000
+# Ours have some 300 characters; nothing much longer is worth decoding.
+_MAX_TOKEN: Final = 512
 
 
 def claim_of_token(token: str) -> SessionClaim | None:
-    """Give what a token says, None unless it is ours, unchanged and not over.
-
-    Every call of a mini program begins here, and the general reading of any JWT costs several times this.
-    """
-    signed, _dot, signature = token.rpartition(".")
-    if len(token) > _MAX_TOKEN or not signed.startswith(_HEADER) or not token.isascii():
+    """Give what a token says, None unless it is ours, unchanged and not over."""
+    if len(token) > _MAX_TOKEN:
         return None
-    ours = hmac.digest(settings.SECRET_KEY.encode(), signed.encode(), "sha256")
-    if not hmac.compare_digest(base64.urlsafe_b64encode(ours).rstrip(b"="), signature.encode()):
-        return None
-    payload = signed[len(_HEADER) :]
     try:
-        said = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        if said["token_type"] != "access" or said["exp"] <= time.time():  # noqa: S105 - a kind, no secret
-            return None
+        said = AccessToken(token)  # type: ignore[arg-type] # a text is what it reads; its hint names the class
         return SessionClaim(int(said["brand"]), uuid.UUID(said["session"]))
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (TokenError, KeyError, ValueError, TypeError, AttributeError):
         return None
 
 

@@ -1,9 +1,14 @@
 """Signing in from a mini program: who WeChat says it is, once per code, and out again."""
 
+import base64
+import json
 import threading
+import time
 from datetime import timedelta
 
+import jwt
 import pytest
+from django.conf import settings
 from django.db import connection
 
 from accounts.models import Brand
@@ -235,6 +240,45 @@ def test_bad_tokens_all_answer_the_same(a, b):
     assert [answer.status_code for answer in answers] == [401] * len(callers)
     assert len({answer.content for answer in answers}) == 1
     assert Caller().get("/me/", token=good.removeprefix("Bearer ")).status_code == 401
+
+
+def _signed(claims, *, header=None, key=None, algorithm="HS256"):
+    return jwt.encode(claims, settings.SECRET_KEY if key is None else key, algorithm=algorithm, headers=header)
+
+
+def _tokens(claims):
+    return {
+        "over": _signed(claims | {"exp": int(time.time()) - 1}),
+        "without an end": _signed({name: value for name, value in claims.items() if name != "exp"}),
+        "of another kind": _signed(claims | {"token_type": "refresh"}),
+        "without a brand": _signed({name: value for name, value in claims.items() if name != "brand"}),
+        "a brand that is no number": _signed(claims | {"brand": None}),
+        "a session that is no text": _signed(claims | {"session": 7}),
+        "a session that is no id": _signed(claims | {"session": "x" * 32}),
+        "another key": _signed(claims, key="k" * 50),
+        "not signed": _signed(claims, key="", algorithm="none"),
+        "signed more strongly": _signed(claims, algorithm="HS512"),
+        "longer than any": _signed(claims | {"more": "x" * 700}),
+        "no claims": _part({"alg": "HS256", "typ": "JWT"}) + "." + _part([1]) + ".AAAA",
+        "nested deeply": base64.urlsafe_b64encode(b"[" * 360).decode() + ".e30.AAAA",
+        "not base64": "!!!.???.###",
+        "four parts": "a.b.c.d",
+        "letters beyond ASCII": _signed(claims)[:-1] + "\u00e9",
+    }
+
+
+def _part(value):
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def test_only_a_token_of_ours_unchanged_and_not_over_is_taken(a):
+    good = a.me._headers["authorization"].removeprefix("Bearer ")
+    claims = jwt.decode(good, options={"verify_signature": False})
+    assert Caller(f"Bearer {_signed(claims)}").get("/me/").status_code == 200
+
+    answers = {name: Caller(f"Bearer {token}").get("/me/").status_code for name, token in _tokens(claims).items()}
+
+    assert answers == dict.fromkeys(answers, 401)
 
 
 def test_eleventh_session_ends_the_oldest(a):
