@@ -274,9 +274,10 @@ class BrandForeignKey(models.ForeignKey):  # type: ignore[type-arg]
         """Join by the brand as well, so that no join reaches beyond it even where no policy stands."""
         if alias is None or related_alias is None:  # a join that Django has trimmed to one table
             return None
-        theirs = self.remote_field.model._meta.get_field("brand").get_col(alias)
-        ours = self.model._meta.get_field("brand").get_col(related_alias)
-        return WhereNode([Exact(theirs, ours)])
+        theirs: Any = self.remote_field.model._meta.get_field("brand")
+        ours: Any = self.model._meta.get_field("brand")
+        same_brand: Any = Exact(theirs.get_col(alias), ours.get_col(related_alias))
+        return WhereNode([same_brand])
 
     def deconstruct(self) -> tuple[str, str, Any, Any]:
         """Describe the field for migration files."""
