@@ -56,6 +56,10 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 MAX_BODY: Final = 65_536
 BODY_SECONDS: Final = 10.0
 READING_REPLIER_SECONDS: Final = 0.4
+# With what a row may wait (intake) well within the platform's five seconds; nobody waits for rules while PostgreSQL is
+# known to be away.
+BOOK_SECONDS: Final = 2.0
+_BOOK_SECONDS_WITHOUT_POSTGRESQL: Final = 0.1
 _READING_THREADS: Final = 4
 _MOST_FAILURES_A_MINUTE: Final = 1000
 _MOST_ADDRESSES: Final = 10_000
@@ -163,7 +167,7 @@ class Gateway:
         if body is None:
             await _respond(send, 400, _NO_BODY)
             return
-        entry = self.directory.find(path_token) or await self.directory.find_or_ask(path_token)
+        entry = self.directory.find(path_token)
         keys = entry.keys if entry is not None else self.directory.decoy
         now = clock.timestamp()
         if method == "GET":
@@ -306,7 +310,10 @@ class Gateway:
     async def _reply(self, entry: Entry, judged: Accepted, repliers: tuple[Replier, ...], now: float) -> str:
         """The rendered reply of the first replier that has one, '' for none."""
         keys = entry.keys
-        book = entry.book or await self.directory.book_of(entry)
+        book = entry.book
+        if book is None:
+            seconds = BOOK_SECONDS if self.intake.connected else _BOOK_SECONDS_WITHOUT_POSTGRESQL
+            book = await self.directory.book_of(entry, seconds)
         push = make_push(
             judged.fields,
             judged.head,

@@ -27,8 +27,11 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 REFRESH_SECONDS: Final = 1.0
-_UNKNOWN_REFRESH_SECONDS: Final = 0.2
+_WANTED_REFRESH_SECONDS: Final = 0.2
 _RECOMPILE_SECONDS: Final = 30.0
+# Books are made before the first push needs them: for half of each second, and so many that memory stays bounded.
+_AHEAD_SECONDS: Final = 0.5
+_MOST_AHEAD: Final = 1000
 # Everything that changes an account changes its row version (or its brand's): no counter has to be kept up by hand.
 _STAMPS: Final = (
     "SELECT a.id, a.xmin::text || '.' || b.xmin::text FROM wechat_gateway_officialaccount a "
@@ -42,7 +45,7 @@ _SUMMARY: Final = (
 
 @dataclass(slots=True)
 class Entry:
-    """One account as the gateway serves it. `book` is None until the first push needs it."""
+    """One account as the gateway serves it. `book` is None until it has been compiled."""
 
     keys: AccountKeys
     replies_version: int
@@ -60,7 +63,7 @@ class Directory:
         self._token_of: dict[int, str] = {}
         self._summary: tuple[int, ...] = ()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="directory")
-        self._last_unknown = 0.0
+        self._wanted = False
         self._task: asyncio.Task[None] | None = None
         self._compiling: dict[int, asyncio.Future[ReplyBook]] = {}
         self._lock = threading.Lock()
@@ -80,43 +83,39 @@ class Directory:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def find(self, path_token: str) -> Entry | None:
-        """The account of a path, from memory only."""
-        return self._entries.get(path_token)
+        """The account of a path, from memory only; an unknown one makes the next look at PostgreSQL come sooner.
 
-    async def find_or_ask(self, path_token: str) -> Entry | None:
-        """The account of a path; an unknown one is looked for in PostgreSQL, five times a second at most."""
+        Nobody waits for that look: an unknown address that took longer to refuse than a wrong signature would tell
+        which addresses there are.
+        """
         entry = self._entries.get(path_token)
-        if entry is not None:
-            return entry
-        now = time.monotonic()
-        if now - self._last_unknown < _UNKNOWN_REFRESH_SECONDS:
-            return None
-        self._last_unknown = now
-        try:
-            await asyncio.wait_for(self._in_thread(self._try_refresh), 0.5)
-        except TimeoutError:
-            return None
-        return self._entries.get(path_token)
+        if entry is None:
+            self._wanted = True
+        return entry
 
-    async def book_of(self, entry: Entry) -> ReplyBook:
-        """The reply book of an account, compiled on first use. Without PostgreSQL it is empty."""
+    async def book_of(self, entry: Entry, seconds: float) -> ReplyBook:
+        """The reply book of an account, compiled now if it is not yet; empty when that takes longer than `seconds`."""
         if entry.book is not None:
             return entry.book
         account_id = entry.keys.account_id
         running = self._compiling.get(account_id)
         if running is None:
-            running = asyncio.ensure_future(self._in_thread(lambda: self._compile(entry)))
+            running = asyncio.ensure_future(self._in_thread(lambda: entry.book or self._compile(entry)))
             self._compiling[account_id] = running
             running.add_done_callback(lambda _: self._compiling.pop(account_id, None))
         try:
-            return await asyncio.wait_for(asyncio.shield(running), 1.0)
+            return await asyncio.wait_for(asyncio.shield(running), seconds)
         except TimeoutError:
             return ReplyBook(account_id)
 
     async def _keep_up(self) -> None:
+        last = time.monotonic()
         while True:
-            await asyncio.sleep(REFRESH_SECONDS)
-            await self._in_thread(self._try_refresh)
+            await asyncio.sleep(_WANTED_REFRESH_SECONDS)
+            if self._wanted or time.monotonic() - last >= REFRESH_SECONDS:
+                self._wanted = False
+                last = time.monotonic()
+                await self._in_thread(self._try_refresh)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
@@ -146,6 +145,17 @@ class Directory:
             )
             if stale or retry:
                 self._compile(entry)
+        self._compile_ahead()
+
+    def _compile_ahead(self) -> None:
+        """Make books that no push has asked for yet, so that the first one gets its reply."""
+        ends = time.monotonic() + _AHEAD_SECONDS
+        for entry in list(self._entries.values())[:_MOST_AHEAD]:
+            if entry.book is None:
+                self._compile(entry)
+                # Without PostgreSQL there is no book: the next look tries again.
+                if entry.book is None or time.monotonic() > ends:
+                    return
 
     def _changes(self) -> tuple[dict[int, str], list[str]]:
         """(account id → stamp of what is new or changed, path tokens that are gone)."""

@@ -427,7 +427,7 @@ def test_reply_book_is_compiled_anew_when_the_rules_change(gateway, committed_ac
 # -- the account directory --------------------------------------------------------------------------------------------
 
 
-def test_new_account_is_found_at_once_and_a_closed_one_forgotten(gateway, committed_account):
+def test_new_account_is_found_within_moments_and_a_closed_one_forgotten(gateway, committed_account):
     def close():
         with brand_scope(committed_account.brand_id):
             services.set_active(account=committed_account, is_active=False)
@@ -435,7 +435,12 @@ def test_new_account_is_found_at_once_and_a_closed_one_forgotten(gateway, commit
     async def story():
         async with gateway() as caller:
             new = await asyncio.to_thread(make_account, appid="wxbbbbbbbbbbbbbbbb")
-            fresh = await caller.push(new, forge.text_message(), appid="wxbbbbbbbbbbbbbbbb")
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline:
+                fresh = await caller.push(new, forge.text_message(), appid="wxbbbbbbbbbbbbbbbb")
+                if fresh.status != 403:
+                    break
+                await asyncio.sleep(0.05)
             await asyncio.to_thread(close)
             deadline = time.monotonic() + 30
             while time.monotonic() < deadline:
@@ -448,6 +453,49 @@ def test_new_account_is_found_at_once_and_a_closed_one_forgotten(gateway, commit
     fresh, closed = run(story())
     assert fresh.status == 200
     assert closed == REFUSED
+
+
+def test_unknown_address_is_refused_without_waiting_for_anything(gateway, committed_account):
+    """Whoever waited for PostgreSQL would tell by the time which addresses there are; the look comes afterwards."""
+
+    async def story():
+        async with gateway() as caller:
+            looks = []
+            caller.application.directory._try_refresh = lambda: looks.append(1)
+            refusal = caller.request("POST", "/wx/" + "A" * 32, *forge.push(forge.text_message()))
+            with pytest.raises(StopIteration) as ended:
+                refusal.send(None)  # a request that waits for anything gives that back instead of ending
+            deadline = time.monotonic() + 30
+            while not looks and time.monotonic() < deadline:
+                await asyncio.sleep(0.01)
+            return ended.value.value, looks
+
+    answer, looks = run(story())
+    assert answer == REFUSED
+    assert looks
+
+
+def test_books_are_there_before_the_first_push_and_for_new_accounts(gateway, committed_account):
+    compiled = []
+
+    @compiles("test.rules")
+    def compile_rules(account_id):
+        compiled.append(account_id)
+        return "rules"
+
+    async def story():
+        async with gateway() as caller:
+            early = list(compiled)
+            new = await asyncio.to_thread(make_account, appid="wxbbbbbbbbbbbbbbbb")
+            deadline = time.monotonic() + 30
+            while len(compiled) < 2 and time.monotonic() < deadline:
+                await asyncio.sleep(0.05)
+            await caller.push(new, forge.text_message(), appid="wxbbbbbbbbbbbbbbbb")
+            return early, new
+
+    early, new = run(story())
+    assert early == [committed_account.pk]
+    assert compiled == [committed_account.pk, new.pk]
 
 
 def test_brand_that_is_switched_off_is_refused(gateway, committed_account):
