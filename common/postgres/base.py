@@ -10,8 +10,10 @@ import select
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
+from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base
-from psycopg2 import extensions
+from django.db.transaction import TransactionManagementError
+from psycopg2 import errors, extensions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,18 +24,35 @@ _IDLE = extensions.TRANSACTION_STATUS_IDLE
 class Connection(extensions.connection):
     """A connection whose transactions are begun by the statement that needs one.
 
-    To psycopg2 it is always in autocommit; `in_transactions` says whether statements belong into a transaction, and
-    `waiting` is what goes in front of the next one.
+    To psycopg2 it is always in autocommit; `in_transactions` says whether statements belong into a transaction,
+    `waiting` is what goes in front of the next one, and `lost` that the message with BEGIN was refused as a whole.
     """
 
     in_transactions = False
     waiting = b""
+    lost = False
+
+    def cursor(self, *args: Any, **more: Any) -> Any:
+        """Give a cursor of ours: another kind would send its statement without what has to go before it."""
+        found = super().cursor(*args, **more)
+        if not isinstance(found, Cursor):
+            raise psycopg2.NotSupportedError("only cursors of common.postgres send what waits before a statement")
+        return found
 
     def ahead(self) -> bytes:
-        """Give what has to be sent before a statement, and hold it no longer."""
+        """Give what has to be sent before a statement; it waits until `arrived` is called."""
+        if self.lost:
+            raise errors.InFailedSqlTransaction("the transaction could not be begun: roll it back")
         begin = b"BEGIN;" if self.in_transactions and self.get_transaction_status() == _IDLE else b""
-        ahead, self.waiting = begin + self.waiting, b""
-        return ahead
+        return begin + self.waiting
+
+    def arrived(self) -> None:
+        """Nothing waits any longer."""
+        self.waiting = b""
+
+    def refused(self) -> None:
+        """Note an error: if not even BEGIN was executed, statements would run outside, without their settings."""
+        self.lost = self.in_transactions and self.get_transaction_status() == _IDLE
 
     def commit(self) -> None:
         """End the transaction, if one was begun."""
@@ -44,10 +63,14 @@ class Connection(extensions.connection):
         self._end("ROLLBACK")
 
     def _end(self, word: str) -> None:
-        self.waiting = b""
+        self.waiting, self.lost = b"", False
         if self.closed or self.get_transaction_status() != _IDLE:
-            with extensions.connection.cursor(self, cursor_factory=extensions.cursor) as cursor:
+            with self.plain_cursor() as cursor:
                 cursor.execute(word)
+
+    def plain_cursor(self) -> extensions.cursor:
+        """Give a cursor that sends nothing but its statement."""
+        return super().cursor(cursor_factory=extensions.cursor)
 
 
 class Cursor(extensions.cursor):
@@ -64,12 +87,20 @@ class Cursor(extensions.cursor):
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - psycopg2's name
         """Send a statement, with what has to go before it in the same message."""
         self._own = None
-        ahead = self.connection.ahead() if self.connection.in_transactions or self.connection.waiting else b""
+        connection = self.connection
+        if self.name:  # of the server's: its statement becomes part of another
+            self._send_ahead()
+        ahead = connection.ahead() if connection.in_transactions or connection.waiting else b""
         if not ahead:
             super().execute(query, vars)
             return
         self._own = self.mogrify(query, vars)
-        super().execute(ahead + self._own)
+        try:
+            super().execute(ahead + self._own)
+        except psycopg2.Error:
+            connection.refused()
+            raise
+        connection.arrived()
 
     def executemany(self, query: Any, vars_list: Any) -> None:
         """Send a statement for every row."""
@@ -97,9 +128,13 @@ class Cursor(extensions.cursor):
         super().copy_to(*arguments, **more)
 
     def _send_ahead(self) -> None:
-        ahead = self.connection.ahead()
+        self._own = None
+        connection = self.connection
+        ahead = connection.ahead()
         if ahead:
-            super().execute(ahead)
+            with connection.plain_cursor() as cursor:
+                cursor.execute(ahead)
+            connection.arrived()
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -109,6 +144,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         """Connect with our connection and cursor."""
+        if "isolation_level" in self.settings_dict["OPTIONS"]:
+            raise ImproperlyConfigured("common.postgres begins transactions itself, at the server's isolation level")
         parameters: dict[str, Any] = super().get_connection_params()
         return {**parameters, "connection_factory": Connection, "cursor_factory": Cursor}
 
@@ -121,7 +158,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         connection = self.connection
         if connection is None:
             raise psycopg2.InterfaceError
-        with extensions.connection.cursor(connection) as cursor:
+        if not connection.in_transactions:
+            raise TransactionManagementError("a setting travels with a transaction, and none is open")
+        with connection.plain_cursor() as cursor:
             connection.waiting += cursor.mogrify(statement, values) + b";"
 
     def is_usable(self) -> bool:
