@@ -165,7 +165,7 @@ class InboundPush(BrandOwned):
         indexes: ClassVar = [
             # what the workers claim, in the order of a lane
             models.Index(
-                fields=["brand", "lane", "event_at", "id"],
+                fields=["brand", "lane", "event_at"],
                 name="push_waiting",
                 condition=models.Q(state="NEW"),
             ),
@@ -176,7 +176,7 @@ class InboundPush(BrandOwned):
                 condition=models.Q(state__in=["FAILED", "QUARANTINED"]),
             ),
             # the timeline of one person
-            models.Index(fields=["brand", "openid", "-id"], name="push_of_follower"),
+            models.Index(fields=["brand", "openid", "-received_at"], name="push_of_follower"),
         ]
 
     def __str__(self) -> str:

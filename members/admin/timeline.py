@@ -32,7 +32,7 @@ def pushes(member: Member, limit: int) -> list[Moment]:
         .filter(openid__in=openids)
         .exclude(kind__in=TOLD_ELSEWHERE)
         .exclude(state=PushState.QUARANTINED)
-        .order_by("-pk")[:limit]
+        .order_by("-received_at", "-pk")[:limit]
     )
     return [Moment(at=row.event_at, sentence=_sentence(row), kind=gettext("WeChat"), tone=_tone(row)) for row in rows]
 

@@ -44,6 +44,18 @@ def test_every_brand_table_has_forced_row_security(brand_tables):
     assert set(brand_tables) - secured == set()
 
 
+def test_no_brand_is_taken_for_empty_by_statistics_that_are_older(brand_tables):
+    judged = {
+        row[0]
+        for row in rows(
+            "SELECT c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
+            "WHERE a.attname = 'brand_id' AND a.attstattarget = 0",
+        )
+    }
+
+    assert set(brand_tables) - judged == set()
+
+
 def test_every_primary_and_unique_key_starts_with_the_brand(brand_tables):
     # A key that is random by construction may stand alone: it tells nothing about another brand.
     random = {"public_id", "path_token", "prefix", "appid"}
