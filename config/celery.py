@@ -1,6 +1,7 @@
 """Celery: wake-up calls for workers. PostgreSQL holds the truth; a lost or doubled message does no harm."""
 
 import os
+from importlib import import_module
 from typing import Any
 
 from celery import Celery
@@ -11,7 +12,8 @@ from redis.exceptions import ConnectionError as BrokerGone
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 
-_connparams = kombu_redis.Channel._connparams  # noqa: SLF001 - the one place that all of them pass
+_channel: Any = kombu_redis.Channel  # no stub knows the method below
+_connparams = _channel._connparams  # noqa: SLF001 - the one place that all of them pass
 
 
 def _address_of_broker(channel: Any, *args: Any, **kwargs: Any) -> Any:
@@ -25,11 +27,17 @@ def _address_of_broker(channel: Any, *args: Any, **kwargs: Any) -> Any:
     return _connparams(channel, *args, **kwargs)
 
 
-kombu_redis.Channel._connparams = _address_of_broker  # noqa: SLF001
+_channel._connparams = _address_of_broker  # noqa: SLF001
 
 app = Celery("zhiyin")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+def load_before_forking(**_: Any) -> None:
+    """What is otherwise imported with the first call to WeChat: loaded once, the children share it."""
+    import_module("wechat_gateway.curl")
 
 
 @worker_init.connect

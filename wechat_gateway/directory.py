@@ -100,7 +100,7 @@ class Directory:
         account_id = entry.keys.account_id
         running = self._compiling.get(account_id)
         if running is None:
-            running = asyncio.ensure_future(self._in_thread(lambda: entry.book or self._compile(entry)))
+            running = asyncio.ensure_future(self._in_thread(lambda: self._book_now(entry)))
             self._compiling[account_id] = running
             running.add_done_callback(lambda _: self._compiling.pop(account_id, None))
         try:
@@ -154,7 +154,7 @@ class Directory:
             if entry.book is None:
                 self._compile(entry)
                 # Without PostgreSQL there is no book: the next look tries again.
-                if entry.book is None or time.monotonic() > ends:
+                if not entry.compiled_at or time.monotonic() > ends:
                     return
 
     def _changes(self) -> tuple[dict[int, str], list[str]]:
@@ -189,6 +189,9 @@ class Directory:
                     entry.book, entry.compiled_at, entry.complete = old.book, old.compiled_at, old.complete
                 self._entries[account.path_token] = entry
                 self._token_of[account.pk] = account.path_token
+
+    def _book_now(self, entry: Entry) -> ReplyBook:
+        return entry.book or self._compile(entry)
 
     def _compile(self, entry: Entry) -> ReplyBook:
         """Make a whole new book; a compiler that fails keeps its last page and is tried again later."""

@@ -7,7 +7,6 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-import phonenumbers
 from django.db import connection, transaction
 
 from accounts.sealing import blind_index
@@ -112,6 +111,8 @@ def bind_phone(*, member: Member, number: str, source: str, at: datetime) -> Mem
 
 def normalised_phone(number: str) -> str:
     """Give a number as E.164; mainland numbers may come without country code. Raises `PhoneInvalid`."""
+    import phonenumbers  # with its first number: the gateway process never reads one
+
     written = unicodedata.normalize("NFKC", number).strip()
     if not _PHONE.fullmatch(written):
         raise PhoneInvalid

@@ -11,7 +11,8 @@ import time
 import pytest
 
 from launcher.ports import free_numbers
-from wechat_gateway.transport import MAX_BODY, HttpRequest, Transport
+from wechat_gateway.curl import MAX_BODY, Transport
+from wechat_gateway.transport import HttpRequest
 
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"errcode":0}'
 
