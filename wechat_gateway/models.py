@@ -134,6 +134,10 @@ class InboundPush(BrandOwned):
     same. `body` is base64 when `is_binary`, for bytes that are no text.
     """
 
+    # No foreign key: the account's key (brand, account) implies it, and a second check per push costs as much again.
+    brand = models.ForeignKey(
+        "accounts.Brand", on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+    )
     account = BrandForeignKey(
         OfficialAccount,
         models.PROTECT,

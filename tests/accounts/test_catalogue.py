@@ -92,6 +92,27 @@ def test_every_reference_between_brand_tables_carries_the_brand(brand_tables):
     assert missing == []
 
 
+def test_every_brand_table_refers_to_the_brand_but_pushes_by_their_account_and_messages_by_their_campaign(brand_tables):
+    direct = {
+        row[0]
+        for row in rows(
+            "SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f' AND confrelid = 'accounts_brand'::regclass"
+        )
+    }
+    by_account = rows(
+        "SELECT count(*) FROM pg_constraint c WHERE contype = 'f' AND conrelid = 'wechat_gateway_inboundpush'::regclass "
+        "AND confrelid = 'wechat_gateway_officialaccount'::regclass AND convalidated AND (SELECT bool_and(a.attnotnull) "
+        "FROM pg_attribute a WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey))",
+    )
+
+    assert set(brand_tables) - direct == {
+        "wechat_gateway_inboundpush",
+        "campaigns_delivery",
+        "campaigns_deliveryattempt",
+    }
+    assert by_account == [(1,)]
+
+
 def test_the_only_references_without_a_key_are_those_of_frozen_messages_and_these_are_guarded(brand_tables):
     guarded = {
         (table, field.column)
