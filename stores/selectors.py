@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 EARTH_METRES = 6_371_008.8
 METRES_PER_DEGREE = 111_320.0
-FIRST_BOX_METRES = 5_000.0
-WIDEST_BOX_METRES = 20_100_000.0
+# Boxes round somebody: in a city the first holds enough; the last holds the earth.
+BOX_METRES = (2_000.0, 8_000.0, 32_000.0, 128_000.0, 20_100_000.0)
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,19 @@ SELECT s.id, s.code, s.name, s.address, s.telephone, s.lat, s.lng,
 FROM stores_store s
 WHERE s.brand_id = %(brand)s AND s.is_active
   AND s.lat BETWEEN %(lat)s - %(north)s AND %(lat)s + %(north)s
-  AND s.lng BETWEEN %(lng)s - %(east)s AND %(lng)s + %(east)s
+  AND s.lng BETWEEN %(lng)s - %(east)s AND %(lng)s + %(east)s{open}
 ORDER BY bow, s.id LIMIT %(limit)s
 """
+# No shop that is open is left out; of those left, `hours_at` decides (a day may have hours of its own).
+_MAYBE_OPEN = """
+  AND (EXISTS (
+    SELECT 1 FROM stores_openinghours h WHERE h.brand_id = s.brand_id AND h.store_id = s.id AND (
+      h.weekday = %(weekday)s AND h.opens <= %(time)s AND (h.closes > %(time)s OR h.closes <= h.opens)
+      OR h.weekday = (%(weekday)s + 6) %% 7 AND h.closes <= h.opens AND h.closes > %(time)s)
+  ) OR EXISTS (
+    SELECT 1 FROM stores_dayexception e WHERE e.brand_id = s.brand_id AND e.store_id = s.id
+      AND e.day IN (%(day)s, %(day)s - 1) AND e.opens IS NOT NULL
+  ))"""
 _HOURS_SQL = """
 SELECT h.store_id, h.weekday, NULL::date, h.opens, h.closes FROM stores_openinghours h
 WHERE h.brand_id = %(brand)s AND h.store_id = ANY (%(stores)s)
@@ -102,28 +112,30 @@ def nearest_stores(
 
     A bounding box on (brand, lat, lng) grows until it holds enough; hours are only looked up for the nearest in it.
     """
-    size, wanted = FIRST_BOX_METRES, 2 * limit
     hours: dict[int, Hours] = {}
-    while True:
-        rows = _in_box(lat, lng, size, wanted)
-        fresh = [row[0] for row in rows if row[0] not in hours]
-        if fresh:
-            hours |= opening_hours(fresh, at=at, zone=ZoneInfo(rows[0][8]))
-        found = [
-            NearbyStore(*row[:7], distance=_arc(row[7]), hours=hours[row[0]])
-            for row in rows
-            if hours[row[0]].is_open or not only_open
-        ]
-        # Corners of the box are further away than its sides: only what lies within the radius is certainly nearest.
-        within = [store for store in found if store.distance <= size]
-        if len(within) >= limit:
-            return within[:limit]
-        if len(rows) == wanted:
-            wanted *= 4  # the box holds more
-        elif size >= WIDEST_BOX_METRES:
-            return found[:limit]
-        else:
-            size *= 4
+    found: list[NearbyStore] = []
+    for size in BOX_METRES:
+        # The first box has few shops; further out, at night, hours of thousands that are closed would be looked up.
+        local = None
+        if only_open and size > BOX_METRES[0]:
+            local = at.astimezone(ZoneInfo(brand_zone()))
+        wanted, full = 2 * limit, True
+        while full:
+            rows = _in_box(lat, lng, size, wanted, local)
+            fresh = [row[0] for row in rows if row[0] not in hours]
+            if fresh:
+                hours |= opening_hours(fresh, at=at, zone=ZoneInfo(rows[0][8]))
+            found = [
+                NearbyStore(*row[:7], distance=_arc(row[7]), hours=hours[row[0]])
+                for row in rows
+                if hours[row[0]].is_open or not only_open
+            ]
+            # Corners of the box are further away than its sides: only what lies within the radius is certainly nearest.
+            within = [store for store in found if store.distance <= size]
+            if len(within) >= limit:
+                return within[:limit]
+            full, wanted = len(rows) == wanted, 4 * wanted  # the box may hold more
+    return found[:limit]
 
 
 def brand_zone() -> str:
@@ -135,11 +147,11 @@ def brand_zone() -> str:
 
 
 def _in_box(
-    lat: float, lng: float, size: float, limit: int
+    lat: float, lng: float, size: float, limit: int, open_at: datetime | None
 ) -> list[tuple[int, str, str, str, str, float, float, float, str]]:
     north = size / METRES_PER_DEGREE
     shrink = max(math.cos(math.radians(min(abs(lat) + north, 89.9))), 0.002)
-    values = {
+    values: dict[str, object] = {
         "brand": current_brand_id(),
         "lat": lat,
         "lng": lng,
@@ -148,8 +160,10 @@ def _in_box(
         "east": min(north / shrink, 180.0),
         "limit": limit,
     }
+    if open_at is not None:
+        values |= {"weekday": open_at.weekday(), "time": open_at.time(), "day": open_at.date()}
     with connection.cursor() as cursor:
-        cursor.execute(_BOX_SQL, values)
+        cursor.execute(_BOX_SQL.format(open="" if open_at is None else _MAYBE_OPEN), values)
         return cursor.fetchall()
 
 

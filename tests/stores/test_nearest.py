@@ -74,6 +74,41 @@ def test_closed_stores_are_passed_over(in_brand):
     assert far.pk
 
 
+@pytest.mark.parametrize("hour", [1, 3, 6, 9, 13, 23])
+def test_far_away_open_stores_are_those_whose_hours_say_so(in_brand, hour):
+    chance, at = random.Random(hour), NOON.replace(hour=hour)
+    stores = Store.objects.bulk_create(
+        Store(code=f"S{n}", name=f"S{n}", lat=chance.uniform(31, 33), lng=chance.uniform(121, 123)) for n in range(80)
+    )
+    span = (time(7), time(12), time(18), time(0), time(2), time(5))
+    weeks = {store.pk: {day: [tuple(chance.sample(span, 2))] for day in range(7)} for store in stores}
+    days = {
+        store.pk: {at.date() - timedelta(days=n): chance.choice([[], [tuple(chance.sample(span, 2))]]) for n in (0, 1)}
+        for store in stores[::3]
+    }
+    OpeningHours.objects.bulk_create(
+        OpeningHours(store_id=pk, weekday=day, opens=opens, closes=closes)
+        for pk, week in weeks.items()
+        for day, [(opens, closes)] in week.items()
+    )
+    DayException.objects.bulk_create(
+        DayException(
+            store_id=pk, day=day, reason="", **dict(zip(("opens", "closes"), *spans, strict=True) if spans else ())
+        )
+        for pk, found in days.items()
+        for day, spans in found.items()
+    )
+    expected = [
+        store.code
+        for store in sorted(stores, key=lambda store: metres(32, 122, store.lat, store.lng))
+        if hours_at(at, weeks[store.pk], days.get(store.pk, {})).is_open
+    ]
+    assert 3 < len(expected) < 80
+
+    assert [near.code for near in nearest_stores(lat=32, lng=122, at=at, limit=80)] == expected
+    assert [near.code for near in nearest_stores(lat=32, lng=122, at=at, limit=3)] == expected[:3]
+
+
 def test_number_of_stores_does_not_change_the_number_of_queries(in_brand, django_assert_num_queries):
     make_store("A")
     with django_assert_num_queries(2):
