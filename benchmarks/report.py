@@ -35,7 +35,8 @@ def table(outcome: Outcome) -> str:
 def _line(verdict: Verdict) -> str:
     bar = verdict.bar
     sign = "≥" if bar.direction == "at least" else "≤"
-    bounds = f"must {sign} {bar.must:g}" + (f", aim {sign} {bar.aim:g}" if bar.aim is not None else "")
+    wanted = (("must", bar.must), ("aim", bar.aim))
+    bounds = ", ".join(f"{name} {sign} {bound:g}" for name, bound in wanted if bound is not None)
     if not verdict.ratios:
         return f" {verdict.result.upper():<8} {bar.id:<4} {bar.text}: {verdict.reason}  [{bounds}]"
     span = f"{min(verdict.ratios):.3g}–{max(verdict.ratios):.3g}"

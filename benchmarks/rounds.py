@@ -33,7 +33,8 @@ class Bar:
     """One comparison: `ours` divided by `peer`, in every round; must and aim are bounds of the median.
 
     With `figure` the bar compares that entry of the details instead of the value. With `peer` empty the bar is
-    absolute: the figure itself (for example at most 60 us) is compared.
+    absolute: the figure itself (for example at most 60 us) is compared. Without `must` the bar only tells how far the
+    aim is, and cannot be missed.
     """
 
     id: str
@@ -41,7 +42,7 @@ class Bar:
     ours: str
     peer: str
     direction: Literal["at least", "at most"]
-    must: float
+    must: float | None
     aim: float | None = None
     figure: str = ""
 
@@ -63,11 +64,11 @@ class Suite(Protocol):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A bar with the ratio of each round; `result` is one of: aim met, must met, missed, not run."""
+    """A bar with the ratio of each round; `result` is one of: aim met, must met, aim not met (where nothing must), missed, not run."""
 
     bar: Bar
     ratios: tuple[float, ...]
-    result: Literal["aim met", "must met", "missed", "not run"]
+    result: Literal["aim met", "must met", "aim not met", "missed", "not run"]
     reason: str = ""
 
     @property
@@ -129,10 +130,12 @@ def _figure(reading: Reading, name: str) -> float:
     return reading.details[name] if name else reading.value
 
 
-def _result(bar: Bar, found: float) -> Literal["aim met", "must met", "missed"]:
+def _result(bar: Bar, found: float) -> Literal["aim met", "must met", "aim not met", "missed"]:
     def meets(bound: float) -> bool:
         return found >= bound if bar.direction == "at least" else found <= bound
 
     if bar.aim is not None and meets(bar.aim):
         return "aim met"
+    if bar.must is None:
+        return "aim not met"
     return "must met" if meets(bar.must) else "missed"
