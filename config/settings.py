@@ -173,9 +173,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "health_check_interval": 10,
     "max_retries": 1,
 }
+# Sweepers do not queue behind the work they rescue.
 CELERY_TASK_ROUTES = {
     "wechat_gateway.tasks.handle_inbound": {"queue": "inbound"},
-    "wechat_gateway.tasks.sweep_inbound": {"queue": "inbound"},
+    "campaigns.tasks.sweep_deliveries": {"queue": "default"},
     "campaigns.tasks.*": {"queue": "send"},
     "members.tasks.*": {"queue": "sync"},
     "touchpoints.tasks.*": {"queue": "sync"},
