@@ -21,7 +21,7 @@ from launcher.state import ROOT
 from tests.isolation.cells import REPORT
 
 HERE = "tests/isolation"
-MATRIX = (f"{HERE}/test_matrix.py",)
+MATRIX = (f"{HERE}/test_matrix.py", f"{HERE}/test_gateway.py")
 PASSES: dict[str, tuple[str, ...]] = {
     "real": MATRIX,
     "guard-open": MATRIX,
@@ -112,11 +112,26 @@ def report(lines: list[dict]) -> None:
     print(_line("", "everything", lines))
     facts = [(row["pass"], row["section"], row["facts"]) for row in lines if row["facts"]]
     print("\nseen on the way")
-    for name, section, found in facts:
+    for name, section, all_found in facts:
+        found = {key: value for key, value in all_found.items() if key != "probes"}
         print(f"  {name}, {section}: " + "; ".join(f"{key} {value}" for key, value in found.items())[:600])
+    probes(lines)
     print("\nskipped, because")
     for reason, count in reasons.most_common():
         print(f"  {count:>6}  {reason}")
+
+
+def probes(lines: list[dict]) -> None:
+    """Print the ways in which admin sites leak, each with how often it was tried as whom, or why it cannot be."""
+    rows = [row for row in lines if "probes" in row["facts"]]
+    if not rows:
+        return
+    print("\nadmin probes on " + str(rows[0]["facts"]["models"]) + " registered models, tried as " + ", ".join(
+        f"{row['section'].rpartition(' ')[2]} ({row['pass']})" for row in rows
+    ))  # fmt: skip
+    for name in rows[0]["facts"]["probes"]:
+        tried = [row["facts"]["probes"][name] for row in rows]
+        print(f"  {name:<50}" + (tried[0] if isinstance(tried[0], str) else " + ".join(f"{each:,}" for each in tried)))
 
 
 def _line(name: str, section: str, rows: list[dict]) -> str:

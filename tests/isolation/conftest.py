@@ -32,6 +32,10 @@ from tests.factories import AT, make_member, make_staff, make_store
 from tests.isolation import layers
 from tests.isolation import world as worlds
 from tests.isolation.asking import Asker
+from tests.isolation.matrix.console import THOROUGH
+
+# What takes minutes is run by `python -m tests.isolation` alone, which sets the variable; or by naming the file.
+collect_ignore = [] if THOROUGH else ["test_red.py", "test_two_worlds.py", "test_worker.py", "test_pooled.py"]
 
 
 @pytest.fixture

@@ -17,6 +17,13 @@ def test_console_addresses(matrix, role):
     cells.close()
 
 
+@pytest.mark.parametrize("role", console.STAFF[:2])
+def test_malformed_ids(matrix, role):
+    cells = Cells(f"console malformed ids · {role}")
+    console.malformed(matrix, cells, role)
+    cells.close()
+
+
 @pytest.mark.parametrize("role", forms.ASKERS)
 def test_console_forms_and_links(matrix, role):
     cells = Cells(f"console forms and links · {role}")

@@ -1,6 +1,6 @@
 """A matrix that was never red proves nothing: each net is broken in one place, and the matrix must name the surface."""
 
-import re
+import inspect
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 
@@ -8,11 +8,12 @@ import pytest
 from django.core.cache import cache
 from django.db import connection, transaction
 
-from accounts.tasks_base import brand_task
+from accounts.rest.throttling import PerKey
 from accounts.tenancy import BrandManager, BrandQuerySet, brand_scope
 from members.models import Tag
 from tests.accounts import test_catalogue as catalogue
 from tests.isolation import layers, lint, surfaces
+from tests.isolation import test_keys as keys
 from tests.isolation import world as worlds
 from tests.isolation.cells import Cells
 from tests.isolation.conftest import askers_of
@@ -150,30 +151,58 @@ def test_missing_row_that_costs_another_query(monkeypatch):
         assert any("queries instead of" in each for each in red), red
 
 
-def test_cache_key_without_brand(monkeypatch, brand, other_brand):
-    monkeypatch.setattr(cache, "key_func", lambda key, prefix, version: f"{prefix}{key}:{version}")
-    with brand_scope(brand.pk):
+def test_cache_key_without_brand(monkeypatch, brand):
+    """The audit of Redis names a key that the product's cache has written without its brand."""
+    with keys.Watch() as watch, brand_scope(brand.pk):
         cache.set("figures", "ours")
-    with brand_scope(other_brand.pk):
-        assert cache.get("figures") == "ours"  # what the audit of keys guards against
+    assert [key for key in watch.keys if "figures" in key] != []
+    assert keys.strangers(watch.keys) == []
+    monkeypatch.setattr(cache, "key_func", lambda key, prefix, version: f"{prefix}:{version}:{key}")
+    with keys.Watch() as watch, brand_scope(brand.pk):
+        cache.set("figures", "ours")
         cache.delete("figures")
-    from tests.isolation.test_keys import GLOBAL, OF_A_BRAND
-
-    assert not OF_A_BRAND.search("figures:1")
-    assert not any(re.search(pattern, "figures:1") for pattern in GLOBAL)
+    assert [key for key in keys.strangers(watch.keys) if key.endswith(":figures")] != [], watch.keys
 
 
-def test_task_without_brand(monkeypatch):
-    ran = []
+def test_rate_counter_without_brand(monkeypatch):
+    """So does a counter of calls that brands would share."""
+    with world_of("real") as matrix:
+        asker = matrix.askers["key full"]
+        with keys.Watch() as watch:
+            asker.ask("GET", "/api/v1/stores/")
+        assert keys.strangers(watch.keys) == []
+        monkeypatch.setattr(PerKey, "key", lambda self, request: f"zhiyin:bucket:key:{request.user.key_id}")
+        with keys.Watch() as watch:
+            asker.ask("GET", "/api/v1/stores/")
+    assert [key for key in keys.strangers(watch.keys) if key.startswith("zhiyin:bucket:key:")] != [], watch.keys
 
-    @brand_task(name="probe_of_the_matrix")
-    def careless(brand_id, campaign_id=0, secret_id=0):
-        ran.append(brand_id)
 
-    monkeypatch.setattr(careless, "run", lambda *args: ran.append(args))
-    monkeypatch.setattr(surfaces, "tasks", lambda: {"members.tasks.careless": careless})
-    red = leaks_of(working.tasks_without_a_brand, None)
-    assert any("members.tasks.careless · called with (None,)" in each for each in red), red
+@pytest.mark.parametrize(
+    "name", ["campaigns.tasks.settle_results", "wechat_gateway.tasks.handle_inbound", "members.tasks.sync_account_tags"]
+)
+def test_task_without_brand(monkeypatch, name):
+    """A task of the product that has lost the check of its first argument."""
+    task = surfaces.tasks()[name]
+    assert leaks_of(working.tasks_without_a_brand, None, only=name) == []
+    monkeypatch.setattr(task, "run", inspect.unwrap(task.run))
+    red = leaks_of(working.tasks_without_a_brand, None, only=name)
+    assert any(f"{name} · called with (True,)" in each for each in red), red
+
+
+def test_task_of_another_brands_object(monkeypatch):
+    """A task of the product that takes the object's brand for its own."""
+    with world_of("real") as matrix:
+        task = surfaces.tasks()["wechat_gateway.tasks.refresh_token"]
+        theirs = matrix.world.b.far[worlds.OfficialAccount]
+
+        def careless(brand_id, appid):
+            if appid == theirs.appid:
+                with brand_scope(theirs.brand_id):
+                    worlds.OfficialAccount.objects.filter(appid=appid).update(name="changed")
+
+        monkeypatch.setattr(task, "run", careless)
+        red = leaks_of(working.tasks, matrix, only="refresh_token")
+    assert any("refresh_token · rows of B" in each for each in red), red
 
 
 def test_exporter_past_the_guard_is_seen():

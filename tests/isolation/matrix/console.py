@@ -1,6 +1,7 @@
 """Console pages by address: own rows, rows of another store, rows of another brand, rows that do not exist."""
 
 import os
+from urllib.parse import unquote
 
 from console.site import site
 from tests.isolation import surfaces
@@ -127,3 +128,40 @@ def ask_about_other_store(cells, world, asker, role, address):
         wanted = asker.ask(method, BASE + address.path(**nowhere)).without(*nowhere.values())
         got = asker.ask(method, BASE + address.path(**other)).without(*other.values())
         cells.expect(same(got, wanted), role, method, address.name, "other store", saw=difference(got, wanted))
+
+
+# What cannot be an id at all, as it stands in an address.
+MALFORMED = ("xqzj", "-1", "0", "1.5", "%C2%B2", "%00", "9" * 40) if THOROUGH else ("xqzj", "9" * 40)
+
+
+def compare_malformed(cells, ask, name, parameter, nowhere):
+    """An id that cannot be one is answered like one that no row has, without more work."""
+    wanted = ask(nowhere)
+    for value in MALFORMED:
+        got = ask(value)
+        shown = got.names(*MARKS)
+        both = [each.without(unquote(value), value, nowhere) for each in (got, wanted)]
+        cells.expect(
+            alive(got) and not shown and (both[0].status, both[0].text) == (both[1].status, both[1].text),
+            name,
+            f"{parameter} {value[:12]}",
+            saw=shown or difference(*both),
+        )
+        cells.expect(got.queries <= wanted.queries, name, f"{parameter} {value[:12]}", "queries", saw=(got, wanted))
+
+
+def malformed(matrix, cells, role):
+    """Every parameter of every address of a brand's console, with ids that cannot be any."""
+    world, asker = matrix.world, matrix.askers[role]
+    for address, _view in surfaces.console():
+        if "<content_type_id>" in address.pieces:
+            continue
+        own = rows_behind(address, world.a.near)
+        for parameter in own or ():
+            nowhere = missing_like(own[parameter])
+            for method in ("GET", "POST"):
+
+                def ask(value, address=address, own=own, parameter=parameter, method=method):
+                    return asker.ask(method, BASE + address.path(**own | words_of(address) | {parameter: value}))
+
+                compare_malformed(cells, ask, f"{method} {address.name}", parameter, nowhere)

@@ -5,6 +5,9 @@ B's row and the same naming no row; the answers must be equal and show no canary
 to (no such page, no such field) proves that there is nothing, and says so.
 """
 
+import re
+from collections import Counter
+
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
@@ -31,11 +34,13 @@ class Probe:
         self.own = matrix.world.a.near[model]
         self.theirs = self.other.near[model].pk
         self.nobody = missing_like(self.theirs)
+        self.named = Counter()  # by the name of the probe: how often it was tried
 
     def compare(self, probe, ask, theirs=None, nobody=None):
         """Ask with B's and with nobody's."""
         pair = (theirs or self.theirs, nobody or self.nobody)
         answers = []
+        self.named[probe] += 1
         for value in pair:
             heard = ask(value)
             shown = heard.without(value).names(*MARKS)
@@ -55,6 +60,7 @@ class Probe:
 
     def nothing(self, probe, fine, saw=""):
         """The thing the probe would hold on to is not there."""
+        self.named[probe] += 1
         self.cells.expect(fine, self.asker.name, self.model.__name__, probe, saw=saw)
 
 
@@ -380,11 +386,84 @@ PROBES = [
 ]  # fmt: skip
 
 
+# The list that this is to fulfil, each with what its probes are called above; for what this admin does not have, the
+# name is None and a look at the registered classes says so.
+NAMED = {
+    "rows": "rows$",
+    "search": "search$",
+    "list filters": "filter (?!choices)",
+    "choices of list filters": "filter choices",
+    "date hierarchy, date ranges": "date ",
+    "search over relations": "search over relations",
+    "arbitrary look-ups": "look-up ",
+    "list_editable post with a foreign pk": "list editable post",
+    "change page": "page change",
+    "change by post": "post change",
+    "history page": "page history",
+    "delete page": "page delete",
+    "delete by post": "post delete",
+    "delete confirmation, protected objects": "delete confirmation",
+    "choices and labels of forms": "choices and labels",
+    "post of a foreign id through FK, M2M, radio": ".*(add|change)/ (?!inline|extra)",
+    "radio fields": lambda admin: not admin.radio_fields,
+    "raw id fields": lambda admin: not admin.raw_id_fields,
+    "autocomplete fields, the autocomplete address": "autocomplete ",
+    "inlines: foreign pk": ".* inline row",
+    "inlines: foreign parent": ".* inline parent",
+    "inlines: extra rows": ".* extra row",
+    "pop-ups, _to_field": "pop-up",
+    "actions with foreign pks": "action .* $",
+    "actions on all across pages": "action .* on all",
+    "export and import": "(export|import|process_import)",
+    "uniqueness messages": "taken ",
+    "view on site": "view on site",
+    "shortcut by content type": "shortcut",
+    "recent actions": "recent actions",
+    "log entries by id": "log of B's row",
+    "jump by guessed address": "(page|post) jump",
+    "pages of the model's own": "addresses of the model",
+    "permission pages": ".*is no page",
+    "password of a foreign person": "password of a foreign person",
+    "save as new": "save as new",
+    "_changelist_filters with foreign ids": "preserved filters",
+    "error page": "error page",
+    "counts of the app's index": "index of the app",
+    "ordering by other columns": "ordering",
+    "cascade in the database": "cascade",
+}
+ABSENT = {
+    "radio fields": "no registered class has radio_fields; choices are selects and checkboxes, posted through above",
+    "raw id fields": "no registered class has raw_id_fields",
+}
+
+
+def ticked(named):
+    """For each name of the list how often it was tried, or why there is nothing to try; what is neither is missing."""
+    found, missing = {}, []
+    for name, label in NAMED.items():
+        if callable(label):
+            absent = all(label(admin) for admin in site._registry.values())
+            found[name] = f"absent: {ABSENT[name]}"
+        else:
+            found[name] = sum(count for probe, count in named.items() if re.match(label, probe))
+            absent = bool(found[name])
+        if not absent:
+            missing.append(name)
+    return found, missing
+
+
 def every_probe(matrix, cells, role, only=""):
-    """Every probe on every registered model."""
+    """Every probe on every registered model, ticked off by name."""
+    named = Counter()
     for model, admin in site._registry.items():
         if only in model._meta.label:
             probe = Probe(matrix, cells, role, model, admin)
             for each in PROBES:
                 each(probe)
-    cells.facts["probes per model"] = len(PROBES)
+            named += probe.named
+    found, missing = ticked(named)
+    if THOROUGH and not only:
+        for name in missing:
+            cells.undeclare(f"probe {name}: never tried")
+        cells.facts["models"] = len(site._registry)
+        cells.facts["probes"] = found

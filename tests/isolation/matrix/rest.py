@@ -8,7 +8,7 @@ from members.rule_form import PICKED
 from members.segments import conditions
 from stores.models import Store
 from tests.isolation import surfaces
-from tests.isolation.matrix.console import MARKS, THOROUGH, alive, difference, same
+from tests.isolation.matrix.console import MARKS, THOROUGH, alive, compare_malformed, difference, same
 from tests.isolation.world import MiniProgram
 
 CALLERS = (
@@ -210,6 +210,19 @@ def ask_path(cells, asker, address, own, theirs):
         cells.expect(answers[0].status != 200, asker.name, method, address.name, "row of B", saw=answers[0].status)
 
 
+def malformed(matrix, cells):
+    """Every part of a path that names a row, with ids that cannot be any."""
+    for address, _view in surfaces.outside():
+        own = keys_of(address, matrix.world.a.near) if address.name.startswith("api/") else None
+        for parameter in own or ():
+            for method in METHODS[:3]:
+
+                def ask(value, address=address, own=own, parameter=parameter, method=method):
+                    return matrix.askers["key full"].ask(method, f"/{address.path(**own | {parameter: value})}")
+
+                compare_malformed(cells, ask, f"{method} {address.name}", parameter, like(own[parameter]))
+
+
 def outside(matrix, cells):
     """What lies outside brands: health, sign-in, choice of brands, the platform's pages."""
     for address, _view in surfaces.outside():
@@ -236,4 +249,4 @@ def outside(matrix, cells):
     assert MiniProgram
 
 
-PARTS = {"paths": paths, "inputs": inputs, "outside": outside}
+PARTS = {"paths": paths, "inputs": inputs, "malformed ids": malformed, "outside": outside}
