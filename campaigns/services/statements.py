@@ -9,6 +9,7 @@ from campaigns import reasons
 # Who is due, may be sent now, and is not being worked on by anybody else. A row that may have been sent already
 # (`tried_at`) is only sent again while WeChat still recognises its id; afterwards the campaign's rule decides.
 # The moment is the statement's: a process may have been stopped for long since its transaction began.
+# Two look-ups for the two members that a follower may have had: with OR PostgreSQL would read all who opted out.
 CLAIM: Final = f"""
 WITH picked AS (
     SELECT d.id, d.state, d.reason, d.member_id, d.follower_id, d.tried_at, d.round
@@ -35,8 +36,11 @@ WITH picked AS (
     LEFT JOIN members_follower f ON f.brand_id = %(brand)s AND f.id = p.follower_id
     LEFT JOIN LATERAL (
         SELECT true AS found FROM members_optout o
-        WHERE o.brand_id = %(brand)s AND o.purpose = %(purpose)s
-            AND (o.member_id = p.member_id OR o.member_id = f.member_id)
+        WHERE o.brand_id = %(brand)s AND o.member_id = p.member_id AND o.purpose = %(purpose)s
+        UNION ALL
+        SELECT true FROM members_optout o
+        WHERE o.brand_id = %(brand)s AND o.member_id = f.member_id AND o.purpose = %(purpose)s
+            AND f.member_id <> p.member_id
         LIMIT 1
     ) o ON true
 ), verdict AS (

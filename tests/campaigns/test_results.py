@@ -194,21 +194,6 @@ def test_a_refused_test_message_is_explained(stage):
     assert result.explanation.action
 
 
-def test_no_statistics_tell_the_planner_that_a_new_brand_or_campaign_is_empty(db):
-    """By such statistics reading a whole brand for every batch seems as cheap as looking messages up by their keys."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT attrelid::regclass::text, attname::text FROM pg_attribute "
-            "WHERE attstattarget = 0 AND attrelid::regclass::text LIKE 'campaigns_%' AND attnum > 0"
-        )
-        assert set(cursor.fetchall()) == {
-            ("campaigns_delivery", "brand_id"),
-            ("campaigns_delivery", "campaign_id"),
-            ("campaigns_deliveryattempt", "brand_id"),
-            ("campaigns_finishevent", "brand_id"),
-        }
-
-
 def test_of_two_results_for_one_message_in_one_batch_the_first_counts(stage):
     stage.people(1)
     campaign = stage.launched()
