@@ -22,7 +22,7 @@ ALONE = "measured"
 
 def options():
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__.partition("\n")[0])
-    for name, (number, what) in SIZES.items():
+    for name, (_, number, what) in SIZES.items():
         parser.add_argument(f"--{name}", type=int, default=number, help=f"{what}; {number} unless said")
     parser.add_argument("--only", default="", help="names of test files, such as: fuzz api measured")
     parser.add_argument("--seed", default="20261122", help="seed of the fuzzer")

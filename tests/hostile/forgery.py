@@ -89,6 +89,8 @@ def mutants(rights, count, seed=20261122):
     rng = random.Random(seed)
     made = 0
     for right in rights:  # first each byte once, then by chance
+        if made > count // 2:
+            break
         for name, alphabet in (("signature", HEX), ("msg_signature", HEX), ("timestamp", DIGITS), ("nonce", DIGITS)):
             for position in range(len(right.of(name))):
                 value = _changed(rng, right.of(name), position, alphabet)

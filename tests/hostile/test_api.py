@@ -219,13 +219,13 @@ def test_no_column_can_be_assigned(furnished):
         content = operation["requestBody"]["content"]["application/json"]["schema"]
         declared = contract.description()["components"]["schemas"][content["$ref"].rpartition("/")[2]]["properties"]
         caller = furnished.system if {"apiKey": []} in operation.get("security", []) else furnished.me
-        for name in names:
-            if name in declared:
-                continue
-            answer = caller.send(method.upper(), address(path, furnished), json.dumps(right | {name: 1}))
+        undeclared = [name for name in names if name not in declared]
+        for begin in range(0, len(undeclared), 10):
+            some = undeclared[begin : begin + 10]
+            body = json.dumps(right | dict.fromkeys(some, 1))
+            answer = caller.send(method.upper(), address(path, furnished), body)
             refused = {row["field"] for row in answer.json()["error"]["fields"]} if answer.status_code == 422 else set()
-            if name[:60] not in refused:
-                taken.append((operation["operationId"], name, answer.status_code))
+            taken += [(operation["operationId"], name, answer.status_code) for name in some if name[:60] not in refused]
     assert taken == []
     assert rows_of(furnished.brand) == before
     figure("A5", "names of columns and inventions assigned", f"0 of {len(names)} in {len(BODIES)} bodies", "0")
