@@ -57,7 +57,7 @@ def main() -> int:
         lines += found
         if status:
             failed.append(name)
-    report(lines)
+    failed += [f"probe never tried: {each}" for each in report(lines)]
     print(f"\n{time.monotonic() - began:.0f} s in all", end="; ")
     print("failed: " + ", ".join(failed) if failed else "0 leaks, 0 undeclared")
     if chosen.json:
@@ -97,10 +97,10 @@ def play(name: str) -> tuple[int, list[dict]]:
     return result.returncode, rows
 
 
-def report(lines: list[dict]) -> None:
-    """Print what ran, per pass and section."""
+def report(lines: list[dict]) -> list[str]:
+    """Print what ran, per pass and section; give the probes that were never tried."""
     if not lines:
-        return
+        return []
     print(f"\n{'pass':<12}{'section':<38}{'cells':>8}{'leaks':>7}{'undecl.':>8}{'skipped':>8}{'s':>8}")
     reasons: Counter[str] = Counter()
     for name in dict.fromkeys(row["pass"] for row in lines):
@@ -115,23 +115,28 @@ def report(lines: list[dict]) -> None:
     for name, section, all_found in facts:
         found = {key: value for key, value in all_found.items() if key != "probes"}
         print(f"  {name}, {section}: " + "; ".join(f"{key} {value}" for key, value in found.items())[:600])
-    probes(lines)
+    never = probes(lines)
     print("\nskipped, because")
     for reason, count in reasons.most_common():
         print(f"  {count:>6}  {reason}")
+    return never
 
 
-def probes(lines: list[dict]) -> None:
-    """Print the ways in which admin sites leak, each with how often it was tried as whom, or why it cannot be."""
-    rows = [row for row in lines if "probes" in row["facts"]]
-    if not rows:
-        return
-    print("\nadmin probes on " + str(rows[0]["facts"]["models"]) + " registered models, tried as " + ", ".join(
-        f"{row['section'].rpartition(' ')[2]} ({row['pass']})" for row in rows
-    ))  # fmt: skip
-    for name in rows[0]["facts"]["probes"]:
-        tried = [row["facts"]["probes"][name] for row in rows]
-        print(f"  {name:<50}" + (tried[0] if isinstance(tried[0], str) else " + ".join(f"{each:,}" for each in tried)))
+def probes(lines: list[dict]) -> list[str]:
+    """Print the ways in which admin sites leak, each with how often it was tried, or why it cannot be; give those never
+    tried."""
+    never = []
+    for name in dict.fromkeys(row["pass"] for row in lines):
+        rows = [row["facts"] for row in lines if row["pass"] == name and "probes" in row["facts"]]
+        if not rows:
+            continue
+        print(f"\nadmin probes, {TITLES[name]}: {sum(each['models'] for each in rows)} models and people")
+        for probe in rows[0]["probes"]:
+            tried = [each["probes"][probe] for each in rows]
+            total = tried[0] if isinstance(tried[0], str) else sum(tried)
+            print(f"  {probe:<50}{total if isinstance(total, str) else format(total, ',')}")
+            never += [] if total else [f"{probe} ({name})"]
+    return never
 
 
 def _line(name: str, section: str, rows: list[dict]) -> str:

@@ -71,6 +71,8 @@ def spread_sequences(start: int) -> None:
             for number, table in enumerate(tables)
         )
     )
+    with connection.cursor() as cursor:
+        cursor.execute("DISCARD SEQUENCES")  # numbers this connection has put by
 
 
 @contextmanager

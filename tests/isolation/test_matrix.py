@@ -7,7 +7,11 @@ import pytest
 from tests.isolation.cells import Cells
 from tests.isolation.matrix import console, forms, modelling, probes, rest, working
 
-pytestmark = pytest.mark.timeout(500)
+# Within `make test` a part of each section is asked; all of it by `python -m tests.isolation`.
+THOROUGH = console.THOROUGH
+APPS = sorted({f"{model._meta.app_label}." for model in console.site._registry}) if THOROUGH else ["stores."]
+
+pytestmark = pytest.mark.timeout(2400 if THOROUGH else 300)
 
 
 @pytest.mark.parametrize("role", console.STAFF)
@@ -27,14 +31,15 @@ def test_malformed_ids(matrix, role):
 @pytest.mark.parametrize("role", forms.ASKERS)
 def test_console_forms_and_links(matrix, role):
     cells = Cells(f"console forms and links · {role}")
-    forms.forms_and_links(matrix, cells, role)
+    forms.forms_and_links(matrix, cells, role, only="" if THOROUGH else "segments/")
     cells.close()
 
 
+@pytest.mark.parametrize("app", APPS)
 @pytest.mark.parametrize("role", probes.ASKERS)
-def test_admin_probes(matrix, role):
-    cells = Cells(f"admin probes · {role}")
-    probes.every_probe(matrix, cells, role)
+def test_admin_probes(matrix, role, app):
+    cells = Cells(f"admin probes · {role} · {app[:-1]}")
+    probes.every_probe(matrix, cells, role, only=app)
     cells.close()
 
 
@@ -47,7 +52,7 @@ def test_rest(matrix, part):
 
 def test_models(matrix):
     cells = Cells("models and managers")
-    modelling.touches(matrix, cells)
+    modelling.touches(matrix, cells, only="" if THOROUGH else "members.Member")
     cells.close()
 
 

@@ -46,7 +46,8 @@ PUBLIC = {
 NO_BRAND_IN_SQL = {
     ("wechat_gateway/directory.py", "_STAMPS"): "the gateway's directory spans brands, inside every_brand",
     ("wechat_gateway/directory.py", "_SUMMARY"): "the gateway's directory spans brands, inside every_brand",
-    ("wechat_gateway/services/inbox.py", ""): "the sweep asks in which brands something waits, inside every_brand",
+    ("accounts/selectors.py", "_KEY_SQL"): "a key names its brand; until it is found none is known, inside every_brand",
+    ("wechat_gateway/stores.py", ""): "the sweep asks in which brands something waits, inside every_brand",
     ("wechat_gateway/intake.py", "_INSERT"): "one insert of pushes of many brands: brand_id is a column of each row",
 }
 

@@ -10,7 +10,7 @@ from tests.isolation.world import CANARY, CANARY_C, ROLES
 MARKS = (CANARY, CANARY_C, "zaoshan", "yunqi")
 BASE = "/b/lanyu/"
 THOROUGH = "ZHIYIN_ISOLATION_PASS" in os.environ  # the runner; within the tests fewer people ask, by GET and POST
-STAFF = [*ROLES, "platform"] if THOROUGH else ["owner", "manager", "agency"]
+STAFF = [*ROLES, "platform"] if THOROUGH else ["owner"]
 
 
 def missing_like(key):
