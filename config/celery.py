@@ -10,8 +10,8 @@ from kombu.transport import redis as kombu_redis
 from redis.exceptions import ConnectionError as BrokerGone
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-# Django's checks import every page and every REST view, 7 MB in each worker; `manage.py check` and every start of the
-# web process run them. What makes a worker unsafe is looked at below.
+# Django's checks import every page and every REST view, 7 MB in each worker; `manage.py` runs them, when migrating at
+# the latest. What makes a worker unsafe is looked at below.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 
