@@ -14,6 +14,7 @@ import orjson
 from django.conf import settings
 
 from common import clock
+from common.failpoints import point
 from wechat_gateway import quotas, tokens, transport
 from wechat_gateway.answers import Answer, Outcome, classify
 from wechat_gateway.errcodes import Reaction
@@ -77,11 +78,13 @@ def call(
         except CallsParked as parked:
             return _parked(app, parked)
         _ring_if_due(app, token)
+        point("client: before the call")
         answer = classify(
             transport.perform(_request(path, payload, query, raw, token, sends=sends)),
             id_field=ID_FIELDS.get(path, ""),
             sends=sends,
         )
+        point("client: answered")
         if answer.reaction is not Reaction.REFRESH_TOKEN:
             _note(app, path, answer, token.generation, at)
             return answer
@@ -216,6 +219,7 @@ class _Batch:
     def run(self, calls: Sequence[Outgoing]) -> Iterator[tuple[int, Answer]]:
         """Yield an answer for each call."""
         yield from self._admit(calls)
+        point("client: quota taken")
         try:
             self._token = tokens.current(self._app, at=self._at)
             _ring_if_due(self._app, self._token)

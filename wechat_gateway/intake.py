@@ -22,6 +22,8 @@ import orjson
 import psycopg2
 from psycopg2 import extensions
 
+from common.failpoints import point
+
 logger = logging.getLogger(__name__)
 
 STREAM: Final = "zhiyin:inbox:spill"
@@ -267,6 +269,7 @@ class Intake:
         self._finish_group(fresh, answers)
 
     def _finish_group(self, fresh: set[tuple[int, int]], answers: list[Kept] | None) -> None:
+        point("intake: written, not answered")
         flying, self._flying = self._flying, []
         self.counters["rows"] += len(flying)
         for waiting, kept in zip(flying, answers or itertools.repeat(None), strict=False):
@@ -309,6 +312,7 @@ class Intake:
     def _execute(self, sql: str, rows: Sequence[object], then: Callable[[], None]) -> None:
         self._then = then
         try:
+            point("intake: before the statement")
             self._cursor.execute(sql, (orjson.dumps(rows).decode(),))
         except psycopg2.OperationalError as error:
             self._lost(error)
@@ -436,7 +440,9 @@ class Intake:
         try:
             if self._spill is None:
                 raise OSError("no spill")  # noqa: TRY301 - one way to fail
+            point("intake: before the spill")
             await asyncio.wait_for(self._spill.append(orjson.dumps([waiting.row for waiting in group])), SPILL_SECONDS)
+            point("intake: spilt")
         except Exception as error:  # noqa: BLE001 - any failure of Redis means the same: the platform must try again
             logger.error("pushes could be kept nowhere (%s)", type(error).__name__)  # noqa: TRY400 - no trace needed
             self.counters["lost to 503"] += len(group)
@@ -480,6 +486,7 @@ class Intake:
                     await self._spill.bury(orjson.dumps(refused))
                 elif any(isinstance(end, BaseException) for end in ends):
                     return drained
+                point("intake: drained, not removed")
                 await self._spill.remove([identifier])
                 drained += 1
         return drained

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 from django.conf import settings
 
+from common.failpoints import point
 from common.secret import Secret
 from wechat_gateway import transport
 from wechat_gateway.answers import Answer, classify
@@ -119,6 +120,7 @@ def park(app: App, *, code: int | None, at: datetime, pause: timedelta = _PARK_R
     text = (detail or (str(explain(code).cause) if code is not None else ""))[:200]
     with _store.scope(app.brand_id):
         _store.park(app, code, text, until)
+        point("token: parked, not committed")
     _cache.pop((app.brand_id, app.appid), None)
     logger.warning("calls of app %s are parked until %s (code %s)", app.appid, until.isoformat(), code)
     return CallsParked(wechat_code=code, reason=text, until=until)
@@ -161,6 +163,7 @@ def _refresh(app: App, at: datetime, *, stale_generation: int | None, early: boo
     try:
         with _store.scope(app.brand_id):
             row = _store.lock(app)
+            point("token: locked")
             known = _read(app, at)  # raises if whoever held the lock has parked the app
             newer = known is not None and (stale_generation is None or known.generation > stale_generation)
             if known is not None and newer and not (early and known.refresh_due):
@@ -186,6 +189,7 @@ def _fetch_into(row: AccessToken, app: App, at: datetime, *, heal: bool) -> Toke
         return _Problem(41004, _PARK_LONG)
     old = row.token
     answer = _ask(app, force=False)
+    point("token: answered")
     token, life = _token_in(answer)
     fields = ["healed_at", "forced_at", "forced_count"]
     if heal and token:
@@ -206,6 +210,7 @@ def _fetch_into(row: AccessToken, app: App, at: datetime, *, heal: bool) -> Toke
     row.fetched_at, row.expires_at = at, at + timedelta(seconds=life)
     _store.save(row, ["token", "generation", "fetched_at", "expires_at", *fields])
     _store.unpark(app)
+    point("token: stored, not committed")
     return Token(Secret(token), row.generation, row.expires_at, refresh_due=False)
 
 

@@ -18,6 +18,7 @@ from campaigns.services.drafts import carrier_of, unknown_policy
 from campaigns.services.steering import ring_lanes
 from campaigns.services.tallies import STEERING_SHARD
 from campaigns.variables import names_in
+from common.failpoints import point
 from members.errors import RuleInvalid
 from members.segments import matching
 
@@ -52,6 +53,7 @@ def launch(*, campaign: Campaign, at: datetime, staff_id: int | None = None) -> 
         ring(tasks.freeze_audience, row.brand_id, row.pk)
     row.save()
     record_audit(action="launch campaign", obj=row, changes={"state": [CampaignState.DRAFT, row.state]})
+    point("launch: not committed")
     return row
 
 
@@ -106,6 +108,7 @@ def freeze_audience(*, campaign_id: int, at: datetime) -> int | None:
         cursor.execute(*statement)
         audience: int = sum(count for (count,) in cursor.fetchall())
         cursor.execute("SET LOCAL enable_nestloop = on")
+    point("launch: audience written")
     lanes = LANES
     if row.rate_per_second:
         lanes = min(LANES, math.ceil(row.rate_per_second / PER_LANE_PER_SECOND))
@@ -114,6 +117,7 @@ def freeze_audience(*, campaign_id: int, at: datetime) -> int | None:
     row.state, row.audience_count = CampaignState.SENDING, audience
     row.save(update_fields=["state", "audience_count"])
     ring_lanes(campaign_id=row.pk)
+    point("launch: frozen, not committed")
     return audience
 
 

@@ -15,6 +15,7 @@ from campaigns import reasons, tasks
 from campaigns.models import DeliveryState
 from campaigns.services import statements, tallies
 from campaigns.services.store import store
+from common.failpoints import point
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,6 +39,7 @@ def record_result(*, account_id: int, openid: str, msgid: str, status: str, even
         return
     brand_id = current_brand_id()
     store.keep_result([brand_id, account_id, int(msgid), openid, status[:100], event_at])
+    point("results: kept, not committed")
     now = time.monotonic()
     if now - _last_ring.get(brand_id, 0.0) >= RING_EVERY_SECONDS:
         _last_ring[brand_id] = now
@@ -73,6 +75,7 @@ def settle_results(*, at: datetime) -> bool:
             return False
         deltas: Counter[tuple[int, str, str]] = Counter()
         left = _settle(events, statements.BY_MSGID, brand_id, deltas)
+        point("results: matched, not committed")
         if left:
             left = _settle_tests(left, at)
         if left:

@@ -22,6 +22,7 @@ from campaigns.services import steering, tallies
 from campaigns.services.drafts import carrier_of, unknown_policy
 from campaigns.services.store import store
 from common import clock
+from common.failpoints import point
 from members.models import Purpose
 from wechat_gateway import client, errcodes
 from wechat_gateway.answers import Outcome
@@ -107,6 +108,7 @@ def send_slice(*, brand_id: int, campaign_id: int, lane: int, until: float) -> b
             return False
         if not _take_lane(job):
             return False
+    point("sending: lane taken")
     more = True
     while more and time.monotonic() < until:
         more = _send_batch(job)
@@ -114,6 +116,7 @@ def send_slice(*, brand_id: int, campaign_id: int, lane: int, until: float) -> b
         _leave_lane(job, queued=more)
         if not more:
             finish_if_done(campaign_id=campaign_id, at=clock.now())
+        point("sending: finished, not committed")
     return more
 
 
@@ -127,9 +130,11 @@ def probe(*, brand_id: int, campaign_id: int, at: datetime) -> bool:
         if not mine:
             return False
         job = Job.load(brand_id, campaign_id, tallies.PROBE_SHARD)
+    point("probe: taken")
     batch = _claim(job, 1, (CampaignState.PARKED,))
     if batch and not _deliver(job, batch):
         return False
+    point("probe: answered")
     with store.scope(brand_id):
         resumed = store.unpark(campaign_id)
         if resumed:
@@ -154,12 +159,15 @@ def _send_batch(job: Job) -> bool:
 
 
 def _claim_granted(job: Job, size: int) -> tuple[int, list[Claimed], bool]:
+    point("sending: before the claim")
     with store.scope(job.brand_id):
         granted = _take_tokens(job, size)
         if not granted:
             return 0, [], False
         batch, touched = _claim_rows(job, granted, (CampaignState.SENDING,))
         _keep_lane(job)
+        point("sending: claimed, not committed")
+    point("sending: claimed")
     return granted, batch, touched
 
 
@@ -231,6 +239,7 @@ def _deliver(job: Job, batch: list[Claimed]) -> bool:
         job.campaign.account, calls, at=at, concurrency=settings.SEND_CONCURRENCY, deadline=_patience(job), share=share
     )
     answered: list[tuple[Claimed, Answer]] = [(sendable[index], answer) for index, answer in sending]
+    point("sending: answered")
     pause = pacing.pause_for([answer for _, answer in answered], at)
     personal = any(answer.ok for _, answer in answered)
     entries += [_entry(claimed, answer, personal=personal, parked=pause is not None) for claimed, answer in answered]
@@ -323,6 +332,8 @@ def _record(job: Job, entries: list[Entry], pause: pacing.Pause | None) -> None:
         if pause is not None:
             steering.park(campaign_id=job.campaign.pk, code=pause.code, until=_wait_for_account(job, pause, at))
         tallies.add(job.brand_id, job.lane, deltas)
+        point("sending: recorded, not committed")
+    point("sending: recorded")
 
 
 def _wait_for_account(job: Job, pause: pacing.Pause, at: datetime) -> datetime:

@@ -12,6 +12,7 @@ from campaigns.errors import NotInThisState
 from campaigns.models import CampaignState, DeliveryState
 from campaigns.services import tallies
 from campaigns.services.store import store
+from common.failpoints import point
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -76,6 +77,7 @@ def close_stopped(*, campaign_id: int, at: datetime) -> int:
             row.audience_count = row.audience_count or 0
             store.save_campaign(row, ["finished_at", "audience_count"])
         tallies.add(row.brand_id, tallies.STEERING_SHARD, deltas)
+        point("steering: closed, not committed")
         return len(closed)
 
 
@@ -116,4 +118,5 @@ def _move(campaign: Campaign, allowed: Collection[str], to: CampaignState, actio
         row.state, row.parked_code, row.parked_until, row.updated_at = to, "", None, at
         store.save_campaign(row, ["state", "parked_code", "parked_until", "updated_at"])
         store.audit(action, row, changes)
+        point("steering: moved, not committed")
         return row

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from accounts.tenancy import brand_scope
+from common.failpoints import point
 from members.models import Follower, Identity, IdentityKind, Member
 from members.services.identity import link_unionid
 from members.services.people import new_member_no, record_contact, refresh_subscribed
@@ -43,6 +44,7 @@ def fetch_followers(brand_id: int, account_id: int, *, at: datetime) -> int:
             known = set(
                 Follower.objects.filter(account=account, openid__in=openids).values_list("openid", flat=True),
             )
+        point("followers: page read")
         missing = [openid for openid in openids if openid not in known]
         for start in range(0, len(missing), calls.USERS_PER_CALL):
             new += refresh_profiles(brand_id, account, missing[start : start + calls.USERS_PER_CALL], at=at)
@@ -70,6 +72,7 @@ def refresh_due(brand_id: int, *, at: datetime, limit: int = 1000) -> int:
 def refresh_profiles(brand_id: int, account: OfficialAccount, openids: Sequence[str], *, at: datetime) -> int:
     """Ask WeChat about up to 100 followers and keep what it says. Gives how many were met for the first time."""
     answer: Answer = calls.get_users(account, openids, at=at)
+    point("followers: profiles read")
     if not answer.ok:
         with brand_scope(brand_id):
             Follower.objects.filter(account=account, openid__in=openids).update(profile_due_at=at + RETRY_AFTER)
@@ -87,6 +90,7 @@ def refresh_profiles(brand_id: int, account: OfficialAccount, openids: Sequence[
                 continue
             follower = record_contact(account_id=account.pk, appid=account.appid, openid=openid, at=at)
             keep_profile(account=account, follower=follower, profile=rows.get(openid, {}), at=at)
+        point("followers: kept, not committed")
     return len(set(openids) - known)
 
 

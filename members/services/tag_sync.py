@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 
 from accounts.tenancy import brand_scope
+from common.failpoints import point
 from members.models import Follower, MemberTag, RemoteTag, RemoteTagging, Tag
 from members.services.people import record_contact
 from members.services.tags import tag_members, untag_members
@@ -90,6 +91,7 @@ def _match_dictionary(brand_id: int, account: OfficialAccount, at: datetime, res
         missing = [tag for tag in Tag.objects.filter(sync=True).order_by("pk") if tag.pk not in paired]
     for tag in missing:
         made = calls.create_tag(account, tag.name, at=at)
+        point("tags: made at WeChat")
         remote_id = int((made.data.get("tag") or {}).get("id", 0)) if made.ok else 0
         if not remote_id:
             result.problems.append(f"{tag.name}: {_say(made)}")
@@ -101,6 +103,7 @@ def _match_dictionary(brand_id: int, account: OfficialAccount, at: datetime, res
 
 def _settle(brand_id: int, account: OfficialAccount, remote_tag: RemoteTag, at: datetime, result: SyncResult) -> None:
     at_wechat = _openids_at_wechat(account, remote_tag.remote_id, at)
+    point("tags: read at WeChat")
     with brand_scope(brand_id):
         followers = {
             row.openid: row
@@ -132,11 +135,13 @@ def _settle(brand_id: int, account: OfficialAccount, remote_tag: RemoteTag, at: 
             ignore_conflicts=True,
         )
         openids = dict(Follower.objects.filter(pk__in=ours ^ theirs).values_list("pk", "openid"))
+    point("tags: compared")
     problems: list[str] = []
     tagging = [(pk, openids[pk]) for pk in sorted(ours - theirs) if pk in openids]
     untagging = [(pk, openids[pk]) for pk in sorted(theirs - ours) if pk in openids]
     put = _in_batches(account, remote_tag, tagging, calls.tag_followers, at, problems)
     gone = _in_batches(account, remote_tag, untagging, calls.untag_followers, at, problems)
+    point("tags: pushed")
     with brand_scope(brand_id):
         RemoteTagging.objects.bulk_create(
             (RemoteTagging(remote_tag=remote_tag, follower_id=pk) for pk in put),

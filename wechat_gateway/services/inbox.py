@@ -13,6 +13,7 @@ from django.db import connection
 
 from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope, every_brand
+from common.failpoints import point
 from common.logs import redact
 from wechat_gateway import tasks
 from wechat_gateway.errors import NotReplayable, PushNotFound, StillUnreadable
@@ -51,6 +52,7 @@ def handle_inbound(*, brand_id: int, lane: int, at: datetime) -> int:
         claims = _claim(brand_id, lane)
         if not claims:
             return settled
+        point("inbox: attempts counted")
         settled += _run_claims(brand_id, lane, claims, at)
     ring(tasks.handle_inbound, brand_id, lane)
     return settled
@@ -59,6 +61,7 @@ def handle_inbound(*, brand_id: int, lane: int, at: datetime) -> int:
 def sweep_inbound() -> int:
     """Ring for every lane in which something waits; gives how many. PostgreSQL knows what the broker forgot."""
     waiting = _store.waiting_lanes()
+    point("inbox: swept, not rung")
     for brand_id, lane in waiting:
         ring(tasks.handle_inbound, brand_id, lane)
     return len(waiting)
@@ -84,6 +87,7 @@ def replay_push(*, push_id: int, at: datetime, reason: str = "") -> InboundPush:
     push.state, push.attempts, push.reason, push.retry_at = PushState.NEW, 0, "", None
     _store.save_push(push, ["kind", "openid", "lane", "event_at", "state", "attempts", "reason", "retry_at"])
     _store.audit("replay push", push, {"state": [before, PushState.NEW.value]}, reason)
+    point("inbox: replayed, not committed")
     ring(tasks.handle_inbound, push.brand_id, push.lane)
     return push
 
@@ -141,6 +145,7 @@ def _claim(brand_id: int, lane: int) -> list[_Claim]:
             _store.set_aside(dead, "WORKER_DIED: the worker ended while handling this push")
             logger.error("brand %s: %s pushes set aside after their workers died", brand_id, len(dead))
         _store.count_attempts([claim.push_id for claim in chosen], 1)
+        point("inbox: attempts counted, not committed")
         return chosen
 
 
@@ -148,6 +153,7 @@ def _run_claims(brand_id: int, lane: int, claims: list[_Claim], at: datetime) ->
     try:
         with _store.scope(brand_id):
             _store.wait_for_lane(brand_id, lane)
+            point("inbox: lane taken")
             return _run_locked(claims, at)
     except Exception as error:
         # The transaction as a whole failed (a constraint at commit, a lost connection): each push is tried alone next.
@@ -181,7 +187,9 @@ def _run_locked(claims: list[_Claim], at: datetime) -> int:
         else:
             failed.add(row.openid)
     if handled:
+        point("inbox: handlers ran")
         _store.mark_handled(handled, at)
+        point("inbox: marked, not committed")
     if postponed:
         _store.count_attempts(postponed, -1)
     return len(handled)
