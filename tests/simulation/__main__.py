@@ -1,10 +1,11 @@
-"""`python -m tests.simulation [--seeds N] [--seed S --scenario NAME] [--sabotage NAME]`: virtual time from seeds."""
+"""`python -m tests.simulation [--seeds N] [--seed S --scenario NAME] [--sabotage NAME | --sabotages | --points]`."""
 
 import argparse
 import base64
 import logging
 import multiprocessing
 import os
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -40,7 +41,7 @@ def _chunk(job):
 def _try(name):
     from tests.simulation import scenarios
 
-    return name, scenarios.caught_by(name, 400)
+    return name, scenarios.caught_by(name, 2_000)
 
 
 def _try_sabotages(processes):
@@ -54,6 +55,17 @@ def _try_sabotages(processes):
     return 1 if missed else 0
 
 
+def _fire_points():
+    from tests.simulation import points, scenarios
+
+    failed = 0
+    for name in sorted(name for name in points.declared() if name.startswith(points.IN_THE_GATEWAY)):
+        for way, fired, breach in scenarios.fire_in_the_gateway(name, range(12)):
+            failed += bool(breach) or not fired
+            print(f"{name:32} {way:6} fired {fired:3}  {breach or ('mended' if fired else 'NEVER FIRED')}", flush=True)
+    return 1 if failed else 0
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10_000, help="how many seeds to run")
@@ -61,29 +73,57 @@ def main():
     parser.add_argument("--seed", type=int, help="run this one only, with its trace")
     parser.add_argument("--scenario", action="append", help="delivery, tokens, inbox (all, if none is named)")
     parser.add_argument("--sabotage", default="", help="break the engine in this way first")
-    parser.add_argument("--sabotages", action="store_true", help="show which seed catches each deliberate bug")
+    parser.add_argument("--sabotages", action="store_true", help="only show which seed catches each deliberate bug")
+    parser.add_argument("--points", action="store_true", help="only fire every failpoint of the gateway's event loop")
+    parser.add_argument("--tests", action="store_true", help="only run the tests at full size: points, Nth call, twins")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
+    if arguments.tests:
+        return _run_tests()
     prepare()
     from tests.simulation import sabotages, scenarios
 
     if arguments.sabotage and arguments.sabotage not in sabotages.SABOTAGES:
         parser.error(f"known: {', '.join(sabotages.SABOTAGES)}")
-    names = arguments.scenario or list(scenarios.TURNS)
+    arguments.names = arguments.scenario or list(scenarios.TURNS)
     if arguments.sabotages:
         return _try_sabotages(arguments.processes)
+    if arguments.points:
+        return _fire_points()
     if arguments.seed is not None:
-        failed = 0
-        for name in dict.fromkeys(names):
-            outcome = scenarios.run_one(name, arguments.seed, arguments.sabotage, trace=True)
-            print("\n".join(outcome.trace))
-            print(f"{name} seed {arguments.seed}: {outcome.breaches or 'every invariant holds'}")
-            failed += bool(outcome.breaches)
-        return 1 if failed else 0
+        return _play_one(arguments)
+    failed = _play_many(arguments)
+    if arguments.scenario or arguments.sabotage:
+        return failed
+    return max(failed, _try_sabotages(arguments.processes), _fire_points(), _run_tests())
+
+
+def _play_one(arguments):
+    from tests.simulation import scenarios
+
+    failed = 0
+    for name in dict.fromkeys(arguments.names):
+        outcome = scenarios.run_one(name, arguments.seed, arguments.sabotage, trace=True)
+        print("\n".join(outcome.trace))
+        print(f"{name} seed {arguments.seed}: {outcome.breaches or 'every invariant holds'}")
+        failed += bool(outcome.breaches)
+    return 1 if failed else 0
+
+
+def _run_tests():
+    environment = {name: value for name, value in os.environ.items() if name not in _ENVIRONMENT}
+    environment |= {"SIMULATION_FULL": "1", "SIMULATION_SEQUENCES": "300"}
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-o", "timeout=600", "tests/simulation"]
+    return 1 if subprocess.run(command, env=environment, check=False).returncode else 0
+
+
+def _play_many(arguments):
+    from tests.simulation import scenarios
+
     began = time.monotonic()
     step = 50
     last = arguments.first + arguments.seeds
-    jobs = [(n, min(n + step, last), names, arguments.sabotage) for n in range(arguments.first, last, step)]
+    jobs = [(n, min(n + step, last), arguments.names, arguments.sabotage) for n in range(arguments.first, last, step)]
     seen, failures, cpu = Counter(), [], 0.0
     with multiprocessing.get_context("fork").Pool(arguments.processes) as pool:
         for counts, bad, seconds in pool.imap_unordered(_chunk, jobs):

@@ -172,7 +172,9 @@ def acknowledged_before_it_is_kept(run):
     """The answer leaves while the row still waits to be written."""
 
     async def keep(self, row):
-        self._queue.append(intake._Waiting(row, self._loop.create_future(), self._loop.time()))
+        future = self._loop.create_future()
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody asks what became of it
+        self._queue.append(intake._Waiting(row, future, self._loop.time()))
         self._flush_when_free()
         return intake.Kept(row.reply)
 

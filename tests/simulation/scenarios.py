@@ -1,12 +1,16 @@
 """Which worlds there are, and how a seed is run in one."""
 
+import asyncio
 import time
 import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 
+import psycopg2
+
 from campaigns.services import sending
+from common import failpoints
 from tests.simulation.delivery import Delivery
 from tests.simulation.inbox import Inbox
 from tests.simulation.sabotages import SABOTAGES
@@ -78,3 +82,41 @@ def caught_by(sabotage, most):
         if outcome.breaches:
             return seed, outcome.breaches[0]
     return None
+
+
+# Between the answer of PostgreSQL and that to WeChat nothing reaches outside: only the process can end there.
+CANNOT_RAISE = {"intake: written, not answered"}
+
+
+def fire_in_the_gateway(name, seeds):
+    """Fire one point of the gateway's event loop in each way; (way, times fired, first breach) of all seeds."""
+    for way in ("kill",) if name in CANNOT_RAISE else ("raise", "kill"):
+        fired, breach = 0, None
+        for seed in seeds:
+            run = SCENARIOS["inbox"](seed)
+            shots = _arm(run, name, way)
+            try:
+                breaches = run.run()
+            except Exception as error:
+                breaches = [("it runs", repr(error))]
+            finally:
+                failpoints.armed.clear()
+            fired += len(shots)
+            breach = breach or (breaches and (seed, breaches[0]))
+        yield way, fired, breach
+
+
+def _arm(run, name, way):
+    shots = []
+
+    def act():
+        if len(shots) == 2 or not run.world.faults:
+            return
+        shots.append(run.world.now)
+        if way == "raise":
+            raise psycopg2.OperationalError(name)
+        loop = asyncio.get_running_loop()
+        run.world.kill(loop.process)
+
+    failpoints.armed[name] = act
+    return shots

@@ -130,10 +130,13 @@ class Tokens:
         bound = expiries + revoked + broken + bad * 2 + lasting
         if self.wechat.fetches > bound:
             self._breach("fetches within their bound", f"{self.wechat.fetches} > {bound}")
-        # A second refusal within a minute parks the app for that minute; without refusals nothing may fail.
+        # A second refusal within a minute parks the app for that minute; without refusals nothing may fail. Who stood
+        # still in the middle of a call for longer than tokens overlap goes on with two that have ended meanwhile.
+        if seen.get("stopped for long"):
+            return self._works_again()
         if self.failed and not seen.get("fate: token") and seen.get("token revoked", 0) < 2:
             self._breach("calls fail only when WeChat refuses again and again", f"{self.failed}")
-        self._works_again()
+        return self._works_again()
 
     def _works_again(self):
         """When everything is quiet, a new process gets through."""

@@ -207,6 +207,8 @@ class World:
         """SIGSTOP, and SIGCONT after some seconds."""
         self.say("STOP", process.name, round(seconds, 3))
         self.count("stop")
+        if seconds > 300:
+            self.count("stopped for long")
         process.stopped_until = max(process.stopped_until, self.now + seconds)
         for task in process.tasks:
             transaction = task.transaction

@@ -1,0 +1,111 @@
+"""Every failpoint of the product is fired in every way over a workflow that passes it, and what it broke is mended.
+
+Those of the gateway's event loop are fired by the simulation of the inbox (`python -m tests.simulation --points`).
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from django.db import OperationalError, connection
+
+from campaigns import invariants
+from common import failpoints
+from tests.simulation.points import IN_THE_GATEWAY, declared
+from tests.simulation.workflows import WORKFLOWS, Killed, Stage, Trap, cut, trapped
+from wechat_gateway import client, tokens
+from wechat_gateway.models import AccessToken
+
+WAYS = ("raise", "delay", "cut", "kill")
+
+
+@pytest.fixture
+def nothing_known(transactional_db, monkeypatch):
+    monkeypatch.setattr(client, "_proven", {})
+    monkeypatch.setattr(client, "_rung", {})
+    monkeypatch.setattr(failpoints, "armed", {})
+
+
+def passed_points(stage, workflow, names):
+    """Which points a workflow passes when nothing fails."""
+    passed = set()
+    tokens.forget_cached()
+    do, holds = workflow(stage)
+    failpoints.armed.update({name: lambda name=name: passed.add(name) for name in names})
+    with trapped(Trap(), stage.wechat):
+        do()
+    failpoints.armed.clear()
+    with trapped(Trap(), stage.wechat):
+        do()
+    with stage.scope:
+        holds(finished=True)
+    return passed
+
+
+def fire(stage, workflow, name, way):
+    """Gives whether the point was fired, and what came of it was mended by doing the work again."""
+    tokens.forget_cached()
+    do, holds = workflow(stage)
+    with stage.scope:
+        AccessToken.objects.all().delete()  # or nobody would ask for one
+    trap, fired = Trap(), []
+
+    def act():
+        del failpoints.armed[name]
+        fired.append(name)
+        if way == "raise":
+            raise OperationalError(f"raised at {name}")
+        if way == "cut":
+            cut()
+        elif way == "delay":
+            stage.pass_time_elsewhere()
+        else:
+            trap.die()
+
+    failpoints.armed[name] = act
+    with trapped(trap, stage.wechat):
+        try:
+            do()
+        except (Killed, Exception):
+            if not fired or way == "delay":
+                raise
+    connection.close_if_unusable_or_obsolete()
+    failpoints.armed.clear()
+    with stage.scope:
+        holds(finished=False)
+        assert invariants.breaches() == [], (name, way)
+    with trapped(Trap(), stage.wechat):
+        do()
+        do()
+    with stage.scope:
+        holds(finished=True)
+        assert invariants.breaches() == [], (name, way)
+    return bool(fired)
+
+
+def test_every_point_is_fired_and_what_it_broke_is_mended(nothing_known):
+    names = {name for name in declared() if not name.startswith(IN_THE_GATEWAY)}
+    fired, met = set(), set()
+    for workflow in WORKFLOWS:
+        stage = Stage()
+        passed = passed_points(stage, workflow, names)
+        for name in sorted(passed - met):
+            ways = WAYS if os.environ.get("SIMULATION_FULL") else (WAYS[len(met) % 4], WAYS[(len(met) + 1) % 4])
+            fired |= {(name, way) for way in ways if fire(stage, workflow, name, way)}
+            met.add(name)
+    assert names - met == set(), "no workflow passes these points"
+    assert {name for name, _ in fired} == names
+    assert len(fired) >= 2 * len(names)
+
+
+def test_every_point_of_the_gateway_is_fired_and_mended():
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", "--points"], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+
+
+def test_nothing_is_armed_in_the_product():
+    assert failpoints.armed == {}
+    failpoints.point("a point that nobody has armed")
