@@ -64,7 +64,7 @@ class Suite(Protocol):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A bar with the ratio of each round; `result` is one of: aim met, must met, aim not met (where nothing must), missed, not run."""
+    """A bar with the ratio of each round, and its result; `aim not met` is only said where nothing must be met."""
 
     bar: Bar
     ratios: tuple[float, ...]

@@ -88,7 +88,7 @@ def _administrator(launched: Launched) -> str:
 
 
 def _run(command: list[str], env: dict[str, str]) -> str:
-    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
     if done.returncode:
         raise InvalidRunError(f"{' '.join(command)}: {done.stderr[-1500:]}")
     return done.stdout
@@ -125,13 +125,13 @@ def peer(stand: Stand, urls: str, **more: str) -> Iterator[Peer | Absent]:
             yield Peer(process.pid, port)
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(120)
 
 
-def _answers(port: int, process: subprocess.Popen[bytes], seconds: float = 40) -> bool:
+def _answers(port: int, process: subprocess.Popen[bytes], seconds: float = 180) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
-        connection = http.client.HTTPConnection(HOST, port, timeout=5)
+        connection = http.client.HTTPConnection(HOST, port, timeout=30)
         try:
             connection.request("GET", "/api/v1/me/")
             connection.getresponse()
@@ -151,7 +151,7 @@ def ours(stand: Stand) -> Peer:
 
 def fetch(where: Peer, call: Call) -> Any:
     """Ask once and give the JSON; anything but 200 makes the run invalid."""
-    connection = http.client.HTTPConnection(HOST, where.port, timeout=10)
+    connection = http.client.HTTPConnection(HOST, where.port, timeout=60)
     try:
         connection.request("GET", call.path, headers={"Authorization": call.authorization})
         answer = connection.getresponse()

@@ -144,7 +144,7 @@ def _debian_server() -> Iterator[str]:
                 process.terminate()
 
 
-def _wait_for(url: str, seconds: float = 30) -> None:
+def _wait_for(url: str, seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
