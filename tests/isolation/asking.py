@@ -83,6 +83,7 @@ class Asker:
             self._session = client.cookies[settings.SESSION_COOKIE_NAME].value
         self.last: Any = None
         self.statements: list[str] = []
+        self.look: Any = None  # called after an answer, before what it has written is undone
 
     def ask(self, method: str, path: str, data: Any = None, *, keep: bool = False, **more: Any) -> Heard:
         """Send a request; whatever it writes is undone, unless kept."""
@@ -97,6 +98,8 @@ class Asker:
             with connection.execute_wrapper(counter):
                 answer = self._send(client, method, path, data, more)
             text = _text_of(answer)
+            if self.look is not None:
+                self.look()
             if not keep:
                 transaction.set_rollback(True)
         self.last = answer

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import cache, caches
 from django.db import connection, transaction
 
 from accounts.rest.throttling import PerKey
@@ -157,7 +157,7 @@ def test_cache_key_without_brand(monkeypatch, brand):
         cache.set("figures", "ours")
     assert [key for key in watch.keys if "figures" in key] != []
     assert keys.strangers(watch.keys) == []
-    monkeypatch.setattr(cache, "key_func", lambda key, prefix, version: f"{prefix}:{version}:{key}")
+    monkeypatch.setattr(caches["default"], "key_func", lambda key, prefix, version: f"{prefix}:{version}:{key}")
     with keys.Watch() as watch, brand_scope(brand.pk):
         cache.set("figures", "ours")
         cache.delete("figures")
