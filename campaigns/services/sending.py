@@ -261,7 +261,8 @@ def _patience(job: Job) -> float:
 
     Whoever was stopped after the claim sends nothing any more: others have, and WeChat may have forgotten the ids.
     """
-    return max(1.0, settings.SEND_LEASE_SECONDS - 2.0) - (time.monotonic() - job.claimed_at)
+    lease: float = max(1.0, settings.SEND_LEASE_SECONDS - 2.0)
+    return lease - (time.monotonic() - job.claimed_at)
 
 
 def _entry(claimed: Claimed, answer: Answer, *, personal: bool, parked: bool) -> Entry:
