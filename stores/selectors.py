@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection
@@ -151,7 +151,7 @@ def _in_box(
 ) -> list[tuple[int, str, str, str, str, float, float, float, str]]:
     north = size / METRES_PER_DEGREE
     shrink = max(math.cos(math.radians(min(abs(lat) + north, 89.9))), 0.002)
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "brand": current_brand_id(),
         "lat": lat,
         "lng": lng,
@@ -164,7 +164,8 @@ def _in_box(
         values |= {"weekday": open_at.weekday(), "time": open_at.time(), "day": open_at.date()}
     with connection.cursor() as cursor:
         cursor.execute(_BOX_SQL.format(open="" if open_at is None else _MAYBE_OPEN), values)
-        return cursor.fetchall()
+        rows: list[tuple[int, str, str, str, str, float, float, float, str]] = cursor.fetchall()
+        return rows
 
 
 def metres(lat1: float, lng1: float, lat2: float, lng2: float) -> float:
@@ -185,7 +186,7 @@ def opening_hours(store_ids: Sequence[int], *, at: datetime, zone: ZoneInfo) -> 
     local = at.astimezone(zone)
     week: dict[int, dict[int, list[tuple[time, time]]]] = {pk: {} for pk in store_ids}
     days: dict[int, dict[date, list[tuple[time, time]]]] = {pk: {} for pk in store_ids}
-    values = {
+    values: dict[str, Any] = {
         "brand": current_brand_id(),
         "stores": list(store_ids),
         "first": local.date() - timedelta(days=1),

@@ -1,4 +1,6 @@
 """How the reading peers know their callers: the rows the product looks at, asked through the ORM."""
+# The peers' models are no app of the product's settings, so the types of Django's plugin do not know them.
+# mypy: ignore-errors
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
 """The member card and the list of members the usual DRF way: serializers, generic views, CursorPagination."""
+# The peers' models are no app of the product's settings, so the types of Django's plugin do not know them.
+# mypy: ignore-errors
 
 from __future__ import annotations
 

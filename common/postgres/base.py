@@ -176,7 +176,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         # A savepoint sends what waits, so what waits now belongs to what is taken back.
         if self.connection is not None:
             self.connection.waiting = b""
-        super()._savepoint_rollback(sid)
+        super()._savepoint_rollback(sid)  # type: ignore[misc] # Django's stubs leave it out
 
     def _set_autocommit(self, autocommit: bool) -> None:
         with self.wrap_database_errors:
