@@ -202,13 +202,17 @@ def test_of_two_results_for_one_message_in_one_batch_the_first_counts(stage):
     late = row.msgid + 1
     with stage.scope:
         sending._note_attempts(
-            stage.brand.pk, [(row.pk, 1, "LATE", "", "", late), (row.pk, 1, "LATE", "", "", late + 1)]
+            stage.brand.pk, [(row.pk, 1, "LATE", "", "", late + 1), (row.pk, 1, "LATE", "", "", late)]
         )
         for msgid, status in ((late, "failed:user block"), (late + 1, "success")):
             services.record_result(
                 account_id=stage.account.pk, openid=row.openid, msgid=str(msgid), status=status, event_at=clock.now()
             )
-    stage.settle()
+    with stage.scope, connection.cursor() as cursor:
+        # The later one is looked at before the earlier: only then does the order of arrival have to be minded.
+        cursor.execute("UPDATE campaigns_finishevent SET due_at = now() - id * interval '1 second'")
+    with stage.scope:
+        assert not services.settle_results(at=clock.now())
     (row,) = stage.rows(campaign)
     assert (row.state, row.reason) == ("REFUSED", reasons.USER_BLOCK)
     with stage.scope:
