@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import django
 from celery import Celery
@@ -39,6 +39,7 @@ _TEMPLATE = "bench-template"
 class Campaign(models.Model):  # noqa: DJ008
     """A campaign."""
 
+    objects: ClassVar[models.Manager[Campaign]] = models.Manager()
     public_id = models.CharField(max_length=32)
 
     class Meta:
@@ -48,6 +49,7 @@ class Campaign(models.Model):  # noqa: DJ008
 class Recipient(models.Model):  # noqa: DJ008
     """One message."""
 
+    objects: ClassVar[models.Manager[Recipient]] = models.Manager()
     campaign = models.ForeignKey(Campaign, models.CASCADE)
     openid = models.CharField(max_length=64)
     name = models.CharField(max_length=60)
@@ -59,7 +61,7 @@ class Recipient(models.Model):  # noqa: DJ008
         app_label = "peer"
 
 
-class _Client(WeChatClient):
+class _Client(WeChatClient):  # type: ignore[misc]
     API_BASE_URL = os.environ["BENCH_URL"] + "/cgi-bin/"
 
     def fetch_access_token(self) -> Any:

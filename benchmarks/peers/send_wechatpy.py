@@ -12,7 +12,7 @@ from wechatpy.exceptions import WeChatClientException
 from benchmarks.sending.child import cpu, serve
 
 
-class _Client(WeChatClient):
+class _Client(WeChatClient):  # type: ignore[misc]
     API_BASE_URL = os.environ["BENCH_URL"] + "/cgi-bin/"
 
 

@@ -46,10 +46,11 @@ class Driver:
 
     def _ring_in(self, database: int) -> None:
         address = settings.CELERY_BROKER_URL.rpartition("/")[0]
-        app.conf.broker_write_url = f"{address}/{database}"
-        app.pool.force_close_all()
-        app._pool = None  # noqa: SLF001 - the next message opens a connection to the other database
-        app.amqp._producer_pool = None  # noqa: SLF001
+        celery: Any = app
+        celery.conf.broker_write_url = f"{address}/{database}"
+        celery.pool.force_close_all()
+        celery._pool = None  # noqa: SLF001 - the next message opens a connection to the other database
+        celery.amqp._producer_pool = None  # noqa: SLF001
         pools.reset()
 
     def run(self, which: str, count: int, seconds: float, broker: int) -> dict[str, Any]:
@@ -60,6 +61,7 @@ class Driver:
         used, began = child.cpu(), time.monotonic()
         campaign = chosen.campaign(segment=segment)
         swept = began
+        sweep: Any = tasks.sweep_deliveries
         while True:
             with brand_scope(chosen.brand_id):
                 state = Campaign.objects.values_list("state", flat=True).get(pk=campaign.pk)
@@ -71,7 +73,7 @@ class Driver:
                 raise TimeoutError(message)
             if now - swept > SWEEP_SECONDS:
                 swept = now
-                tasks.sweep_deliveries()
+                sweep()
             time.sleep(0.05)
         took, spent = time.monotonic() - began, child.cpu() - used
         with brand_scope(chosen.brand_id):

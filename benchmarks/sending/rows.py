@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import django
 
@@ -33,6 +33,7 @@ _msgids = itertools.count(4_000_000_000_000_000_000)
 class Member(models.Model):  # noqa: DJ008
     """A member as a peer has it."""
 
+    objects: ClassVar[models.Manager[Member]] = models.Manager()
     openid = models.CharField(max_length=64)
     last_interaction_at = models.DateTimeField(db_index=True)
 
@@ -43,6 +44,7 @@ class Member(models.Model):  # noqa: DJ008
 class Campaigns(models.Model):  # noqa: DJ008
     """A campaign as a peer has it."""
 
+    objects: ClassVar[models.Manager[Campaigns]] = models.Manager()
     name = models.CharField(max_length=60)
 
     class Meta:
@@ -52,6 +54,7 @@ class Campaigns(models.Model):  # noqa: DJ008
 class Recipient(models.Model):  # noqa: DJ008
     """One message as peers keep it: foreign keys, a state with an index."""
 
+    objects: ClassVar[models.Manager[Recipient]] = models.Manager()
     campaign = models.ForeignKey(Campaigns, models.CASCADE)
     member = models.ForeignKey(Member, models.CASCADE)
     openid = models.CharField(max_length=64)
@@ -266,7 +269,7 @@ class Rows:
         return meter.reading()
 
     def _since(self) -> Any:
-        from members.segment_conditions import days_back
+        from members.segments import days_back
 
         return days_back(clock.now(), 30)
 
