@@ -88,11 +88,11 @@ ORDER BY bow, s.id LIMIT %(limit)s
 # No shop that is open is left out; of those left, `hours_at` decides (a day may have hours of its own).
 _MAYBE_OPEN = """
   AND (EXISTS (
-    SELECT 1 FROM stores_openinghours h WHERE h.brand_id = s.brand_id AND h.store_id = s.id AND (
+    SELECT 1 FROM stores_openinghours h WHERE h.brand_id = %(brand)s AND h.store_id = s.id AND (
       h.weekday = %(weekday)s AND h.opens <= %(time)s AND (h.closes > %(time)s OR h.closes <= h.opens)
       OR h.weekday = (%(weekday)s + 6) %% 7 AND h.closes <= h.opens AND h.closes > %(time)s)
   ) OR EXISTS (
-    SELECT 1 FROM stores_dayexception e WHERE e.brand_id = s.brand_id AND e.store_id = s.id
+    SELECT 1 FROM stores_dayexception e WHERE e.brand_id = %(brand)s AND e.store_id = s.id
       AND e.day IN (%(day)s, %(day)s - 1) AND e.opens IS NOT NULL
   ))"""
 _HOURS_SQL = """
