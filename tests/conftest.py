@@ -10,6 +10,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from accounts.models import Brand
+from accounts.sealing import forget_keys
 from accounts.tenancy import brand_scope
 from tests.factories import make_brand
 from tests.simulator import Simulator
@@ -17,6 +18,12 @@ from tests.simulator import Simulator
 # How long an example takes is the machine's affair, which may be busy with something else.
 hypothesis_settings.register_profile("zhiyin", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("zhiyin")
+
+
+@pytest.fixture(autouse=True)
+def no_keys_of_earlier_brands() -> None:
+    """A brand of this test may have the number of one that an earlier test has taken away."""
+    forget_keys()
 
 
 @pytest.fixture
