@@ -70,6 +70,13 @@ def narrow_analyst(ours):  # noqa: F811
     return of_one_store(ours, Role.ANALYST)
 
 
+@pytest.fixture(autouse=True)
+def no_keys_of_earlier_brands(request):
+    """The matrix forgets keys itself, once: its first question must cost what the next one costs."""
+    if "matrix" not in request.fixturenames:
+        forget_keys()
+
+
 @pytest.fixture(scope="module")
 def layer():
     """Which net is taken away: `real` (none), `guard-open` or `rls-off`; the runner says."""
