@@ -43,7 +43,10 @@
     if (event.detail.target === preview) placeFault();
     if (event.detail.target === tree) {
       edited();
-      tree.querySelector("[data-fresh]")?.focus();
+      const field = document.activeElement;
+      if (!tree.contains(field)) tree.querySelector("[data-fresh]")?.focus();
+      // A quick hand typed before htmx listened to the field: what it typed is asked for now.
+      else if (field.dataset.find !== undefined) htmx.trigger(field, "focus");
       htmx.trigger(form, "rule-changed");
     }
   });
