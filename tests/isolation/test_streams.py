@@ -142,8 +142,11 @@ def test_many_threads_each_see_their_brand(committed):
 def test_coroutines_each_see_their_brand(committed):
     def work(number):
         brand = committed[number % 2]
-        with brand_scope(brand.pk):
-            return list(Tag.objects.values_list("name", flat=True)) == [brand.slug]
+        try:
+            with brand_scope(brand.pk):
+                return list(Tag.objects.values_list("name", flat=True)) == [brand.slug]
+        finally:
+            connection.close()  # the thread outlives the test
 
     async def many():
         return await asyncio.gather(*(sync_to_async(work)(number) for number in range(20)))
