@@ -173,10 +173,11 @@ class Intake:
         while (self._queue or self._flying) and time.monotonic() < ends:  # noqa: ASYNC110 - two things to wait for
             await asyncio.sleep(0.01)
         self._closed = True
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Again and again: a client library may turn a cancellation into a timeout of its own.
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(list(self._tasks), timeout=TICK_SECONDS)
         self._disconnect()
 
     @property

@@ -577,6 +577,28 @@ def test_push_without_postgresql_and_redis_is_asked_for_again(gateway, committed
     assert rows(committed_account) == []
 
 
+def test_gateway_stops_even_when_redis_swallows_being_told_to(gateway):
+    """A client whose time is up in the same moment raises a timeout of its own."""
+
+    async def oldest(_count):
+        if reading.is_set():
+            return []
+        reading.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError as error:
+            raise TimeoutError from error
+
+    async def story():
+        async with gateway() as caller:
+            caller.application.intake._spill.oldest = oldest
+            await reading.wait()
+
+    reading = asyncio.Event()
+    run(asyncio.wait_for(story(), 10))
+    assert reading.is_set()
+
+
 def test_connection_that_was_ended_is_opened_again(gateway, committed_account):
     def end_it():
         with connection.cursor() as cursor:
