@@ -202,6 +202,12 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
         queryset: models.QuerySet[Any] = super().get_queryset(request)
         return self.reachable(queryset, request)
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Look a row up; whoever may see none of its kind is refused before, so that no answer tells which exist."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        return super().get_object(request, object_id, from_field)
+
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Filter by what the page offers: Django would take every column, shown or not, as a way to guess values."""
         name, _separator, how = lookup.partition("__")
@@ -270,8 +276,6 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
         obj = self.get_object(request, object_id)
         if obj is None:
             raise Http404
-        if not self.has_view_permission(request, obj):
-            raise PermissionDenied
         entries = AuditEntry.objects.filter(object_type=self.opts.label_lower, object_id=str(obj.pk))
         context = {
             **self.admin_site.each_context(request),

@@ -1,6 +1,8 @@
 """What a role may not do is not shown, and refused in words when asked for all the same."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEntry
 from accounts.tenancy import brand_scope
@@ -30,6 +32,18 @@ def test_marketer_cannot_change_stores_but_sees_them(as_marketer, ours):
     assert "zy-primary" not in page.content.decode()
     refused = as_marketer.post(f"/b/lanyu/stores/store/{ours.store.pk}/change/", {"name": "x"})
     assert refused.status_code == 403
+
+
+@pytest.mark.parametrize("page", ["change", "history", "delete"])
+def test_a_role_that_sees_none_of_a_kind_learns_of_none(as_guide, ours, page):
+    """Refused alike, with the same work, whether such a row exists or not."""
+    heard = []
+    for key in (ours.touchpoint.pk, 987_654):
+        with CaptureQueriesContext(connection) as queries:
+            answer = as_guide.get(f"/b/{ours.brand.slug}/touchpoints/touchpoint/{key}/{page}/")
+        heard.append((answer.status_code, len(queries)))
+    assert heard[0] == heard[1]
+    assert heard[0][0] == 403
 
 
 def test_guide_sees_only_own_members(as_guide, guide_user, ours):

@@ -130,6 +130,7 @@ BRAND_WIDE: dict[str, str] = {
     "campaigns.Campaign": "campaigns are the brand's; whom they name is narrowed (test_shown.py)",
     "members.Segment": "segments are the brand's; whom they name is narrowed (test_shown.py)",
 }
+SEEN_BY_GUIDES: dict[str, str] = {"stores.Store": "guides see where every store is"}
 
 
 # --- serializers -----------------------------------------------------------------------------------------------------

@@ -119,7 +119,8 @@ def ask_about_mixed(cells, asker, role, method, address, own, theirs):
 
 def ask_about_other_store(cells, world, asker, role, address):
     models = [surfaces.model_named(address, parameter) for parameter in address.parameters]
-    wide = [model._meta.label for model in models if model._meta.label in surfaces.BRAND_WIDE]
+    everywhere = surfaces.BRAND_WIDE | (surfaces.SEEN_BY_GUIDES if role == "guide" else {})
+    wide = [model._meta.label for model in models if model._meta.label in everywhere]
     if wide or any(model not in site._registry for model in models):
         cells.skip("rows of the whole brand: no store to be outside of")
         return
