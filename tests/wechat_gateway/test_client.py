@@ -62,28 +62,42 @@ def test_token_is_fetched_once_and_used_by_every_call(account, wechat):
     }  # fmt: skip
 
 
-def test_fifty_cold_callers_fetch_once(transactional_db, wechat):
-    account = make_account()
-    wechat.token_delay = 0.3
+def refreshed_by(callers, account, at):
+    """What each of many threads gets that find no token at the same time."""
     found, failed = [], []
 
     def call():
         try:
-            found.append(tokens._refresh(account, NOW, stale_generation=None).secret.reveal())
+            found.append(tokens._refresh(account, at, stale_generation=None).secret.reveal())
         except Exception as error:  # the thread's failure is the test's
             failed.append(error)
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=call) for _ in range(50)]
+    threads = [threading.Thread(target=call) for _ in range(callers)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert failed == []
-    assert found == ["token-1"] * 50
+    return found
+
+
+def test_fifty_cold_callers_fetch_once(transactional_db, wechat):
+    account = make_account()
+    wechat.token_delay = 0.3
+    assert refreshed_by(50, account, NOW) == ["token-1"] * 50
     assert wechat.fetches == 1
     assert stored_token(account).generation == 1
+
+
+def test_fifty_callers_of_an_expired_token_fetch_once(transactional_db, wechat):
+    account = make_account()
+    assert calls.get_user(account, "o", at=NOW).ok
+    wechat.token_number, wechat.token_delay = 2, 0.3
+    assert refreshed_by(50, account, later(hours=3)) == ["token-2"] * 50
+    assert wechat.fetches == 2
+    assert stored_token(account).generation == 2
 
 
 def test_expired_token_is_replaced(account, wechat):
