@@ -11,14 +11,16 @@ from wechatpy.exceptions import WeChatClientException
 
 from benchmarks.sending.child import cpu, serve
 
+for _name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    del os.environ[_name]  # loopback, whatever proxy the machine has; all else is as wechatpy does it
+
 
 class _Client(WeChatClient):  # type: ignore[misc]
     API_BASE_URL = os.environ["BENCH_URL"] + "/cgi-bin/"
 
 
 _client = _Client("wxbench", "secret", access_token="bench-token", timeout=8)
-_client._http.trust_env = False  # noqa: SLF001 - loopback, whatever proxy the machine has
-_client._http.verify = os.environ["SSL_CERT_FILE"]  # noqa: SLF001
+os.environ["REQUESTS_CA_BUNDLE"] = os.environ["SSL_CERT_FILE"]
 _client.session.set("wxbench_access_token", "bench-token", 7000)
 _client.expires_at = int(time.time()) + 7000
 

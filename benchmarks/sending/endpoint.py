@@ -1,14 +1,15 @@
-"""The far end of the client's measurement: TLS, HTTP/1.1, one answer per message, and a count of what came.
+"""The far end of the sending measurements: HTTP/1.1, one answer per message, tokens, and a record of what came.
 
-`python -m benchmarks.sending.endpoint CERTIFICATE KEY` prints its port and answers `take` (see `child.serve`).
+`python -m benchmarks.sending.endpoint [--tls CERTIFICATE KEY] [--latency MS]` answers `port`, `take` and `accepted`
+(see `child.serve`). It costs a small part of what a simulated WeChat does, so that the cores are the contestants'.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import re
 import ssl
-import sys
 import threading
 from typing import Any
 
@@ -18,6 +19,7 @@ from benchmarks.sending.child import serve
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _ID = re.compile(rb'"client_msg_id": ?"([^"]+)"')
+_TOKEN = b'{"access_token":"bench-token","expires_in":7200}'
 _HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nConnection: keep-alive\r\nContent-Length: "
 )
@@ -28,22 +30,29 @@ class Seen:
 
     def __init__(self) -> None:
         self.calls = 0
-        self.ids: set[bytes] = set()
+        self.msgids: dict[bytes, int] = {}
         self.bad = 0
         self.msgid = 3_000_000_000_000_000_000
 
     def take(self) -> dict[str, int]:
         """Give the counts and begin anew."""
-        found = {"calls": self.calls, "distinct": len(self.ids), "bad": self.bad}
-        self.calls, self.bad, self.ids = 0, 0, set()
+        found = {"calls": self.calls, "distinct": len(self.msgids), "bad": self.bad}
+        self.calls, self.bad, self.msgids = 0, 0, {}
         return found
+
+    def accepted(self) -> dict[str, Any]:
+        """Give the counts and the msgid of each message by its `client_msg_id`, and begin anew."""
+        msgids = {name.decode(): str(msgid) for name, msgid in self.msgids.items()}
+        return {**self.take(), "msgids": msgids}
 
 
 class Answering(asyncio.Protocol):
     """One connection: a request is answered as soon as its body is there."""
 
-    def __init__(self, seen: Seen) -> None:
+    def __init__(self, seen: Seen, latency: float) -> None:
         self._seen = seen
+        self._latency = latency
+        self._loop = asyncio.get_running_loop()
         self._buffer = b""
         self._transport: Any = None
 
@@ -62,41 +71,56 @@ class Answering(asyncio.Protocol):
             size = end + 4 + (int(found[1]) if found else 0)
             if len(buffer) < size:
                 break
-            self._answer(buffer[end + 4 : size])
+            if b"/stable_token" in buffer[:40]:
+                self._write(_TOKEN)
+            elif self._latency:
+                self._loop.call_later(self._latency, self._answer, buffer[end + 4 : size])
+            else:
+                self._answer(buffer[end + 4 : size])
             buffer = buffer[size:]
         self._buffer = buffer
 
     def _answer(self, body: bytes) -> None:
         seen = self._seen
         seen.calls += 1
+        seen.msgid += 1
         found = _ID.search(body)
         if found is None:
             seen.bad += 1
         else:
-            seen.ids.add(found[1])
-        seen.msgid += 1
-        answer = b'{"errcode":0,"errmsg":"ok","msgid":%d}' % seen.msgid
+            seen.msgids[found[1]] = seen.msgid
+        self._write(b'{"errcode":0,"errmsg":"ok","msgid":%d}' % seen.msgid)
+
+    def _write(self, answer: bytes) -> None:
         self._transport.write(_HEAD + b"%d\r\n\r\n" % len(answer) + answer)
 
 
 def main() -> None:
     """Serve until the input ends."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(sys.argv[1], sys.argv[2])
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"))
+    parser.add_argument("--latency", type=float, default=0, metavar="MS")
+    chosen = parser.parse_args()
+    context = None
+    if chosen.tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*chosen.tls)
     seen = Seen()
     ready: threading.Event = threading.Event()
     ports: list[int] = []
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Answering(seen), "127.0.0.1", 0, ssl=context, backlog=1024)
+        server = await loop.create_server(
+            lambda: Answering(seen, chosen.latency / 1000), "127.0.0.1", 0, ssl=context, backlog=1024
+        )
         ports.append(server.sockets[0].getsockname()[1])
         ready.set()
         await asyncio.Event().wait()
 
     threading.Thread(target=lambda: uvloop.run(run()), daemon=True).start()
     ready.wait(30)
-    serve({"port": lambda: ports[0], "take": seen.take})
+    serve({"port": lambda: ports[0], "take": seen.take, "accepted": seen.accepted})
 
 
 if __name__ == "__main__":

@@ -29,16 +29,12 @@ class Driver:
         self._small = world.make("small")
         self._large = world.make("large")
 
-    def accounts(self) -> list[dict[str, Any]]:
-        """What the simulator must know."""
-        return [self._small.simulated(), self._large.simulated()]
-
-    def people(self, small: list[str], large: list[str], times: int) -> None:
+    def people(self, count: int, times: int) -> None:
         """Fill both. In the large one only every n-th was there lately; it has old campaigns of the same size, too."""
-        world.people(self._small, small)
-        world.people(self._large, large + [f"o{number:027d}" for number in range(len(large) * (times - 1))])
+        world.people(self._small, [f"o{number:027d}" for number in range(count)])
+        world.people(self._large, [f"o{number:027d}" for number in range(count * times)])
         with brand_scope(self._large.brand_id):
-            world.only_lately(self._large, len(large))
+            world.only_lately(self._large, count)
         campaign = self._large.campaign(segment=self._large.everybody)
         with brand_scope(self._large.brand_id):
             services.freeze_audience(campaign_id=campaign.pk, at=clock.now())
@@ -89,4 +85,4 @@ class Driver:
 
 if __name__ == "__main__":
     driver = Driver()
-    child.serve({"accounts": driver.accounts, "people": driver.people, "run": driver.run})
+    child.serve({"people": driver.people, "run": driver.run})

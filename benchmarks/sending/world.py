@@ -49,18 +49,6 @@ class World:
             )
             return services.launch(campaign=campaign, at=clock.now())
 
-    def simulated(self) -> dict[str, Any]:
-        """The account as the simulator must know it."""
-        secret = self.account.app_secret
-        keys = [{"key": "thing1", "label": "事项"}, {"key": "time2", "label": "时间"}]
-        return {
-            "appid": self.account.appid,
-            "name": "bench",
-            "secret": secret.reveal() if secret else "",
-            "quotas": {"/cgi-bin/message/template/send": {"per_day": 100_000_000, "per_minute": None}},
-            "templates": [{"template_id": TEMPLATE, "title": "预约提醒", "keys": keys}],
-        }
-
 
 def make(slug: str) -> World:
     """A new brand without people."""

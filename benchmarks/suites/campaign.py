@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from benchmarks.callback.processes import PEERS_PYTHON, cpu_seconds, resident_mb, tree
 from benchmarks.rounds import Absent, Bar, InvalidRunError, Reading
 from benchmarks.sending.child import Child, end_with_parent
-from benchmarks.sending.stack import SIMULATOR, Stack
+from benchmarks.sending.stack import Stack
 from launcher.state import ROOT
 
 if TYPE_CHECKING:
@@ -34,11 +34,10 @@ PEER: Final = "task per recipient, prefork 20"
 LATENCY_MS: Final = 50
 CONNECTIONS: Final = 64  # of each process: the default of ZHIYIN_SEND_CONCURRENCY
 PEER_PROCESSES: Final = 20
-PEOPLE: Final = 4_000
+PEOPLE: Final = 12_000
 PEER_PEOPLE: Final = 400
 TIMES: Final = 10
 PATIENCE: Final = 120.0
-_PATH: Final = "/cgi-bin/message/template/send"
 
 
 class Worker:
@@ -94,7 +93,7 @@ class Campaign:
     rounds = 5
     bars = (
         Bar("G6", "share of K / latency", OURS, "", "at least", 0.8, 0.9, figure="of bound"),
-        Bar("G6", "throughput against task per recipient", OURS, PEER, "at least", 10, 15, figure="msg/s"),
+        Bar("G6", "throughput against task per recipient", FOUR, PEER, "at least", 10, 15, figure="msg/s"),
         Bar("G7", "processor time against task per recipient", OURS, PEER, "at most", 1 / 25, 1 / 60),
         Bar("G15", "sender process, MB", OURS, "", "at most", 120, 70, figure="sender MB"),
         Bar("G16", "throughput of 2 processes over 1", OURS, ONE, "at least", 1.0, 1.7, figure="msg/s"),
@@ -104,49 +103,33 @@ class Campaign:
 
     @contextmanager
     def prepare(self, _rounds: int) -> Iterator[Mapping[str, Contestant | Absent]]:
-        """Start the servers, the simulated WeChat with its people, and every worker."""
+        """Start the servers, the far end, and every worker."""
         with ExitStack() as exits:
-            stack = exits.enter_context(Stack(SIMULATOR))
+            stack = exits.enter_context(Stack())
             folder = Path(stack.launched.state_dir)
             broker = stack.env["REDIS_URL"].rpartition("/")[0]
+            argv = [sys.executable, "-m", "benchmarks.sending.endpoint", "--latency", str(LATENCY_MS)]
+            endpoint = exits.enter_context(Child(argv, {}))
+            url = f"http://127.0.0.1:{endpoint.ask('port')}"
             driver = exits.enter_context(stack.ours("benchmarks.sending.ours_campaign"))
-            accounts = driver.ask("accounts")
-            people = [_crowd(stack, account, number) for number, account in enumerate(accounts)]
-            driver.ask("people", small=people[0], large=people[1], times=TIMES)
+            driver.ask("people", count=PEOPLE, times=TIMES)
             workers: dict[int, Worker] = {}
             for size in (1, 2, 4):
                 # A database of the broker's own for each, so that only the one that is measured hears the bell.
-                env = {**stack.env, "REDIS_URL": f"{broker}/{size}"}
+                env = {**stack.env, "REDIS_URL": f"{broker}/{size}", "ZHIYIN_WECHAT_BASE_URL": url}
                 argv = [sys.executable, *"-m celery -A config worker -Q send,sync,default -l INFO".split()]
                 argv += ["-c", str(size), "-n", f"of-{size}@bench", "--without-gossip", "--without-mingle"]
                 workers[size] = exits.enter_context(Worker(argv, env, folder / f"worker-{size}.log"))
             contestants: dict[str, Contestant | Absent] = {}
             for name, size, which in ((OURS, 2, "small"), (ONE, 1, "small"), (FOUR, 4, "small"), (LARGE, 2, "large")):
-                contestants[name] = functools.partial(_ours, stack, driver, workers[size], size, which, accounts)
-            contestants[PEER] = _peer(stack, exits, accounts[0], people[0], f"{broker}/5", folder)
-            stack.simulator("/_sim/switches", {"latency_ms": LATENCY_MS})
+                contestants[name] = functools.partial(_ours, stack, endpoint, driver, workers[size], size, which)
+            contestants[PEER] = _peer(stack, exits, endpoint, url, f"{broker}/5", folder)
             yield contestants
 
 
-def _crowd(stack: Stack, account: dict[str, Any], number: int) -> list[str]:
-    prefix = f"crowd{number}x"
-    crowd = {"prefix": prefix, "count": PEOPLE, "follows": [account["appid"]]}
-    stack.simulator("/_sim/world", {"accounts": [account], "crowds": [crowd]})
-    found: list[str] = []
-    while len(found) < PEOPLE:
-        page = stack.simulator(f"/_sim/people?appid={account['appid']}&limit=1000&offset={len(found)}")["people"]
-        found += [person["accounts"][account["appid"]]["openid"] for person in page]
-    return found
-
-
-def _ours(
-    stack: Stack, driver: Child, worker: Worker, size: int, which: str, accounts: list[dict[str, Any]], _number: int
-) -> Reading:
-    account = accounts[0 if which == "small" else 1]
+def _ours(stack: Stack, endpoint: Child, driver: Child, worker: Worker, size: int, which: str, _number: int) -> Reading:
     bound = min(size, 4) * CONNECTIONS / (LATENCY_MS / 1_000)  # a campaign has four lanes
-    found = _measured(
-        stack, worker, driver, account["appid"], "run", which=which, count=PEOPLE, seconds=PATIENCE, broker=size
-    )
+    found = _measured(stack, worker, endpoint, driver, which=which, count=PEOPLE, seconds=PATIENCE, broker=size)
     rate = PEOPLE / found["seconds"]
     return Reading(
         found["cpu"] / PEOPLE * 1e6,
@@ -154,17 +137,13 @@ def _ours(
     )
 
 
-def _peer(
-    stack: Stack, exits: ExitStack, account: dict[str, Any], openids: list[str], broker: str, folder: Path
-) -> Contestant | Absent:
+def _peer(stack: Stack, exits: ExitStack, endpoint: Child, url: str, broker: str, folder: Path) -> Contestant | Absent:
     if not PEERS_PYTHON.exists():
         return Absent("no .venv-peers (make venv-peers)")
     env = {
-        "BENCH_URL": stack.launched.urls["simulator"],
+        "BENCH_URL": url,
         "BENCH_BROKER": broker,
         "BENCH_DATABASE_URL": stack.env["DATABASE_OWNER_URL"],
-        "BENCH_APPID": account["appid"],
-        "BENCH_SECRET": account["secret"],
     }
     child = exits.enter_context(Child([str(PEERS_PYTHON), "-m", "benchmarks.peers.send_celery"], env))
     child.ask("prepare")
@@ -174,8 +153,8 @@ def _peer(
 
     def measure(_number: int) -> Reading:
         found = _measured(
-            *(stack, worker, child, account["appid"], "run"),
-            openids=openids[:PEER_PEOPLE],
+            *(stack, worker, endpoint, child),
+            count=PEER_PEOPLE,
             public_id=uuid.uuid4().hex[:16],
             seconds=PATIENCE,
         )
@@ -189,51 +168,24 @@ def _peer(
     return measure
 
 
-def _measured(stack: Stack, worker: Worker, child: Child, appid: str, command: str, **arguments: Any) -> dict[str, Any]:
-    """Run one campaign; its figures, after the rows were compared with what the simulator accepted and was asked."""
-    moment = _calls(stack, appid)
+def _measured(stack: Stack, worker: Worker, endpoint: Child, child: Child, **arguments: Any) -> dict[str, Any]:
+    """Run one campaign; its figures, after its rows were compared with what the far end has accepted."""
+    endpoint.ask("take")
     before = (worker.cpu(), stack.cpu_of("postgres"), stack.cpu_of("valkey"))
-    found: dict[str, Any] = child.ask(command, **arguments)
+    found: dict[str, Any] = child.ask("run", **arguments)
     parts = (worker.cpu(), stack.cpu_of("postgres"), stack.cpu_of("valkey"))
     found["parts"] = [after - earlier for after, earlier in zip(parts, before, strict=True)]
     found["cpu"] += sum(found["parts"])
-    made = _calls(stack, appid, moment)
-    accepted = _accepted(stack, appid, set(found["sent"]))
-    if accepted != found["sent"] or made != len(accepted):
-        wrong = len(set(accepted.items()) ^ set(found["sent"].items()))
-        raise InvalidRunError(f"{wrong} messages differ from the simulator's {len(accepted)}; {made} calls")
+    came = endpoint.ask("accepted")
+    if came["msgids"] != found["sent"] or came["calls"] != len(found["sent"]) or came["bad"]:
+        wrong = len(set(came["msgids"].items()) ^ set(found["sent"].items()))
+        raise InvalidRunError(f"{wrong} messages differ from the {came['distinct']} that came in {came['calls']} calls")
     return found
 
 
 def _parts(found: dict[str, Any], count: int) -> dict[str, float]:
     names = ("worker us", "PostgreSQL us", "Redis us")
     return {name: part / count * 1e6 for name, part in zip(names, found["parts"], strict=True)}
-
-
-def _calls(stack: Stack, appid: str, since: int = -1) -> int:
-    """How many send calls came after a moment; without one, the moment itself."""
-    where = f"/_sim/calls?appid={appid}&path={_PATH}"
-    if since < 0:
-        total: int = stack.simulator(f"{where}&limit=1")["total"]
-        return total
-    return len(stack.simulator(f"{where}&since={since}&limit=1000000")["calls"])
-
-
-def _accepted(stack: Stack, appid: str, ids: set[str]) -> dict[str, str]:
-    """What the simulator accepted under ids of this campaign: id → msgid; a doubled one is an invalid run."""
-    found: dict[str, str] = {}
-    since: int | None = 0
-    prefixes = {each.rpartition("-")[0].partition("-")[0] for each in ids}
-    while since is not None:
-        page = stack.simulator(f"/_sim/truth?appid={appid}&kind=template&limit=10000&since={since}")
-        for row in page["rows"]:
-            name = row["client_msg_id"] or ""
-            if name.partition("-")[0] in prefixes:
-                if name in found:
-                    raise InvalidRunError(f"message {name} was accepted twice")
-                found[name] = row["msgid"]
-        since = page["next"]
-    return found
 
 
 SUITE = Campaign()

@@ -51,7 +51,7 @@ class Send:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zhiyin-bench-")))
             authority, server, key = certificate.make(folder)
-            argv = [sys.executable, "-m", "benchmarks.sending.endpoint", str(server), str(key)]
+            argv = [sys.executable, "-m", "benchmarks.sending.endpoint", "--tls", str(server), str(key)]
             endpoint = stack.enter_context(Child(argv, {}))
             url = f"https://127.0.0.1:{endpoint.ask('port')}"
             env = {"BENCH_URL": url, "SSL_CERT_FILE": str(authority)}
