@@ -18,6 +18,7 @@ from campaigns import invariants, services, tasks  # noqa: E402
 from campaigns.models import Campaign, Delivery  # noqa: E402
 from common import clock  # noqa: E402
 from config.celery import app  # noqa: E402
+from wechat_gateway.models import QuotaUse  # noqa: E402
 
 SWEEP_SECONDS = 5.0  # as often as beat rings
 
@@ -54,6 +55,8 @@ class Driver:
         self._ring_in(broker)
         chosen = {"small": self._small, "large": self._large}[which]
         segment = chosen.everybody if which == "small" else chosen.lately
+        with brand_scope(chosen.brand_id):
+            QuotaUse.objects.all().delete()  # a day's messages of an account are fewer than those of all rounds
         used, began = child.cpu(), time.monotonic()
         campaign = chosen.campaign(segment=segment)
         swept = began
