@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MAX_BODY: Final = 1_048_576
 _POLL_SECONDS: Final = 0.2
 _IDLE_CONNECTIONS: Final = 256
+# A far end closes what was silent for long (often after 60 or 75 s): what became of a message that leaves at that
+# moment, nobody knows. So what was silent for a third of that is not used again.
+_REUSED_SECONDS: Final = 20
 
 _ERRORS: Final = {
     pycurl.E_COULDNT_RESOLVE_HOST: "DNS",
@@ -77,6 +80,7 @@ class _Slot:
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(CONNECT_SECONDS * 1000))
         curl.setopt(pycurl.TCP_NODELAY, 1)
         curl.setopt(pycurl.TCP_KEEPALIVE, 1)
+        curl.setopt(pycurl.MAXAGE_CONN, _REUSED_SECONDS)
         curl.setopt(pycurl.WRITEFUNCTION, self._receive)
         curl.setopt(pycurl.READFUNCTION, self._send)
         curl.setopt(pycurl.SEEKFUNCTION, self._rewind)

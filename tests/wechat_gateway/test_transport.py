@@ -11,6 +11,7 @@ import time
 import pytest
 
 from launcher.ports import free_numbers
+from wechat_gateway import curl
 from wechat_gateway.curl import MAX_BODY, Transport
 from wechat_gateway.transport import HttpRequest
 
@@ -139,6 +140,29 @@ def test_message_is_never_sent_twice_behind_our_back(transport, serve, repeatabl
     assert transport.perform(HttpRequest(url, b"{}", repeatable=repeatable)).status == 200
     exchange = transport.perform(HttpRequest(url, b'{"second":1}', repeatable=repeatable))
     assert (exchange.error, len(seen)) == expected
+
+
+def test_connection_that_was_silent_for_long_is_not_used_again(serve, monkeypatch):
+    """The far end may be closing it right now, and what became of the message then is unknown."""
+    monkeypatch.setattr(curl, "_REUSED_SECONDS", 1)
+    connections = itertools.count()
+    opened = []
+
+    def answer(connection):
+        opened.append(next(connections))
+        while read_request(connection):
+            connection.sendall(OK)
+
+    url = serve(answer)
+    transport = Transport()
+    for _ in range(2):
+        assert transport.perform(HttpRequest(url, b"{}")).status == 200
+    assert opened == [0]
+    silent = threading.Event()
+    silent.wait(2.1)  # libcurl counts whole seconds of its own clock
+    assert transport.perform(HttpRequest(url, b"{}")).status == 200
+    transport.close()
+    assert opened == [0, 1]
 
 
 def test_silence_ends_at_the_deadline(transport, serve):
