@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "touchpoints",
     "guides",
     "conversations",
+    "inbox",
     "campaigns",
     "demo",
 ]
