@@ -324,6 +324,8 @@ class Gateway:
             received_at=datetime.fromtimestamp(now, UTC),
         )
         for replier in repliers:
+            if replier.when is not None and not self._holds(replier, push, book):
+                continue
             reply = await self._ask(replier, push, book) if replier.reads else self._compute(replier, push, book)
             if reply is not None:
                 return render(
@@ -343,6 +345,15 @@ class Gateway:
             self.counters["replier failed"] += 1
             logger.exception("the replier %s failed", replier.key)
         return None
+
+    def _holds(self, replier: Replier, push: Push, book: ReplyBook) -> bool:
+        """Whether a replier is to be asked about this push; one whose condition fails is not."""
+        try:
+            return replier.when is None or replier.when(push, book)
+        except Exception:
+            self.counters["replier failed"] += 1
+            logger.exception("the condition of the replier %s failed", replier.key)
+        return False
 
     async def _ask(self, replier: Replier, push: Push, book: ReplyBook) -> Reply | None:
         """The answer of a replier that reads, in a thread; one that fails or is late has none."""

@@ -42,6 +42,7 @@ class ReplyBook:
 HandlerFunction: TypeAlias = Callable[[Push], None]
 ReplierFunction: TypeAlias = Callable[[Push, ReplyBook], Reply | None]
 CompilerFunction: TypeAlias = Callable[[int], Any]
+Condition: TypeAlias = Callable[[Push, ReplyBook], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,17 @@ class Handler:
 
 @dataclass(frozen=True, slots=True)
 class Replier:
-    """Answers while WeChat waits. Without `reads` it runs on the event loop and may only compute."""
+    """Answers while WeChat waits. Without `reads` it runs on the event loop and may only compute.
+
+    `when` is asked first, on the event loop: what need not be read costs no thread and no query.
+    """
 
     key: str
     kinds: frozenset[str]
     run: ReplierFunction
     rank: int
     reads: bool
+    when: Condition | None = None
 
 
 # The registries hold the functions themselves, so that the list of extensions can say where each was written.
@@ -102,16 +107,18 @@ def reply_to(
     key: str,
     rank: int = 100,
     reads: bool = False,
+    when: Condition | None = None,
 ) -> Callable[[ReplierFunction], ReplierFunction]:
     """Let the function answer pushes of these kinds; the first that returns a reply wins, lowest rank first.
 
     With `reads` it runs in a thread inside the brand's scope for at most 400 ms and may read (never write or call
-    out); otherwise it must be pure and quick.
+    out); otherwise it must be pure and quick. With `when` it is asked only about pushes of which that holds; `when`
+    must always be pure and quick.
     """
 
     def register(function: ReplierFunction) -> ReplierFunction:
         repliers.register(key, function)
-        _repliers[key] = Replier(key, _canonical(kinds), function, rank, reads)
+        _repliers[key] = Replier(key, _canonical(kinds), function, rank, reads, when)
         _ordered.clear()
         return function
 
