@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 from django.db import connection
 from django.db.models import Count, Q
+from django.utils.translation import gettext_lazy
 
 from accounts.tenancy import current_brand_id
 from guides.models import Assignment, Guide
+from touchpoints.selectors import OwnerKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from accounts.viewer import Viewer
+    from touchpoints.models import Touchpoint
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,24 @@ def guide_of_code(touchpoint_id: int | None) -> Guide | None:
     if touchpoint_id is None:
         return None
     return Guide.objects.select_related("store").filter(touchpoint_id=touchpoint_id, is_active=True).first()
+
+
+def owning_guide(touchpoint: Touchpoint) -> Guide | None:
+    """Give the working guide who answers for a code."""
+    if touchpoint.owner_kind != "guide" or touchpoint.owner_id is None:
+        return None
+    return Guide.objects.select_related("store").filter(pk=touchpoint.owner_id, is_active=True).first()
+
+
+def _guide_choices() -> list[tuple[int, str]]:
+    return [(guide.pk, str(guide)) for guide in Guide.objects.filter(is_active=True).order_by("staff_no", "pk")[:500]]
+
+
+def _guide_names(ids: Iterable[int]) -> dict[int, str]:
+    return {guide.pk: str(guide) for guide in Guide.objects.filter(pk__in=list(ids)).order_by("pk")}
+
+
+GUIDES_AS_OWNERS = OwnerKind(gettext_lazy("Guide"), _guide_choices, _guide_names)
 
 
 def guide_of(member_id: int) -> OwnGuide | None:

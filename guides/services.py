@@ -8,7 +8,7 @@ from django.db import transaction
 
 from accounts.services import record_audit
 from guides.models import Assignment, Guide
-from guides.selectors import guide_of_code
+from guides.selectors import guide_of_code, owning_guide
 from members import services as member_services
 
 if TYPE_CHECKING:
@@ -39,9 +39,14 @@ def assign_guide(*, member_id: int, guide: Guide, reason: str, at: datetime, rep
 
 
 def assign_by_code(touch: Touch) -> None:
-    """Whoever scans a guide's code without having a guide gets that one; their store comes along."""
-    guide = guide_of_code(touch.touchpoint_id)
-    if guide is None or touch.touchpoint is None:
+    """Whoever scans a guide's code without having a guide gets that one; their store comes along.
+
+    A code is a guide's when it is theirs, or when a guide answers for it.
+    """
+    if touch.touchpoint is None:
+        return
+    guide = guide_of_code(touch.touchpoint_id) or owning_guide(touch.touchpoint)
+    if guide is None:
         return
     assign_guide(member_id=touch.member_id, guide=guide, reason=f"code: {touch.touchpoint.name}", at=touch.at)
     member_services.set_store(member_id=touch.member_id, store=guide.store)

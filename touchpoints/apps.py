@@ -15,6 +15,7 @@ class TouchpointsConfig(AppConfig):
     def ready(self) -> None:
         """Say what moves when two records become one."""
         from members.services.identity import on_merge
-        from touchpoints.services import move_touches
+        from touchpoints.services import move_staff_marks, move_touches
 
         on_merge.register("touchpoints.touches", move_touches)
+        on_merge.register("touchpoints.staff_marks", move_staff_marks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
-from common.errors import Conflict
+from common.errors import Conflict, Invalid, NotFound
 
 
 class CodeNotIssued(Conflict):
@@ -14,3 +14,30 @@ class CodeNotIssued(Conflict):
 
     def __init__(self, cause: str, hint: str) -> None:
         super().__init__(_("No code was made. %(cause)s") % {"cause": cause}, hint=hint)
+
+
+class PermanentCodesUsedUp(Conflict):
+    """An account has 100,000 permanent codes and WeChat deletes none."""
+
+    code = "permanent_codes_used_up"
+
+    def __init__(self, account: str) -> None:
+        super().__init__(
+            _("“%(account)s” has too few permanent codes left. WeChat deletes none of them.") % {"account": account},
+            hint=_("Make temporary codes: they are renewed by themselves, as long as nothing printed depends on them."),
+        )
+
+
+class NotInTree(Invalid):
+    """The channel cannot stand there, or the figure cannot be noted there."""
+
+    code = "not_in_tree"
+
+
+class NoSuchScene(NotFound):
+    """The short scene is unknown, forged, revoked or over: all look alike from outside."""
+
+    code = "scene_not_found"
+
+    def __init__(self) -> None:
+        super().__init__(_("This code is not in use."), hint=_("Ask for a new code where you found it."))

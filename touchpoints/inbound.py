@@ -1,4 +1,4 @@
-"""What pushes mean for channels: a code was scanned, or somebody followed without one."""
+"""What pushes mean for channels: a code was scanned, somebody followed without one, or somebody left."""
 
 from __future__ import annotations
 
@@ -23,4 +23,17 @@ def record_touch(push: Push) -> None:
         is_follow=push.kind == "subscribe",
         at=push.event_at,
         push_id=push.push_id or None,
+        ticket=push.ticket,
     )
+
+
+@on_event("unsubscribe", key="touchpoints.record_unfollow", rank=30)
+def record_unfollow(push: Push) -> None:
+    """Keep the moment somebody left: how long people stay is counted from it."""
+    follower = member_services.record_contact(
+        account_id=push.account_id,
+        appid=push.appid,
+        openid=push.openid,
+        at=push.event_at,
+    )
+    services.record_unfollow(follower=follower, at=push.event_at, push_id=push.push_id or None)

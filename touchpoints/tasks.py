@@ -1,4 +1,4 @@
-"""Codes renew themselves before they end."""
+"""Codes renew themselves before they end; batches are made by workers."""
 
 from __future__ import annotations
 
@@ -20,3 +20,11 @@ def renew_codes(brand_id: int) -> None:
     from touchpoints import services
 
     services.renew_codes(brand_id, at=clock.now())
+
+
+@brand_task(name="touchpoints.tasks.issue_codes")
+def issue_codes(brand_id: int, touchpoint_ids: list[int]) -> None:
+    """Make the codes of some channels that have none yet."""
+    from touchpoints import services
+
+    services.renew_codes(brand_id, at=clock.now(), only=touchpoint_ids)

@@ -52,7 +52,17 @@ from members.models import (
     Tag,
 )
 from stores.models import DayException, OpeningHours, Region, Store, StoreGrant
-from touchpoints.models import Touch, Touchpoint, TouchpointTag
+from touchpoints.models import (
+    CodeIssue,
+    Cost,
+    MiniCode,
+    Move,
+    StaffPerson,
+    Touch,
+    Touchpoint,
+    TouchpointTag,
+    Unfollow,
+)
 from wechat_gateway.models import AccessToken, HandledEffect, InboundPush, MiniProgram, OfficialAccount, QuotaUse
 
 CANARY = "ZQXCANARY"
@@ -98,6 +108,8 @@ MEANT: dict[str, str] = {
     "members.consent.text_version": "a version",
     "members.consent.source": "the key of a source",
     "touchpoints.touch.scene": "the scene of a code",
+    "touchpoints.codeissue.url": "what a code carries",
+    "touchpoints.minicode.page": "a page of a mini program",
     "wechat_gateway.inboundpush.kind": "WeChat's kind of push",
     "wechat_gateway.inboundpush.openid": "who sent it",
     "wechat_gateway.officialaccount.open_platform_subject": "the same owner in both brands",
@@ -260,9 +272,30 @@ def _side(mark: str, which: str, tail: str) -> Side:
         created_at=at,
     )
     add(TouchpointTag, touchpoint=touchpoint, tag=tag)
+    add(
+        CodeIssue,
+        touchpoint=touchpoint,
+        account=account,
+        ticket=f"gQ{hexes}",
+        url="http://weixin.qq.com/q/x",
+        issued_at=at,
+    )
+    add(Move, touchpoint=touchpoint, restates=True, at=at)
+    add(Cost, touchpoint=touchpoint, amount=1200, starts_on=at.date(), ends_on=at.date(), note="海报", created_at=at)
+    add(
+        MiniCode,
+        touchpoint=touchpoint,
+        program=program,
+        code=hexes[:8],
+        page="pages/index",
+        picture=b"PNG",
+        created_at=at,
+    )
     guide = add(Guide, staff_no=f"LY{number}", name=f"王敏 {number}", store=store, touchpoint=touchpoint, created_at=at)
     member, follower = _people(add, side, account, program, store, tag, number, at, mark, far=far)
     add(Assignment, member=member, guide=guide, since=at, reason="第一次扫码")
+    add(Unfollow, follower=follower, at=at)
+    add(StaffPerson, member=member, since=at)
     add(Touch, touchpoint=touchpoint, follower=follower, member=member, kind="FOLLOW", scene=touchpoint.scene, at=at)
     push = add(
         InboundPush,

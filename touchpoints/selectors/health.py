@@ -1,0 +1,99 @@
+"""Codes that do not do their work: nobody scans them, their picture no longer works, or they should be gone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from django.db.models import OuterRef, Q, Subquery
+
+from touchpoints.models import CodeIssue, Touch, TouchCase, Touchpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+
+QUIET_DAYS: Final = 30
+PRINT_WARNING: Final = timedelta(days=7)
+
+
+class Ailment(StrEnum):
+    """What is wrong with a code."""
+
+    NO_SCAN = "NO_SCAN"  # nobody scanned it for a month
+    NOT_MADE = "NOT_MADE"  # WeChat has not made it
+    EXPIRED = "EXPIRED"  # its picture no longer works
+    ENDED = "ENDED"  # the brand let it end, and it is still scanned
+    ARCHIVED = "ARCHIVED"  # archived, and still scanned
+    PRINT_ENDS = "PRINT_ENDS"  # a printed picture stops working within a week
+
+
+@dataclass(frozen=True)
+class CodeHealth:
+    """What is wrong with one code, and the facts that say so."""
+
+    touchpoint_id: int
+    ailments: tuple[Ailment, ...]
+    last_scan: datetime | None
+    print_ends_at: datetime | None = None
+    problem: str = ""
+
+
+def code_health(rows: Iterable[Touchpoint], *, now: datetime) -> dict[int, CodeHealth]:
+    """Look at codes: two queries, however many they are."""
+    codes = [row for row in rows if row.scene]
+    ids = [row.pk for row in codes]
+    scans = _last_scans(ids)
+    prints = _printed_ends(ids, now)
+    return {row.pk: _health(row, scans.get(row.pk), prints.get(row.pk), now) for row in codes}
+
+
+def _health(row: Touchpoint, last_scan: datetime | None, print_ends: datetime | None, now: datetime) -> CodeHealth:
+    quiet = now - timedelta(days=QUIET_DAYS)
+    scanned_lately = last_scan is not None and last_scan >= quiet
+    found = []
+    if row.archived_at is not None:
+        found += [Ailment.ARCHIVED] if last_scan is not None and last_scan > row.archived_at else []
+    elif row.ends_at is not None and row.ends_at <= now:
+        found += [Ailment.ENDED] if last_scan is not None and last_scan > row.ends_at else []
+    else:
+        if not row.ticket:
+            found.append(Ailment.NOT_MADE)
+        elif row.expires_at is not None and row.expires_at <= now:
+            found.append(Ailment.EXPIRED)
+        if row.is_active and row.created_at < quiet and not scanned_lately:
+            found.append(Ailment.NO_SCAN)
+        if print_ends is not None:
+            found.append(Ailment.PRINT_ENDS)
+    return CodeHealth(row.pk, tuple(found), last_scan, print_ends, row.problem)
+
+
+def _last_scans(ids: list[int]) -> dict[int, datetime]:
+    newest = (
+        Touch.objects.filter(touchpoint=OuterRef("pk")).exclude(case=TouchCase.STAFF).order_by("-at").values("at")[:1]
+    )
+    rows = Touchpoint.objects.filter(pk__in=ids).annotate(last_scan=Subquery(newest))
+    return {pk: at for pk, at in rows.order_by("pk").values_list("pk", "last_scan") if at is not None}
+
+
+def _printed_ends(ids: list[int], now: datetime) -> dict[int, datetime]:
+    """Give when the last printed picture of each code stops working, if that is soon or was lately."""
+    rows = CodeIssue.objects.filter(touchpoint_id__in=ids, printed_at__isnull=False).order_by("expires_at", "pk")
+    ends: dict[int, datetime | None] = dict(rows.values_list("touchpoint_id", "expires_at"))
+    return {pk: at for pk, at in ends.items() if at is not None and at < now + PRINT_WARNING}
+
+
+def quiet_codes(rows: QuerySet[Touchpoint], *, now: datetime) -> QuerySet[Touchpoint]:
+    """Narrow channels to codes in use that nobody has scanned for a month."""
+    quiet = now - timedelta(days=QUIET_DAYS)
+    lately = Touch.objects.filter(at__gte=quiet, touchpoint__isnull=False).exclude(case=TouchCase.STAFF)
+    return (
+        rows.exclude(scene="")
+        .filter(is_active=True, archived_at__isnull=True, created_at__lt=quiet)
+        .filter(Q(ends_at__isnull=True) | Q(ends_at__gt=now))
+        .exclude(pk__in=lately.values("touchpoint_id"))
+    )
