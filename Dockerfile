@@ -16,6 +16,7 @@ RUN ZHIYIN_SECRET_KEY=only-while-collecting-static-files \
     ZHIYIN_MASTER_KEYS=k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8= \
     DATABASE_URL=postgresql://zhiyin_app@127.0.0.1:9/none REDIS_URL=redis://127.0.0.1:9/0 \
     python manage.py collectstatic --no-input
+RUN install -d -o zhiyin /app/var/files
 USER zhiyin
 EXPOSE 8000 8001
 CMD ["python", "-m", "granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--no-ws", "config.wsgi:application"]

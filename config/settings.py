@@ -178,6 +178,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_ROUTES = {
     "wechat_gateway.tasks.handle_inbound": {"queue": "inbound"},
     "campaigns.tasks.sweep_deliveries": {"queue": "default"},
+    "inbox.tasks.deliver_message": {"queue": "send"},
     "campaigns.tasks.*": {"queue": "send"},
     "members.tasks.*": {"queue": "sync"},
     "touchpoints.tasks.*": {"queue": "sync"},
@@ -186,6 +187,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep inbound": {"task": "wechat_gateway.tasks.sweep_inbound", "schedule": 5.0},
     "refresh tokens": {"task": "wechat_gateway.tasks.refresh_tokens", "schedule": 60.0},
     "sweep deliveries": {"task": "campaigns.tasks.sweep_deliveries", "schedule": 5.0},
+    "sweep inboxes": {"task": "inbox.tasks.sweep_inbox", "schedule": 10.0},
     "purge inbound": {"task": "wechat_gateway.tasks.purge_inbound", "schedule": 3600.0},
     "sync tags": {"task": "members.tasks.sync_all_tags", "schedule": 60.0},
     "renew codes": {"task": "touchpoints.tasks.renew_all_codes", "schedule": 3600.0},
@@ -210,6 +212,11 @@ WHITENOISE_USE_FINDERS = not IS_PRODUCTION
 WHITENOISE_AUTOREFRESH = ENVIRONMENT == "test"  # no scan of every file for each client a test makes
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # What people send and brands upload: no address leads there, pages read it and hand it out to who may see it.
+    "private": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": env.str("ZHIYIN_FILES", default=str(BASE_DIR / "var" / "files")), "base_url": None},
+    },
     "staticfiles": {
         "BACKEND": (
             "whitenoise.storage.CompressedManifestStaticFilesStorage"

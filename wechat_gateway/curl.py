@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Final
 import certifi
 import pycurl
 
-from wechat_gateway.transport import CONNECT_SECONDS, Exchange, HttpRequest
+from wechat_gateway.transport import CONNECT_SECONDS, MAX_BODY, Exchange, HttpRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-MAX_BODY: Final = 1_048_576
 _POLL_SECONDS: Final = 0.2
 _IDLE_CONNECTIONS: Final = 256
 # A far end closes what was silent for long (often after 60 or 75 s): what became of a message that leaves at that
@@ -145,7 +144,7 @@ class _Slot:
 
     def _receive(self, chunk: bytes) -> int | None:
         self.size += len(chunk)
-        if self.size > MAX_BODY:
+        if self.size > (self.request.largest if self.request else MAX_BODY):
             self.too_large = True
             return -1
         self.chunks.append(chunk)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TOTAL_SECONDS: Final = 8.0
 CONNECT_SECONDS: Final = 3.0
+MAX_BODY: Final = 1_048_576
 
 
 # Neither is frozen: setting every field through `object.__setattr__` costs more than a TLS record.
@@ -21,7 +22,8 @@ CONNECT_SECONDS: Final = 3.0
 class HttpRequest:
     """One request. `url` may carry an access token, so it is kept out of every printed form.
 
-    `repeatable` allows libcurl to repeat it by itself on a fresh connection when an idle one had died.
+    `repeatable` allows libcurl to repeat it by itself on a fresh connection when an idle one had died. An answer with
+    more than `largest` bytes is cut off (TOO_LARGE).
     """
 
     url: str = field(repr=False)
@@ -30,6 +32,7 @@ class HttpRequest:
     repeatable: bool = False
     tag: Any = None
     total_seconds: float = TOTAL_SECONDS
+    largest: int = MAX_BODY
 
 
 @dataclass(slots=True)

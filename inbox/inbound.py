@@ -1,0 +1,31 @@
+"""Every message of a follower, and what they do besides, stands in their conversation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from inbox import services
+from wechat_gateway.events import MESSAGE_KINDS, Push
+from wechat_gateway.registries import on_event
+
+SHOWN: Final = (
+    *sorted(MESSAGE_KINDS),
+    "subscribe",
+    "unsubscribe",
+    "SCAN",
+    "CLICK",
+    "VIEW",
+    "view_miniprogram",
+    "scancode_push",
+    "scancode_waitmsg",
+    "pic_sysphoto",
+    "pic_photo_or_album",
+    "pic_weixin",
+    "location_select",
+)
+
+
+@on_event(*SHOWN, key="inbox.record", rank=60)
+def record(push: Push) -> None:
+    """Write it down, count what it allows, and find who answers."""
+    services.record_push(push=push)

@@ -1,0 +1,370 @@
+"""Questions about conversations: who may see which, what waits, what may be sent, how fast people were answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+from django.db import connection
+from django.db.models import Count, Exists, OuterRef, Q
+
+from accounts.models import RoleGrant, StaffUser
+from accounts.roles import DataScope, Role
+from accounts.tenancy import current_brand_id, reporting
+from guides.models import Assignment, Guide
+from inbox import windows
+from inbox.models import (
+    Agent,
+    AgentTask,
+    Attachment,
+    CannedReply,
+    Conversation,
+    ConversationState,
+    Hop,
+    Level,
+    Message,
+    ReplyLedger,
+    SendState,
+    ServiceHours,
+)
+from inbox.routing import PRESENT_FOR, Case, Seat, Shift
+from inbox.words import wanted
+from members.models import Member
+from members.selectors import visible_members
+from stores.models import Store
+from stores.selectors import brand_zone, hours_at, opening_hours, store_ids_of_grant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from django.db.models import QuerySet
+
+    from accounts.viewer import Viewer
+    from stores.selectors import Hours
+
+PAGE: Final = 40
+THREAD: Final = 60
+COUNTED_TO: Final = 99
+LIVE: Final = (ConversationState.WAITING, ConversationState.OPEN)
+_FOUND: Final = 300  # newest lines a search looks at
+
+
+# --- what may be sent -------------------------------------------------------------------------------------------------
+
+
+def ledger_from(row: ReplyLedger) -> windows.Ledger:
+    """Give a stored ledger as the law reads it."""
+    return windows.Ledger(row.message_at, row.menu_at, row.follow_at, row.scan_at, row.left_at, tuple(row.sends))
+
+
+def ledger_of(follower_id: int) -> windows.Ledger:
+    """Give a follower's ledger; an empty one for somebody who never did anything."""
+    row = ReplyLedger.objects.filter(follower_id=follower_id).first()
+    return ledger_from(row) if row else windows.Ledger()
+
+
+def allowances(follower_ids: Iterable[int], *, at: datetime) -> dict[int, windows.Allowance]:
+    """Give what may be sent to each of these followers at a moment, in one query."""
+    wanted_ids = list(follower_ids)
+    rows = {row.follower_id: row for row in ReplyLedger.objects.filter(follower_id__in=wanted_ids)}
+    return {pk: windows.allowance(ledger_from(rows[pk]) if pk in rows else windows.Ledger(), at) for pk in wanted_ids}
+
+
+def allowance_of(follower_id: int, *, at: datetime) -> windows.Allowance:
+    """Give what may be sent to a follower at a moment."""
+    return windows.allowance(ledger_of(follower_id), at)
+
+
+def may_be_written_to(follower: str, *, at: datetime) -> Exists:
+    """Narrow rows to those whose follower (named by `follower`) at least one customer-service message may reach."""
+    return Exists(ReplyLedger.objects.filter(follower_id=OuterRef(follower), open_until__gt=at))
+
+
+# --- conversations ----------------------------------------------------------------------------------------------------
+
+
+def visible_conversations(viewer: Viewer) -> QuerySet[Conversation]:
+    """Give the conversations a viewer may see: the brand's, those of own stores, or of own members; and their own."""
+    rows = Conversation.objects.all()
+    if viewer.scope == DataScope.BRAND:
+        return rows
+    mine = Q(assignee_id=viewer.staff_id)
+    if viewer.scope == DataScope.STORES:
+        return rows.filter(mine | Q(store_id__in=store_ids_of_grant(viewer.grant_id)))
+    return rows.filter(mine | Q(follower__member__in=visible_members(viewer).values("pk")))
+
+
+def listed(viewer: Viewer, view: str) -> QuerySet[Conversation]:
+    """Give a list's conversations: mine, unassigned, waiting (longest first) or all (newest first)."""
+    rows = visible_conversations(viewer).select_related("follower__member", "assignee", "store")
+    if view == "mine":
+        return rows.filter(assignee_id=viewer.staff_id, state__in=LIVE).order_by("-waiting_since", "-last_at", "-pk")
+    if view == "unassigned":
+        return rows.filter(state=ConversationState.WAITING, assignee__isnull=True).order_by("waiting_since", "pk")
+    if view == "waiting":
+        return rows.filter(state=ConversationState.WAITING).order_by("waiting_since", "pk")
+    return rows.order_by("-last_at", "-pk")
+
+
+def waiting_counts(viewer: Viewer) -> dict[str, int]:
+    """Give how many conversations stand in each list, counted no further than people read."""
+    found = {}
+    for view in ("mine", "unassigned", "waiting"):
+        inner = listed(viewer, view).select_related(None).order_by()[: COUNTED_TO + 1]
+        found[view] = inner.count()
+    return found
+
+
+def conversation_seen_by(viewer: Viewer, pk: int) -> Conversation | None:
+    """Give a conversation with what its page shows; None when it is not there, or not for this viewer."""
+    rows = visible_conversations(viewer).select_related("follower__member__store", "account", "assignee", "store")
+    return rows.filter(pk=pk).first()
+
+
+def thread(conversation: Conversation, *, before: int | None = None) -> list[Message]:
+    """Give the newest lines of a conversation, oldest first."""
+    rows = Message.objects.filter(conversation=conversation).select_related("author", "attachment")
+    if before is not None:
+        rows = rows.filter(pk__lt=before)
+    return list(reversed(rows.order_by("-at", "-pk")[:THREAD]))
+
+
+def hops_of(conversation: Conversation) -> list[Hop]:
+    """Give the newest steps of finding who answers, oldest first."""
+    return list(reversed(Hop.objects.filter(conversation=conversation).order_by("-pk")[:12]))
+
+
+def open_tasks_of(conversation: Conversation) -> list[AgentTask]:
+    """Give what people still have to do about a conversation."""
+    rows = AgentTask.objects.filter(conversation=conversation, done_at__isnull=True).select_related("staff_user")
+    return list(rows.order_by("due_at", "pk"))
+
+
+def due_tasks(viewer: Viewer, *, at: datetime) -> QuerySet[AgentTask]:
+    """Give the tasks that are due for a viewer: their own and, in their conversations, nobody's."""
+    rows = AgentTask.objects.filter(done_at__isnull=True, due_at__lte=at)
+    rows = rows.filter(Q(staff_user_id=viewer.staff_id) | Q(staff_user__isnull=True))
+    if viewer.scope != DataScope.BRAND:
+        rows = rows.filter(
+            Q(staff_user_id=viewer.staff_id) | Q(conversation__in=visible_conversations(viewer).values("pk"))
+        )
+    return rows.select_related("conversation__follower__member").order_by("due_at", "pk")
+
+
+def search(viewer: Viewer, term: str, *, limit: int = PAGE) -> list[Conversation]:
+    """Find conversations by name, phone tail, or what was said in them; newest first."""
+    term = term.strip()[:60]
+    if not term:
+        return []
+    ids = [*_with_people(viewer, term), *_with_words(viewer, term)]
+    rows = visible_conversations(viewer).select_related("follower__member", "assignee", "store")
+    return list(rows.filter(pk__in=ids).order_by("-last_at", "-pk")[:limit])
+
+
+def _with_people(viewer: Viewer, term: str) -> list[int]:
+    people = Member.objects.filter(merged_into__isnull=True)
+    tail = Q(phone_tail=term) if term.isdigit() and len(term) == 4 else Q(pk__in=[])
+    ids = list(people.filter(Q(name__startswith=term) | tail).order_by("pk").values_list("pk", flat=True)[:200])
+    if not ids:
+        return []
+    rows = visible_conversations(viewer).filter(follower__member_id__in=ids)
+    return list(rows.order_by("-last_at", "-pk").values_list("pk", flat=True)[:PAGE])
+
+
+def _with_words(viewer: Viewer, term: str) -> list[int]:
+    needed = wanted(term)
+    if not needed:
+        return []
+    narrow = [] if viewer.scope == DataScope.BRAND else list(_visible_ids(viewer))
+    if viewer.scope != DataScope.BRAND and not narrow:
+        return []
+    # As the reports role: behind row security the index of an array is not used, for its operators are not leakproof.
+    with reporting(current_brand_id()):
+        rows = Message.objects.filter(grams__contains=needed)
+        if narrow:
+            rows = rows.filter(conversation_id__in=narrow)
+        return list(dict.fromkeys(rows.order_by("-at", "-pk").values_list("conversation_id", flat=True)[:_FOUND]))
+
+
+def _visible_ids(viewer: Viewer) -> QuerySet[Conversation, int]:
+    return visible_conversations(viewer).order_by("-last_at", "-pk").values_list("pk", flat=True)[:5_000]
+
+
+def canned_replies(term: str = "") -> QuerySet[CannedReply]:
+    """Give the texts whose shortcut or title begins with, or contains, what was typed; the most used first."""
+    rows = CannedReply.objects.order_by("-used", "shortcut")
+    if term:
+        rows = rows.filter(Q(shortcut__istartswith=term) | Q(title__icontains=term))
+    return rows
+
+
+# --- who answers ------------------------------------------------------------------------------------------------------
+
+
+def seats(*, at: datetime, staff_ids: Sequence[int] | None = None) -> list[Seat]:
+    """Give everybody who answers, with how much they have in hand now; in two queries."""
+    rows = Agent.objects.select_related("staff_user").order_by("pk")
+    if staff_ids is not None:
+        rows = rows.filter(staff_user_id__in=staff_ids)
+    found = list(rows)
+    loads = loads_of([row.staff_user_id for row in found])
+    return [seat_of(row, loads.get(row.staff_user_id, 0), at=at) for row in found]
+
+
+def seat_of(row: Agent, load: int, *, at: datetime) -> Seat:
+    """Give an agent as the routing sees them."""
+    return Seat(
+        staff_id=row.staff_user_id,
+        name=str(row.staff_user),
+        level=row.level,
+        store_ids=frozenset(row.store_ids),
+        capacity=row.capacity,
+        load=load,
+        present=is_present(row, at=at),
+        last_assigned_at=row.last_assigned_at,
+    )
+
+
+def is_present(row: Agent, *, at: datetime) -> bool:
+    """Say whether an agent is on duty and their console was open a moment ago."""
+    return row.on_duty and row.seen_at is not None and row.seen_at > at - PRESENT_FOR
+
+
+def loads_of(staff_ids: Sequence[int]) -> dict[int, int]:
+    """Give how many live conversations each person has."""
+    rows = Conversation.objects.filter(assignee_id__in=staff_ids, state__in=LIVE).order_by()
+    return {row["assignee_id"]: row["live"] for row in rows.values("assignee_id").annotate(live=Count("pk"))}
+
+
+def case_of(conversation: Conversation, *, at: datetime, passed: frozenset[int] = frozenset()) -> Case:
+    """Give what the routing has to know of a conversation."""
+    member = conversation.follower.member
+    own = (
+        Assignment.objects.select_related("guide__store")
+        .filter(member=member, until__isnull=True, guide__is_active=True)
+        .first()
+    )
+    guide: Guide | None = own.guide if own else None
+    store: Store | None = member.store or (guide.store if guide else None)
+    zone = ZoneInfo(brand_zone())
+    places = {each.pk for each in (store, guide.store if guide else None) if each is not None}
+    hours = opening_hours(sorted(places), at=at, zone=zone)
+    return Case(
+        guide_staff_id=guide.staff_user_id if guide else None,
+        guide_name=guide.name if guide else "",
+        guide_shift=_shift(hours[guide.store_id], zone) if guide else Shift(),
+        store_id=store.pk if store else None,
+        store_name=store.name if store else "",
+        store_shift=_shift(hours[store.pk], zone) if store else Shift(),
+        desk_shift=desk_shift(at=at, zone=zone),
+        passed=passed,
+    )
+
+
+def desk_shift(*, at: datetime, zone: ZoneInfo) -> Shift:
+    """Say whether desk and regions are at work."""
+    week: dict[int, list[tuple[Any, Any]]] = {}
+    for row in ServiceHours.objects.order_by("weekday", "opens"):
+        week.setdefault(row.weekday, []).append((row.opens, row.closes))
+    return _shift(hours_at(at.astimezone(zone), week, {}), zone) if week else Shift()
+
+
+def _shift(hours: Hours, zone: ZoneInfo) -> Shift:
+    if hours.is_open or (hours.opens is None and not hours.today):
+        return Shift()  # open, or nobody has said when
+    if hours.opens is None or hours.opens_on is None:
+        return Shift(is_open=False)
+    return Shift(is_open=False, opens_at=datetime.combine(hours.opens_on, hours.opens, zone))
+
+
+@dataclass(frozen=True)
+class Post:
+    """As what somebody answers, and for which stores (none: all)."""
+
+    level: str
+    store_ids: tuple[int, ...]
+
+
+def post_of(staff_id: int) -> Post | None:
+    """Give as what a person of the brand would answer; None without a role that answers."""
+    grant = RoleGrant.objects.filter(staff_user_id=staff_id).first()
+    if grant is None or grant.role == Role.ANALYST:
+        return None
+    guide = Guide.objects.filter(staff_user_id=staff_id, is_active=True).order_by("pk").first()
+    if grant.role == Role.GUIDE or (guide is not None and grant.scope == DataScope.OWN):
+        return Post(Level.GUIDE, (guide.store_id,) if guide else ())
+    if grant.scope == DataScope.STORES:
+        stores = tuple(store_ids_of_grant(grant.pk))
+        return Post(Level.REGION if len(stores) > 1 else Level.STORE, stores)
+    return Post(Level.DESK, ())
+
+
+def colleagues(conversation: Conversation, *, at: datetime) -> list[Seat]:
+    """Give who could take over a conversation: present ones first, then by name."""
+    people = [
+        seat
+        for seat in seats(at=at)
+        if seat.staff_id != conversation.assignee_id
+        and (seat.level == Level.DESK or conversation.store_id is None or conversation.store_id in seat.store_ids)
+    ]
+    return sorted(people, key=lambda seat: (not seat.present, seat.name))
+
+
+def staff_named(staff_id: int) -> StaffUser | None:
+    """Give a person who has a role in the brand in scope."""
+    if not RoleGrant.objects.filter(staff_user_id=staff_id).exists():
+        return None
+    return StaffUser.objects.filter(pk=staff_id).first()
+
+
+def brands_with_work(*, at: datetime) -> list[int]:
+    """Give the brands in whose inbox something is due; with every brand in scope."""
+    due = (
+        Conversation.objects.filter(state=ConversationState.WAITING),
+        Conversation.objects.filter(state=ConversationState.SNOOZED, snoozed_until__lte=at),
+        Message.objects.filter(state__in=[SendState.QUEUED, SendState.SENDING]),
+        Attachment.objects.filter(due_at__lte=at),
+    )
+    found: set[int] = set()
+    for rows in due:
+        found |= set(rows.order_by().values_list("brand_id", flat=True).distinct())
+    return sorted(found)
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ResponseTime:
+    """How long people of one store waited for the first answer: how many, the median and nine tenths, in seconds."""
+
+    store_id: int | None
+    store: str
+    count: int
+    median: int
+    slow: int
+
+
+_RESPONSE_SQL = """
+SELECT a.store_id, coalesce(s.name, ''), count(*),
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY a.seconds),
+       percentile_cont(0.9) WITHIN GROUP (ORDER BY a.seconds)
+FROM inbox_answer a LEFT JOIN stores_store s ON s.brand_id = a.brand_id AND s.id = a.store_id
+WHERE a.brand_id = %(brand)s AND a.at >= %(since)s AND a.at < %(until)s AND a.is_first{stores}
+GROUP BY a.store_id, s.name ORDER BY 4 DESC, a.store_id
+"""
+
+
+def response_times(viewer: Viewer, *, at: datetime, days: int = 7) -> list[ResponseTime]:
+    """Give first response times per store over the last days, slowest first, of the stores a viewer may see."""
+    values: dict[str, Any] = {"brand": current_brand_id(), "since": at - timedelta(days=days), "until": at}
+    narrow = ""
+    if viewer.scope != DataScope.BRAND:
+        values["stores"] = store_ids_of_grant(viewer.grant_id)
+        values["staff"] = viewer.staff_id
+        narrow = " AND (a.store_id = ANY (%(stores)s) OR a.staff_user_id = %(staff)s)"
+    with connection.cursor() as cursor:
+        cursor.execute(_RESPONSE_SQL.format(stores=narrow), values)
+        return [ResponseTime(pk, name, count, round(half), round(most)) for pk, name, count, half, most in cursor]

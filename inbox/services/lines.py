@@ -1,0 +1,92 @@
+"""Lines of a conversation and the columns that repeat them: always written together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inbox.models import Conversation, ConversationState, Direction, Message
+from inbox.words import grams
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from members.models import Follower
+
+SHOWN = 120
+
+
+def locked(conversation_id: int) -> Conversation | None:
+    """Give a conversation of the brand in scope that nobody else may change until the transaction ends."""
+    return (
+        Conversation.objects.select_for_update(of=("self",))
+        .select_related("follower__member__store", "account")
+        .filter(pk=conversation_id)
+        .first()
+    )
+
+
+def conversation_with(*, follower: Follower, at: datetime) -> Conversation:
+    """Give the conversation with a follower, locked; opens it with the first line."""
+    rows = Conversation.objects.select_for_update(of=("self",)).select_related("follower__member__store", "account")
+    row = rows.filter(follower=follower).first()
+    if row is not None:
+        return row
+    Conversation.objects.bulk_create(
+        [
+            Conversation(
+                account_id=follower.account_id,
+                follower=follower,
+                store_id=follower.member.store_id,
+                state=ConversationState.RESOLVED,
+                opened_at=at,
+                last_at=at,
+            )
+        ],
+        ignore_conflicts=True,
+    )
+    return rows.get(follower=follower)
+
+
+def add_line(
+    conversation: Conversation,
+    *,
+    direction: Direction,
+    kind: str,
+    at: datetime,
+    text: str = "",
+    facts: dict[str, Any] | None = None,
+    **more: Any,
+) -> Message:
+    """Write a line. The conversation must be locked, and saved by the caller afterwards."""
+    said = direction in (Direction.IN, Direction.OUT, Direction.NOTE)
+    line = Message.objects.create(
+        conversation=conversation,
+        direction=direction,
+        kind=kind,
+        text=text,
+        grams=grams(text) if said else [],
+        facts=facts or {},
+        at=at,
+        **more,
+    )
+    if direction in (Direction.IN, Direction.OUT):
+        if direction == Direction.IN:
+            conversation.inbound_count += 1
+        else:
+            conversation.outbound_count += 1
+        if at >= conversation.last_at or not conversation.last_text:
+            conversation.last_at = max(at, conversation.last_at)
+            conversation.last_text = " ".join(text.split())[:SHOWN] or f"[{kind}]"
+            conversation.last_inbound = direction == Direction.IN
+    return line
+
+
+def note_step(conversation: Conversation, step: str, *, at: datetime, **facts: Any) -> None:
+    """Write a small line on what happened to the conversation."""
+    add_line(conversation, direction=Direction.SYSTEM, kind=step, at=at, facts=facts)
+
+
+def save(conversation: Conversation) -> None:
+    """Keep what changed, as a new version: whoever looks at it sees it with the next question."""
+    conversation.version += 1
+    conversation.save()

@@ -1,0 +1,251 @@
+"""Who answers what: routing, the queue that is pulled from, presence, and conversations that come back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db.models import Q
+
+from accounts.services import record_audit
+from inbox import routing
+from inbox.errors import NotAnAgent
+from inbox.models import (
+    Agent,
+    AgentTask,
+    Conversation,
+    ConversationState,
+    Hop,
+    Level,
+    TaskKind,
+)
+from inbox.selectors import case_of, is_present, loads_of, post_of, seats
+from inbox.services import lines
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+SEEN_EVERY = 30  # seconds between two notes that a console is open
+_PULL = 50
+
+
+def route(conversation: Conversation, *, at: datetime, passed: frozenset[int] = frozenset()) -> routing.Decision:
+    """Find who answers a locked conversation, and write down every step. Saves nothing but steps and lines."""
+    case = case_of(conversation, at=at, passed=passed)
+    conversation.store_id = case.store_id or conversation.store_id
+    _lock_seats()
+    decision = routing.decide(case, seats(at=at))
+    _keep_steps(conversation, decision, at)
+    if decision.seat is not None:
+        _give(conversation, decision.seat.staff_id, decision.steps[-1].level, at=at)
+        lines.note_step(conversation, "assigned", at=at, who=decision.seat.name, level=decision.steps[-1].level)
+    else:
+        _queue(conversation)
+        if conversation.waiting_since is not None and not passed:
+            lines.note_step(conversation, "queued", at=at)
+    return decision
+
+
+def fill(*, staff_id: int, at: datetime, most: int = _PULL) -> int:
+    """Let somebody take waiting conversations from the queue, oldest first, while they have room; gives how many."""
+    agents = Agent.objects.select_for_update(of=("self",)).select_related("staff_user")
+    agent = agents.filter(staff_user_id=staff_id).first()
+    if agent is None or not is_present(agent, at=at):
+        return 0
+    load = loads_of([staff_id]).get(staff_id, 0)
+    room = min(agent.capacity - load, most)
+    taken = 0
+    if room <= 0:
+        return 0
+    for pk in _for_agent(agent, at):
+        if taken == room:
+            break
+        row = (
+            Conversation.objects.select_for_update(of=("self",), skip_locked=True)
+            .select_related("follower__member__store", "account")
+            .filter(pk=pk, state=ConversationState.WAITING, assignee__isnull=True)
+            .first()
+        )
+        if row is None or not _at_work(agent, row, at):
+            continue
+        _give(row, staff_id, agent.level, at=at)
+        facts = {"who": str(agent.staff_user), "load": load + taken + 1, "capacity": agent.capacity}
+        Hop.objects.create(conversation=row, at=at, level=agent.level, taken=True, reason=routing.PULLED, facts=facts)
+        lines.note_step(row, "assigned", at=at, who=str(agent.staff_user), level=agent.level)
+        lines.save(row)
+        taken += 1
+    return taken
+
+
+def fill_all(*, at: datetime) -> int:
+    """Let everybody who is there take from the queue; who has least to do goes first, one conversation each turn."""
+    moved = 0
+    while Conversation.objects.filter(state=ConversationState.WAITING, assignee__isnull=True).exists():
+        ready = [seat for seat in seats(at=at) if seat.present and seat.free]
+        progress = 0
+        for seat in sorted(ready, key=lambda each: (each.load / each.capacity, each.staff_id)):
+            progress += fill(staff_id=seat.staff_id, at=at, most=1)
+        moved += progress
+        if not progress:
+            break
+    return moved
+
+
+def set_duty(*, staff_id: int, on_duty: bool, at: datetime) -> Agent:
+    """Begin or end to take conversations. Who leaves hands back what waits for an answer. Raises `NotAnAgent`."""
+    post = post_of(staff_id)
+    if post is None:
+        raise NotAnAgent
+    Agent.objects.bulk_create(
+        [Agent(staff_user_id=staff_id, level=post.level, store_ids=list(post.store_ids))], ignore_conflicts=True
+    )
+    agent = Agent.objects.select_for_update().get(staff_user_id=staff_id)
+    changed = agent.on_duty != on_duty
+    agent.level, agent.store_ids = post.level, list(post.store_ids)
+    agent.on_duty, agent.seen_at = on_duty, at
+    agent.save()
+    if changed:
+        record_audit(action="go on duty" if on_duty else "go off duty", obj=agent, changes={})
+    if on_duty:
+        fill(staff_id=staff_id, at=at)
+    else:
+        return_waiting(staff_id=staff_id, at=at, reason=routing.AWAY)
+    return agent
+
+
+def note_seen(*, staff_id: int, at: datetime) -> None:
+    """Note that somebody's console is open."""
+    Agent.objects.filter(staff_user_id=staff_id, on_duty=True).update(seen_at=at)
+
+
+def return_waiting(*, staff_id: int, at: datetime, reason: str) -> int:
+    """Take from somebody every conversation that waits for an answer, and find others; gives how many."""
+    rows = (
+        Conversation.objects.select_for_update(of=("self",))
+        .select_related("follower__member__store", "account")
+        .filter(assignee_id=staff_id, state=ConversationState.WAITING)
+        .order_by("waiting_since", "pk")
+    )
+    found = list(rows)
+    for row in found:
+        send_back(row, at=at, reason=reason)
+    return len(found)
+
+
+def send_back(conversation: Conversation, *, at: datetime, reason: str) -> None:
+    """Take a locked conversation from whoever has it, and route it again without them."""
+    had = conversation.assignee_id
+    who = str(conversation.assignee) if conversation.assignee else ""
+    Hop.objects.create(conversation=conversation, at=at, level=conversation.level, reason=reason, facts={"who": who})
+    lines.note_step(conversation, "returned", at=at, who=who, reason=reason)
+    conversation.assignee_id, conversation.assigned_at, conversation.return_at = None, None, None
+    conversation.returned_from, conversation.returned_at = had, at
+    route(conversation, at=at, passed=frozenset({had} if had else ()))
+    lines.save(conversation)
+
+
+def return_due(*, at: datetime) -> int:
+    """Take back what was not answered in time, and what belongs to people who have gone; gives how many."""
+    due = list(
+        Conversation.objects.select_for_update(of=("self",), skip_locked=True)
+        .select_related("follower__member__store", "account", "assignee")
+        .filter(return_at__lte=at, state=ConversationState.WAITING, assignee__isnull=False)
+        .order_by("return_at", "pk")[:_PULL]
+    )
+    for row in due:
+        send_back(row, at=at, reason=routing.PASSED)
+    gone = Agent.objects.filter(
+        Q(on_duty=False) | Q(seen_at__isnull=True) | Q(seen_at__lte=at - routing.PRESENT_FOR)
+    ).values("staff_user_id")
+    left = list(
+        Conversation.objects.select_for_update(of=("self",), skip_locked=True)
+        .select_related("follower__member__store", "account", "assignee")
+        .filter(assignee_id__in=gone, state=ConversationState.WAITING)
+        .order_by("waiting_since", "pk")[:_PULL]
+    )
+    for row in left:
+        send_back(row, at=at, reason=routing.AWAY)
+    return len(due) + len(left)
+
+
+def give_to(conversation: Conversation, *, staff_id: int, level: str, at: datetime) -> None:
+    """Give a locked conversation to somebody, whatever else they have."""
+    _give(conversation, staff_id, level, at=at)
+
+
+def keep_owner(conversation: Conversation, *, at: datetime) -> bool:
+    """Leave a locked conversation that waits with whoever has it, if they are there; otherwise nobody has it."""
+    agent = Agent.objects.select_related("staff_user").filter(staff_user_id=conversation.assignee_id).first()
+    if agent is not None and is_present(agent, at=at):
+        if conversation.return_at is None:
+            conversation.return_at = at + routing.RETURN_AFTER
+        return True
+    who = str(agent.staff_user) if agent else ""
+    Hop.objects.create(
+        conversation=conversation, at=at, level=conversation.level, reason=routing.AWAY, facts={"who": who}
+    )
+    conversation.assignee_id, conversation.assigned_at, conversation.return_at = None, None, None
+    return False
+
+
+def release(conversation: Conversation) -> None:
+    """Nobody has to answer a locked conversation by a moment any more."""
+    conversation.return_at = None
+
+
+def _queue(conversation: Conversation) -> None:
+    conversation.assignee_id, conversation.assigned_at, conversation.return_at = None, None, None
+    conversation.level = Level.DESK
+
+
+def _give(conversation: Conversation, staff_id: int, level: str, *, at: datetime) -> None:
+    conversation.assignee_id, conversation.level, conversation.assigned_at = staff_id, level, at
+    conversation.returned_from, conversation.returned_at = None, None
+    conversation.return_at = at + routing.RETURN_AFTER if conversation.state == ConversationState.WAITING else None
+    Agent.objects.filter(staff_user_id=staff_id).update(last_assigned_at=at)
+
+
+def _lock_seats() -> None:
+    """Decide about one conversation at a time: two at once would both find the last free place."""
+    list(Agent.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
+
+
+def _for_agent(agent: Agent, at: datetime) -> list[int]:
+    """Give what somebody may take, oldest first; what they let pass a moment ago goes to others first."""
+    from guides.models import Assignment
+
+    rows = Conversation.objects.filter(state=ConversationState.WAITING, assignee__isnull=True)
+    if agent.level != Level.DESK:
+        own = Assignment.objects.filter(guide__staff_user_id=agent.staff_user_id, until__isnull=True)
+        rows = rows.filter(Q(store_id__in=agent.store_ids) | Q(follower__member_id__in=own.values("member_id")))
+    rows = rows.exclude(returned_from=agent.staff_user_id, returned_at__gt=at - routing.RETURN_AFTER)
+    return list(rows.order_by("waiting_since", "pk").values_list("pk", flat=True)[:_PULL])
+
+
+def _at_work(agent: Agent, conversation: Conversation, at: datetime) -> bool:
+    case = case_of(conversation, at=at)
+    if agent.level in (Level.REGION, Level.DESK):
+        return case.desk_shift.is_open
+    return case.store_shift.is_open if agent.staff_user_id != case.guide_staff_id else case.guide_shift.is_open
+
+
+def _keep_steps(conversation: Conversation, decision: routing.Decision, at: datetime) -> None:
+    steps = [
+        Hop(conversation=conversation, at=at, level=step.level, taken=step.taken, reason=step.reason, facts=step.facts)
+        for step in decision.steps
+    ]
+    if decision.seat is None:
+        opens = decision.opens_at.isoformat() if decision.opens_at else ""
+        steps.append(
+            Hop(conversation=conversation, at=at, level=Level.DESK, reason=routing.QUEUED, facts={"opens": opens})
+        )
+    Hop.objects.bulk_create(steps)
+
+
+def promise_task(conversation: Conversation, *, due_at: datetime, at: datetime) -> AgentTask:
+    """Put what was promised on somebody's list, at the promised time; once."""
+    known = AgentTask.objects.filter(
+        conversation=conversation, kind=TaskKind.PROMISE, due_at=due_at, done_at__isnull=True
+    ).first()
+    return known or AgentTask.objects.create(
+        conversation=conversation, kind=TaskKind.PROMISE, due_at=due_at, created_at=at
+    )

@@ -1,0 +1,198 @@
+"""What pushes mean for conversations: a line each, the answer that went out by itself, and who has to answer now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from accounts.tasks_base import ring
+from conversations.models import ReplyRule, Trigger
+from inbox import tasks, windows
+from inbox.models import (
+    AgentTask,
+    Attachment,
+    Conversation,
+    ConversationState,
+    Direction,
+    Message,
+    SendState,
+    TaskKind,
+)
+from inbox.services import lines, promises, queue
+from inbox.services.ledger import record_act
+from members.services import record_contact
+from wechat_gateway.events import MESSAGE_KINDS, Push
+from wechat_gateway.models import InboundPush
+from wechat_gateway.wire import Unreadable, read_fields, text_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from wechat_gateway.wire import Fields
+
+FETCHED: Final = frozenset({"image"})  # other kinds are shown by their name: WeChat gives voice as AMR, video as a link
+_LABELS: Final = 200
+
+
+def record_push(*, push: Push) -> Message | None:
+    """Write what a push says into the conversation of its follower. A push that is handled again changes nothing.
+
+    Events stand in conversations there are; only messages open one.
+    """
+    follower = record_contact(account_id=push.account_id, appid=push.appid, openid=push.openid, at=push.event_at)
+    act = windows.act_of(push)
+    if act is not None:
+        record_act(follower=follower, act=act, at=push.event_at)
+    is_message = push.kind in MESSAGE_KINDS
+    if not is_message and not Conversation.objects.filter(follower=follower).exists():
+        return None
+    conversation = lines.conversation_with(follower=follower, at=push.event_at)
+    direction = Direction.IN if is_message else Direction.EVENT
+    if push.push_id and Message.objects.filter(push_id=push.push_id, direction=direction).exists():
+        return None
+    line = lines.add_line(
+        conversation,
+        direction=direction,
+        kind=push.kind,
+        at=push.event_at,
+        text=_text(push),
+        facts=_facts(push),
+        push_id=push.push_id or None,
+        attachment=_attachment(push),
+    )
+    reply = _reply_to(push)
+    answer = _record_reply(conversation, push, reply)
+    if is_message:
+        answered = answer is not None and not _is_catch_all(push.account_id, answer.text)
+        _after_message(conversation, push, answered=answered)
+    lines.save(conversation)
+    return line
+
+
+def ask_for_person(*, account_id: int, openid: str, appid: str, at: datetime, why: str = "") -> Conversation:
+    """Hand a follower over to people, whatever rule answered: what a rule or a dialogue asks for."""
+    follower = record_contact(account_id=account_id, appid=appid, openid=openid, at=at)
+    conversation = lines.conversation_with(follower=follower, at=at)
+    lines.note_step(conversation, "handed_over", at=at, why=why)
+    _wait(conversation, at=at)
+    lines.save(conversation)
+    return conversation
+
+
+def _after_message(conversation: Conversation, push: Push, *, answered: bool) -> None:
+    at = push.event_at
+    due = AgentTask.objects.filter(
+        conversation=conversation, kind=TaskKind.WRITES_AGAIN, due_at__isnull=True, done_at__isnull=True
+    )
+    due.update(due_at=at)
+    if answered and conversation.state in (ConversationState.RESOLVED, ConversationState.OPEN):
+        return  # a rule has said what there is to say; nobody has to
+    _wait(conversation, at=at)
+
+
+def _wait(conversation: Conversation, *, at: datetime) -> None:
+    """Let a conversation wait for a person: reopen it, keep its owner if they are there, otherwise find somebody."""
+    before = conversation.state
+    if before == ConversationState.RESOLVED:
+        conversation.first_answered = False
+        conversation.resolved_at = None
+        if conversation.outbound_count or conversation.inbound_count > 1:
+            lines.note_step(conversation, "reopened", at=at)
+    conversation.state, conversation.snoozed_until = ConversationState.WAITING, None
+    if conversation.waiting_since is None or conversation.waiting_since > at:
+        conversation.waiting_since = at
+    if conversation.assignee_id is not None and queue.keep_owner(conversation, at=at):
+        return
+    if before == ConversationState.WAITING and conversation.assignee_id is None:
+        return  # stands in the queue already; whoever becomes free takes the oldest
+    decision = queue.route(conversation, at=at)
+    if decision.seat is None and decision.opens_at is not None:
+        promises.promise(conversation, opens_at=decision.opens_at, at=at)
+
+
+def _text(push: Push) -> str:
+    if push.kind == "voice":
+        return text_of(push.fields, "Recognition")
+    if push.kind == "location":
+        return push.label
+    if push.kind in ("link", "miniprogrampage", "file"):
+        return text_of(push.fields, "Title")
+    if push.kind in MESSAGE_KINDS:
+        return push.content
+    return ""
+
+
+def _facts(push: Push) -> dict[str, Any]:
+    """Give what a line needs to be shown; addresses are kept as text and never fetched."""
+    facts: dict[str, Any] = {}
+    if push.latitude is not None and push.longitude is not None:
+        facts |= {"lat": push.latitude, "lng": push.longitude}
+    if push.kind == "link":
+        facts["url"] = text_of(push.fields, "Url")[:500]
+    if push.kind == "miniprogrampage":
+        facts["path"] = text_of(push.fields, "PagePath")[:500]
+    if push.kind not in MESSAGE_KINDS:
+        facts["key"] = (push.key or "")[:_LABELS]
+        if push.scene:
+            facts["scene"] = push.scene[:64]
+    return {key: value for key, value in facts.items() if value not in ("", None)}
+
+
+def _attachment(push: Push) -> Attachment | None:
+    if push.kind not in FETCHED or not push.media_id:
+        return None
+    row = Attachment.objects.create(
+        account_id=push.account_id, media_id=push.media_id, due_at=push.event_at, created_at=push.event_at
+    )
+    ring(tasks.fetch_attachment, push.brand_id, row.pk)
+    return row
+
+
+def _reply_to(push: Push) -> Fields:
+    """Give what was answered at once, as WeChat got it."""
+    if not push.push_id:
+        return {}
+    reply = InboundPush.objects.filter(pk=push.push_id).values_list("reply", flat=True).first()
+    if not reply:
+        return {}
+    try:
+        return read_fields(reply.encode())
+    except Unreadable:
+        return {}
+
+
+def _record_reply(conversation: Conversation, push: Push, reply: Fields) -> Message | None:
+    kind = text_of(reply, "MsgType")
+    if kind not in ("text", "news", "image", "voice"):
+        return None
+    text = text_of(reply, "Content")
+    facts: dict[str, Any] = {"auto": True}
+    if kind == "news":
+        article = _first_article(reply)
+        text = text_of(article, "Title")
+        facts |= {"note": text_of(article, "Description")[:_LABELS], "url": text_of(article, "Url")[:500]}
+    return lines.add_line(
+        conversation,
+        direction=Direction.OUT,
+        kind=kind,
+        at=push.event_at,
+        text=text,
+        facts=facts,
+        push_id=push.push_id,
+        state=SendState.SENT,
+        settled_at=push.received_at,
+    )
+
+
+def _first_article(reply: Fields) -> Fields:
+    articles: Any = reply.get("Articles")
+    if isinstance(articles, dict):
+        articles = articles.get("item", articles)
+    if isinstance(articles, list):
+        articles = articles[0] if articles else {}
+    return articles if isinstance(articles, dict) else {}
+
+
+def _is_catch_all(account_id: int, text: str) -> bool:
+    """Say whether an answer is the one to any message: it says that somebody will answer, not what was asked."""
+    rules = ReplyRule.objects.filter(account_id=account_id, trigger=Trigger.DEFAULT, is_enabled=True)
+    return any(text.strip() == said.strip() for said in rules.order_by("pk").values_list("text", flat=True))

@@ -1,0 +1,254 @@
+"""Customer-service messages of people: reserved and written down in the request, sent by a task, never repeated."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from accounts.tasks_base import ring
+from accounts.tenancy import brand_scope
+from common.failpoints import point
+from inbox import tasks, windows
+from inbox.errors import ConversationMissing, NotFollowing, NothingToSend, TooLong, WindowClosed
+from inbox.models import (
+    AgentTask,
+    Answer,
+    CannedReply,
+    Conversation,
+    ConversationState,
+    Direction,
+    MediaItem,
+    Message,
+    SendState,
+    TaskKind,
+)
+from inbox.selectors import ledger_of
+from inbox.services import lines, media, queue
+from inbox.services.ledger import believe_refusal, reserve_send, take_back
+from members.services import mark_unfollowed
+from wechat_gateway import client
+from wechat_gateway.answers import Answer as Said
+from wechat_gateway.answers import Outcome
+from wechat_gateway.errcodes import Reaction, explain
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+logger = logging.getLogger(__name__)
+
+MAX_BYTES: Final = 2048  # reference: service account 5.9
+STUCK_AFTER: Final = timedelta(minutes=3)
+RING_AFTER: Final = timedelta(seconds=15)
+_AT_ONCE: Final = 100
+
+
+def send_text(
+    *, conversation_id: int, staff_id: int, text: str, client_key: UUID, at: datetime, canned_id: int | None = None
+) -> Message:
+    """Let a person send a text: reserved, written down, sent by a task after the commit.
+
+    The same `client_key` again gives the same message. Raises `NothingToSend`, `TooLong`, `NotFollowing`,
+    `WindowClosed`, `ConversationMissing`.
+    """
+    text = text.strip()
+    if not text:
+        raise NothingToSend
+    if len(text.encode()) > MAX_BYTES:
+        raise TooLong(len(text.encode()), MAX_BYTES)
+    line = _send(conversation_id, staff_id=staff_id, kind="text", text=text, client_key=client_key, at=at)
+    if canned_id is not None:
+        for row in CannedReply.objects.select_for_update().filter(pk=canned_id):
+            row.used += 1
+            row.save(update_fields=["used"])
+    return line
+
+
+def send_picture(*, conversation_id: int, staff_id: int, item: MediaItem, client_key: UUID, at: datetime) -> Message:
+    """Let a person send a picture of the library; WeChat gets a fresh copy if its own has expired."""
+    return _send(
+        conversation_id,
+        staff_id=staff_id,
+        kind="image",
+        text="",
+        client_key=client_key,
+        at=at,
+        facts={"item": item.pk, "name": item.name},
+    )
+
+
+def send_by_itself(conversation: Conversation, *, text: str, at: datetime) -> Message | None:
+    """Send a text of ours in a locked conversation if it is allowed; None when it is not. Ends nobody's waiting."""
+    if not reserve_send(follower_id=conversation.follower_id, at=at).open:
+        return None
+    line = lines.add_line(
+        conversation,
+        direction=Direction.OUT,
+        kind="text",
+        text=text,
+        at=at,
+        facts={"auto": True},
+        state=SendState.QUEUED,
+        reserved_at=at,
+    )
+    ring(tasks.deliver_message, conversation.brand_id, line.pk)
+    return line
+
+
+def deliver(*, brand_id: int, message_id: int, at: datetime) -> None:
+    """Send one message that was written down. Running it twice, or dying in it, sends at most once."""
+    claimed = _claim(brand_id, message_id, at)
+    if claimed is None:
+        return
+    conversation, line = claimed
+    outgoing = _outgoing(brand_id, conversation, line, at)
+    if isinstance(outgoing, Said):
+        said = outgoing
+    else:
+        point("inbox: before the send")
+        ((_index, said),) = list(client.send_many(conversation.account, [outgoing], concurrency=1, at=at))
+    point("inbox: answered, not recorded")
+    with brand_scope(brand_id):
+        _record(message_id, said, at)
+
+
+def sweep_messages(*, at: datetime) -> None:
+    """Ring again for what nobody has sent; what a dead worker was sending stays unconfirmed and is not repeated."""
+    under_way = Message.objects.filter(state__in=[SendState.QUEUED, SendState.SENDING]).order_by("at", "pk")
+    for row in list(under_way.select_related("conversation")[:_AT_ONCE]):
+        if row.state == SendState.QUEUED and row.at <= at - RING_AFTER:
+            ring(tasks.deliver_message, row.brand_id, row.pk)
+        elif row.state == SendState.SENDING and row.started_at is not None and row.started_at <= at - STUCK_AFTER:
+            _record(row.pk, Said(Outcome.UNKNOWN, cause="WORKER_DIED"), at)
+
+
+def _send(
+    conversation_id: int,
+    *,
+    staff_id: int,
+    kind: str,
+    text: str,
+    client_key: UUID,
+    at: datetime,
+    facts: dict[str, object] | None = None,
+) -> Message:
+    conversation = lines.locked(conversation_id)
+    if conversation is None:
+        raise ConversationMissing
+    known = Message.objects.filter(client_key=client_key).first()
+    if known is not None:
+        return known
+    if not conversation.follower.subscribed:
+        raise NotFollowing
+    allowed = reserve_send(follower_id=conversation.follower_id, at=at)
+    if not allowed.open:
+        why = explain(allowed.refusal)
+        raise WindowClosed(allowed.refusal, str(why.cause), str(why.action))
+    line = lines.add_line(
+        conversation,
+        direction=Direction.OUT,
+        kind=kind,
+        text=text,
+        at=at,
+        facts={**(facts or {}), "since": conversation.waiting_since.isoformat() if conversation.waiting_since else ""},
+        author_id=staff_id,
+        client_key=client_key,
+        state=SendState.QUEUED,
+        reserved_at=at,
+    )
+    _answered(conversation, line, staff_id, at)
+    ring(tasks.deliver_message, conversation.brand_id, line.pk)
+    lines.save(conversation)
+    return line
+
+
+def _answered(conversation: Conversation, line: Message, staff_id: int, at: datetime) -> None:
+    """Nobody waits any more: measure it, close what was promised, and keep who answered."""
+    since = conversation.waiting_since
+    if since is not None:
+        Answer.objects.create(
+            conversation=conversation,
+            message=line,
+            store_id=conversation.store_id,
+            staff_user_id=staff_id,
+            since=since,
+            at=at,
+            seconds=max(0, int((at - since).total_seconds())),
+            is_first=not conversation.first_answered,
+        )
+        conversation.first_answered = True
+    conversation.state, conversation.waiting_since = ConversationState.OPEN, None
+    conversation.snoozed_until, conversation.promised_at = None, None
+    queue.release(conversation)
+    if conversation.assignee_id is None:
+        queue.give_to(conversation, staff_id=staff_id, level=conversation.level, at=at)
+    AgentTask.objects.filter(
+        conversation=conversation, kind__in=[TaskKind.PROMISE, TaskKind.WRITES_AGAIN], done_at__isnull=True,
+        due_at__isnull=False,
+    ).update(done_at=at)  # fmt: skip
+
+
+def _claim(brand_id: int, message_id: int, at: datetime) -> tuple[Conversation, Message] | None:
+    with brand_scope(brand_id):
+        line = Message.objects.select_for_update().filter(pk=message_id, state=SendState.QUEUED).first()
+        if line is None:
+            return None
+        conversation = Conversation.objects.select_related("account", "follower").get(pk=line.conversation_id)
+        if not _still_allowed(conversation, line, at):
+            _record(message_id, Said(Outcome.NOT_SENT, cause="LATE"), at)
+            return None
+        line.state, line.started_at = SendState.SENDING, at
+        line.save(update_fields=["state", "started_at"])
+        return conversation, line
+
+
+def _still_allowed(conversation: Conversation, line: Message, at: datetime) -> bool:
+    """Say whether what this message was taken from is still open: the message may have waited in a queue."""
+    ledger = ledger_of(conversation.follower_id).taken_back(line.reserved_at or line.at)
+    return windows.allowance(ledger, at).open
+
+
+def _outgoing(brand_id: int, conversation: Conversation, line: Message, at: datetime) -> client.Outgoing | Said:
+    openid = conversation.follower.openid
+    if line.kind != "image":
+        return client.custom_text(openid=openid, text=line.text)
+    item_id = int(line.facts["item"])
+    media_id = media.media_id_for(brand_id=brand_id, item_id=item_id, account=conversation.account, at=at)
+    if isinstance(media_id, Said):
+        return media_id
+    return client.custom_image(openid=openid, media_id=media_id)
+
+
+def _record(message_id: int, said: Said, at: datetime) -> None:
+    line = Message.objects.select_for_update(of=("self",)).select_related("author").get(pk=message_id)
+    if line.state not in (SendState.QUEUED, SendState.SENDING):
+        return
+    conversation = lines.locked(line.conversation_id)
+    if conversation is None:
+        raise ConversationMissing
+    line.state = {
+        Outcome.ACCEPTED: SendState.SENT,
+        Outcome.UNKNOWN: SendState.UNKNOWN,
+    }.get(said.outcome, SendState.REFUSED)
+    line.settled_at, line.code, line.cause = at, said.code, said.cause[:40]
+    line.save(update_fields=["state", "settled_at", "code", "cause"])
+    if line.state == SendState.REFUSED:
+        _undo(conversation, line, said, at)
+    lines.save(conversation)
+
+
+def _undo(conversation: Conversation, line: Message, said: Said, at: datetime) -> None:
+    """What was not sent answers nobody: give back the allowance and let the conversation wait again."""
+    take_back(follower_id=conversation.follower_id, reserved_at=line.reserved_at or line.at, at=at)
+    if said.reaction is Reaction.WINDOW_CLOSED and said.code is not None:
+        believe_refusal(follower_id=conversation.follower_id, code=said.code, at=at)
+        logger.warning("brand %s: WeChat knows of fewer replies than our ledger (%s)", line.brand_id, said.code)
+    if said.reaction is Reaction.MARK_UNFOLLOWED:
+        mark_unfollowed(account_id=conversation.account_id, openids=[conversation.follower.openid], at=at)
+    for answer in Answer.objects.filter(message=line):
+        conversation.first_answered = conversation.first_answered and not answer.is_first
+        answer.delete()
+    since = str(line.facts.get("since", ""))
+    if since and conversation.state == ConversationState.OPEN and conversation.waiting_since is None:
+        conversation.state = ConversationState.WAITING
+        conversation.waiting_since = datetime.fromisoformat(since)
