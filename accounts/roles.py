@@ -41,6 +41,7 @@ _MARKETING = frozenset(
         "replies.edit",
         "menus.edit",
         "quarantine.view",
+        "incidents.view",
     },
 )
 CAPABILITIES: dict[str, frozenset[str]] = {

@@ -40,6 +40,7 @@ from wechat_gateway.codec import (
 from wechat_gateway.directory import Directory, Entry
 from wechat_gateway.events import Push, lane_of, make_push
 from wechat_gateway.intake import Intake, NotKept, Row
+from wechat_gateway.pulse import OWN_NONCE, PulseWriter
 from wechat_gateway.registries import Replier, ReplyBook, repliers_of
 from wechat_gateway.replies import Reply, render
 from wechat_gateway.ringing import Lanes, Ringer
@@ -89,6 +90,7 @@ class Gateway:
 
     directory: Directory
     intake: Intake
+    pulse: PulseWriter
 
     def __init__(self, ring: Callable[[Lanes], None] | None = None) -> None:
         """`ring` wakes workers for (brand, lane) pairs; by default through the broker."""
@@ -118,6 +120,8 @@ class Gateway:
         self._ringer = Ringer(self._ring)
         self._ringer.start()
         self._spill = RedisSpill(settings.REDIS_URL)
+        self.pulse = PulseWriter(settings.REDIS_URL)
+        self.pulse.start()
         self.intake = Intake(settings.DATABASE_INTAKE_URL, self._spill, on_stored=self._ringer.ring)
         self.intake.start()
         self.directory = Directory()
@@ -130,6 +134,7 @@ class Gateway:
         await self.directory.stop()
         await self.intake.close()
         await self._spill.close()
+        await self.pulse.stop()
         await asyncio.to_thread(self._ringer.stop)
         self._readers.shutdown(wait=False, cancel_futures=True)
 
@@ -238,6 +243,8 @@ class Gateway:
             await self._refuse(judged, keys, scope, send)
             return
         self.counters["echoed"] += 1
+        if b"nonce=" + OWN_NONCE.encode() not in scope["query_string"]:
+            self.pulse.verified(keys.brand_id, keys.account_id, now)
         await _respond(send, 200, [_PLAIN, _NOSNIFF, (b"content-length", b"%d" % len(judged))], judged)
 
     async def _refuse(self, judged: object, keys: AccountKeys, scope: Scope, send: Send) -> None:
@@ -245,6 +252,8 @@ class Gateway:
         self.counters[f"refused {reason}"] += 1
         if reason in ALARMING:
             logger.error("account %s: an authentic push of another account came in (%s)", keys.account_id, reason)
+        if keys.account_id and isinstance(judged, Refused):
+            self.pulse.refused(keys.brand_id, keys.account_id, reason, clock.timestamp())
         await _respond(send, 429 if self._fails_too_often(scope) else 403, _NO_BODY)
 
     def _fails_too_often(self, scope: Scope) -> bool:
@@ -279,10 +288,12 @@ class Gateway:
             ),
         )
         self.counters["repeated" if kept.repeated else "accepted"] += 1
+        self.pulse.verified(keys.brand_id, keys.account_id, now)
         return seal_reply(keys, judged, kept.reply.encode(), now=now) if kept.reply else b""
 
     async def _quarantine(self, keys: AccountKeys, judged: Quarantined, now: float) -> bytes:
         self.counters["quarantined"] += 1
+        self.pulse.verified(keys.brand_id, keys.account_id, now)
         logger.warning("account %s: an authentic push could not be read (%s)", keys.account_id, judged.reason)
         body, is_binary = _as_text(judged.body)
         key = blake2b(judged.body, digest_size=16).hexdigest()

@@ -13,9 +13,10 @@ from urllib.parse import urlencode
 import orjson
 from django.conf import settings
 
+from accounts.tenancy import brand_scope
 from common import clock
 from common.failpoints import point
-from wechat_gateway import quotas, tokens, transport
+from wechat_gateway import incidents, quotas, tokens, transport
 from wechat_gateway.answers import Answer, Outcome, classify
 from wechat_gateway.errcodes import Reaction
 from wechat_gateway.errors import CallsParked
@@ -44,6 +45,7 @@ BATCH_SECONDS: Final = 60.0
 
 _proven: dict[tuple[int, str], int] = {}
 _rung: dict[tuple[int, str], float] = {}
+_troubled: dict[tuple[int, str, str], set[str]] = {}  # (brand, appid, path): what of it this process saw refused
 
 
 @dataclass(slots=True)
@@ -86,7 +88,7 @@ def call(
         )
         point("client: answered")
         if answer.reaction is not Reaction.REFRESH_TOKEN:
-            _note(app, path, answer, token.generation, at)
+            _note(app, path, answer, token.generation, at, payload)
             return answer
         generation = token.generation
     return _refused_again(app, generation or 0, answer, at)
@@ -258,6 +260,9 @@ class _Batch:
     def _is_proven(self) -> bool:
         return self._token is not None and _proven.get((self._app.brand_id, self._app.appid)) == self._token.generation
 
+    def _is_troubled(self, path: str) -> bool:
+        return (self._app.brand_id, self._app.appid, path) in _troubled
+
     def _perform(self, concurrency: int, most: int | None = None) -> Iterator[tuple[int, Answer]]:
         exchanges = transport.perform_many(
             self._outgoing(most),
@@ -274,8 +279,8 @@ class _Batch:
                     self._waiting.append((attempt.index, attempt.call, True))
                     continue
                 answer = healed
-            elif not (answer.ok and self._is_proven()):
-                _note(self._app, path, answer, attempt.generation, self._at)
+            elif not (answer.ok and self._is_proven() and not self._is_troubled(path)):
+                _note(self._app, path, answer, attempt.generation, self._at, attempt.call.body)
                 self._stop_if_hopeless(answer)
             yield attempt.index, answer
 
@@ -330,16 +335,60 @@ def _url(path: str, token: tokens.Token, query: Mapping[str, str] | None) -> str
     return f"{settings.WECHAT_BASE_URL}{path}?{parameters}"
 
 
-def _note(app: App, path: str, answer: Answer, generation: int, at: datetime) -> None:
+def _note(
+    app: App, path: str, answer: Answer, generation: int, at: datetime, body: Mapping[str, Any] | bytes | None
+) -> None:
     """Remember what an answer says about the app as a whole."""
     key = (app.brand_id, app.appid)
+    is_first = _proven.get(key) != generation
     if answer.code is not None and answer.code not in _APP_WIDE and _proven.get(key) != generation:
         _proven[key] = generation
-        tokens.unpark(app)  # what was wrong is repaired
+        tokens.unpark(app, at=at)  # what was wrong is repaired
     if answer.reaction is Reaction.PARK_UNTIL_RESET:
         quotas.exhausted(brand_id=app.brand_id, appid=app.appid, api=path, at=at)
     elif answer.code in _APP_WIDE:
         tokens.park(app, code=answer.code, at=at)
+    _note_incident(app, path, answer, body, at, is_first=is_first)
+
+
+def _note_incident(
+    app: App, path: str, answer: Answer, body: Mapping[str, Any] | bytes | None, at: datetime, *, is_first: bool
+) -> None:
+    """Open what a refusal says about one path or template, and close it when the same works again.
+
+    A process that saw a refusal looks at every answer for the path; the others at their first one with a new token.
+    """
+    where = (app.brand_id, app.appid, path)
+    refused = answer.code in incidents.PERMISSION_CODES or answer.code in incidents.TEMPLATE_CODES
+    if not refused and not (answer.ok and (is_first or where in _troubled)):
+        return
+    template_id = _template_in(body)
+    by_template = answer.code in incidents.TEMPLATE_CODES and template_id
+    if refused:
+        _troubled.setdefault(where, set()).add(template_id if by_template else path)
+    with brand_scope(app.brand_id):
+        if refused:
+            incidents.open_incident(
+                kind=incidents.TEMPLATE if by_template else incidents.PERMISSION,
+                appid=app.appid,
+                subject=template_id if by_template else path,
+                code=answer.code,
+                detail=answer.message.partition(" rid:")[0],
+                at=at,
+            )
+            return
+        incidents.close_incident(kind=incidents.PERMISSION, appid=app.appid, subject=path, at=at)
+        if template_id:
+            incidents.close_incident(kind=incidents.TEMPLATE, appid=app.appid, subject=template_id, at=at)
+    left = _troubled.pop(where, set()) - {path, template_id}
+    if left:
+        _troubled[where] = left
+
+
+def _template_in(body: Mapping[str, Any] | bytes | None) -> str:
+    if isinstance(body, bytes):
+        body = orjson.loads(body)
+    return str(body.get("template_id", "")) if isinstance(body, Mapping) else ""
 
 
 def _refused_again(app: App, generation: int, answer: Answer, at: datetime) -> Answer:

@@ -254,3 +254,67 @@ class QuotaUse(BrandOwned):
 
     def __str__(self) -> str:
         return f"{self.appid} {self.api} {self.used}"
+
+
+class CheckResult(models.TextChoices):
+    """How a check of a connection ended."""
+
+    RUNNING = "RUNNING", _("Checking")
+    PASSED = "PASSED", _("In order")
+    FAILED = "FAILED", _("Not in order")
+    UNKNOWN = "UNKNOWN", _("Not known yet")
+
+
+class AccountCheck(BrandOwned):
+    """What one check of an app's connection found last. `fact` is what it saw: an address, a count, WeChat's words."""
+
+    appid = models.CharField("AppID", max_length=32)
+    key = models.CharField(_("check"), max_length=40)
+    result = models.CharField(_("result"), max_length=12, choices=CheckResult)
+    code = models.IntegerField(_("WeChat's code"), null=True, blank=True)
+    reason = models.CharField(_("reason"), max_length=40, blank=True)
+    fact = models.CharField(_("fact"), max_length=200, blank=True)
+    seconds = models.FloatField(_("seconds"), default=0.0)
+    at = models.DateTimeField(_("checked"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("check of a connection")
+        verbose_name_plural = _("checks of connections")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "appid", "key"], name="check_once_per_app"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.appid} {self.key} {self.result}"
+
+
+class Incident(BrandOwned):
+    """Something is wrong between the brand and WeChat: opened once, closed by itself when health returns.
+
+    `subject` is what of the app it is about (an API path, a template), '' for the app as a whole. `seen_at` is when it
+    was last noticed again.
+    """
+
+    kind = models.CharField(_("kind"), max_length=40)
+    appid = models.CharField("AppID", max_length=32, blank=True)
+    subject = models.CharField(_("about"), max_length=100, blank=True)
+    code = models.IntegerField(_("WeChat's code"), null=True, blank=True)
+    detail = models.CharField(_("what WeChat said"), max_length=200, blank=True)
+    opened_at = models.DateTimeField(_("since"))
+    seen_at = models.DateTimeField(_("last noticed"))
+    closed_at = models.DateTimeField(_("over"), null=True, blank=True)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("incident")
+        verbose_name_plural = _("incidents")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["brand", "appid", "kind", "subject"],
+                condition=models.Q(closed_at__isnull=True),
+                name="incident_open_once",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["brand", "-opened_at"], name="incident_newest")]  # the list
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.kind}"

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from accounts.tenancy import brand_scope
+from wechat_gateway import incidents
 from wechat_gateway.models import QuotaLimit, QuotaUse, QuotaWindow
 
 SHANGHAI: Final = ZoneInfo("Asia/Shanghai")  # WeChat's days begin there
@@ -77,6 +78,7 @@ def exhausted(*, brand_id: int, appid: str, api: str, at: datetime) -> datetime:
         row = _locked(appid, api, QuotaWindow.DAY, day_start(at))
         row.blocked_until = until
         row.save(update_fields=["blocked_until"])
+        incidents.open_incident(kind=incidents.QUOTA, appid=appid, subject=api, code=45009, at=at)
     return until
 
 
@@ -87,6 +89,7 @@ def told(*, brand_id: int, appid: str, api: str, limit: int, used: int, at: date
         row.limit, row.used = limit, used
         if used < limit:
             row.blocked_until = None
+            incidents.close_incident(kind=incidents.QUOTA, appid=appid, subject=api, at=at)
         row.save(update_fields=["limit", "used", "blocked_until"])
 
 
@@ -103,6 +106,11 @@ def next_reset(at: datetime) -> datetime:
 def limit_of(api: str, at: datetime) -> int | None:
     """The documented limit per day of a path on a date, None when none is known."""
     return _limits_of(api, at).get(QuotaWindow.DAY)
+
+
+def minute_limit_of(api: str, at: datetime) -> int | None:
+    """The documented limit per minute of a path on a date, None when there is none."""
+    return _limits_of(api, at).get(QuotaWindow.MINUTE)
 
 
 def _limits_of(api: str, at: datetime) -> dict[str, int]:

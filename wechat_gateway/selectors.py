@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.conf import settings
@@ -11,7 +11,16 @@ from django.db.models import Count, F, Max, QuerySet
 from accounts.tenancy import every_brand
 from wechat_gateway import quotas
 from wechat_gateway.errcodes import Explanation, explain
-from wechat_gateway.models import InboundPush, MiniProgram, OfficialAccount, PushState, QuotaUse, QuotaWindow
+from wechat_gateway.models import (
+    AccessToken,
+    InboundPush,
+    Incident,
+    MiniProgram,
+    OfficialAccount,
+    PushState,
+    QuotaUse,
+    QuotaWindow,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,8 @@ class QuotaState:
     limit: int | None
     blocked_until: datetime | None
     resets_at: datetime
+    minute_used: int = 0
+    minute_limit: int | None = None
 
     @property
     def left(self) -> int | None:
@@ -30,6 +41,16 @@ class QuotaState:
         if self.blocked_until is not None:
             return 0
         return None if self.limit is None else max(0, self.limit - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenState:
+    """An app's access token, without the token: its number, when it was fetched, when it ends."""
+
+    generation: int
+    fetched_at: datetime
+    expires_at: datetime
+    is_valid: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +85,11 @@ def program_of(appid: str) -> MiniProgram | None:
     return MiniProgram.objects.filter(appid=appid, is_active=True).first()
 
 
+def open_incidents() -> QuerySet[Incident]:
+    """What is wrong now in the brand in scope, newest first."""
+    return Incident.objects.filter(closed_at__isnull=True).order_by("-opened_at", "-pk")
+
+
 def callback_url(account: OfficialAccount) -> str:
     """The server address to enter in the WeChat console."""
     return f"{settings.PUBLIC_URL.rstrip('/')}/wx/{account.path_token}"
@@ -77,8 +103,24 @@ def parked_explanation(app: OfficialAccount | MiniProgram, *, at: datetime) -> E
 
 
 def quota_state(app: OfficialAccount | MiniProgram, *, at: datetime) -> list[QuotaState]:
-    """Today's use of every path the app has called, by path."""
-    return [_quota_state(row, at) for row in _uses_today(app, at)]
+    """Today's use of every path the app has called, by path, with what this minute has used of it."""
+    minute = at.replace(second=0, microsecond=0)
+    rows = QuotaUse.objects.filter(appid=app.appid, window=QuotaWindow.MINUTE, window_start=minute)
+    now = dict(rows.values_list("api", "used"))
+    return [
+        replace(
+            _quota_state(row, at), minute_used=now.get(row.api, 0), minute_limit=quotas.minute_limit_of(row.api, at)
+        )
+        for row in _uses_today(app, at)
+    ]
+
+
+def token_state(app: OfficialAccount | MiniProgram, *, at: datetime) -> TokenState | None:
+    """How the app's access token stands, None when it has never had one. The token itself stays where it is."""
+    row = AccessToken.objects.defer("token").filter(appid=app.appid).first()
+    if row is None or row.fetched_at is None or row.expires_at is None:
+        return None
+    return TokenState(row.generation, row.fetched_at, row.expires_at, is_valid=row.expires_at > at)
 
 
 def quota_of(app: OfficialAccount | MiniProgram, api: str, *, at: datetime) -> QuotaState:

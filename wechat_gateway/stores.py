@@ -13,6 +13,7 @@ from psycopg2 import errorcodes
 
 from accounts.services import record_audit
 from accounts.tenancy import brand_scope, every_brand
+from wechat_gateway import incidents
 from wechat_gateway.models import AccessToken, HandledEffect, InboundPush, MiniProgram, OfficialAccount, PushState
 
 App: TypeAlias = OfficialAccount | MiniProgram
@@ -40,15 +41,19 @@ class TokenStore:
         """Code, reason and end of an app's pause."""
         return type(app).objects.filter(pk=app.pk).values_list("parked_code", "parked_reason", "parked_until").first()
 
-    def park(self, app: App, code: int | None, reason: str, until: datetime) -> None:
-        """Let an app's calls wait."""
+    def park(self, app: App, code: int | None, reason: str, until: datetime, at: datetime) -> None:
+        """Let an app's calls wait; a cause that WeChat names is an incident, a lost connection not yet."""
         type(app).objects.filter(pk=app.pk).update(parked_code=code, parked_reason=reason, parked_until=until)
+        if code is not None:
+            kind = incidents.REVOKED if code in incidents.REVOKING else incidents.TOKEN
+            incidents.open_incident(kind=kind, appid=app.appid, code=code, detail=reason, at=at)
 
-    def unpark(self, app: App) -> None:
+    def unpark(self, app: App, at: datetime) -> None:
         """Let an app's calls go on."""
-        type(app).objects.filter(pk=app.pk, parked_until__isnull=False).update(
-            parked_code=None, parked_reason="", parked_until=None
-        )
+        parked = type(app).objects.filter(pk=app.pk, parked_until__isnull=False)
+        if parked.update(parked_code=None, parked_reason="", parked_until=None):
+            for kind in (incidents.REVOKED, incidents.TOKEN):
+                incidents.close_incident(kind=kind, appid=app.appid, at=at)
 
     def read(self, app: App) -> AccessToken | None:
         """The app's token as it is."""

@@ -57,3 +57,27 @@ def purge_brand_inbound(brand_id: int) -> None:
     from wechat_gateway import services
 
     services.purge_brand_inbound(brand_id=brand_id, at=clock.now())
+
+
+@brand_task(name="wechat_gateway.tasks.check_app", soft_time_limit=50, time_limit=60)
+def check_app(brand_id: int, appid: str) -> None:
+    """Check the connection of an app because somebody looks at it."""
+    from wechat_gateway import services
+
+    services.run_checks(brand_id=brand_id, appid=appid, at=clock.now())
+
+
+@global_task(name="wechat_gateway.tasks.watch_health")
+def watch_health() -> None:
+    """Ring for every brand to look after its connections (every minute)."""
+    from wechat_gateway import services
+
+    services.watch_health(at=clock.now())
+
+
+@brand_task(name="wechat_gateway.tasks.watch_brand")
+def watch_brand(brand_id: int) -> None:
+    """Open and close incidents of a brand's connections."""
+    from wechat_gateway import services
+
+    services.watch_brand(brand_id=brand_id, at=clock.now())

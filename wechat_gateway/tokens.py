@@ -14,11 +14,12 @@ from typing import Any, Final, TypeAlias
 import orjson
 from django.conf import settings
 
+from common import clock
 from common.failpoints import point
 from common.secret import Secret
 from wechat_gateway import transport
-from wechat_gateway.answers import Answer, classify
-from wechat_gateway.errcodes import ErrorClass, explain
+from wechat_gateway.answers import Answer, Outcome, classify
+from wechat_gateway.errcodes import ErrorClass, Reaction, explain
 from wechat_gateway.errors import CallsParked
 from wechat_gateway.models import AccessToken, MiniProgram, OfficialAccount
 from wechat_gateway.quotas import SHANGHAI
@@ -106,6 +107,11 @@ def refresh_early(app: App, *, at: datetime) -> None:
     _refresh(app, at, stale_generation=None, early=True)
 
 
+def ask(app: App) -> Answer:
+    """Ask WeChat for the app's token and store nothing: what a check of the credentials does."""
+    return _ask(app, force=False) if app.app_secret else Answer(Outcome.NOT_SENT, Reaction.PARK_BRAND, 41004)
+
+
 def forget_cached() -> None:
     """Drop what this process remembers; the next call reads PostgreSQL."""
     _cache.clear()
@@ -119,17 +125,17 @@ def park(app: App, *, code: int | None, at: datetime, pause: timedelta = _PARK_R
     until = at + pause
     text = (detail or (str(explain(code).cause) if code is not None else ""))[:200]
     with _store.scope(app.brand_id):
-        _store.park(app, code, text, until)
+        _store.park(app, code, text, until, at)
         point("token: parked, not committed")
     _cache.pop((app.brand_id, app.appid), None)
     logger.warning("calls of app %s are parked until %s (code %s)", app.appid, until.isoformat(), code)
     return CallsParked(wechat_code=code, reason=text, until=until)
 
 
-def unpark(app: App) -> None:
+def unpark(app: App, *, at: datetime | None = None) -> None:
     """Let calls go on at once (the cause is repaired)."""
     with _store.scope(app.brand_id):
-        _store.unpark(app)
+        _store.unpark(app, at or clock.now())
 
 
 def _remember(key: tuple[int, str], token: Token) -> None:
@@ -209,7 +215,7 @@ def _fetch_into(row: AccessToken, app: App, at: datetime, *, heal: bool) -> Toke
     row.generation += 1
     row.fetched_at, row.expires_at = at, at + timedelta(seconds=life)
     _store.save(row, ["token", "generation", "fetched_at", "expires_at", *fields])
-    _store.unpark(app)
+    _store.unpark(app, at)
     point("token: stored, not committed")
     return Token(Secret(token), row.generation, row.expires_at, refresh_due=False)
 

@@ -26,6 +26,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 TRANSPORT = "wechat_simulator.transport"
+# What an account whose verification is missing or over may not use (reference: service account 3.8, 6.3).
+OF_VERIFIED = ("/cgi-bin/user/", "/cgi-bin/tags/", "/cgi-bin/template/", "/cgi-bin/message/", "/cgi-bin/qrcode/")
 WECHAT_PREFIXES = ("/cgi-bin/", "/sns/", "/wxa/", "/wxaapi/", "/datacube/", "/customservice/")
 
 logger = logging.getLogger(__name__)
@@ -177,6 +179,8 @@ class Application:
             if account.ip_allow and sim.switches.ip_check_every_call and not account.allows(call.address):
                 raise WeChatError(40164, f"invalid ip {call.address}, not in whitelist")
             call.account = account
+            if not account.verified and path.startswith(OF_VERIFIED):
+                raise WeChatError(48001)
             if route.counted:
                 sim.quotas.spend(account.appid, path, call.now)
         if route.raw_text and b"\\u" in call.body and sim.switches.refuse_unicode_escapes and ESCAPE.search(call.body):

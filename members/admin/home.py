@@ -16,6 +16,8 @@ from console import formats
 from console.registry import Chart, Figure, Hit, SearchGroup, Series, Step, Todo, home_cards, search_groups
 from members.models import Follower, Member, RemoteTag
 from members.selectors import find_members, visible_members
+from wechat_gateway import incidents
+from wechat_gateway.models import Incident, OfficialAccount
 
 if TYPE_CHECKING:
     from datetime import date
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from accounts.viewer import Viewer
 
 DAYS = 14
+# What keeps an account from being written to, or from being heard.
+_SHUT_OUT = frozenset({incidents.REVOKED, incidents.TOKEN, incidents.CALLBACK})
 
 
 def midnight(at: datetime) -> datetime:
@@ -147,3 +151,19 @@ def _details(row: Member) -> str:
 
 
 search_groups.register("members", SearchGroup(gettext_lazy("Members"), "members", find_people, 10))
+
+
+@incidents.affected.add("members.followers")
+def followers_out_of_reach(incident: Incident) -> list[incidents.Affected]:
+    """Give the followers who cannot be reached, or not be heard."""
+    account = OfficialAccount.objects.filter(appid=incident.appid).first()
+    if account is None or incident.kind not in _SHUT_OUT:
+        return []
+    following = Follower.objects.filter(account=account, subscribed=True).count()
+    label = (
+        gettext("followers whose messages do not arrive")
+        if incident.kind == incidents.CALLBACK
+        else gettext("followers who cannot be written to")
+    )
+    link = f"{reverse('admin:members_follower_changelist')}?following=yes&of={account.pk}"
+    return [incidents.Affected(label, following, link)]

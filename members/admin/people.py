@@ -25,6 +25,7 @@ from console.reveal import reveal
 from members import services
 from members.models import Consent, Follower, Identity, IdentityKind, Member, MemberTag, Purpose, Tag
 from members.selectors import find_members, visible_members
+from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -95,6 +96,24 @@ class FollowingFilter(DropdownFilter):  # type: ignore[misc]
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Narrow to the chosen state."""
         return queryset.filter(subscribed=self.value() == "yes") if self.value() in {"yes", "no"} else queryset
+
+
+class AccountFilter(DropdownFilter):  # type: ignore[misc]
+    """Followers of one service account of this brand."""
+
+    title = gettext_lazy("service account")
+    parameter_name = "of"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer the brand's accounts."""
+        return [(str(pk), name) for pk, name in OfficialAccount.objects.order_by("pk").values_list("pk", "name")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Narrow to the chosen account; anything that is no account of the brand finds nobody."""
+        if not self.value():
+            return queryset
+        account_id = row_id(self.value())
+        return queryset.filter(account_id=account_id) if account_id is not None else queryset.none()
 
 
 class TagFilter(DropdownFilter):  # type: ignore[misc]
@@ -322,7 +341,7 @@ class FollowerAdmin(ConsoleModelAdmin):
         recently("last_interaction_at", gettext_lazy("last interaction")),
     )
     list_select_related = ("member", "account")
-    list_filter = (FollowingFilter,)
+    list_filter = (FollowingFilter, AccountFilter)
     search_fields = ("openid",)
     search_help_text = gettext_lazy("Name, last 4 digits of the phone, end of the OpenID")
     ordering = ("brand", "account", "-followed_at", "-pk")

@@ -8,6 +8,7 @@ from accounts.tenancy import brand_scope
 from guides.services import assign_guide
 from members.services import tag_members
 from tests.factories import AT, make_guide, make_member, make_store, make_tag, make_touchpoint
+from wechat_gateway.incidents import QUOTA, open_incident
 
 pytestmark = pytest.mark.django_db
 
@@ -23,6 +24,7 @@ LISTS = [
     "conversations/menu/",
     "wechat_gateway/officialaccount/",
     "wechat_gateway/inboundpush/",
+    "wechat_gateway/incident/",
     "accounts/rolegrant/",
     "accounts/auditentry/",
     "accounts/apikey/",
@@ -39,6 +41,7 @@ def asked(client, path):
 def grow(ours):
     with brand_scope(ours.brand.pk):
         for number in range(2):
+            open_incident(kind=QUOTA, appid=ours.account.appid, subject=f"/cgi-bin/{number + 1}", at=AT)
             store = make_store(code=f"S{number}", name=f"澜分店{number}")
             tag = make_tag(name=f"澜新{number}")
             touchpoint = make_touchpoint(ours.account, name=f"澜码{number}", tags=[tag], store=store)
@@ -53,6 +56,7 @@ def test_list_asks_as_often_for_three_rows_as_for_one(as_owner, ours, path):
     with brand_scope(ours.brand.pk):
         tag_members(member_ids=[ours.member.pk], tag_ids=[ours.tag.pk], source="code: x", at=AT)
         assign_guide(member_id=ours.member.pk, guide=ours.guide, reason="code: x", at=AT)
+        open_incident(kind=QUOTA, appid=ours.account.appid, subject="/cgi-bin/0", at=AT)
     one = asked(as_owner, path)
     grow(ours)
     three = asked(as_owner, path)

@@ -124,9 +124,11 @@ BRAND_WIDE: dict[str, str] = {
     "accounts.AuditEntry": "only owners see it",
     "wechat_gateway.OfficialAccount": "only owners see it",
     "wechat_gateway.MiniProgram": "only owners see it",
+    "wechat_gateway.Incident": "what is wrong with an account is wrong for the whole brand",
     "stores.Region": "the tree of regions is the brand's",
     "members.Tag": "tags are words of the whole brand",
     "conversations.ReplyRule": "an account answers for the whole brand",
+    "conversations.ReplyRecord": "narrowed to people within the data scope (test_records.py)",
     "campaigns.Campaign": "campaigns are the brand's; whom they name is narrowed (test_shown.py)",
     "members.Segment": "segments are the brand's; whom they name is narrowed (test_shown.py)",
 }

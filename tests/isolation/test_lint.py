@@ -11,6 +11,7 @@ REASONS = {
 }
 MODULE_MEMORY = {
     "campaigns/services/results.py": "when a brand's matcher was rung, by brand",
+    "wechat_gateway/checks.py": "functions that register themselves",
     "wechat_gateway/client.py": "when a refresh was rung, by (brand, AppID)",
     "wechat_gateway/errcodes.py": "WeChat's error codes, filled while the module is imported",
     "wechat_gateway/registries.py": "functions that register themselves",

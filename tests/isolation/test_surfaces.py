@@ -24,6 +24,7 @@ from members.models import Segment
 from members.services import save_segment
 from stores.models import Region
 from tests.factories import AT, make_mini_program, make_staff
+from wechat_gateway.incidents import TOKEN, open_incident
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
 MISSING = 999_999_999
@@ -151,6 +152,7 @@ def foreign_rows(theirs):
         Region.objects.create(name="灶区")
         segment = save_segment(name="灶人群", rule={"all": []}, at=AT)
         create_campaign(name="灶活动", account=theirs.account, at=AT, segment=segment)
+        open_incident(kind=TOKEN, appid="灶", at=AT)
         return {model: model.objects.order_by("pk").first() for model in {*site._registry, Segment}}
 
 

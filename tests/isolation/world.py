@@ -34,7 +34,7 @@ from campaigns.models import (
 )
 from campaigns.template_content import parse_fields
 from common.secret import Secret
-from conversations.models import Menu, ReplyRule, Trigger
+from conversations.models import Menu, ReplyRecord, ReplyRule, Suggestion, Trigger, UnmatchedPhrase
 from guides.models import Assignment, Guide
 from members import services as member_services
 from members.models import (
@@ -63,7 +63,16 @@ from touchpoints.models import (
     TouchpointTag,
     Unfollow,
 )
-from wechat_gateway.models import AccessToken, HandledEffect, InboundPush, MiniProgram, OfficialAccount, QuotaUse
+from wechat_gateway.models import (
+    AccessToken,
+    AccountCheck,
+    HandledEffect,
+    InboundPush,
+    Incident,
+    MiniProgram,
+    OfficialAccount,
+    QuotaUse,
+)
 
 CANARY = "ZQXCANARY"
 CANARY_C = "YWKCANARY"
@@ -95,6 +104,11 @@ MEANT: dict[str, str] = {
     "campaigns.testsend.openid": "who got it",
     "campaigns.testsend.outcome": "a class of answers",
     "campaigns.testsend.code": "an error code",
+    "conversations.replyrecord.why": "the key of a reason",
+    "conversations.replyrule.audience_kind": "the key of a kind of audience",
+    "conversations.replyrule.media_id": "the id of a picture",
+    "conversations.replyrule.mini_appid": "an AppID",
+    "conversations.replyrule.mini_page": "a page of a mini program",
     "members.follower.openid": "a key within the account",
     "members.follower.unionid": "the same person in both brands",
     "members.follower.follow_scene": "WeChat's word for how somebody came",
@@ -245,6 +259,8 @@ def _side(mark: str, which: str, tail: str) -> Side:
         open_platform_subject="subject",
     )
     add(AccessToken, appid=account.appid, token=f"token-{mark}-{number}", generation=1, fetched_at=at, expires_at=at)
+    add(AccountCheck, appid=account.appid, key="credentials", result="FAILED", code=40125, seconds=0.4, at=at)
+    add(Incident, kind="wechat.token", appid=account.appid, code=40125, opened_at=at, seen_at=at)
     region = add(Region, name=f"华东{number}")
     store = add(
         Store,
@@ -286,7 +302,7 @@ def _side(mark: str, which: str, tail: str) -> Side:
         MiniCode,
         touchpoint=touchpoint,
         program=program,
-        code=hexes[:8],
+        code=f"{hexes[:8]}",
         page="pages/index",
         picture=b"PNG",
         created_at=at,
@@ -322,6 +338,21 @@ def _side(mark: str, which: str, tail: str) -> Side:
         text="十点开门",
         updated_at=at,
     )
+    rule = side[ReplyRule]
+    add(
+        ReplyRecord,
+        account=account,
+        follower=follower,
+        rule=rule,
+        push_id=push.pk,
+        trigger=rule.trigger,
+        way="PASSIVE",
+        why="IN_TIME",
+        at=at,
+    )
+    week = (at - timedelta(days=at.weekday())).date()
+    add(UnmatchedPhrase, account=account, week=week, text=f"停车{mark or number}", count=3, last_at=at)
+    add(Suggestion, account=account, week=week, keyword=f"停车{mark or number}"[:20], count=3, examples=[mark or "停车"])
     add(Menu, account=account, draft=[{"name": f"店{number[:4]}", "type": "view", "url": "https://example.com/"}])
     segment = add(
         Segment,

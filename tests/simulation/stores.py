@@ -603,13 +603,13 @@ class MemoryTokenStore(_Base):
         content = self.db.get("account", app.pk)[1]
         return content["parked_code"], content["parked_reason"], content["parked_until"]
 
-    def park(self, app, code, reason, until):
+    def park(self, app, code, reason, until, at):
         self._begin("park app")
         row, _ = self.db.get("account", app.pk)
         self.db.lock(row)
         self.db.write(row, parked_code=code, parked_reason=reason, parked_until=until)
 
-    def unpark(self, app):
+    def unpark(self, app, at):
         self._begin("unpark app")
         row, content = self.db.get("account", app.pk)
         if content["parked_until"] is not None:

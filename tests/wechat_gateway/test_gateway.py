@@ -13,7 +13,9 @@ from tests.wechat_gateway import forge
 from tests.wechat_gateway.conftest import Answered, make_account
 from wechat_gateway import intake, services
 from wechat_gateway.asgi import MAX_BODY
+from wechat_gateway.checks import callback_finding
 from wechat_gateway.models import InboundPush, OfficialAccount
+from wechat_gateway.pulse import OWN_NONCE
 from wechat_gateway.registries import compiles, reply_to
 from wechat_gateway.replies import Text
 from wechat_gateway.ringing import Ringer
@@ -703,3 +705,36 @@ def test_many_lanes_are_rung_for_in_few_calls():
 
 def test_waiting_for_postgresql_and_then_for_redis_leaves_time_to_refuse_within_two_seconds():
     assert intake.PATIENCE_SECONDS + intake.TICK_SECONDS + intake.SPILL_SECONDS <= 1.6
+
+
+def test_token_that_was_mistyped_is_named_within_moments(gateway, committed_account):
+    """WeChat verifies the address with its own token: the page says so without anybody reading a log."""
+
+    async def scenario():
+        async with gateway() as caller:
+            values = forge.query_of(None, token="anotherToken0123") | {"echostr": "123456"}
+            answer = await caller.request("GET", f"/wx/{committed_account.path_token}", forge.as_query(values))
+            await caller.application.pulse.flush()
+            refused = await asyncio.to_thread(callback_finding, committed_account)
+            values = forge.query_of(None) | {"echostr": "123456"}
+            good = await caller.request("GET", f"/wx/{committed_account.path_token}", forge.as_query(values))
+            await caller.application.pulse.flush()
+            return answer.status, refused, good.status, await asyncio.to_thread(callback_finding, committed_account)
+
+    refused_status, refused, status, verified = asyncio.run(scenario())
+
+    assert (refused_status, refused.result, refused.reason) == (403, "FAILED", "SIGNATURE")
+    assert (status, verified.result) == (200, "PASSED")
+
+
+def test_our_own_question_proves_no_visit_of_wechat(gateway, committed_account):
+    async def scenario():
+        async with gateway() as caller:
+            values = forge.query_of(None, nonce=f"{OWN_NONCE}123") | {"echostr": "123456"}
+            answer = await caller.request("GET", f"/wx/{committed_account.path_token}", forge.as_query(values))
+            await caller.application.pulse.flush()
+            return answer.status, await asyncio.to_thread(callback_finding, committed_account)
+
+    status, found = asyncio.run(scenario())
+
+    assert (status, found.reason) == (200, "WAITING")

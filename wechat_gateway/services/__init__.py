@@ -1,6 +1,7 @@
 """Everything that changes the gateway's data, and every call to WeChat."""
 
 from wechat_gateway.client import Outgoing, call, send_many
+from wechat_gateway.incidents import close_incident, open_incident
 from wechat_gateway.services.accounts import (
     bump_replies_version,
     change_app_secret,
@@ -11,6 +12,7 @@ from wechat_gateway.services.accounts import (
     set_active,
 )
 from wechat_gateway.services.credentials import refresh_due_tokens, refresh_token, resume_calls
+from wechat_gateway.services.health import run_checks, start_checks, watch_brand, watch_health
 from wechat_gateway.services.inbox import handle_inbound, purge_brand_inbound, purge_inbound, replay_push, sweep_inbound
 from wechat_gateway.services.mini_programs import SignIn, shared_phone, sign_in
 
@@ -22,18 +24,24 @@ __all__ = [
     "change_app_secret",
     "change_callback_keys",
     "change_path",
+    "close_incident",
     "connect_mini_program",
     "connect_official_account",
     "handle_inbound",
+    "open_incident",
     "purge_brand_inbound",
     "purge_inbound",
     "refresh_due_tokens",
     "refresh_token",
     "replay_push",
     "resume_calls",
+    "run_checks",
     "send_many",
     "set_active",
     "shared_phone",
     "sign_in",
+    "start_checks",
     "sweep_inbound",
+    "watch_brand",
+    "watch_health",
 ]

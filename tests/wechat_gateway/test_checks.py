@@ -1,0 +1,386 @@
+"""Checking a connection against the simulated WeChat: each mistake is named, with its code and what to do."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from accounts.services import create_brand
+from accounts.tenancy import brand_scope
+from common import clock
+from tests.factories import AT, make_account, make_mini_program
+from wechat_gateway import checks, incidents, pulse, selectors, services, tokens
+from wechat_gateway.models import AccountCheck, CheckResult, Incident, MiniProgram, OfficialAccount
+from wechat_gateway.on_screen import check_lines
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+FAILED, PASSED, UNKNOWN = CheckResult.FAILED, CheckResult.PASSED, CheckResult.UNKNOWN
+
+
+@pytest.fixture
+def shop(simulator):
+    """A brand whose account WeChat knows."""
+    tokens.forget_cached()
+    brand = create_brand(slug="lanyu", name="澜屿")
+    with brand_scope(brand.pk):
+        account = make_account()
+    simulator.know(account, ip_allow=[])
+    yield account
+    tokens.forget_cached()
+
+
+def run(app, at=AT):
+    services.run_checks(brand_id=app.brand_id, appid=app.appid, at=at)
+    with brand_scope(app.brand_id):
+        return {
+            row.key: (CheckResult(row.result), row.code, row.reason)
+            for row in AccountCheck.objects.filter(appid=app.appid)
+        }
+
+
+def open_kinds(brand_id):
+    with brand_scope(brand_id):
+        return [(row.kind, row.subject, row.code) for row in selectors.open_incidents()]
+
+
+def test_connection_that_is_well_passes_everything_that_can_be_known(shop, simulator):
+    simulator.crowd(shop, 1)
+    simulator.post("/_sim/world", accounts=[{"appid": shop.appid, "templates": [{"title": "提醒", "keys": []}]}])
+
+    found = run(shop)
+
+    assert {key: result for key, (result, _code, _reason) in found.items()} == {
+        "ip_list": PASSED,
+        "credentials": PASSED,
+        "address": FAILED,  # no gateway runs in this test
+        "callback": UNKNOWN,
+        "permissions": PASSED,
+        "unionid": PASSED,
+        "templates": PASSED,
+        "quota": PASSED,
+    }
+    assert found["address"][2] == "OWN_ADDRESS"
+    assert found["callback"][2] == "WAITING"
+    assert open_kinds(shop.brand_id) == []
+
+
+@pytest.mark.parametrize(
+    ("world", "expected"),
+    [
+        ({"secret": "another-secret-0123456789"}, {"ip_list": (PASSED, None, ""), "credentials": (FAILED, 40125, "")}),
+        ({"secret_frozen": True}, {"credentials": (FAILED, 40243, "")}),
+        ({"limited": True}, {"credentials": (FAILED, 50002, "")}),
+        ({"ip_allow": ["203.0.113.8"]}, {"ip_list": (FAILED, 40164, ""), "credentials": (UNKNOWN, None, "FIRST")}),
+        ({"verified": False}, {"credentials": (PASSED, None, ""), "permissions": (FAILED, 48001, "")}),
+        ({"subject": ""}, {"unionid": (FAILED, None, "NO_UNIONID")}),
+    ],
+)
+def test_each_mistake_is_named(shop, simulator, world, expected):
+    simulator.crowd(shop, 1)
+    simulator.post("/_sim/world", accounts=[{"appid": shop.appid, **world}])
+
+    found = run(shop)
+
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_unknown_appid_is_named(simulator):
+    brand = create_brand(slug="lanyu", name="澜屿")
+    with brand_scope(brand.pk):
+        account = make_account(appid="wxffffffffffffffff")
+
+    found = run(account)
+
+    assert found["credentials"] == (FAILED, 40013, "")
+    assert {found[key] for key in ("permissions", "unionid", "templates", "quota")} == {(UNKNOWN, None, "FIRST")}
+    assert open_kinds(brand.pk) == [("wechat.token", "", 40013)]
+
+
+def test_address_to_allow_is_shown(shop, simulator):
+    simulator.post("/_sim/world", accounts=[{"appid": shop.appid, "ip_allow": ["203.0.113.8"]}])
+    run(shop)
+
+    with brand_scope(shop.brand_id):
+        line = next(line for line in check_lines(shop, at=AT) if line.key == "ip_list")
+
+    assert line.code == 40164
+    assert "127.0.0.1" in line.fact
+    assert line.action
+
+
+def test_account_without_followers_and_subject_says_what_is_missing(shop, simulator):
+    assert run(shop)["unionid"] == (UNKNOWN, None, "NO_FOLLOWERS")
+    with brand_scope(shop.brand_id):
+        OfficialAccount.objects.filter(pk=shop.pk).update(open_platform_subject="")
+    simulator.crowd(shop, 1)
+
+    assert run(shop)["unionid"] == (FAILED, None, "NO_SUBJECT")
+
+
+def test_spent_quota_is_seen_before_wechat_refuses(shop, simulator):
+    simulator.post("/_sim/quotas", appid=shop.appid, path="/cgi-bin/message/template/send", per_day=1)
+    simulator.post(
+        "/_sim/world", accounts=[{"appid": shop.appid, "templates": [{"title": "提醒", "template_id": "t1"}]}]
+    )
+    (openid,) = simulator.crowd(shop, 1)
+    from wechat_gateway.calls import send_template
+
+    assert send_template(shop, {"touser": openid, "template_id": "t1", "data": {}}, at=AT).ok
+    found = run(shop)
+
+    assert found["quota"] == (FAILED, 45009, "USED_UP")
+    services.watch_brand(brand_id=shop.brand_id, at=AT)
+    assert open_kinds(shop.brand_id) == [("wechat.quota", "/cgi-bin/message/template/send", 45009)]
+    services.watch_brand(brand_id=shop.brand_id, at=AT + timedelta(days=1))
+    assert open_kinds(shop.brand_id) == []
+
+
+def test_mini_program_is_checked_for_what_it_has(simulator):
+    brand = create_brand(slug="lanyu", name="澜屿")
+    with brand_scope(brand.pk):
+        program = make_mini_program()
+    simulator.know(program)
+
+    assert run(program) == {"ip_list": (PASSED, None, ""), "credentials": (PASSED, None, "")}
+
+
+def test_repaired_secret_ends_the_incident_and_the_pause(shop, simulator):
+    simulator.post("/_sim/world", accounts=[{"appid": shop.appid, "secret_frozen": True}])
+    run(shop)
+    assert open_kinds(shop.brand_id) == [("wechat.token", "", 40243)]
+    simulator.post("/_sim/world", accounts=[{"appid": shop.appid, "secret_frozen": False}])
+
+    run(shop)
+
+    assert open_kinds(shop.brand_id) == []
+    with brand_scope(shop.brand_id):
+        assert OfficialAccount.objects.get(pk=shop.pk).parked_until is None
+
+
+def test_nothing_is_asked_inside_a_transaction(shop, simulator, monkeypatch):
+    asked = []
+    perform = checks.transport.perform
+
+    def watching(request):
+        asked.append((request.url.partition("?")[0].rpartition("/")[2], connection.in_atomic_block))
+        return perform(request)
+
+    monkeypatch.setattr(checks.transport, "perform", watching)
+    tokens.current(shop, at=AT)  # the one fetch that the row's lock makes single
+    asked.clear()
+
+    run(shop)
+
+    assert len(asked) >= 6
+    assert [name for name, inside in asked if inside] == []
+
+
+def test_another_brands_check_is_not_shown(shop, simulator):
+    run(shop)
+    other = create_brand(slug="zaoshan", name="灶山")
+    with brand_scope(other.pk):
+        same = make_account(appid=shop.appid)
+        assert check_lines(same, at=AT) == []
+
+
+# -- incidents --------------------------------------------------------------------------------------------------------
+
+
+def test_fifty_who_notice_at_once_open_one_incident(shop):
+    opened = []
+    ready = threading.Barrier(50)
+
+    def notice():
+        ready.wait()
+        try:
+            with brand_scope(shop.brand_id):
+                opened.append(incidents.open_incident(kind=incidents.TOKEN, appid=shop.appid, code=40001, at=AT))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=notice) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert sorted(opened) == [False] * 49 + [True]
+    with brand_scope(shop.brand_id):
+        assert Incident.objects.count() == 1
+
+
+def test_incident_that_is_over_opens_anew_beside_the_old_one(shop):
+    with brand_scope(shop.brand_id):
+        assert incidents.open_incident(kind=incidents.QUOTA, appid=shop.appid, subject="a", at=AT)
+        assert incidents.open_incident(kind=incidents.QUOTA, appid=shop.appid, subject="b", at=AT)
+        assert incidents.close_incident(kind=incidents.QUOTA, appid=shop.appid, subject="a", at=AT) == 1
+        assert incidents.open_incident(kind=incidents.QUOTA, appid=shop.appid, subject="a", at=AT)
+        assert Incident.objects.count() == 3
+        assert [row.subject for row in selectors.open_incidents()] == ["a", "b"]
+
+
+def test_same_incident_of_another_brand_is_another(shop):
+    other = create_brand(slug="zaoshan", name="灶山")
+    for brand_id in (shop.brand_id, other.pk):
+        with brand_scope(brand_id):
+            assert incidents.open_incident(kind=incidents.TOKEN, appid=shop.appid, at=AT)
+    with brand_scope(other.pk):
+        incidents.close_incident(kind=incidents.TOKEN, appid=shop.appid, at=AT)
+
+    assert open_kinds(shop.brand_id) == [("wechat.token", "", None)]
+    assert open_kinds(other.pk) == []
+
+
+def test_permission_that_is_refused_opens_and_closes_by_itself(shop, simulator):
+    from wechat_gateway.calls import get_menu
+
+    path = "/cgi-bin/menu/get"
+    simulator.fault(kind="errcode", errcode=48001, appid=shop.appid, path=path, count=1)
+    get_menu(shop, at=AT)
+    get_menu_again = open_kinds(shop.brand_id)
+    get_menu(shop, at=AT)
+
+    assert get_menu_again == [("wechat.permission", path, 48001)]
+    assert open_kinds(shop.brand_id) == []
+
+
+def test_watch_asks_for_a_refused_permission_until_it_is_there(shop, simulator):
+    path = "/cgi-bin/menu/create"
+    with brand_scope(shop.brand_id):
+        incidents.open_incident(kind=incidents.PERMISSION, appid=shop.appid, subject=path, code=48001, at=AT)
+    simulator.fault(kind="errcode", errcode=48001, appid=shop.appid, path="/cgi-bin/menu/get", count=1)
+
+    services.watch_brand(brand_id=shop.brand_id, at=AT + timedelta(minutes=11))
+    still = open_kinds(shop.brand_id)
+    services.watch_brand(brand_id=shop.brand_id, at=AT + timedelta(minutes=22))
+
+    assert ("wechat.permission", path, 48001) in still
+    assert ("wechat.permission", path, 48001) not in open_kinds(shop.brand_id)
+
+
+def test_banned_template_is_named_and_well_again_once_a_message_is_accepted(shop, simulator):
+    from wechat_gateway.client import send_many, template_message
+
+    simulator.post("/_sim/world", accounts=[{"appid": shop.appid, "templates": [
+        {"title": "好", "template_id": "good"}, {"title": "坏", "template_id": "bad", "banned": True}]}])  # fmt: skip
+    (openid,) = simulator.crowd(shop, 1)
+
+    def send(template_id):
+        message = template_message(openid=openid, template_id=template_id, data={})
+        return [answer.code for _index, answer in send_many(shop, [message], concurrency=1, at=AT)]
+
+    codes = send("bad")
+    assert open_kinds(shop.brand_id) == [("wechat.template", "bad", codes[0])]
+    send("good")
+    assert open_kinds(shop.brand_id) == [("wechat.template", "bad", codes[0])]
+    simulator.post(
+        "/_sim/world", accounts=[{"appid": shop.appid, "templates": [{"title": "坏", "template_id": "bad"}]}]
+    )
+    assert send("bad") == [0]
+    assert open_kinds(shop.brand_id) == []
+
+
+def test_paused_account_is_tried_when_its_pause_is_over_though_nobody_calls(shop, simulator):
+    simulator.fault(kind="errcode", errcode=40164, appid=shop.appid, path="/cgi-bin/stable_token", count=1)
+    run(shop)
+    assert [kind for kind, _subject, _code in open_kinds(shop.brand_id)] == ["wechat.token"]
+
+    services.watch_brand(brand_id=shop.brand_id, at=AT + timedelta(seconds=1))
+    assert [kind for kind, _subject, _code in open_kinds(shop.brand_id)] == ["wechat.token"]
+    services.watch_brand(brand_id=shop.brand_id, at=AT + timedelta(hours=2))
+
+    assert open_kinds(shop.brand_id) == []
+
+
+def beat(account, *events):
+    """Let the gateway's writer note what came: (verified or a reason, when)."""
+    import asyncio
+
+    from django.conf import settings
+
+    async def write():
+        writer = pulse.PulseWriter(settings.REDIS_URL)
+        for what, at in events:
+            if what == "verified":
+                writer.verified(account.brand_id, account.pk, at.timestamp())
+            else:
+                writer.refused(account.brand_id, account.pk, what, at.timestamp())
+            await writer.flush()
+        await writer.stop()
+
+    asyncio.run(write())
+
+
+def test_refused_callbacks_are_an_incident_until_one_is_verified(shop, simulator):
+    minute = timedelta(minutes=1)
+    beat(shop, ("verified", AT), ("SIGNATURE", AT + minute), ("SIGNATURE", AT + 2 * minute))
+    services.watch_brand(brand_id=shop.brand_id, at=AT + 2 * minute)
+    assert open_kinds(shop.brand_id) == []
+    beat(shop, ("SIGNATURE", AT + 3 * minute))
+    services.watch_brand(brand_id=shop.brand_id, at=AT + 3 * minute)
+    assert open_kinds(shop.brand_id) == [("wechat.callback", "", None)]
+
+    beat(shop, ("verified", AT + 4 * minute))
+    services.watch_brand(brand_id=shop.brand_id, at=AT + 4 * minute)
+
+    assert open_kinds(shop.brand_id) == []
+
+
+def test_busy_account_that_falls_silent_is_an_incident_and_a_quiet_one_is_not(shop, simulator):
+    with brand_scope(shop.brand_id):
+        quiet = make_account(name="安静")
+    simulator.know(quiet)
+    beat(shop, *[("verified", AT)] * 60)
+    beat(quiet, ("verified", AT))
+
+    services.watch_brand(brand_id=shop.brand_id, at=AT + timedelta(hours=25))
+
+    with brand_scope(shop.brand_id):
+        assert [(row.kind, row.appid) for row in selectors.open_incidents()] == [("wechat.callback", shop.appid)]
+
+
+def test_disconnecting_ends_the_incidents_of_an_account(shop):
+    with brand_scope(shop.brand_id):
+        incidents.open_incident(kind=incidents.TOKEN, appid=shop.appid, at=AT)
+        services.set_active(account=shop, is_active=False)
+
+    services.watch_brand(brand_id=shop.brand_id, at=AT)
+
+    assert open_kinds(shop.brand_id) == []
+
+
+def test_watch_rings_for_brands_with_accounts_and_with_open_incidents(shop, monkeypatch):
+    rung = []
+    monkeypatch.setattr("wechat_gateway.services.health.ring", lambda task, *args: rung.append((task.name, args)))
+    create_brand(slug="empty", name="空")
+    other = create_brand(slug="zaoshan", name="灶山")
+    with brand_scope(other.pk):
+        incidents.open_incident(kind=incidents.TOKEN, appid="wx0", at=AT)
+
+    services.watch_health(at=clock.now())
+
+    name = "wechat_gateway.tasks.watch_brand"
+    assert rung == [(name, (shop.brand_id,)), (name, (other.pk,))]
+
+
+def test_check_lost_with_its_worker_says_so(shop):
+    with brand_scope(shop.brand_id):
+        services.start_checks(app=shop, at=AT)
+        lines = check_lines(shop, at=AT)
+        late = check_lines(shop, at=AT + timedelta(minutes=1))
+
+    assert {line.tone for line in lines} == {"info"}
+    assert all(line.is_live for line in lines)
+    assert not any(line.is_live for line in late)
+    assert all(line.why for line in late)
+
+
+def test_every_kind_of_incident_has_words(shop):
+    for key, kind in incidents.kinds.items():
+        row = Incident(kind=key, appid=shop.appid, code=40001, opened_at=AT, seen_at=AT)
+        assert all(str(text) for text in (kind.title, kind.consequence)), key
+        assert str(incidents.cause_of(row)), key
+        assert str(incidents.action_of(row)), key
+    assert MiniProgram  # the other kind of app

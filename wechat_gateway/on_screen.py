@@ -1,0 +1,139 @@
+"""How checks and incidents are worded on pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+
+from django.utils.translation import gettext
+
+from console import formats
+from wechat_gateway.checks import (
+    PERMISSION_LABELS,
+    Finding,
+    callback_finding,
+    checks_of,
+    words_of,
+)
+from wechat_gateway.incidents import kinds
+from wechat_gateway.models import AccountCheck, CheckResult, Incident, MiniProgram, OfficialAccount
+
+App: TypeAlias = OfficialAccount | MiniProgram
+
+# After that a check has been lost with its worker; and how long somebody watches WeChat's first visit.
+_LOST_AFTER: Final = timedelta(seconds=45)
+_WATCHED_FOR: Final = timedelta(minutes=15)
+_TONES: Final = {
+    CheckResult.PASSED: ("success", "check_circle"),
+    CheckResult.FAILED: ("danger", "cancel"),
+    CheckResult.UNKNOWN: ("", "help"),
+    CheckResult.RUNNING: ("info", "progress_activity"),
+}
+
+
+@dataclass(frozen=True)
+class CheckLine:
+    """One line of the connection page."""
+
+    key: str
+    label: str
+    state: str
+    tone: str
+    icon: str
+    fact: str = ""
+    why: str = ""
+    action: str = ""
+    code: int | None = None
+    seconds: float | None = None
+    at: datetime | None = None
+    is_live: bool = False
+
+
+def check_lines(app: App, *, at: datetime) -> list[CheckLine]:
+    """Every check of an app with what it found last; whether WeChat's pushes arrive is looked up now."""
+    stored = {row.key: row for row in AccountCheck.objects.filter(appid=app.appid)}
+    if not stored:
+        return []
+    return [_line(app, each.key, str(each.label), stored.get(each.key), at) for each in checks_of(app)]
+
+
+def app_of(appid: str) -> App | None:
+    """The app of the brand in scope with an appid."""
+    return (
+        OfficialAccount.objects.filter(appid=appid).first() or MiniProgram.objects.filter(appid=appid).first()
+        if appid
+        else None
+    )
+
+
+def app_names(appids: Iterable[str]) -> dict[str, str]:
+    """Names by appid."""
+    wanted = set(appids)
+    return {
+        **dict(MiniProgram.objects.filter(appid__in=wanted).values_list("appid", "name")),
+        **dict(OfficialAccount.objects.filter(appid__in=wanted).values_list("appid", "name")),
+    }
+
+
+def title_of(incident: Incident, name: str) -> str:
+    """What happened, in one sentence without a full stop."""
+    return str(kinds.get(incident.kind).title) % {"name": name, "subject": incident.subject}
+
+
+def _line(app: App, key: str, label: str, row: AccountCheck | None, at: datetime) -> CheckLine:
+    if row is None:
+        tone, icon = _TONES[CheckResult.UNKNOWN]
+        return CheckLine(key, label, gettext("not checked yet"), tone, icon)
+    result, code, reason, fact = CheckResult(row.result), row.code, row.reason, str(row.fact)
+    watched = False
+    if result == CheckResult.RUNNING and at - row.at > _LOST_AFTER:
+        tone, icon = _TONES[CheckResult.UNKNOWN]
+        lost = gettext("The check was not done: no worker is running.")
+        return CheckLine(key, label, gettext("not checked yet"), tone, icon, why=lost, at=row.at)
+    if key == "callback" and result != CheckResult.RUNNING:
+        found: Finding = callback_finding(app)
+        result, code, reason, fact = found.result, found.code, found.reason, found.fact
+        watched = result != CheckResult.PASSED and at - row.at < _WATCHED_FOR
+    tone, icon = _TONES[result]
+    why, action = words_of(code, reason)
+    shows_why = result in (CheckResult.FAILED, CheckResult.UNKNOWN)
+    return CheckLine(
+        key,
+        label,
+        str(result.label),
+        tone,
+        icon,
+        fact=_fact(key, result, fact),
+        why=str(why) if shows_why else "",
+        action=str(action) if shows_why else "",
+        code=code or None,
+        seconds=row.seconds if result != CheckResult.RUNNING else None,
+        at=row.at,
+        is_live=result == CheckResult.RUNNING or watched,
+    )
+
+
+def _fact(key: str, result: CheckResult, fact: str) -> str:
+    """What a check saw, in words; many facts are figures or addresses and need none."""
+    passed = result == CheckResult.PASSED
+    say = {
+        ("ip_list", False): lambda: gettext("WeChat sees this server as %(address)s.") % {"address": fact},
+        ("callback", True): lambda: _last(fact),
+        ("permissions", False): lambda: _missing(fact),
+        ("templates", True): lambda: gettext("%(count)s templates") % {"count": fact},
+        ("quota", True): lambda: (
+            gettext("template and customer-service messages, used of allowed: %(figures)s") % {"figures": fact}
+        ),
+    }.get((key, passed))
+    return say() if fact and say else fact
+
+
+def _last(moment: str) -> str:
+    return gettext("last at %(when)s") % {"when": formats.local_time(datetime.fromisoformat(moment))}
+
+
+def _missing(names: str) -> str:
+    labels = ", ".join(str(PERMISSION_LABELS.get(name, name)) for name in names.split(","))
+    return gettext("missing: %(names)s") % {"names": labels}
