@@ -1,90 +1,344 @@
-"""Which rule answers: the compiled rules of one account, the same in the gateway, the test box and the tests."""
+"""Which rule answers: the compiled rules of one account, the same in gateway, worker, test box and tests."""
 
 from __future__ import annotations
 
-import unicodedata
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
-from conversations.models import Match, Trigger
+from conversations.answers import Content, read_content
+from conversations.audiences import NO_SCAN, Audience, Scan, rank_of
+from conversations.errors import PatternInvalid
+from conversations.models import Match, Pick, Trigger
+from conversations.patterns import compiled, normalised
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from conversations.models import ReplyRule
+
+UTC: Final = ZoneInfo("UTC")
+
+# Why a rule does not answer.
+WORDS: Final = "WORDS"
+SCHEDULE: Final = "SCHEDULE"
+AUDIENCE: Final = "AUDIENCE"
+RETURNS: Final = "RETURNS"
+EARLIER: Final = "EARLIER"
+ANSWERS: Final = "ANSWERS"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a rule says: a text, or an article card when `url` is set."""
+class Schedule:
+    """When a rule answers, in the brand's zone. Monday is 0; no weekdays means all; hours may go over midnight."""
 
-    rule_id: int
-    rule_name: str
-    kind: str
-    text: str
-    title: str = ""
-    url: str = ""
-    picture_url: str = ""
+    weekdays: frozenset[int] = frozenset()
+    start: time | None = None
+    end: time | None = None
+    first: date | None = None
+    last: date | None = None
+
+    def holds(self, local: datetime) -> bool:
+        """Say whether a moment lies within; the hours after midnight belong to the day before."""
+        day = local.date()
+        if self.start is not None and self.end is not None and self.start != self.end:
+            clock = local.time()
+            if self.start < self.end:
+                if not self.start <= clock < self.end:
+                    return False
+            elif clock < self.end:
+                day -= timedelta(days=1)
+            elif clock < self.start:
+                return False
+        if self.weekdays and day.weekday() not in self.weekdays:
+            return False
+        return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
 
 
-def normalised(text: str) -> str:
-    """Give the form in which keywords and messages are compared: NFKC, trimmed, without case."""
-    return unicodedata.normalize("NFKC", text).strip().casefold()
+ALWAYS: Final = Schedule()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule, ready to be asked. `pk` 0 is the welcome of a code."""
+
+    pk: int
+    name: str
+    trigger: str
+    contents: tuple[Content, ...]
+    match: str = Match.EXACT
+    position: int = 0
+    words: tuple[str, ...] = ()
+    patterns: tuple[Any, ...] = ()
+    schedule: Schedule | None = None
+    audience: Audience | None = None
+    one_of: bool = False
+
+    def captures(self, wanted: str) -> str:
+        """Give the keyword by which a normalised message is captured, '' when it is not."""
+        if self.match == Match.EXACT:
+            return wanted if wanted in self.words else ""
+        if self.match == Match.PREFIX:
+            return next((word for word in self.words if wanted.startswith(word)), "")
+        if self.match == Match.CONTAINS:
+            return next((word for word in self.words if word in wanted), "")
+        return next((word for word, each in zip(self.words, self.patterns, strict=True) if each.search(wanted)), "")
+
+    def chosen(self, seed: int) -> tuple[Content, ...]:
+        """Give what is answered: everything in order, or one of them by the push's own number."""
+        if self.one_of and len(self.contents) > 1:
+            return (self.contents[seed % len(self.contents)],)
+        return self.contents
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody did, as far as rules look at it. `seed` is the same for every look at one push."""
+
+    trigger: str
+    at: datetime
+    text: str = ""
+    key: str = ""
+    scene: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the person: did they come back, and which of the audiences asked about hold."""
+
+    came_back: bool = False
+    holds: frozenset[Audience] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Which rule answers and with what. `needs_facts`: nothing can be said before the person is looked up."""
+
+    rule: Rule | None = None
+    contents: tuple[Content, ...] = ()
+    needs_facts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one rule says to a question: `says` is one of the words above, `by` the keyword that captures."""
+
+    rule: Rule
+    says: str
+    by: str = ""
+
+
+NOTHING: Final = Decision()
+ASK: Final = Decision(needs_facts=True)
 
 
 @dataclass(slots=True)
 class Rules:
-    """The rules of one account, in order. Looking up costs one dictionary access for exact keywords."""
+    """The rules of one account, in order. Exact keywords cost one dictionary access."""
 
-    exact: dict[str, tuple[int, Answer]] = field(default_factory=dict)
-    partial: list[tuple[int, str, str, Answer]] = field(default_factory=list)
-    clicks: dict[str, Answer] = field(default_factory=dict)
-    follow: Answer | None = None
-    refollow: Answer | None = None
-    default: Answer | None = None
-    scenes: dict[str, str] = field(default_factory=dict)
+    zone: ZoneInfo = UTC
+    exact: dict[str, list[tuple[int, Rule]]] = field(default_factory=dict)
+    partial: list[tuple[int, Rule]] = field(default_factory=list)
+    clicks: dict[str, list[Rule]] = field(default_factory=dict)
+    follow: list[Rule] = field(default_factory=list)
+    refollow: list[Rule] = field(default_factory=list)
+    default: list[Rule] = field(default_factory=list)
+    scenes: dict[str, Rule] = field(default_factory=dict)
+    scans: Mapping[str, Scan] = field(default_factory=dict)
+    audiences: Mapping[Audience, Any] = field(default_factory=dict)
 
-    def for_text(self, content: str) -> Answer | None:
-        """Give the answer to a typed message: the first rule in order that matches, else the default reply."""
-        wanted = normalised(content)
-        best = self.exact.get(wanted)
-        for order, match, keyword, answer in self.partial:
-            if best is not None and best[0] <= order:
-                break
-            if wanted.startswith(keyword) if match == Match.PREFIX else keyword in wanted:
-                return answer
-        return best[1] if best else self.default
+    def decide(self, asked: Asked, facts: Facts | None = None) -> Decision:
+        """Give the first rule in order that captures, whose hours are on and whose audience holds."""
+        if asked.trigger == Trigger.FOLLOW and facts is None and self.refollow and asked.scene not in self.scenes:
+            return ASK
+        for rule in self._in_order(asked, facts):
+            if rule.schedule is not None or rule.audience is not None:
+                against = self._against(rule, asked, facts)
+                if against is None:
+                    return ASK
+                if against:
+                    continue
+            return Decision(rule, rule.chosen(asked.seed))
+        return NOTHING
 
-    def for_click(self, key: str) -> Answer | None:
-        """Give the answer to a menu button."""
-        return self.clicks.get(key) or self.default
+    def code_welcome(self, scene: str) -> Rule | None:
+        """Give what the code itself says to whoever scans it."""
+        return self.scenes.get(scene)
 
-    def for_follow(self, scene: str, *, came_back: bool) -> Answer | None:
-        """Give the welcome: that of the code first, then that for a return, then the common one."""
-        text = self.scenes.get(scene) if scene else None
-        if text:
-            return Answer(0, scene, "TEXT", text)
-        return (self.refollow if came_back else None) or self.follow
+    def explain(self, asked: Asked, facts: Facts) -> list[Verdict]:
+        """Say of every rule that could answer, in order, whether it does, and if not, why not."""
+        found: list[Verdict] = []
+        answered = False
+        for rule, by in self._all_in_order(asked):
+            if by is None:
+                says = WORDS
+            elif rule.trigger == Trigger.REFOLLOW and not facts.came_back:
+                says = RETURNS
+            else:
+                says = self._against(rule, asked, facts) or (EARLIER if answered else ANSWERS)
+            answered = answered or says == ANSWERS
+            found.append(Verdict(rule, says, by or ""))
+        return found
+
+    def _against(self, rule: Rule, asked: Asked, facts: Facts | None) -> str | None:
+        """Give why a capturing rule does not stand, '' when it does, None when the person must be looked up first."""
+        if rule.schedule is not None and not rule.schedule.holds(asked.at.astimezone(self.zone)):
+            return SCHEDULE
+        audience = rule.audience
+        if audience is None:
+            return ""
+        if audience not in self.audiences:  # what it named is gone
+            return AUDIENCE
+        if asked.trigger == Trigger.FOLLOW and _settled_by_code(audience, self.scans.get(asked.scene, NO_SCAN)):
+            return ""
+        if facts is None:
+            return None
+        return "" if audience in facts.holds else AUDIENCE
+
+    def _in_order(self, asked: Asked, facts: Facts | None) -> Iterator[Rule]:
+        if asked.trigger == Trigger.FOLLOW:
+            code = self.scenes.get(asked.scene) if asked.scene else None
+            if code is not None:
+                yield code
+            if facts is not None and facts.came_back:
+                yield from self.refollow
+            yield from self.follow
+            return
+        if asked.trigger == Trigger.KEYWORD:
+            yield from self._capturing(normalised(asked.text))
+        elif asked.trigger == Trigger.CLICK:
+            yield from self.clicks.get(asked.key, ())
+        yield from self.default
+
+    def _capturing(self, wanted: str) -> Iterator[Rule]:
+        exact = self.exact.get(wanted, ())
+        done = 0
+        for order, rule in self.partial:
+            while done < len(exact) and exact[done][0] < order:
+                yield exact[done][1]
+                done += 1
+            if rule.captures(wanted):
+                yield rule
+        for _order, rule in exact[done:]:
+            yield rule
+
+    def _all_in_order(self, asked: Asked) -> Iterator[tuple[Rule, str | None]]:
+        """Give every rule of the question's kind with the keyword that captures, None for one that does not."""
+        if asked.trigger == Trigger.FOLLOW:
+            code = self.scenes.get(asked.scene) if asked.scene else None
+            for rule in ([code] if code else []) + self.refollow + self.follow:
+                yield rule, ""
+            return
+        if asked.trigger == Trigger.KEYWORD:
+            wanted = normalised(asked.text)
+            every = {(order, rule) for rules in self.exact.values() for order, rule in rules} | set(self.partial)
+            for _order, rule in sorted(every, key=lambda pair: pair[0]):
+                yield rule, rule.captures(wanted) or None
+        elif asked.trigger == Trigger.CLICK:
+            seen: list[Rule] = []
+            for key, rules in self.clicks.items():
+                for rule in rules:
+                    if rule not in seen and (key == asked.key or asked.key not in rule.words):
+                        seen.append(rule)
+                        yield rule, asked.key if key == asked.key else None
+        for rule in self.default:
+            yield rule, ""
 
 
-def compile_rules(rules: Iterable[ReplyRule], scenes: dict[str, str]) -> Rules:
-    """Build the look-up structure from enabled rules, given in order."""
-    compiled = Rules(scenes=scenes)
-    for order, rule in enumerate(rules):
-        answer = Answer(rule.pk, rule.name, rule.reply_kind, rule.text, rule.title, rule.url, rule.picture_url)
-        words = [word for word in (normalised(str(each)) for each in rule.keywords) if word]
-        if rule.trigger == Trigger.KEYWORD and rule.match == Match.EXACT:
-            for word in words:
-                compiled.exact.setdefault(word, (order, answer))
-        elif rule.trigger == Trigger.KEYWORD:
-            compiled.partial += [(order, rule.match, word, answer) for word in words]
-        elif rule.trigger == Trigger.CLICK:
-            for key in rule.keywords:
-                compiled.clicks.setdefault(str(key), answer)
-        elif rule.trigger == Trigger.FOLLOW:
-            compiled.follow = compiled.follow or answer
-        elif rule.trigger == Trigger.REFOLLOW:
-            compiled.refollow = compiled.refollow or answer
-        elif rule.trigger == Trigger.DEFAULT:
-            compiled.default = compiled.default or answer
-    return compiled
+def _settled_by_code(audience: Audience, scan: Scan) -> bool:
+    from conversations.audiences import audience_kinds
+
+    kind = audience_kinds.find(audience.kind)
+    return kind is not None and kind.scanned(audience.value, scan)
+
+
+def schedule_of(row: ReplyRule) -> Schedule | None:
+    """Give when a rule answers, None for always."""
+    found = Schedule(
+        frozenset(int(day) for day in row.weekdays), row.from_time, row.until_time, row.from_date, row.until_date
+    )
+    return None if found == ALWAYS else found
+
+
+def contents_of(row: ReplyRule) -> tuple[Content, ...]:
+    """Give the answers of a rule: its first, and those after it."""
+    first = Content(
+        row.reply_kind, row.text, row.title, row.url, row.picture_url, row.media_id, row.mini_appid, row.mini_page
+    )
+    return (first, *(read_content(each) for each in row.more))
+
+
+def rule_of(row: ReplyRule) -> Rule | None:
+    """Make a rule ready to be asked; None for keywords that can capture nothing."""
+    words: tuple[str, ...] = tuple(str(each) for each in row.keywords)
+    patterns: tuple[Any, ...] = ()
+    if row.trigger == Trigger.KEYWORD and row.match == Match.REGEX:
+        try:
+            patterns = tuple(compiled(word) for word in words)
+        except PatternInvalid:  # one from before its dialect was narrowed; the list says so
+            return None
+    elif row.trigger == Trigger.KEYWORD:
+        words = tuple(dict.fromkeys(word for word in (normalised(each) for each in words) if word))
+    if row.trigger in {Trigger.KEYWORD, Trigger.CLICK} and not words:
+        return None
+    return Rule(
+        pk=row.pk or 0,
+        name=row.name,
+        trigger=row.trigger,
+        contents=contents_of(row),
+        match=row.match,
+        position=row.position,
+        words=words,
+        patterns=patterns,
+        schedule=schedule_of(row),
+        audience=Audience(row.audience_kind, row.audience_id) if row.audience_kind and row.audience_id else None,
+        one_of=row.pick == Pick.ONE,
+    )
+
+
+def in_order(rows: Iterable[ReplyRule]) -> list[ReplyRule]:
+    """Give rules in the order in which they are tried: by position, then the older first."""
+    return sorted(rows, key=lambda row: (row.position, row.pk or 2**62))
+
+
+def compile_rules(
+    rows: Iterable[ReplyRule],
+    *,
+    scenes: Mapping[str, tuple[str, str]] | None = None,
+    zone: ZoneInfo = UTC,
+    scans: Mapping[str, Scan] | None = None,
+    audiences: Mapping[Audience, Any] | None = None,
+) -> Rules:
+    """Build the look-up structure from enabled rules. `scenes`: each code's name and own welcome."""
+    made = Rules(zone=zone, scans=scans or {}, audiences=audiences or {})
+    made.scenes = {
+        scene: Rule(0, name, Trigger.FOLLOW, (Content("TEXT", text),)) for scene, (name, text) in (scenes or {}).items()
+    }
+    for order, row in enumerate(in_order(rows)):
+        rule = rule_of(row)
+        if rule is None:
+            continue
+        if rule.trigger == Trigger.CLICK:
+            for key in rule.words:
+                made.clicks.setdefault(key, []).append(rule)
+        elif rule.trigger != Trigger.KEYWORD:
+            _welcomes(made, rule.trigger).append(rule)
+        elif rule.match == Match.EXACT:
+            for word in rule.words:
+                made.exact.setdefault(word, []).append((order, rule))
+        else:
+            made.partial.append((order, rule))
+    for rules in (made.follow, made.refollow):
+        rules.sort(key=lambda rule: rank_of(rule.audience))  # stable: the order stays within a rank
+    return made
+
+
+def _welcomes(made: Rules, trigger: str) -> list[Rule]:
+    return {Trigger.FOLLOW: made.follow, Trigger.REFOLLOW: made.refollow}.get(Trigger(trigger), made.default)
+
+
+def seed_of(openid: str, at: datetime, msgid: str) -> int:
+    """Give a number that is the same for every look at one push."""
+    return zlib.crc32(f"{openid}|{int(at.timestamp())}|{msgid}".encode())

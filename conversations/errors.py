@@ -7,6 +7,15 @@ from django.utils.translation import gettext as _
 from common.errors import Conflict, Invalid
 
 
+class PatternInvalid(Invalid):
+    """An expression cannot be used."""
+
+    code = "pattern_invalid"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint, field="words")
+
+
 class MenuInvalid(Invalid):
     """WeChat would refuse this menu."""
 

@@ -1,22 +1,22 @@
-"""Answers while WeChat waits: welcomes, keywords, menu buttons."""
+"""Answers while WeChat waits, and what is noted and sent afterwards."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from conversations.engine import Rules
-from conversations.models import ReplyKind
-from conversations.selectors import rules_of
-from members.selectors import follower_by_openid
-from wechat_gateway.events import MESSAGE_KINDS
-from wechat_gateway.registries import ReplyBook, compiles, reply_to
-from wechat_gateway.replies import News, Reply, Text
+from conversations import services
+from conversations.answers import passive_of
+from conversations.engine import NOTHING, Asked, Decision, Facts, Rules, seed_of
+from conversations.models import Trigger
+from conversations.selectors import facts_of, rules_of
+from wechat_gateway.events import MESSAGE_KINDS, Push
+from wechat_gateway.registries import ReplyBook, compiles, on_event, reply_to
 
 if TYPE_CHECKING:
-    from conversations.engine import Answer
-    from wechat_gateway.events import Push
+    from wechat_gateway.replies import Reply
 
 PAGE = "conversations"
+OTHER_MESSAGES = tuple(sorted(MESSAGE_KINDS - {"text"}))
 
 
 @compiles(PAGE)
@@ -25,57 +25,76 @@ def compile_account(account_id: int) -> Rules:
     return rules_of(account_id)
 
 
-@reply_to("subscribe", key="conversations.welcome", rank=50, reads=True)
-def welcome(push: Push, book: ReplyBook) -> Reply | None:
-    """Welcome somebody; who came back hears something else."""
-    rules: Rules | None = book.get(PAGE)
-    if rules is None:
-        return None
-    follower = follower_by_openid(push.account_id, push.openid)
-    came_back = follower is not None and follower.unfollowed_at is not None
-    return as_reply(rules.for_follow(push.scene, came_back=came_back))
+def asked_of(push: Push) -> Asked:
+    """Give what a push asks, as far as rules look at it."""
+    trigger = {"text": Trigger.KEYWORD, "CLICK": Trigger.CLICK, "subscribe": Trigger.FOLLOW}.get(
+        push.kind, Trigger.DEFAULT
+    )
+    return Asked(
+        trigger=trigger,
+        at=push.received_at,
+        text=push.content,
+        key=push.key,
+        scene=push.scene,
+        seed=seed_of(push.openid, push.event_at, push.msgid),
+    )
 
 
-@reply_to("subscribe", key="conversations.welcome_without_facts", rank=60)
-def welcome_without_facts(push: Push, book: ReplyBook) -> Reply | None:
-    """Welcome somebody when their past could not be read in time."""
+def _decide(push: Push, book: ReplyBook, facts: Facts | None = None) -> Decision:
     rules: Rules | None = book.get(PAGE)
-    return as_reply(rules.for_follow(push.scene, came_back=False)) if rules else None
+    return rules.decide(asked_of(push), facts) if rules else NOTHING
+
+
+def needs_facts(push: Push, book: ReplyBook) -> bool:
+    """Say whether the person has to be looked up before a rule can be chosen."""
+    return _decide(push, book).needs_facts
+
+
+@reply_to("subscribe", "text", "CLICK", *OTHER_MESSAGES, key="conversations.rule", rank=60)
+def by_rule(push: Push, book: ReplyBook) -> Reply | None:
+    """Answer by the first rule that captures, when nothing has to be looked up for it."""
+    return as_reply(_decide(push, book))
+
+
+@reply_to(
+    "subscribe",
+    "text",
+    "CLICK",
+    *OTHER_MESSAGES,
+    key="conversations.rule_for_some",
+    rank=61,
+    reads=True,
+    when=needs_facts,
+)
+def by_rule_for_some(push: Push, book: ReplyBook) -> Reply | None:
+    """Answer by the first rule that captures and is for this person: one query."""
+    rules: Rules = book.get(PAGE)
+    return as_reply(_decide(push, book, facts_of(rules, push.account_id, push.openid, at=push.received_at)))
+
+
+@reply_to(
+    "subscribe", "text", "CLICK", *OTHER_MESSAGES, key="conversations.rule_without_facts", rank=62, when=needs_facts
+)
+def by_rule_without_facts(push: Push, book: ReplyBook) -> Reply | None:
+    """Answer as a stranger is answered when the person could not be looked up in time."""
+    return as_reply(_decide(push, book, Facts()))
 
 
 @reply_to("SCAN", key="conversations.scan", rank=60)
 def scanned_again(push: Push, book: ReplyBook) -> Reply | None:
     """Somebody who follows scans a code: its own welcome, if it has one."""
     rules: Rules | None = book.get(PAGE)
-    text = rules.scenes.get(push.scene) if rules else None
-    return Text(text) if text else None
+    rule = rules.code_welcome(push.scene) if rules else None
+    return passive_of(rule.contents[0]) if rule else None
 
 
-@reply_to("text", key="conversations.keyword", rank=60)
-def keyword(push: Push, book: ReplyBook) -> Reply | None:
-    """Answer what somebody typed."""
-    rules: Rules | None = book.get(PAGE)
-    return as_reply(rules.for_text(push.content)) if rules else None
+def as_reply(decision: Decision) -> Reply | None:
+    """Give the first answer in the gateway's form; the others follow by the worker."""
+    return passive_of(decision.contents[0]) if decision.contents else None
 
 
-@reply_to("CLICK", key="conversations.click", rank=60)
-def clicked(push: Push, book: ReplyBook) -> Reply | None:
-    """Answer a menu button."""
-    rules: Rules | None = book.get(PAGE)
-    return as_reply(rules.for_click(push.key)) if rules else None
-
-
-@reply_to(*sorted(MESSAGE_KINDS - {"text"}), key="conversations.other_message", rank=90)
-def other_message(push: Push, book: ReplyBook) -> Reply | None:
-    """Answer a picture, a voice message and the like with the reply to any message."""
-    rules: Rules | None = book.get(PAGE)
-    return as_reply(rules.default) if rules else None
-
-
-def as_reply(answer: Answer | None) -> Reply | None:
-    """Give a rule's answer in the gateway's form."""
-    if answer is None:
-        return None
-    if answer.kind == ReplyKind.NEWS:
-        return News(answer.title, answer.text, answer.picture_url, answer.url)
-    return Text(answer.text)
+# Before the handlers that record who follows: the rules ask whether somebody had left before this push.
+@on_event("subscribe", "text", "CLICK", *OTHER_MESSAGES, key="conversations.note_answer", rank=5)
+def note_answer(push: Push) -> None:
+    """Note what was answered and why in this way; send what has to follow; keep what no rule captured."""
+    services.note_answer(push=push, asked=asked_of(push))

@@ -1,41 +1,22 @@
-"""Changes to automatic answers and to the menu."""
+"""Drafts of the menu and what WeChat is given."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
 from accounts.tenancy import brand_scope
 from conversations.errors import MenuInvalid, MenuRefused
 from conversations.menus import faults
-from conversations.models import Menu, ReplyRule
-from touchpoints.services import replies_changed
+from conversations.models import Menu
 from wechat_gateway import calls
 from wechat_gateway.errcodes import explain
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-
-@transaction.atomic
-def save_rule(*, rule: ReplyRule, at: datetime) -> ReplyRule:
-    """Make or change a rule; the gateway answers by it within a second."""
-    before: dict[str, Any] = dict(ReplyRule.objects.filter(pk=rule.pk).values().first() or {})
-    rule.updated_at = at
-    rule.save()
-    after: dict[str, Any] = dict(ReplyRule.objects.filter(pk=rule.pk).values().get())
-    changes = {
-        key: [before.get(key), value]
-        for key, value in after.items()
-        if key not in {"id", "brand_id", "updated_at"} and before.get(key) != value
-    }
-    record_audit(action="change rule" if before else "create rule", obj=rule, changes=changes)
-    replies_changed(account_id=rule.account_id)
-    return rule
 
 
 def save_menu(*, account: OfficialAccount, buttons: list[dict[str, Any]]) -> Menu:

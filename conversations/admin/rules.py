@@ -1,0 +1,527 @@
+"""The page of reply rules: list with the test box, form with overlaps shown before saving."""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
+from unfold.contrib.filters.admin import DropdownFilter
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from common.clock import now
+from common.errors import AppError
+from console.admin import ConsoleModelAdmin, site
+from console.columns import excerpt, state, two_lines
+from console.forms import BrandModelForm
+from console.http import row_id, viewer_of
+from console.registry import BulkColumn, Step, home_cards
+from conversations import answers, reasons, services
+from conversations.audiences import Audience
+from conversations.audiences import options as audience_options
+from conversations.engine import Asked, Facts, contents_of, rule_of, schedule_of
+from conversations.models import Match, ReplyRule, Suggestion, Trigger
+from conversations.overlaps import NEVER, SOME, overlaps
+from conversations.patterns import check_pattern
+from conversations.selectors import facts_of, hits_of, rules_of, rules_to_compare
+from members.models import Follower
+from members.selectors import find_members
+from wechat_gateway.models import OfficialAccount
+from wechat_gateway.replies import clean
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+    from accounts.viewer import Viewer
+    from conversations.answers import Content
+    from conversations.overlaps import Overlap
+
+SEPARATORS = re.compile(r"[\n,，、;；]+")
+LINES = re.compile(r"\n+")
+EXTRA = answers.MOST - 1
+TRIALS = (
+    (Trigger.KEYWORD, gettext_lazy("Writes")),
+    (Trigger.FOLLOW, gettext_lazy("Follows")),
+    (Trigger.REFOLLOW, gettext_lazy("Comes back")),
+    (Trigger.CLICK, gettext_lazy("Taps the menu (key)")),
+)
+_FIRST_FIELDS = ("text", "title", "url", "picture_url", "media_id", "mini_appid", "mini_page")
+_COMPARED = ("name", "trigger", "match", "position", "from_time", "until_time", "from_date", "until_date")
+_CONTENT_FIELD = {"mini_appid": "appid", "mini_page": "page"}
+_EXTRA_LABELS = {
+    "text": gettext_lazy("Text"),
+    "title": gettext_lazy("Title"),
+    "url": gettext_lazy("Link"),
+    "picture_url": gettext_lazy("Picture (link)"),
+    "media_id": gettext_lazy("Picture (media_id)"),
+    "appid": gettext_lazy("Mini-program's AppID"),
+    "page": gettext_lazy("Mini-program's page"),
+}
+
+
+def _extra_fields() -> dict[str, forms.Field]:
+    """Give the fields of the answers after the first: m1_kind, m1_text and so on."""
+    made: dict[str, forms.Field] = {}
+    for number in range(1, EXTRA + 1):
+        made[f"m{number}_kind"] = forms.ChoiceField(
+            label=gettext_lazy("Kind"),
+            required=False,
+            choices=lambda: [("", gettext("(none)")), *answers.kind_choices()],
+            widget=UnfoldAdminSelectWidget,
+        )
+        for name, label in _EXTRA_LABELS.items():
+            wide = name == "text"
+            made[f"m{number}_{name}"] = forms.CharField(
+                label=label,
+                required=False,
+                max_length=2000,
+                widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}) if wide else UnfoldAdminTextInputWidget,
+            )
+    return made
+
+
+class _RuleFields(BrandModelForm):
+    """What a rule's form asks besides the columns."""
+
+    words = forms.CharField(
+        label=gettext_lazy("Keywords"),
+        required=False,
+        max_length=2000,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text=gettext_lazy(
+            "Separate several by commas or new lines; expressions each stand on a line. For a menu button: its key."
+        ),
+    )
+    who = forms.ChoiceField(
+        label=gettext_lazy("Only for"),
+        required=False,
+        choices=lambda: [("", gettext("Everybody")), *audience_options()],
+        widget=UnfoldAdminSelectWidget,
+        help_text=gettext_lazy(
+            "When somebody follows, channels are tried first, then tags, segments, and everybody last."
+        ),
+    )
+    days = forms.MultipleChoiceField(
+        label=gettext_lazy("Weekdays"),
+        required=False,
+        choices=[(str(number), day) for number, day in enumerate(reasons.WEEKDAYS)],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text=gettext_lazy("None chosen means every day."),
+    )
+    overlap_seen = forms.CharField(required=False, widget=forms.HiddenInput, label="")
+    suggestion = forms.CharField(required=False, widget=forms.HiddenInput, label="")
+
+
+RuleFields: Any = type("RuleFields", (_RuleFields,), _extra_fields())
+
+
+class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answers are made by the dozen
+    """A rule; an overlap with another one is shown once before it is saved."""
+
+    overlaps: list[Overlap]
+    data: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Show what is stored in the form's own fields."""
+        super().__init__(*args, **kwargs)
+        self.overlaps = []
+        self.chosen_suggestion: Suggestion | None = None
+        row = self.instance
+        separator = "\n" if row.match == Match.REGEX else gettext(", ")
+        self.initial.setdefault("words", separator.join(str(word) for word in row.keywords))
+        self.initial["who"] = f"{row.audience_kind}:{row.audience_id}" if row.audience_kind else ""
+        self.initial["days"] = [str(day) for day in row.weekdays]
+        for number, each in enumerate(row.more[:EXTRA], 1):
+            for name in ("kind", *answers.FIELDS):
+                self.initial[f"m{number}_{name}"] = each.get(name, "")
+
+    def clean(self) -> dict[str, Any]:
+        """Ask for what the trigger and the kinds of answer need; show overlaps."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        self._clean_words(cleaned)
+        self._clean_answers(cleaned)
+        self._clean_schedule(cleaned)
+        kind, _separator, pk = cleaned.get("who", "").partition(":")
+        self.instance.audience_kind, self.instance.audience_id = kind, row_id(pk) if kind else None
+        self.chosen_suggestion = _suggestion(cleaned.get("suggestion"))
+        if not self.errors:
+            self._look_for_overlaps(cleaned)
+        return cleaned
+
+    def _clean_words(self, cleaned: dict[str, Any]) -> None:
+        expression = cleaned.get("match") == Match.REGEX and cleaned.get("trigger") == Trigger.KEYWORD
+        parts = (LINES if expression else SEPARATORS).split(cleaned.get("words", "").replace("\r", ""))
+        words = list(dict.fromkeys(word.strip() for word in parts if word.strip()))
+        self.instance.keywords = words if cleaned.get("trigger") in {Trigger.KEYWORD, Trigger.CLICK} else []
+        if cleaned.get("trigger") in {Trigger.KEYWORD, Trigger.CLICK} and not words:
+            self.add_error("words", gettext("Write at least one keyword (for a menu button: its key)."))
+        if expression:
+            for word in words:
+                try:
+                    check_pattern(word)
+                except AppError as error:
+                    self.add_error("words", " ".join(part for part in (error.message, error.hint) if part))
+
+    def _clean_answers(self, cleaned: dict[str, Any]) -> None:
+        first = answers.Content(
+            cleaned.get("reply_kind", ""),
+            **{_CONTENT_FIELD.get(name, name): clean(cleaned.get(name) or "").strip() for name in _FIRST_FIELDS},
+        )
+        for name, problem in answers.faults_of(first).items():
+            self.add_error({"appid": "mini_appid", "page": "mini_page", "kind": "reply_kind"}.get(name, name), problem)
+        more = []
+        for number in range(1, EXTRA + 1):
+            if cleaned.get(f"m{number}_kind"):
+                content = answers.read_content(
+                    {name: cleaned.get(f"m{number}_{name}", "") for name in ("kind", *answers.FIELDS)}
+                )
+                for name, problem in answers.faults_of(content).items():
+                    self.add_error(f"m{number}_{name}", problem)
+                more.append(answers.kept(content))
+        self.instance.more = more
+
+    def _clean_schedule(self, cleaned: dict[str, Any]) -> None:
+        self.instance.weekdays = sorted(int(day) for day in cleaned.get("days", []))
+        if (cleaned.get("from_time") is None) != (cleaned.get("until_time") is None):
+            self.add_error("until_time", gettext("Give both hours or none."))
+        first, last = cleaned.get("from_date"), cleaned.get("until_date")
+        if first and last and last < first:
+            self.add_error("until_date", gettext("The last day is before the first."))
+
+    def _look_for_overlaps(self, cleaned: dict[str, Any]) -> None:
+        row = self.instance
+        if cleaned.get("trigger") != Trigger.KEYWORD or not cleaned.get("is_enabled") or not cleaned.get("account"):
+            return
+        probe = ReplyRule(
+            pk=row.pk,
+            account_id=cleaned["account"].pk,
+            keywords=row.keywords,
+            weekdays=row.weekdays,
+            audience_kind=row.audience_kind,
+            audience_id=row.audience_id,
+            **{name: cleaned.get(name) for name in _COMPARED},
+        )
+        before = row_id(self.data.get("put_before", ""))
+        others = rules_to_compare(cleaned["account"].pk, except_for=row.pk)
+        ahead = next((other for other in others if other.pk == before), None)
+        if ahead is not None:
+            probe.position = max(ahead.position - 1, 0)
+            row.position = cleaned["position"] = probe.position
+            self.data = self.data.copy()
+            self.data["position"] = str(probe.position)
+        compiled = rule_of(probe)
+        self.overlaps = overlaps(compiled, others) if compiled is not None else []
+        shown = [each for each in self.overlaps if each.share in {NEVER, SOME}]
+        digest = _digest(shown)
+        if shown and digest != cleaned.get("overlap_seen"):
+            self.data = self.data.copy()
+            self.data["overlap_seen"] = digest
+            self.add_error(
+                None, gettext("Not saved yet: another rule captures some of the same messages. Look at it below.")
+            )
+
+
+def _digest(found: list[Overlap]) -> str:
+    said = repr([(each.other.pk, each.winner.pk, each.share, each.example) for each in found])
+    return blake2b(said.encode(), digest_size=12).hexdigest()
+
+
+def _suggestion(value: object) -> Suggestion | None:
+    pk = row_id(str(value or ""))
+    return Suggestion.objects.filter(pk=pk).first() if pk is not None else None
+
+
+class TriggerView(DropdownFilter):  # type: ignore[misc] # Unfold has no types
+    """What the rules answer, as WeChat's console divides them."""
+
+    title = gettext_lazy("answers")
+    parameter_name = "answers"
+    views: ClassVar = list(Trigger.choices)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Name the triggers."""
+        return list(Trigger.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Narrow to the chosen trigger."""
+        return queryset.filter(trigger=self.value()) if self.value() in Trigger.values else queryset
+
+
+def _hits_cell(value: Any, row: ReplyRule) -> Any:
+    from django.utils.html import format_html
+
+    link = reverse("admin:conversations_replyrecord_changelist")
+    return format_html('<a href="{}?rule={}">{}</a>', link, row.pk, f"{value:,}") if value else "0"
+
+
+@admin.register(ReplyRule, site=site)
+class ReplyRuleAdmin(ConsoleModelAdmin):
+    """Automatic answers, in the order in which they are tried."""
+
+    area = "replies"
+    place = "inbox"
+    tab = gettext_lazy("Automatic replies")
+    tab_order = 10
+    add_label = gettext_lazy("New rule")
+    audit_writes = False  # save_rule writes the entry
+    empty_text = gettext_lazy("Rules answer by themselves: when somebody follows, types a keyword or taps the menu.")
+    form = RuleForm
+    field_labels: ClassVar[dict[str, Any]] = {
+        "trigger": pgettext_lazy("rule", "Answers to"),
+        "media_id": gettext_lazy("Picture (media_id)"),
+        "picture_url": gettext_lazy("Picture (link)"),
+    }
+    list_display = (
+        "order",
+        "named",
+        "answers_to",
+        "keyword_list",
+        "answer",
+        BulkColumn("hits", gettext_lazy("answers, 7 days"), hits_of, number=True, show=_hits_cell, missing=0),
+        "enabled",
+    )
+    list_display_links = ("named",)
+    list_select_related = ("account",)
+    list_filter = (TriggerView,)
+    views_filter = TriggerView
+    ordering = ("brand", "account", "trigger", "position", "pk")
+    phone_columns: ClassVar[tuple[str, ...]] = ("named", "keyword_list", "enabled")
+    number_columns: ClassVar[tuple[str, ...]] = ("order",)
+    change_list_template = "conversations/rules.html"
+    change_form_template = "conversations/rule_form.html"
+    conditional_fields: ClassVar[dict[str, str]] = {
+        "match": "trigger == 'KEYWORD'",
+        "words": "trigger == 'KEYWORD' || trigger == 'CLICK'",
+        "text": "['TEXT','NEWS','PERSON'].includes(reply_kind)",
+        "title": "['NEWS','MINI'].includes(reply_kind)",
+        "url": "['NEWS','MINI'].includes(reply_kind)",
+        "picture_url": "reply_kind == 'NEWS'",
+        "media_id": "['IMAGE','MINI'].includes(reply_kind)",
+        "mini_appid": "reply_kind == 'MINI'",
+        "mini_page": "reply_kind == 'MINI'",
+        **{
+            f"m{number}_{name}": f"{kinds}.includes(m{number}_kind)"
+            for number in range(1, EXTRA + 1)
+            for name, kinds in {
+                "text": "['TEXT','NEWS','PERSON']",
+                "title": "['NEWS','MINI']",
+                "url": "['NEWS','MINI']",
+                "picture_url": "['NEWS']",
+                "media_id": "['IMAGE','MINI']",
+                "appid": "['MINI']",
+                "page": "['MINI']",
+            }.items()
+        },
+    }
+    fieldsets = (
+        (
+            pgettext_lazy("rule", "When"),
+            {"fields": ("account", "name", "trigger", "match", "words", "position", "is_enabled")},
+        ),
+        (gettext_lazy("Answer"), {"fields": ("reply_kind", *_FIRST_FIELDS, "overlap_seen", "suggestion")}),
+        (
+            gettext_lazy("For whom and at which times"),
+            {
+                "fields": ("who", "days", ("from_time", "until_time"), ("from_date", "until_date")),
+                "classes": ("collapse",),
+            },
+        ),
+        *(
+            (
+                gettext_lazy("Answer %(number)s") % {"number": number + 1},
+                {
+                    "fields": (
+                        *(("pick",) if number == 1 else ()),
+                        f"m{number}_kind",
+                        *(f"m{number}_{name}" for name in _EXTRA_LABELS),
+                    ),
+                    "classes": ("collapse",),
+                },
+            )
+            for number in range(1, EXTRA + 1)
+        ),
+    )
+
+    @admin.display(description=gettext_lazy("order"))
+    def order(self, row: ReplyRule) -> int:
+        """Show the place in the order."""
+        return row.position
+
+    @admin.display(description=gettext_lazy("name"))
+    def named(self, row: ReplyRule) -> Any:
+        """Show the name, and below it for whom and when when that is not always."""
+        audience = Audience(row.audience_kind, row.audience_id) if row.audience_kind and row.audience_id else None
+        limits = (_say_kind(audience), reasons.say_schedule(schedule_of(row)))
+        return two_lines(row.name, " · ".join(part for part in limits if part))
+
+    @admin.display(description=pgettext_lazy("rule", "answers to"))
+    def answers_to(self, row: ReplyRule) -> Any:
+        """Show the trigger and the account."""
+        return two_lines(Trigger(row.trigger).label, row.account.name)
+
+    @admin.display(description=gettext_lazy("keywords"))
+    def keyword_list(self, row: ReplyRule) -> Any:
+        """Show the keywords and how they are compared."""
+        words = excerpt(gettext(", ").join(str(word) for word in row.keywords)) or "--"
+        return two_lines(words, Match(row.match).label if row.trigger == Trigger.KEYWORD else "")
+
+    @admin.display(description=gettext_lazy("answer"))
+    def answer(self, row: ReplyRule) -> Any:
+        """Show the beginning of the first answer, and how many follow."""
+        found = contents_of(row)
+        more = gettext("and %(count)s more") % {"count": len(found) - 1} if len(found) > 1 else ""
+        return two_lines(excerpt(answers.summary_of(found[0])), more)
+
+    @admin.display(description=gettext_lazy("state"))
+    def enabled(self, row: ReplyRule) -> Any:
+        """Show whether the rule answers."""
+        return state(gettext("enabled"), "success") if row.is_enabled else state(gettext("disabled"))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show roles that may only look the stored row, without the form's own fields."""
+        may = self.has_change_permission(request, obj) if obj is not None else self.has_add_permission(request)
+        if may:
+            return super().get_fieldsets(request, obj)
+        return ((None, {"fields": ("account", "named", "answers_to", "keyword_list", "answer", "enabled")}),)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Begin a rule from a suggestion."""
+        suggestion = _suggestion(request.GET.get("suggestion"))
+        if suggestion is None:
+            words = request.GET.get("words", "").replace("\x00", "").strip()[:60]
+            return {"trigger": Trigger.KEYWORD, "words": words} if words else {}
+        return {
+            "account": suggestion.account_id,
+            "name": suggestion.keyword,
+            "trigger": Trigger.KEYWORD,
+            "match": Match.CONTAINS,
+            "words": suggestion.keyword,
+            "suggestion": str(suggestion.pk),
+        }
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Show the overlaps that were found beside the form."""
+        form = context["adminform"].form
+        found: list[Overlap] = getattr(form, "overlaps", [])
+        context["zy_overlaps"] = _said(found)
+        context["zy_seen"] = bool(found)
+        context["zy_save_label"] = gettext("Save anyway") if form.errors and found else ""
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the rules, and what every one of them says to the question in the test box."""
+        context = (
+            {**(extra_context or {}), **self._trial(request)} if self.has_view_permission(request) else extra_context
+        )
+        if any(name.startswith("try") for name in request.GET):
+            kept: Any = request.GET.copy()
+            for name in ("try", "try_account", "try_kind", "try_who"):
+                kept.pop(name, None)
+            request.GET = kept
+        return super().changelist_view(request, context)
+
+    def _trial(self, request: HttpRequest) -> dict[str, Any]:
+        accounts = list(OfficialAccount.objects.order_by("pk"))
+        text = request.GET.get("try", "").strip()[:200]
+        chosen = next((row for row in accounts if str(row.pk) == request.GET.get("try_account")), None)
+        chosen = chosen or (accounts[0] if accounts else None)
+        kind = request.GET.get("try_kind", "")
+        kind = kind if kind in {key for key, _label in TRIALS} else Trigger.KEYWORD
+        wanted = request.GET.get("try_who", "").strip()[:40]
+        trial: dict[str, Any] = {
+            "text": text,
+            "accounts": accounts,
+            "account": chosen,
+            "kind": kind,
+            "kinds": TRIALS,
+            "who": wanted,
+        }
+        if chosen is not None and (text or kind in {Trigger.FOLLOW, Trigger.REFOLLOW}) and "try" in request.GET:
+            trial |= _ask(viewer_of(request), chosen, kind, text, wanted)
+        return {"trial": trial}
+
+    def save_model(self, request: HttpRequest, obj: ReplyRule, form: Any, change: bool) -> None:
+        """Save through the service; the gateway answers by the rule within a second."""
+        services.save_rule(rule=obj, at=now(), suggestion=form.chosen_suggestion)
+
+
+def _say_kind(audience: Audience | None) -> str:
+    from conversations.audiences import audience_kinds
+
+    kind = audience_kinds.find(audience.kind) if audience else None
+    return str(kind.label) if kind else ""
+
+
+def _said(found: list[Overlap]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": each.other.name,
+            "pk": each.other.pk,
+            "position": each.other.position,
+            "example": each.example,
+            "match": Match(each.other.match).label,
+            "share": each.share,
+            "theirs": each.winner.pk == each.other.pk,
+            "link": reverse("admin:conversations_replyrule_change", args=[each.other.pk]),
+        }
+        for each in found[:20]
+    ]
+
+
+def _ask(viewer: Viewer, account: OfficialAccount, kind: str, text: str, wanted: str) -> dict[str, Any]:
+    """Ask the engine what the gateway asks, for a person if one is named."""
+    rules = rules_of(account.pk)
+    at = now()
+    person = next(iter(find_members(viewer, wanted, limit=1)), None) if wanted else None
+    follower = Follower.objects.filter(account=account, member=person).order_by("pk").first() if person else None
+    facts = facts_of(rules, account.pk, follower.openid, at=at) if follower else Facts()
+    if kind in {Trigger.FOLLOW, Trigger.REFOLLOW}:
+        facts = Facts(kind == Trigger.REFOLLOW, facts.holds)
+    trigger = Trigger.FOLLOW if kind == Trigger.REFOLLOW else kind
+    asked = Asked(trigger, at, text=text, key=text, scene=text if trigger == Trigger.FOLLOW else "")
+    decision = rules.decide(asked, facts)
+    verdicts = [
+        {"name": verdict.rule.name, "says": verdict.says, "why": reasons.say_verdict(verdict), "pk": verdict.rule.pk}
+        for verdict in rules.explain(asked, facts)
+    ]
+    return {
+        "asked": True,
+        "person": person,
+        "unknown": bool(wanted) and follower is None,
+        "decision": decision.rule,
+        "bubbles": [_bubble(content) for content in decision.contents],
+        "verdicts": verdicts,
+    }
+
+
+def _bubble(content: Content) -> dict[str, Any]:
+    if content.kind == "NEWS":
+        return {"kind": "news", "title": content.title, "text": content.text}
+    return {"kind": "text", "text": answers.summary_of(content)}
+
+
+@home_cards.add("conversations.first_answer")
+def first_answer(viewer: Viewer) -> Step | None:
+    """Give the first-day step: what somebody reads who follows."""
+    if not viewer.can("replies.edit"):
+        return None
+    done = ReplyRule.objects.filter(trigger=Trigger.FOLLOW, is_enabled=True).exists()
+    return Step(
+        gettext("Answer people who follow"),
+        gettext("Write the welcome that everybody reads first."),
+        done,
+        reverse("admin:conversations_replyrule_add"),
+        gettext("New rule"),
+        20,
+    )

@@ -1,0 +1,104 @@
+"""What the engine's words mean, said for operators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from conversations import engine
+from conversations.audiences import audience_kinds
+from conversations.models import Match, Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conversations.engine import Schedule, Verdict
+
+WEEKDAYS = (
+    gettext_lazy("Mon"),
+    gettext_lazy("Tue"),
+    gettext_lazy("Wed"),
+    gettext_lazy("Thu"),
+    gettext_lazy("Fri"),
+    gettext_lazy("Sat"),
+    gettext_lazy("Sun"),
+)
+
+# Why an answer went the way it did (services/records.py).
+WHY: dict[str, Any] = {
+    "IN_TIME": gettext_lazy("WeChat heard it within five seconds."),
+    "LATE": gettext_lazy("The five seconds were over, so it went as a customer-service message."),
+    "NO_PASSIVE_FORM": gettext_lazy("This kind of answer exists only as a customer-service message."),
+    "ASKED_FOR": gettext_lazy("The rule hands over to a person."),
+    "WINDOW_CLOSED": gettext_lazy("The time in which WeChat lets us write was over; a person has to look at it."),
+    "WORKER_LOST": gettext_lazy("The process that sent it stopped. It may have arrived and is not sent again."),
+}
+
+
+def say_verdict(verdict: Verdict) -> str:
+    """Say why a rule answers or does not."""
+    return _SAID[verdict.says](verdict)
+
+
+def _answers(verdict: Verdict) -> str:
+    if not verdict.rule.pk:
+        return _("Answers: the welcome of the code that was scanned comes first.")
+    if verdict.by and verdict.rule.trigger == Trigger.KEYWORD:
+        return _("Answers: it captures by “%(word)s” and is the first in order.") % {"word": verdict.by}
+    return _("Answers: it is the first in order that fits.")
+
+
+def _words(verdict: Verdict) -> str:
+    rule = verdict.rule
+    if rule.trigger == Trigger.CLICK:
+        return _("Another menu key: %(keys)s") % {"keys": _(", ").join(rule.words[:5])}
+    return _("None of its keywords fits (%(match)s): %(words)s") % {
+        "match": Match(rule.match).label,
+        "words": _(", ").join(rule.words[:5]),
+    }
+
+
+_SAID: dict[str, Callable[[Verdict], str]] = {
+    engine.ANSWERS: _answers,
+    engine.EARLIER: lambda _verdict: _("Fits too, but a rule before it has answered."),
+    engine.SCHEDULE: lambda verdict: (
+        _("Not now: its hours are %(when)s.") % {"when": say_schedule(verdict.rule.schedule)}
+    ),
+    engine.AUDIENCE: lambda verdict: (
+        _("Not for this person: it is for %(who)s.") % {"who": say_audience(verdict.rule.audience)}
+    ),
+    engine.RETURNS: lambda _verdict: _("Only for people who come back."),
+    engine.WORDS: _words,
+}
+
+
+def say_schedule(schedule: Schedule | None) -> str:
+    """Say when a rule answers; '' for always."""
+    if schedule is None:
+        return ""
+    parts = []
+    if schedule.first or schedule.last:
+        first = schedule.first.isoformat() if schedule.first else _("now")
+        last = schedule.last.isoformat() if schedule.last else _("further notice")
+        parts.append(_("%(first)s to %(last)s") % {"first": first, "last": last})
+    if schedule.weekdays:
+        parts.append(_(", ").join(str(WEEKDAYS[day]) for day in sorted(schedule.weekdays)))
+    if schedule.start and schedule.end:
+        parts.append(f"{schedule.start:%H:%M}–{schedule.end:%H:%M}")
+    return " ".join(parts)
+
+
+def say_audience(audience: Any, names: dict[str, str] | None = None) -> str:
+    """Say for whom a rule is; '' for everybody."""
+    if audience is None:
+        return ""
+    kind = audience_kinds.find(audience.kind)
+    if kind is None:
+        return _("a group that no longer exists")
+    known = names if names is not None else {f"{audience.kind}:{pk}": name for pk, name in kind.options()}
+    name = known.get(f"{audience.kind}:{audience.value}")
+    if name is None:
+        return _("%(kind)s that no longer exists") % {"kind": kind.label}
+    return _("%(kind)s “%(name)s”") % {"kind": kind.label, "name": name}

@@ -1,0 +1,224 @@
+"""What was answered, in which way and why; and the messages that follow the passive reply."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from django.db import transaction
+from django.db.models import Q
+
+from accounts.tasks_base import ring
+from accounts.tenancy import brand_scope, every_brand
+from common.failpoints import point
+from common.registry import Registry
+from conversations import tasks
+from conversations.answers import passive_of, service_of
+from conversations.engine import Decision
+from conversations.models import ReplyRecord, ReplyState, Trigger, Way
+from conversations.selectors import current_rules, facts_of
+from conversations.services.phrases import note_unmatched
+from conversations.windows import allowance
+from members import services as member_services
+from wechat_gateway import calls
+from wechat_gateway.answers import Outcome
+from wechat_gateway.errcodes import explain
+from wechat_gateway.models import InboundPush
+from wechat_gateway.replies import Reply, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from conversations.engine import Asked
+    from members.models import Follower
+    from wechat_gateway.events import Push
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 50
+LEASE: Final = timedelta(minutes=2)
+KEEP: Final = timedelta(days=30)
+_PURGE_ROWS: Final = 5_000
+
+# Why an answer went the way it did (labels: conversations/reasons.py).
+IN_TIME: Final = "IN_TIME"
+LATE: Final = "LATE"
+NO_PASSIVE_FORM: Final = "NO_PASSIVE_FORM"
+ASKED_FOR: Final = "ASKED_FOR"
+WINDOW_CLOSED: Final = "WINDOW_CLOSED"
+
+# What apps above do when a rule hands somebody over: callable(follower, reason, at), in the push's transaction.
+on_hand_over: Registry[Callable[[Follower, str, datetime], None]] = Registry(
+    "hand-over listeners",
+    purpose="what happens when an automatic answer hands somebody to a person",
+)
+
+
+def note_answer(*, push: Push, asked: Asked) -> ReplyRecord | None:
+    """Note what was answered to a push and why in that way, and let follow what has to.
+
+    The rules are asked again, as they were asked while WeChat waited. When WeChat heard no reply then (the reader was
+    late, PostgreSQL away), the answer goes as a customer-service message while its window is open, and is left to a
+    person after that. A push that another replier answered is none of ours.
+    """
+    follower = member_services.record_contact(
+        account_id=push.account_id, appid=push.appid, openid=push.openid, at=push.event_at
+    )
+    rules = current_rules(push.account_id)
+    decision = rules.decide(asked)
+    if decision.needs_facts:
+        facts = facts_of(rules, push.account_id, push.openid, at=asked.at)
+        decision = rules.decide(asked, facts)
+    said = InboundPush.objects.filter(pk=push.push_id).values_list("reply", flat=True).first() or ""
+    answered = decision.rule is not None
+    ours = not said or _same(decision, push, said)
+    if asked.trigger == Trigger.KEYWORD and ours and not (answered and decision.rule.trigger == Trigger.KEYWORD):  # type: ignore[union-attr] # answered means that there is a rule
+        note_unmatched(account_id=push.account_id, text=asked.text, at=push.event_at)
+    if not answered or not ours:
+        return None
+    return keep_record(follower=follower, push=push, decision=decision, said=bool(said))
+
+
+def keep_record(*, follower: Follower, push: Push, decision: Decision, said: bool) -> ReplyRecord:
+    """Write down the way of an answer, and what waits to be sent after it."""
+    rule = decision.rule
+    assert rule is not None  # noqa: S101 - callers have one
+    contents = decision.contents
+    allowed, span = allowance(push.kind)
+    until = push.event_at + span
+    if said:
+        way, why, left = Way.PASSIVE, IN_TIME, contents[1:]
+    else:
+        way, left = Way.SERVICE, contents
+        why = LATE if passive_of(contents[0]) is not None else NO_PASSIVE_FORM
+    handed = any(content.kind == "PERSON" for content in contents)
+    if left and push.received_at >= until:
+        left = ()
+        if not said:
+            way, why, handed = Way.PERSON, WINDOW_CLOSED, True
+    elif handed:
+        way, why = Way.PERSON, ASKED_FOR
+    waiting = [body for body in (service_of(content) for content in left) if body is not None][:allowed]
+    record, created = ReplyRecord.objects.get_or_create(
+        push_id=push.push_id,
+        defaults={
+            "account_id": push.account_id,
+            "follower": follower,
+            "rule_id": rule.pk or None,
+            "trigger": rule.trigger,
+            "way": way,
+            "why": why,
+            "state": ReplyState.WAITING if waiting else ReplyState.DONE,
+            "waiting": waiting,
+            "until": until if waiting else None,
+            "at": push.received_at,
+        },
+    )
+    if created and handed:
+        hand_over(follower=follower, reason=why, at=push.event_at)
+    if created and waiting:
+        ring(tasks.send_replies, push.brand_id)
+    return record
+
+
+def hand_over(*, follower: Follower, reason: str, at: datetime) -> None:
+    """Tell everybody who listens that a person has to take over."""
+    for _key, listener in on_hand_over.items():
+        listener(follower, reason, at)
+
+
+def send_replies(brand_id: int, *, at: datetime) -> int:
+    """Send the customer-service messages that wait. Gives how many records were settled.
+
+    Opens its own scopes: the calls to WeChat happen outside any transaction.
+    """
+    with brand_scope(brand_id):
+        claimed = _claim(at)
+    point("replies: claimed")
+    for record in claimed:
+        _send(brand_id, record, at)
+    return len(claimed)
+
+
+def sweep_replies(*, at: datetime) -> int:
+    """Ring for every brand with messages to send; what was being sent when its worker died may have arrived."""
+    with every_brand(reason="automatic answers to send"):
+        rows = ReplyRecord.objects.filter(
+            Q(state=ReplyState.WAITING) | Q(state=ReplyState.SENDING, claimed_at__lt=at - LEASE)
+        )
+        brands = list(rows.order_by().values_list("brand_id", flat=True).distinct())
+    for brand_id in brands:
+        ring(tasks.send_replies, brand_id)
+    return len(brands)
+
+
+def purge_records(*, at: datetime) -> int:
+    """Drop old records of the brand in scope, some thousand at a time."""
+    old = list(
+        ReplyRecord.objects.filter(at__lt=at - KEEP)
+        .exclude(state__in=[ReplyState.WAITING, ReplyState.SENDING])
+        .order_by("at", "pk")
+        .values_list("pk", flat=True)[:_PURGE_ROWS],
+    )
+    ReplyRecord.objects.filter(pk__in=old).delete()
+    return len(old)
+
+
+def _claim(at: datetime) -> list[ReplyRecord]:
+    lost = ReplyRecord.objects.filter(state=ReplyState.SENDING, claimed_at__lt=at - LEASE)
+    lost.update(state=ReplyState.UNKNOWN, problem="WORKER_LOST")
+    with transaction.atomic():
+        rows = list(
+            ReplyRecord.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(state=ReplyState.WAITING)
+            .select_related("account", "follower")
+            .order_by("at", "pk")[:BATCH],
+        )
+        ReplyRecord.objects.filter(pk__in=[row.pk for row in rows]).update(state=ReplyState.SENDING, claimed_at=at)
+    return rows
+
+
+def _send(brand_id: int, record: ReplyRecord, at: datetime) -> None:
+    state, problem, sent = ReplyState.DONE, "", 0
+    for body in record.waiting:
+        if record.until is not None and at >= record.until:
+            state, problem = ReplyState.FAILED, WINDOW_CLOSED
+            break
+        answer = calls.send_custom(record.account, {"touser": record.follower.openid, **body}, at=at)
+        if answer.ok:
+            sent += 1
+            continue
+        if answer.outcome is Outcome.UNKNOWN:
+            state, problem = ReplyState.UNKNOWN, answer.cause
+        elif answer.outcome is Outcome.NOT_SENT:
+            state, problem = ReplyState.WAITING, answer.cause or str(answer.code)
+        else:
+            state = ReplyState.FAILED
+            problem = str(explain(answer.code).cause) if answer.code else answer.cause
+        break
+    point("replies: sent, not recorded")
+    with brand_scope(brand_id):
+        ReplyRecord.objects.filter(pk=record.pk, state=ReplyState.SENDING).update(
+            state=state,
+            problem=problem[:200],
+            sent=record.sent + sent,
+            waiting=record.waiting[sent:] if state == ReplyState.WAITING else [],
+        )
+
+
+def _same(decision: Decision, push: Push, said: str) -> bool:
+    """Say whether the reply WeChat heard is what the rules say."""
+    reply = passive_of(decision.contents[0]) if decision.contents else None
+    return reply is not None and said == _rendered(reply, push, as_json=said.startswith("{"))
+
+
+def _rendered(reply: Reply, push: Push, *, as_json: bool) -> str:
+    return render(
+        reply,
+        openid=push.openid,
+        original_id=push.original_id,
+        at=push.received_at.timestamp(),
+        as_json=as_json,
+    )

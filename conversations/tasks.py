@@ -1,0 +1,45 @@
+"""Wake-up calls: messages that follow a passive reply, weekly suggestions, clearing away."""
+
+from __future__ import annotations
+
+from accounts.tasks_base import brand_task, global_task, ring
+from accounts.tenancy import brand_scope, every_brand
+from common import clock
+
+
+@brand_task(name="conversations.tasks.send_replies")
+def send_replies(brand_id: int) -> None:
+    """Send the customer-service messages that wait."""
+    from conversations import services
+
+    services.send_replies(brand_id, at=clock.now())
+
+
+@global_task(name="conversations.tasks.sweep_replies")
+def sweep_replies() -> None:
+    """Ring for every brand with messages to send (every 5 s)."""
+    from conversations import services
+
+    services.sweep_replies(at=clock.now())
+
+
+@global_task(name="conversations.tasks.tidy_replies")
+def tidy_replies() -> None:
+    """Ring for every brand to suggest rules and to drop what is old (every hour)."""
+    from wechat_gateway.models import OfficialAccount
+
+    with every_brand(reason="brands whose unmatched messages are looked at"):
+        brands = list(OfficialAccount.objects.order_by().values_list("brand_id", flat=True).distinct())
+    for brand_id in brands:
+        ring(tidy_brand_replies, brand_id)
+
+
+@brand_task(name="conversations.tasks.tidy_brand_replies")
+def tidy_brand_replies(brand_id: int) -> None:
+    """Suggest rules from the weeks that are over, drop old records."""
+    from conversations import services
+
+    with brand_scope(brand_id):
+        services.suggest_rules(at=clock.now())
+    with brand_scope(brand_id):
+        services.purge_records(at=clock.now())
