@@ -177,6 +177,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 # Sweepers do not queue behind the work they rescue.
 CELERY_TASK_ROUTES = {
     "wechat_gateway.tasks.handle_inbound": {"queue": "inbound"},
+    "conversations.tasks.send_replies": {"queue": "send"},
     "campaigns.tasks.sweep_deliveries": {"queue": "default"},
     "inbox.tasks.deliver_message": {"queue": "send"},
     "campaigns.tasks.*": {"queue": "send"},
@@ -189,6 +190,8 @@ CELERY_BEAT_SCHEDULE = {
     "watch health": {"task": "wechat_gateway.tasks.watch_health", "schedule": 60.0},
     "sweep deliveries": {"task": "campaigns.tasks.sweep_deliveries", "schedule": 5.0},
     "sweep inboxes": {"task": "inbox.tasks.sweep_inbox", "schedule": 10.0},
+    "sweep replies": {"task": "conversations.tasks.sweep_replies", "schedule": 5.0},
+    "tidy replies": {"task": "conversations.tasks.tidy_replies", "schedule": 3600.0},
     "purge inbound": {"task": "wechat_gateway.tasks.purge_inbound", "schedule": 3600.0},
     "sync tags": {"task": "members.tasks.sync_all_tags", "schedule": 60.0},
     "renew codes": {"task": "touchpoints.tasks.renew_all_codes", "schedule": 3600.0},

@@ -9,7 +9,7 @@ from django.test import Client
 
 from accounts.roles import DataScope, Role
 from accounts.tenancy import brand_scope
-from conversations.models import ReplyRule, Trigger
+from conversations.models import ReplyRecord, ReplyRule, Trigger
 from stores.models import StoreGrant
 from tests.factories import (
     AT,
@@ -58,6 +58,16 @@ def furnish(brand, prefix):
             body="<xml><broken",
             state="QUARANTINED",
             reason="XML",
+        )
+        ReplyRecord.objects.create(
+            account=account,
+            follower=follower,
+            rule=rule,
+            push_id=push.pk,
+            trigger=rule.trigger,
+            way="PASSIVE",
+            why="IN_TIME",
+            at=AT,
         )
     return SimpleNamespace(
         brand=brand,
