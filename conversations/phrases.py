@@ -50,13 +50,14 @@ def clusters(
 ) -> list[Cluster]:
     """Give the keywords most messages share, each message counted for one keyword only.
 
-    `taken` says which keywords rules capture by now. A longer keyword is preferred when nearly all messages with the
+    `taken` says which messages rules capture by now. A longer keyword is preferred when nearly all messages with the
     shorter one have it.
     """
-    left = dict(sorted(phrases.items(), key=lambda pair: (-pair[1], pair[0]))[:_MOST_PHRASES])
+    usable = {text: count for text, count in phrases.items() if not taken(text)}
+    left = dict(sorted(usable.items(), key=lambda pair: (-pair[1], pair[0]))[:_MOST_PHRASES])
     found: list[Cluster] = []
     while left and len(found) < most:
-        keyword, count = _best(left, taken)
+        keyword, count = _best(left)
         if count < least:
             break
         having = [text for text in left if keyword in text]
@@ -66,12 +67,12 @@ def clusters(
     return found
 
 
-def _best(phrases: Mapping[str, int], taken: Callable[[str], bool]) -> tuple[str, int]:
+def _best(phrases: Mapping[str, int]) -> tuple[str, int]:
     counts: dict[str, int] = defaultdict(int)
     for text, count in phrases.items():
         for gram in _grams(text):
             counts[gram] += count
-    usable = {gram: count for gram, count in counts.items() if gram not in _EMPTY and not taken(gram)}
+    usable = {gram: count for gram, count in counts.items() if gram not in _EMPTY}
     if not usable:
         return "", 0
     shared = max(usable.values())

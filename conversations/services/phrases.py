@@ -79,9 +79,9 @@ def suggest_rules(*, at: datetime) -> int:
     return made
 
 
-def captured(rules: Rules, keyword: str, *, at: datetime) -> bool:
-    """Say whether a keyword rule captures the keyword by itself."""
-    verdicts = rules.explain(Asked(Trigger.KEYWORD, at, text=keyword), Facts())
+def captured(rules: Rules, text: str, *, at: datetime) -> bool:
+    """Say whether a keyword rule captures a message by now."""
+    verdicts = rules.explain(Asked(Trigger.KEYWORD, at, text=text), Facts())
     return any(verdict.says != WORDS and verdict.rule.trigger == Trigger.KEYWORD for verdict in verdicts)
 
 

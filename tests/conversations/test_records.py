@@ -1,0 +1,297 @@
+"""What is noted and sent after a push: the way of every answer and why, messages that follow, hand-over, unmatched messages."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from accounts.tenancy import brand_scope
+from conversations import services
+from conversations.inbound import as_reply, asked_of
+from conversations.models import ReplyRecord, ReplyRule, UnmatchedPhrase
+from conversations.selectors import current_rules, facts_of
+from tests.factories import AT, make_account, make_follower, make_tag
+from wechat_gateway.events import Push
+from wechat_gateway.models import InboundPush
+from wechat_gateway.replies import render
+
+
+@pytest.fixture
+def account(brand, simulator):
+    with brand_scope(brand.pk):
+        account = make_account()
+    simulator.know(account)
+    return account
+
+
+@pytest.fixture
+def person(brand, account, simulator):
+    """Somebody who follows and has just written, so that WeChat's window is open."""
+    (openid,) = simulator.crowd(account, 1)
+    simulator.act(f"c{account.appid[-6:]}-000001", "text", account.appid, content="在吗")
+    with brand_scope(brand.pk):
+        return make_follower(account, openid=openid, at=AT - timedelta(days=3))
+
+
+def rule(account, *keywords, trigger="KEYWORD", text="十点开门", **more):
+    return ReplyRule.objects.create(
+        account=account, name=text, trigger=trigger, keywords=list(keywords), text=text, updated_at=AT, **more
+    )
+
+
+def pushed(account, openid, content="几点", kind="text", at=AT, heard=True, later=timedelta(), **more):
+    """A push as a worker gets it, with what WeChat heard at once (`heard`)."""
+    row = InboundPush.objects.create(
+        account=account, dedupe_key=uuid.uuid4(), digest=uuid.uuid4(), kind=kind, openid=openid, lane=0,
+        event_at=at, received_at=at + later, body="<xml/>",
+    )  # fmt: skip
+    push = Push(
+        brand_id=account.brand_id, account_id=account.pk, appid=account.appid, original_id=account.original_id,
+        openid=openid, kind=kind, event_at=at, received_at=at + later, push_id=row.pk, content=content, **more,
+    )  # fmt: skip
+    if heard:
+        rules = current_rules(account.pk)
+        asked = asked_of(push)
+        decision = rules.decide(asked, facts_of(rules, account.pk, openid, at=asked.at))
+        reply = as_reply(decision)
+        if reply is not None:
+            row.reply = render(
+                reply, openid=openid, original_id=account.original_id, at=push.received_at.timestamp(), as_json=False
+            )
+            row.save(update_fields=["reply"])
+    return push
+
+
+def note(push):
+    return services.note_answer(push=push, asked=asked_of(push))
+
+
+def received(simulator, account, openid):
+    """The words of the customer-service messages on the person's phone."""
+    assert openid
+    chat = simulator.get(f"/_sim/people/c{account.appid[-6:]}-000001/conversation?appid={account.appid}")
+    return [entry["content"] for entry in chat["entries"] if entry.get("via") == "custom"]
+
+
+def test_what_wechat_heard_in_time_is_noted_as_passive(brand, account, person):
+    with brand_scope(brand.pk):
+        made = rule(account, "几点")
+        record = note(pushed(account, person.openid))
+
+        assert (record.rule, record.way, record.why, record.state, record.waiting) == (made, "PASSIVE", "IN_TIME", "DONE", [])
+        assert record.follower == person
+
+
+def test_answers_after_the_first_follow_as_customer_service_messages_once(brand, account, person, simulator):
+    with brand_scope(brand.pk):
+        rule(account, "几点", more=[{"kind": "TEXT", "text": "地址在南京西路"}, {"kind": "TEXT", "text": "欢迎来"}])
+        push = pushed(account, person.openid)
+        record = note(push)
+        assert record.state == "WAITING"
+        assert note(push).pk == record.pk
+
+    assert services.send_replies(brand.pk, at=AT) == 1
+    assert services.send_replies(brand.pk, at=AT) == 0
+    assert received(simulator, account, person.openid) == ["地址在南京西路", "欢迎来"]
+    with brand_scope(brand.pk):
+        record.refresh_from_db()
+        assert (record.way, record.state, record.sent) == ("PASSIVE", "DONE", 2)
+
+
+def test_a_reply_that_was_late_goes_as_a_customer_service_message(brand, account, person, simulator):
+    with brand_scope(brand.pk):
+        rule(account, "几点")
+        record = note(pushed(account, person.openid, heard=False))
+        assert (record.way, record.why, record.state) == ("SERVICE", "LATE", "WAITING")
+
+    services.send_replies(brand.pk, at=AT)
+    assert received(simulator, account, person.openid) == ["十点开门"]
+
+
+def test_a_card_exists_only_as_a_customer_service_message(brand, account, person):
+    card = {"reply_kind": "MINI", "title": "会员卡", "mini_appid": "wx0123456789abcdef", "mini_page": "pages/card",
+            "url": "https://lanyu.example.com/card"}  # fmt: skip
+    with brand_scope(brand.pk):
+        rule(account, "卡", text="", media_id="MEDIA_1", **card)
+        rule(account, "链接", text="", **card)
+        shown = note(pushed(account, person.openid, "卡"))
+        words = note(pushed(account, person.openid, "链接"))
+
+        assert (shown.way, shown.why, [body["msgtype"] for body in shown.waiting]) == (
+            "SERVICE", "NO_PASSIVE_FORM", ["miniprogrampage"],
+        )  # fmt: skip
+        assert (words.way, words.waiting) == ("PASSIVE", [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "span"), [("text", timedelta(hours=48)), ("CLICK", timedelta(minutes=1)), ("subscribe", timedelta(minutes=1))]
+)
+def test_nothing_is_sent_once_the_window_is_closed(brand, account, person, kind, span, handed_over):
+    more = [{"kind": "TEXT", "text": "还有"}]
+    with brand_scope(brand.pk):
+        rule(account, "几点", more=more)
+        rule(account, "KEY", trigger="CLICK", more=more)
+        rule(account, trigger="FOLLOW", more=more)
+        just = span - timedelta(seconds=1)
+        open_still = note(pushed(account, person.openid, kind=kind, key="KEY", heard=False, later=just))
+        too_late = note(pushed(account, person.openid, kind=kind, key="KEY", heard=False, later=span))
+
+        assert (open_still.way, len(open_still.waiting), open_still.until) == ("SERVICE", 2, AT + span)
+        assert (too_late.way, too_late.why, too_late.waiting) == ("PERSON", "WINDOW_CLOSED", [])
+        assert handed_over == [(person.pk, "WINDOW_CLOSED")]
+
+
+def test_a_message_whose_window_closes_while_it_waits_is_not_sent(brand, account, person, simulator):
+    with brand_scope(brand.pk):
+        rule(account, "KEY", trigger="CLICK", more=[{"kind": "TEXT", "text": "还有"}])
+        record = note(pushed(account, person.openid, kind="CLICK", key="KEY"))
+    services.send_replies(brand.pk, at=AT + timedelta(minutes=1))
+
+    assert received(simulator, account, person.openid) == []
+    with brand_scope(brand.pk):
+        record.refresh_from_db()
+        assert (record.state, record.problem) == ("FAILED", "WINDOW_CLOSED")
+
+
+def test_wechats_refusal_is_said_and_an_unsent_message_is_tried_again(brand, account, person, simulator):
+    with brand_scope(brand.pk):
+        rule(account, "几点", more=[{"kind": "TEXT", "text": "还有"}])
+        refused, again = note(pushed(account, person.openid)), note(pushed(account, person.openid))
+    sending = {"kind": "errcode", "appid": account.appid, "path": "/cgi-bin/message/custom/send", "count": 1}
+    simulator.fault(errcode=45015, **sending)
+    simulator.fault(errcode=-1, after_calls=1, **sending)
+    services.send_replies(brand.pk, at=AT)
+    with brand_scope(brand.pk):
+        states = {row.pk: row.state for row in ReplyRecord.objects.all()}
+        assert sorted(states.values()) == ["FAILED", "WAITING"]
+        assert ReplyRecord.objects.get(state="FAILED").problem != ""
+        assert set(states) == {refused.pk, again.pk}
+    simulator.delete("/_sim/faults")
+    services.send_replies(brand.pk, at=AT)
+    assert received(simulator, account, person.openid) == ["还有"]
+
+
+def test_what_was_being_sent_when_its_worker_died_is_not_sent_again(brand, account, person, simulator):
+    with brand_scope(brand.pk):
+        rule(account, "几点", more=[{"kind": "TEXT", "text": "还有"}])
+        record = note(pushed(account, person.openid))
+        ReplyRecord.objects.update(state="SENDING", claimed_at=AT)
+    assert services.sweep_replies(at=AT + timedelta(minutes=1)) == 0
+    assert services.sweep_replies(at=AT + timedelta(minutes=3)) == 1
+    services.send_replies(brand.pk, at=AT + timedelta(minutes=3))
+
+    assert received(simulator, account, person.openid) == []
+    with brand_scope(brand.pk):
+        record.refresh_from_db()
+        assert (record.state, record.problem) == ("UNKNOWN", "WORKER_LOST")
+
+
+@pytest.fixture
+def handed_over():
+    """Whom listeners were told about."""
+    told = []
+    services.on_hand_over.register("test.told", lambda follower, reason, at: told.append((follower.pk, reason)))
+    yield told
+    services.on_hand_over._entries.pop("test.told")
+
+
+def test_a_rule_hands_over_to_a_person_and_says_so_at_once(brand, account, person, handed_over):
+    with brand_scope(brand.pk):
+        rule(account, "人工", text="马上有人来", reply_kind="PERSON")
+        push = pushed(account, person.openid, "人工")
+        record = note(push)
+        note(push)
+
+        assert "马上有人来" in InboundPush.objects.get(pk=push.push_id).reply
+        assert (record.way, record.why) == ("PERSON", "ASKED_FOR")
+        assert handed_over == [(person.pk, "ASKED_FOR")]
+
+
+def test_what_another_replier_said_is_none_of_ours(brand, account, person):
+    with brand_scope(brand.pk):
+        rule(account, "几点", more=[{"kind": "TEXT", "text": "还有"}])
+        push = pushed(account, person.openid, heard=False)
+        InboundPush.objects.filter(pk=push.push_id).update(reply="<xml>of a guide</xml>")
+
+        assert note(push) is None
+        assert not UnmatchedPhrase.objects.exists()
+
+
+def test_the_facts_of_the_moment_choose_the_rule_in_the_worker_too(brand, account, person):
+    with brand_scope(brand.pk):
+        tag = make_tag("老客")
+        rule(account, "几点", text="老客十点", position=1, audience_kind="tag", audience_id=tag.pk)
+        common = rule(account, "几点", text="大家十点", position=2)
+
+        assert note(pushed(account, person.openid)).rule == common
+
+
+def test_unmatched_messages_are_counted_by_week_with_long_numbers_blotted_out(brand, other_brand, account, person):
+    with brand_scope(other_brand.pk):
+        foreign = make_account("灶山小馆")
+        stranger = make_follower(foreign)
+        note(pushed(foreign, stranger.openid, "停车收费吗"))
+    with brand_scope(brand.pk):
+        rule(account, "几点")
+        rule(account, trigger="DEFAULT", text="收到")
+        for text in ("停车收费吗", "停车收费吗 ", "我的手机 13800138000", "几点", "\x00", "  "):
+            note(pushed(account, person.openid, text))
+        note(pushed(account, person.openid, "停车收费吗", at=AT + timedelta(days=7)))
+        note(pushed(account, person.openid, kind="image"))
+
+        found = list(UnmatchedPhrase.objects.order_by("week", "text").values_list("week", "text", "count"))
+        # 2025-06-01 08:00 in Shanghai is a Sunday.
+        assert [(str(week), text, count) for week, text, count in found] == [
+            ("2025-05-26", "停车收费吗", 2),
+            ("2025-05-26", "我的手机 #", 1),
+            ("2025-06-02", "停车收费吗", 1),
+        ]
+
+
+def test_suggestions_come_from_the_week_that_is_over_and_are_made_once(brand, account, person):
+    with brand_scope(brand.pk):
+        made = rule(account, "几点", match="CONTAINS")
+        for text in ("停车收费吗", "可以停车吗", "停车场在哪", "wifi密码", "发票怎么开"):
+            note(pushed(account, person.openid, text))
+        for text in ("礼盒", "礼盒多少钱", "有礼盒吗"):
+            note(pushed(account, person.openid, text, at=AT + timedelta(days=7)))
+
+        next_week = AT + timedelta(days=1)
+        assert [services.suggest_rules(at=next_week), services.suggest_rules(at=next_week)] == [1, 0]
+        from conversations.models import Suggestion
+
+        suggestion = Suggestion.objects.get()
+        assert (suggestion.keyword, suggestion.count, sorted(suggestion.examples)) == (
+            "停车", 3, ["停车场在哪", "停车收费吗", "可以停车吗"],
+        )  # fmt: skip
+        services.save_rule(
+            rule=ReplyRule(account=account, name="停车", trigger="KEYWORD", match="CONTAINS", keywords=["停车"], text="B2"),
+            at=AT,
+            suggestion=suggestion,
+        )
+        suggestion.refresh_from_db()
+        assert suggestion.state == "TAKEN"
+        assert made.pk
+
+
+def test_old_records_are_dropped_and_waiting_ones_stay(brand, account, person):
+    with brand_scope(brand.pk):
+        rule(account, "几点")
+        old, waiting, new = (note(pushed(account, person.openid)) for _ in range(3))
+        ReplyRecord.objects.filter(pk__in=[old.pk, waiting.pk]).update(at=AT - timedelta(days=31))
+        ReplyRecord.objects.filter(pk=waiting.pk).update(state="WAITING")
+
+        assert services.purge_records(at=AT) == 1
+        assert set(ReplyRecord.objects.values_list("pk", flat=True)) == {waiting.pk, new.pk}
+
+
+def test_an_end_mark_in_a_text_stays_inside_its_element(brand, account, person):
+    from xml.etree import ElementTree
+
+    with brand_scope(brand.pk):
+        rule(account, "几点", text="a]]><script>&b")
+        push = pushed(account, person.openid)
+        heard = InboundPush.objects.get(pk=push.push_id).reply
+
+        assert ElementTree.fromstring(heard).findtext("Content") == "a]]><script>&b"
+        assert note(push).way == "PASSIVE"
