@@ -29,6 +29,8 @@ _VIEW_ALL = frozenset(
     f"{area}.view"
     for area in ("members", "tags", "segments", "campaigns", "touchpoints", "stores", "guides", "replies", "menus")
 )
+# Whoever talks with followers; their data scope says with whose.
+_INBOX = frozenset({"inbox.view", "inbox.edit", "canned.view"})
 _MARKETING = frozenset(
     {
         *_VIEW_ALL,
@@ -41,6 +43,9 @@ _MARKETING = frozenset(
         "replies.edit",
         "menus.edit",
         "quarantine.view",
+        *_INBOX,
+        "canned.edit",
+        "agents.view",
         "incidents.view",
     },
 )
@@ -59,14 +64,16 @@ CAPABILITIES: dict[str, frozenset[str]] = {
             "audit.view",
             "quarantine.edit",
             "members.reveal",
+            "agents.edit",
         },
     ),
     Role.MARKETER: _MARKETING,
     Role.STORE_MANAGER: frozenset(
         {"members.view", "members.edit", "tags.view", "stores.view", "stores.edit", "guides.view", "guides.edit"},
     )
-    | {"touchpoints.view"},
-    Role.GUIDE: frozenset({"members.view", "tags.view", "stores.view", "guides.view"}),
+    | {"touchpoints.view"}
+    | _INBOX,
+    Role.GUIDE: frozenset({"members.view", "tags.view", "stores.view", "guides.view"}) | _INBOX,
     Role.ANALYST: _VIEW_ALL,
 }
 

@@ -55,9 +55,13 @@ def add_line(
     at: datetime,
     text: str = "",
     facts: dict[str, Any] | None = None,
+    leads: bool = True,
     **more: Any,
 ) -> Message:
-    """Write a line. The conversation must be locked, and saved by the caller afterwards."""
+    """Write a line. The conversation must be locked, and saved by the caller afterwards.
+
+    Without `leads` lists go on showing the line before: an answer to any message says less than the question.
+    """
     said = direction in (Direction.IN, Direction.OUT, Direction.NOTE)
     line = Message.objects.create(
         conversation=conversation,
@@ -74,7 +78,7 @@ def add_line(
             conversation.inbound_count += 1
         else:
             conversation.outbound_count += 1
-        if at >= conversation.last_at or not conversation.last_text:
+        if leads and (at >= conversation.last_at or not conversation.last_text):
             conversation.last_at = max(at, conversation.last_at)
             conversation.last_text = " ".join(text.split())[:SHOWN] or f"[{kind}]"
             conversation.last_inbound = direction == Direction.IN

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from wechat_gateway.wire import Fields
 
 FETCHED: Final = frozenset({"image"})  # other kinds are shown by their name: WeChat gives voice as AMR, video as a link
+SHOWN: Final = frozenset({"text", "news", "image", "voice"})  # answers that a follower sees as a message
 _LABELS: Final = 200
 
 
@@ -60,9 +61,9 @@ def record_push(*, push: Push) -> Message | None:
         attachment=_attachment(push),
     )
     reply = _reply_to(push)
-    answer = _record_reply(conversation, push, reply)
+    answered = text_of(reply, "MsgType") in SHOWN and not _is_catch_all(push.account_id, text_of(reply, "Content"))
+    _record_reply(conversation, push, reply, leads=answered)
     if is_message:
-        answered = answer is not None and not _is_catch_all(push.account_id, answer.text)
         _after_message(conversation, push, answered=answered)
     lines.save(conversation)
     return line
@@ -93,10 +94,9 @@ def _wait(conversation: Conversation, *, at: datetime) -> None:
     """Let a conversation wait for a person: reopen it, keep its owner if they are there, otherwise find somebody."""
     before = conversation.state
     if before == ConversationState.RESOLVED:
-        conversation.first_answered = False
-        conversation.resolved_at = None
-        if conversation.outbound_count or conversation.inbound_count > 1:
+        if conversation.resolved_at is not None:
             lines.note_step(conversation, "reopened", at=at)
+        conversation.first_answered, conversation.resolved_at = False, None
     conversation.state, conversation.snoozed_until = ConversationState.WAITING, None
     if conversation.waiting_since is None or conversation.waiting_since > at:
         conversation.waiting_since = at
@@ -160,20 +160,21 @@ def _reply_to(push: Push) -> Fields:
         return {}
 
 
-def _record_reply(conversation: Conversation, push: Push, reply: Fields) -> Message | None:
+def _record_reply(conversation: Conversation, push: Push, reply: Fields, *, leads: bool) -> None:
     kind = text_of(reply, "MsgType")
-    if kind not in ("text", "news", "image", "voice"):
-        return None
+    if kind not in SHOWN:
+        return
     text = text_of(reply, "Content")
     facts: dict[str, Any] = {"auto": True}
     if kind == "news":
         article = _first_article(reply)
         text = text_of(article, "Title")
         facts |= {"note": text_of(article, "Description")[:_LABELS], "url": text_of(article, "Url")[:500]}
-    return lines.add_line(
+    lines.add_line(
         conversation,
         direction=Direction.OUT,
         kind=kind,
+        leads=leads,
         at=push.event_at,
         text=text,
         facts=facts,

@@ -1,0 +1,179 @@
+"""The list of conversations, the canned replies of the composer, and how fast people were answered."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.response import TemplateResponse
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
+
+from common.clock import now
+from console.http import row_id, viewer_of
+from console.site import page_response
+from inbox import on_screen, routing, selectors, services
+from inbox.models import Agent
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from accounts.viewer import Viewer
+    from inbox.models import Conversation
+
+VIEWS: Final = {
+    "mine": pgettext_lazy("conversations", "Mine"),
+    "unassigned": gettext_lazy("Queue"),
+    "waiting": gettext_lazy("Waiting longest"),
+    "all": pgettext_lazy("conversations", "All"),
+}
+_CANNED: Final = 12
+
+
+def index(request: HttpRequest) -> HttpResponse:
+    """Show the list with no conversation open."""
+    context = {
+        "title": _("Inbox"),
+        "conversation": None,
+        **list_context(request),
+        **duty_context(request),
+    }
+    return page_response(request, "inbox/page.html", context)
+
+
+def rows(request: HttpRequest) -> HttpResponse:
+    """Give the list when it differs from the version the page has, else 204. Two queries (a search may take more)."""
+    viewer, at = viewer_of(request), now()
+    _seen(viewer, at)
+    context = list_context(request)
+    if context["version"] == request.GET.get("v", ""):
+        return HttpResponse(status=204)
+    return TemplateResponse(request, "inbox/_rows.html", context)
+
+
+def canned(request: HttpRequest) -> HttpResponse:
+    """Give the canned replies that fit what was typed after the slash."""
+    term = request.GET.get("q", "").strip()[:40]
+    found = selectors.canned_replies(term)[:_CANNED]
+    return JsonResponse(
+        {"rows": [{"id": row.pk, "shortcut": row.shortcut, "title": row.title, "text": row.text} for row in found]}
+    )
+
+
+def speed(request: HttpRequest) -> HttpResponse:
+    """Show how long people of each store waited for their first answer."""
+    at = now()
+    found = selectors.response_times(viewer_of(request), at=at)
+    context = {
+        "title": _("First response times"),
+        "zy_deeper": True,
+        "rows": [
+            {
+                "store": row.store or _("Without a store"),
+                "count": row.count,
+                "median": on_screen.seconds(row.median),
+                "slow": on_screen.seconds(row.slow),
+                "late": row.median > routing.TARGET.total_seconds(),
+            }
+            for row in found
+        ],
+        "target": on_screen.seconds(int(routing.TARGET.total_seconds())),
+        "at": at,
+    }
+    return page_response(request, "inbox/speed.html", context)
+
+
+def list_context(request: HttpRequest, opened: int | None = None) -> dict[str, Any]:
+    """Give the list pane: its rows, the views with their counts, and the version of all that."""
+    viewer, at = viewer_of(request), now()
+    view = request.GET.get("view", "")
+    view = view if view in VIEWS else default_view(viewer)
+    term = request.GET.get("q", "").strip()[:60]
+    opened = opened if opened is not None else row_id(request.GET.get("open"))
+    shown = selectors.search(viewer, term) if term else list(selectors.listed(viewer, view)[: selectors.PAGE])
+    counts = selectors.waiting_counts(viewer)
+    query = urlencode({"view": view, **({"q": term} if term else {})})
+    return {
+        "rows": [_row(row, at, opened, query) for row in shown],
+        "views": [
+            {
+                "key": key,
+                "label": label,
+                "active": key == view and not term,
+                "link": f"?view={key}",
+                "count": _count(counts.get(key)),
+            }
+            for key, label in VIEWS.items()
+        ],
+        "view": view,
+        "term": term,
+        "opened": opened,
+        "now_ms": int(at.timestamp() * 1000),
+        "target_ms": int(routing.TARGET.total_seconds() * 1000),
+        "version": _version(shown, counts, opened, view),
+        "full": len(shown) == selectors.PAGE,
+    }
+
+
+def default_view(viewer: Viewer) -> str:
+    """Give the list somebody begins with: what is theirs, or for who only looks, what waits."""
+    return "mine" if viewer.can("inbox.edit") else "waiting"
+
+
+def duty_context(request: HttpRequest) -> dict[str, Any]:
+    """Give whether the person takes conversations now, and what of their tasks is due."""
+    viewer, at = viewer_of(request), now()
+    agent = Agent.objects.filter(staff_user_id=viewer.staff_id).first()
+    due = list(selectors.due_tasks(viewer, at=at)[:5]) if viewer.can("inbox.edit") else []
+    return {
+        "on_duty": agent is not None and agent.on_duty,
+        "capacity": agent.capacity if agent else 0,
+        "can_edit": viewer.can("inbox.edit"),
+        "due": [
+            {
+                "id": task.pk,
+                "label": task.get_kind_display(),
+                "note": task.note,
+                "name": on_screen.name_of(task.conversation),
+                "link": on_screen.page_of(task.conversation_id),
+                "due_at": task.due_at,
+            }
+            for task in due
+        ],
+    }
+
+
+def _seen(viewer: Viewer, at: datetime) -> None:
+    """Note in some of the polls that this person's console is open; most of them write nothing."""
+    if viewer.staff_id is not None and int(at.timestamp()) % 30 < 3:
+        services.note_seen(staff_id=viewer.staff_id, at=at)
+
+
+def _row(row: Conversation, at: datetime, opened: int | None, query: str) -> dict[str, Any]:
+    return {
+        "id": row.pk,
+        "name": on_screen.name_of(row),
+        "snippet": on_screen.snippet(row),
+        "mine": not row.last_inbound,
+        "link": f"{on_screen.page_of(row.pk)}?{query}",
+        "state": on_screen.state_of(row.state),
+        "waits_ms": int(row.waiting_since.timestamp() * 1000) if row.waiting_since else 0,
+        "late": row.waiting_since is not None and at - row.waiting_since > routing.TARGET,
+        "assignee": str(row.assignee) if row.assignee else "",
+        "store": row.store.name if row.store else "",
+        "at": row.last_at,
+        "is_open": row.pk == opened,
+    }
+
+
+def _count(number: int | None) -> str:
+    if number is None:
+        return ""
+    return f"{selectors.COUNTED_TO}+" if number > selectors.COUNTED_TO else str(number)
+
+
+def _version(shown: list[Conversation], counts: dict[str, int], opened: int | None, view: str) -> str:
+    said = repr([[(row.pk, row.version) for row in shown], sorted(counts.items()), opened, view])
+    return f"{zlib.crc32(said.encode()):x}"

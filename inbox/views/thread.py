@@ -1,0 +1,121 @@
+"""One conversation: its lines, the meter of what may be sent, the composer, and the pictures in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from common.clock import now
+from console.http import viewer_of
+from console.site import page_response
+from inbox import fallbacks, files, on_screen, selectors
+from inbox.errors import ConversationMissing
+from inbox.models import AttachmentState, ConversationState, MediaItem, Message
+from inbox.views import lists
+
+if TYPE_CHECKING:
+    from inbox.models import Conversation
+    from inbox.windows import Allowance
+
+SAFE: Final = frozenset({"image/png", "image/jpeg", "image/gif"})
+
+
+def conversation_or_404(request: HttpRequest, pk: int) -> Conversation:
+    """Give a conversation that the person may see; others look as if there were none."""
+    row = selectors.conversation_seen_by(viewer_of(request), pk)
+    if row is None:
+        raise ConversationMissing
+    return row
+
+
+def show(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show a conversation beside the list."""
+    conversation = conversation_or_404(request, pk)
+    at = now()
+    context = {
+        "title": on_screen.name_of(conversation),
+        **lists.list_context(request, opened=conversation.pk),
+        **lists.duty_context(request),
+        **thread_context(request, conversation),
+        "client_key": uuid4(),
+        "colleagues": selectors.colleagues(conversation, at=at),
+    }
+    return page_response(request, "inbox/page.html", context)
+
+
+def poll(request: HttpRequest, pk: int) -> HttpResponse:
+    """Give the thread when it differs from the version the page has, else 204. Two queries when nothing changed."""
+    conversation = conversation_or_404(request, pk)
+    at = now()
+    allowed = selectors.allowance_of(conversation.follower_id, at=at)
+    if version_of(conversation, allowed) == request.GET.get("v", ""):
+        return HttpResponse(status=204)
+    return fragment(request, conversation)
+
+
+def fragment(
+    request: HttpRequest, conversation: Conversation, *, refusal: dict[str, str] | None = None
+) -> HttpResponse:
+    """Give the thread alone, with what went wrong if something did."""
+    context = {
+        **thread_context(request, conversation),
+        "refusal": refusal,
+        "can_edit": viewer_of(request).can("inbox.edit"),
+    }
+    return TemplateResponse(request, "inbox/_thread.html", context)
+
+
+def file(request: HttpRequest, pk: int, line_id: int) -> HttpResponse:
+    """Hand out a picture of a conversation to who may see the conversation; nothing else ever leads to a file."""
+    conversation = conversation_or_404(request, pk)
+    row = Message.objects.select_related("attachment").filter(pk=line_id, conversation=conversation).first()
+    if row is None:
+        raise Http404
+    path, content_type = "", ""
+    if row.attachment is not None and row.attachment.state == AttachmentState.STORED:
+        path, content_type = row.attachment.path, row.attachment.content_type
+    elif row.facts.get("item"):
+        item = MediaItem.objects.filter(pk=row.facts["item"]).first()
+        path, content_type = (item.path, item.content_type) if item else ("", "")
+    if not path or content_type not in SAFE:
+        raise Http404
+    try:
+        body = files.read(path)
+    except FileNotFoundError as error:
+        raise Http404 from error
+    response = HttpResponse(body, content_type=content_type)
+    response["Cache-Control"] = "private, max-age=86400"
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Disposition"] = "inline"
+    return response
+
+
+def thread_context(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
+    """Give everything of a conversation that changes while one looks."""
+    at = now()
+    allowed = selectors.allowance_of(conversation.follower_id, at=at)
+    meter = on_screen.meter(allowed, at=at, following=conversation.follower.subscribed)
+    waits = conversation.waiting_since
+    return {
+        "conversation": conversation,
+        "name": on_screen.name_of(conversation),
+        "state": on_screen.state_of(conversation.state),
+        "lines": [on_screen.line(row, conversation) for row in selectors.thread(conversation)],
+        "meter": meter,
+        "offers": [] if meter["open"] else fallbacks.offers(conversation, at=at),
+        "is_mine": conversation.assignee_id == viewer_of(request).staff_id,
+        "is_resolved": conversation.state == ConversationState.RESOLVED,
+        "waits_ms": int(waits.timestamp() * 1000) if waits else 0,
+        "now_ms": int(at.timestamp() * 1000),
+        "version": version_of(conversation, allowed),
+        "at": at,
+    }
+
+
+def version_of(conversation: Conversation, allowed: Allowance) -> str:
+    """Give what changes whenever the thread would look different."""
+    until = int(allowed.until.timestamp()) if allowed.until else 0
+    return f"{conversation.version}.{allowed.left}.{until}.{int(conversation.follower.subscribed)}"
