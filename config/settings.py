@@ -191,6 +191,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep deliveries": {"task": "campaigns.tasks.sweep_deliveries", "schedule": 5.0},
     "sweep inboxes": {"task": "inbox.tasks.sweep_inbox", "schedule": 10.0},
     "sweep replies": {"task": "conversations.tasks.sweep_replies", "schedule": 5.0},
+    "sweep menus": {"task": "conversations.tasks.sweep_menus", "schedule": 5.0},
+    "settle menus": {"task": "conversations.tasks.settle_all_menus", "schedule": 60.0},
     "tidy replies": {"task": "conversations.tasks.tidy_replies", "schedule": 3600.0},
     "purge inbound": {"task": "wechat_gateway.tasks.purge_inbound", "schedule": 3600.0},
     "sync tags": {"task": "members.tasks.sync_all_tags", "schedule": 60.0},
