@@ -1,23 +1,58 @@
-"""The shape of a menu and WeChat's limits on it (reference: service account 5.4)."""
+"""The shape of a menu, WeChat's limits on it (reference: service account 5.4), differences, and who sees which."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
+
+from conversations.answers import link_fault
 
 TOP, SUB = 3, 5
 TOP_BYTES, SUB_BYTES, KEY_BYTES, URL_BYTES = 16, 60, 128, 1024
+EXTERNAL_DOMAINS: Final = 3
+OWN_DOMAINS: Final = ("qq.com",)
+
+# Button types by WeChat's own names; what each needs besides its name.
+TYPES: Final[dict[str, tuple[Any, tuple[str, ...]]]] = {
+    "click": (gettext_lazy("Ask us (an automatic answer)"), ("key",)),
+    "view": (gettext_lazy("Open a web page"), ("url",)),
+    "miniprogram": (gettext_lazy("Open a mini-program"), ("url", "appid", "pagepath")),
+    "scancode_push": (gettext_lazy("Scan a code"), ("key",)),
+    "scancode_waitmsg": (gettext_lazy("Scan a code and wait for our answer"), ("key",)),
+    "pic_sysphoto": (gettext_lazy("Take a photo"), ("key",)),
+    "pic_photo_or_album": (gettext_lazy("Take or choose a photo"), ("key",)),
+    "pic_weixin": (gettext_lazy("Choose photos"), ("key",)),
+    "location_select": (gettext_lazy("Choose a location"), ("key",)),
+    "media_id": (gettext_lazy("Send a picture or file"), ("media_id",)),
+    "article_id": (gettext_lazy("Send an article"), ("article_id",)),
+    "article_view_limited": (gettext_lazy("Open an article"), ("article_id",)),
+}
+FIELDS: Final = ("key", "url", "appid", "pagepath", "media_id", "article_id")
+# What a personalised menu could once be matched by; WeChat refuses it with 65320.
+REMOVED: Final = ("sex", "country", "province", "city", "language", "group_id")
 
 
 @dataclass(frozen=True)
 class MenuFault:
-    """One thing WeChat would refuse; `path` like `1` or `2.3` (counted from one)."""
+    """One thing WeChat would refuse; `path` like `1` or `2.3` (from one). `hard`: no draft may have it either."""
 
     path: str
     message: str
+    hard: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference between two menus."""
+
+    label: str
+    before: str
+    after: str
 
 
 def faults(buttons: object) -> list[MenuFault]:
@@ -26,53 +61,162 @@ def faults(buttons: object) -> list[MenuFault]:
         return [MenuFault("", _("A menu needs at least one button."))]
     found: list[MenuFault] = []
     if len(buttons) > TOP:
-        found.append(MenuFault("", _("A menu has three buttons at most.")))
+        found.append(MenuFault("", _("A menu has three buttons at most."), hard=True))
     for index, button in enumerate(buttons, 1):
         found += _button(button, str(index), TOP_BYTES)
         children = button.get("sub_button") if isinstance(button, dict) else None
-        if children:
+        if children and not isinstance(children, list):
+            found.append(MenuFault(str(index), _("This is no button."), hard=True))
+        elif children:
             if len(children) > SUB:
-                found.append(MenuFault(str(index), _("A button opens five entries at most.")))
+                found.append(MenuFault(str(index), _("A button opens five entries at most."), hard=True))
             for number, child in enumerate(children, 1):
                 found += _button(child, f"{index}.{number}", SUB_BYTES)
+                if isinstance(child, dict) and child.get("sub_button"):
+                    found.append(MenuFault(f"{index}.{number}", _("An entry opens no entries of its own."), hard=True))
+    domains = sorted(_domains(buttons))
+    if len(domains) > EXTERNAL_DOMAINS:
+        said = _("Links lead to %(count)s sites (%(sites)s); WeChat allows three (65316).")
+        found.append(MenuFault("", said % {"count": len(domains), "sites": _(", ").join(domains[:6])}))
     return found
 
 
 def _button(button: Any, path: str, limit: int) -> list[MenuFault]:
     if not isinstance(button, dict):
-        return [MenuFault(path, _("This is no button."))]
+        return [MenuFault(path, _("This is no button."), hard=True)]
     name = str(button.get("name", "")).strip()
     found = []
     if not name:
         found.append(MenuFault(path, _("The button has no name.")))
     if len(name.encode()) > limit:
-        found.append(
-            MenuFault(
-                path,
-                _("The name is too long: %(used)s of %(limit)s bytes.") % {"used": len(name.encode()), "limit": limit},
-            ),
-        )
+        said = _("The name is too long: %(used)s of %(limit)s bytes (a Chinese character takes three).")
+        found.append(MenuFault(path, said % {"used": len(name.encode()), "limit": limit}, hard=True))
     if button.get("sub_button"):
         return found
     kind = button.get("type")
-    if kind == "click":
-        key = str(button.get("key", ""))
-        if not key or len(key.encode()) > KEY_BYTES:
-            found.append(MenuFault(path, _("A button that asks us needs a key of at most 128 bytes.")))
-    elif kind == "view":
-        found += _url(button, path)
-    elif kind == "miniprogram":
-        found += _url(button, path)
-        if not button.get("appid") or not button.get("pagepath"):
-            found.append(MenuFault(path, _("A mini-program button needs an AppID and a page.")))
-    else:
-        found.append(MenuFault(path, _("This kind of button is unknown.")))
+    if kind not in TYPES:
+        return [*found, MenuFault(path, _("Choose what the button does."))]
+    for field in TYPES[kind][1]:
+        found += _FIELD_FAULTS[field](str(button.get(field) or ""), path)
     return found
 
 
-def _url(button: dict[str, Any], path: str) -> list[MenuFault]:
-    url = str(button.get("url", ""))
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or len(url.encode()) > URL_BYTES:
-        return [MenuFault(path, _("The link must begin with https:// and have at most 1,024 bytes."))]
-    return []
+def _key(value: str, path: str) -> list[MenuFault]:
+    if value and len(value.encode()) <= KEY_BYTES:
+        return []
+    return [MenuFault(path, _("A button that asks us needs a key of at most 128 bytes."), hard=bool(value))]
+
+
+def _url(value: str, path: str) -> list[MenuFault]:
+    if not value:
+        return [MenuFault(path, _("The button needs a link."))]
+    problem = link_fault(value)
+    return [MenuFault(path, problem, hard=len(value.encode()) > URL_BYTES)] if problem else []
+
+
+def _mini(value: str, path: str) -> list[MenuFault]:
+    return [] if value else [MenuFault(path, _("A mini-program button needs an AppID and a page."))]
+
+
+def _id(value: str, path: str) -> list[MenuFault]:
+    return [] if value else [MenuFault(path, _("The button needs the id of what it sends."))]
+
+
+_FIELD_FAULTS: Final[dict[str, Any]] = {
+    "key": _key, "url": _url, "appid": _mini, "pagepath": _mini, "media_id": _id, "article_id": _id,
+}  # fmt: skip
+
+
+def _domains(buttons: Iterable[Any]) -> set[str]:
+    found = set()
+    for button in buttons:
+        if not isinstance(button, dict):
+            continue
+        children = button.get("sub_button")
+        for each in children if isinstance(children, list) and children else [button]:
+            url = str(each.get("url") or "") if isinstance(each, dict) else ""
+            if url and not link_fault(url):
+                host = (urlsplit(url).hostname or "").lower()
+                if host not in OWN_DOMAINS and not host.endswith(tuple(f".{own}" for own in OWN_DOMAINS)):
+                    found.add(host)
+    return found
+
+
+def match_fault(rule: Mapping[str, Any]) -> str:
+    """Say why WeChat would refuse what a personalised menu is matched by; '' when it is one tag and nothing else."""
+    gone = [name for name in REMOVED if rule.get(name) not in (None, "")]
+    if gone:
+        return _(
+            "WeChat no longer matches menus by %(fields)s (65320), only by tag. Tag these people and choose the tag."
+        ) % {"fields": _(", ").join(gone)}
+    if set(rule) - {"tag_id", *REMOVED} or rule.get("tag_id") in (None, ""):
+        return _("A personalised menu is matched by one tag.")
+    return ""
+
+
+def changes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> list[Change]:
+    """Give what differs between two menus, place by place."""
+    one, other = _places(before), _places(after)
+    nothing = "--"
+    return [
+        Change(_label(path), one.get(path, nothing), other.get(path, nothing))
+        for path in sorted(one.keys() | other.keys())
+        if one.get(path) != other.get(path)
+    ]
+
+
+def _label(path: tuple[int, int]) -> str:
+    if not path[1]:
+        return _("Button %(number)s") % {"number": path[0]}
+    return _("Button %(number)s, entry %(entry)s") % {"number": path[0], "entry": path[1]}
+
+
+def _places(buttons: Sequence[Mapping[str, Any]]) -> dict[tuple[int, int], str]:
+    found = {}
+    for index, button in enumerate(buttons, 1):
+        found[index, 0] = say(button)
+        for number, child in enumerate(button.get("sub_button") or [], 1):
+            found[index, number] = say(child)
+    return found
+
+
+def say(button: Mapping[str, Any]) -> str:
+    """Say a button in one line."""
+    name = str(button.get("name", ""))
+    if button.get("sub_button"):
+        return name
+    kind = TYPES.get(str(button.get("type")))
+    label = str(kind[0]) if kind else str(pgettext_lazy("menu button", "no action"))
+    target = " ".join(str(button[field]) for field in FIELDS if button.get(field))
+    return f"{name} · {label} {target}".strip()
+
+
+def plain(buttons: object) -> list[dict[str, Any]]:
+    """Give a menu as it is compared with another: without what is empty, whatever WeChat adds left out."""
+    found = []
+    for button in buttons if isinstance(buttons, list) else []:
+        kept = {key: button[key] for key in ("name", "type", *FIELDS) if button.get(key)}
+        children = button.get("sub_button")
+        if isinstance(children, dict):
+            children = children.get("list")
+        if children:
+            kept = {"name": button.get("name", ""), "sub_button": plain(children)}
+        found.append(kept)
+    return found
+
+
+@dataclass(frozen=True)
+class TagMenuNow:
+    """A personalised menu as it is at WeChat: its tag's id there, its buttons, and which row it comes from."""
+
+    tag_menu_id: int
+    remote_tag_id: int
+    buttons: list[dict[str, Any]]
+
+
+def predicted(last_tag: int | None, menus: Sequence[TagMenuNow]) -> TagMenuNow | None:
+    """Give the personalised menu of somebody whose last tag at WeChat is this, None for the default menu.
+
+    `menus` in the order in which they were added: WeChat tries the newest first and looks at the last tag only.
+    """
+    return next((menu for menu in reversed(menus) if menu.remote_tag_id == last_tag), None)

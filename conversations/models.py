@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.tenancy import BrandForeignKey, BrandOwned
 from conversations.answers import kind_choices
-from members.models import Follower
+from members.models import Follower, Tag
 from wechat_gateway.models import OfficialAccount
 
 
@@ -192,18 +192,107 @@ class Suggestion(BrandOwned):
         return self.keyword
 
 
+class MenuState(models.TextChoices):
+    """Where the publishing of a menu stands."""
+
+    IDLE = "IDLE", _("Nothing to publish")
+    WAITING = "WAITING", _("To be published")
+    PUBLISHING = "PUBLISHING", _("Publishing")
+    FAILED = "FAILED", _("Not published")
+
+
 class Menu(BrandOwned):
-    """The default menu of an account: the draft, and what WeChat was last given."""
+    """The menus of an account: the draft of the default one, what WeChat was last given, and what waits to be given.
+
+    `wanted` is a copy of what was looked at when publishing was asked for; `remote` the personalised menus as they are
+    at WeChat, in the order in which they were added: [{"menuid", "remote_tag_id", "tag_menu_id", "buttons"}];
+    `fetched` what WeChat gave back after publishing.
+    """
 
     account = BrandForeignKey(OfficialAccount, models.CASCADE, related_name="+", verbose_name=_("service account"))
     draft = models.JSONField(_("draft"), default=list)
     published = models.JSONField(_("published"), default=list)
     published_at = models.DateTimeField(_("published at"), null=True, blank=True)
+    state = models.CharField(_("state"), max_length=10, choices=MenuState, default=MenuState.IDLE)
+    wanted = models.JSONField(default=dict, blank=True)
+    wanted_at = models.DateTimeField(_("publish at"), null=True, blank=True)
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    problem = models.CharField(_("problem"), max_length=300, blank=True)
+    remote = models.JSONField(default=list, blank=True)
+    fetched = models.JSONField(default=list, blank=True)
+    fetched_at = models.DateTimeField(_("compared at"), null=True, blank=True)
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("menu")
         verbose_name_plural = _("menus")
         constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "account"], name="one_menu_per_account")]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["brand", "wanted_at"],
+                condition=models.Q(state__in=["WAITING", "PUBLISHING"]),
+                name="menus_to_publish",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+class TagMenu(BrandOwned):
+    """A personalised menu: for people with a tag. Of several that fit somebody, the lowest position is meant."""
+
+    account = BrandForeignKey(OfficialAccount, models.CASCADE, related_name="+", verbose_name=_("service account"))
+    tag = BrandForeignKey(Tag, models.CASCADE, related_name="+", verbose_name=_("tag"))
+    position = models.PositiveIntegerField(_("order"), default=100)
+    draft = models.JSONField(_("draft"), default=list)
+    is_enabled = models.BooleanField(_("enabled"), default=True)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("personalised menu")
+        verbose_name_plural = _("personalised menus")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "account", "tag"], name="one_menu_per_tag"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+class MenuVersion(BrandOwned):
+    """What was published at one time: the default menu and the personalised ones."""
+
+    account = BrandForeignKey(OfficialAccount, models.CASCADE, related_name="+", verbose_name=_("service account"))
+    number = models.PositiveIntegerField(_("version"))
+    buttons = models.JSONField(default=list)
+    tag_menus = models.JSONField(default=list)
+    published_at = models.DateTimeField(_("published at"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("menu version")
+        verbose_name_plural = _("menu versions")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "account", "number"], name="menu_version_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number}"
+
+
+class LastTag(BrandOwned):
+    """Which tag of a follower WeChat holds for the last applied, because we applied it last.
+
+    `remote_tag_ids` are the tags WeChat was known to hold then; once others are known, the row says nothing any more.
+    """
+
+    follower = BrandForeignKey(Follower, models.CASCADE, related_name="+", verbose_name=_("follower"))
+    remote_tag_id = models.IntegerField()
+    remote_tag_ids = models.JSONField(default=list)
+    at = models.DateTimeField(_("when"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("last tag")
+        verbose_name_plural = _("last tags")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "follower"], name="one_last_tag")]
 
     def __str__(self) -> str:
         return f"{self.pk}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from django.db.models import BooleanField, Case, Count, Value, When
+from django.db.models import BigIntegerField, BooleanField, Case, Count, Value, When
 
 from accounts.models import Brand
 from accounts.tenancy import current_brand_id
@@ -17,8 +18,19 @@ from common.clock import now
 from common.errors import AppError
 from conversations.audiences import Audience, Scan, audience_kinds, line_up
 from conversations.engine import Facts, Rule, Rules, compile_rules, rule_of
-from conversations.models import ReplyRecord, ReplyRule, Suggestion, SuggestionState, Trigger, UnmatchedPhrase
-from members.models import Member
+from conversations.menus import TagMenuNow, predicted
+from conversations.models import (
+    LastTag,
+    Menu,
+    ReplyRecord,
+    ReplyRule,
+    Suggestion,
+    SuggestionState,
+    TagMenu,
+    Trigger,
+    UnmatchedPhrase,
+)
+from members.models import Follower, Member, RemoteTagging
 from touchpoints.models import Touchpoint, TouchpointTag
 from touchpoints.selectors import welcome_texts
 from wechat_gateway.models import OfficialAccount
@@ -151,3 +163,84 @@ def open_suggestions() -> QuerySet[Suggestion]:
 def unmatched_phrases(week: date) -> QuerySet[UnmatchedPhrase]:
     """Give the messages of a week that no rule answered, the most frequent first."""
     return UnmatchedPhrase.objects.filter(week=week).select_related("account").order_by("-count", "pk")
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """A follower with the tags WeChat is known to hold, and the last of them when we know it."""
+
+    openid: str
+    remote_tag_ids: frozenset[int]
+    last: int | None
+
+
+def tags_at_wechat(account_id: int) -> dict[int, Tagged]:
+    """Give the tags of every follower of an account that has any: {follower: Tagged}."""
+    held: dict[int, set[int]] = {}
+    openids: dict[int, str] = {}
+    rows = RemoteTagging.objects.filter(remote_tag__account_id=account_id, follower__subscribed=True).order_by("pk")
+    for pk, openid, remote_id in rows.values_list("follower_id", "follower__openid", "remote_tag__remote_id"):
+        held.setdefault(pk, set()).add(remote_id)
+        openids[pk] = openid
+    known = {
+        pk: (last, set(ids))
+        for pk, last, ids in LastTag.objects.filter(follower__account_id=account_id)
+        .order_by("pk")
+        .values_list("follower_id", "remote_tag_id", "remote_tag_ids")
+    }
+    found = {}
+    for pk, tags in held.items():
+        last, then = known.get(pk, (None, set()))
+        if len(tags) == 1:
+            last = next(iter(tags))
+        elif then != tags:
+            last = None
+        found[pk] = Tagged(openids[pk], frozenset(tags), last)
+    return found
+
+
+def wanted_tags(account_id: int, held: Mapping[int, Tagged]) -> dict[int, int]:
+    """Give whose last tag has to be another one, and which: that of the most important menu among their tags."""
+    menu = Menu.objects.filter(account_id=account_id).first()
+    # Published with the most important one last.
+    ranks = {row["remote_tag_id"]: rank for rank, row in enumerate(reversed(menu.remote if menu else []))}
+    found = {}
+    for pk, person in held.items():
+        mine = [tag for tag in person.remote_tag_ids if tag in ranks]
+        best = min(mine, key=lambda tag: ranks[tag], default=None)
+        if best is not None and person.last != best:
+            found[pk] = best
+    return found
+
+
+def menus_now(account_id: int) -> list[TagMenuNow]:
+    """Give the personalised menus as they are at WeChat, in the order in which they were added."""
+    menu = Menu.objects.filter(account_id=account_id).first()
+    return [
+        TagMenuNow(row["tag_menu_id"], row["remote_tag_id"], row["buttons"]) for row in (menu.remote if menu else [])
+    ]
+
+
+def menus_seen(account_id: int, follower_ids: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
+    """Predict the buttons each follower sees: {follower: buttons}. WeChat's own answer is `calls.try_menu`."""
+    menu = Menu.objects.filter(account_id=account_id).first()
+    now_there = menus_now(account_id)
+    held = tags_at_wechat(account_id)
+    found = {}
+    for pk in follower_ids:
+        person = held.get(pk)
+        chosen = predicted(person.last if person else None, now_there)
+        found[pk] = chosen.buttons if chosen else (menu.published if menu else [])
+    return found
+
+
+def people_of_menus(account_id: int, tag_menus: Sequence[TagMenu]) -> dict[int | None, int]:
+    """Give how many followers are meant to see each personalised menu, None for the default one."""
+    cases = [When(member__tag_ids__contains=[row.tag_id], then=Value(row.pk)) for row in tag_menus if row.is_enabled]
+    rows = Follower.objects.filter(account_id=account_id, subscribed=True)
+    if not cases:
+        return {None: rows.count()}
+    sorted_by = rows.annotate(sees=Case(*cases, default=None, output_field=BigIntegerField(null=True)))
+    return {
+        row["sees"]: row["people"] for row in sorted_by.values("sees").annotate(people=Count("pk")).order_by("sees")
+    }

@@ -43,3 +43,38 @@ def tidy_brand_replies(brand_id: int) -> None:
         services.suggest_rules(at=clock.now())
     with brand_scope(brand_id):
         services.purge_records(at=clock.now())
+
+
+@global_task(name="conversations.tasks.sweep_menus")
+def sweep_menus() -> None:
+    """Ring for every brand with a menu to publish by now (every 5 s)."""
+    from conversations import services
+
+    services.sweep_menus(at=clock.now())
+
+
+@brand_task(name="conversations.tasks.publish_menus")
+def publish_menus(brand_id: int) -> None:
+    """Publish the menus that wait."""
+    from conversations import services
+
+    services.publish_due_menus(brand_id, at=clock.now())
+
+
+@global_task(name="conversations.tasks.settle_all_menus")
+def settle_all_menus() -> None:
+    """Find the accounts with personalised menus (every minute, after tags were kept in step)."""
+    from conversations.models import Menu
+
+    with every_brand(reason="accounts with personalised menus"):
+        found = list(Menu.objects.exclude(remote=[]).order_by("pk").values_list("brand_id", "account_id"))
+    for brand_id, account_id in found:
+        ring(settle_menus, brand_id, account_id)
+
+
+@brand_task(name="conversations.tasks.settle_menus")
+def settle_menus(brand_id: int, account_id: int) -> None:
+    """Have WeChat show everybody the personalised menu they are meant to see."""
+    from conversations import services
+
+    services.settle_menus(brand_id, account_id, at=clock.now())

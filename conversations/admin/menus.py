@@ -1,34 +1,43 @@
-"""The page of the menu: draft, phone preview, publishing."""
+"""The page of menus: draft, phone preview, differences, publishing now or later, versions, personalised menus."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy
 
 from common.clock import now
 from common.errors import AppError
-from console.http import brand_of, viewer_of
+from console.http import row_id, viewer_of
 from console.registry import Page, Tab, nav, pages
 from console.site import page_response
 from conversations import services
-from conversations.menus import SUB, SUB_BYTES, TOP, TOP_BYTES, faults
-from conversations.models import Menu
+from conversations.menus import FIELDS, SUB, SUB_BYTES, TOP, TOP_BYTES, TYPES, changes, faults, plain
+from conversations.models import Menu, MenuState, MenuVersion, TagMenu
+from conversations.selectors import menus_seen, people_of_menus
+from members.models import Follower, Tag
+from members.selectors import find_members
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
 ENDLESS = 60
-BUTTON_TYPES = [
-    ("", gettext_lazy("no button")),
-    ("click", gettext_lazy("Ask us (an automatic answer)")),
-    ("view", gettext_lazy("Open a web page")),
-    ("miniprogram", gettext_lazy("Open a mini-program")),
-]
+LONGEST = 1_024
+VERSIONS = 20
+FIELD_LABELS = {
+    "key": gettext_lazy("Key"),
+    "url": gettext_lazy("Link"),
+    "appid": gettext_lazy("AppID"),
+    "pagepath": gettext_lazy("Page"),
+    "media_id": "media_id",
+    "article_id": "article_id",
+}
 
 
 def _chosen(request: HttpRequest) -> tuple[list[OfficialAccount], OfficialAccount | None]:
@@ -42,29 +51,44 @@ def _chosen(request: HttpRequest) -> tuple[list[OfficialAccount], OfficialAccoun
     return accounts, accounts[0] if accounts else None
 
 
+def _tag_menu(request: HttpRequest, rows: list[TagMenu]) -> TagMenu | None:
+    """Give the personalised menu that is looked at, None for the default one."""
+    wanted = request.POST.get("for") or request.GET.get("for")
+    if not wanted:
+        return None
+    chosen = next((row for row in rows if row.pk == row_id(wanted)), None)
+    if chosen is None:
+        raise Http404
+    return chosen
+
+
 def menu_page(request: HttpRequest) -> HttpResponse:
-    """Edit the draft of an account's menu (three buttons, five entries each), see it on a phone, publish it."""
+    """Edit a menu of an account (three buttons, five entries each), see it on a phone, publish everything."""
     accounts, account = _chosen(request)
+    rows = (
+        list(TagMenu.objects.filter(account=account).select_related("tag").order_by("position", "pk"))
+        if account
+        else []
+    )
+    chosen = _tag_menu(request, rows)
     menu = Menu.objects.filter(account=account).first() if account else None
-    draft = menu.draft if menu else []
-    problems: list[Any] = []
+    typed: list[dict[str, Any]] | None = None
     if request.method == "POST" and account is not None:
         viewer_of(request).require("menus.edit")
-        draft = _read_buttons(request)
-        done = _save(request, account, draft)
+        typed = _read_buttons(request)
+        done = _act(request, account, chosen, typed)
         if done is not None:
             return done
-    problems = faults(draft) if draft else []
-    published = menu.published if menu else []
+    draft = typed if typed is not None else (chosen.draft if chosen else (menu.draft if menu else []))
     context = {
         "title": gettext("Custom menu"),
         "accounts": accounts,
         "account": account,
         "menu": menu,
+        "chosen": chosen,
         "rows": _rows(draft),
-        "types": BUTTON_TYPES,
-        "problems": problems,
-        "differs": _difference(draft, published),
+        "types": [("", gettext("no button")), *((key, label) for key, (label, _needs) in TYPES.items())],
+        "problems": faults(draft) if draft else [],
         "may_edit": viewer_of(request).can("menus.edit"),
         "limits": {"top": TOP_BYTES, "sub": SUB_BYTES},
         "phone": {
@@ -72,23 +96,126 @@ def menu_page(request: HttpRequest) -> HttpResponse:
             "bubbles": [{"kind": "note", "text": gettext("This is how the draft looks")}],
             "menu": draft,
         },
+        **(_publishing(account, menu) if account else {}),
+        **(_personalised(request, account, rows) if account else {}),
     }
     return page_response(request, "console/menu.html", context)
 
 
-def _save(request: HttpRequest, account: OfficialAccount, draft: list[dict[str, Any]]) -> HttpResponse | None:
-    here = HttpResponseRedirect(f"{reverse('admin:conversations_menu')}?account={account.pk}")
-    services.save_menu(account=account, buttons=draft)
-    if request.POST.get("act") != "publish":
-        messages.success(request, gettext("The draft is saved. People see it once it is published."))
-        return here
+def _publishing(account: OfficialAccount, menu: Menu | None) -> dict[str, Any]:
+    """Give what would change, what waits, and what was published before."""
+    wanted = services.draft_of(account)
+    latest = MenuVersion.objects.filter(account=account).order_by("-number").first()
+    before = {each["tag"]: each for each in (latest.tag_menus if latest else [])}
+    differences = [("", change) for change in changes(menu.published if menu else [], wanted["buttons"])]
+    for each in wanted["tag_menus"]:
+        known = before.pop(each["tag"], {"buttons": []})
+        differences += [(each["name"], change) for change in changes(known["buttons"], each["buttons"])]
+    for each in before.values():
+        differences += [(each["name"], change) for change in changes(each["buttons"], [])]
+    return {
+        "differences": [
+            {
+                "label": f"{name} · {change.label}" if name else change.label,
+                "before": change.before,
+                "after": change.after,
+            }
+            for name, change in differences
+        ],
+        "waits": menu is not None and menu.state in {MenuState.WAITING, MenuState.PUBLISHING},
+        "later": menu is not None and menu.state == MenuState.WAITING and menu.wanted_at and menu.wanted_at > now(),
+        "failed": menu is not None and menu.state == MenuState.FAILED,
+        "same": menu is not None and menu.fetched_at is not None and menu.fetched == plain(menu.published),
+        "versions": list(MenuVersion.objects.filter(account=account).order_by("-number")[:VERSIONS]),
+    }
+
+
+def _personalised(request: HttpRequest, account: OfficialAccount, rows: list[TagMenu]) -> dict[str, Any]:
+    """Give the personalised menus with how many people are meant to see each, and what one person sees."""
+    people = people_of_menus(account.pk, rows)
+    taken = {row.tag_id for row in rows}
+    wanted = request.GET.get("who", "").strip()[:40]
+    person = next(iter(find_members(viewer_of(request), wanted, limit=1)), None) if wanted else None
+    follower = Follower.objects.filter(account=account, member=person).order_by("pk").first() if person else None
+    return {
+        "tag_menus": [{"row": row, "people": people.get(row.pk, 0)} for row in rows],
+        "default_people": people.get(None, 0),
+        "free_tags": [tag for tag in Tag.objects.filter(sync=True).order_by("name") if tag.pk not in taken],
+        "who": wanted,
+        "seen_by": person if follower else None,
+        "seen": menus_seen(account.pk, [follower.pk])[follower.pk] if follower else [],
+    }
+
+
+def _act(
+    request: HttpRequest, account: OfficialAccount, chosen: TagMenu | None, typed: list[dict[str, Any]]
+) -> HttpResponse | None:
+    act = request.POST.get("act", "save")
+    here = f"{reverse('admin:conversations_menu')}?account={account.pk}"
     try:
-        services.publish_menu(brand_of(request).pk, account.pk, at=now())
+        said = _do(request, account, chosen, typed, act)
     except AppError as error:
         messages.error(request, " ".join(part for part in (error.message, error.hint) if part))
+        return None if act in {"save", "publish", "later"} else HttpResponseRedirect(here)
+    if said:
+        messages.success(request, said)
+    return HttpResponseRedirect(f"{here}&for={chosen.pk}" if chosen else here)
+
+
+def _do(
+    request: HttpRequest, account: OfficialAccount, chosen: TagMenu | None, typed: list[dict[str, Any]], act: str
+) -> str:
+    at = now()
+    if act == "add":
+        tag_id = row_id(request.POST.get("tag"))
+        default = Menu.objects.filter(account=account).first()
+        last = TagMenu.objects.filter(account=account).order_by("-position").first()
+        services.save_tag_menu(
+            account=account,
+            match={"tag_id": tag_id},
+            buttons=default.draft if default else [],
+            position=(last.position if last else 0) + 10,
+        )
+        return gettext("The personalised menu begins as a copy of the default one.")
+    if act == "restore":
+        version = MenuVersion.objects.filter(account=account, pk=row_id(request.POST.get("version")) or 0).first()
+        if version is None:
+            raise Http404
+        services.restore_version(version=version, at=at)
+        return gettext("Version %(number)s is being published again.") % {"number": version.number}
+    if act == "cancel":
+        services.cancel_publishing(account=account)
+        return gettext("Nothing waits to be published any more.")
+    _save(request, account, chosen, typed)
+    if act == "publish":
+        services.ask_to_publish(account=account, at=at)
+        return gettext("The menu is being published. Phones show it within five minutes.")
+    if act == "later":
+        moment = _moment(request.POST.get("publish_at", ""))
+        services.ask_to_publish(account=account, at=at, publish_at=moment or at)
+        return gettext("The menu is published at the time you gave.")
+    return gettext("The draft is saved. People see it once it is published.")
+
+
+def _save(request: HttpRequest, account: OfficialAccount, chosen: TagMenu | None, typed: list[dict[str, Any]]) -> None:
+    if chosen is None:
+        services.save_menu(account=account, buttons=typed)
+        return
+    position = row_id(request.POST.get("position"))
+    services.save_tag_menu(
+        account=account,
+        match={"tag_id": chosen.tag_id},
+        buttons=typed,
+        position=position if position is not None and position < 2**31 else chosen.position,
+        is_enabled=bool(request.POST.get("enabled")),
+    )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return timezone.make_aware(datetime.fromisoformat(text).replace(tzinfo=None))  # the brand's zone is active
+    except (ValueError, OverflowError):
         return None
-    messages.success(request, gettext("The menu is published. Phones show it within five minutes."))
-    return here
 
 
 def _rows(draft: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -98,20 +225,32 @@ def _rows(draft: list[dict[str, Any]]) -> list[dict[str, Any]]:
         children = button.get("sub_button") or []
         rows.append(
             {
-                "prefix": f"b{index}",
-                "number": index + 1,
-                "button": button,
+                **_row(f"b{index}", index + 1, button),
                 "children": [
-                    {
-                        "prefix": f"b{index}s{place}",
-                        "number": place + 1,
-                        "button": children[place] if place < len(children) else {},
-                    }
+                    _row(f"b{index}s{place}", place + 1, children[place] if place < len(children) else {})
                     for place in range(SUB)
                 ],
             },
         )
     return rows
+
+
+def _row(prefix: str, number: int, button: dict[str, Any]) -> dict[str, Any]:
+    """Give one button with its fields; the page shows those that its type needs."""
+    return {
+        "prefix": prefix,
+        "number": number,
+        "button": button,
+        "fields": [
+            {
+                "name": f"{prefix}-{field}",
+                "label": FIELD_LABELS[field],
+                "value": button.get(field, ""),
+                "types": " ".join(key for key, (_label, needs) in TYPES.items() if field in needs),
+            }
+            for field in FIELDS
+        ],
+    }
 
 
 def _read_buttons(request: HttpRequest) -> list[dict[str, Any]]:
@@ -127,32 +266,17 @@ def _read_buttons(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _read_button(request: HttpRequest, prefix: str) -> dict[str, Any] | None:
-    def text(name: str, limit: int = 1_024) -> str:
+    def text(name: str, limit: int = LONGEST + 1) -> str:
         return request.POST.get(f"{prefix}-{name}", "").strip()[:limit]
 
-    name, kind = text("name", ENDLESS), text("type", 20)
+    name, kind = text("name", ENDLESS + 1), text("type", 30)
     if not name and not kind:
         return None
     button: dict[str, Any] = {"name": name}
-    if kind == "click":
-        button.update(type=kind, key=text("value", 128))
-    elif kind == "view":
-        button.update(type=kind, url=text("value"))
-    elif kind == "miniprogram":
-        button.update(type=kind, url=text("value"), appid=text("appid", 40), pagepath=text("pagepath", 200))
+    if kind in TYPES:
+        button["type"] = kind
+        button |= {field: value for field in TYPES[kind][1] if (value := text(field))}
     return button
-
-
-def _difference(draft: list[dict[str, Any]], published: list[dict[str, Any]]) -> int:
-    def flat(buttons: list[dict[str, Any]]) -> set[str]:
-        found = set()
-        for index, button in enumerate(buttons):
-            found.add(f"{index}:{sorted((key, str(value)) for key, value in button.items() if key != 'sub_button')}")
-            for place, child in enumerate(button.get("sub_button") or []):
-                found.add(f"{index}.{place}:{sorted((key, str(value)) for key, value in child.items())}")
-        return found
-
-    return len(flat(draft) ^ flat(published))
 
 
 pages.register("conversations.menu", Page("conversations/menu/", menu_page, "conversations_menu", "menus"))

@@ -1,20 +1,39 @@
 """Changes to automatic answers and to the menu."""
 
-from conversations.services.menus import publish_menu, save_menu
+from conversations.services.menus import (
+    ask_to_publish,
+    cancel_publishing,
+    draft_of,
+    publish_due_menus,
+    publish_menu,
+    restore_version,
+    save_menu,
+    save_tag_menu,
+    settle_menus,
+    sweep_menus,
+)
 from conversations.services.phrases import ignore_suggestion, note_unmatched, suggest_rules
 from conversations.services.records import note_answer, on_hand_over, purge_records, send_replies, sweep_replies
 from conversations.services.rules import save_rule
 
 __all__ = [
+    "ask_to_publish",
+    "cancel_publishing",
+    "draft_of",
     "ignore_suggestion",
     "note_answer",
     "note_unmatched",
     "on_hand_over",
+    "publish_due_menus",
     "publish_menu",
     "purge_records",
+    "restore_version",
     "save_menu",
     "save_rule",
+    "save_tag_menu",
     "send_replies",
+    "settle_menus",
     "suggest_rules",
+    "sweep_menus",
     "sweep_replies",
 ]

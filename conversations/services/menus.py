@@ -1,52 +1,332 @@
-"""Drafts of the menu and what WeChat is given."""
+"""Drafts of menus, and giving them to WeChat: outside any transaction, from a copy of what was looked at."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
+from django.db import transaction
+from django.db.models import Max, Q
 from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
-from accounts.tenancy import brand_scope
+from accounts.tasks_base import ring
+from accounts.tenancy import brand_scope, every_brand
+from common.failpoints import point
+from conversations import tasks
 from conversations.errors import MenuInvalid, MenuRefused
-from conversations.menus import faults
-from conversations.models import Menu
+from conversations.menus import faults, match_fault, plain
+from conversations.models import LastTag, Menu, MenuState, MenuVersion, TagMenu
+from conversations.selectors import tags_at_wechat, wanted_tags
+from members.models import RemoteTag, Tag
 from wechat_gateway import calls
 from wechat_gateway.errcodes import explain
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
+
+    from wechat_gateway.answers import Answer
+
+LEASE: Final = timedelta(minutes=3)
 
 
 def save_menu(*, account: OfficialAccount, buttons: list[dict[str, Any]]) -> Menu:
-    """Keep a draft; it may be incomplete. Publishing checks it."""
+    """Keep a draft; it may be incomplete, not larger than WeChat takes (`MenuInvalid`). Publishing checks the rest."""
+    _refuse_too_large(buttons)
     menu, _created = Menu.objects.get_or_create(account=account)
-    record_audit(action="change menu draft", obj=menu, changes={"draft": [menu.draft, buttons]})
+    if menu.draft != buttons:
+        record_audit(action="change menu draft", obj=menu, changes={"draft": [menu.draft, buttons]})
     menu.draft = buttons
     menu.save(update_fields=["draft"])
     return menu
 
 
-def publish_menu(brand_id: int, account_id: int, *, at: datetime) -> Menu:
-    """Give WeChat the draft as the default menu. Raises `MenuInvalid` before the call, `MenuRefused` after it.
+def save_tag_menu(
+    *,
+    account: OfficialAccount,
+    match: Mapping[str, Any],
+    buttons: list[dict[str, Any]],
+    position: int = 100,
+    is_enabled: bool = True,
+) -> TagMenu:
+    """Keep the draft of a personalised menu. `match` is {"tag_id": a tag of ours}.
 
-    Opens its own scopes: the call to WeChat happens outside any transaction.
+    Raises `MenuInvalid`, also for what WeChat no longer matches menus by, before anything is asked of WeChat.
+    """
+    problem = match_fault(match)
+    if problem:
+        raise MenuInvalid("", problem)
+    tag = Tag.objects.filter(pk=match["tag_id"]).first()
+    if tag is None:
+        raise MenuInvalid("", _("This tag does not exist."))
+    if not tag.sync:
+        raise MenuInvalid(
+            "", _("WeChat does not know the tag “%(name)s”. Keep it in step with WeChat first.") % {"name": tag.name}
+        )
+    _refuse_too_large(buttons)
+    row = TagMenu.objects.filter(account=account, tag=tag).first() or TagMenu(account=account, tag=tag)
+    before = {"position": row.position, "draft": row.draft, "is_enabled": row.is_enabled} if row.pk else {}
+    row.position, row.draft, row.is_enabled = position, buttons, is_enabled
+    row.save()
+    after = {"position": position, "draft": buttons, "is_enabled": is_enabled}
+    changes = {name: [before.get(name), value] for name, value in after.items() if before.get(name) != value}
+    if changes:
+        record_audit(action="change personalised menu", obj=row, changes=changes)
+    return row
+
+
+def _refuse_too_large(buttons: list[dict[str, Any]]) -> None:
+    for fault in faults(buttons) if buttons else []:
+        if fault.hard:
+            raise MenuInvalid(fault.path, fault.message)
+
+
+def draft_of(account: OfficialAccount) -> dict[str, Any]:
+    """Give a copy of everything that would be published now: {"buttons", "tag_menus": [{"id", "tag", "buttons"}]}."""
+    menu = Menu.objects.filter(account=account).first()
+    rows = TagMenu.objects.filter(account=account, is_enabled=True).select_related("tag").order_by("position", "pk")
+    return {
+        "buttons": menu.draft if menu else [],
+        "tag_menus": [
+            {"id": row.pk, "tag": row.tag_id, "name": row.tag.name, "position": row.position, "buttons": row.draft}
+            for row in rows
+        ],
+    }
+
+
+def require_publishable(wanted: Mapping[str, Any]) -> None:
+    """Raise `MenuInvalid` for the first thing WeChat would refuse."""
+    for fault in faults(wanted["buttons"]):
+        raise MenuInvalid(fault.path, fault.message)
+    for each in wanted["tag_menus"]:
+        for fault in faults(each["buttons"]):
+            raise MenuInvalid(f"{each['name']} {fault.path}".strip(), fault.message)
+
+
+@transaction.atomic
+def ask_to_publish(*, account: OfficialAccount, at: datetime, publish_at: datetime | None = None) -> Menu:
+    """Have the draft as it is now published by a worker, at once or at a time. Raises `MenuInvalid`."""
+    wanted = draft_of(account)
+    require_publishable(wanted)
+    if publish_at is not None and publish_at <= at:
+        raise MenuInvalid("", _("The time to publish at has passed."))
+    menu, _created = Menu.objects.select_for_update().get_or_create(account=account)
+    menu.state, menu.wanted, menu.wanted_at, menu.problem = MenuState.WAITING, wanted, publish_at or at, ""
+    menu.save(update_fields=["state", "wanted", "wanted_at", "problem"])
+    record_audit(
+        action="schedule menu" if publish_at else "publish menu",
+        obj=menu,
+        changes={"publish_at": [None, (publish_at or at).isoformat()]},
+    )
+    if publish_at is None:
+        ring(tasks.publish_menus, menu.brand_id)
+    return menu
+
+
+def cancel_publishing(*, account: OfficialAccount) -> None:
+    """Take back what waits to be published."""
+    changed = Menu.objects.filter(account=account, state=MenuState.WAITING).update(
+        state=MenuState.IDLE, wanted={}, wanted_at=None
+    )
+    if changed:
+        menu = Menu.objects.get(account=account)
+        record_audit(action="cancel menu", obj=menu, changes={"state": [MenuState.WAITING.value, MenuState.IDLE.value]})
+
+
+def restore_version(*, version: MenuVersion, at: datetime) -> Menu:
+    """Make an earlier version the draft again and publish it."""
+    account = version.account
+    save_menu(account=account, buttons=version.buttons)
+    kept = {each["tag"]: each for each in version.tag_menus}
+    for row in TagMenu.objects.filter(account=account).order_by("pk"):
+        each = kept.pop(row.tag_id, None)
+        row.is_enabled = each is not None
+        if each is not None:
+            row.draft, row.position = each["buttons"], each["position"]
+        row.save(update_fields=["is_enabled", "draft", "position"])
+    for tag in Tag.objects.filter(pk__in=kept).order_by("pk"):
+        TagMenu.objects.create(
+            account=account, tag=tag, draft=kept[tag.pk]["buttons"], position=kept[tag.pk]["position"]
+        )
+    return ask_to_publish(account=account, at=at)
+
+
+def sweep_menus(*, at: datetime) -> int:
+    """Ring for every brand with a menu to publish by now."""
+    with every_brand(reason="menus to publish"):
+        due = Menu.objects.filter(_due(at))
+        brands = list(due.order_by().values_list("brand_id", flat=True).distinct())
+    for brand_id in brands:
+        ring(tasks.publish_menus, brand_id)
+    return len(brands)
+
+
+def _due(at: datetime) -> Q:
+    return Q(state=MenuState.WAITING, wanted_at__lte=at) | Q(state=MenuState.PUBLISHING, claimed_at__lt=at - LEASE)
+
+
+def publish_due_menus(brand_id: int, *, at: datetime) -> int:
+    """Publish what waits, each menu on its own. Doing it again after a crash is harmless."""
+    done = 0
+    while True:
+        with brand_scope(brand_id):
+            menu = (
+                Menu.objects.select_for_update(skip_locked=True, of=("self",)).filter(_due(at)).order_by("pk").first()
+            )
+            if menu is None:
+                return done
+            menu.state, menu.claimed_at = MenuState.PUBLISHING, at
+            menu.save(update_fields=["state", "claimed_at"])
+        point("menus: claimed")
+        try:
+            _publish(brand_id, menu, menu.wanted, at)
+        except (MenuInvalid, MenuRefused) as error:
+            with brand_scope(brand_id):
+                Menu.objects.filter(pk=menu.pk, state=MenuState.PUBLISHING).update(
+                    state=MenuState.FAILED, problem=f"{error.message} {error.hint}".strip()[:300]
+                )
+        done += 1
+
+
+def publish_menu(brand_id: int, account_id: int, *, at: datetime) -> Menu:
+    """Give WeChat the draft now. Raises `MenuInvalid` before the first call, `MenuRefused` after it.
+
+    Opens its own scopes: the calls to WeChat happen outside any transaction.
     """
     with brand_scope(brand_id):
         account = OfficialAccount.objects.get(pk=account_id)
         menu, _created = Menu.objects.get_or_create(account=account)
-        draft = menu.draft
-    for fault in faults(draft):
-        raise MenuInvalid(fault.path, fault.message)
-    answer = calls.create_menu(account, draft, at=at)
+        wanted = draft_of(account)
+    return _publish(brand_id, menu, wanted, at)
+
+
+def _publish(brand_id: int, menu: Menu, wanted: Mapping[str, Any], at: datetime) -> Menu:
+    require_publishable(wanted)
+    with brand_scope(brand_id):
+        account = OfficialAccount.objects.get(pk=menu.account_id)
+        remote_tags = dict(RemoteTag.objects.filter(account=account).values_list("tag_id", "remote_id"))
+    for each in wanted["tag_menus"]:
+        if each["tag"] not in remote_tags:
+            said = _("WeChat does not know the tag “%(name)s” yet; it is made within a minute.") % {
+                "name": each["name"]
+            }
+            raise MenuInvalid(each["name"], said)
+    _require(calls.create_menu(account, wanted["buttons"], at=at))
+    point("menus: default published")
+    added = _add_tag_menus(account, wanted, remote_tags, at)
+    fetched = _remove_others(account, {row["menuid"] for row in added}, at)
+    return _keep(brand_id, menu, wanted, added, fetched, at)
+
+
+def _add_tag_menus(
+    account: OfficialAccount, wanted: Mapping[str, Any], remote_tags: Mapping[int, int], at: datetime
+) -> list[dict[str, Any]]:
+    """Add the personalised menus, the most important last: WeChat tries the newest first."""
+    added: list[dict[str, Any]] = []
+    for each in reversed(wanted["tag_menus"]):
+        answer = calls.add_tag_menu(account, each["buttons"], remote_tags[each["tag"]], at=at)
+        menuid = str(answer.data.get("menuid", "")) if answer.ok else ""
+        if not menuid:
+            for row in added:  # what stood before stays as it was
+                calls.delete_tag_menu(account, row["menuid"], at=at)
+            _require(answer)
+        added.append(
+            {
+                "menuid": menuid,
+                "remote_tag_id": remote_tags[each["tag"]],
+                "tag_menu_id": each["id"],
+                "buttons": each["buttons"],
+            },
+        )
+        point("menus: personalised added")
+    return added
+
+
+def _remove_others(account: OfficialAccount, kept: set[str], at: datetime) -> dict[str, Any]:
+    """Delete every personalised menu at WeChat but these, and give what WeChat then has."""
+    answer = calls.get_menu(account, at=at)
     if not answer.ok:
-        said = explain(answer.code) if answer.code else None
-        cause = str(said.cause) if said else _("WeChat could not be reached (%(cause)s)") % {"cause": answer.cause}
-        raise MenuRefused(cause, str(said.action) if said else _("Try again in a few minutes."))
+        return {}
+    for row in answer.data.get("conditionalmenu") or []:
+        if str(row.get("menuid")) not in kept:
+            calls.delete_tag_menu(account, str(row.get("menuid")), at=at)
+    return answer.data
+
+
+def _keep(
+    brand_id: int,
+    menu: Menu,
+    wanted: Mapping[str, Any],
+    added: list[dict[str, Any]],
+    fetched: Mapping[str, Any],
+    at: datetime,
+) -> Menu:
     with brand_scope(brand_id):
         menu = Menu.objects.select_for_update().get(pk=menu.pk)
-        record_audit(action="publish menu", obj=menu, changes={"published": [menu.published, draft]})
-        menu.published, menu.published_at = draft, at
-        menu.save(update_fields=["published", "published_at"])
+        record_audit(action="publish menu", obj=menu, changes={"published": [menu.published, wanted["buttons"]]})
+        menu.published, menu.published_at = wanted["buttons"], at
+        menu.remote = added
+        menu.fetched = plain((fetched.get("menu") or {}).get("button"))
+        menu.fetched_at = at if fetched else None
+        if menu.state in {MenuState.PUBLISHING, MenuState.FAILED}:
+            menu.state, menu.wanted, menu.wanted_at, menu.problem = MenuState.IDLE, {}, None, ""
+        menu.save()
+        versions = MenuVersion.objects.filter(account_id=menu.account_id)
+        number = (versions.aggregate(last=Max("number"))["last"] or 0) + 1
+        MenuVersion.objects.create(
+            account_id=menu.account_id,
+            number=number,
+            buttons=wanted["buttons"],
+            tag_menus=wanted["tag_menus"],
+            published_at=at,
+        )
+        if added:
+            ring(tasks.settle_menus, brand_id, menu.account_id)
     return menu
+
+
+def _require(answer: Answer) -> None:
+    if answer.ok:
+        return
+    said = explain(answer.code) if answer.code else None
+    cause = str(said.cause) if said else _("WeChat could not be reached (%(cause)s)") % {"cause": answer.cause}
+    raise MenuRefused(cause, str(said.action) if said else _("Try again in a few minutes."))
+
+
+def settle_menus(brand_id: int, account_id: int, *, at: datetime) -> int:
+    """Have WeChat hold for everybody's last tag the one whose menu they are meant to see. Gives how many were changed.
+
+    WeChat looks at the tag applied last. Who has several tags gets the one of the most important menu applied once more
+    (that applying a tag again makes it the last is unconfirmed). Nothing is taken off, so nobody is without a menu.
+    """
+    with brand_scope(brand_id):
+        account = OfficialAccount.objects.get(pk=account_id)
+        held = tags_at_wechat(account_id)
+        wanted = wanted_tags(account_id, held)
+    changed = 0
+    for remote_tag_id in sorted(set(wanted.values())):
+        people = sorted(pk for pk, tag in wanted.items() if tag == remote_tag_id)
+        for start in range(0, len(people), calls.OPENIDS_PER_TAGGING):
+            batch = people[start : start + calls.OPENIDS_PER_TAGGING]
+            answer = calls.tag_followers(account, remote_tag_id, [held[pk].openid for pk in batch], at=at)
+            point("menus: tagged again")
+            if not answer.ok:
+                continue  # the next sweep tries again
+            with brand_scope(brand_id):
+                LastTag.objects.filter(follower_id__in=batch).delete()
+                LastTag.objects.bulk_create(
+                    (
+                        LastTag(
+                            follower_id=pk,
+                            remote_tag_id=remote_tag_id,
+                            remote_tag_ids=sorted(held[pk].remote_tag_ids),
+                            at=at,
+                        )
+                        for pk in batch
+                    ),
+                    ignore_conflicts=True,
+                )
+            changed += len(batch)
+    return changed

@@ -78,7 +78,13 @@ def test_what_wechat_heard_in_time_is_noted_as_passive(brand, account, person):
         made = rule(account, "几点")
         record = note(pushed(account, person.openid))
 
-        assert (record.rule, record.way, record.why, record.state, record.waiting) == (made, "PASSIVE", "IN_TIME", "DONE", [])
+        assert (record.rule, record.way, record.why, record.state, record.waiting) == (
+            made,
+            "PASSIVE",
+            "IN_TIME",
+            "DONE",
+            [],
+        )
         assert record.follower == person
 
 
@@ -124,7 +130,8 @@ def test_a_card_exists_only_as_a_customer_service_message(brand, account, person
 
 
 @pytest.mark.parametrize(
-    ("kind", "span"), [("text", timedelta(hours=48)), ("CLICK", timedelta(minutes=1)), ("subscribe", timedelta(minutes=1))]
+    ("kind", "span"),
+    [("text", timedelta(hours=48)), ("CLICK", timedelta(minutes=1)), ("subscribe", timedelta(minutes=1))],
 )
 def test_nothing_is_sent_once_the_window_is_closed(brand, account, person, kind, span, handed_over):
     more = [{"kind": "TEXT", "text": "还有"}]
@@ -265,7 +272,9 @@ def test_suggestions_come_from_the_week_that_is_over_and_are_made_once(brand, ac
             "停车", 3, ["停车场在哪", "停车收费吗", "可以停车吗"],
         )  # fmt: skip
         services.save_rule(
-            rule=ReplyRule(account=account, name="停车", trigger="KEYWORD", match="CONTAINS", keywords=["停车"], text="B2"),
+            rule=ReplyRule(
+                account=account, name="停车", trigger="KEYWORD", match="CONTAINS", keywords=["停车"], text="B2"
+            ),
             at=AT,
             suggestion=suggestion,
         )
@@ -286,12 +295,12 @@ def test_old_records_are_dropped_and_waiting_ones_stay(brand, account, person):
 
 
 def test_an_end_mark_in_a_text_stays_inside_its_element(brand, account, person):
-    from xml.etree import ElementTree
+    from xml.etree import ElementTree as ET
 
     with brand_scope(brand.pk):
         rule(account, "几点", text="a]]><script>&b")
         push = pushed(account, person.openid)
         heard = InboundPush.objects.get(pk=push.push_id).reply
 
-        assert ElementTree.fromstring(heard).findtext("Content") == "a]]><script>&b"
+        assert ET.fromstring(heard).findtext("Content") == "a]]><script>&b"
         assert note(push).way == "PASSIVE"

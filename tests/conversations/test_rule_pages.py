@@ -75,7 +75,12 @@ def test_a_rule_without_overlap_is_saved_at_once_with_everything(as_owner, ours)
     with brand_scope(ours.brand.pk):
         rule = ReplyRule.objects.get(name="新规则")
         assert (rule.keywords, rule.audience_kind, rule.audience_id) == (["^停车(费|场)", "免费停"], "tag", ours.tag.pk)
-        assert (rule.weekdays, rule.pick, str(rule.from_time), str(rule.until_date)) == ([5, 6], "ONE", "22:00:00", "2025-06-30")
+        assert (rule.weekdays, rule.pick, str(rule.from_time), str(rule.until_date)) == (
+            [5, 6],
+            "ONE",
+            "22:00:00",
+            "2025-06-30",
+        )
         assert rule.more == [{"kind": "NEWS", "title": "停车指南", "url": "https://lanyu.example.com/p", "text": "B2"}]
     opened = page(as_owner.get(f"{LIST}{rule.pk}/change/"))
     assert "停车指南" in opened
@@ -138,7 +143,9 @@ def test_the_test_box_asks_as_a_person_and_says_why_of_every_rule(as_owner, ours
 def test_a_suggestion_becomes_a_rule_or_is_left_aside(as_owner, ours, theirs):
     def suggest(side, keyword):
         with brand_scope(side.brand.pk):
-            return Suggestion.objects.create(account=side.account, week=AT.date(), keyword=keyword, count=3, examples=["停车吗"])
+            return Suggestion.objects.create(
+                account=side.account, week=AT.date(), keyword=keyword, count=3, examples=["停车吗"]
+            )
 
     first, second, foreign = suggest(ours, "停车"), suggest(ours, "发票"), suggest(theirs, "排号")
     listed = page(as_owner.get("/b/lanyu/conversations/unmatched/"))

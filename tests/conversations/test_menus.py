@@ -1,0 +1,345 @@
+"""Menus: WeChat's limits, drafts, publishing outside the request, versions, and who sees which personalised menu."""
+
+import random
+from datetime import timedelta
+
+import pytest
+
+from accounts.tenancy import brand_scope
+from conversations import services
+from conversations.errors import MenuInvalid, MenuRefused
+from conversations.menus import TagMenuNow, changes, faults, match_fault, plain, predicted
+from conversations.models import Menu, MenuVersion, TagMenu
+from conversations.selectors import menus_seen, people_of_menus
+from members.models import Follower
+from members.services import fetch_followers, sync_tags, tag_members
+from tests.factories import AT, make_account, make_tag
+
+CLICK = {"type": "click", "name": "会员", "key": "K"}
+
+
+@pytest.mark.parametrize(
+    ("menu", "paths"),
+    [
+        ([CLICK], []),
+        ([CLICK] * 3, []),
+        ([CLICK] * 4, [""]),
+        ([], [""]),
+        ("x", [""]),
+        ([{**CLICK, "name": "会员中心会"}], []),
+        ([{**CLICK, "name": "会员中心会员"}], ["1"]),
+        ([{**CLICK, "name": " "}], ["1"]),
+        ([{**CLICK, "key": ""}], ["1"]),
+        ([{**CLICK, "key": "k" * 128}], []),
+        ([{**CLICK, "key": "k" * 129}], ["1"]),
+        ([{"name": "服务", "sub_button": [CLICK] * 5}], []),
+        ([{"name": "服务", "sub_button": [CLICK] * 6}], ["1"]),
+        ([{"name": "服务", "sub_button": [{**CLICK, "name": "二" * 20}]}], []),
+        ([{"name": "服务", "sub_button": [{**CLICK, "name": "二" * 21}]}], ["1.1"]),
+        ([{"name": "服务", "sub_button": [{"name": "里面", "sub_button": [CLICK]}]}], ["1.1"]),
+        ([{"name": "服务", "sub_button": "x"}], ["1"]),
+        ([{"type": "view", "name": "商城", "url": "javascript:alert(1)"}], ["1"]),
+        ([{"type": "view", "name": "商城", "url": "https://a.example/" + "x" * 1006}], []),
+        ([{"type": "view", "name": "商城", "url": "https://a.example/" + "x" * 1007}], ["1"]),
+        ([{"type": "view", "name": "商城", "url": "https://u:p@a.example/"}], ["1"]),
+        ([{"type": "view", "name": "商城", "url": "http://[::1"}], ["1"]),
+        ([{"type": "miniprogram", "name": "商城", "url": "https://a.example/"}], ["1", "1"]),
+        ([{"type": "location_select", "name": "位置", "key": "L"}], []),
+        ([{"type": "article_id", "name": "手册"}], ["1"]),
+        ([{"type": "nope", "name": "x"}], ["1"]),
+        (["x"], ["1"]),
+        ([{"name": "站", "sub_button": [{"type": "view", "name": "x", "url": f"https://{site}/"} for site in "abcd"]}], [""]),
+        ([{"name": "站", "sub_button": [
+            {"type": "view", "name": "x", "url": f"https://{site}/"} for site in ("a.example", "b.example", "c.example", "mp.weixin.qq.com")
+        ]}], []),
+    ],
+)  # fmt: skip
+def test_menu_limits(db, menu, paths):
+    assert [fault.path for fault in faults(menu)] == paths
+
+
+@pytest.mark.parametrize("field", ["sex", "country", "province", "city", "language"])
+def test_what_wechat_no_longer_matches_by_is_refused_before_any_call(brand, field, simulator):
+    with brand_scope(brand.pk):
+        account = make_account()
+        tag = make_tag(sync=True)
+        simulator.know(account)
+        with pytest.raises(MenuInvalid) as refused:
+            services.save_tag_menu(account=account, match={"tag_id": tag.pk, field: "1"}, buttons=[CLICK])
+        assert "65320" in refused.value.message
+        assert field in refused.value.message
+        assert not TagMenu.objects.exists()
+        services.save_tag_menu(account=account, match={"tag_id": tag.pk, field: ""}, buttons=[CLICK])
+    assert simulator.get(f"/_sim/calls?appid={account.appid}")["calls"] == []
+    assert match_fault({}) != ""
+
+
+def test_a_menu_beyond_the_limits_cannot_be_saved_and_an_incomplete_one_can(in_brand):
+    account = make_account()
+    for too_much in ([CLICK] * 4, [{**CLICK, "name": "六个汉字的名"}]):
+        with pytest.raises(MenuInvalid):
+            services.save_menu(account=account, buttons=too_much)
+    assert not Menu.objects.exists()
+    services.save_menu(account=account, buttons=[{"name": "商城"}])
+    assert Menu.objects.get().draft == [{"name": "商城"}]
+    with pytest.raises(MenuInvalid):
+        services.ask_to_publish(account=account, at=AT)
+
+
+def test_a_tag_of_another_brand_or_unknown_to_wechat_has_no_menu(brand, other_brand):
+    with brand_scope(other_brand.pk):
+        foreign = make_tag("灶", sync=True)
+    with brand_scope(brand.pk):
+        account, quiet = make_account(), make_tag("只在这里")
+        for tag in (foreign, quiet):
+            with pytest.raises(MenuInvalid):
+                services.save_tag_menu(account=account, match={"tag_id": tag.pk}, buttons=[CLICK])
+        assert not TagMenu.objects.exists()
+
+
+@pytest.fixture
+def account(brand, simulator):
+    with brand_scope(brand.pk):
+        account = make_account()
+    simulator.know(account)
+    return account
+
+
+def at_wechat(simulator, account):
+    return simulator.get(f"/_sim/accounts/{account.appid}")
+
+
+def button(name):
+    return {"type": "click", "name": name, "key": name}
+
+
+def test_publishing_is_asked_for_and_done_by_a_worker_once(brand, account, simulator):
+    with brand_scope(brand.pk):
+        services.save_menu(account=account, buttons=[button("会员")])
+        services.ask_to_publish(account=account, at=AT)
+        assert at_wechat(simulator, account)["menu"] is None  # nothing leaves within the request
+    assert services.publish_due_menus(brand.pk, at=AT) == 1
+    assert services.publish_due_menus(brand.pk, at=AT) == 0
+
+    assert at_wechat(simulator, account)["menu"] == [button("会员")]
+    with brand_scope(brand.pk):
+        menu = Menu.objects.get()
+        assert (menu.state, menu.published, menu.fetched, menu.fetched_at) == (
+            "IDLE",
+            [button("会员")],
+            [button("会员")],
+            AT,
+        )
+        assert MenuVersion.objects.get().number == 1
+
+
+def test_what_is_published_is_what_was_looked_at_and_at_the_time_given(brand, account, simulator):
+    later = AT + timedelta(hours=2)
+    with brand_scope(brand.pk):
+        services.save_menu(account=account, buttons=[button("午餐")])
+        services.ask_to_publish(account=account, at=AT, publish_at=later)
+        services.save_menu(account=account, buttons=[button("晚餐")])
+        with pytest.raises(MenuInvalid):
+            services.ask_to_publish(account=account, at=AT, publish_at=AT)
+    assert [services.sweep_menus(at=later - timedelta(seconds=1)), services.sweep_menus(at=later)] == [0, 1]
+    assert services.publish_due_menus(brand.pk, at=later - timedelta(seconds=1)) == 0
+    assert services.publish_due_menus(brand.pk, at=later) == 1
+    assert at_wechat(simulator, account)["menu"] == [button("午餐")]
+    with brand_scope(brand.pk):
+        assert Menu.objects.get().draft == [button("晚餐")]
+
+
+def test_a_cancelled_publication_does_not_happen(brand, account, simulator):
+    with brand_scope(brand.pk):
+        services.save_menu(account=account, buttons=[button("午餐")])
+        services.ask_to_publish(account=account, at=AT, publish_at=AT + timedelta(hours=1))
+        services.cancel_publishing(account=account)
+    assert services.publish_due_menus(brand.pk, at=AT + timedelta(hours=2)) == 0
+    assert at_wechat(simulator, account)["menu"] is None
+
+
+def test_wechats_refusal_is_kept_with_what_to_do_and_publishing_again_is_possible(brand, account, simulator):
+    with brand_scope(brand.pk):
+        services.save_menu(account=account, buttons=[button("会员")])
+        services.ask_to_publish(account=account, at=AT)
+    simulator.fault(kind="errcode", errcode=40018, appid=account.appid, path="/cgi-bin/menu/create", count=1)
+    services.publish_due_menus(brand.pk, at=AT)
+    with brand_scope(brand.pk):
+        menu = Menu.objects.get()
+        assert (menu.state, menu.published) == ("FAILED", [])
+        assert menu.problem != ""
+        services.ask_to_publish(account=account, at=AT)
+    services.publish_due_menus(brand.pk, at=AT)
+    with brand_scope(brand.pk):
+        assert Menu.objects.get().state == "IDLE"
+
+
+def test_a_worker_that_died_leaves_the_menu_to_another(brand, account, simulator):
+    with brand_scope(brand.pk):
+        services.save_menu(account=account, buttons=[button("会员")])
+        services.ask_to_publish(account=account, at=AT)
+        Menu.objects.update(state="PUBLISHING", claimed_at=AT)
+    assert services.publish_due_menus(brand.pk, at=AT + timedelta(minutes=1)) == 0
+    assert services.publish_due_menus(brand.pk, at=AT + timedelta(minutes=4)) == 1
+    assert at_wechat(simulator, account)["menu"] == [button("会员")]
+
+
+def tagged(brand, account, *names):
+    with brand_scope(brand.pk):
+        tags = [make_tag(name, sync=True) for name in names]
+    sync_tags(brand.pk, account.pk, at=AT)
+    return tags
+
+
+def test_an_earlier_version_comes_back_with_its_personalised_menus(brand, account, simulator):
+    old, young = tagged(brand, account, "老客", "新客")
+    with brand_scope(brand.pk):
+        services.save_menu(account=account, buttons=[button("一")])
+        services.save_tag_menu(account=account, match={"tag_id": old.pk}, buttons=[button("老")], position=1)
+    services.publish_menu(brand.pk, account.pk, at=AT)
+    with brand_scope(brand.pk):
+        services.save_menu(account=account, buttons=[button("二")])
+        services.save_tag_menu(account=account, match={"tag_id": old.pk}, buttons=[button("老")], is_enabled=False)
+        services.save_tag_menu(account=account, match={"tag_id": young.pk}, buttons=[button("新")])
+    services.publish_menu(brand.pk, account.pk, at=AT)
+    assert [row["button"] for row in at_wechat(simulator, account)["conditional"]] == [[button("新")]]
+
+    with brand_scope(brand.pk):
+        services.restore_version(version=MenuVersion.objects.get(number=1), at=AT)
+    services.publish_due_menus(brand.pk, at=AT)
+    there = at_wechat(simulator, account)
+    assert (there["menu"], [row["button"] for row in there["conditional"]]) == ([button("一")], [[button("老")]])
+    with brand_scope(brand.pk):
+        assert MenuVersion.objects.count() == 3
+        assert list(TagMenu.objects.order_by("tag").values_list("tag_id", "is_enabled")) == [
+            (old.pk, True),
+            (young.pk, False),
+        ]
+
+
+def test_a_personalised_menu_that_is_refused_leaves_the_others_as_they_were(brand, account, simulator):
+    old, young = tagged(brand, account, "老客", "新客")
+    with brand_scope(brand.pk):
+        services.save_menu(account=account, buttons=[button("一")])
+        services.save_tag_menu(account=account, match={"tag_id": old.pk}, buttons=[button("老")], position=1)
+    services.publish_menu(brand.pk, account.pk, at=AT)
+    with brand_scope(brand.pk):
+        services.save_tag_menu(account=account, match={"tag_id": old.pk}, buttons=[button("老二")], position=1)
+        services.save_tag_menu(account=account, match={"tag_id": young.pk}, buttons=[button("新")], position=2)
+    simulator.fault(
+        kind="errcode", errcode=40018, appid=account.appid, path="/cgi-bin/menu/addconditional", after_calls=1, count=1
+    )
+    with pytest.raises(MenuRefused):
+        services.publish_menu(brand.pk, account.pk, at=AT)
+    assert [row["button"] for row in at_wechat(simulator, account)["conditional"]] == [[button("老")]]
+
+
+def test_prediction_equals_wechats_answer_for_a_thousand_people_and_nobody_is_ever_without_a_menu(
+    brand, account, simulator
+):
+    tags = tagged(brand, account, "老客", "新客", "高活", "没有菜单")
+    simulator.crowd(account, 1000)
+    fetch_followers(brand.pk, account.pk, at=AT)
+    choose = random.Random(7)
+    with brand_scope(brand.pk):
+        people = list(Follower.objects.order_by("pk").values_list("pk", "openid", "member_id"))
+        assert len(people) == 1000
+        for tag in tags:
+            tag_members(
+                member_ids=[member for _pk, _openid, member in people if choose.random() < 0.4],
+                tag_ids=[tag.pk], source="test", at=AT,
+            )  # fmt: skip
+        services.save_menu(account=account, buttons=[button("默认")])
+        for position, tag in enumerate(tags[:3]):
+            services.save_tag_menu(
+                account=account, match={"tag_id": tag.pk}, buttons=[button(tag.name)], position=position
+            )
+    sync_tags(brand.pk, account.pk, at=AT)
+    services.publish_menu(brand.pk, account.pk, at=AT)
+
+    def settled(order):
+        services.settle_menus(brand.pk, account.pk, at=AT)
+        with brand_scope(brand.pk):
+            seen = menus_seen(account.pk, [pk for pk, _openid, _member in people])
+            meant = {
+                pk: next((tag.name for tag in order if tag.pk in ids), "默认")
+                for pk, ids in Follower.objects.values_list("pk", "member__tag_ids")
+            }
+        shown = {pk: simulator_menu(simulator, account, openid) for pk, openid, _member in people}
+        assert all(shown.values())
+        assert seen == shown
+        assert {pk: buttons[0]["name"] for pk, buttons in seen.items()} == meant
+        return meant
+
+    first = settled(tags[:3])
+    assert set(first.values()) == {"老客", "新客", "高活", "默认"}
+
+    with brand_scope(brand.pk):
+        for position, tag in enumerate(reversed(tags[:3])):
+            services.save_tag_menu(
+                account=account, match={"tag_id": tag.pk}, buttons=[button(tag.name)], position=position
+            )
+    services.publish_menu(brand.pk, account.pk, at=AT)
+    # Before anything is settled everybody has one menu or another.
+    assert all(simulator_menu(simulator, account, openid) for _pk, openid, _member in people[:100])
+    second = settled(list(reversed(tags[:3])))
+    assert first != second
+
+    with brand_scope(brand.pk):
+        counted = people_of_menus(account.pk, list(TagMenu.objects.order_by("position", "pk")))
+        names = {row.pk: row.tag.name for row in TagMenu.objects.select_related("tag")} | {None: "默认"}
+        assert {names[pk]: count for pk, count in counted.items()} == {
+            name: list(second.values()).count(name) for name in set(second.values())
+        }
+
+
+def simulator_menu(simulator, account, openid):
+    """What WeChat's own trymatch says."""
+    from wechat_gateway import calls
+
+    return calls.try_menu(account, openid, at=AT).require().data["button"]
+
+
+def test_a_tag_that_came_later_makes_the_last_tag_unknown_until_it_is_settled(brand, account, simulator):
+    old, plain_tag = tagged(brand, account, "老客", "没有菜单")
+    (openid,) = simulator.crowd(account, 1)
+    fetch_followers(brand.pk, account.pk, at=AT)
+    with brand_scope(brand.pk):
+        follower = Follower.objects.get(openid=openid)
+        tag_members(member_ids=[follower.member_id], tag_ids=[old.pk], source="test", at=AT)
+        services.save_menu(account=account, buttons=[button("默认")])
+        services.save_tag_menu(account=account, match={"tag_id": old.pk}, buttons=[button("老客")])
+    sync_tags(brand.pk, account.pk, at=AT)
+    services.publish_menu(brand.pk, account.pk, at=AT)
+    assert services.settle_menus(brand.pk, account.pk, at=AT) == 0
+    with brand_scope(brand.pk):
+        tag_members(member_ids=[follower.member_id], tag_ids=[plain_tag.pk], source="test", at=AT)
+    sync_tags(brand.pk, account.pk, at=AT)
+    assert simulator_menu(simulator, account, openid) == [button("默认")]
+    assert [services.settle_menus(brand.pk, account.pk, at=AT), services.settle_menus(brand.pk, account.pk, at=AT)] == [
+        1,
+        0,
+    ]
+    assert simulator_menu(simulator, account, openid) == [button("老客")]
+
+
+def test_the_newest_menu_of_the_last_tag_is_predicted():
+    old, new = TagMenuNow(1, 101, [button("a")]), TagMenuNow(2, 101, [button("b")])
+    assert predicted(101, [old, new]) is new
+    assert predicted(102, [old, new]) is None
+    assert predicted(None, [old, new]) is None
+
+
+def test_differences_are_told_place_by_place():
+    before = [button("会员"), {"name": "服务", "sub_button": [button("门店")]}]
+    after = [button("会员"), {"name": "服务", "sub_button": [button("门店"), button("预约")]}]
+    assert [(change.before, "预约" in change.after) for change in changes(before, after)] == [("--", True)]
+    assert changes(before, before) == []
+
+
+def test_what_wechat_gives_back_is_compared_without_what_it_adds():
+    there = [
+        {**button("会员"), "sub_button": []},
+        {"name": "服务", "sub_button": {"list": [{**button("门店"), "sub_button": []}]}},
+    ]
+    assert plain(there) == [button("会员"), {"name": "服务", "sub_button": [button("门店")]}]
