@@ -21,6 +21,7 @@ from rest_framework import serializers
 from accounts.tenancy import BrandOwned
 from campaigns.models import Campaign, Delivery, TestSend
 from console.site import site
+from inbox.models import AgentTask, Conversation, Message
 from members.models import Member, Segment
 from stores.models import Store
 from wechat_gateway.models import OfficialAccount
@@ -84,10 +85,12 @@ def outside() -> list[tuple[Address, Any]]:
 
 
 # Which row a parameter of an address names. The admin's object_id is the row of the model in the address.
-PREFIXES: dict[str, type[models.Model]] = {"campaigns/": Campaign, "segments/": Segment}
+PREFIXES: dict[str, type[models.Model]] = {"campaigns/": Campaign, "segments/": Segment, "inbox/": Conversation}
 PARAMETERS: dict[str, type[models.Model]] = {
     "account_id": OfficialAccount,
     "delivery_id": Delivery,
+    "line_id": Message,
+    "task_id": AgentTask,
     "test_id": TestSend,
 }
 # Parameters that name no row, and what may stand there.
@@ -130,6 +133,9 @@ BRAND_WIDE: dict[str, str] = {
     "conversations.ReplyRule": "an account answers for the whole brand",
     "conversations.ReplyRecord": "narrowed to people within the data scope (test_records.py)",
     "campaigns.Campaign": "campaigns are the brand's; whom they name is narrowed (test_shown.py)",
+    "inbox.Agent": "who answers is the brand's; only owners and marketers see it",
+    "inbox.CannedReply": "texts of the whole brand",
+    "inbox.ServiceHours": "the desk answers for the whole brand",
     "members.Segment": "segments are the brand's; whom they name is narrowed (test_shown.py)",
 }
 SEEN_BY_GUIDES: dict[str, str] = {"stores.Store": "guides see where every store is"}

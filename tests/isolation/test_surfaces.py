@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver
 from django.urls.resolvers import RegexPattern
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, StaffUser
 from accounts.services import issue_api_key
 from accounts.tenancy import BrandOwned, brand_scope
 from campaigns.models import Campaign
@@ -20,10 +21,13 @@ from campaigns.services import create_campaign
 from config.celery import app as celery_app
 from console.admin import ConsoleModelAdmin, ConsoleTabularInline
 from console.site import site
+from inbox.models import AgentTask, CannedReply, Conversation, ServiceHours
+from inbox.services import give_task, record_push, set_duty
 from members.models import Segment
 from members.services import save_segment
 from stores.models import Region
 from tests.factories import AT, make_mini_program, make_staff
+from tests.inbox.conftest import push_of
 from wechat_gateway.incidents import TOKEN, open_incident
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
@@ -153,7 +157,14 @@ def foreign_rows(theirs):
         segment = save_segment(name="灶人群", rule={"all": []}, at=AT)
         create_campaign(name="灶活动", account=theirs.account, at=AT, segment=segment)
         open_incident(kind=TOKEN, appid="灶", at=AT)
-        return {model: model.objects.order_by("pk").first() for model in {*site._registry, Segment}}
+        CannedReply.objects.create(shortcut="hi", title="灶", text="灶", updated_at=AT)
+        ServiceHours.objects.create(weekday=0, opens=time(9), closes=time(21))
+        conversation = record_push(push=push_of(theirs.follower, content="灶")).conversation
+        give_task(conversation_id=conversation.pk, staff_id=None, note="灶", due_at=AT, at=AT)
+        set_duty(staff_id=StaffUser.objects.get(username="neighbour").pk, on_duty=True, at=AT)
+        return {
+            model: model.objects.order_by("pk").first() for model in {*site._registry, Segment, Conversation, AgentTask}
+        }
 
 
 def model_behind(name, rows):
@@ -162,7 +173,13 @@ def model_behind(name, rows):
         (model for model in rows if name.startswith(f"{model._meta.app_label}/{model._meta.model_name}/")),
         None,
     )
-    own = {"campaigns/templates/": OfficialAccount, "campaigns/": Campaign, "segments/": Segment}
+    own = {
+        "campaigns/templates/": OfficialAccount,
+        "campaigns/": Campaign,
+        "segments/": Segment,
+        "inbox/tasks/": AgentTask,
+        "inbox/": Conversation,
+    }
     return label or next((model for prefix, model in own.items() if name.startswith(prefix)), None)
 
 

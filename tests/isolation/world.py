@@ -36,6 +36,20 @@ from campaigns.template_content import parse_fields
 from common.secret import Secret
 from conversations.models import Menu, ReplyRecord, ReplyRule, Suggestion, Trigger, UnmatchedPhrase
 from guides.models import Assignment, Guide
+from inbox.models import (
+    Agent,
+    AgentTask,
+    Answer,
+    Attachment,
+    CannedReply,
+    Conversation,
+    Hop,
+    MediaCopy,
+    MediaItem,
+    Message,
+    ReplyLedger,
+    ServiceHours,
+)
 from members import services as member_services
 from members.models import (
     Consent,
@@ -69,6 +83,7 @@ from wechat_gateway.models import (
     HandledEffect,
     InboundPush,
     Incident,
+    Invitation,
     MiniProgram,
     OfficialAccount,
     QuotaUse,
@@ -109,6 +124,17 @@ MEANT: dict[str, str] = {
     "conversations.replyrule.media_id": "the id of a picture",
     "conversations.replyrule.mini_appid": "an AppID",
     "conversations.replyrule.mini_page": "a page of a mini program",
+    "inbox.attachment.content_type": "a type of file",
+    "inbox.attachment.media_id": "WeChat's id of a file",
+    "inbox.attachment.path": "a name in private storage",
+    "inbox.attachment.reason": "the key of a reason",
+    "inbox.attachment.sha256": "a hash",
+    "inbox.hop.reason": "the key of a reason",
+    "inbox.mediacopy.media_id": "WeChat's id of a file",
+    "inbox.mediaitem.content_type": "a type of file",
+    "inbox.mediaitem.path": "a name in private storage",
+    "inbox.message.cause": "the key of a reason",
+    "inbox.message.kind": "WeChat's kind of message",
     "members.follower.openid": "a key within the account",
     "members.follower.unionid": "the same person in both brands",
     "members.follower.follow_scene": "WeChat's word for how somebody came",
@@ -260,6 +286,9 @@ def _side(mark: str, which: str, tail: str) -> Side:
     )
     add(AccessToken, appid=account.appid, token=f"token-{mark}-{number}", generation=1, fetched_at=at, expires_at=at)
     add(AccountCheck, appid=account.appid, key="credentials", result="FAILED", code=40125, seconds=0.4, at=at)
+    add(
+        Invitation, pre_auth_code=f"preauthcode-{number}", code_print=hexes, account=account, asked_at=at, expires_at=at
+    )
     add(Incident, kind="wechat.token", appid=account.appid, code=40125, opened_at=at, seen_at=at)
     region = add(Region, name=f"华东{number}")
     store = add(
@@ -352,8 +381,11 @@ def _side(mark: str, which: str, tail: str) -> Side:
     )
     week = (at - timedelta(days=at.weekday())).date()
     add(UnmatchedPhrase, account=account, week=week, text=f"停车{mark or number}", count=3, last_at=at)
-    add(Suggestion, account=account, week=week, keyword=f"停车{mark or number}"[:20], count=3, examples=[mark or "停车"])
+    add(
+        Suggestion, account=account, week=week, keyword=f"停车{mark or number}"[:20], count=3, examples=[mark or "停车"]
+    )
     add(Menu, account=account, draft=[{"name": f"店{number[:4]}", "type": "view", "url": "https://example.com/"}])
+    _inbox(add, account, follower, store, push, number, at)
     segment = add(
         Segment,
         name=f"新客人群 {number}",
@@ -454,6 +486,36 @@ def _people(add, side, account, program, store, tag, number, at, mark, *, far):
         expires_at=at + timedelta(days=9),
     )
     return member, follower
+
+
+def _inbox(add, account, follower, store, push, number, at):
+    """A conversation that waits, with a picture, and what stands around conversations."""
+    # Somebody else's client signs in as the guide; the agent here only has to be there.
+    user, _new = StaffUser.objects.get_or_create(username=f"desk-{account.brand_id}-{number}")
+    conversation = add(
+        Conversation, account=account, follower=follower, store=store, state="WAITING", waiting_since=at,
+        opened_at=at, last_at=at, last_text="几点关门",
+    )  # fmt: skip
+    add(ReplyLedger, follower=follower, message_at=at, open_until=at + timedelta(hours=48))
+    attachment = add(
+        Attachment, account=account, media_id=f"media{number}", state="STORED", content_type="image/png", path="x/y.png",
+        created_at=at,
+    )  # fmt: skip
+    line = add(
+        Message, conversation=conversation, direction="IN", kind="image", text="几点关门", at=at,
+        attachment=attachment, push_id=push.pk,
+    )  # fmt: skip
+    add(Hop, conversation=conversation, at=at, level="DESK", reason="QUEUED")
+    add(Answer, conversation=conversation, message=line, store=store, since=at, at=at, seconds=60, is_first=True)
+    add(Agent, staff_user=user, level="DESK", seen_at=at)
+    add(ServiceHours, weekday=int(number[-1]) % 7 if number[-1].isdigit() else 6, opens=time(9), closes=time(21))
+    add(CannedReply, shortcut=f"hours{number}"[:20], title="营业时间", text="十点到二十二点", updated_at=at)
+    add(AgentTask, conversation=conversation, kind="FOLLOW_UP", note="打电话", due_at=at, created_at=at)
+    item = add(
+        MediaItem, name="门口", content_type="image/png", size=1, sha256=f"{number}{account.pk}", path="x/z.png",
+        created_at=at,
+    )  # fmt: skip
+    add(MediaCopy, item=item, account=account, media_id=f"copy{number}", expires_at=at)
 
 
 def _campaign(add, account, program, segment, member, follower, number, at):

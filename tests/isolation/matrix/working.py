@@ -10,16 +10,20 @@ from django.db import connection, transaction
 
 from accounts.tenancy import current_scope
 from campaigns.models import Campaign
+from inbox.models import Attachment, Message
 from tests.isolation import surfaces
 from tests.isolation.asking import Counter
 from tests.isolation.matrix.console import MARKS, missing_like
-from tests.isolation.world import InboundPush, MiniProgram, OfficialAccount, brand_models, everything_of
+from tests.isolation.world import InboundPush, Invitation, MiniProgram, OfficialAccount, brand_models, everything_of
 
 # What an argument of a task names: of which row B's key is taken, and by which column.
 ARGUMENTS = {
     "campaign_id": (Campaign, "pk"),
     "account_id": (OfficialAccount, "pk"),
     "appid": (OfficialAccount, "appid"),
+    "message_id": (Message, "pk"),
+    "attachment_id": (Attachment, "pk"),
+    "invitation_id": (Invitation, "pk"),
     "lane": None,  # a number, no row
 }
 LEFT_OUT = {"also"}  # further lanes of the brands that are rung; always given by name
