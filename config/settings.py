@@ -187,6 +187,7 @@ CELERY_TASK_ROUTES = {
 CELERY_BEAT_SCHEDULE = {
     "sweep inbound": {"task": "wechat_gateway.tasks.sweep_inbound", "schedule": 5.0},
     "refresh tokens": {"task": "wechat_gateway.tasks.refresh_tokens", "schedule": 60.0},
+    "handle platform pushes": {"task": "wechat_gateway.tasks.handle_platform_pushes", "schedule": 60.0},
     "watch health": {"task": "wechat_gateway.tasks.watch_health", "schedule": 60.0},
     "sweep deliveries": {"task": "campaigns.tasks.sweep_deliveries", "schedule": 5.0},
     "sweep inboxes": {"task": "inbox.tasks.sweep_inbox", "schedule": 10.0},

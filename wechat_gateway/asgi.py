@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import hmac
 import logging
 import re
@@ -22,7 +23,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import DatabaseError, close_old_connections, connection
+from kombu.exceptions import OperationalError
 
 from accounts.tenancy import brand_scope
 from common import clock
@@ -34,18 +36,21 @@ from wechat_gateway.codec import (
     Quarantined,
     Refused,
     judge_echo,
+    judge_event,
     judge_push,
     seal_reply,
 )  # fmt: skip
-from wechat_gateway.directory import Directory, Entry
+from wechat_gateway.directory import AUTHORISED, Directory, Entry
 from wechat_gateway.events import Push, lane_of, make_push
 from wechat_gateway.intake import Intake, NotKept, Row
+from wechat_gateway.platforms import TESTERS, keep_event, keep_release_check
 from wechat_gateway.pulse import OWN_NONCE, PulseWriter
 from wechat_gateway.registries import Replier, ReplyBook, repliers_of
-from wechat_gateway.replies import Reply, render
+from wechat_gateway.replies import Reply, Text, render
 from wechat_gateway.ringing import Lanes, Ringer
 from wechat_gateway.spill import RedisSpill
-from wechat_gateway.tasks import handle_inbound
+from wechat_gateway.tasks import handle_inbound, handle_platform_pushes
+from wechat_gateway.wire import text_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +58,7 @@ T = TypeVar("T")
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Answered: TypeAlias = bytes | Refused  # b"" for plain `success`
 
 MAX_BODY: Final = 65_536
 BODY_SECONDS: Final = 10.0
@@ -65,7 +71,11 @@ _READING_THREADS: Final = 4
 _MOST_FAILURES_A_MINUTE: Final = 1000
 _MOST_ADDRESSES: Final = 10_000
 _PATH: Final = re.compile(rb"/wx/([0-9A-Za-z_-]{16,64})")
+_AUTHORISED_PATH: Final = re.compile(r"/wx/(wx[0-9a-f]{16})/callback")
+_PLATFORM_PATH: Final = re.compile(r"/wx/platform/([0-9A-Za-z_-]{16,64})")
+_PLATFORM_SECONDS: Final = 2.0
 
+_QUERY_AUTH_CODE: Final = "QUERY_AUTH_CODE:"
 _SUCCESS: Final = b"success"
 _NO_BODY: Final = [(b"content-length", b"0")]
 _CLOSE: Final = [(b"content-length", b"0"), (b"connection", b"close")]
@@ -330,7 +340,7 @@ class Gateway:
             judged.head,
             brand_id=keys.brand_id,
             account_id=keys.account_id,
-            appid=keys.appid.decode(),
+            appid=(keys.account_appid or keys.appid).decode(),
             original_id=keys.original_id,
             received_at=datetime.fromtimestamp(now, UTC),
         )
@@ -379,11 +389,114 @@ class Gateway:
             logger.exception("the replier %s failed", replier.key)
         return None
 
+    # -- the third-party platform -------------------------------------------------------------------------------------
+
+    async def _platform_post(
+        self, scope: Scope, receive: Receive, send: Send, answer: Callable[[bytes, bytes, float], Awaitable[Answered]]
+    ) -> None:
+        """Read one request to the platform as such; whatever is not authentic gets the same 403 as everywhere."""
+        if scope["method"] != "POST":
+            await _respond(send, 405, _NOT_ALLOWED)
+            return
+        try:
+            body = await self._body(scope, receive)
+        except _TooLarge:
+            await _respond(send, 413, _CLOSE)
+            return
+        except TimeoutError:
+            await _respond(send, 408, _CLOSE)
+            return
+        except _Gone:
+            return
+        if body is None:
+            await _respond(send, 400, _NO_BODY)
+            return
+        try:
+            judged = await answer(scope["query_string"], body, clock.timestamp())
+        except (DatabaseError, TimeoutError) as error:
+            logger.warning("an event of the platform could not be kept: %s", type(error).__name__)
+            self.counters["unavailable"] += 1
+            await _respond(send, 503, _AGAIN)
+            return
+        if isinstance(judged, Refused):
+            await self._refuse(judged, self.directory.decoy, scope, send)
+        elif judged:
+            await _respond(send, 200, [_XML, (b"content-length", b"%d" % len(judged))], judged)
+        else:
+            await _respond(send, 200, [_PLAIN, (b"content-length", b"7")], _SUCCESS)
+
+    async def _platform_event(self, path_token: str, query: bytes, body: bytes, now: float) -> Answered:
+        """Keep a ticket or an authorisation event, then acknowledge it (reference: 7.4)."""
+        keys = self.directory.platform
+        if keys is None or not hmac.compare_digest(path_token, self.directory.platform_path):
+            keys = self.directory.decoy
+        judged = judge_event(keys, query, body, now=now, freshness=settings.CALLBACK_FRESHNESS_SECONDS)
+        if isinstance(judged, Refused):
+            return judged
+        if isinstance(judged, Quarantined):
+            logger.error("an authentic event of the platform could not be read (%s)", judged.reason)
+            self.counters["quarantined"] += 1
+            return b""
+        if await self._kept(lambda: keep_event(judged, now=now)):
+            self._ring_platform()
+        self.counters["platform events"] += 1
+        return b""
+
+    async def _tester(self, appid: str, query: bytes, body: bytes, now: float) -> Answered:
+        """Answer WeChat's test accounts as its release check wants it (reference: 7.7); nothing of theirs is stored."""
+        keys = self.directory.tester(appid) or self.directory.decoy
+        judged = judge_push(keys, query, body, now=now, freshness=settings.CALLBACK_FRESHNESS_SECONDS)
+        if not isinstance(judged, Accepted):
+            return judged if isinstance(judged, Refused) else b""
+        content, name = text_of(judged.fields, "Content"), text_of(judged.fields, "Event")
+        if content.startswith(_QUERY_AUTH_CODE):
+            code, openid = content.removeprefix(_QUERY_AUTH_CODE), judged.head.openid
+            await self._kept(lambda: keep_release_check(appid=appid, openid=openid, code=code, now=now))
+            self._ring_platform()
+            return b""
+        if content == "TESTCOMPONENT_MSG_TYPE_TEXT":
+            said = f"{content}_callback"
+        elif name:
+            said = f"{name}from_callback"
+        else:
+            return b""
+        text = render(
+            Text(said), openid=judged.head.openid, original_id=keys.original_id, at=now, as_json=judged.is_json
+        )
+        return seal_reply(keys, judged, text.encode(), now=now)
+
+    async def _kept(self, work: Callable[[], bool]) -> bool:
+        """Write something of the platform in a thread, within the time WeChat waits."""
+
+        def write() -> bool:
+            close_old_connections()
+            return work()
+
+        async with asyncio.timeout(_PLATFORM_SECONDS):
+            return await asyncio.get_running_loop().run_in_executor(self._readers, write)
+
+    def _ring_platform(self) -> None:
+        def publish() -> None:
+            try:
+                handle_platform_pushes.apply_async((), {}, retry=False, ignore_result=True)
+            except (OperationalError, OSError) as error:
+                logger.warning("could not ring for the platform: %s", type(error).__name__)
+
+        # A ring that is lost does no harm: the sweep comes every minute.
+        asyncio.get_running_loop().run_in_executor(self._readers, publish)
+
     # -- everything else ----------------------------------------------------------------------------------------------
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if path.startswith("/wx"):
+        authorised, platform = _AUTHORISED_PATH.fullmatch(path), _PLATFORM_PATH.fullmatch(path)
+        if authorised is not None and authorised[1] in TESTERS:
+            await self._platform_post(scope, receive, send, functools.partial(self._tester, authorised[1]))
+        elif authorised is not None:
+            await self._callback(f"{AUTHORISED}{authorised[1]}", scope, receive, send)
+        elif platform is not None:
+            await self._platform_post(scope, receive, send, functools.partial(self._platform_event, platform[1]))
+        elif path.startswith("/wx"):
             # A malformed path token looks exactly like an unknown one.
             await self._callback("", scope, receive, send)
         elif path == "/healthz":

@@ -46,6 +46,22 @@ _PERMISSIONS: Final = {
 PERMISSION_LABELS: Final = {"users": _("followers and tags"), "menus": _("custom menus"), "templates": _("templates")}
 
 
+# Permission sets of the third-party platform (reference: 7.6), and those a brand's work needs.
+SETS: Final = {
+    1: _("receiving and answering messages"),
+    2: _("followers and tags"),
+    3: _("codes"),
+    4: _("web pages"),
+    6: _("customer service"),
+    7: _("mass sends and notices"),
+    11: _("media"),
+    15: _("custom menus"),
+    24: _("Open Platform account"),
+    89: _("subscribe notifications"),
+}
+NEEDED_SETS: Final = (1, 2, 3, 4, 7, 11, 15, 89)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """How a check ended. `reason` is a key of `REASONS`, `fact` what was seen (no sentence: it is not translated)."""
@@ -74,7 +90,7 @@ class Run:
     @property
     def credentials(self) -> Answer:
         """What WeChat says to AppID and AppSecret."""
-        return self.once("token", lambda: tokens.ask(self.app))
+        return self.once("token", lambda: tokens.ask(self.app, at=self.at))
 
     def ask(self, path: str, payload: dict[str, Any] | None = None) -> Answer:
         """One call with the app's token; not made when there can be none."""
@@ -96,6 +112,7 @@ class Check:
     run: CheckFunction
     rank: int
     of_programs: bool
+    of_authorised: bool | None
 
 
 checks: Registry[CheckFunction] = Registry(
@@ -105,13 +122,21 @@ _checks: dict[str, Check] = {}
 
 
 def check(
-    key: str, label: StrOrPromise, *, rank: int = 100, of_programs: bool = False
+    key: str,
+    label: StrOrPromise,
+    *,
+    rank: int = 100,
+    of_programs: bool = False,
+    of_authorised: bool | None = None,
 ) -> Callable[[CheckFunction], CheckFunction]:
-    """Make the function a check of service accounts, and of mini programs with `of_programs`; lowest rank first."""
+    """Make the function a check of service accounts, and of mini programs with `of_programs`; lowest rank first.
+
+    `of_authorised` keeps it to accounts that came through the third-party platform, or to those with own keys.
+    """
 
     def register(function: CheckFunction) -> CheckFunction:
         checks.register(key, function)
-        _checks[key] = Check(key, label, function, rank, of_programs)
+        _checks[key] = Check(key, label, function, rank, of_programs, of_authorised)
         return function
 
     return register
@@ -119,7 +144,12 @@ def check(
 
 def checks_of(app: App) -> list[Check]:
     """The checks of a kind of app, in order."""
-    chosen = [each for each in _checks.values() if each.of_programs or isinstance(app, OfficialAccount)]
+    authorised = tokens.is_authorised(app)
+    chosen = [
+        each
+        for each in _checks.values()
+        if (each.of_programs or isinstance(app, OfficialAccount)) and each.of_authorised in (None, authorised)
+    ]
     return sorted(chosen, key=lambda each: (each.rank, each.key))
 
 
@@ -171,6 +201,14 @@ REASONS: Final[dict[str, tuple[StrOrPromise, StrOrPromise]]] = {
     "REFUSED": (
         _("WeChat came with something that could not be verified."),
         _("Compare address, token and message key with WeChat's console and save them there again."),
+    ),
+    "SILENT": (
+        _("WeChat's pushes came every day, and none has come for a day."),
+        _("Look in WeChat's console whether the server configuration is still enabled, then check again."),
+    ),
+    "NOT_GRANTED": (
+        _("The administrator has not granted everything, or granted it before it was asked for."),
+        _("Authorise again by scanning and leave every permission ticked."),
     ),
     "NO_FOLLOWERS": (
         _("Nobody follows the account yet, so that there is nobody to look at."),
@@ -232,7 +270,7 @@ def credentials(run: Run) -> Finding:
     return _refused(answer)
 
 
-@check("address", _("Our address answers"), rank=30)
+@check("address", _("Our address answers"), rank=30, of_authorised=False)
 def address(run: Run) -> Finding:
     """Ask our own callback address as WeChat does when it verifies it."""
     account = run.app
@@ -283,6 +321,19 @@ def permissions(run: Run) -> Finding:
             return _not_known(answer)
     if missing:
         return Finding(CheckResult.FAILED, code, fact=",".join(missing))
+    return Finding(CheckResult.PASSED)
+
+
+@check("granted", _("What the platform needs has been granted"), rank=25, of_authorised=True)
+def granted(run: Run) -> Finding:
+    """Compare the granted permission sets with those a brand's work needs."""
+    account = run.app
+    assert isinstance(account, OfficialAccount)  # noqa: S101 - not a check of mini programs
+    missing = [number for number in NEEDED_SETS if number not in account.granted_sets]
+    if account.revoked_at is not None:
+        return Finding(CheckResult.FAILED, 61003)
+    if missing:
+        return Finding(CheckResult.FAILED, reason="NOT_GRANTED", fact=",".join(str(number) for number in missing))
     return Finding(CheckResult.PASSED)
 
 

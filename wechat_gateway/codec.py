@@ -96,6 +96,8 @@ class AccountKeys:
     cipher: MessageCipher | None = None
     previous_cipher: MessageCipher | None = None
     previous_until: float = 0.0
+    # With a third-party platform the message is made for the platform's appid; this is the account's own then.
+    account_appid: bytes = b""
 
     def __repr__(self) -> str:
         return f"AccountKeys(account {self.account_id})"
@@ -195,6 +197,33 @@ def judge_push(
     except _Undecipherable as found:
         return Quarantined(found.raw, found.reason)
     return _judge_text(keys, text, cipher, nonce, now)
+
+
+def judge_event(
+    keys: AccountKeys,
+    query: bytes,
+    body: bytes,
+    *,
+    now: float,
+    freshness: float = FRESHNESS_SECONDS,
+) -> Fields | Quarantined | Refused:
+    """Judge a POST to the platform's address for authorisation events (reference: 7.4): its fields, or the refusal."""
+    try:
+        values = _query(query)
+        timestamp, nonce = _fresh(values, now, freshness)
+        encrypted = _envelope(body)
+        _require_signature(values.get(b"msg_signature", b""), keys.token, timestamp, nonce, encrypted)
+        text, _cipher = _decrypt(keys, encrypted, now)
+        fields = read_fields(text)
+    except _Refusal as refusal:
+        return Refused(refusal.reason)
+    except _Undecipherable as found:
+        return Quarantined(found.raw, found.reason)
+    except Unreadable as found:
+        return Quarantined(text, found.reason)
+    if text_of(fields, "AppId").encode() != keys.appid:
+        return Refused(Doubt.APPID)
+    return fields
 
 
 def judge_echo(

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, TypeVar
 
@@ -19,7 +19,8 @@ from accounts.errors import Unsealable
 from accounts.tenancy import brand_scope, every_brand
 from common.secret import Secret
 from wechat_gateway.codec import AccountKeys, MessageCipher, Mode
-from wechat_gateway.models import OfficialAccount
+from wechat_gateway.models import OfficialAccount, Platform
+from wechat_gateway.platforms import TESTERS
 from wechat_gateway.registries import ReplyBook, compilers
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,10 @@ _SUMMARY: Final = (
 )
 
 
+_PLATFORM: Final = "SELECT coalesce(sum(xmin::text::bigint), 0) FROM wechat_gateway_platform"
+AUTHORISED: Final = "authorised:"  # before the appid: accounts that came through the platform have one address each
+
+
 @dataclass(slots=True)
 class Entry:
     """One account as the gateway serves it. `book` is None until it has been compiled."""
@@ -53,6 +58,7 @@ class Entry:
     book: ReplyBook | None = None
     compiled_at: float = 0.0
     complete: bool = False
+    since: float = 0.0  # of two brands that authorised one account the later one has it
 
 
 class Directory:
@@ -62,6 +68,9 @@ class Directory:
         self._entries: dict[str, Entry] = {}
         self._token_of: dict[int, str] = {}
         self._summary: tuple[int, ...] = ()
+        self._platform_stamp = -1
+        self.platform: AccountKeys | None = None
+        self.platform_path = ""
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="directory")
         self._wanted = False
         self._task: asyncio.Task[None] | None = None
@@ -131,6 +140,7 @@ class Directory:
         """Bring the directory up to date; cheap when nothing has changed. Blocks; raises DatabaseError."""
         with self._lock:
             close_old_connections()
+            self._load_platform()
             changed, gone = self._changes()
             for path_token in gone:
                 self._entries.pop(path_token, None)
@@ -157,6 +167,29 @@ class Directory:
                 if not entry.compiled_at or time.monotonic() > ends:
                     return
 
+    def _load_platform(self) -> None:
+        """Keep up with the third-party platform; when its keys change, its accounts are read again."""
+        with connection.cursor() as cursor:
+            cursor.execute(_PLATFORM)
+            stamp = int((cursor.fetchone() or (0,))[0])
+        if stamp == self._platform_stamp:
+            return
+        self._platform_stamp = stamp
+        platform = Platform.objects.filter(is_active=True).first()
+        self.platform = _platform_keys(platform) if platform is not None else None
+        self.platform_path = platform.path_token if platform is not None else ""
+        for path, entry in list(self._entries.items()):
+            if path.startswith(AUTHORISED):
+                entry.stamp = ""
+        self._summary = ()
+
+    def tester(self, appid: str) -> AccountKeys | None:
+        """The keys for one of WeChat's test accounts (reference: 7.7), which are no brand's."""
+        original_id = TESTERS.get(appid)
+        if original_id is None or self.platform is None:
+            return None
+        return replace(self.platform, original_id=original_id, account_appid=appid.encode())
+
     def _changes(self) -> tuple[dict[int, str], list[str]]:
         """(account id → stamp of what is new or changed, path tokens that are gone)."""
         with every_brand(reason="gateway account directory"), connection.cursor() as cursor:
@@ -176,19 +209,25 @@ class Directory:
         with every_brand(reason="gateway account directory"):
             accounts = list(OfficialAccount.objects.filter(pk__in=list(changed)).select_related("brand"))
             for account in accounts:
-                old_token = self._token_of.get(account.pk)
-                old = self._entries.get(old_token) if old_token else None
-                if old_token and old_token != account.path_token:
-                    self._entries.pop(old_token, None)
-                entry = _entry(account, changed[account.pk]) if account.is_active and account.brand.is_active else None
-                if entry is None:
-                    self._entries.pop(account.path_token, None)
-                    self._token_of.pop(account.pk, None)
-                    continue
-                if old is not None:
-                    entry.book, entry.compiled_at, entry.complete = old.book, old.compiled_at, old.complete
-                self._entries[account.path_token] = entry
-                self._token_of[account.pk] = account.path_token
+                self._load_one(account, changed[account.pk])
+
+    def _load_one(self, account: OfficialAccount, stamp: str) -> None:
+        path = f"{AUTHORISED}{account.appid}" if account.platform_appid else account.path_token
+        old_path = self._token_of.pop(account.pk, None)
+        old = self._entries.get(old_path) if old_path else None
+        if old is not None and old.keys.account_id != account.pk:
+            old = None  # another brand's by now
+        if old_path and old is not None:
+            self._entries.pop(old_path, None)
+        entry = _entry(account, stamp, self.platform) if account.is_active and account.brand.is_active else None
+        if entry is None:
+            return
+        if old is not None:
+            entry.book, entry.compiled_at, entry.complete = old.book, old.compiled_at, old.complete
+        present = self._entries.get(path)
+        if present is None or present.since <= entry.since:
+            self._entries[path] = entry
+        self._token_of[account.pk] = path
 
     def _book_now(self, entry: Entry) -> ReplyBook:
         return entry.book or self._compile(entry)
@@ -220,8 +259,20 @@ class Directory:
         return book
 
 
-def _entry(account: OfficialAccount, stamp: str) -> Entry | None:
+def _entry(account: OfficialAccount, stamp: str, platform: AccountKeys | None) -> Entry | None:
     """The entry of an account, None when its secrets are missing or cannot be opened."""
+    if account.platform_appid:
+        if platform is None or account.revoked_at is not None or account.platform_appid.encode() != platform.appid:
+            return None
+        keys = replace(
+            platform,
+            brand_id=account.brand_id,
+            account_id=account.pk,
+            original_id=account.original_id,
+            account_appid=account.appid.encode(),
+        )
+        since = account.authorized_at.timestamp() if account.authorized_at else 0.0
+        return Entry(keys, account.replies_version, stamp, since=since)
     try:
         keys = AccountKeys(
             brand_id=account.brand_id,
@@ -240,6 +291,25 @@ def _entry(account: OfficialAccount, stamp: str) -> Entry | None:
     if not keys.token or (keys.mode is not Mode.PLAIN and keys.cipher is None):
         return None
     return Entry(keys, account.replies_version, stamp)
+
+
+def _platform_keys(platform: Platform) -> AccountKeys | None:
+    try:
+        keys = AccountKeys(
+            brand_id=0,
+            account_id=0,
+            appid=platform.appid.encode(),
+            original_id="",
+            mode=Mode.SAFE,
+            token=_clear(platform.callback_token).encode(),
+            cipher=_cipher(platform.encoding_aes_key),
+            previous_cipher=_cipher(platform.previous_encoding_aes_key),
+            previous_until=platform.previous_key_until.timestamp() if platform.previous_key_until else 0.0,
+        )
+    except (Unsealable, ValueError) as error:
+        logger.error("the platform cannot receive pushes: %s", type(error).__name__)  # noqa: TRY400
+        return None
+    return keys if keys.token and keys.cipher is not None else None
 
 
 def _clear(secret: Secret | None) -> str:

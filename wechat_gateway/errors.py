@@ -32,6 +32,25 @@ class BadCredentials(Invalid):
         super().__init__(message, hint=_("Copy the value from the WeChat console again."), field=field)
 
 
+class NoPlatform(Unavailable):
+    """This installation has no third-party platform: accounts are connected with their own keys."""
+
+    code = "no_platform"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("Accounts cannot be authorised by scanning: this installation has no third-party platform."),
+            hint=_("Connect the account with its AppID and AppSecret instead."),
+        )
+
+
+class InvitationGone(NotFound):
+    """The link for authorising is over, or was never made."""
+
+    def __init__(self) -> None:
+        super().__init__(_("This link is over."), hint=_("Make a new one: it is valid for ten minutes."))
+
+
 class PushNotFound(NotFound):
     """There is no such push in the brand."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import uuid
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -12,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.fields import SealedTextField
 from accounts.tenancy import BrandForeignKey, BrandOwned
 from wechat_gateway.codec import Mode
+from wechat_gateway.fields import InstallationSecretField
 
 appid_validator = RegexValidator(r"\Awx[0-9a-f]{16}\Z", _("An AppID is wx and 16 letters or digits."))
 
@@ -54,6 +57,12 @@ class OfficialAccount(BrandOwned):
     parked_reason = models.CharField(_("why sending is parked"), max_length=200, blank=True)
     parked_until = models.DateTimeField(_("parked until"), null=True, blank=True)
     connected_at = models.DateTimeField(_("connected at"))
+    # Set when the account was authorised to the installation's third-party platform: then it has no secrets of its own.
+    platform_appid = models.CharField(_("third-party platform"), max_length=32, blank=True)
+    refresh_token = SealedTextField(bind=("appid",))
+    granted_sets = ArrayField(models.IntegerField(), default=list, blank=True)
+    authorized_at = models.DateTimeField(_("authorised"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("authorisation taken back"), null=True, blank=True)
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("service account")
@@ -318,3 +327,100 @@ class Incident(BrandOwned):
 
     def __str__(self) -> str:
         return f"{self.pk} {self.kind}"
+
+
+class Platform(models.Model):
+    """The installation's third-party platform (第三方平台), of which there is one; every brand may authorise to it.
+
+    Its row is the lock of whoever fetches its access token. Secrets are sealed with the installation's master key.
+    """
+
+    name = models.CharField(_("name"), max_length=60)
+    appid = models.CharField("AppID", max_length=32)
+    app_secret = InstallationSecretField("AppSecret")
+    callback_token = InstallationSecretField(_("token (callback)"))
+    encoding_aes_key = InstallationSecretField(_("message key"))
+    previous_encoding_aes_key = InstallationSecretField(_("previous message key"))
+    previous_key_until = models.DateTimeField(_("previous key accepted until"), null=True, blank=True)
+    path_token = models.CharField(max_length=64, default=new_path_token, editable=False)
+    is_active = models.BooleanField(_("in use"), default=True)
+    ticket = InstallationSecretField()
+    previous_ticket = InstallationSecretField()
+    ticket_at = models.DateTimeField(_("last ticket"), null=True, blank=True)
+    access_token = InstallationSecretField()
+    generation = models.PositiveBigIntegerField(default=0)
+    fetched_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("third-party platform")
+        verbose_name_plural = _("third-party platforms")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["is_active"], condition=models.Q(is_active=True), name="one_platform"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PlatformPush(models.Model):
+    """An authorisation event of WeChat for the platform; of no brand until it is known whose account it is about."""
+
+    info_type = models.CharField(_("kind"), max_length=64)
+    appid = models.CharField("AppID", max_length=32, blank=True)
+    dedupe_key = models.UUIDField(unique=True, editable=False)
+    body = InstallationSecretField()
+    event_at = models.DateTimeField(_("when"))
+    received_at = models.DateTimeField(_("received"))
+    state = models.CharField(_("state"), max_length=12, choices=PushState, default=PushState.NEW)
+    reason = models.CharField(_("reason"), max_length=200, blank=True)
+    attempts = models.SmallIntegerField(_("attempts"), default=0)
+    retry_at = models.DateTimeField(_("tried again"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("authorisation event")
+        verbose_name_plural = _("authorisation events")
+        indexes: ClassVar = [
+            models.Index(fields=["received_at"], condition=models.Q(state="NEW"), name="platform_push_waiting"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.info_type}"
+
+
+class InvitationState(models.TextChoices):
+    """How far an authorisation is."""
+
+    ASKED = "ASKED", _("Preparing the link")
+    READY = "READY", _("Waiting for the scan")
+    RETURNED = "RETURNED", _("Taking over the account")
+    DONE = "DONE", _("Authorised")
+    FAILED = "FAILED", _("Not authorised")
+
+
+class Invitation(BrandOwned):
+    """A brand's link to WeChat's authorisation page; `public_id` comes back with the browser and cannot be guessed.
+
+    `code_print` finds the invitation when WeChat's event comes before the browser does.
+    """
+
+    public_id = models.UUIDField(default=uuid.uuid4, editable=False)
+    state = models.CharField(_("state"), max_length=12, choices=InvitationState, default=InvitationState.ASKED)
+    pre_auth_code = SealedTextField(bind=("public_id",))
+    code_print = models.CharField(max_length=64, blank=True)
+    auth_code = SealedTextField(bind=("public_id",))
+    account = BrandForeignKey(OfficialAccount, models.PROTECT, null=True, blank=True, related_name="+")
+    code = models.IntegerField(_("WeChat's code"), null=True, blank=True)
+    reason = models.CharField(_("reason"), max_length=40, blank=True)
+    asked_at = models.DateTimeField(_("asked"))
+    expires_at = models.DateTimeField(_("valid until"), null=True, blank=True)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("authorisation")
+        verbose_name_plural = _("authorisations")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "public_id"], name="invitation_in_brand"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.state}"

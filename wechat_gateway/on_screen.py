@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from console import formats
 from wechat_gateway.checks import (
     PERMISSION_LABELS,
+    REASONS,
+    SETS,
     Finding,
     callback_finding,
     checks_of,
     words_of,
 )
-from wechat_gateway.incidents import kinds
-from wechat_gateway.models import AccountCheck, CheckResult, Incident, MiniProgram, OfficialAccount
+from wechat_gateway.incidents import action_of, cause_of, kinds
+from wechat_gateway.models import AccountCheck, CheckResult, Incident, Invitation, MiniProgram, OfficialAccount
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 App: TypeAlias = OfficialAccount | MiniProgram
 
@@ -30,6 +35,19 @@ _TONES: Final = {
     CheckResult.FAILED: ("danger", "cancel"),
     CheckResult.UNKNOWN: ("", "help"),
     CheckResult.RUNNING: ("info", "progress_activity"),
+}
+
+
+INVITATION_REASONS: Final[dict[str, tuple[StrOrPromise, StrOrPromise]]] = {
+    "NO_TOKEN": (
+        gettext_lazy("The third-party platform itself gets no access from WeChat."),
+        gettext_lazy("Whoever runs the installation looks at the platform's ticket and secret; then begin again."),
+    ),
+    "MINI_PROGRAM": (
+        gettext_lazy("This is a mini program."),
+        gettext_lazy("Choose a service account on WeChat's page; connect mini programs with their AppSecret."),
+    ),
+    "REFUSED": (gettext_lazy("WeChat did not accept the authorisation."), gettext_lazy("Begin again.")),
 }
 
 
@@ -82,6 +100,30 @@ def title_of(incident: Incident, name: str) -> str:
     return str(kinds.get(incident.kind).title) % {"name": name, "subject": incident.subject}
 
 
+def cause_shown(incident: Incident) -> StrOrPromise:
+    """Why it happened: of callbacks the gateway noted a reason of its own."""
+    if incident.code is None and incident.detail in REASONS:
+        return REASONS[incident.detail][0]
+    return cause_of(incident)
+
+
+def action_shown(incident: Incident) -> StrOrPromise:
+    """What a person can do about it."""
+    if incident.code is None and incident.detail in REASONS:
+        return REASONS[incident.detail][1]
+    return action_of(incident)
+
+
+def granted_names(account: OfficialAccount) -> list[str]:
+    """The permission sets an account has granted the platform, in words."""
+    return [str(SETS.get(number, number)) for number in account.granted_sets]
+
+
+def invitation_words(invitation: Invitation) -> tuple[StrOrPromise, StrOrPromise]:
+    """(why, what to do) of an authorisation that did not come about."""
+    return INVITATION_REASONS.get(invitation.reason, INVITATION_REASONS["REFUSED"])
+
+
 def _line(app: App, key: str, label: str, row: AccountCheck | None, at: datetime) -> CheckLine:
     if row is None:
         tone, icon = _TONES[CheckResult.UNKNOWN]
@@ -122,6 +164,7 @@ def _fact(key: str, result: CheckResult, fact: str) -> str:
         ("ip_list", False): lambda: gettext("WeChat sees this server as %(address)s.") % {"address": fact},
         ("callback", True): lambda: _last(fact),
         ("permissions", False): lambda: _missing(fact),
+        ("granted", False): lambda: _missing(fact),
         ("templates", True): lambda: gettext("%(count)s templates") % {"count": fact},
         ("quota", True): lambda: (
             gettext("template and customer-service messages, used of allowed: %(figures)s") % {"figures": fact}
@@ -135,5 +178,9 @@ def _last(moment: str) -> str:
 
 
 def _missing(names: str) -> str:
-    labels = ", ".join(str(PERMISSION_LABELS.get(name, name)) for name in names.split(","))
+    labels = ", ".join(str(PERMISSION_LABELS.get(name) or _set_name(name)) for name in names.split(","))
     return gettext("missing: %(names)s") % {"names": labels}
+
+
+def _set_name(number: str) -> str:
+    return str(SETS.get(int(number), number)) if number.isdigit() else number

@@ -13,6 +13,7 @@ from psycopg2 import errorcodes
 
 from accounts.services import record_audit
 from accounts.tenancy import brand_scope, every_brand
+from common.secret import Secret
 from wechat_gateway import incidents
 from wechat_gateway.models import AccessToken, HandledEffect, InboundPush, MiniProgram, OfficialAccount, PushState
 
@@ -77,6 +78,19 @@ class TokenStore:
                 raise
             raise Busy from None
         return row
+
+    def refresh_token(self, app: App) -> Secret | None:
+        """What renews the token of an app that authorised the platform; the newest, for it changes."""
+        account = OfficialAccount.objects.only("brand_id", "appid", "refresh_token").filter(pk=app.pk).first()
+        found: Secret | None = account.refresh_token if account is not None else None
+        return found
+
+    def keep_refresh_token(self, app: App, token: str) -> None:
+        """Store a new one."""
+        account = OfficialAccount.objects.filter(pk=app.pk).first()
+        if account is not None and account.refresh_token != Secret(token):
+            account.refresh_token = token
+            account.save(update_fields=["refresh_token"])
 
     def save(self, row: AccessToken, fields: Sequence[str]) -> None:
         """Write some fields of a token that is locked."""

@@ -81,3 +81,36 @@ def watch_brand(brand_id: int) -> None:
     from wechat_gateway import services
 
     services.watch_brand(brand_id=brand_id, at=clock.now())
+
+
+@brand_task(name="wechat_gateway.tasks.prepare_invitation", soft_time_limit=25, time_limit=30)
+def prepare_invitation(brand_id: int, invitation_id: int) -> None:
+    """Get the code that a link to WeChat's authorisation page carries."""
+    from wechat_gateway import services
+
+    services.prepare_invitation(brand_id=brand_id, invitation_id=invitation_id, at=clock.now())
+
+
+@brand_task(name="wechat_gateway.tasks.complete_invitation", soft_time_limit=25, time_limit=30)
+def complete_invitation(brand_id: int, invitation_id: int) -> None:
+    """Connect an account whose administrator came back from WeChat's page."""
+    from wechat_gateway import services
+
+    services.complete_invitation(brand_id=brand_id, invitation_id=invitation_id, at=clock.now())
+
+
+@brand_task(name="wechat_gateway.tasks.release_account")
+def release_account(brand_id: int, appid: str) -> None:
+    """Let go of an account that was authorised for another brand since."""
+    from wechat_gateway import services
+
+    services.revoke_account(brand_id=brand_id, appid=appid, at=clock.now())
+
+
+@global_task(name="wechat_gateway.tasks.handle_platform_pushes", soft_time_limit=50, time_limit=60)
+def handle_platform_pushes() -> None:
+    """Handle authorisation events, and look whether the platform's tickets come (every minute, and when one came)."""
+    from wechat_gateway import services
+
+    services.handle_platform_pushes(at=clock.now())
+    services.watch_platform(at=clock.now())

@@ -17,10 +17,10 @@ from django.conf import settings
 from common import clock
 from common.failpoints import point
 from common.secret import Secret
-from wechat_gateway import transport
+from wechat_gateway import platforms, transport
 from wechat_gateway.answers import Answer, Outcome, classify
 from wechat_gateway.errcodes import ErrorClass, Reaction, explain
-from wechat_gateway.errors import CallsParked
+from wechat_gateway.errors import CallsParked, NoPlatform
 from wechat_gateway.models import AccessToken, MiniProgram, OfficialAccount
 from wechat_gateway.quotas import SHANGHAI
 from wechat_gateway.stores import Busy, TokenStore
@@ -46,6 +46,7 @@ _PARK_LONG: Final = timedelta(hours=1)
 _SHORT_CODES: Final = frozenset({40164, 61004, 89501, 89503, 89506, 89507})
 # On the token endpoint 40001 is about the secret, not about a token (reference: service account 5.1).
 _WRONG_SECRET: Final = 40001
+_NOT_AUTHORISED: Final = 61003
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +108,34 @@ def refresh_early(app: App, *, at: datetime) -> None:
     _refresh(app, at, stale_generation=None, early=True)
 
 
-def ask(app: App) -> Answer:
-    """Ask WeChat for the app's token and store nothing: what a check of the credentials does."""
+def ask(app: App, *, at: datetime) -> Answer:
+    """Ask WeChat whether the app can have a token, and store nothing: what a check of the credentials does."""
+    if is_authorised(app):
+        try:
+            return platforms.call("api_get_authorizer_info", {"authorizer_appid": app.appid}, at=at)
+        except CallsParked as parked:
+            return Answer(Outcome.NOT_SENT, Reaction.PARK_BRAND, parked.wechat_code, "PARKED")
+        except NoPlatform:
+            return Answer(Outcome.NOT_SENT, Reaction.PARK_BRAND, _NOT_AUTHORISED)
     return _ask(app, force=False) if app.app_secret else Answer(Outcome.NOT_SENT, Reaction.PARK_BRAND, 41004)
+
+
+def is_authorised(app: App) -> bool:
+    """Whether an app has its tokens through the third-party platform."""
+    return bool(getattr(app, "platform_appid", ""))
+
+
+def take_over(app: App, token: str, life: int, *, at: datetime) -> None:
+    """Store a token that came with an authorisation; what was parked goes on."""
+    if not _TOKEN.fullmatch(token) or life <= 0:
+        return
+    _cache.pop((app.brand_id, app.appid), None)
+    with _store.scope(app.brand_id):
+        row = _store.lock(app)
+        row.token, row.generation = token, row.generation + 1
+        row.fetched_at, row.expires_at = at, at + timedelta(seconds=max(SHORTEST_LIFE, min(LIFE, life)))
+        _store.save(row, ["token", "generation", "fetched_at", "expires_at"])
+        _store.unpark(app, at)
 
 
 def forget_cached() -> None:
@@ -166,6 +192,8 @@ def _is_due(row: AccessToken, at: datetime) -> bool:
 
 def _refresh(app: App, at: datetime, *, stale_generation: int | None, early: bool = False) -> Token:
     """Fetch under the row's lock, unless somebody else just has. Raises CallsParked."""
+    if is_authorised(app):
+        _prepare_platform(at)
     try:
         with _store.scope(app.brand_id):
             row = _store.lock(app)
@@ -191,10 +219,10 @@ def _refresh(app: App, at: datetime, *, stale_generation: int | None, early: boo
 
 def _fetch_into(row: AccessToken, app: App, at: datetime, *, heal: bool) -> Token | _Problem:
     """Ask WeChat and store what comes."""
-    if not app.app_secret:
+    if not is_authorised(app) and not app.app_secret:
         return _Problem(41004, _PARK_LONG)
     old = row.token
-    answer = _ask(app, force=False)
+    answer = _ask_any(app, at, force=False)
     point("token: answered")
     token, life = _token_in(answer)
     fields = ["healed_at", "forced_at", "forced_count"]
@@ -206,7 +234,7 @@ def _fetch_into(row: AccessToken, app: App, at: datetime, *, heal: bool) -> Toke
             if not _may_force(row, at):
                 _store.save(row, fields)
                 return _Problem(_WRONG_SECRET, HEAL_EVERY)
-            answer = _ask(app, force=True)
+            answer = _ask_any(app, at, force=True)
             token, life = _token_in(answer)
     if not token:
         _store.save(row, fields)
@@ -215,6 +243,9 @@ def _fetch_into(row: AccessToken, app: App, at: datetime, *, heal: bool) -> Toke
     row.generation += 1
     row.fetched_at, row.expires_at = at, at + timedelta(seconds=life)
     _store.save(row, ["token", "generation", "fetched_at", "expires_at", *fields])
+    renewed = answer.data.get("authorizer_refresh_token")
+    if isinstance(renewed, str) and renewed:
+        _store.keep_refresh_token(app, renewed)
     _store.unpark(app, at)
     point("token: stored, not committed")
     return Token(Secret(token), row.generation, row.expires_at, refresh_due=False)
@@ -228,6 +259,25 @@ def _may_force(row: AccessToken, at: datetime) -> bool:
     row.forced_at = at
     row.forced_count += 1
     return True
+
+
+def _prepare_platform(at: datetime) -> None:
+    """Have the platform's own token before the app's row is locked. Raises CallsParked."""
+    try:
+        platforms.access_token(at=at)
+    except NoPlatform:
+        raise CallsParked(wechat_code=_NOT_AUTHORISED, reason="", until=at + _PARK_RETRY) from None
+
+
+def _ask_any(app: App, at: datetime, *, force: bool) -> Answer:
+    """Ask with the app's own secret, or with what it authorised the platform to."""
+    if not is_authorised(app):
+        return _ask(app, force=force)
+    refresh_token = _store.refresh_token(app)
+    if refresh_token is None:
+        return Answer(Outcome.NOT_SENT, Reaction.PARK_BRAND, _NOT_AUTHORISED)
+    payload = {"authorizer_appid": app.appid, "authorizer_refresh_token": refresh_token.reveal()}
+    return platforms.call("api_authorizer_token", payload, at=at)
 
 
 def _ask(app: App, *, force: bool) -> Answer:
@@ -251,7 +301,8 @@ def _ask(app: App, *, force: bool) -> Answer:
 
 def _token_in(answer: Answer) -> tuple[str, int]:
     """(token, life in seconds), ('', 0) when the answer holds no usable one."""
-    token, life = answer.data.get("access_token"), answer.data.get("expires_in")
+    token = answer.data.get("access_token") or answer.data.get("authorizer_access_token")
+    life = answer.data.get("expires_in")
     if not answer.ok or not isinstance(token, str) or not _TOKEN.fullmatch(token):
         return "", 0
     if type(life) is not int or life <= 0:

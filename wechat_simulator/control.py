@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from wechat_simulator import menus, windows
 from wechat_simulator.api.codes import picture
 from wechat_simulator.clock import parse_moment
+from wechat_simulator.component_control import ComponentControl
 from wechat_simulator.faults import FaultError
 from wechat_simulator.people import ACTS, ActError
 from wechat_simulator.places import PLACES
@@ -582,6 +583,7 @@ async def _http_error(_request: Request, error: Exception) -> Response:
 def control_app(sim: Simulation, state_dir: Path | None) -> Starlette:
     """The Starlette application for everything that is not WeChat's."""
     routes = Control(sim, state_dir).routes()
+    routes += ComponentControl(sim, Json).routes()
     routes.append(Route("/", _root))
     if PHONE.is_dir():
         routes.append(Mount("/phone", StaticFiles(directory=PHONE, html=True)))

@@ -100,6 +100,14 @@ TEXTS: dict[int, str] = {
     76003: "invalid cgi_path",
     76021: "cgi_path not found, please check",
     76022: "could not use this cgi_path, no permission",
+    61003: "component is not authorized by this account",
+    61005: "component ticket is expired",
+    61006: "component ticket is invalid",
+    61007: "api is unauthorized to component",
+    61009: "code is invalid or used",
+    61010: "code is expired",
+    61014: "must use component token for component api",
+    61023: "refresh_token is invalid",
 }
 
 

@@ -115,6 +115,18 @@ class Pushes:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def alongside(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do something in the background that `settle` waits for: an event of a third-party platform."""
+
+        async def run() -> None:
+            self._enter()
+            try:
+                await work
+            finally:
+                self._leave()
+
+        self._keep(run())
+
     async def _feed(self, queue: asyncio.Queue[tuple[Push, Fan]]) -> None:
         slots = asyncio.Semaphore(self._sim.switches.push_concurrency)
         while True:
@@ -203,7 +215,7 @@ class Pushes:
         self, push: Push, fan: Fan, first_try_over: Callable[[], None] = _nothing, *, again: bool = False
     ) -> None:
         account, switches = fan.account, self._sim.switches
-        if not account.callback_url:
+        if not account.push_url:
             push.outcome = "no_callback"
             return
         sealed: tuple[str, bytes] | None = None
@@ -256,7 +268,7 @@ class Pushes:
         switches = self._sim.switches
         timestamp, nonce = str(int(self._sim.clock.now())), str(self._sim.random.randrange(10**8, 2 * 10**9))
         query = {
-            "signature": signature(account.token, timestamp, nonce),
+            "signature": signature(account.push_token, timestamp, nonce),
             "timestamp": timestamp,
             "nonce": nonce,
             "openid": push.openid,
@@ -269,14 +281,14 @@ class Pushes:
             return wire.to_xml(fields)
 
         body = render(push.fields)
-        if account.mode != "plain":
+        if account.push_mode != "plain":
             encrypted = account.cipher().encrypt(body)
             query["encrypt_type"] = "aes"
-            query["msg_signature"] = signature(account.token, timestamp, nonce, encrypted)
-            outer = push.fields if account.mode == "compatible" else {"ToUserName": account.original_id}
+            query["msg_signature"] = signature(account.push_token, timestamp, nonce, encrypted)
+            outer = push.fields if account.push_mode == "compatible" else {"ToUserName": account.original_id}
             body = render({**outer, "Encrypt": encrypted})
-        joint = "&" if "?" in account.callback_url else "?"
-        return account.callback_url + joint + urlencode(query), body
+        joint = "&" if "?" in account.push_url else "?"
+        return account.push_url + joint + urlencode(query), body
 
     def _answered(self, push: Push, fan: Fan, answer: bytes) -> None:
         if answer in (b"", b"success"):
@@ -286,10 +298,10 @@ class Pushes:
         try:
             fields = replies.open_envelope(
                 answer,
-                mode=account.mode,
+                mode=account.push_mode,
                 data_format=account.format,
-                token=account.token,
-                cipher=None if account.mode == "plain" else account.cipher(),
+                token=account.push_token,
+                cipher=None if account.push_mode == "plain" else account.cipher(),
             )
             seen = replies.seen(
                 fields,

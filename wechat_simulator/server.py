@@ -17,10 +17,12 @@ from urllib.parse import parse_qsl
 
 from wechat_simulator.api import ROUTES, Call, Picture, Route
 from wechat_simulator.api.base import ESCAPE, NOBODY, Handler
+from wechat_simulator.components import SETS
 from wechat_simulator.control import control_app
 from wechat_simulator.errors import WeChatError, answer_of
 from wechat_simulator.faults import Answer, Fault, produce
 from wechat_simulator.simulation import Simulation
+from wechat_simulator.world import Account
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -175,10 +177,12 @@ class Application:
         if route.method != method:
             raise WeChatError(43001 if route.method == "GET" else 43002)
         if route.token:
-            account = sim.world.accounts[sim.tokens.check(call.query.get("access_token"), call.now)]
+            account = self._account_of(call)
             if account.ip_allow and sim.switches.ip_check_every_call and not account.allows(call.address):
                 raise WeChatError(40164, f"invalid ip {call.address}, not in whitelist")
             call.account = account
+            if account.component is not None and not self._is_granted(call, path):
+                raise WeChatError(61007)
             if not account.verified and path.startswith(OF_VERIFIED):
                 raise WeChatError(48001)
             if route.counted:
@@ -186,6 +190,20 @@ class Application:
         if route.raw_text and b"\\u" in call.body and sim.switches.refuse_unicode_escapes and ESCAPE.search(call.body):
             raise WeChatError(sim.switches.unicode_escape_code)
         return route.handler
+
+    def _account_of(self, call: Call) -> Account:
+        """Whoever shows a token of an account; a platform's own token is none (61014)."""
+        text = call.query.get("access_token")
+        account = self.sim.world.accounts.get(self.sim.tokens.check(text, call.now))
+        if account is None:
+            raise WeChatError(61014)
+        return account
+
+    def _is_granted(self, call: Call, path: str) -> bool:
+        if self.sim.tokens.family_of(call.query.get("access_token")) != "authorizer":
+            return True
+        needed = next((number for prefix, number in SETS.items() if path.startswith(prefix)), 0)
+        return not needed or needed in call.account.granted
 
     def _refusal(self, error: WeChatError, call: Call, path: str) -> Answer:
         rid = self.sim.request_ids.new(call.now)

@@ -12,6 +12,7 @@ from wechat_simulator.api.media import MediaStore
 from wechat_simulator.api.templates import ClientMessages, finish
 from wechat_simulator.bus import Bus
 from wechat_simulator.clock import Clock, Timers, next_midnight
+from wechat_simulator.components import Components
 from wechat_simulator.conversations import Conversations
 from wechat_simulator.errors import RequestIds
 from wechat_simulator.faults import Faults
@@ -48,6 +49,7 @@ class Simulation:
         self.conversations = Conversations(self)
         self.pushes = Pushes(self)
         self.people = People(self)
+        self.components = Components(self)
         self.media = MediaStore()
         self.client_messages = ClientMessages(self)
         self.request_ids = RequestIds()
@@ -64,7 +66,9 @@ class Simulation:
 
     def merge_world(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Merge a description and make its quotas count."""
-        done = self.world.merge(spec, self.clock.now())
+        components = spec.get("components", ())
+        done = self.world.merge({key: value for key, value in spec.items() if key != "components"}, self.clock.now())
+        done["components"] = [self.components.put(item).appid for item in components]
         for appid in done["accounts"]:
             for path, limit in self.world.accounts[appid].quotas.items():
                 self.quotas.set_limit(appid, path, limit.get("per_day"), limit.get("per_minute"))
@@ -123,6 +127,7 @@ class Simulation:
             "clock": {"now": self.clock.now(), "rate": self.clock.rate},
             "msgid": self._msgid,
             "world": self.world.dump(),
+            "components": self.components.dump(),
             "tokens": self.tokens.dump(),
             "quotas": self.quotas.dump(),
             "truth": self.truth.dump(),
@@ -151,6 +156,7 @@ class Simulation:
         self.clock.set_rate(data["clock"]["rate"])
         self._msgid = data["msgid"]
         self.world.load(data["world"])
+        self.components.load(data.get("components", []))
         self.tokens.load(data["tokens"])
         self.quotas.load(data["quotas"])
         self.truth.load(data["truth"])

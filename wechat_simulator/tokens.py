@@ -50,6 +50,17 @@ class Tokens:
         self._current[appid, family] = token
         return token
 
+    def issue(self, appid: str, family: str, now: float) -> Token:
+        """A new token of a family that has nothing to do with an account's own two; the old one lives on a while."""
+        if old := self._current.get((appid, family)):
+            self._end(old, now + self._switches.token_overlap_seconds)
+        return self._issue(appid, family, now)
+
+    def family_of(self, text: str | None) -> str:
+        """How a token was got; empty when unknown."""
+        token = self._known.get(text or "")
+        return token.family if token else ""
+
     @staticmethod
     def _end(token: Token, at: float) -> None:
         if at < token.expires_at:
@@ -99,11 +110,11 @@ class Tokens:
         token = self._known.get(text or "")
         return token.appid if token else ""
 
-    def kill(self, appid: str, now: float, *, expire: bool = False) -> int:
-        """End every living token of an account: as displaced (40001), or as expired (42001). Returns how many."""
+    def kill(self, appid: str, now: float, *, expire: bool = False, family: str = "") -> int:
+        """End living tokens of an account (of one family), displaced (40001) or expired (42001); says how many."""
         count = 0
         for token in self._known.values():
-            if token.appid == appid and token.expires_at > now:
+            if token.appid == appid and token.expires_at > now and family in ("", token.family):
                 token.expires_at, token.displaced = now, not expire
                 count += 1
         return count

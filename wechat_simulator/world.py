@@ -8,10 +8,13 @@ import ipaddress
 import re
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wechat_simulator.crypto import MessageCipher
 from wechat_simulator.places import PEOPLE
+
+if TYPE_CHECKING:
+    from wechat_simulator.components import Component
 
 DEFAULT_SEED = "zhiyin"
 MODES = ("plain", "compatible", "safe")
@@ -201,9 +204,28 @@ class Account:
     code_names: dict[str, str] = field(default_factory=dict)
     permanent: dict[str, str] = field(default_factory=dict)
     fans: dict[str, Fan] = field(default_factory=dict)
+    component: Component | None = None  # the third-party platform it authorised; then pushes go there (reference 7.5)
+    granted: list[int] = field(default_factory=list)
+
+    @property
+    def push_url(self) -> str:
+        """Where pushes go."""
+        return self.component.messages_url.replace("$APPID$", self.appid) if self.component else self.callback_url
+
+    @property
+    def push_token(self) -> str:
+        """What pushes are signed with."""
+        return self.component.token if self.component else self.token
+
+    @property
+    def push_mode(self) -> str:
+        """How pushes are protected: to a platform always in safe mode."""
+        return "safe" if self.component else self.mode
 
     def cipher(self) -> MessageCipher:
         """The cipher pushes are made with; after a key change the previous one for a while (reference 1.3)."""
+        if self.component:
+            return self.component.cipher()
         key = self.previous_aes_key if self.push_with_previous_key and self.previous_aes_key else self.aes_key
         return cipher_for(key, self.appid)
 
@@ -217,7 +239,7 @@ class Account:
 PLAIN_FIELDS = (
     "kind", "name", "original_id", "secret", "secret_frozen", "subject", "callback_url", "token", "aes_key",
     "previous_aes_key", "push_with_previous_key", "mode", "format", "verified", "banned", "limited", "ip_allow",
-    "linked", "pages", "location_report", "permanent_code_limit", "quotas", "library",
+    "linked", "pages", "location_report", "permanent_code_limit", "quotas", "library", "granted",
 )  # fmt: skip
 
 
@@ -479,7 +501,7 @@ class World:
     def _load_account(self, row: dict[str, Any]) -> None:
         account = Account(row["appid"])
         for name in (*PLAIN_FIELDS, "next_tag", "menu", "next_menuid", "code_names", "permanent"):
-            setattr(account, name, row[name])
+            setattr(account, name, row.get(name, getattr(account, name)))
         for item in row["templates"]:
             template = Template(**{key: value for key, value in item.items() if key != "keys"})
             account.templates[template.template_id] = template

@@ -11,6 +11,7 @@ GLOBAL = {
     "auth_group", "auth_group_permissions", "auth_permission", "axes_accessattempt", "axes_accessattemptexpiration",
     "axes_accessfailurelog", "axes_accesslog", "django_admin_log", "django_content_type", "django_migrations",
     "django_session", "otp_totp_totpdevice", "wechat_gateway_quotalimit",
+    "wechat_gateway_platform", "wechat_gateway_platformpush",
 }  # fmt: skip
 
 

@@ -23,9 +23,9 @@ from console import formats
 from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, state, two_lines
 from console.forms import SecretField
-from wechat_gateway import services
+from wechat_gateway import platforms, services
 from wechat_gateway.models import InboundPush, MiniProgram, OfficialAccount, PushState
-from wechat_gateway.on_screen import check_lines
+from wechat_gateway.on_screen import check_lines, granted_names
 from wechat_gateway.selectors import quota_state, token_state
 
 if TYPE_CHECKING:
@@ -164,6 +164,10 @@ class _AppAdmin(ConsoleModelAdmin):
             return HttpResponse(status=204)
         return TemplateResponse(request, "console/_checks.html", context)
 
+    def authorise_link(self) -> str:
+        """Give the page on which an account is connected by scanning, '' where that cannot be."""
+        return ""
+
     def _connect_page(self, request: HttpRequest) -> Any:
         if not self.has_add_permission(request):
             raise PermissionDenied
@@ -187,6 +191,7 @@ class _AppAdmin(ConsoleModelAdmin):
             "form": form,
             "list_link": reverse(f"admin:wechat_gateway_{self.opts.model_name}_changelist"),
             "verb": self.add_label,
+            "authorise_link": self.authorise_link(),
         }
         return TemplateResponse(request, "console/connect.html", context)
 
@@ -239,6 +244,10 @@ class OfficialAccountAdmin(_AppAdmin):
     list_display = ("name", "appid", "mode", "connection", moment("connected_at", gettext_lazy("connected at")))
     phone_columns: ClassVar[tuple[str, ...]] = ("name", "connection")
 
+    def authorise_link(self) -> str:
+        """Offer to scan where the installation has a third-party platform."""
+        return reverse("admin:wechat_authorise") if platforms.current() is not None else ""
+
     def connect(self, data: dict[str, Any]) -> OfficialAccount:
         """Connect a service account."""
         return services.connect_official_account(at=now(), **data)
@@ -253,8 +262,11 @@ class OfficialAccountAdmin(_AppAdmin):
         )
         overlap = row.previous_key_until if row.previous_key_until and row.previous_key_until > now() else None
         return {
-            "callback_url": f"{settings.PUBLIC_URL}/wx/{row.path_token}",
-            "keys_form": KeysForm(),
+            # An account of the third-party platform has neither address nor keys of its own.
+            "callback_url": "" if row.platform_appid else f"{settings.PUBLIC_URL}/wx/{row.path_token}",
+            "keys_form": None if row.platform_appid else KeysForm(),
+            "granted": granted_names(row) if row.platform_appid else [],
+            "authorise_link": self.authorise_link() if row.platform_appid else "",
             "counts": counts,
             "overlap": overlap,
             "connection": self.connection(row),

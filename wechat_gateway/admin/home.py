@@ -11,9 +11,8 @@ from django.utils.translation import gettext
 
 from console.registry import Incident as Card
 from console.registry import Step, Todo, home_cards
-from wechat_gateway.incidents import cause_of
 from wechat_gateway.models import InboundPush, Incident, OfficialAccount, PushState
-from wechat_gateway.on_screen import title_of
+from wechat_gateway.on_screen import cause_shown, title_of
 from wechat_gateway.selectors import open_incidents
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def _incident_card(row: Incident, accounts: Iterable[OfficialAccount]) -> Card:
     name = next((account.name for account in accounts if account.appid == row.appid), row.appid)
     return Card(
         title_of(row, name),
-        cause_of(row),
+        cause_shown(row),
         reverse("admin:wechat_gateway_incident_change", args=[row.pk]),
         gettext("See and fix"),
         since=row.opened_at,

@@ -15,9 +15,9 @@ from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, state, two_lines
 from console.http import viewer_of
 from console.registry import BulkColumn
-from wechat_gateway.incidents import action_of, cause_of, effects_of, kinds
+from wechat_gateway.incidents import cause_of, effects_of, kinds
 from wechat_gateway.models import Incident
-from wechat_gateway.on_screen import app_names, app_of, title_of
+from wechat_gateway.on_screen import action_shown, app_names, app_of, cause_shown, title_of
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -45,7 +45,7 @@ class OpenView(DropdownFilter):  # type: ignore[misc] # Unfold has no types
 def _titles(ids: list[int]) -> dict[int, Any]:
     rows = list(Incident.objects.filter(pk__in=ids))
     names = app_names(row.appid for row in rows)
-    return {row.pk: two_lines(title_of(row, names.get(row.appid, row.appid)), cause_of(row)) for row in rows}
+    return {row.pk: two_lines(title_of(row, names.get(row.appid, row.appid)), cause_shown(row)) for row in rows}
 
 
 @admin.register(Incident, site=site)
@@ -101,8 +101,9 @@ class IncidentAdmin(ConsoleModelAdmin):
             "zy_object": title,
             "row": row,
             "status": self.status(row),
-            "cause": cause_of(row),
-            "action": action_of(row),
+            "cause": cause_shown(row),
+            "action": action_shown(row),
+            "words": row.detail if row.code is not None and row.detail != str(cause_of(row)) else "",
             "consequence": str(kind.consequence) % {"subject": row.subject},
             "effects": effects_of(row),
             "app": app,

@@ -41,7 +41,7 @@ def connect_official_account(
     """Connect a service account to the brand in scope. Raises AccountTaken, BadCredentials."""
     _check_appid(appid)
     _check_secret(app_secret)
-    _check_callback(callback_token, encoding_aes_key)
+    check_callback(callback_token, encoding_aes_key)
     if OfficialAccount.objects.filter(appid=appid).exists():
         raise AccountTaken
     account = OfficialAccount.objects.create(
@@ -105,7 +105,7 @@ def change_callback_keys(
 
     Raises BadCredentials.
     """
-    _check_callback(callback_token, encoding_aes_key)
+    check_callback(callback_token, encoding_aes_key)
     if account.encoding_aes_key != Secret(encoding_aes_key):
         account.previous_encoding_aes_key = account.encoding_aes_key
         account.previous_key_until = at + overlap
@@ -150,7 +150,8 @@ def _check_secret(app_secret: str) -> None:
         raise BadCredentials(_("The AppSecret does not have the right form."), field="app_secret")
 
 
-def _check_callback(callback_token: str, encoding_aes_key: str) -> None:
+def check_callback(callback_token: str, encoding_aes_key: str) -> None:
+    """Raise BadCredentials unless token and message key have the form WeChat gives them."""
     if not _TOKEN.fullmatch(callback_token):
         raise BadCredentials(_("The token must have 3 to 32 letters or digits."), field="callback_token")
     try:

@@ -137,7 +137,8 @@ def _keep(app: App, key: str, finding: Finding, seconds: float, at: datetime) ->
 def _settle_credentials(app: App, key: str, finding: Finding, at: datetime) -> None:
     """Let calls go on, or wait, as the credentials turned out."""
     if finding.result == CheckResult.FAILED:
-        tokens.park(app, code=finding.code, at=at, detail=finding.fact)
+        detail = f"invalid ip {finding.fact}" if key == "ip_list" else finding.fact
+        tokens.park(app, code=finding.code, at=at, detail=detail)
     elif finding.result == CheckResult.PASSED and key == "credentials":
         tokens.unpark(app, at=at)
 

@@ -1,6 +1,6 @@
 """WeChat's API paths; importing this package fills the table of routes."""
 
-from wechat_simulator.api import codes, custom, media, menus, mini, openapi, tags, templates, token, users
+from wechat_simulator.api import codes, component, custom, media, menus, mini, openapi, tags, templates, token, users
 from wechat_simulator.api.base import ROUTES, Call, Picture, Route
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Picture",
     "Route",
     "codes",
+    "component",
     "custom",
     "media",
     "menus",

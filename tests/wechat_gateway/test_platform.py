@@ -1,0 +1,415 @@
+"""The third-party platform over HTTP: the simulated WeChat, a gateway that listens, real cryptography in between."""
+
+import threading
+import time
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+import uvicorn
+from django.db import connection
+
+from accounts.services import create_brand
+from accounts.tenancy import brand_scope
+from common import clock
+from launcher.ports import free_numbers
+from tests.simulator import Simulator
+from tests.wechat_gateway import forge
+from wechat_gateway import incidents, platforms, selectors, services, tokens
+from wechat_gateway.asgi import Gateway
+from wechat_gateway.calls import get_menu, list_followers
+from wechat_gateway.checks import SETS
+from wechat_gateway.errors import InvitationGone, NoPlatform
+from wechat_gateway.models import (
+    AccessToken,
+    InboundPush,
+    Invitation,
+    InvitationState,
+    OfficialAccount,
+    Platform,
+    PlatformPush,
+)
+from wechat_gateway.on_screen import check_lines
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+COMPONENT = "wxc0de0000000000a1"
+SHOP = "wxabcdefabcdef0001"
+KEYS = {"secret": "component-secret-0123456789", "token": "componentToken01", "aes_key": "k" * 42 + "A"}
+
+
+@pytest.fixture(scope="module")
+def own_simulator():
+    """A simulated WeChat whose clock shows the time that the gateway's shows."""
+    process = Simulator()
+    process.post("/_sim/clock", set=time.time())
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def simulator(own_simulator, settings):
+    settings.WECHAT_BASE_URL = own_simulator.url
+    settings.WECHAT_MP_URL = own_simulator.url
+    yield own_simulator
+    own_simulator.delete("/_sim/faults")
+
+
+@pytest.fixture
+def served(transactional_db, settings):
+    """A gateway that listens; gives its base URL."""
+    (port,) = free_numbers(1)
+    settings.PUBLIC_URL = f"http://127.0.0.1:{port}"
+    server = uvicorn.Server(
+        uvicorn.Config(Gateway(lambda lanes: None), port=port, lifespan="on", log_level="error", ws="none")
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.02)
+    yield settings.PUBLIC_URL
+    server.should_exit = True
+    thread.join(30)
+
+
+@pytest.fixture
+def platform(served, simulator):
+    """The installation's platform, which WeChat knows, and its first ticket."""
+    tokens.forget_cached()
+    row = services.set_platform(
+        name="知音", appid=COMPONENT, app_secret=KEYS["secret"], callback_token=KEYS["token"],
+        encoding_aes_key=KEYS["aes_key"], at=clock.now(),
+    )  # fmt: skip
+    simulator.post(
+        "/_sim/world",
+        components=[{"appid": COMPONENT, **KEYS, "sets": sorted(SETS), "events_url": platforms.events_url(row),
+                     "messages_url": platforms.messages_url()}],
+        accounts=[{"appid": SHOP, "kind": "service", "name": "扫码的店", "subject": "op", "ip_allow": []}],
+    )  # fmt: skip
+    until(lambda: simulator.post(f"/_sim/components/{COMPONENT}/ticket")["outcome"] == "acknowledged")
+    yield row
+    simulator.post(f"/_sim/components/{COMPONENT}/unauthorize", account=SHOP)
+    simulator.post("/_sim/world", components=[{"appid": COMPONENT, "events_url": "", "messages_url": ""}])
+    tokens.forget_cached()
+
+
+@pytest.fixture
+def shop(transactional_db):
+    return create_brand(slug="lanyu", name="澜屿")
+
+
+def until(found, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, "did not happen"
+        time.sleep(0.05)
+    return value
+
+
+def invite(brand):
+    """An invitation whose link is ready."""
+    with brand_scope(brand.pk):
+        row = services.invite(at=clock.now())
+    services.prepare_invitation(brand_id=brand.pk, invitation_id=row.pk, at=clock.now())
+    with brand_scope(brand.pk):
+        row.refresh_from_db()
+        return row, services.link_of(row, back_to="https://console.example/b/lanyu/wechat/authorise/?i=1")
+
+
+def scan(simulator, link, account=SHOP, sets=None):
+    """What the administrator does on WeChat's page; gives the code that the browser brings back."""
+    assert link.startswith(f"{simulator.url}/cgi-bin/componentloginpage?")
+    page = requests.get(link, timeout=10)
+    assert page.status_code == 200
+    query = {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()}
+    form = {**query, "account": account, "sets": sets or sorted(SETS)}
+    answer = requests.post(f"{simulator.url}/_sim/components/login", data=form, timeout=10, allow_redirects=False)
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith("https://console.example/b/lanyu/wechat/authorise/?i=1&auth_code=")
+    return parse_qs(urlsplit(answer.headers["Location"]).query)["auth_code"][0]
+
+
+def come_back(brand, invitation, code):
+    with brand_scope(brand.pk):
+        services.accept_return(public_id=invitation.public_id, auth_code=code, at=clock.now())
+    services.complete_invitation(brand_id=brand.pk, invitation_id=invitation.pk, at=clock.now())
+
+
+def authorise(brand, simulator, sets=None):
+    invitation, link = invite(brand)
+    come_back(brand, invitation, scan(simulator, link, sets=sets))
+    return account_of(brand)
+
+
+def account_of(brand):
+    with brand_scope(brand.pk):
+        return OfficialAccount.objects.get(appid=SHOP)
+
+
+def test_ticket_is_kept_and_the_one_before_with_it(platform, simulator):
+    platform.refresh_from_db()
+    first = platform.ticket.reveal()
+    simulator.post(f"/_sim/components/{COMPONENT}/ticket")
+    platform.refresh_from_db()
+
+    assert platform.ticket.reveal() != first
+    assert platform.previous_ticket.reveal() == first
+    assert PlatformPush.objects.count() == 0
+
+
+def test_older_ticket_that_comes_late_does_not_displace_a_newer(platform):
+    platform.refresh_from_db()
+    fields = {"InfoType": "component_verify_ticket", "ComponentVerifyTicket": "ticket@@@late"}
+    created = str(int(platform.ticket_at.timestamp()) - 600)
+
+    platforms.keep_event({**fields, "CreateTime": created}, now=clock.timestamp())
+
+    before = platform.ticket
+    platform.refresh_from_db()
+    assert platform.ticket == before
+
+
+def test_scanned_account_is_connected_and_calls_go_through_its_own_token(platform, simulator, shop):
+    simulator.post("/_sim/world", crowds=[{"prefix": "scan", "count": 2, "follows": [SHOP]}])
+
+    account = authorise(shop, simulator)
+    answer = list_followers(account)
+
+    assert (account.name, account.platform_appid, account.app_secret) == ("扫码的店", COMPONENT, None)
+    assert account.granted_sets == sorted(SETS)
+    assert len(answer.data["data"]["openid"]) >= 2
+    with brand_scope(shop.pk):
+        assert Invitation.objects.get().state == InvitationState.DONE
+        assert AccessToken.objects.get(appid=SHOP).generation == 1  # the one that came with the authorisation
+
+
+def test_event_alone_connects_the_account_when_the_browser_never_returns(platform, simulator, shop):
+    _invitation, link = invite(shop)
+    scan(simulator, link)
+    simulator.post("/_sim/settle", timeout=10)
+    until(lambda: PlatformPush.objects.filter(info_type="authorized").exists())
+
+    assert services.handle_platform_pushes(at=clock.now()) == 1
+
+    assert account_of(shop).name == "扫码的店"
+    with brand_scope(shop.pk):
+        assert Invitation.objects.get().state == InvitationState.DONE
+
+
+def test_browser_and_event_together_connect_once(platform, simulator, shop):
+    invitation, link = invite(shop)
+    code = scan(simulator, link)
+    until(lambda: PlatformPush.objects.filter(info_type="authorized").exists())
+    services.handle_platform_pushes(at=clock.now())
+    come_back(shop, invitation, code)
+
+    with brand_scope(shop.pk):
+        assert OfficialAccount.objects.count() == 1
+        assert Invitation.objects.get().state == InvitationState.DONE
+    assert list_followers(account_of(shop)).ok
+
+
+def test_push_of_an_authorised_account_is_opened_with_the_platforms_key_and_kept_for_its_brand(
+    platform, simulator, shop, served
+):
+    account = authorise(shop, simulator)
+    outcome = until(
+        lambda: (
+            next(
+                (
+                    push
+                    for push in simulator.act("xiaoyu", "follow", SHOP)["pushes"]
+                    if push["outcome"] == "acknowledged"
+                ),
+                None,
+            )
+            or (simulator.act("xiaoyu", "unfollow", SHOP) and None)
+        )
+    )
+
+    assert outcome["tries"][-1]["status"] == 200
+    with brand_scope(shop.pk):
+        push = InboundPush.objects.filter(kind="subscribe").first()
+        assert push.account_id == account.pk
+
+
+def test_push_for_the_platform_under_an_accounts_key_is_refused(platform, served):
+    """Vector E of the reference the other way round: the tail must be the platform's appid."""
+    path = urlsplit(platforms.events_url(platform)).path
+    message = f"<xml><AppId>{COMPONENT}</AppId><InfoType>unauthorized</InfoType></xml>"
+
+    def post(appid, token=KEYS["token"]):
+        encrypted = forge.encrypt(message, appid=appid, aes_key=KEYS["aes_key"])
+        values = forge.query_of(encrypted, timestamp=str(int(time.time())), token=token)
+        body = f"<xml><AppId>{COMPONENT}</AppId><Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>"
+        query = forge.as_query(values).decode()
+        return requests.post(f"{served}{path}?{query}", data=body, timeout=10).status_code
+
+    assert until(lambda: post(COMPONENT) == 200)
+    assert (post("wx1234567890abcdef"), post(COMPONENT, token="anotherToken")) == (403, 403)
+    assert requests.post(f"{served}/wx/platform/{'x' * 32}", data=message, timeout=10).status_code == 403
+    assert PlatformPush.objects.count() == 1
+
+
+def test_authorisation_taken_back_stops_the_account_and_scanning_again_heals_it(platform, simulator, shop):
+    account = authorise(shop, simulator)
+    simulator.post(f"/_sim/components/{COMPONENT}/unauthorize", account=SHOP)
+    until(lambda: PlatformPush.objects.filter(info_type="unauthorized").exists())
+    services.handle_platform_pushes(at=clock.now() + timedelta(seconds=1))
+
+    account = account_of(shop)
+    assert account.revoked_at is not None
+    assert account.refresh_token is None
+    assert get_menu(account).code == 61003
+    with brand_scope(shop.pk):
+        assert [row.kind for row in selectors.open_incidents()] == [incidents.REVOKED]
+
+    authorise(shop, simulator)
+
+    assert get_menu(account_of(shop)).ok
+    with brand_scope(shop.pk):
+        assert list(selectors.open_incidents()) == []
+
+
+def test_late_word_of_an_older_withdrawal_does_not_stop_a_newer_authorisation(platform, simulator, shop):
+    authorise(shop, simulator)
+
+    stopped = services.revoke_account(brand_id=shop.pk, appid=SHOP, at=clock.now() - timedelta(hours=1))
+
+    assert not stopped
+    assert account_of(shop).revoked_at is None
+
+
+def test_token_of_an_account_is_renewed_with_the_newest_refresh_token(platform, simulator, shop):
+    account = authorise(shop, simulator)
+    later = clock.now() + timedelta(hours=3)
+    simulator.post("/_sim/tokens/kill", appid=SHOP, expire=True)
+    tokens.forget_cached()
+
+    assert list_followers(account, at=later).ok
+
+    with brand_scope(shop.pk):
+        assert AccessToken.objects.get(appid=SHOP).generation == 2
+
+
+def test_lost_token_of_the_platform_is_fetched_once_by_fifty_who_miss_it(platform, simulator):
+    def fetches():
+        calls = simulator.get("/_sim/calls?path=/cgi-bin/component/api_component_token&limit=1000")["calls"]
+        return sum(call["result"] == "0" for call in calls)
+
+    before, got = fetches(), []
+    ready = threading.Barrier(50)
+
+    def ask():
+        ready.wait()
+        try:
+            got.append(platforms.access_token(at=clock.now())[1].reveal())
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert (len(got), len(set(got)), fetches() - before) == (50, 1, 1)
+
+
+def test_refused_token_of_the_platform_is_replaced_once(platform, simulator):
+    platforms.access_token(at=clock.now())
+    simulator.post("/_sim/tokens/kill", appid=COMPONENT)
+
+    assert platforms.call("api_create_preauthcode", {}, at=clock.now()).ok
+    platform.refresh_from_db()
+    assert platform.generation == 2
+
+
+def test_release_check_of_wechat_is_answered(platform, simulator):
+    found = until(
+        lambda: (
+            (answer := simulator.post(f"/_sim/components/{COMPONENT}/release_check"))
+            and answer["text"] != "failed"
+            and answer
+        )
+    )
+    services.handle_platform_pushes(at=clock.now())
+
+    assert found["ticket"] == "acknowledged"
+    assert found["text"] == "TESTCOMPONENT_MSG_TYPE_TEXT_callback"
+    assert found["query"] == "acknowledged"
+    chat = simulator.get("/_sim/people/release-tester/conversation?appid=wx570bc396a51b8ff8")["entries"]
+    assert f"{found['code']}_from_api" in [entry.get("content") for entry in chat]
+    assert PlatformPush.objects.get(info_type="release_check").state == "HANDLED"
+
+
+def test_missing_grants_are_named(platform, simulator, shop):
+    account = authorise(shop, simulator, sets=[1, 2, 3])
+    services.run_checks(brand_id=shop.pk, appid=SHOP, at=clock.now())
+
+    with brand_scope(shop.pk):
+        lines = {line.key: line for line in check_lines(account_of(shop), at=clock.now())}
+    assert lines["granted"].tone == "danger"
+    assert "address" not in lines
+    assert get_menu(account).code == 61007
+
+
+def test_account_authorised_for_another_brand_leaves_the_first(platform, simulator, shop, served):
+    other = create_brand(slug="zaoshan", name="灶山")
+    authorise(shop, simulator)
+    simulator.post(f"/_sim/components/{COMPONENT}/unauthorize", account=SHOP)
+    authorise(other, simulator)
+
+    services.revoke_account(brand_id=shop.pk, appid=SHOP, at=clock.now())
+
+    assert account_of(shop).revoked_at is not None
+    assert account_of(other).revoked_at is None
+    assert list_followers(account_of(other)).ok
+
+
+def test_invitation_of_another_brand_is_not_there(platform, simulator, shop):
+    invitation, _link = invite(shop)
+    other = create_brand(slug="zaoshan", name="灶山")
+
+    with brand_scope(other.pk), pytest.raises(InvitationGone):
+        services.accept_return(public_id=invitation.public_id, auth_code="x", at=clock.now())
+
+
+def test_link_is_over_after_ten_minutes(platform, simulator, shop):
+    invitation, _link = invite(shop)
+
+    with brand_scope(shop.pk), pytest.raises(InvitationGone):
+        services.accept_return(public_id=invitation.public_id, auth_code="x", at=clock.now() + timedelta(minutes=12))
+
+
+def test_without_a_platform_nobody_is_invited(shop):
+    with brand_scope(shop.pk), pytest.raises(NoPlatform):
+        services.invite(at=clock.now())
+
+
+def test_ticket_that_stays_away_is_an_incident_of_the_brands_that_need_it(platform, simulator, shop):
+    authorise(shop, simulator)
+    create_brand(slug="zaoshan", name="灶山")
+    assert not services.watch_platform(at=clock.now())
+
+    assert services.watch_platform(at=clock.now() + timedelta(minutes=31))
+    with brand_scope(shop.pk):
+        assert [row.kind for row in selectors.open_incidents()] == [incidents.PLATFORM]
+    services.watch_platform(at=clock.now())
+    with brand_scope(shop.pk):
+        assert list(selectors.open_incidents()) == []
+
+
+def test_secrets_of_the_platform_are_sealed_and_bound_to_their_column(platform):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT app_secret, callback_token FROM wechat_gateway_platform")
+        secret, token = (bytes(value) for value in cursor.fetchone())
+        assert KEYS["secret"].encode() not in secret
+        cursor.execute("UPDATE wechat_gateway_platform SET callback_token = app_secret")
+    assert token != secret
+    from accounts.errors import Unsealable
+
+    with pytest.raises(Unsealable):
+        _ = Platform.objects.get().callback_token
