@@ -188,9 +188,7 @@ def step_sentence(kind: str, facts: dict[str, Any]) -> str:
         "reopened": _("Opened again"),
         "resolved": _("Resolved"),
         "woken": _("Snoozed until now"),
-        "handed_over": _("Handed over to a person: %(why)s") % {"why": facts.get("why", "")}
-        if facts.get("why")
-        else _("Handed over to a person"),
+        "handed_over": _("Handed over to a person"),
         "reminder": _("%(who)s is reminded when they write again") % {"who": who},
         "task": _("Task for %(who)s: %(note)s") % {"who": who or _("the store"), "note": facts.get("note", "")},
     }

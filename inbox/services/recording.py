@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from accounts.tasks_base import ring
-from conversations.models import ReplyRule, Trigger
+from conversations.models import ReplyRecord, Trigger, Way
 from inbox import tasks, windows
 from inbox.models import (
     AgentTask,
@@ -18,7 +18,7 @@ from inbox.models import (
     TaskKind,
 )
 from inbox.services import lines, promises, queue
-from inbox.services.ledger import record_act
+from inbox.services.ledger import note_sends, record_act
 from members.services import record_contact
 from wechat_gateway.events import MESSAGE_KINDS, Push
 from wechat_gateway.models import InboundPush
@@ -27,6 +27,7 @@ from wechat_gateway.wire import Unreadable, read_fields, text_of
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from members.models import Follower
     from wechat_gateway.wire import Fields
 
 FETCHED: Final = frozenset({"image"})  # other kinds are shown by their name: WeChat gives voice as AMR, video as a link
@@ -61,7 +62,7 @@ def record_push(*, push: Push) -> Message | None:
         attachment=_attachment(push),
     )
     reply = _reply_to(push)
-    answered = text_of(reply, "MsgType") in SHOWN and not _is_catch_all(push.account_id, text_of(reply, "Content"))
+    answered = text_of(reply, "MsgType") in SHOWN and _answers(push)
     _record_reply(conversation, push, reply, leads=answered)
     if is_message:
         _after_message(conversation, push, answered=answered)
@@ -77,6 +78,36 @@ def ask_for_person(*, account_id: int, openid: str, appid: str, at: datetime, wh
     _wait(conversation, at=at)
     lines.save(conversation)
     return conversation
+
+
+def take_over(follower: Follower, reason: str, at: datetime) -> None:
+    """Listen to automatic answers that hand somebody to a person."""
+    ask_for_person(
+        account_id=follower.account_id, openid=follower.openid, appid=follower.account.appid, at=at, why=reason
+    )
+
+
+def record_service_messages(follower: Follower, bodies: list[dict[str, Any]], at: datetime) -> None:
+    """Listen to automatic answers that went as customer-service messages: they count, and stand in the conversation."""
+    for body in bodies:
+        note_sends(follower_ids=[follower.pk], at=at)
+        if not Conversation.objects.filter(follower=follower).exists():
+            continue
+        conversation = lines.conversation_with(follower=follower, at=at)
+        kind = str(body.get("msgtype", "text"))
+        content = body.get(kind)
+        lines.add_line(
+            conversation,
+            direction=Direction.OUT,
+            kind=kind,
+            text=str(content.get("content", content.get("title", ""))) if isinstance(content, dict) else "",
+            at=at,
+            facts={"auto": True},
+            leads=False,
+            state=SendState.SENT,
+            settled_at=at,
+        )
+        lines.save(conversation)
 
 
 def _after_message(conversation: Conversation, push: Push, *, answered: bool) -> None:
@@ -193,7 +224,7 @@ def _first_article(reply: Fields) -> Fields:
     return articles if isinstance(articles, dict) else {}
 
 
-def _is_catch_all(account_id: int, text: str) -> bool:
-    """Say whether an answer is the one to any message: it says that somebody will answer, not what was asked."""
-    rules = ReplyRule.objects.filter(account_id=account_id, trigger=Trigger.DEFAULT, is_enabled=True)
-    return any(text.strip() == said.strip() for said in rules.order_by("pk").values_list("text", flat=True))
+def _answers(push: Push) -> bool:
+    """Say whether what was answered is an answer. The reply to any message says that somebody will answer."""
+    record = ReplyRecord.objects.filter(push_id=push.push_id).only("trigger", "way").first()
+    return record is None or (record.trigger != Trigger.DEFAULT and record.way != Way.PERSON)

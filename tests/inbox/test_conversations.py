@@ -7,7 +7,9 @@ from datetime import timedelta
 from accounts.roles import Role
 from accounts.tenancy import brand_scope
 from accounts.viewer import Viewer
-from conversations.models import ReplyRule, Trigger
+from conversations.models import ReplyRecord, Trigger
+from conversations.services import on_hand_over
+from conversations.services.records import on_service_messages
 from inbox import selectors, services
 from inbox.models import Conversation, ConversationState, Direction, Message
 from tests.factories import AT, make_account, make_follower
@@ -58,13 +60,33 @@ def test_what_a_rule_answered_stands_in_the_conversation_and_nobody_has_to_answe
     assert selectors.thread(conversation)[1].facts == {"auto": True}
 
 
-def test_the_answer_to_any_message_answers_no_question(follower):
-    ReplyRule.objects.create(
-        account=follower.account, name="兜底", trigger=Trigger.DEFAULT, text="收到，稍后回复", updated_at=AT
+def answered_by(push, follower, trigger, way="PASSIVE"):
+    """What the rules kept of their answer."""
+    return ReplyRecord.objects.create(
+        account=follower.account,
+        follower=follower,
+        push_id=push.push_id,
+        trigger=trigger,
+        way=way,
+        why="IN_TIME",
+        at=AT,
     )
-    services.record_push(push=stored(follower, content="退货", reply=text_reply("收到，稍后回复")))
 
-    assert Conversation.objects.get().state == ConversationState.WAITING
+
+def test_the_answer_to_any_message_answers_no_question(follower):
+    push = stored(follower, content="退货", reply=text_reply("收到，稍后回复"))
+    answered_by(push, follower, Trigger.DEFAULT)
+    services.record_push(push=push)
+    conversation = Conversation.objects.get()
+    assert (conversation.state, conversation.last_text) == (ConversationState.WAITING, "退货")
+
+
+def test_what_rules_send_as_customer_service_messages_counts_and_is_shown(follower):
+    conversation = say(follower, "几点")
+    for _key, listener in on_service_messages.items():
+        listener(follower, [{"msgtype": "text", "text": {"content": "十点"}}], AT + seconds(1))
+    assert selectors.allowance_of(follower.pk, at=AT + seconds(2)).left == 4
+    assert selectors.thread(conversation)[-1].text == "十点"
 
 
 def test_clicks_are_small_lines_of_a_conversation_there_is_and_open_none(follower):
@@ -156,9 +178,9 @@ def test_search_finds_people_by_name_and_phone_tail(follower, viewer_of_brand):
 
 def test_a_handed_over_follower_waits_though_a_rule_answered(follower):
     services.record_push(push=stored(follower, content="人工", reply=text_reply("正在为您转接")))
-    conversation = services.ask_for_person(
-        account_id=follower.account_id, openid=follower.openid, appid=follower.account.appid, at=AT, why="规则「人工」"
-    )
+    for _key, listener in on_hand_over.items():
+        listener(follower, "ASKED_FOR", AT)
+    conversation = Conversation.objects.get()
     assert conversation.state == ConversationState.WAITING
     assert "handed_over" in [row.kind for row in selectors.thread(conversation)]
 
