@@ -32,7 +32,7 @@ SIMULATOR_URL = env.str("ZHIYIN_SIMULATOR_URL", "")
 CALLBACK_FRESHNESS_SECONDS = env.int("ZHIYIN_CALLBACK_FRESHNESS_SECONDS", 300)
 CLIENT_MSG_ID_WINDOW_SECONDS = env.int("ZHIYIN_CLIENT_MSG_ID_WINDOW_SECONDS", 540)  # how long WeChat de-duplicates
 SEND_CONCURRENCY = env.int("ZHIYIN_SEND_CONCURRENCY", 64)
-SEND_CLAIM_SIZE = env.int("ZHIYIN_SEND_CLAIM_SIZE", 64)
+SEND_CLAIM_SIZE = env.int("ZHIYIN_SEND_CLAIM_SIZE", 128)
 SEND_LEASE_SECONDS = env.int("ZHIYIN_SEND_LEASE_SECONDS", 12)
 
 # --- Applications ----------------------------------------------------------------------------------------------------
@@ -198,6 +198,7 @@ CELERY_BEAT_SCHEDULE = {
     "purge inbound": {"task": "wechat_gateway.tasks.purge_inbound", "schedule": 3600.0},
     "sync tags": {"task": "members.tasks.sync_all_tags", "schedule": 60.0},
     "renew codes": {"task": "touchpoints.tasks.renew_all_codes", "schedule": 3600.0},
+    "erase due": {"task": "members.tasks.erase_due", "schedule": 600.0},
     "purge sessions": {"task": "members.tasks.purge_sessions", "schedule": 600.0},
     "refresh profiles": {"task": "members.tasks.refresh_due_profiles", "schedule": 15.0},
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -21,6 +21,7 @@ from wechat_gateway.answers import Answer, Outcome, classify
 from wechat_gateway.errcodes import Reaction
 from wechat_gateway.errors import CallsParked
 from wechat_gateway.models import MiniProgram, OfficialAccount
+from wechat_gateway.transport import TOTAL_SECONDS
 
 App: TypeAlias = OfficialAccount | MiniProgram
 
@@ -40,6 +41,7 @@ ID_FIELDS: Final = {
 _APP_WIDE: Final = frozenset(
     {40013, 40125, 40164, 40243, 41002, 41004, 50002, 61003, 61004, 61007, 89501, 89503, 89506, 89507}
 )
+_ASKS_AT: Final = 8  # the next portion is asked for when as little waits as this part of what runs at once
 _REFRESH_RING_SECONDS: Final = 30.0
 BATCH_SECONDS: Final = 60.0
 
@@ -54,6 +56,15 @@ class Outgoing:
 
     path: str
     body: Mapping[str, Any] | bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Messages that may leave now, until a moment of the monotonic clock: then the rest comes back as NOT_SENT."""
+
+    calls: Sequence[Outgoing]
+    at: datetime
+    ends_at: float
 
 
 def call(
@@ -103,13 +114,23 @@ def send_many(
     deadline: float = BATCH_SECONDS,
     share: float = 1.0,
 ) -> Iterator[tuple[int, Answer]]:
-    """Send a batch, yielding (index into `calls`, answer) as answers come; every call gets exactly one answer.
+    """Send a batch, yielding (index into `calls`, answer) as answers come: a stream of one portion."""
+    portion = Portion(calls, at or clock.now(), time.monotonic() + deadline)
+    return send_stream(app, [portion], concurrency=concurrency, share=share)
 
-    Quota is taken for the whole batch first (`share` keeps the rest of it for others); what was not granted comes back
-    as NOT_SENT without a call, and so does the rest once WeChat says that nothing more can succeed now. `deadline` is
-    in seconds for the whole batch. A caller that stops early leaves the fate of calls under way unknown.
+
+def send_stream(
+    app: App, portions: Iterable[Portion], *, concurrency: int, share: float = 1.0
+) -> Iterator[tuple[int, Answer]]:
+    """Send portion after portion, yielding (number of the call, answer); every call taken gets exactly one answer.
+
+    Calls are numbered from 0 in the order of the portions. The next portion is asked for when hardly anything waits any
+    more, while earlier calls are under way. Quota is taken for a whole portion first (`share` keeps the rest of it for
+    others); what was not granted comes back as NOT_SENT without a call, and so does the rest once WeChat says that
+    nothing more can succeed now: then no more is asked for. A caller that stops early leaves the fate of calls under
+    way unknown.
     """
-    return _Batch(app, at or clock.now(), concurrency, deadline, share).run(calls)
+    return _Stream(app, concurrency, share).run(iter(portions))
 
 
 def template_message(
@@ -197,50 +218,78 @@ def get_templates(app: App, *, at: datetime | None = None) -> list[dict[str, Any
 
 @dataclass(slots=True)
 class _Attempt:
+    waiting: _Waiting
+    generation: int
+
+
+@dataclass(slots=True)
+class _Waiting:
     index: int
     call: Outgoing
-    generation: int
-    again: bool
+    ends_at: float
+    again: bool = False
 
 
-class _Batch:
-    """The state of one `send_many`."""
+class _Stream:
+    """The state of one `send_stream`."""
 
-    def __init__(self, app: App, at: datetime, concurrency: int, deadline: float, share: float) -> None:
+    def __init__(self, app: App, concurrency: int, share: float) -> None:
         self._app = app
-        self._at = at
         self._concurrency = concurrency
-        self._ends_at = time.monotonic() + deadline
         self._share = share
+        self._at = clock.now()
+        self._portions: Iterator[Portion] = iter(())
+        self._numbered = 0
         self._token: tokens.Token | None = None
-        self._waiting: deque[tuple[int, Outgoing, bool]] = deque()
+        self._waiting: deque[_Waiting] = deque()
+        self._turned_away: deque[tuple[int, Answer]] = deque()
         self._stopped: Answer | None = None
+        self._is_closed = False  # no more portions, or no quota for them
         self._unused: Counter[str] = Counter()
         self._urls: dict[tuple[str, int], str] = {}
 
-    def run(self, calls: Sequence[Outgoing]) -> Iterator[tuple[int, Answer]]:
+    def run(self, portions: Iterator[Portion]) -> Iterator[tuple[int, Answer]]:
         """Yield an answer for each call."""
-        yield from self._admit(calls)
+        self._portions = portions
+        try:
+            while self._stopped is None and self._has_more():
+                # Probe a new token with one call: one that is refused then costs one, not as many as run at once.
+                proven = self._is_proven()
+                yield from self._perform(self._concurrency if proven else 1, most=None if proven else 1)
+            while self._waiting:
+                waiting = self._waiting.popleft()
+                self._unused[waiting.call.path] += 1
+                yield waiting.index, self._stopped or Answer(Outcome.NOT_SENT, Reaction.RETRY, cause="DEADLINE")
+            yield from self._refusals()
+        finally:
+            for path, count in self._unused.items():
+                quotas.give_back(brand_id=self._app.brand_id, appid=self._app.appid, api=path, count=count, at=self._at)
+
+    def _has_more(self) -> bool:
+        """Whether a call waits; asks for portions until one does or there are none left."""
+        while not self._waiting and self._ask():
+            pass
+        return bool(self._waiting)
+
+    def _ask(self) -> bool:
+        """Take the next portion, if there is one."""
+        portion = None if self._is_closed else next(self._portions, None)
+        if portion is None:
+            self._is_closed = True
+            return False
+        self._at = portion.at
+        self._admit(portion)
         point("client: quota taken")
         try:
             self._token = tokens.current(self._app, at=self._at)
             _ring_if_due(self._app, self._token)
         except CallsParked as parked:
             self._stopped = _parked(self._app, parked)
-        try:
-            while self._waiting and self._stopped is None:
-                # Probe a new token with one call: one that is refused then costs one, not as many as run at once.
-                proven = self._is_proven()
-                yield from self._perform(self._concurrency if proven else 1, most=None if proven else 1)
-            while self._waiting:
-                index, call, _ = self._waiting.popleft()
-                self._unused[call.path] += 1
-                yield index, self._stopped or Answer(Outcome.NOT_SENT, Reaction.RETRY, cause="DEADLINE")
-        finally:
-            for path, count in self._unused.items():
-                quotas.give_back(brand_id=self._app.brand_id, appid=self._app.appid, api=path, count=count, at=self._at)
+        return True
 
-    def _admit(self, calls: Sequence[Outgoing]) -> Iterator[tuple[int, Answer]]:
+    def _admit(self, portion: Portion) -> None:
+        calls, first = portion.calls, self._numbered
+        self._numbered += len(calls)
         by_path: dict[str, list[int]] = {}
         for index, call in enumerate(calls):
             by_path.setdefault(call.path, []).append(index)
@@ -253,9 +302,14 @@ class _Batch:
                 at=self._at,
                 share=self._share,
             )
-            self._waiting.extend((index, calls[index], False) for index in group[:granted])
-            for index in group[granted:]:
-                yield index, Answer(Outcome.NOT_SENT, Reaction.PARK_UNTIL_RESET, cause="QUOTA")
+            self._waiting.extend(_Waiting(first + index, calls[index], portion.ends_at) for index in group[:granted])
+            refused = Answer(Outcome.NOT_SENT, Reaction.PARK_UNTIL_RESET, cause="QUOTA")
+            self._turned_away.extend((first + index, refused) for index in group[granted:])
+            self._is_closed = self._is_closed or len(group) > granted
+
+    def _refusals(self) -> Iterator[tuple[int, Answer]]:
+        while self._turned_away:
+            yield self._turned_away.popleft()
 
     def _is_proven(self) -> bool:
         return self._token is not None and _proven.get((self._app.brand_id, self._app.appid)) == self._token.generation
@@ -264,38 +318,43 @@ class _Batch:
         return (self._app.brand_id, self._app.appid, path) in _troubled
 
     def _perform(self, concurrency: int, most: int | None = None) -> Iterator[tuple[int, Answer]]:
-        exchanges = transport.perform_many(
-            self._outgoing(most),
-            concurrency=concurrency,
-            deadline=max(0.0, self._ends_at - time.monotonic()),
-        )
-        for exchange in exchanges:
+        for exchange in transport.perform_many(self._outgoing(concurrency, most), concurrency=concurrency):
             attempt: _Attempt = exchange.request.tag
-            path = attempt.call.path
+            path = attempt.waiting.call.path
             answer = classify(exchange, id_field=ID_FIELDS.get(path, ""), sends=True)
             if answer.reaction is Reaction.REFRESH_TOKEN:
                 healed = self._heal(attempt, answer)
                 if healed is None:
-                    self._waiting.append((attempt.index, attempt.call, True))
+                    attempt.waiting.again = True
+                    self._waiting.append(attempt.waiting)
                     continue
                 answer = healed
             elif not (answer.ok and self._is_proven() and not self._is_troubled(path)):
-                _note(self._app, path, answer, attempt.generation, self._at, attempt.call.body)
+                _note(self._app, path, answer, attempt.generation, self._at, attempt.waiting.call.body)
                 self._stop_if_hopeless(answer)
-            yield attempt.index, answer
+            yield attempt.waiting.index, answer
 
-    def _outgoing(self, most: int | None) -> Iterator[transport.HttpRequest]:
-        """Requests as they can start; ends when the batch has been stopped."""
+    def _outgoing(self, concurrency: int, most: int | None) -> Iterator[transport.HttpRequest]:
+        """Requests as they can start; ends when nothing more may, or when a new token has to be tried first."""
         started = 0
-        while self._waiting and self._stopped is None and self._token is not None and started != most:
-            index, call, again = self._waiting.popleft()
+        while started != most:
+            if most is None and not self._is_closed and len(self._waiting) <= concurrency // _ASKS_AT:
+                transport.drive()  # what was just started is under way while the portion is fetched
+                self._ask()
+            if self._stopped is not None or self._token is None or not self._has_more():
+                return
+            if most is None and not self._is_proven():
+                return
+            waiting = self._waiting.popleft()
             started += 1
+            call = waiting.call
             body = call.body if isinstance(call.body, bytes) else orjson.dumps(call.body)
             generation = self._token.generation
             url = self._urls.get((call.path, generation))
             if url is None:
                 url = self._urls[call.path, generation] = _url(call.path, self._token, None)
-            yield transport.HttpRequest(url, body, tag=_Attempt(index, call, generation, again))
+            seconds = min(TOTAL_SECONDS, waiting.ends_at - time.monotonic())
+            yield transport.HttpRequest(url, body, total_seconds=seconds, tag=_Attempt(waiting, generation))
 
     def _heal(self, attempt: _Attempt, answer: Answer) -> Answer | None:
         """None: try this call once more with a newer token. Otherwise its answer."""
@@ -304,7 +363,7 @@ class _Batch:
         except CallsParked as parked:
             self._stopped = _parked(self._app, parked)
             return self._stopped
-        return answer if attempt.again else None
+        return answer if attempt.waiting.again else None
 
     def _stop_if_hopeless(self, answer: Answer) -> None:
         if answer.reaction in (Reaction.PARK_UNTIL_RESET, Reaction.PAUSE_MINUTE) or answer.code in _APP_WIDE:

@@ -226,6 +226,10 @@ class Transport:
                 self._multi.remove_handle(curl)
                 slot.curl.close()
 
+    def drive(self) -> None:
+        """Write and read whatever is possible right now."""
+        self._multi.perform()
+
     def close(self) -> None:
         """Close every connection."""
         for slot in self._idle:

@@ -78,3 +78,8 @@ def perform_many(
 ) -> Iterator[Exchange]:
     """Do many requests on the calling thread's transport (see Transport.perform_many)."""
     return shared().perform_many(requests, concurrency=concurrency, deadline=deadline)
+
+
+def drive() -> None:
+    """Let what was started on the calling thread's transport go on, without waiting."""
+    shared().drive()

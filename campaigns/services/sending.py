@@ -29,7 +29,7 @@ from wechat_gateway.answers import Outcome
 from wechat_gateway.errcodes import ErrorClass, Reaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from campaigns.carriers import Carrier
@@ -96,6 +96,45 @@ class Entry:
     message: str = ""
 
 
+@dataclass(slots=True)
+class Hand:
+    """What a worker has of a campaign: messages under way by their number in the stream, answers not yet written."""
+
+    job: Job
+    under_way: dict[int, Claimed] = field(default_factory=dict)
+    answered: list[tuple[Claimed, Answer]] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    started: int = 0
+    at_work: bool = True
+    due: bool = True
+    pause: pacing.Pause | None = None
+
+    def portion(self, batch: Sequence[Claimed]) -> client.Portion:
+        """Take claimed messages: those that can be rendered are to be sent now."""
+        job, calls = self.job, []
+        for claimed in batch:
+            try:
+                call = job.compose(Addressee(claimed.openid, claimed.variables), _client_msg_id(job.campaign, claimed))
+            except Unrenderable:
+                self.entries.append(Entry(claimed, DeliveryState.SUPPRESSED, reasons.EMPTY_FIELD, untried=True))
+            else:
+                self.under_way[self.started] = claimed
+                self.started += 1
+                calls.append(call)
+        return client.Portion(calls, clock.now(), time.monotonic() + _patience(job))
+
+    def settled(self) -> tuple[list[Entry], list[str]]:
+        """Judge what was answered since the last time; gives what to write, and who does not follow any more."""
+        answered, self.answered = self.answered, []
+        entries, self.entries = self.entries, []
+        self.pause = pacing.pause_for([answer for _, answer in answered], clock.now()) or self.pause
+        self.at_work = self.at_work and self.pause is None
+        personal = any(answer.ok for _, answer in answered)
+        parked = self.pause is not None
+        entries += [_entry(claimed, answer, personal=personal, parked=parked) for claimed, answer in answered]
+        return entries, [claimed.openid for claimed, answer in answered if answer.reaction in _GONE]
+
+
 def send_slice(*, brand_id: int, campaign_id: int, lane: int, until: float) -> bool:
     """Work on a campaign until a moment of the monotonic clock; gives whether more is due right now.
 
@@ -111,7 +150,7 @@ def send_slice(*, brand_id: int, campaign_id: int, lane: int, until: float) -> b
     point("sending: lane taken")
     more = True
     while more and time.monotonic() < until:
-        more = _send_batch(job)
+        more = _send(job, until)
     with store.scope(brand_id):
         _leave_lane(job, queued=more)
         if not more:
@@ -147,28 +186,70 @@ def finish_if_done(*, campaign_id: int, at: datetime) -> bool:
     return store.finish(campaign_id, at)
 
 
-def _send_batch(job: Job) -> bool:
-    size = settings.SEND_CLAIM_SIZE
-    granted, batch, touched = _claim_granted(job, size)
-    if not granted:
+def _send(job: Job, until: float) -> bool:
+    """Send what is due, claiming more while earlier messages are under way; gives whether more is due right now."""
+    hand = Hand(job)
+    _stream(hand, _portions(hand, until))
+    if hand.due and not hand.at_work and not hand.started:
         time.sleep(IDLE_SECONDS)  # a slow campaign waits for its next tokens
-        return True
-    if not batch:
-        return touched
-    return _deliver(job, batch)
+    return hand.due and hand.pause is None
 
 
-def _claim_granted(job: Job, size: int) -> tuple[int, list[Claimed], bool]:
+def _deliver(job: Job, batch: Sequence[Claimed]) -> bool:
+    """Send a claimed batch and record what came of it; gives whether the campaign goes on."""
+    hand = Hand(job)
+    _stream(hand, iter([hand.portion(batch)]))
+    return hand.pause is None
+
+
+def _stream(hand: Hand, portions: Iterator[client.Portion]) -> None:
+    job = hand.job
+    share = MARKETING_SHARE if job.campaign.purpose == Purpose.MARKETING else 1.0
+    answers = client.send_stream(job.campaign.account, portions, concurrency=_concurrency(), share=share)
+    for number, answer in answers:
+        hand.answered.append((hand.under_way.pop(number), answer))
+    point("sending: answered")
+    _settle(hand)
+
+
+def _portions(hand: Hand, until: float) -> Iterator[client.Portion]:
+    """Claim whenever the stream runs dry; what was answered until then is recorded in the same transaction."""
+    while hand.at_work and time.monotonic() < until:
+        portion = _next_portion(hand)
+        if portion.calls:
+            yield portion
+
+
+def _next_portion(hand: Hand) -> client.Portion:
+    job = hand.job
     point("sending: before the claim")
+    # What a few answers say about the account is left until there are more of them.
+    entries, gone = hand.settled() if len(hand.answered) >= settings.SEND_CLAIM_SIZE // 4 else ([], [])
+    batch: list[Claimed] = []
     with store.scope(job.brand_id):
-        granted = _take_tokens(job, size)
-        if not granted:
-            return 0, [], False
-        batch, touched = _claim_rows(job, granted, (CampaignState.SENDING,))
-        _keep_lane(job)
+        _write(job, entries, hand.pause)
+        if hand.pause is None:
+            batch = _claim_granted(hand, max(1, settings.SEND_CLAIM_SIZE - len(hand.under_way) - len(hand.answered)))
+            _keep_lane(job)
         point("sending: claimed, not committed")
     point("sending: claimed")
-    return granted, batch, touched
+    _mark_gone(job, gone)
+    return hand.portion(batch)
+
+
+def _concurrency() -> int:
+    """Calls under way at a time: at most half of what is in hand, so that the other half can be recorded meanwhile."""
+    return min(int(settings.SEND_CONCURRENCY), max(1, int(settings.SEND_CLAIM_SIZE) // 2))
+
+
+def _claim_granted(hand: Hand, size: int) -> list[Claimed]:
+    granted = _take_tokens(hand.job, size)
+    if not granted:
+        hand.at_work = False
+        return []
+    batch, hand.due = _claim_rows(hand.job, granted, (CampaignState.SENDING,))
+    hand.at_work = hand.due
+    return batch
 
 
 def _claim(job: Job, size: int, states: Sequence[str]) -> list[Claimed]:
@@ -220,37 +301,6 @@ def _claim_rows(job: Job, size: int, states: Sequence[str]) -> tuple[list[Claime
     return batch, bool(rows)
 
 
-def _deliver(job: Job, batch: list[Claimed]) -> bool:
-    """Send a claimed batch and record what came of it; gives whether the campaign goes on."""
-    at = clock.now()
-    entries: list[Entry] = []
-    calls: list[client.Outgoing] = []
-    sendable: list[Claimed] = []
-    for claimed in batch:
-        try:
-            call = job.compose(Addressee(claimed.openid, claimed.variables), _client_msg_id(job.campaign, claimed))
-        except Unrenderable:
-            entries.append(Entry(claimed, DeliveryState.SUPPRESSED, reasons.EMPTY_FIELD, untried=True))
-        else:
-            calls.append(call)
-            sendable.append(claimed)
-    share = MARKETING_SHARE if job.campaign.purpose == Purpose.MARKETING else 1.0
-    sending = client.send_many(
-        job.campaign.account, calls, at=at, concurrency=settings.SEND_CONCURRENCY, deadline=_patience(job), share=share
-    )
-    answered: list[tuple[Claimed, Answer]] = [(sendable[index], answer) for index, answer in sending]
-    point("sending: answered")
-    pause = pacing.pause_for([answer for _, answer in answered], at)
-    personal = any(answer.ok for _, answer in answered)
-    entries += [_entry(claimed, answer, personal=personal, parked=pause is not None) for claimed, answer in answered]
-    _record(job, entries, pause)
-    gone = [claimed.openid for claimed, answer in answered if answer.reaction in _GONE]
-    if gone:
-        with store.scope(job.brand_id):
-            store.mark_unfollowed(job.campaign.account_id, gone, clock.now())
-    return pause is None
-
-
 def _client_msg_id(campaign: Campaign, claimed: Claimed) -> str:
     """The id by which WeChat recognises a repeat: of the message, never of the attempt."""
     return f"{campaign.public_id.hex[:16]}-{claimed.seq}-{claimed.round}"
@@ -298,43 +348,62 @@ def _backoff(attempt: int, at_least: int = 0) -> float:
     return max(float(at_least), min(MAX_BACKOFF_SECONDS, 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1.0))
 
 
-def _record(job: Job, entries: list[Entry], pause: pacing.Pause | None) -> None:
-    """Write all answers in one statement; a row that somebody else has taken over since is left alone."""
-    at = clock.now()
+def _settle(hand: Hand) -> None:
+    entries, gone = hand.settled()
+    if entries:
+        _record(hand.job, entries, hand.pause)
+    _mark_gone(hand.job, gone)
+
+
+def _mark_gone(job: Job, openids: Sequence[str]) -> None:
+    if openids:
+        with store.scope(job.brand_id):
+            store.mark_unfollowed(job.campaign.account_id, openids, clock.now())
+
+
+def _record(job: Job, entries: Sequence[Entry], pause: pacing.Pause | None) -> None:
     with store.scope(job.brand_id):
-        written = store.record(
-            {
-                "brand": job.brand_id,
-                "ids": [entry.claimed.id for entry in entries],
-                "attempts": [entry.claimed.attempt for entry in entries],
-                "states": [entry.state.value for entry in entries],
-                "reasons": [entry.reason for entry in entries],
-                "msgids": [entry.msgid for entry in entries],
-                "waits": [entry.wait for entry in entries],
-                "untried": [entry.untried for entry in entries],
-                "at": at,
-            },
-        )
-        deltas: Counter[tuple[int, str, str]] = Counter()
-        notes = []
-        for entry in entries:
-            claimed = entry.claimed
-            late = claimed.id not in written
-            if not late:
-                before, after = tallies.bucket(DeliveryState.LEASED, ""), tallies.bucket(entry.state, entry.reason)
-                if before != after:
-                    deltas[(job.campaign.pk, *before)] -= 1
-                    deltas[(job.campaign.pk, *after)] += 1
-            if late or claimed.attempt > 1 or entry.state is not DeliveryState.SENT:
-                outcome = "LATE" if late else entry.outcome or "NOT_SENT"
-                notes.append((claimed.id, claimed.attempt, outcome, entry.reason, entry.message, entry.msgid))
-        if notes:
-            _note_attempts(job.brand_id, notes)
-        if pause is not None:
-            steering.park(campaign_id=job.campaign.pk, code=pause.code, until=_wait_for_account(job, pause, at))
-        tallies.add(job.brand_id, job.lane, deltas)
+        _write(job, entries, pause)
         point("sending: recorded, not committed")
     point("sending: recorded")
+
+
+def _write(job: Job, entries: Sequence[Entry], pause: pacing.Pause | None) -> None:
+    """Write all answers in one statement; a row that somebody else has taken over since is left alone."""
+    if not entries:
+        return
+    at = clock.now()
+    written = store.record(
+        {
+            "brand": job.brand_id,
+            "ids": [entry.claimed.id for entry in entries],
+            "attempts": [entry.claimed.attempt for entry in entries],
+            "states": [entry.state.value for entry in entries],
+            "reasons": [entry.reason for entry in entries],
+            "msgids": [entry.msgid for entry in entries],
+            "waits": [entry.wait for entry in entries],
+            "untried": [entry.untried for entry in entries],
+            "at": at,
+        },
+    )
+    deltas: Counter[tuple[int, str, str]] = Counter()
+    notes = []
+    for entry in entries:
+        claimed = entry.claimed
+        late = (claimed.id, claimed.attempt) not in written  # one hand may hold two attempts of a message
+        if not late:
+            before, after = tallies.bucket(DeliveryState.LEASED, ""), tallies.bucket(entry.state, entry.reason)
+            if before != after:
+                deltas[(job.campaign.pk, *before)] -= 1
+                deltas[(job.campaign.pk, *after)] += 1
+        if late or claimed.attempt > 1 or entry.state is not DeliveryState.SENT:
+            outcome = "LATE" if late else entry.outcome or "NOT_SENT"
+            notes.append((claimed.id, claimed.attempt, outcome, entry.reason, entry.message, entry.msgid))
+    if notes:
+        _note_attempts(job.brand_id, notes)
+    if pause is not None:
+        steering.park(campaign_id=job.campaign.pk, code=pause.code, until=_wait_for_account(job, pause, at))
+    tallies.add(job.brand_id, job.lane, deltas)
 
 
 def _wait_for_account(job: Job, pause: pacing.Pause, at: datetime) -> datetime:

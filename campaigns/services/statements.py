@@ -102,7 +102,7 @@ FROM unnest(
 ) AS v(id, attempt, state, reason, msgid, wait, untried)
 WHERE d.brand_id = %(brand)s AND d.id = v.id AND d.attempt = v.attempt AND d.state = 'LEASED'
     AND v.id %% 1 = 0
-RETURNING d.id
+RETURNING d.id, d.attempt
 """
 
 NOTE_ATTEMPTS: Final = """

@@ -137,9 +137,9 @@ class Store:
             cursor.execute("SET LOCAL enable_sort = on")
             return rows
 
-    def record(self, params: Mapping[str, Any]) -> set[int]:
-        """Write answers (`statements.RECORD`); gives the ids that were still ours."""
-        return {row[0] for row in self._rows(statements.RECORD, params)}
+    def record(self, params: Mapping[str, Any]) -> set[tuple[int, int]]:
+        """Write answers (`statements.RECORD`); gives (id, attempt) of those that were still ours."""
+        return {(row[0], row[1]) for row in self._rows(statements.RECORD, params)}
 
     def note_attempts(self, params: Sequence[Any]) -> None:
         """Add to the history of messages (`statements.NOTE_ATTEMPTS`)."""

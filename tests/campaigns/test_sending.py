@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from campaigns import reasons, selectors, services
+from campaigns import invariants, reasons, selectors, services
 from campaigns.models import CampaignState, Delivery, UnknownPolicy
 from campaigns.services import sending
 from common import clock
@@ -165,6 +165,23 @@ def test_a_zombie_changes_nothing(stage):
         (row.state, row.reason, row.msgid, row.attempt) for row in before
     ]
     assert stage.attempts()[-5:] == [("LATE", "47003")] * 5
+
+
+def test_two_attempts_of_a_message_in_one_hand_count_once(stage):
+    stage.people(3)
+    campaign = stage.launched()
+    job, first = claim(stage, campaign)
+    stage.pass_time(campaign, 60)
+    _, second = claim(stage, campaign)
+    both = [*first, *second]
+
+    entries = [sending.Entry(claimed, sending.DeliveryState.SENT, msgid=n) for n, claimed in enumerate(both, 1)]
+    sending._record(job, entries, None)
+
+    assert stage.states(campaign) == {"SENT": 3}
+    assert [row.msgid for row in stage.rows(campaign)] == [4, 5, 6]
+    with stage.scope:
+        assert invariants.breaches() == []
 
 
 def test_a_slow_worker_whose_lease_ended_may_still_record_if_nobody_took_over(stage):

@@ -28,7 +28,7 @@ from launcher.supervisor import Supervisor
 from tests.chaos.proxy import Remote
 
 LEASE_SECONDS = 8
-CLAIM_SIZE = 64
+CLAIM_SIZE = 128
 CHILDREN = 2
 SENDERS = ("worker-send", "worker-send-2")
 ROADS = {"database": "postgres", "broker": "redis", "wechat": "simulator"}

@@ -343,7 +343,7 @@ class MemoryStore(_Base):
                 sent_at=params["at"] if state == "SENT" else was["sent_at"],
                 final_at=params["at"] if state in ("REFUSED", "FAILED", "SUPPRESSED") else None,
             )
-            written.add(key)
+            written.add((key, attempt))
         return written
 
     def still_mine(self, was, attempt):

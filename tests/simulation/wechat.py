@@ -123,6 +123,9 @@ class Transport:
     def perform(self, request):
         return next(self.perform_many([request], concurrency=1))
 
+    def drive(self):
+        self.world.step("drive")
+
     def perform_many(self, requests, *, concurrency, deadline=None):
         world = self.world
         ends = None if deadline is None else world.now + deadline

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -291,6 +292,61 @@ def test_too_many_in_a_minute_pauses_the_rest(account, wechat):
     answers = send(account, 20, concurrency=1)
     assert {(a.outcome, a.reaction) for a in answers.values()} == {(Outcome.NOT_SENT, Reaction.PAUSE_MINUTE)}
     assert wechat.count(TEMPLATE_SEND) == 1
+
+
+def stream(account, portions, **how):
+    found = list(client.send_stream(account, portions, **{"concurrency": 1, **how}))
+    assert len(found) == len(dict(found))
+    return dict(found)
+
+
+def portions_of(count, asked, size=10):
+    for number in range(count):
+        asked.append(number)
+        calls = messages(size * (number + 1))[size * number :]
+        yield client.Portion(calls, NOW, time.monotonic() + 60)
+
+
+def test_stream_numbers_calls_across_its_portions(account, wechat):
+    wechat.answers[TEMPLATE_SEND] = accepted
+    answers = stream(account, portions_of(3, []), concurrency=4)
+    assert {number: answer.msgid for number, answer in answers.items()} == {n: str(10_000 + n) for n in range(30)}
+
+
+def test_next_portion_is_asked_for_while_calls_are_under_way(account, wechat):
+    wechat.answers[TEMPLATE_SEND] = accepted
+    send(account, 1)  # the token is known to work
+    second = threading.Event()
+    wechat.answers[TEMPLATE_SEND] = lambda payload, token: accepted(payload, token) if second.wait(5) else {}
+
+    def portions():
+        yield client.Portion(messages(16), NOW, time.monotonic() + 60)
+        second.set()
+
+    assert all(answer.ok for answer in stream(account, portions(), concurrency=16).values())
+
+
+def test_stream_asks_for_nothing_more_once_nothing_can_succeed(account, wechat):
+    wechat.answers[TEMPLATE_SEND] = lambda payload, token: {"errcode": 45009}
+    asked = []
+    answers = stream(account, portions_of(3, asked))
+    assert (asked, sorted(answers)) == ([0], list(range(10)))
+
+
+def test_stream_sends_what_quota_allows_and_asks_for_nothing_more(account, wechat):
+    QuotaLimit.objects.create(api=TEMPLATE_SEND, window="DAY", limit=12, valid_from=NOW.date())
+    wechat.answers[TEMPLATE_SEND] = accepted
+    asked = []
+    answers = stream(account, portions_of(3, asked))
+    assert (asked, sorted(answers)) == ([0, 1], list(range(20)))
+    assert sum(answer.ok for answer in answers.values()) == wechat.count(TEMPLATE_SEND) == 12
+    assert {answer.cause for answer in answers.values() if not answer.ok} == {"QUOTA"}
+
+
+def test_portion_whose_time_has_passed_does_not_leave(account, wechat):
+    answers = stream(account, [client.Portion(messages(3), NOW, time.monotonic() - 1)])
+    assert {(answer.outcome, answer.cause) for answer in answers.values()} == {(Outcome.NOT_SENT, "DEADLINE")}
+    assert wechat.count(TEMPLATE_SEND) == 0
 
 
 def test_quota_is_taken_for_the_batch_and_never_exceeded(account, wechat):
