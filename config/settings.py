@@ -31,6 +31,7 @@ CLOCK_URL = env.str("ZHIYIN_CLOCK_URL", "")  # the simulator's clock; empty = re
 SIMULATOR_URL = env.str("ZHIYIN_SIMULATOR_URL", "")
 CALLBACK_FRESHNESS_SECONDS = env.int("ZHIYIN_CALLBACK_FRESHNESS_SECONDS", 300)
 CLIENT_MSG_ID_WINDOW_SECONDS = env.int("ZHIYIN_CLIENT_MSG_ID_WINDOW_SECONDS", 540)  # how long WeChat de-duplicates
+PRINT_FONT = env.str("ZHIYIN_PRINT_FONT", "")  # a TrueType file with Chinese, embedded into printed code sheets
 SEND_CONCURRENCY = env.int("ZHIYIN_SEND_CONCURRENCY", 64)
 SEND_CLAIM_SIZE = env.int("ZHIYIN_SEND_CLAIM_SIZE", 128)
 SEND_LEASE_SECONDS = env.int("ZHIYIN_SEND_LEASE_SECONDS", 12)

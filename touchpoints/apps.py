@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy as _
 
 
@@ -19,3 +19,5 @@ class TouchpointsConfig(AppConfig):
 
         on_merge.register("touchpoints.touches", move_touches)
         on_merge.register("touchpoints.staff_marks", move_staff_marks)
+        if apps.is_installed("django.contrib.admin"):  # the gateway has no pages
+            from touchpoints import views  # noqa: F401 - puts the pages of channels into the console

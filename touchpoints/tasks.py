@@ -23,8 +23,8 @@ def renew_codes(brand_id: int) -> None:
 
 
 @brand_task(name="touchpoints.tasks.issue_codes")
-def issue_codes(brand_id: int, touchpoint_ids: list[int]) -> None:
-    """Make the codes of some channels that have none yet."""
+def issue_codes(brand_id: int, touchpoint_ids: list[int], *, anew: bool = False) -> None:
+    """Make the codes of some channels that have none yet, or all of them anew."""
     from touchpoints import services
 
-    services.renew_codes(brand_id, at=clock.now(), only=touchpoint_ids)
+    services.renew_codes(brand_id, at=clock.now(), only=touchpoint_ids, anew=anew)

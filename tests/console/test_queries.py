@@ -18,6 +18,8 @@ LISTS = [
     "members/follower/",
     "members/tag/",
     "touchpoints/touchpoint/",
+    "touchpoints/quality/",
+    "touchpoints/attribution/",
     "stores/store/",
     "guides/guide/",
     "conversations/replyrule/",

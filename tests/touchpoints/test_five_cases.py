@@ -98,7 +98,9 @@ def test_marking_staff_takes_earlier_scans_out_of_the_figures_and_is_written_dow
     unmark_staff(member=came.follower.member)
 
     assert list(Touch.objects.values_list("case", flat=True)) == ["STAFF"]
-    assert list(AuditEntry.objects.filter(action__endswith="staff").values_list("action", flat=True)) == [
+    assert list(
+        AuditEntry.objects.filter(action__endswith="staff").order_by("pk").values_list("action", flat=True)
+    ) == [
         "mark staff",
         "unmark staff",
     ]

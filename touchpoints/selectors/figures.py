@@ -16,7 +16,7 @@ from touchpoints.models import Cost, TouchCase
 from touchpoints.selectors.tree import Node, Shape, descendants, shape, tree_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import date, datetime, tzinfo
 
     from django_stubs_ext import StrOrPromise
@@ -82,7 +82,7 @@ class Stage:
 
 funnel_stages: Registry[Stage] = Registry("funnel stages", purpose="steps after a scan: follow, join, first order …")
 funnel_stages.register("follow", Stage(_("Followed"), "p.followed", 10))
-funnel_stages.register("join", Stage(_("Became a member"), "m.joined_at >= p.at", 20))
+funnel_stages.register("join", Stage(_("Joined as member"), "m.joined_at >= p.at", 20))
 
 
 class Window(NamedTuple):
@@ -131,7 +131,9 @@ def stages() -> list[tuple[str, Stage]]:
 # into the spans of the tree, so that each touch counts where its code stood then.
 _CREDITED: Final = """
 WITH scanned AS (
-    SELECT t.id, t.member_id, t.follower_id, t.touchpoint_id, t.at, t.kind, t."case",
+    SELECT t.id, t.member_id, t.follower_id, t.touchpoint_id, t.at, t.kind,
+        CASE WHEN t."case" <> '' THEN t."case" WHEN t.kind = 'FOLLOW' THEN 'NEW'
+            WHEN t.kind = 'REFOLLOW' THEN 'RETURNING' ELSE 'FOLLOWING' END AS "case",
         row_number() OVER (PARTITION BY t.member_id ORDER BY t.at, t.id) AS n,
         count(*) OVER (PARTITION BY t.member_id) AS c
     FROM touchpoints_touch t
@@ -222,6 +224,39 @@ def credits_by_code(
                 parts=Counter(dict(zip(measures, rest[len(cases) :], strict=True))),
             )
     return found
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Who followed in one month by some codes, and how many of them were there after so many days (None: too early)."""
+
+    month: date
+    figures: Figures
+
+
+MONTHS: Final = 6
+
+
+def cohorts(now: datetime, *, model: str, zone: tzinfo, touchpoint_ids: Sequence[int]) -> list[Cohort]:
+    """Give the followers of the last six months by the month they came, newest first, in one statement."""
+    text, keys = _statement(model)
+    measures = {key: condition for key, condition in _measures(keys).items() if key.startswith(("old_", "kept_"))}
+    measures["follow"] = f"stage_{keys.index('follow')}"
+    sums = [f"coalesce(sum(part) FILTER (WHERE {condition}), 0)::bigint" for condition in measures.values()]
+    text += f"""
+SELECT date_trunc('month', followed_at AT TIME ZONE %(zone)s)::date, {", ".join(sums)}
+FROM credited WHERE followed AND part > 0 AND touchpoint_id = ANY(%(points)s) GROUP BY 1 ORDER BY 1 DESC"""  # noqa: S608 - constants
+    month = now.astimezone(zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    since = month
+    for _step in range(MONTHS - 1):
+        since = (since - timedelta(days=1)).replace(day=1)
+    parameters = _parameters(Window(since, now + timedelta(seconds=1)), now, ())
+    with connection.cursor() as cursor:
+        cursor.execute(text, parameters | {"zone": str(zone), "points": list(touchpoint_ids)})
+        return [
+            Cohort(row[0], Figures(parts=Counter(dict(zip(measures, row[1:], strict=True)))))
+            for row in cursor.fetchall()
+        ]
 
 
 # --- the tree --------------------------------------------------------------------------------------------------------
@@ -336,7 +371,7 @@ def rows_behind(
     path: Path = (),
     case: str = "",
     as_it_was: bool = True,
-    reachable: Sequence[int] | None = None,
+    reachable: Collection[int] | None = None,
     after: tuple[datetime, int] | None = None,
 ) -> list[Row]:
     """Give the touches that a figure is made of, newest first, one page and one more.

@@ -93,6 +93,16 @@ def permanent_codes_used(account_id: int) -> int:
     return made + Touchpoint.objects.filter(account_id=account_id, is_permanent=True, ticket="").count()
 
 
+def permanent_codes_by_account() -> dict[int, int]:
+    """Count the permanent codes of every account of the brand, in two queries."""
+    made = CodeIssue.objects.filter(is_permanent=True).values_list("account_id").order_by("account_id")
+    used: dict[int, int] = dict(made.annotate(Count("pk")))
+    ordered = Touchpoint.objects.filter(is_permanent=True, ticket="", account__isnull=False).values_list("account_id")
+    for account_id, count in ordered.annotate(Count("pk")).order_by("account_id"):
+        used[account_id or 0] = used.get(account_id or 0, 0) + count
+    return used
+
+
 def permanent_codes_left(account: OfficialAccount) -> int:
     """Give how many permanent codes an account may still make."""
     return max(0, PERMANENT_CODES - permanent_codes_used(account.pk))

@@ -33,7 +33,7 @@ class Measure:
 
 MEASURES: Final = (
     Measure("kept_30", _("Still following after 30 days"), 40),
-    Measure("joined_30", _("Became a member"), 25),
+    Measure("joined_30", _("Joined as member"), 25),
     Measure("engaged_30", _("Came back on a later day"), 20),
     Measure("fast_30", _("Left within 3 days"), 15, turned=True),
 )

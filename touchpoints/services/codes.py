@@ -84,26 +84,28 @@ def _said(answer: Answer) -> tuple[str, str]:
     return cause, _("Try again in a few minutes.")
 
 
-def make_codes(brand_id: int, touchpoint_ids: Sequence[int]) -> None:
-    """Have a worker make the codes of channels, after the transaction that wrote them."""
+def make_codes(brand_id: int, touchpoint_ids: Sequence[int], *, anew: bool = False) -> None:
+    """Have a worker make the codes of channels, after the transaction that wrote them; `anew` also those that exist."""
     if touchpoint_ids:
-        ring(tasks.issue_codes, brand_id, list(touchpoint_ids))
+        ring(tasks.issue_codes, brand_id, list(touchpoint_ids), anew=anew)
 
 
-def renew_codes(brand_id: int, *, at: datetime, only: Sequence[int] | None = None) -> int:
+def renew_codes(brand_id: int, *, at: datetime, only: Sequence[int] | None = None, anew: bool = False) -> int:
     """Renew the temporary codes that end within five days, and make those that are missing. Gives how many are new.
 
-    Archived channels and those the brand has let end are left to expire. `only` narrows it to some channels.
+    Archived channels and those the brand has let end are left to expire. `only` narrows it to some channels, and
+    `anew` makes those whatever they have.
     """
     with brand_scope(brand_id):
         due = (
             Touchpoint.objects.filter(is_active=True, account__isnull=False)
             .exclude(scene="")
-            .filter(Q(ticket="") | Q(is_permanent=False, expires_at__lt=at + RENEW_BEFORE))
             .filter(Q(ends_at__isnull=True) | Q(ends_at__gt=at))
         )
         if only is not None:
             due = due.filter(pk__in=only)
+        if not (anew and only is not None):
+            due = due.filter(Q(ticket="") | Q(is_permanent=False, expires_at__lt=at + RENEW_BEFORE))
         ids = list(due.order_by("pk").values_list("pk", flat=True)[:PER_ROUND])
     made = failed = 0
     for touchpoint_id in ids:

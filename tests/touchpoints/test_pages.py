@@ -1,0 +1,321 @@
+"""Pages of channels as people with roles see them: figures open their rows, acts act, scopes hold."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from datetime import timedelta
+
+import pypdfium2
+import pytest
+import zxingcpp
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import AuditEntry
+from accounts.tenancy import brand_scope
+from common import clock
+from members.models import Member
+from tests.console.conftest import (  # noqa: F401 - fixtures
+    as_manager,
+    as_marketer,
+    as_owner,
+    manager,
+    marketer,
+    ours,
+    owner,
+    theirs,
+)
+from tests.factories import make_store
+from tests.touchpoints.conftest import come
+from touchpoints.models import CodeIssue, Cost, Move, StaffPerson, Touchpoint
+from touchpoints.services import create_touchpoint, keep_code
+
+pytestmark = pytest.mark.django_db
+TREE = "/b/lanyu/touchpoints/touchpoint/"
+
+
+def page_of(row):
+    return f"{TREE}{row.pk}/change/"
+
+
+@pytest.fixture
+def grown(ours, theirs):  # noqa: F811
+    """Our brand with a small tree in which people came; the other one has scans too."""
+    now = clock.now()
+    with brand_scope(ours.brand.pk):
+        ours.medium = create_touchpoint(name="澜门店", at=now)
+        ours.place = create_touchpoint(name="澜静安", parent=ours.medium, at=now, store=ours.store)
+        ours.code = create_touchpoint(
+            name="澜柜台", parent=ours.place, account=ours.account, store=ours.store, at=now, benefit="八折券"
+        )
+        keep_code(touchpoint=ours.code, ticket="gQ1", url="http://weixin.qq.com/q/lan", at=now)
+        ours.people = [come(ours.code, at=now - timedelta(days=2), joined=now - timedelta(days=1)) for _ in range(3)]
+        come(ours.touchpoint, follower=ours.people[0].follower, at=now - timedelta(days=1))
+    with brand_scope(theirs.brand.pk):
+        theirs.code = create_touchpoint(name="灶柜台", account=theirs.account, at=now)
+        keep_code(touchpoint=theirs.code, ticket="gQ2", url="http://weixin.qq.com/q/zao", at=now)
+        come(theirs.code, at=now)
+    return ours
+
+
+def figures_of(html, name):
+    """The cells of a line of the tree: (text, link)."""
+    line = next(each for each in re.findall(r"<tr .*?</tr>", html, re.DOTALL) if f">{name}</a>" in each)
+    cells = re.findall(r'<td class="zy-number.*?</td>', line, re.DOTALL)
+    return [
+        (re.sub(r"<.*?>", "", cell).strip(), (re.findall(r'href="(.*?)"', cell) or [""])[0].replace("&amp;", "&"))
+        for cell in cells
+    ]
+
+
+def test_every_figure_of_the_tree_opens_just_its_rows(as_owner, grown):  # noqa: F811
+    html = as_owner.get(TREE).content.decode()
+    opened = 0
+    for name, expected in (("澜门店", ["3", "3", "3"]), ("澜静安", ["3", "3", "3"]), ("澜柜台", ["3", "3", "3"])):
+        cells = figures_of(html, name)
+        assert [text for text, _link in cells[:3]] == expected
+        for text, link in cells[:3]:
+            rows = as_owner.get(link).content.decode()
+            assert rows.count("<tr><th scope=") - 1 == int(text)
+            opened += 1
+    assert opened == 9
+    assert "灶" not in html
+
+
+def test_tree_of_a_store_manager_shows_their_stores_only(as_manager, grown):  # noqa: F811
+    with brand_scope(grown.brand.pk):
+        far = create_touchpoint(name="澜远方", account=grown.account, store=grown.far_store, at=clock.now())
+        come(far, at=clock.now())
+    html = as_manager.get(TREE).content.decode()
+
+    assert figures_of(html, "澜静安")[0][0] == "3"
+    assert "澜远方" not in html
+    assert "澜门店" not in html
+    for path in (
+        page_of(far),
+        f"/b/lanyu/touchpoints/rows/?channel={far.pk}",
+        f"/b/lanyu/touchpoints/rows/?at={far.pk}",
+    ):
+        assert as_manager.get(path).status_code == 404
+    assert "澜远方" not in as_manager.get("/b/lanyu/touchpoints/rows/").content.decode()
+    assert "澜远方" not in as_manager.get("/b/lanyu/touchpoints/quality/").content.decode()
+    assert "澜远方" not in as_manager.get("/b/lanyu/touchpoints/attribution/").content.decode()
+
+
+def test_rows_hide_names_of_people_outside_the_scope(as_manager, grown):  # noqa: F811
+    with brand_scope(grown.brand.pk):
+        Member.objects.filter(pk=grown.people[0].follower.member_id).update(name="澜别店的人", store=grown.far_store)
+        Member.objects.filter(pk=grown.people[1].follower.member_id).update(name="澜本店的人", store=grown.store)
+    html = as_manager.get(f"/b/lanyu/touchpoints/rows/?channel={grown.code.pk}").content.decode()
+
+    assert "澜本店的人" in html
+    assert "澜别店的人" not in html
+    assert html.count("<tr><th scope=") == 4
+
+
+@pytest.mark.parametrize("path", ["", "{code}/change/"])
+def test_pages_ask_as_often_for_many_codes_as_for_few(as_owner, grown, path):  # noqa: F811
+    path = TREE + path.format(code=grown.medium.pk)
+
+    def asked():
+        with CaptureQueriesContext(connection) as queries:
+            assert as_owner.get(path).status_code == 200
+        return len(queries)
+
+    asked()  # what is remembered for the process is remembered now
+    few = asked()
+    with brand_scope(grown.brand.pk):
+        for number in range(12):
+            store = make_store(f"L{number}", f"澜店{number}")
+            place = create_touchpoint(name=f"澜店{number}", parent=grown.medium, store=store, at=clock.now())
+            come(create_touchpoint(name=f"澜码{number}", parent=place, account=grown.account, at=clock.now()))
+    assert asked() == few
+
+
+def test_other_brands_channel_is_nowhere(as_owner, grown, theirs):  # noqa: F811
+    for path in (page_of(theirs.code), f"/b/lanyu/touchpoints/rows/?channel={theirs.code.pk}"):
+        assert as_owner.get(path).status_code == 404
+    answer = as_owner.post("/b/lanyu/touchpoints/sheet/file/", {"code": [theirs.code.pk], "layout": "six"})
+    assert answer.status_code == 404
+    with brand_scope(theirs.brand.pk):
+        assert not CodeIssue.objects.filter(printed_at__isnull=False).exists()
+
+
+# --- acts ------------------------------------------------------------------------------------------------------------
+
+
+def act(client, row, name, **fields):
+    return client.post(page_of(row), {"act": name, **fields}, follow=True)
+
+
+def test_branch_is_moved_archived_and_restored_by_buttons(as_marketer, grown):  # noqa: F811
+    with brand_scope(grown.brand.pk):
+        target = create_touchpoint(name="澜包装", at=clock.now())
+    act(as_marketer, grown.place, "move", parent=target.pk, past="restate")
+    act(as_marketer, grown.place, "archive")
+    with brand_scope(grown.brand.pk):
+        rows = {row.pk: row for row in Touchpoint.objects.all()}
+        assert rows[grown.place.pk].parent_id == target.pk
+        assert [rows[pk].archived_at is None for pk in (grown.place.pk, grown.code.pk, target.pk)] == [
+            False,
+            False,
+            True,
+        ]
+        assert Move.objects.get().restates is True
+    act(as_marketer, grown.place, "restore")
+    with brand_scope(grown.brand.pk):
+        assert not Touchpoint.objects.filter(archived_at__isnull=False).exists()
+        assert set(AuditEntry.objects.filter(action__contains=" channel").values_list("action", flat=True)) >= {
+            "move channel",
+            "archive channel",
+            "restore channel",
+        }
+
+
+def test_impossible_place_is_refused_in_words(as_marketer, grown):  # noqa: F811
+    answer = act(as_marketer, grown.medium, "move", parent=grown.place.pk, past="keep")
+
+    assert "渠道不能放在自己的下级里。" in answer.content.decode()
+    with brand_scope(grown.brand.pk):
+        assert Touchpoint.objects.get(pk=grown.medium.pk).parent_id is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"amount": "12.345", "starts_on": "2025-06-01", "ends_on": "2025-06-02"},
+        {"amount": "NaN", "starts_on": "2025-06-01", "ends_on": "2025-06-02"},
+        {"amount": "1e99", "starts_on": "2025-06-01", "ends_on": "2025-06-02"},
+        {"amount": "-1", "starts_on": "2025-06-01", "ends_on": "2025-06-02"},
+        {"amount": "5", "starts_on": "2025-06-02", "ends_on": "2025-06-01"},
+        {"amount": "5", "starts_on": "", "ends_on": "2025-06-01"},
+    ],
+)
+def test_odd_cost_is_refused_and_nothing_is_noted(as_marketer, grown, fields):  # noqa: F811
+    act(as_marketer, grown.code, "add-cost", **fields)
+
+    with brand_scope(grown.brand.pk):
+        assert not Cost.objects.exists()
+
+
+def test_cost_is_noted_in_fen_and_taken_out_again(as_marketer, grown):  # noqa: F811
+    today = f"{clock.now():%Y-%m-%d}"
+    act(as_marketer, grown.code, "add-cost", amount="1200.50", starts_on=today, ends_on=today, note="海报")
+    with brand_scope(grown.brand.pk):
+        cost = Cost.objects.get()
+        assert (cost.amount, cost.note) == (120_050, "海报")
+    assert "¥1,200.50" in as_marketer.get(TREE).content.decode()
+    act(as_marketer, grown.code, "remove-cost", cost=cost.pk)
+    with brand_scope(grown.brand.pk):
+        assert not Cost.objects.exists()
+
+
+def test_person_is_marked_as_staff_from_the_list_of_scans(as_marketer, grown):  # noqa: F811
+    member_id = grown.people[0].follower.member_id
+    act(as_marketer, grown.code, "staff", member=member_id)
+    assert figures_of(as_marketer.get(TREE).content.decode(), "澜柜台")[0][0] == "2"
+    act(as_marketer, grown.code, "not-staff", member=member_id)
+    with brand_scope(grown.brand.pk):
+        assert not StaffPerson.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["move", "archive", "restore", "renew", "add-cost", "remove-cost", "staff", "not-staff"]
+)
+def test_who_may_only_look_changes_nothing(as_manager, grown, name):  # noqa: F811
+    assert act(as_manager, grown.code, name, parent="", past="keep").status_code == 403
+
+
+# --- sheets ----------------------------------------------------------------------------------------------------------
+
+
+def test_downloaded_sheet_scans_and_is_remembered_as_printed(as_manager, grown):  # noqa: F811
+    answer = as_manager.post(
+        "/b/lanyu/touchpoints/sheet/file/", {"code": [grown.code.pk], "layout": "two", "format": "pdf"}
+    )
+    page = pypdfium2.PdfDocument(answer.content)[0]
+    said = page.get_textpage().get_text_bounded()
+
+    assert [found.text for found in zxingcpp.read_barcodes(page.render(scale=2).to_pil())] == [
+        "http://weixin.qq.com/q/lan"
+    ]
+    assert all(words in said for words in ("澜柜台", "八折券", grown.code.scene))
+    with brand_scope(grown.brand.pk):
+        assert CodeIssue.objects.get(touchpoint=grown.code).printed_at is not None
+
+
+def test_several_pictures_come_as_an_archive(as_owner, grown):  # noqa: F811
+    with brand_scope(grown.brand.pk):
+        keep_code(touchpoint=grown.touchpoint, ticket="gQ9", url="http://weixin.qq.com/q/tor", at=clock.now())
+    both = [grown.code.pk, grown.touchpoint.pk]
+    answer = as_owner.post("/b/lanyu/touchpoints/sheet/file/", {"code": both, "format": "png"})
+
+    assert len(zipfile.ZipFile(io.BytesIO(answer.content)).namelist()) == 2
+
+
+@pytest.mark.parametrize(
+    "fields", [{"code": []}, {"code": ["x"]}, {"format": "exe"}, {"layout": "huge"}, {"code": ["99999999999999999999"]}]
+)
+def test_odd_sheet_is_not_found(as_owner, grown, fields):  # noqa: F811
+    asked = {"code": [grown.code.pk], "layout": "six", "format": "pdf"} | fields
+    assert as_owner.post("/b/lanyu/touchpoints/sheet/file/", asked).status_code == 404
+
+
+# --- batches ---------------------------------------------------------------------------------------------------------
+
+
+def test_batch_shows_the_preview_first_and_then_makes_it(as_marketer, grown, monkeypatch):  # noqa: F811
+    rung = []
+    monkeypatch.setattr("touchpoints.services.codes.ring", lambda *args, **more: rung.append((args[1:], more)))
+    asked = {
+        "account": grown.account.pk,
+        "parent": grown.medium.pk,
+        "stores": [grown.store.pk],
+        "objects": "门口\n柜台\n门口",
+        "welcome": "欢迎来{store}",
+    }
+    preview = as_marketer.post("/b/lanyu/touchpoints/batch/", asked).content.decode()
+    with brand_scope(grown.brand.pk):
+        before = Touchpoint.objects.count()
+    assert "将新建 2 个渠道码" in preview
+    assert "澜静安店 · 门口" in preview
+
+    as_marketer.post("/b/lanyu/touchpoints/batch/", asked | {"create": "1"})
+    with brand_scope(grown.brand.pk):
+        assert Touchpoint.objects.count() == before + 2
+        made = list(Touchpoint.objects.filter(name__startswith="澜静安店 · ").order_by("pk"))
+    assert [(row.name, row.welcome) for row in made] == [
+        ("澜静安店 · 门口", "欢迎来澜静安店"),
+        ("澜静安店 · 柜台", "欢迎来澜静安店"),
+    ]
+    assert rung == [((grown.brand.pk, [row.pk for row in made]), {"anew": False})]
+
+
+def test_batch_refuses_stores_and_tags_of_another_brand(as_marketer, grown, theirs):  # noqa: F811
+    for fields in ({"stores": [theirs.store.pk]}, {"tags": [theirs.tag.pk]}, {"account": theirs.account.pk}):
+        asked = {"account": grown.account.pk, "objects": "门口", "create": "1"} | fields
+        assert as_marketer.post("/b/lanyu/touchpoints/batch/", asked).status_code == 422
+    assert as_marketer.get("/b/lanyu/touchpoints/batch/").content.decode().count("灶") == 0
+
+
+# --- quality ---------------------------------------------------------------------------------------------------------
+
+
+def test_ranking_page_puts_the_loyal_channel_first(as_owner, grown):  # noqa: F811
+    now = clock.now()
+    came = now - timedelta(days=60)
+    with brand_scope(grown.brand.pk):
+        bargain = create_touchpoint(name="澜抽奖海报", account=grown.account, at=came)
+        loyal = create_touchpoint(name="澜会员日", account=grown.account, at=came)
+        for number in range(45):
+            come(bargain, at=came, left=came + timedelta(days=1) if number % 9 else None)
+        for _ in range(30):
+            come(loyal, at=came, joined=came, back=now)
+    html = as_owner.get("/b/lanyu/touchpoints/quality/").content.decode()
+
+    assert re.findall(r'tp-rank-no">(\d+)</td><th scope="row"><a [^>]*>(.*?)</a>', html) == [
+        ("1", "澜会员日"),
+        ("2", "澜抽奖海报"),
+    ]
