@@ -255,14 +255,28 @@ def describe_to_simulator(demo: DemoBrand, account: OfficialAccount) -> None:
 def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callable[[str], None]) -> None:
     """Do what an operator does on the first day: fetch the followers, templates; make the codes; publish the menu."""
     from demo.people import enliven
+    from demo.talk import talk
     from demo.wechat import connect_to_wechat
 
     say(f"{demo.name}: followers, templates, codes, menu from WeChat")
     connect_to_wechat(brand.pk, account.pk)
     say(f"{demo.name}: a fortnight of life")
     enliven(brand.pk, account.pk, random.Random(20250601))
+    talk(brand.pk, demo.slug, account, writer(demo))
     for touchpoint in codes_of(brand.pk, account.pk):
         post("/_sim/codes/name", {"appid": demo.appid, "scene": touchpoint.scene, "name": touchpoint.name})
+
+
+def writer(demo: DemoBrand) -> Callable[[str, str, datetime], None]:
+    """Give how the simulated WeChat is told that somebody wrote earlier."""
+    people = get(f"/_sim/people?appid={demo.appid}&limit=10000")["people"]
+    by_openid = {person["accounts"][demo.appid]["openid"]: person["id"] for person in people}
+
+    def wrote(openid: str, content: str, at: datetime) -> None:
+        act = {"act": "wrote", "appid": demo.appid, "content": content, "at": at.timestamp()}
+        post(f"/_sim/people/{by_openid[openid]}/act", act)
+
+    return wrote
 
 
 def codes_of(brand_id: int, account_id: int) -> list[Touchpoint]:
@@ -273,9 +287,18 @@ def codes_of(brand_id: int, account_id: int) -> list[Touchpoint]:
 
 def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Call the simulator's control API. Raises `SimulatorAway`."""
+    return _call(path, json.dumps(body).encode())
+
+
+def get(path: str) -> dict[str, Any]:
+    """Ask the simulator's control API. Raises `SimulatorAway`."""
+    return _call(path, None)
+
+
+def _call(path: str, body: bytes | None) -> dict[str, Any]:
     request = urllib.request.Request(  # noqa: S310 - the simulator's address comes from settings
         settings.SIMULATOR_URL + path,
-        data=json.dumps(body).encode(),
+        data=body,
         headers={"Content-Type": "application/json"},
     )
     try:

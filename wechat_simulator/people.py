@@ -259,6 +259,17 @@ async def scan(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, Any]
 # --- talking (reference: service account 3.2) -------------------------------------------------------------------------
 
 
+@act("wrote")
+async def wrote(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, Any]:
+    """Have written earlier (``content``, ``at`` epoch): the bubble and the reply window of then, and no push now."""
+    people.require_follow(fan)
+    at = min(float(data["at"]), people.now)
+    people.sim.conversations.person(fan, "text", at, content=str(data["content"]))
+    fan.last_inbound_at = max(fan.last_inbound_at, at)
+    windows.open_window(fan, "message", at)
+    return {}
+
+
 @act("text")
 async def text(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, Any]:
     """Type text; ``menu_id`` when a msgmenu item was tapped (counts as a menu tap, reference 5.9)."""

@@ -8,8 +8,11 @@ from django.core.management import CommandError, call_command
 
 from accounts.models import StaffUser
 from accounts.tenancy import brand_scope, every_brand
+from common import clock
 from demo.brands import BRANDS, PASSWORD
 from guides.models import Guide
+from inbox.models import Conversation
+from inbox.selectors import allowance_of
 from members.models import Follower, Member
 from touchpoints.models import Touch
 from wechat_gateway.models import OfficialAccount
@@ -45,6 +48,15 @@ def test_demo_brands_load_once_and_tell_a_script_all_it_needs(db, simulator, set
     assert StaffUser.objects.get(username=lanyu["staff"][0]["username"]).check_password(PASSWORD)
 
     for demo, brand in zip(BRANDS, facts["brands"], strict=True):
+        with brand_scope(brand["id"]):
+            waiting = list(Conversation.objects.filter(state="WAITING").select_related("follower"))
+            allowed = {row.follower.openid: allowance_of(row.follower_id, at=clock.now()).left for row in waiting}
+        assert len(waiting) >= 2
+        truth = {
+            person["accounts"][demo.appid]["openid"]: person["accounts"][demo.appid]["windows"]
+            for person in simulator.get(f"/_sim/people?appid={demo.appid}&limit=5000")["people"]
+        }
+        assert allowed == {openid: max(each["left"] for each in truth[openid]) for openid in allowed}
         people = simulator.get(f"/_sim/people?appid={demo.appid}&limit=5000")["people"]
         openids = {person["accounts"][demo.appid]["openid"] for person in people}
         with brand_scope(brand["id"]):
