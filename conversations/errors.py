@@ -32,3 +32,13 @@ class MenuRefused(Conflict):
 
     def __init__(self, cause: str, hint: str) -> None:
         super().__init__(_("The menu was not published. %(cause)s") % {"cause": cause}, hint=hint)
+
+
+class DialogueInvalid(Invalid):
+    """A dialogue cannot be published like this."""
+
+    code = "dialogue_invalid"
+
+    def __init__(self, step: str, message: str) -> None:
+        where = _("Step %(step)s: ") % {"step": step} if step else ""
+        super().__init__(f"{where}{message}", hint=_("Change the step and publish again."), field=step)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.utils import translation
+
 from conversations import services
 from conversations.answers import passive_of
 from conversations.engine import NOTHING, Asked, Decision, Facts, Rules, seed_of
 from conversations.models import Trigger
-from conversations.selectors import facts_of, rules_of
+from conversations.patterns import normalised
+from conversations.selectors import Dialogues, dialogues_of, facts_of, rules_of, running, turn_of
+from conversations.services.dialogues import LANGUAGE
 from wechat_gateway.events import MESSAGE_KINDS, Push
 from wechat_gateway.registries import ReplyBook, compiles, on_event, reply_to
+from wechat_gateway.replies import Text
 
 if TYPE_CHECKING:
     from wechat_gateway.replies import Reply
 
 PAGE = "conversations"
+DIALOGUES = "conversations.dialogues"
 OTHER_MESSAGES = tuple(sorted(MESSAGE_KINDS - {"text"}))
 
 
@@ -23,6 +29,29 @@ OTHER_MESSAGES = tuple(sorted(MESSAGE_KINDS - {"text"}))
 def compile_account(account_id: int) -> Rules:
     """Compile an account's rules for the gateway."""
     return rules_of(account_id)
+
+
+@compiles(DIALOGUES)
+def compile_dialogues(account_id: int) -> Dialogues:
+    """Compile what begins which dialogue of an account."""
+    return dialogues_of(account_id)
+
+
+def may_be_talk(push: Push, book: ReplyBook) -> bool:
+    """Say whether a message can belong to a dialogue: the account has some, and a tap begins one."""
+    dialogues: Dialogues | None = book.get(DIALOGUES)
+    if dialogues is None or not dialogues.starts:
+        return False
+    return push.kind == "text" or normalised(push.key) in dialogues.starts
+
+
+@reply_to("text", "CLICK", key="conversations.dialogue", rank=50, reads=True, when=may_be_talk)
+def go_on_talking(push: Push, book: ReplyBook) -> Reply | None:
+    """Begin a dialogue, or take the message as an answer: one query. What is said is stored by the worker."""
+    run = running(push.account_id, push.openid, at=push.received_at)
+    with translation.override(LANGUAGE):
+        found = turn_of(book.get(DIALOGUES), book.get(PAGE), run, push)
+    return Text(found[0].text) if found and found[0].text else None
 
 
 def asked_of(push: Push) -> Asked:

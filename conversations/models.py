@@ -296,3 +296,75 @@ class LastTag(BrandOwned):
 
     def __str__(self) -> str:
         return f"{self.pk}"
+
+
+class Dialogue(BrandOwned):
+    """A talk of several turns that a keyword or menu key begins. `draft` is edited, versions are run."""
+
+    account = BrandForeignKey(OfficialAccount, models.CASCADE, related_name="+", verbose_name=_("service account"))
+    name = models.CharField(_("name"), max_length=40)
+    keywords = models.JSONField(_("begins with"), default=list, blank=True)
+    draft = models.JSONField(_("steps"), default=list, blank=True)
+    is_enabled = models.BooleanField(_("enabled"), default=True)
+    updated_at = models.DateTimeField(_("changed"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("dialogue")
+        verbose_name_plural = _("dialogues")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DialogueVersion(BrandOwned):
+    """The steps of a dialogue as they were published once; who has begun with a version ends with it."""
+
+    dialogue = BrandForeignKey(Dialogue, models.CASCADE, related_name="versions", verbose_name=_("dialogue"))
+    number = models.PositiveIntegerField(_("version"))
+    steps = models.JSONField(_("steps"), default=list)
+    published_at = models.DateTimeField(_("published at"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("dialogue version")
+        verbose_name_plural = _("dialogue versions")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "dialogue", "number"], name="dialogue_version_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} v{self.number}"
+
+
+class RunState(models.TextChoices):
+    """Where a talk stands."""
+
+    ACTIVE = "ACTIVE", _("Going on")
+    DONE = "DONE", _("Finished")
+    LEFT = "LEFT", _("Left")
+    GAVE_UP = "GAVE_UP", _("Not understood")
+
+
+class DialogueRun(BrandOwned):
+    """One person in one dialogue: the question that stands and what was answered."""
+
+    version = BrandForeignKey(DialogueVersion, models.CASCADE, related_name="runs", verbose_name=_("dialogue version"))
+    follower = BrandForeignKey(Follower, models.CASCADE, related_name="+", verbose_name=_("follower"))
+    step = models.CharField(_("step"), max_length=10)
+    answers = models.JSONField(_("answers"), default=dict)
+    tries = models.PositiveSmallIntegerField(default=0)
+    state = models.CharField(_("state"), max_length=10, choices=RunState, default=RunState.ACTIVE)
+    started_at = models.DateTimeField(_("started"))
+    updated_at = models.DateTimeField(_("last answer"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("talk")
+        verbose_name_plural = _("talks")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["brand", "follower"], condition=models.Q(state="ACTIVE"), name="one_talk_at_a_time"
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["brand", "version", "state"], name="talks_of_version")]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.state}"

@@ -31,6 +31,7 @@ WHY: dict[str, Any] = {
     "IN_TIME": gettext_lazy("WeChat heard it within five seconds."),
     "LATE": gettext_lazy("The five seconds were over, so it went as a customer-service message."),
     "NO_PASSIVE_FORM": gettext_lazy("This kind of answer exists only as a customer-service message."),
+    "OVERTAKEN": gettext_lazy("Two messages came at once; the right question followed as a customer-service message."),
     "ASKED_FOR": gettext_lazy("The rule hands over to a person."),
     "WINDOW_CLOSED": gettext_lazy("The time in which WeChat lets us write was over; a person has to look at it."),
     "WORKER_LOST": gettext_lazy("The process that sent it stopped. It may have arrived and is not sent again."),

@@ -17,19 +17,24 @@ from accounts.tenancy import current_brand_id
 from common.clock import now
 from common.errors import AppError
 from conversations.audiences import Audience, Scan, audience_kinds, line_up
-from conversations.engine import Facts, Rule, Rules, compile_rules, rule_of
+from conversations.engine import Asked, Facts, Rule, Rules, compile_rules, rule_of
 from conversations.menus import TagMenuNow, predicted
 from conversations.models import (
+    DialogueRun,
+    DialogueVersion,
     LastTag,
     Menu,
     ReplyRecord,
     ReplyRule,
+    RunState,
     Suggestion,
     SuggestionState,
     TagMenu,
     Trigger,
     UnmatchedPhrase,
 )
+from conversations.patterns import normalised
+from conversations.script import State, Step, Turn, answer, begin, read_steps
 from members.models import Follower, Member, RemoteTagging
 from touchpoints.models import Touchpoint, TouchpointTag
 from touchpoints.selectors import welcome_texts
@@ -40,11 +45,14 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
+    from wechat_gateway.events import Push
+
 logger = logging.getLogger(__name__)
 
 MOST_COMPARED: Final = 2_000
+TALK_LASTS: Final = timedelta(days=30)
 _MOST_REMEMBERED: Final = 500
-_remembered: OrderedDict[tuple[int, int], tuple[int, Rules]] = OrderedDict()
+_remembered: OrderedDict[tuple[int, int], tuple[int, tuple[Rules, Dialogues]]] = OrderedDict()
 
 
 def brand_zone() -> ZoneInfo:
@@ -73,17 +81,21 @@ def compiled_with(rows: list[ReplyRule], account_id: int) -> Rules:
 
 def current_rules(account_id: int) -> Rules:
     """Give the compiled rules of an account as of now, compiled again only when they have changed."""
+    return _current(account_id)[0]
+
+
+def _current(account_id: int) -> tuple[Rules, Dialogues]:
     version = OfficialAccount.objects.values_list("replies_version", flat=True).get(pk=account_id)
     key = (current_brand_id(), account_id)
     known = _remembered.get(key)
     if known is not None and known[0] == version:
         _remembered.move_to_end(key)
         return known[1]
-    rules = rules_of(account_id)
-    _remembered[key] = (version, rules)
+    compiled = rules_of(account_id), dialogues_of(account_id)
+    _remembered[key] = (version, compiled)
     while len(_remembered) > _MOST_REMEMBERED:
         _remembered.popitem(last=False)
-    return rules
+    return compiled
 
 
 def facts_of(rules: Rules, account_id: int, openid: str, *, at: datetime) -> Facts:
@@ -244,3 +256,73 @@ def people_of_menus(account_id: int, tag_menus: Sequence[TagMenu]) -> dict[int |
     return {
         row["sees"]: row["people"] for row in sorted_by.values("sees").annotate(people=Count("pk")).order_by("sees")
     }
+
+
+@dataclass(frozen=True)
+class Dialogues:
+    """What begins which dialogue of an account: {word or menu key: (version, its steps)}."""
+
+    starts: Mapping[str, tuple[int, tuple[Step, ...]]]
+
+
+def dialogues_of(account_id: int) -> Dialogues:
+    """Compile the enabled dialogues of an account by the words that begin them; an older dialogue keeps its word."""
+    newest: dict[int, DialogueVersion] = {}
+    rows = DialogueVersion.objects.filter(dialogue__account_id=account_id, dialogue__is_enabled=True)
+    for version in rows.select_related("dialogue").order_by("dialogue_id", "number"):
+        newest[version.dialogue_id] = version
+    starts: dict[str, tuple[int, tuple[Step, ...]]] = {}
+    for version in newest.values():
+        steps = read_steps(version.steps)
+        for word in version.dialogue.keywords:
+            starts.setdefault(normalised(str(word)), (version.pk, steps))
+    starts.pop("", None)
+    return Dialogues(starts)
+
+
+def current_dialogues(account_id: int) -> Dialogues:
+    """Give the dialogues of an account as of now."""
+    return _current(account_id)[1]
+
+
+def running(account_id: int, openid: str, *, at: datetime, lock: bool = False) -> DialogueRun | None:
+    """Give the talk somebody is in, None when there is none or it was left a month ago."""
+    rows = DialogueRun.objects.filter(
+        follower__account_id=account_id,
+        follower__openid=openid,
+        state=RunState.ACTIVE,
+        updated_at__gt=at - TALK_LASTS,
+    ).select_related("version")
+    return (rows.select_for_update(of=("self",)) if lock else rows).first()
+
+
+def turn_of(dialogues: Dialogues, rules: Rules | None, run: DialogueRun | None, push: Push) -> tuple[Turn, int] | None:
+    """Give what a dialogue makes of a push and the version that does; None when it is none of a dialogue's.
+
+    A word that begins a dialogue begins it anew. A message that is no answer but that a keyword rule captures goes to
+    the rule, and the question stands.
+    """
+    word = normalised(push.content if push.kind == "text" else push.key)
+    start = dialogues.starts.get(word)
+    if start is not None:
+        return begin(start[1]), start[0]
+    if run is None or push.kind != "text":
+        return None
+    turn = answer(read_steps(run.version.steps), State(run.step, run.answers, run.tries), push.content)
+    if not turn.understood and rules is not None and _captured_by_keyword(rules, push):
+        return None
+    return turn, run.version_id
+
+
+def _captured_by_keyword(rules: Rules, push: Push) -> bool:
+    decision = rules.decide(Asked(Trigger.KEYWORD, push.received_at, text=push.content), Facts())
+    return decision.rule is not None and decision.rule.trigger == Trigger.KEYWORD
+
+
+def talks_of(dialogue_ids: list[int]) -> dict[int, dict[str, int]]:
+    """Give how many talks of dialogues stand where: {dialogue: {state: people}}."""
+    rows = DialogueRun.objects.filter(version__dialogue_id__in=dialogue_ids).values("version__dialogue_id", "state")
+    found: dict[int, dict[str, int]] = {}
+    for row in rows.annotate(people=Count("pk")).order_by("version__dialogue_id", "state"):
+        found.setdefault(row["version__dialogue_id"], {})[row["state"]] = row["people"]
+    return found

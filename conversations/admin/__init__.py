@@ -1,5 +1,5 @@
-"""Pages of automatic answers and of the menu."""
+"""Pages of automatic answers, dialogues and menus."""
 
-from conversations.admin import menus, records, rules, unmatched
+from conversations.admin import dialogues, menus, records, rules, unmatched
 
-__all__ = ["menus", "records", "rules", "unmatched"]
+__all__ = ["dialogues", "menus", "records", "rules", "unmatched"]

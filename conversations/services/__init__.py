@@ -1,5 +1,6 @@
 """Changes to automatic answers and to the menu."""
 
+from conversations.services.dialogues import answer_fields, save_dialogue, talk
 from conversations.services.menus import (
     ask_to_publish,
     cancel_publishing,
@@ -17,6 +18,7 @@ from conversations.services.records import note_answer, on_hand_over, purge_reco
 from conversations.services.rules import save_rule
 
 __all__ = [
+    "answer_fields",
     "ask_to_publish",
     "cancel_publishing",
     "draft_of",
@@ -28,6 +30,7 @@ __all__ = [
     "publish_menu",
     "purge_records",
     "restore_version",
+    "save_dialogue",
     "save_menu",
     "save_rule",
     "save_tag_menu",
@@ -36,4 +39,5 @@ __all__ = [
     "suggest_rules",
     "sweep_menus",
     "sweep_replies",
+    "talk",
 ]

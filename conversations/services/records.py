@@ -18,6 +18,7 @@ from conversations.answers import passive_of, service_of
 from conversations.engine import Decision
 from conversations.models import ReplyRecord, ReplyState, Trigger, Way
 from conversations.selectors import current_rules, facts_of
+from conversations.services.dialogues import talk
 from conversations.services.phrases import note_unmatched
 from conversations.windows import allowance
 from members import services as member_services
@@ -25,7 +26,7 @@ from wechat_gateway import calls
 from wechat_gateway.answers import Outcome
 from wechat_gateway.errcodes import explain
 from wechat_gateway.models import InboundPush
-from wechat_gateway.replies import Reply, render
+from wechat_gateway.replies import Reply, Text, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,12 +72,16 @@ def note_answer(*, push: Push, asked: Asked) -> ReplyRecord | None:
     follower = member_services.record_contact(
         account_id=push.account_id, appid=push.appid, openid=push.openid, at=push.event_at
     )
+    said = InboundPush.objects.filter(pk=push.push_id).values_list("reply", flat=True).first() or ""
+    if push.kind in {"text", "CLICK"} and talk(follower=follower, push=push, heard=_heard(push, said), said=said):
+        if ReplyRecord.objects.filter(push_id=push.push_id, state=ReplyState.WAITING).exists():
+            ring(tasks.send_replies, push.brand_id)
+        return None
     rules = current_rules(push.account_id)
     decision = rules.decide(asked)
     if decision.needs_facts:
         facts = facts_of(rules, push.account_id, push.openid, at=asked.at)
         decision = rules.decide(asked, facts)
-    said = InboundPush.objects.filter(pk=push.push_id).values_list("reply", flat=True).first() or ""
     answered = decision.rule is not None
     ours = not said or _same(decision, push, said)
     if asked.trigger == Trigger.KEYWORD and ours and not (answered and decision.rule.trigger == Trigger.KEYWORD):  # type: ignore[union-attr] # answered means that there is a rule
@@ -215,6 +220,11 @@ def _send(brand_id: int, record: ReplyRecord, at: datetime) -> None:
         if gone:
             for _key, listener in on_service_messages.items():
                 listener(record.follower, gone, at)
+
+
+def _heard(push: Push, said: str) -> Callable[[str], bool]:
+    """Give what says whether the reply WeChat heard is a text."""
+    return lambda text: said == _rendered(Text(text), push, as_json=said.startswith("{")) if said else False
 
 
 def _same(decision: Decision, push: Push, said: str) -> bool:

@@ -12,7 +12,7 @@
     const name = row.querySelector("[data-bytes]");
     const left = row.querySelector("[data-left]");
     const used = bytes.encode(name.value.trim()).length;
-    left.textContent = left.dataset.words.replace("%u", String(used)).replace("%l", name.dataset.bytes);
+    left.textContent = left.dataset.words.replace("{used}", String(used)).replace("{limit}", name.dataset.bytes);
     left.classList.toggle("is-wrong", used > Number(name.dataset.bytes));
     name.toggleAttribute("aria-invalid", used > Number(name.dataset.bytes));
   }

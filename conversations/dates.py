@@ -1,0 +1,82 @@
+"""Birthdays as people type them: 8月8, 0808, 8.8, 1990-08-08, 八月初八. A lunar date is recognised, not converted."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+_DIGITS: Final = {
+    "零": 0,
+    "〇": 0,
+    "一": 1,
+    "二": 2,
+    "两": 2,
+    "三": 3,
+    "四": 4,
+    "五": 5,
+    "六": 6,
+    "七": 7,
+    "八": 8,
+    "九": 9,
+}
+_LUNAR: Final = re.compile(r"农历|阴历|旧历|正月|冬月|腊月|闰|初[一二三四五六七八九十\d]|廿|卅|lunar", re.IGNORECASE)
+_SPELLED: Final = re.compile(r"(?:(\d{4})年)?(\d{1,2})月(\d{1,2})[日号]?")
+_PARTED: Final = re.compile(r"(?:(\d{4})[./\-、 ])?(\d{1,2})[./\-、 ](\d{1,2})")
+_RUN: Final = re.compile(r"(\d{4})?(\d{2})(\d{2})")
+_SHORT: Final = re.compile(r"(\d)(\d{2})")
+_CHINESE_NUMBER: Final = re.compile(r"[零〇一二两三四五六七八九十]+")
+_AROUND: Final = re.compile(
+    r"^(?:我的?|的|生日|出生|公历|阳历|新历|是|在|为|[:：,，。!\s])+|(?:生日|的|出生|哦|呀|啊|吧|[,，。!~\s])+$"
+)
+_LEAP: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Birthday:
+    """A day of the year; `lunar` means that it cannot be told which day of ours it is."""
+
+    month: int = 0
+    day: int = 0
+    lunar: bool = False
+
+    @property
+    def mmdd(self) -> int | None:
+        """Month × 100 + day, None for a lunar date."""
+        return None if self.lunar else self.month * 100 + self.day
+
+
+def read_birthday(text: str) -> Birthday | None:
+    """Understand a birthday; None for what is no date, or for one that does not exist."""
+    plain = unicodedata.normalize("NFKC", text).strip()[:40]
+    if _LUNAR.search(plain):
+        return Birthday(lunar=True)
+    plain = _CHINESE_NUMBER.sub(lambda match: _number(match[0]), plain)
+    plain = _AROUND.sub("", plain)
+    plain = re.sub(r"\s*([年月日号./\-、])\s*", r"\1", plain)
+    for pattern in (_SPELLED, _PARTED, _RUN, _SHORT):
+        match = pattern.fullmatch(plain)
+        if match is not None:
+            *_year, month, day = match.groups()
+            return _checked(_year[0] if _year else None, int(month), int(day))
+    return None
+
+
+def _checked(year: str | None, month: int, day: int) -> Birthday | None:
+    try:
+        date(int(year) if year and int(year) else _LEAP, month, day)
+    except ValueError:
+        return None
+    return Birthday(month, day)
+
+
+def _number(text: str) -> str:
+    """Give a Chinese number up to 99, or digits said one by one, in figures."""
+    if "十" not in text:
+        return "".join(str(_DIGITS[each]) for each in text)
+    tens, _ten, ones = text.partition("十")
+    if len(tens) > 1 or len(ones) > 1 or not {*tens, *ones} <= _DIGITS.keys():
+        return text
+    return str((_DIGITS[tens] if tens else 1) * 10 + (_DIGITS[ones] if ones else 0))
