@@ -9,7 +9,7 @@ from django.test import Client
 
 from accounts.roles import DataScope, Role
 from accounts.tenancy import brand_scope
-from conversations.models import ReplyRecord, ReplyRule, Trigger
+from conversations.models import Dialogue, ReplyRecord, ReplyRule, Trigger
 from stores.models import StoreGrant
 from tests.factories import (
     AT,
@@ -58,6 +58,9 @@ def furnish(brand, prefix):
             body="<xml><broken",
             state="QUARANTINED",
             reason="XML",
+        )
+        Dialogue.objects.create(
+            account=account, name=f"{prefix}对话", keywords=[f"{prefix}生日"], draft=[], updated_at=AT
         )
         ReplyRecord.objects.create(
             account=account,

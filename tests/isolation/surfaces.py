@@ -131,6 +131,7 @@ BRAND_WIDE: dict[str, str] = {
     "stores.Region": "the tree of regions is the brand's",
     "members.Tag": "tags are words of the whole brand",
     "conversations.ReplyRule": "an account answers for the whole brand",
+    "conversations.Dialogue": "an account talks for the whole brand",
     "conversations.ReplyRecord": "narrowed to people within the data scope (test_records.py)",
     "campaigns.Campaign": "campaigns are the brand's; whom they name is narrowed (test_shown.py)",
     "inbox.Agent": "who answers is the brand's; only owners and marketers see it",

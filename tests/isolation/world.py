@@ -34,7 +34,20 @@ from campaigns.models import (
 )
 from campaigns.template_content import parse_fields
 from common.secret import Secret
-from conversations.models import Menu, ReplyRecord, ReplyRule, Suggestion, Trigger, UnmatchedPhrase
+from conversations.models import (
+    Dialogue,
+    DialogueRun,
+    DialogueVersion,
+    LastTag,
+    Menu,
+    MenuVersion,
+    ReplyRecord,
+    ReplyRule,
+    Suggestion,
+    TagMenu,
+    Trigger,
+    UnmatchedPhrase,
+)
 from guides.models import Assignment, Guide
 from inbox.models import (
     Agent,
@@ -386,6 +399,13 @@ def _side(mark: str, which: str, tail: str) -> Side:
     )
     add(Menu, account=account, draft=[{"name": f"店{number[:4]}", "type": "view", "url": "https://example.com/"}])
     _inbox(add, account, follower, store, push, number, at)
+    add(TagMenu, account=account, tag=tag, draft=[{"name": f"签{number[:4]}", "type": "view", "url": "https://example.com/"}])
+    add(MenuVersion, account=account, number=1, buttons=[{"name": mark[:5] or "旧"}], published_at=at)
+    add(LastTag, follower=follower, remote_tag_id=101, remote_tag_ids=[101, 102], at=at)
+    steps = [{"key": "a", "kind": "SAY", "text": mark or "你好"}]
+    dialogue = add(Dialogue, account=account, name=f"生日 {number}", keywords=[f"生日{number}"], draft=steps, updated_at=at)
+    version = add(DialogueVersion, dialogue=dialogue, number=1, steps=steps, published_at=at)
+    add(DialogueRun, version=version, follower=follower, step="a", answers={"a": mark}, started_at=at, updated_at=at)
     segment = add(
         Segment,
         name=f"新客人群 {number}",
