@@ -1,0 +1,166 @@
+"""Pictures: fetched by their id and judged by their bytes; ours get a fresh copy at WeChat before it is needed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from accounts.roles import Role
+from accounts.tenancy import brand_scope
+from common import clock
+from inbox import files, services
+from inbox.errors import PictureRefused
+from inbox.models import Attachment, AttachmentState, Conversation, MediaCopy, MediaItem, Message, SendState
+from inbox.services import media, sending
+from tests.console.conftest import as_owner, ours, owner, theirs
+from tests.factories import AT, make_staff
+from tests.inbox.conftest import push_of
+from tests.inbox.test_sending import Person
+from wechat_gateway import calls, tokens
+
+__all__ = ["as_owner", "ours", "owner", "theirs"]
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 40
+
+
+@pytest.fixture(autouse=True)
+def _own_storage(settings, tmp_path):
+    tokens.forget_cached()
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "private": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": str(tmp_path), "base_url": None},
+        },
+    }
+    yield
+    tokens.forget_cached()
+
+
+@pytest.fixture
+def person(simulator, account):
+    return Person(simulator, account)
+
+
+def got(person, **more):
+    """A picture somebody sent, as it stands in the conversation."""
+    at = person.now()
+    services.record_push(push=push_of(person.follower, kind="image", at=at, **more))
+    return Attachment.objects.get(), at
+
+
+def sent_media_id(person, body=PNG):
+    """The id of a file at the simulated WeChat."""
+    at = person.now()
+    said = calls.upload_picture(person.account, body, file_name="x.png", content_type="image/png", at=at).require()
+    return said.data["media_id"]
+
+
+def test_a_picture_is_fetched_by_its_id_and_kept_in_private_storage(person, tmp_path):
+    row, at = got(person, media_id=sent_media_id(person), pic_url="http://169.254.169.254/latest/meta-data")
+    services.fetch_attachment(brand_id=row.brand_id, attachment_id=row.pk, at=at)
+    row.refresh_from_db()
+
+    assert (row.state, row.content_type) == (AttachmentState.STORED, "image/png")
+    assert row.path.startswith(f"b{row.brand_id}/")
+    assert files.kind_of(files.read(row.path)) == ("image/png", "png")
+    services.fetch_attachment(brand_id=row.brand_id, attachment_id=row.pk, at=at)  # again: nothing new
+    assert len(list(tmp_path.rglob("*.*"))) == 1
+
+
+def test_a_picture_that_wechat_no_longer_has_is_said_to_be_gone(person):
+    row, at = got(person, media_id="unknown-media-id")
+    services.fetch_attachment(brand_id=row.brand_id, attachment_id=row.pk, at=at)
+    row.refresh_from_db()
+    assert (row.state, row.reason, row.due_at) == (AttachmentState.REFUSED, "EXPIRED", None)
+
+
+def test_what_is_no_picture_is_not_kept(person, tmp_path):
+    row, at = got(person, media_id=sent_media_id(person, b"<script>alert(1)</script>"))
+    services.fetch_attachment(brand_id=row.brand_id, attachment_id=row.pk, at=at)
+    row.refresh_from_db()
+    assert (row.state, row.reason, row.path) == (AttachmentState.REFUSED, "NOT_A_PICTURE", "")
+    assert list(tmp_path.rglob("*.*")) == []
+
+
+def test_wechat_being_away_is_tried_again_later(person):
+    person.simulator.fault(kind="close_before", path="/cgi-bin/media/get", appid=person.account.appid, count=9)
+    row, at = got(person, media_id="whatever")
+    services.fetch_attachment(brand_id=row.brand_id, attachment_id=row.pk, at=at)
+    row.refresh_from_db()
+    assert (row.state, row.attempts) == (AttachmentState.WAITING, 1)
+    assert services.due_attachments(at=at) == []
+    assert services.due_attachments(at=at + timedelta(minutes=2)) == [row.pk]
+
+
+def send_picture(person, item, at, desk):
+    line = services.send_picture(
+        conversation_id=Conversation.objects.get().pk, staff_id=desk.pk, item=item, client_key=uuid4(), at=at
+    )
+    sending.deliver(brand_id=line.brand_id, message_id=line.pk, at=at)
+    line.refresh_from_db()
+    return line
+
+
+def test_a_copy_that_has_expired_is_made_afresh_so_that_five_days_of_sending_never_fail(person):
+    """B13: a picture is sent twice a day for five days while WeChat forgets uploads after three; no 40007."""
+    desk = make_staff("desk", Role.MARKETER)
+    item = services.add_picture(name="门店", body=PNG, at=person.now(), brand_id=person.account.brand_id)
+    copies = set()
+    for _half_day in range(10):
+        person.act("text", content="有图吗")
+        at = person.now()
+        services.record_push(push=push_of(person.follower, content="有图吗", at=at))
+        line = send_picture(person, item, at, desk)
+        assert (line.state, line.code) == (SendState.SENT, 0)
+        copies.add(MediaCopy.objects.get().media_id)
+        person.simulator.post("/_sim/clock", advance=12 * 3600)
+    assert len(copies) == 2
+
+
+def test_a_copy_close_to_its_end_is_not_used(person):
+    at = person.now()
+    item = services.add_picture(name="门店", body=PNG, at=at, brand_id=person.account.brand_id)
+    first = services.media_id_for(brand_id=item.brand_id, item_id=item.pk, account=person.account, at=at)
+    same = services.media_id_for(
+        brand_id=item.brand_id, item_id=item.pk, account=person.account, at=at + media.LIVES - media.MARGIN * 2
+    )
+    fresh = services.media_id_for(
+        brand_id=item.brand_id, item_id=item.pk, account=person.account, at=at + media.LIVES - media.MARGIN / 2
+    )
+    assert same == first
+    assert fresh != first
+
+
+@pytest.mark.parametrize("body", [b"", b"GIF8", b"%PDF-1.7", PNG + b"\x00" * files.LARGEST])
+def test_the_library_takes_pictures_only(in_brand, body):
+    with pytest.raises(PictureRefused):
+        services.add_picture(name="x.png", body=body, at=AT, brand_id=in_brand.pk)
+
+
+def test_the_same_picture_is_one_in_a_brand_and_another_in_the_next(brand, other_brand):
+    for each in (brand, other_brand):
+        with brand_scope(each.pk):
+            first = services.add_picture(name="a", body=PNG, at=AT, brand_id=each.pk)
+            assert services.add_picture(name="b", body=PNG, at=AT, brand_id=each.pk).pk == first.pk
+            assert MediaItem.objects.count() == 1
+            assert first.path.startswith(f"b{each.pk}/")
+
+
+@pytest.mark.django_db
+def test_a_picture_is_handed_out_only_with_its_conversation(as_owner, ours, theirs):
+    seen = []
+    for world in (ours, theirs):
+        with brand_scope(world.brand.pk):
+            at = clock.now()
+            services.record_push(push=push_of(world.follower, kind="image", media_id="m", at=at))
+            row = Attachment.objects.get()
+            row.state, row.path, row.content_type = "STORED", files.store(PNG, brand_id=world.brand.pk), "image/png"
+            row.save()
+            line = Message.objects.get(attachment=row)
+            seen.append(f"inbox/{line.conversation_id}/files/{line.pk}/")
+    shown = as_owner.get(f"/b/lanyu/{seen[0]}")
+    assert (shown.status_code, shown["Content-Type"], shown["X-Content-Type-Options"]) == (200, "image/png", "nosniff")
+    assert [as_owner.get(path).status_code for path in (f"/b/lanyu/{seen[1]}", f"/b/zaoshan/{seen[1]}")] == [404, 404]
