@@ -64,6 +64,8 @@ CAPABILITIES: dict[str, frozenset[str]] = {
             "audit.view",
             "quarantine.edit",
             "members.reveal",
+            "privacy.view",
+            "privacy.edit",
             "agents.edit",
         },
     ),

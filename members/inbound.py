@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from accounts.tasks_base import ring
 from members import services
-from members.models import Purpose
+from members.models import ErasureReason, Purpose
 from members.tasks import refresh_profiles
 from wechat_gateway.events import MESSAGE_KINDS, Push
 from wechat_gateway.registries import on_event
@@ -61,6 +61,32 @@ def record_interaction(push: Push) -> None:
         at=push.event_at,
     )
     services.record_interaction(follower=follower, at=push.event_at)
+
+
+# What WeChat reports of a person's rights, and which clock it starts (reference: service account 3.7).
+WITHDRAWALS = {
+    "user_authorization_revoke": ErasureReason.REVOKED,
+    "user_authorization_cancellation": ErasureReason.CANCELLED,
+    "user_info_modified": ErasureReason.MODIFIED,
+}
+
+
+@on_event(*WITHDRAWALS, key="members.start_erasure", rank=15)
+def start_erasure(push: Push) -> None:
+    """Somebody withdrew, closed the account or changed the profile: what that concerns has a last day from now on."""
+    follower = services.record_contact(
+        account_id=push.account_id,
+        appid=push.appid,
+        openid=push.openid,
+        at=push.event_at,
+    )
+    revoked = push.fields.get("RevokeInfo", "")
+    services.start_clocks(
+        followers=[follower],
+        reason=WITHDRAWALS[push.kind],
+        at=push.event_at,
+        what=revoked if isinstance(revoked, str) else "",
+    )
 
 
 @on_event("user_authorization_revoke", "user_authorization_cancellation", key="members.record_withdrawal", rank=20)

@@ -39,6 +39,7 @@ class Member(BrandOwned):
     last_interaction_at = models.DateTimeField(_("last interaction"), null=True, blank=True)
     tag_ids = ArrayField(models.BigIntegerField(), default=list, blank=True)
     merged_into = BrandForeignKey("self", models.PROTECT, null=True, blank=True, related_name="+")
+    erased_at = models.DateTimeField(_("personal data deleted"), null=True, blank=True)
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("member")
@@ -319,3 +320,71 @@ class OptOut(BrandOwned):
 
     def __str__(self) -> str:
         return f"{self.pk}"
+
+
+class PrivacyPolicy(BrandOwned):
+    """How long a brand keeps what somebody left; a brand without a row uses these defaults."""
+
+    unfollow_grace_days = models.PositiveSmallIntegerField(_("days after an unfollow"), default=7)
+    withdrawal_days = models.PositiveSmallIntegerField(_("days after a withdrawal"), default=0)
+    updated_at = models.DateTimeField(_("changed"), null=True, blank=True)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("privacy policy")
+        verbose_name_plural = _("privacy policies")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["brand"], name="one_privacy_policy")]
+
+    def __str__(self) -> str:
+        return f"{self.unfollow_grace_days}"
+
+
+class ErasureReason(models.TextChoices):
+    """What started an erasure clock."""
+
+    UNFOLLOWED = "UNFOLLOWED", _("Unfollowed")
+    REVOKED = "REVOKED", _("Withdrew an authorisation at WeChat")
+    MODIFIED = "MODIFIED", _("Changed the profile at WeChat")
+    CANCELLED = "CANCELLED", _("Closed the WeChat account")
+
+
+class ErasureState(models.TextChoices):
+    """How an erasure clock stands."""
+
+    RUNNING = "RUNNING", _("Running")
+    STOPPED = "STOPPED", _("Stopped: follows again")
+    DONE = "DONE", _("Done")
+
+
+class ErasureClock(BrandOwned):
+    """A follower's data on its way to deletion: since when, until when, and what was deleted in the end.
+
+    `what` is WeChat's RevokeInfo. `erased` maps kinds of data to how many rows went; nothing of what they held.
+    """
+
+    follower = BrandForeignKey(Follower, models.PROTECT, related_name="+", verbose_name=_("follower"))
+    reason = models.CharField(_("reason"), max_length=20, choices=ErasureReason)
+    what = models.CharField(_("withdrawn"), max_length=40, blank=True)
+    started_at = models.DateTimeField(_("since"))
+    due_at = models.DateTimeField(_("deleted at"))
+    state = models.CharField(_("state"), max_length=12, choices=ErasureState, default=ErasureState.RUNNING)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    erased = models.JSONField(_("deleted"), default=dict)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("erasure")
+        verbose_name_plural = _("erasures")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["brand", "follower", "reason"],
+                condition=models.Q(state="RUNNING"),
+                name="one_running_clock",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["brand", "due_at"], condition=models.Q(state="RUNNING"), name="erasure_due"),
+            models.Index(fields=["brand", "-started_at"], name="erasure_newest"),  # the list
+            models.Index(fields=["brand", "follower"], name="erasures_of_follower"),  # the member's page
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.reason}"

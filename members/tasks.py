@@ -77,3 +77,23 @@ def purge_brand_sessions(brand_id: int) -> None:
 
     with brand_scope(brand_id):
         services.purge_sessions(at=clock.now())
+
+
+@global_task(name="members.tasks.erase_due")
+def erase_due() -> None:
+    """Find the brands with people whose erasure is due (every ten minutes)."""
+    from members.models import ErasureClock, ErasureState
+
+    with every_brand(reason="erasures that are due"):
+        due = ErasureClock.objects.filter(state=ErasureState.RUNNING, due_at__lte=clock.now())
+        brands = list(due.order_by().values_list("brand_id", flat=True).distinct())
+    for brand_id in brands:
+        ring(erase_brand_due, brand_id)
+
+
+@brand_task(name="members.tasks.erase_brand_due")
+def erase_brand_due(brand_id: int) -> None:
+    """Delete what is due in a brand; the rest waits for the next round."""
+    from members import services
+
+    services.erase_due(brand_id, at=clock.now())

@@ -1,6 +1,7 @@
 """Changes to people: contacts and identity, tags, segments, consent."""
 
 from members.services.consent import give_consent, withdraw_consent
+from members.services.erasure import erase_due, privacy_policy, set_privacy_policy, start_clocks, stop_clock
 from members.services.followers import fetch_followers, refresh_due
 from members.services.identity import bind_phone, link_unionid, merge_members, record_mini_program_user
 from members.services.people import (
@@ -24,6 +25,7 @@ __all__ = [
     "claim_phone_code",
     "create_tag",
     "end_session",
+    "erase_due",
     "fetch_followers",
     "give_consent",
     "join",
@@ -31,6 +33,7 @@ __all__ = [
     "mark_unfollowed",
     "merge_members",
     "open_session",
+    "privacy_policy",
     "purge_sessions",
     "record_contact",
     "record_follow",
@@ -40,8 +43,11 @@ __all__ = [
     "refresh_due",
     "release_phone_code",
     "save_segment",
+    "set_privacy_policy",
     "set_store",
     "set_tag_sync",
+    "start_clocks",
+    "stop_clock",
     "sync_tags",
     "tag_members",
     "untag_members",

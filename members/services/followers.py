@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from accounts.tenancy import brand_scope
 from common.failpoints import point
-from members.models import Follower, Identity, IdentityKind, Member
+from members.models import ErasureReason, Follower, Identity, IdentityKind, Member
+from members.services.erasure import start_clocks, stop_clock
 from members.services.identity import link_unionid
 from members.services.people import new_member_no, record_contact, refresh_subscribed
 from wechat_gateway import calls
@@ -148,6 +149,7 @@ def _followed_at(profile: dict[str, Any]) -> datetime | None:
 def keep_profile(*, account: OfficialAccount, follower: Follower, profile: dict[str, Any], at: datetime) -> Member:
     """Keep what user/info said (reference: service account 5.2); with `subscribe` 0 everything else is absent."""
     following = bool(profile.get("subscribe"))
+    was_following = follower.subscribed
     followed = _followed_at(profile)
     follower.profile_due_at = None
     if following:
@@ -164,6 +166,10 @@ def keep_profile(*, account: OfficialAccount, follower: Follower, profile: dict[
         follower.unionid = unionid
     follower.save()
     refresh_subscribed(member_ids=[follower.member_id])
+    if follower.subscribed and not was_following:
+        stop_clock(follower=follower, at=at)
+    elif was_following and not follower.subscribed:
+        start_clocks(followers=[follower], reason=ErasureReason.UNFOLLOWED, at=at)
     member: Member = follower.member
     if followed and followed < member.created_at:
         Member.objects.filter(pk=member.pk).update(created_at=followed)

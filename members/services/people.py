@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from members.models import Follower, Identity, IdentityKind, Member
+from members.models import ErasureReason, Follower, Identity, IdentityKind, Member
+from members.services.erasure import start_clocks, stop_clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +79,8 @@ def record_follow(*, follower: Follower, at: datetime) -> bool:
     follower.profile_due_at = at
     follower.save(update_fields=["subscribed", "followed_at", "follow_count", "profile_due_at"])
     Member.objects.filter(pk=follower.member_id).update(subscribed=True)
+    if came_back:
+        stop_clock(follower=follower, at=at)
     return came_back
 
 
@@ -92,6 +95,8 @@ def record_unfollow(*, follower: Follower, at: datetime) -> None:
     follower.profile_due_at = at if follower.followed_at == at else follower.profile_due_at
     follower.save(update_fields=["unfollowed_at", "subscribed", "profile_due_at"])
     refresh_subscribed(member_ids=[follower.member_id])
+    if not follower.subscribed:
+        start_clocks(followers=[follower], reason=ErasureReason.UNFOLLOWED, at=at)
 
 
 def record_interaction(*, follower: Follower, at: datetime) -> None:
@@ -119,6 +124,7 @@ def mark_unfollowed(*, account_id: int, openids: Sequence[str], at: datetime) ->
         profile_due_at=at,
     )
     refresh_subscribed(member_ids=[follower.member_id for follower in followers])
+    start_clocks(followers=followers, reason=ErasureReason.UNFOLLOWED, at=at)
     return len(followers)
 
 

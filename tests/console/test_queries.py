@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.tenancy import brand_scope
 from guides.services import assign_guide
-from members.services import tag_members
+from members.services import start_clocks, tag_members
 from tests.factories import AT, make_guide, make_member, make_store, make_tag, make_touchpoint
 from wechat_gateway.incidents import QUOTA, open_incident
 
@@ -27,6 +27,7 @@ LISTS = [
     "wechat_gateway/officialaccount/",
     "wechat_gateway/inboundpush/",
     "wechat_gateway/incident/",
+    "members/erasureclock/",
     "accounts/rolegrant/",
     "accounts/auditentry/",
     "accounts/apikey/",
@@ -49,6 +50,7 @@ def grow(ours):
             touchpoint = make_touchpoint(ours.account, name=f"澜码{number}", tags=[tag], store=store)
             guide = make_guide(store, staff_no=f"澜10{number}", touchpoint=touchpoint)
             member = make_member(ours.account, name=f"澜陈{number}", store=store)
+            start_clocks(followers=[member.followers.get()], reason="REVOKED", at=AT)
             tag_members(member_ids=[member.pk], tag_ids=[tag.pk], source="code: x", at=AT)
             assign_guide(member_id=member.pk, guide=guide, reason="code: x", at=AT)
 
@@ -59,6 +61,7 @@ def test_list_asks_as_often_for_three_rows_as_for_one(as_owner, ours, path):
         tag_members(member_ids=[ours.member.pk], tag_ids=[ours.tag.pk], source="code: x", at=AT)
         assign_guide(member_id=ours.member.pk, guide=ours.guide, reason="code: x", at=AT)
         open_incident(kind=QUOTA, appid=ours.account.appid, subject="/cgi-bin/0", at=AT)
+        start_clocks(followers=[ours.follower], reason="REVOKED", at=AT)
     one = asked(as_owner, path)
     grow(ours)
     three = asked(as_owner, path)

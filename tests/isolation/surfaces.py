@@ -128,6 +128,7 @@ BRAND_WIDE: dict[str, str] = {
     "wechat_gateway.OfficialAccount": "only owners see it",
     "wechat_gateway.MiniProgram": "only owners see it",
     "wechat_gateway.Incident": "what is wrong with an account is wrong for the whole brand",
+    "members.ErasureClock": "only owners see it",
     "stores.Region": "the tree of regions is the brand's",
     "members.Tag": "tags are words of the whole brand",
     "conversations.ReplyRule": "an account answers for the whole brand",

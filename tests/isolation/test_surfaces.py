@@ -24,7 +24,7 @@ from console.site import site
 from inbox.models import AgentTask, CannedReply, Conversation, ServiceHours
 from inbox.services import give_task, record_push, set_duty
 from members.models import Segment
-from members.services import save_segment
+from members.services import save_segment, start_clocks
 from stores.models import Region
 from tests.factories import AT, make_mini_program, make_staff
 from tests.inbox.conftest import push_of
@@ -157,6 +157,7 @@ def foreign_rows(theirs):
         segment = save_segment(name="灶人群", rule={"all": []}, at=AT)
         create_campaign(name="灶活动", account=theirs.account, at=AT, segment=segment)
         open_incident(kind=TOKEN, appid="灶", at=AT)
+        start_clocks(followers=[theirs.follower], reason="REVOKED", at=AT)
         CannedReply.objects.create(shortcut="hi", title="灶", text="灶", updated_at=AT)
         ServiceHours.objects.create(weekday=0, opens=time(9), closes=time(21))
         conversation = record_push(push=push_of(theirs.follower, content="灶")).conversation

@@ -66,6 +66,7 @@ from inbox.models import (
 from members import services as member_services
 from members.models import (
     Consent,
+    ErasureClock,
     Follower,
     Identity,
     Member,
@@ -73,6 +74,7 @@ from members.models import (
     MergeRecord,
     MiniProgramSession,
     OptOut,
+    PrivacyPolicy,
     RemoteTag,
     RemoteTagging,
     Segment,
@@ -298,11 +300,7 @@ def _side(mark: str, which: str, tail: str) -> Side:
         open_platform_subject="subject",
     )
     add(AccessToken, appid=account.appid, token=f"token-{mark}-{number}", generation=1, fetched_at=at, expires_at=at)
-    add(AccountCheck, appid=account.appid, key="credentials", result="FAILED", code=40125, seconds=0.4, at=at)
-    add(
-        Invitation, pre_auth_code=f"preauthcode-{number}", code_print=hexes, account=account, asked_at=at, expires_at=at
-    )
-    add(Incident, kind="wechat.token", appid=account.appid, code=40125, opened_at=at, seen_at=at)
+    _connection(add, account, number, at)
     region = add(Region, name=f"华东{number}")
     store = add(
         Store,
@@ -438,6 +436,20 @@ def _side(mark: str, which: str, tail: str) -> Side:
     return side
 
 
+def _connection(add, account, number, at):
+    """What is known of an account's connection."""
+    add(AccountCheck, appid=account.appid, key="credentials", result="FAILED", code=40125, seconds=0.4, at=at)
+    add(
+        Invitation,
+        pre_auth_code=f"preauthcode-{number}",
+        code_print=f"print-{number}",
+        account=account,
+        asked_at=at,
+        expires_at=at,
+    )
+    add(Incident, kind="wechat.token", appid=account.appid, code=40125, opened_at=at, seen_at=at)
+
+
 def _people(add, side, account, program, store, tag, number, at, mark, *, far):
     """The member everything hangs on, one merged into them, and some more of the same store."""
     member = add(
@@ -482,6 +494,8 @@ def _people(add, side, account, program, store, tag, number, at, mark, *, far):
         created_at=at,
         merged_into=member,
     )
+    add(ErasureClock, follower=follower, reason="REVOKED", what="205", started_at=at, due_at=at + timedelta(days=40))
+    add(PrivacyPolicy, updated_at=at) if not far else side.rows.setdefault(PrivacyPolicy, PrivacyPolicy.objects.get())
     add(MergeRecord, kept=member, merged=merged, evidence="phone", at=at)
     Member.objects.bulk_create(
         Member(

@@ -13,7 +13,14 @@ from wechat_gateway.services.accounts import (
 )
 from wechat_gateway.services.credentials import refresh_due_tokens, refresh_token, resume_calls
 from wechat_gateway.services.health import run_checks, start_checks, watch_brand, watch_health
-from wechat_gateway.services.inbox import handle_inbound, purge_brand_inbound, purge_inbound, replay_push, sweep_inbound
+from wechat_gateway.services.inbox import (
+    erase_pushes,
+    handle_inbound,
+    purge_brand_inbound,
+    purge_inbound,
+    replay_push,
+    sweep_inbound,
+)
 from wechat_gateway.services.mini_programs import SignIn, shared_phone, sign_in
 from wechat_gateway.services.platform import (
     accept_return,
@@ -40,6 +47,7 @@ __all__ = [
     "complete_invitation",
     "connect_mini_program",
     "connect_official_account",
+    "erase_pushes",
     "handle_inbound",
     "handle_platform_pushes",
     "invite",

@@ -18,7 +18,7 @@ from common.logs import redact
 from wechat_gateway import tasks
 from wechat_gateway.errors import NotReplayable, PushNotFound, StillUnreadable
 from wechat_gateway.events import Push, lane_of, read_push
-from wechat_gateway.models import InboundPush, OfficialAccount, PushState
+from wechat_gateway.models import HandledEffect, InboundPush, OfficialAccount, PushState
 from wechat_gateway.registries import Handler, handlers_of
 from wechat_gateway.stores import InboxStore
 from wechat_gateway.wire import Unreadable
@@ -116,6 +116,14 @@ def purge_brand_inbound(*, brand_id: int, at: datetime) -> int:
             [brand_id, old, _PURGE_ROWS, brand_id, brand_id],
         )
         return int(cursor.rowcount)
+
+
+def erase_pushes(*, account_id: int, openid: str) -> int:
+    """Delete what one person of the brand in scope ever pushed to an account; gives how many pushes went."""
+    pushes = InboundPush.objects.filter(openid=openid, account_id=account_id).exclude(state=PushState.NEW)
+    ids = list(pushes.values_list("pk", flat=True))
+    HandledEffect.objects.filter(push_id__in=ids).delete()
+    return InboundPush.objects.filter(pk__in=ids).delete()[0]
 
 
 def _claim(brand_id: int, lane: int) -> list[_Claim]:
