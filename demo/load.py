@@ -17,6 +17,7 @@ from accounts.services import create_brand, grant_role
 from accounts.tenancy import brand_scope
 from common import clock
 from conversations.models import Menu, ReplyRule
+from demo import channels
 from demo.brands import BRANDS, PASSWORD, PLATFORM_ADMIN
 from guides.models import Guide
 from guides.services import give_code
@@ -247,7 +248,8 @@ def describe_to_simulator(demo: DemoBrand, account: OfficialAccount) -> None:
                     "at": start - (DAYS - day) * 86_400 + 3 * 3_600,
                 }
                 for day in range(DAYS)
-            ],
+            ]
+            + channels.crowds(demo, start),
         },
     )
 

@@ -11,7 +11,7 @@ from common import clock
 from guides.models import Assignment, Guide
 from members.models import Follower, Identity, IdentityKind, Member, MemberTag, Tag
 from members.services.identity import masked_phone
-from touchpoints.models import Touch, TouchKind, Touchpoint, TouchpointTag
+from touchpoints.models import Touch, TouchCase, TouchKind, Touchpoint, TouchpointTag
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -49,6 +49,7 @@ def enliven(brand_id: int, account_id: int, chance: Random) -> None:
                     follower=follower,
                     member=member,
                     kind=TouchKind.FOLLOW,
+                    case=TouchCase.NEW,
                     scene=code.scene if code else "",
                     at=since,
                 ),

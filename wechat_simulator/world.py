@@ -439,6 +439,7 @@ class World:
     def _merge_crowd(self, item: dict[str, Any], now: float) -> int:
         prefix, count = str(item["prefix"]), int(item["count"])
         accounts = [self.account(appid) for appid in item.get("follows", ())]
+        gone = [self.account(appid) for appid in item.get("left", ())]
         at = float(item.get("at", now))
         for index in range(1, count + 1):
             person_id = f"{prefix}{index:06d}"
@@ -448,6 +449,8 @@ class World:
                 self.people[person_id] = person = Person(person_id, f"{item.get('nickname', '粉丝')}{index}", phone)
             for account in accounts:
                 self._already_follows(account, person, at)
+            for account in gone:
+                self.fan(account, person).at = at
         return count
 
     # --- state file -----------------------------------------------------------------------------------------------
