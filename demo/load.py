@@ -264,6 +264,7 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     connect_to_wechat(brand.pk, account.pk)
     say(f"{demo.name}: a fortnight of life")
     enliven(brand.pk, account.pk, random.Random(20250601))
+    channels.plant(brand.pk, demo, account, random.Random(20250602))
     talk(brand.pk, demo.slug, account, writer(demo))
     for touchpoint in codes_of(brand.pk, account.pk):
         post("/_sim/codes/name", {"appid": demo.appid, "scene": touchpoint.scene, "name": touchpoint.name})

@@ -2,6 +2,7 @@
 
 import json
 from io import StringIO
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -9,12 +10,14 @@ from django.core.management import CommandError, call_command
 from accounts.models import StaffUser
 from accounts.tenancy import brand_scope, every_brand
 from common import clock
+from demo import channels
 from demo.brands import BRANDS, PASSWORD
 from guides.models import Guide
 from inbox.models import Conversation
 from inbox.selectors import allowance_of
 from members.models import Follower, Member
-from touchpoints.models import Touch
+from touchpoints.models import Touch, Touchpoint
+from touchpoints.selectors import quiet_codes, ranking, settled_window, tree_figures
 from wechat_gateway.models import OfficialAccount
 
 
@@ -47,6 +50,8 @@ def test_demo_brands_load_once_and_tell_a_script_all_it_needs(db, simulator, set
     assert any(code["name"] == "上海静安店 · LY0007" and code["ticket"] for code in lanyu["codes"])
     assert StaffUser.objects.get(username=lanyu["staff"][0]["username"]).check_password(PASSWORD)
 
+    judges_channels_as_planted(lanyu)
+
     for demo, brand in zip(BRANDS, facts["brands"], strict=True):
         with brand_scope(brand["id"]):
             waiting = list(Conversation.objects.filter(state="WAITING").select_related("follower"))
@@ -60,7 +65,21 @@ def test_demo_brands_load_once_and_tell_a_script_all_it_needs(db, simulator, set
         people = simulator.get(f"/_sim/people?appid={demo.appid}&limit=5000")["people"]
         openids = {person["accounts"][demo.appid]["openid"] for person in people}
         with brand_scope(brand["id"]):
-            assert set(Follower.objects.values_list("openid", flat=True)) == openids
+            assert set(Follower.objects.filter(subscribed=True).values_list("openid", flat=True)) == openids
+
+
+def judges_channels_as_planted(brand):
+    """The loyal channel ranks above the one that hunts bargains, and the dead codes are named."""
+    now = clock.now()
+    with brand_scope(brand["id"]):
+        codes = {row.pk: row.name for row in Touchpoint.objects.exclude(scene="")}
+        figures = tree_figures(settled_window(now), model="first", now=now, zone=ZoneInfo("Asia/Shanghai"))
+        ranked = [each for each in ranking(figures, codes) if each.rank]
+        quiet = {row.name for row in quiet_codes(Touchpoint.objects.all(), now=now)}
+    assert [codes[each.touchpoint_id] for each in ranked] == [channels.LOYAL, channels.BARGAIN]
+    assert ranked[0].followers < ranked[1].followers == channels.STAYED + channels.LEFT
+    assert (ranked[0].kept, ranked[1].kept) == (channels.LOYAL_PEOPLE, channels.STAYED)
+    assert quiet == {f"快闪展位 {number}" for number in range(1, channels.DEAD_CODES + 1)}
 
 
 def test_known_passwords_are_refused_in_production(db, settings):
