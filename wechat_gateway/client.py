@@ -60,10 +60,14 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """Messages that may leave now, until a moment of the monotonic clock: then the rest comes back as NOT_SENT."""
+    """Messages that may leave now. Both moments are of the monotonic clock.
+
+    What has not begun by `starts_until` comes back as NOT_SENT, what has is waited for until `ends_at`.
+    """
 
     calls: Sequence[Outgoing]
     at: datetime
+    starts_until: float
     ends_at: float
 
 
@@ -115,7 +119,8 @@ def send_many(
     share: float = 1.0,
 ) -> Iterator[tuple[int, Answer]]:
     """Send a batch, yielding (index into `calls`, answer) as answers come: a stream of one portion."""
-    portion = Portion(calls, at or clock.now(), time.monotonic() + deadline)
+    ends_at = time.monotonic() + deadline
+    portion = Portion(calls, at or clock.now(), ends_at, ends_at)
     return send_stream(app, [portion], concurrency=concurrency, share=share)
 
 
@@ -226,7 +231,7 @@ class _Attempt:
 class _Waiting:
     index: int
     call: Outgoing
-    ends_at: float
+    portion: Portion
     again: bool = False
 
 
@@ -302,7 +307,7 @@ class _Stream:
                 at=self._at,
                 share=self._share,
             )
-            self._waiting.extend(_Waiting(first + index, calls[index], portion.ends_at) for index in group[:granted])
+            self._waiting.extend(_Waiting(first + index, calls[index], portion) for index in group[:granted])
             refused = Answer(Outcome.NOT_SENT, Reaction.PARK_UNTIL_RESET, cause="QUOTA")
             self._turned_away.extend((first + index, refused) for index in group[granted:])
             self._is_closed = self._is_closed or len(group) > granted
@@ -353,7 +358,8 @@ class _Stream:
             url = self._urls.get((call.path, generation))
             if url is None:
                 url = self._urls[call.path, generation] = _url(call.path, self._token, None)
-            seconds = min(TOTAL_SECONDS, waiting.ends_at - time.monotonic())
+            now, portion = time.monotonic(), waiting.portion
+            seconds = min(TOTAL_SECONDS, portion.ends_at - now) if now < portion.starts_until else 0.0
             yield transport.HttpRequest(url, body, total_seconds=seconds, tag=_Attempt(waiting, generation))
 
     def _heal(self, attempt: _Attempt, answer: Answer) -> Answer | None:

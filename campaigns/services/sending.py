@@ -43,6 +43,7 @@ SETTLE_SECONDS = 600  # how long after WeChat forgot an id we still wait for its
 MAX_FAULTY_ATTEMPTS = 5
 MAX_BACKOFF_SECONDS = 300
 IDLE_SECONDS = 0.25
+UNWRITTEN_SECONDS = 1.0  # answers wait no longer when WeChat is slow: the leases of what they answer go on
 MARKETING_SHARE = 0.8  # of a day's quota; the rest is for service notices
 _GONE = frozenset({Reaction.MARK_UNFOLLOWED, Reaction.MARK_BLOCKED})
 
@@ -105,6 +106,7 @@ class Hand:
     answered: list[tuple[Claimed, Answer]] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     started: int = 0
+    settled_at: float = field(default_factory=time.monotonic)
     at_work: bool = True
     due: bool = True
     pause: pacing.Pause | None = None
@@ -121,10 +123,13 @@ class Hand:
                 self.under_way[self.started] = claimed
                 self.started += 1
                 calls.append(call)
-        return client.Portion(calls, clock.now(), time.monotonic() + _patience(job))
+        now, patience = time.monotonic(), _patience(job)
+        # Begun late, a call would have little time: it would end unconfirmed, and a new attempt does no harm.
+        return client.Portion(calls, clock.now(), now + patience / 2, now + patience)
 
     def settled(self) -> tuple[list[Entry], list[str]]:
         """Judge what was answered since the last time; gives what to write, and who does not follow any more."""
+        self.settled_at = time.monotonic()
         answered, self.answered = self.answered, []
         entries, self.entries = self.entries, []
         self.pause = pacing.pause_for([answer for _, answer in answered], clock.now()) or self.pause
@@ -208,6 +213,8 @@ def _stream(hand: Hand, portions: Iterator[client.Portion]) -> None:
     answers = client.send_stream(job.campaign.account, portions, concurrency=_concurrency(), share=share)
     for number, answer in answers:
         hand.answered.append((hand.under_way.pop(number), answer))
+        if time.monotonic() - hand.settled_at > UNWRITTEN_SECONDS:
+            _settle(hand)
     point("sending: answered")
     _settle(hand)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from campaigns import invariants, reasons, selectors, services
 from campaigns.models import CampaignState, Delivery, UnknownPolicy
@@ -182,6 +183,19 @@ def test_two_attempts_of_a_message_in_one_hand_count_once(stage):
     assert [row.msgid for row in stage.rows(campaign)] == [4, 5, 6]
     with stage.scope:
         assert invariants.breaches() == []
+
+
+def test_answers_do_not_wait_for_the_slow_ones(stage, monkeypatch):
+    """Or their leases would end before they are recorded."""
+    stage.people(5)
+    campaign = stage.launched()
+    monkeypatch.setattr(sending, "UNWRITTEN_SECONDS", -1.0)
+
+    with CaptureQueriesContext(connection) as seen:
+        stage.send(campaign)
+
+    assert sum("state = v.state" in query["sql"] for query in seen) == 5
+    assert stage.states(campaign) == {"SENT": 5}
 
 
 def test_a_slow_worker_whose_lease_ended_may_still_record_if_nobody_took_over(stage):

@@ -300,11 +300,16 @@ def stream(account, portions, **how):
     return dict(found)
 
 
+def portion(calls, starts_until=60.0):
+    now = time.monotonic()
+    return client.Portion(calls, NOW, now + starts_until, now + 60)
+
+
 def portions_of(count, asked, size=10):
     for number in range(count):
         asked.append(number)
         calls = messages(size * (number + 1))[size * number :]
-        yield client.Portion(calls, NOW, time.monotonic() + 60)
+        yield portion(calls)
 
 
 def test_stream_numbers_calls_across_its_portions(account, wechat):
@@ -320,7 +325,7 @@ def test_next_portion_is_asked_for_while_calls_are_under_way(account, wechat):
     wechat.answers[TEMPLATE_SEND] = lambda payload, token: accepted(payload, token) if second.wait(5) else {}
 
     def portions():
-        yield client.Portion(messages(16), NOW, time.monotonic() + 60)
+        yield portion(messages(16))
         second.set()
 
     assert all(answer.ok for answer in stream(account, portions(), concurrency=16).values())
@@ -344,7 +349,7 @@ def test_stream_sends_what_quota_allows_and_asks_for_nothing_more(account, wecha
 
 
 def test_portion_whose_time_has_passed_does_not_leave(account, wechat):
-    answers = stream(account, [client.Portion(messages(3), NOW, time.monotonic() - 1)])
+    answers = stream(account, [portion(messages(3), starts_until=-1)])
     assert {(answer.outcome, answer.cause) for answer in answers.values()} == {(Outcome.NOT_SENT, "DEADLINE")}
     assert wechat.count(TEMPLATE_SEND) == 0
 
