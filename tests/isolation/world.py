@@ -378,32 +378,9 @@ def _side(mark: str, which: str, tail: str) -> Side:
         text="十点开门",
         updated_at=at,
     )
-    rule = side[ReplyRule]
-    add(
-        ReplyRecord,
-        account=account,
-        follower=follower,
-        rule=rule,
-        push_id=push.pk,
-        trigger=rule.trigger,
-        way="PASSIVE",
-        why="IN_TIME",
-        at=at,
-    )
-    week = (at - timedelta(days=at.weekday())).date()
-    add(UnmatchedPhrase, account=account, week=week, text=f"停车{mark or number}", count=3, last_at=at)
-    add(
-        Suggestion, account=account, week=week, keyword=f"停车{mark or number}"[:20], count=3, examples=[mark or "停车"]
-    )
+    _answers(add, side, push, tag, number, at, mark)
     add(Menu, account=account, draft=[{"name": f"店{number[:4]}", "type": "view", "url": "https://example.com/"}])
     _inbox(add, account, follower, store, push, number, at)
-    add(TagMenu, account=account, tag=tag, draft=[{"name": f"签{number[:4]}", "type": "view", "url": "https://example.com/"}])
-    add(MenuVersion, account=account, number=1, buttons=[{"name": mark[:5] or "旧"}], published_at=at)
-    add(LastTag, follower=follower, remote_tag_id=101, remote_tag_ids=[101, 102], at=at)
-    steps = [{"key": "a", "kind": "SAY", "text": mark or "你好"}]
-    dialogue = add(Dialogue, account=account, name=f"生日 {number}", keywords=[f"生日{number}"], draft=steps, updated_at=at)
-    version = add(DialogueVersion, dialogue=dialogue, number=1, steps=steps, published_at=at)
-    add(DialogueRun, version=version, follower=follower, step="a", answers={"a": mark}, started_at=at, updated_at=at)
     segment = add(
         Segment,
         name=f"新客人群 {number}",
@@ -448,6 +425,35 @@ def _connection(add, account, number, at):
         expires_at=at,
     )
     add(Incident, kind="wechat.token", appid=account.appid, code=40125, opened_at=at, seen_at=at)
+
+
+def _answers(add, side, push, tag, number, at, mark):
+    """What hangs on automatic answers, dialogues and menus."""
+    account, follower = side[OfficialAccount], side[Follower]
+    rule = side[ReplyRule]
+    add(
+        ReplyRecord,
+        account=account,
+        follower=follower,
+        rule=rule,
+        push_id=push.pk,
+        trigger=rule.trigger,
+        way="PASSIVE",
+        why="IN_TIME",
+        at=at,
+    )
+    week = (at - timedelta(days=at.weekday())).date()
+    add(UnmatchedPhrase, account=account, week=week, text=f"停车{mark or number}", count=3, last_at=at)
+    add(
+        Suggestion, account=account, week=week, keyword=f"停车{mark or number}"[:20], count=3, examples=[mark or "停车"]
+    )
+    add(TagMenu, account=account, tag=tag, draft=[{"name": f"签{number[:4]}", "type": "view", "url": "https://example.com/"}])
+    add(MenuVersion, account=account, number=1, buttons=[{"name": mark[:5] or "旧"}], published_at=at)
+    add(LastTag, follower=follower, remote_tag_id=101, remote_tag_ids=[101, 102], at=at)
+    steps = [{"key": "a", "kind": "SAY", "text": mark or "你好"}]
+    dialogue = add(Dialogue, account=account, name=f"生日 {number}", keywords=[f"生日{number}"], draft=steps, updated_at=at)
+    version = add(DialogueVersion, dialogue=dialogue, number=1, steps=steps, published_at=at)
+    add(DialogueRun, version=version, follower=follower, step="a", answers={"a": mark}, started_at=at, updated_at=at)
 
 
 def _people(add, side, account, program, store, tag, number, at, mark, *, far):
