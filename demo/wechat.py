@@ -19,4 +19,6 @@ def connect_to_wechat(brand_id: int, account_id: int) -> None:
         account = OfficialAccount.objects.get(pk=account_id)
         campaign_services.sync_templates(account=account, at=at)
     touchpoint_services.renew_codes(brand_id, at=at)
+    member_services.sync_tags(brand_id, account_id, at=at)  # personalised menus need the tags
     conversation_services.publish_menu(brand_id, account_id, at=at)
+    conversation_services.settle_menus(brand_id, account_id, at=at)
