@@ -447,11 +447,18 @@ def _answers(add, side, push, tag, number, at, mark):
     add(
         Suggestion, account=account, week=week, keyword=f"停车{mark or number}"[:20], count=3, examples=[mark or "停车"]
     )
-    add(TagMenu, account=account, tag=tag, draft=[{"name": f"签{number[:4]}", "type": "view", "url": "https://example.com/"}])
+    add(
+        TagMenu,
+        account=account,
+        tag=tag,
+        draft=[{"name": f"签{number[:4]}", "type": "view", "url": "https://example.com/"}],
+    )
     add(MenuVersion, account=account, number=1, buttons=[{"name": mark[:5] or "旧"}], published_at=at)
     add(LastTag, follower=follower, remote_tag_id=101, remote_tag_ids=[101, 102], at=at)
     steps = [{"key": "a", "kind": "SAY", "text": mark or "你好"}]
-    dialogue = add(Dialogue, account=account, name=f"生日 {number}", keywords=[f"生日{number}"], draft=steps, updated_at=at)
+    dialogue = add(
+        Dialogue, account=account, name=f"生日 {number}", keywords=[f"生日{number}"], draft=steps, updated_at=at
+    )
     version = add(DialogueVersion, dialogue=dialogue, number=1, steps=steps, published_at=at)
     add(DialogueRun, version=version, follower=follower, step="a", answers={"a": mark}, started_at=at, updated_at=at)
 
