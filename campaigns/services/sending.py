@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 from django.conf import settings
+from django.db import DatabaseError
 
 from campaigns import pacing, reasons
 from campaigns.carriers import Addressee, Unrenderable
@@ -110,6 +111,7 @@ class Hand:
     at_work: bool = True
     due: bool = True
     pause: pacing.Pause | None = None
+    failure: DatabaseError | None = None
 
     def portion(self, batch: Sequence[Claimed]) -> client.Portion:
         """Take claimed messages: those that can be rendered are to be sent now."""
@@ -217,12 +219,18 @@ def _stream(hand: Hand, portions: Iterator[client.Portion]) -> None:
             _settle(hand)
     point("sending: answered")
     _settle(hand)
+    if hand.failure is not None:
+        raise hand.failure
 
 
 def _portions(hand: Hand, until: float) -> Iterator[client.Portion]:
     """Claim whenever the stream runs dry; what was answered until then is recorded in the same transaction."""
     while hand.at_work and time.monotonic() < until:
-        portion = _next_portion(hand)
+        try:
+            portion = _next_portion(hand)
+        except DatabaseError as error:  # what is under way will be answered, and is recorded before this is told
+            hand.failure = error
+            return
         if portion.calls:
             yield portion
 
@@ -232,13 +240,18 @@ def _next_portion(hand: Hand) -> client.Portion:
     point("sending: before the claim")
     # What a few answers say about the account is left until there are more of them.
     entries, gone = hand.settled() if len(hand.answered) >= settings.SEND_CLAIM_SIZE // 4 else ([], [])
+    size = max(1, settings.SEND_CLAIM_SIZE - len(hand.under_way) - len(hand.answered))
     batch: list[Claimed] = []
-    with store.scope(job.brand_id):
-        _write(job, entries, hand.pause)
-        if hand.pause is None:
-            batch = _claim_granted(hand, max(1, settings.SEND_CLAIM_SIZE - len(hand.under_way) - len(hand.answered)))
-            _keep_lane(job)
-        point("sending: claimed, not committed")
+    try:
+        with store.scope(job.brand_id):
+            _write(job, entries, hand.pause)
+            if hand.pause is None:
+                batch = _claim_granted(hand, size)
+                _keep_lane(job)
+            point("sending: claimed, not committed")
+    except DatabaseError:
+        hand.entries += entries
+        raise
     point("sending: claimed")
     _mark_gone(job, gone)
     return hand.portion(batch)

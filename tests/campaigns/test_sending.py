@@ -1,18 +1,20 @@
 """A campaign from launch to result: everybody once, in one final state, whatever happens in between."""
 
+import itertools
 import subprocess
 import sys
 import threading
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.conf import settings
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from campaigns import invariants, reasons, selectors, services
 from campaigns.models import CampaignState, Delivery, UnknownPolicy
 from campaigns.services import sending
-from common import clock
+from common import clock, failpoints
 from members.models import Follower, Member, Purpose
 from members.services import withdraw_consent
 from wechat_gateway.quotas import next_reset
@@ -181,6 +183,32 @@ def test_two_attempts_of_a_message_in_one_hand_count_once(stage):
 
     assert stage.states(campaign) == {"SENT": 3}
     assert [row.msgid for row in stage.rows(campaign)] == [4, 5, 6]
+    with stage.scope:
+        assert invariants.breaches() == []
+
+
+def test_a_claim_that_fails_loses_no_answer(stage, monkeypatch):
+    """The first claim's messages are under way when the database refuses the second."""
+    stage.people(200)
+    campaign = stage.launched()
+    claims = itertools.count(1)
+
+    def fail():
+        if next(claims) == 3:
+            raise OperationalError("canceling statement due to lock timeout")
+
+    monkeypatch.setitem(failpoints.armed, "sending: claimed, not committed", fail)
+    with pytest.raises(OperationalError, match="lock timeout"):
+        stage.send(campaign)
+    claimed = settings.SEND_CLAIM_SIZE
+    assert stage.states(campaign)["SENT"] > claimed // 2
+    assert "LEASED" not in stage.states(campaign)
+
+    monkeypatch.delitem(failpoints.armed, "sending: claimed, not committed")
+    stage.pass_time(campaign, 60)
+    stage.send(campaign)
+    assert stage.states(campaign) == {"SENT": 200}
+    assert stage.attempts() == []
     with stage.scope:
         assert invariants.breaches() == []
 
