@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
+from django.db.models import F
+
 from accounts.models import StaffUser
 from accounts.tenancy import brand_scope
 from common import clock
@@ -80,7 +82,7 @@ def talk(brand_id: int, slug: str, account: OfficialAccount, wrote: Callable[[st
 def _people(account: OfficialAccount, count: int) -> list[Follower]:
     """Give followers with a name, those of a store first, always the same ones."""
     rows = Follower.objects.select_related("account", "member").filter(account=account).exclude(member__name="")
-    return list(rows.order_by("-member__store", "pk")[:count])
+    return list(rows.order_by(F("member__store").desc(nulls_last=True), "pk")[:count])
 
 
 def _talk(

@@ -19,6 +19,7 @@ from console.http import brand_of, row_id, viewer_of
 from guides.models import Assignment
 from inbox import on_screen, selectors, services
 from inbox.errors import NotAnAgent
+from inbox.files import LARGEST
 from inbox.models import AgentTask
 from inbox.views.thread import conversation_or_404, fragment
 
@@ -30,11 +31,18 @@ TASK_IN: Final = timedelta(hours=2)
 
 
 def say(request: HttpRequest, pk: int) -> HttpResponse:
-    """Send a text, or keep it as an internal note."""
+    """Send a text or a picture, or keep a text as an internal note."""
     conversation = _posted(request, pk)
 
     def write() -> None:
         staff_id, key, text = _staff_id(request), _key(request), request.POST.get("text", "")
+        picture = request.FILES.get("picture")
+        if picture is not None:
+            item = services.add_picture(
+                name=picture.name or "", body=picture.read(LARGEST + 1), at=now(), brand_id=conversation.brand_id
+            )
+            services.send_picture(conversation_id=pk, staff_id=staff_id, item=item, client_key=key, at=now())
+            return
         if request.POST.get("as") == "note":
             services.write_note(conversation_id=pk, staff_id=staff_id, text=text, client_key=key, at=now())
             return

@@ -56,6 +56,7 @@
     send.textContent = isNote() ? send.dataset.note : send.dataset.reply;
     const over = encoder.encode(box.value).length - 2048;
     send.disabled = (!isNote() && (locked || over > 0)) || !box.value.trim();
+    form.querySelector(".ibx-attach").classList.toggle("is-off", Boolean(locked) || isNote());
     const count = form.querySelector(".ibx-count");
     count.textContent = over > 0 ? count.dataset.over.replace("%s", String(over)) : "";
     count.classList.toggle("is-wrong", over > 0);
@@ -66,12 +67,18 @@
     const draft = `inbox-draft-${form.dataset.conversation}`;
     const canned = document.getElementById("ibx-canned");
     box.value = sessionStorage.getItem(draft) || "";
-    form.addEventListener("change", dress);
+    const picture = form.elements.picture;
+    form.addEventListener("change", (event) => {
+      if (event.target === picture) { if (picture.files.length) form.requestSubmit(); return; } // what was typed stays
+      dress();
+    });
+    form.addEventListener("htmx:afterRequest", () => { window.setTimeout(() => { picture.value = ""; }, 0); });
     box.addEventListener("input", () => { sessionStorage.setItem(draft, box.value); dress(); look(); });
     document.body.addEventListener("inbox:sent", () => {
+      form.elements.client_key.value = crypto.randomUUID(); // only now: a click that was lost on the way is the same message
+      if (picture.files.length) { stick = true; return; }
       box.value = "";
       sessionStorage.removeItem(draft);
-      form.elements.client_key.value = crypto.randomUUID();
       form.elements.canned.value = "";
       form.elements.as.value = "reply";
       stick = true;
@@ -135,6 +142,11 @@
       dialog.addEventListener("htmx:afterRequest", () => dialog.closest("dialog").close());
     }
   }
+
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-card]")) panes.classList.toggle("show-card");
+    else if (!event.target.closest(".ibx-card")) panes.classList.remove("show-card");
+  });
 
   // --- Keys -------------------------------------------------------------------------------------------------------------
   document.addEventListener("keydown", (event) => {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -288,3 +289,25 @@ def test_nothing_is_sent_to_who_no_longer_follows(as_owner, ours):
     assert "已取消关注" in refused.content.decode()
     with brand_scope(ours.brand.pk):
         assert not Message.objects.filter(direction="OUT").exists()
+
+
+def test_a_picture_goes_into_the_library_and_out_to_the_follower(as_owner, ours, settings, tmp_path):
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "private": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": str(tmp_path), "base_url": None},
+        },
+    }
+    conversation = wrote(ours)
+    png = SimpleUploadedFile("门口.png", b"\x89PNG\r\n\x1a\n" + b"\x00" * 20, content_type="text/html")
+    sent = post(as_owner, conversation, "say", picture=png, client_key=str(uuid4()))
+    assert sent["HX-Trigger"] == "inbox:sent"
+    with brand_scope(ours.brand.pk):
+        line = Message.objects.get(direction="OUT")
+    shown = as_owner.get(f"{page(conversation)}files/{line.pk}/")
+    assert (shown.status_code, shown["Content-Type"]) == (200, "image/png")
+
+    script = SimpleUploadedFile("x.png", b"<svg onload=alert(1)>", content_type="image/png")
+    refused = post(as_owner, conversation, "say", picture=script, client_key=str(uuid4()))
+    assert "不是图片" in refused.content.decode()
