@@ -30,6 +30,7 @@ WECHAT_MP_URL = env.str("ZHIYIN_WECHAT_MP_URL", "https://mp.weixin.qq.com")
 CLOCK_URL = env.str("ZHIYIN_CLOCK_URL", "")  # the simulator's clock; empty = real time
 SIMULATOR_URL = env.str("ZHIYIN_SIMULATOR_URL", "")
 CALLBACK_FRESHNESS_SECONDS = env.int("ZHIYIN_CALLBACK_FRESHNESS_SECONDS", 300)
+KEEP_PUSHES_DAYS = env.int("ZHIYIN_KEEP_PUSHES_DAYS", 30)  # handled ones; what needs people is kept
 CLIENT_MSG_ID_WINDOW_SECONDS = env.int("ZHIYIN_CLIENT_MSG_ID_WINDOW_SECONDS", 540)  # how long WeChat de-duplicates
 PRINT_FONT = env.str("ZHIYIN_PRINT_FONT", "")  # a TrueType file with Chinese, embedded into printed code sheets
 SEND_CONCURRENCY = env.int("ZHIYIN_SEND_CONCURRENCY", 64)

@@ -201,7 +201,7 @@ def test_limits_are_those_of_the_code():
         f"| pushes waiting in the gateway, then 503 | {intake.MAX_WAITING:,} |",
         f"| rows per insert | {intake.MAX_GROUP} |",
         f"| tries of a push | {inbox.MAX_ATTEMPTS}, ",
-        f"| handled pushes kept | {inbox.KEEP_DAYS} days |",
+        f"| handled pushes kept | {settings.KEEP_PUSHES_DAYS} days |",
         f"| one call | {transport.TOTAL_SECONDS:.0f} s, connecting {transport.CONNECT_SECONDS:.0f} s |",
         f"| token cached in a process | {tokens.CACHE_SECONDS:.0f} s |",
         f"| lanes of a campaign | {LANES}, fewer below {PER_LANE_PER_SECOND} ",

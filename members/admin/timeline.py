@@ -14,6 +14,7 @@ from console.registry import Moment, timelines
 from members.models import Consent, Follower, Member, MemberTag, MergeRecord
 from wechat_gateway.events import Push, read_push
 from wechat_gateway.models import InboundPush, PushState
+from wechat_gateway.sentences import sentence_of
 from wechat_gateway.wire import Unreadable
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _sentence(row: InboundPush) -> StrOrPromise:
         "CLICK": gettext("Tapped the menu button “%(key)s”") % {"key": push.key},
         "VIEW": gettext("Opened a link of the menu: %(link)s") % {"link": excerpt(push.key, 60)},
     }
-    return told.get(push.kind) or gettext("Event of WeChat: %(kind)s") % {"kind": push.kind.removeprefix("unknown:")}
+    return told.get(push.kind) or sentence_of(push)
 
 
 def _read(row: InboundPush) -> Push:

@@ -21,6 +21,8 @@ from console.columns import moment, state
 from console.http import viewer_of
 from wechat_gateway import services
 from wechat_gateway.models import InboundPush, PushState
+from wechat_gateway.sentences import sentence_of
+from wechat_gateway.wire import Unreadable
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -82,14 +84,18 @@ def reason_label(reason: str) -> str:
     return reason or gettext("no reason was noted")
 
 
+NEEDS_PEOPLE = (PushState.QUARANTINED, PushState.FAILED)
+
+
 class StateView(DropdownFilter):  # type: ignore[misc] # Unfold has no types
-    """Pushes that could not be read, and pushes whose handling failed."""
+    """What waits for people, unless somebody asks for one kind of it or for everything."""
 
     title = gettext_lazy("state")
     parameter_name = "state"
     views: ClassVar = [
         (PushState.QUARANTINED.value, gettext_lazy("Cannot be read")),
         (PushState.FAILED.value, gettext_lazy("Handling failed")),
+        ("ALL", gettext_lazy("Everything")),
     ]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
@@ -98,12 +104,15 @@ class StateView(DropdownFilter):  # type: ignore[misc] # Unfold has no types
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Narrow to the chosen kind."""
-        return queryset.filter(state=self.value()) if self.value() in dict(self.views) else queryset
+        if self.value() == "ALL":
+            return queryset
+        chosen = (self.value(),) if self.value() in dict(self.views) else NEEDS_PEOPLE
+        return queryset.filter(state__in=chosen)
 
 
 @admin.register(InboundPush, site=site)
 class InboundPushAdmin(ConsoleModelAdmin):
-    """Authentic pushes that nothing could be done with yet. They are kept and can be handled again."""
+    """Authentic pushes: those that nothing could be done with yet first, which are kept and can be handled again."""
 
     area = "quarantine"
     place = "settings"
@@ -116,7 +125,7 @@ class InboundPushAdmin(ConsoleModelAdmin):
     list_display = (
         moment("received_at", gettext_lazy("received")),
         "account",
-        "what",
+        "sentence",
         "who",
         "status",
         "why",
@@ -124,23 +133,27 @@ class InboundPushAdmin(ConsoleModelAdmin):
     list_select_related = ("account",)
     list_filter = (StateView,)
     views_filter = StateView
-    ordering = ("brand", "-received_at", "-pk")
+    ordering = ("brand", "-pk")  # as they came; the key is the only index over all of them
     actions = ("replay_selected",)
-    phone_columns: ClassVar[tuple[str, ...]] = ("received_at", "what", "why")
+    phone_columns: ClassVar[tuple[str, ...]] = ("received_at", "sentence", "status")
 
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
-        """Show only what needs people, to people of the whole brand: nobody knows yet whose member a push is about.
+        """Show pushes to people of the whole brand: nobody knows yet whose member a push is about."""
+        return queryset if viewer_of(request).scope == "BRAND" else queryset.none()
 
-        Handled pushes are the members' history, not an operator's list.
-        """
-        if viewer_of(request).scope != "BRAND":
-            return queryset.none()
-        return queryset.filter(state__in=(PushState.QUARANTINED, PushState.FAILED))
+    def saved_views(self, request: HttpRequest) -> list[dict[str, Any]]:
+        """Say that without a filter the list is what waits for people."""
+        views = super().saved_views(request)
+        views[0]["label"] = gettext("Waiting for people")
+        return views
 
-    @admin.display(description=gettext_lazy("kind"))
-    def what(self, row: InboundPush) -> str:
-        """Show what kind of push it is."""
-        return kind_label(row.kind)
+    @admin.display(description=gettext_lazy("what WeChat sent"))
+    def sentence(self, row: InboundPush) -> str:
+        """Show what happened in a sentence; of what cannot be read, its kind."""
+        try:
+            return sentence_of(services.read_stored(row))
+        except Unreadable:
+            return kind_label(row.kind)
 
     @admin.display(description=gettext_lazy("follower"))
     def who(self, row: InboundPush) -> str:
@@ -149,15 +162,17 @@ class InboundPushAdmin(ConsoleModelAdmin):
 
     @admin.display(description=gettext_lazy("state"))
     def status(self, row: InboundPush) -> Any:
-        """Show which of the two it is."""
+        """Show where it stands."""
         if row.state == PushState.QUARANTINED:
             return state(gettext("cannot be read"), "warning")
-        return state(gettext("handling failed"), "danger")
+        if row.state == PushState.FAILED:
+            return state(gettext("handling failed"), "danger")
+        return state(row.get_state_display(), "success" if row.state == PushState.HANDLED else "info")
 
     @admin.display(description=gettext_lazy("reason"))
     def why(self, row: InboundPush) -> str:
-        """Show the reason."""
-        return reason_label(row.reason)
+        """Show the reason, where there is one."""
+        return reason_label(row.reason) if row.state in NEEDS_PEOPLE else formats.NOTHING
 
     @admin.action(description=gettext_lazy("Handle again"))
     def replay_selected(self, request: HttpRequest, queryset: QuerySet[InboundPush]) -> None:
@@ -198,12 +213,12 @@ class InboundPushAdmin(ConsoleModelAdmin):
             "title": gettext("Push of %(when)s") % {"when": formats.local_time(row.received_at)},
             "zy_object": formats.local_time(row.received_at),
             "row": row,
-            "what": self.what(row),
+            "what": self.sentence(row),
             "who": self.who(row),
             "status": self.status(row),
             "why": self.why(row),
             "body": _shown(row),
-            "may_edit": self.may(request, "edit"),
+            "may_edit": self.may(request, "edit") and row.state in NEEDS_PEOPLE,
         }
         return TemplateResponse(request, "console/push.html", context)
 

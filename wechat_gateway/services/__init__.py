@@ -18,6 +18,7 @@ from wechat_gateway.services.inbox import (
     handle_inbound,
     purge_brand_inbound,
     purge_inbound,
+    read_stored,
     replay_push,
     sweep_inbound,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "prepare_invitation",
     "purge_brand_inbound",
     "purge_inbound",
+    "read_stored",
     "refresh_due_tokens",
     "refresh_token",
     "replay_push",

@@ -40,7 +40,7 @@ def connect_official_account(
 ) -> OfficialAccount:
     """Connect a service account to the brand in scope. Raises AccountTaken, BadCredentials."""
     _check_appid(appid)
-    _check_secret(app_secret)
+    check_secret(app_secret)
     check_callback(callback_token, encoding_aes_key)
     if OfficialAccount.objects.filter(appid=appid).exists():
         raise AccountTaken
@@ -69,7 +69,7 @@ def connect_mini_program(
 ) -> MiniProgram:
     """Connect a mini program to the brand in scope. Raises AccountTaken, BadCredentials."""
     _check_appid(appid)
-    _check_secret(app_secret)
+    check_secret(app_secret)
     if MiniProgram.objects.filter(appid=appid).exists():
         raise AccountTaken
     program = MiniProgram.objects.create(
@@ -85,7 +85,7 @@ def connect_mini_program(
 @transaction.atomic
 def change_app_secret(*, account: OfficialAccount | MiniProgram, app_secret: str) -> None:
     """Store a new AppSecret and let parked calls go on. Raises BadCredentials."""
-    _check_secret(app_secret)
+    check_secret(app_secret)
     account.app_secret = app_secret
     account.parked_code, account.parked_reason, account.parked_until = None, "", None
     account.save(update_fields=["app_secret", "parked_code", "parked_reason", "parked_until"])
@@ -145,7 +145,8 @@ def _check_appid(appid: str) -> None:
         raise BadCredentials(_("The AppID must be wx and 16 letters or digits."), field="appid")
 
 
-def _check_secret(app_secret: str) -> None:
+def check_secret(app_secret: str) -> None:
+    """Raise BadCredentials unless an AppSecret has the form WeChat gives it."""
     if not _SECRET.fullmatch(app_secret):
         raise BadCredentials(_("The AppSecret does not have the right form."), field="app_secret")
 

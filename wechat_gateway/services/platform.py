@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,6 +13,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
+from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
 from accounts.tasks_base import ring
@@ -30,11 +32,14 @@ from wechat_gateway.models import (
     PlatformPush,
     PushState,
 )
+from wechat_gateway.services.accounts import KEY_OVERLAP, check_callback, check_secret
+from wechat_gateway.services.health import start_checks
 
 logger = logging.getLogger(__name__)
 
 #: The other of the two ways, redirect and event, was quicker: both carry a code that works once.
 _USED: Final = frozenset({61009, 61010})
+_APPID: Final = re.compile(r"wx[0-9a-z]{16}")
 _LEASE: Final = timedelta(seconds=60)
 _MOST_ATTEMPTS: Final = 5
 _A_ROUND: Final = 50
@@ -53,10 +58,9 @@ def set_platform(
 
     With a new message key the old one is accepted for an hour.
     """
-    from wechat_gateway.services.accounts import KEY_OVERLAP, check_callback
-
-    if not appid or not app_secret:
-        raise BadCredentials("AppID, AppSecret", field="appid")
+    if not _APPID.fullmatch(appid):
+        raise BadCredentials(_("The AppID must be wx and 16 letters or digits."), field="appid")
+    check_secret(app_secret)
     check_callback(callback_token, encoding_aes_key)
     platform = Platform.objects.select_for_update().filter(is_active=True).first() or Platform()
     if platform.encoding_aes_key is not None and platform.encoding_aes_key != Secret(encoding_aes_key):
@@ -288,8 +292,6 @@ def _take_over(brand_id: int, auth_code: str, invitation: Invitation | None, at:
             ring(tasks.release_account, other, appid)
     with brand_scope(brand_id):
         incidents.close_incident(kind=incidents.REVOKED, appid=appid, at=at)
-        from wechat_gateway.services.health import start_checks
-
         start_checks(app=account, at=at)
 
 
