@@ -274,7 +274,16 @@ class DialogueAdmin(ConsoleModelAdmin):
         """Show roles that may only look the stored row, without the form's own fields."""
         may = self.has_change_permission(request, obj) if obj is not None else self.has_add_permission(request)
         if may:
-            return super().get_fieldsets(request, obj)
+            used = len(obj.draft) if obj is not None else 2
+            every: Any = self.fieldsets
+            head, *steps = every
+            return (
+                head,
+                *(
+                    (title, {**options, "classes": () if number <= used + 1 else ("collapse",)})
+                    for number, (title, options) in enumerate(steps, 1)
+                ),
+            )
         return ((None, {"fields": ("account", "name", "begins", "questions", "enabled")}),)
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:

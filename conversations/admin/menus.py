@@ -90,6 +90,7 @@ def menu_page(request: HttpRequest) -> HttpResponse:
         "types": [("", gettext("no button")), *((key, label) for key, (label, _needs) in TYPES.items())],
         "problems": faults(draft) if draft else [],
         "may_edit": viewer_of(request).can("menus.edit"),
+        "review": bool(request.GET.get("review")),
         "limits": {"top": TOP_BYTES, "sub": SUB_BYTES},
         "phone": {
             "account": account.name if account else "",
@@ -159,7 +160,9 @@ def _act(
         return None if act in {"save", "publish", "later"} else HttpResponseRedirect(here)
     if said:
         messages.success(request, said)
-    return HttpResponseRedirect(f"{here}&for={chosen.pk}" if chosen else here)
+    if chosen is not None:
+        here = f"{here}&for={chosen.pk}"
+    return HttpResponseRedirect(f"{here}&review=1" if request.POST.get("review") else here)
 
 
 def _do(

@@ -228,7 +228,7 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
             self.data = self.data.copy()
             self.data["overlap_seen"] = digest
             self.add_error(
-                None, gettext("Not saved yet: another rule captures some of the same messages. Look at it below.")
+                None, gettext("Not saved yet: another rule captures some of the same messages. Look at the overlaps.")
             )
 
 
@@ -399,8 +399,10 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
         """Begin a rule from a suggestion."""
         suggestion = _suggestion(request.GET.get("suggestion"))
         if suggestion is None:
+            accounts = list(OfficialAccount.objects.filter(is_active=True).order_by("pk")[:2])
+            only = {"account": accounts[0].pk} if len(accounts) == 1 else {}
             words = request.GET.get("words", "").replace("\x00", "").strip()[:60]
-            return {"trigger": Trigger.KEYWORD, "words": words} if words else {}
+            return only | ({"trigger": Trigger.KEYWORD, "words": words} if words else {})
         return {
             "account": suggestion.account_id,
             "name": suggestion.keyword,

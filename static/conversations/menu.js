@@ -44,6 +44,21 @@
     if (row) show(row);
     draw();
   });
+  // What is not saved yet is saved first, so that the differences shown are those of what is published.
+  let dirty = false;
+  form.addEventListener("input", (event) => { if (event.target.name !== "publish_at") dirty = true; });
+  document.addEventListener("click", (event) => {
+    if (!dirty || !event.target.closest("[data-dialog=zy-publish]")) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    const review = document.createElement("input");
+    review.type = "hidden";
+    review.name = "review";
+    review.value = "1";
+    form.append(review);
+    form.requestSubmit(form.querySelector("button[value=save]"));
+  }, true);
+  document.querySelector("dialog[data-review]")?.showModal();
   const waits = document.querySelector("[data-waits]");
   if (waits) setTimeout(() => location.replace(location.href.split("#")[0]), 2000);
 })();
