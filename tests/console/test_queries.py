@@ -6,8 +6,10 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.tenancy import brand_scope
 from guides.services import assign_guide
+from inbox.models import CannedReply
+from inbox.services import set_duty
 from members.services import start_clocks, tag_members
-from tests.factories import AT, make_guide, make_member, make_store, make_tag, make_touchpoint
+from tests.factories import AT, make_guide, make_member, make_staff, make_store, make_tag, make_touchpoint
 from wechat_gateway.incidents import QUOTA, open_incident
 
 pytestmark = pytest.mark.django_db
@@ -24,6 +26,8 @@ LISTS = [
     "guides/guide/",
     "conversations/replyrule/",
     "conversations/menu/",
+    "inbox/cannedreply/",
+    "inbox/agent/",
     "wechat_gateway/officialaccount/",
     "wechat_gateway/inboundpush/",
     "wechat_gateway/incident/",
@@ -41,9 +45,16 @@ def asked(client, path):
     return [query["sql"] for query in queries.captured_queries]
 
 
+def answering(number):
+    """A text and somebody who answers."""
+    CannedReply.objects.create(shortcut=f"r{number}", title=f"澜{number}", text="十点", updated_at=AT)
+    set_duty(staff_id=make_staff(f"desk{number}", "MARKETER").pk, on_duty=True, at=AT)
+
+
 def grow(ours):
     with brand_scope(ours.brand.pk):
         for number in range(2):
+            answering(number)
             open_incident(kind=QUOTA, appid=ours.account.appid, subject=f"/cgi-bin/{number + 1}", at=AT)
             store = make_store(code=f"S{number}", name=f"澜分店{number}")
             tag = make_tag(name=f"澜新{number}")
@@ -58,6 +69,7 @@ def grow(ours):
 @pytest.mark.parametrize("path", LISTS)
 def test_list_asks_as_often_for_three_rows_as_for_one(as_owner, ours, path):
     with brand_scope(ours.brand.pk):
+        answering("x")
         tag_members(member_ids=[ours.member.pk], tag_ids=[ours.tag.pk], source="code: x", at=AT)
         assign_guide(member_id=ours.member.pk, guide=ours.guide, reason="code: x", at=AT)
         open_incident(kind=QUOTA, appid=ours.account.appid, subject="/cgi-bin/0", at=AT)
