@@ -19,6 +19,7 @@ from common import clock
 from conversations.models import Menu, ReplyRule
 from demo import channels
 from demo.brands import BRANDS, PASSWORD, PLATFORM_ADMIN
+from demo.platform import load_platform
 from demo.talks import make_talks
 from guides.models import Guide
 from guides.services import give_code
@@ -46,6 +47,8 @@ class SimulatorAway(Exception):
 def load(say: Callable[[str], None]) -> None:
     """Load every demo brand; what is there already stays. `say` is told what is going on."""
     platform_admin()
+    if settings.SIMULATOR_URL:
+        load_platform(post)
     for demo in BRANDS:
         if settings.SIMULATOR_URL:
             open_the_shops()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 TICKET_EVERY = 600.0
 TICKET_LIFE = 12 * 3600.0
 CODE_LIFE = 600.0
+RETRY_SECONDS = 1.0  # real ones; how WeChat spaces these retries is unconfirmed
 ALL_SETS = [1, 2, 3, 4, 6, 7, 11, 15, 24, 89]
 # Which permission set an API path needs (reference: 5, "Set n"); what is not named needs none here.
 SETS = {
@@ -162,10 +164,12 @@ class Components:
                 status, answer = await self._sim.pushes.client.exchange("POST", url, body, "text/xml")
             except (OSError, DeliveryError, TimeoutError) as error:
                 row["outcome"] = str(error) or type(error).__name__
+                await asyncio.sleep(RETRY_SECONDS)
                 continue
             row["outcome"] = "acknowledged" if status == 200 and answer in (b"success", b"") else f"http {status}"
             if row["outcome"] == "acknowledged":
                 break
+            await asyncio.sleep(RETRY_SECONDS)
         return row
 
     def seal(self, component: Component, fields: dict[str, Any]) -> tuple[str, bytes]:

@@ -271,6 +271,42 @@ def test_old_handled_pushes_are_dropped_and_others_stay(account):
         assert list(InboundPush.objects.order_by("pk").values_list("pk", flat=True)) == [row.pk for row in kept]
 
 
+def test_many_old_pushes_go_in_pieces_and_another_brands_stay(account, monkeypatch):
+    monkeypatch.setattr(services.inbox, "PURGE_PIECE", 3)
+    other = make_account(slug="other", appid="wxffffffffffffffff")
+    old = NOW - timedelta(days=31)
+    for number in range(1, 9):
+        store(account, forge.text_message(msgid=str(number)), state="HANDLED", received_at=old)
+    store(other, forge.text_message(msgid="1"), state="HANDLED", received_at=old)
+    young = store(account, forge.text_message(msgid="20"), state="HANDLED")
+
+    assert services.purge_brand_inbound(brand_id=account.brand_id, at=NOW) == 8
+
+    with brand_scope(account.brand_id):
+        assert list(InboundPush.objects.values_list("pk", flat=True)) == [young.pk]
+    with brand_scope(other.brand_id):
+        assert InboundPush.objects.count() == 1
+
+
+def test_purge_asks_once_where_nothing_is_old(account, django_assert_num_queries):
+    for number in range(1, 30):
+        store(account, forge.text_message(msgid=str(number)), state="HANDLED")
+
+    with django_assert_num_queries(3):  # the scope's savepoint, and one statement
+        assert services.purge_brand_inbound(brand_id=account.brand_id, at=NOW) == 0
+
+
+def test_effects_of_an_old_push_go_with_it(account):
+    push = store(account, forge.text_message(msgid="1"), state="HANDLED", received_at=NOW - timedelta(days=31))
+    with brand_scope(account.brand_id):
+        HandledEffect.objects.create(push=push, handler="x")
+
+    assert services.purge_brand_inbound(brand_id=account.brand_id, at=NOW) == 1
+
+    with brand_scope(account.brand_id):
+        assert HandledEffect.objects.count() == 0
+
+
 def test_one_wake_up_call_rings_for_the_lanes_that_came_with_it(account, monkeypatch):
     rung, handled = [], []
     monkeypatch.setattr("wechat_gateway.tasks.ring", lambda task, *args: rung.append((task.name, *args)))

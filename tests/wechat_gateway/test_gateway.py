@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 
 import psycopg2
 import pytest
@@ -10,13 +11,13 @@ from django.db import connection
 from accounts.models import Brand
 from accounts.tenancy import brand_scope
 from tests.wechat_gateway import forge
-from tests.wechat_gateway.conftest import Answered, make_account
+from tests.wechat_gateway.conftest import NOW, Answered, make_account
 from wechat_gateway import intake, services
 from wechat_gateway.asgi import MAX_BODY
 from wechat_gateway.checks import callback_finding
 from wechat_gateway.models import InboundPush, OfficialAccount
 from wechat_gateway.pulse import OWN_NONCE
-from wechat_gateway.registries import compiles, reply_to
+from wechat_gateway.registries import compiles, on_event, reply_to
 from wechat_gateway.replies import Text
 from wechat_gateway.ringing import Ringer
 
@@ -124,6 +125,48 @@ def test_two_brands_may_get_equal_message_ids(gateway, committed_account):
         committed_account.brand_id,
         other.brand_id,
     ]
+
+
+def test_a_thousand_interleaved_pushes_of_two_brands_never_cross(gateway, committed_account):
+    """Equal people, equal message ids, at once: each brand keeps, answers and handles its own five hundred only."""
+    other = make_account(appid="wxaaaaaaaaaaaaaaaa", original_id="gh_other")
+    brand_ids = {committed_account.brand_id: "甲", other.brand_id: "乙"}
+    crossed, handled = [], []
+
+    @reply_to("text", key="test.whose")
+    def whose(push, book):
+        return Text(f"{brand_ids[push.brand_id]} {push.content}")
+
+    @on_event("text", key="test.handled")
+    def note(push):
+        seen = set(InboundPush.objects.values_list("brand_id", flat=True))
+        handled.append((push.brand_id, push.content))
+        if seen != {push.brand_id} or not push.content.startswith(brand_ids[push.brand_id]):
+            crossed.append((push.brand_id, push.content, seen))
+
+    def message(mark, number):
+        return forge.text_message(f"{mark}{number}", msgid=str(1000 + number), openid=f"oPerson{number % 50:021d}")
+
+    async def story():
+        async with gateway() as caller:
+            pushes = []
+            for number in range(500):
+                pushes.append(caller.push(committed_account, message("甲", number)))
+                text = message("乙", number).replace(forge.ORIGINAL_ID, "gh_other")
+                pushes.append(caller.push(other, text, appid="wxaaaaaaaaaaaaaaaa"))
+            return await asyncio.gather(*pushes)
+
+    answers = run(story())
+    assert {answer.status for answer in answers} == {200}
+    for account, mark in ((committed_account, "甲"), (other, "乙")):
+        kept = rows(account)
+        assert len(kept) == 500
+        assert all(f"<![CDATA[{mark}" in row.body for row in kept)
+        assert all(f"<![CDATA[{mark} {mark}" in row.reply for row in kept)
+    for brand_id, lane in {(row.brand_id, row.lane) for row in (*rows(committed_account), *rows(other))}:
+        services.handle_inbound(brand_id=brand_id, lane=lane, at=NOW)
+    assert crossed == []
+    assert sorted(Counter(brand_id for brand_id, _content in handled).values()) == [500, 500]
 
 
 def test_authentic_but_unreadable_push_is_kept_and_acknowledged(gateway, committed_account):

@@ -44,6 +44,7 @@ GLOBAL_COMMANDS = {
     "demo": "loads invented brands into a development installation; refused in production",
     "extensions": "lists registries of code; asks the database nothing",
     "migrate": "changes tables as their owner",
+    "set_platform": "stores keys of the installation, which belong to no brand",
 }
 
 
