@@ -11,6 +11,7 @@ from config import health, metrics
 from guides import api as guides
 from members.api import me, people, segments, session
 from stores import api as stores
+from touchpoints import api as touchpoints
 
 v1: list[URLPattern | URLResolver] = [
     path("session/", session.SessionGate.as_view()),
@@ -21,6 +22,9 @@ v1: list[URLPattern | URLResolver] = [
     path("stores/", stores.StoreList.as_view()),
     path("stores/nearby/", stores.NearbyStores.as_view()),
     path("stores/<str:code>/", stores.StoreDetail.as_view()),
+    path("channels/", touchpoints.ChannelList.as_view()),
+    path("channels/<str:channel_id>/report/", touchpoints.ChannelReport.as_view()),
+    path("scenes/<str:scene>/", touchpoints.SceneDetail.as_view()),
     path("members/", people.PeopleList.as_view()),
     path("members/<str:member_no>/", people.PersonDetail.as_view()),
     path("members/<str:member_no>/tags/", people.PersonTags.as_view()),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -24,8 +25,8 @@ from members.models import Member, Tag
 from members.selectors import visible_members
 from touchpoints import on_screen, selectors, services
 from touchpoints.errors import NotInTree
-from touchpoints.models import CodeIssue, Cost, Move, Touch, TouchCase, TouchKind, Touchpoint, TouchpointTag
-from wechat_gateway.models import OfficialAccount
+from touchpoints.models import CodeIssue, Cost, MiniCode, Move, Touch, TouchCase, TouchKind, Touchpoint, TouchpointTag
+from wechat_gateway.models import MiniProgram, OfficialAccount
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -170,8 +171,22 @@ class TouchpointAdmin(ConsoleModelAdmin):
         return [
             path("<int:object_id>/code.png", view(self.picture), name="touchpoint_code"),
             path("<int:object_id>/code/", view(self.fragment), name="touchpoints_touchpoint_code"),
+            path("<int:object_id>/mini/", view(self.mini_picture), name="touchpoints_touchpoint_mini"),
             *super().get_urls(),
         ]
+
+    def mini_picture(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Give the picture of one of the channel's mini-program codes, as WeChat drew it."""
+        row = self.get_object(request, str(object_id))
+        mini = row and MiniCode.objects.filter(touchpoint=row, pk=row_id(request.GET.get("code")) or 0).first()
+        if not mini or not mini.picture:
+            raise Http404
+        body = bytes(mini.picture)
+        kind = "png" if body.startswith(b"\x89PNG") else "jpeg"
+        response = HttpResponse(body, content_type=f"image/{kind}")
+        response["Content-Disposition"] = f'inline; filename="{mini.code}.{kind}"'
+        response["X-Content-Type-Options"] = "nosniff"
+        return response
 
     def fragment(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Give the code as it is now; 204 while WeChat has not answered."""
@@ -320,6 +335,12 @@ class TouchpointAdmin(ConsoleModelAdmin):
             "issues": CodeIssue.objects.filter(touchpoint=row).order_by("-issued_at", "-pk")[:LATEST],
             "costs": Cost.objects.filter(touchpoint=row).order_by("-starts_on", "-pk")[:LATEST],
             "moves": Move.objects.filter(touchpoint=row).select_related("before", "after").order_by("-at")[:LATEST],
+            "minis": MiniCode.objects.filter(touchpoint=row)
+            .select_related("program")
+            .annotate(drawn=Q(picture__isnull=False))
+            .defer("picture")
+            .order_by("-created_at", "-pk")[:LATEST],
+            "programs": MiniProgram.objects.filter(is_active=True).order_by("pk"),
             "places": [node for node in nodes if not node.is_code and node.pk not in inside and not node.archived_at],
             "latest": self._latest(request, inside),
             "codes_below": len(inside & set(codes)),
@@ -357,6 +378,9 @@ class TouchpointAdmin(ConsoleModelAdmin):
             "remove-cost": self._remove_cost,
             "staff": self._staff,
             "not-staff": self._staff,
+            "add-mini": self._add_mini,
+            "draw-mini": self._draw_mini,
+            "revoke-mini": self._revoke_mini,
         }
         if act not in acts:
             raise Http404
@@ -413,6 +437,30 @@ class TouchpointAdmin(ConsoleModelAdmin):
             raise Http404
         services.remove_cost(cost=cost)
         return gettext("The cost was taken out.")
+
+    def _add_mini(self, request: HttpRequest, row: Touchpoint) -> str:
+        program = MiniProgram.objects.filter(is_active=True, pk=row_id(request.POST.get("program")) or 0).first()
+        if program is None or not row.scene:
+            raise Http404
+        services.create_mini_code(touchpoint=row, program=program, page=request.POST.get("page", "")[:200], at=now())
+        return gettext("The mini-program code was created. WeChat is drawing it.")
+
+    def _draw_mini(self, request: HttpRequest, row: Touchpoint) -> str:
+        code = self._mini_code(request, row)
+        services.redraw_mini_code(mini_code=code)
+        return gettext("WeChat is drawing the code.")
+
+    def _revoke_mini(self, request: HttpRequest, row: Touchpoint) -> str:
+        code = self._mini_code(request, row)
+        services.revoke_mini_code(mini_code=code, at=now())
+        return gettext("“%(code)s” no longer leads anywhere.") % {"code": code.code}
+
+    def _mini_code(self, request: HttpRequest, row: Touchpoint) -> MiniCode:
+        found = MiniCode.objects.defer("picture").filter(touchpoint=row, pk=row_id(request.POST.get("mini")) or 0)
+        code = found.first()
+        if code is None:
+            raise Http404
+        return code
 
     def _staff(self, request: HttpRequest, row: Touchpoint) -> str:
         people = visible_members(viewer_of(request)).filter(pk=row_id(request.POST.get("member")) or 0)

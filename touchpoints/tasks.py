@@ -28,3 +28,11 @@ def issue_codes(brand_id: int, touchpoint_ids: list[int], *, anew: bool = False)
     from touchpoints import services
 
     services.renew_codes(brand_id, at=clock.now(), only=touchpoint_ids, anew=anew)
+
+
+@brand_task(name="touchpoints.tasks.draw_mini_code")
+def draw_mini_code(brand_id: int, mini_code_id: int) -> None:
+    """Have WeChat draw a mini-program code."""
+    from touchpoints import services
+
+    services.draw_mini_code(brand_id, mini_code_id, at=clock.now())

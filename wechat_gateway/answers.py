@@ -14,6 +14,8 @@ from wechat_gateway.errors import WeChatRefused
 if TYPE_CHECKING:
     from wechat_gateway.transport import Exchange
 
+PICTURE: Final = "a picture"  # in place of an id: the answer is a picture, or JSON that says why not
+_PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 MAX_ID: Final = 2**63 - 1
 _RID: Final = re.compile(r"rid:\s*([0-9a-f-]{8,64})")
 _CODE_TEXT: Final = re.compile(r"-?[0-9]{1,18}")
@@ -49,6 +51,7 @@ class Answer:
     retry_after: int = 0
     flags: tuple[str, ...] = ()
     data: dict[str, Any] = field(default_factory=dict, repr=False)
+    picture: bytes = field(default=b"", repr=False)  # of the few calls that are answered with one
 
     @property
     def ok(self) -> bool:
@@ -82,10 +85,18 @@ def classify(exchange: Exchange, *, id_field: str = "", sends: bool = False) -> 
         return Answer(Outcome.NOT_SENT, reaction, cause=f"HTTP_{status}", retry_after=exchange.retry_after)
     if status != 200:
         return Answer(Outcome.UNKNOWN, Reaction.ALARM, cause=f"HTTP_{status}")
+    return _by_body(exchange.body, id_field, sends=sends)
+
+
+def _by_body(body: bytes, id_field: str, *, sends: bool) -> Answer:
+    if id_field == PICTURE:
+        if body.startswith(_PICTURES):
+            return Answer(Outcome.ACCEPTED, code=0, picture=body)
+        id_field = "picture"  # no answer in JSON has one, so that code 0 without a picture proves nothing
     try:
-        data = _strict_object(exchange.body)
+        data = _strict_object(body)
     except _Doubtful:
-        cause = "EMPTY" if not exchange.body.strip() else "HTML" if exchange.body.lstrip()[:1] == b"<" else "JSON"
+        cause = "EMPTY" if not body.strip() else "HTML" if body.lstrip()[:1] == b"<" else "JSON"
         return Answer(Outcome.UNKNOWN, Reaction.ALARM, cause=cause)
     return _by_code(data, id_field, sends=sends)
 

@@ -16,7 +16,7 @@ from django.conf import settings
 
 from wechat_gateway import transport
 from wechat_gateway.answers import Answer, classify
-from wechat_gateway.client import CUSTOM_SEND, TEMPLATE_SEND, App, call
+from wechat_gateway.client import CUSTOM_SEND, MINI_CODE, TEMPLATE_SEND, App, call
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
 USERS_PER_CALL: Final = 100
@@ -170,6 +170,14 @@ def create_permanent_code(account: OfficialAccount, scene: str, *, at: datetime 
 def code_picture_url(ticket: str) -> str:
     """Where the picture of a code is; needs no token (5.5)."""
     return f"{settings.WECHAT_MP_URL}/cgi-bin/showqrcode?ticket={quote(ticket, safe='')}"
+
+
+def create_mini_code(
+    program: MiniProgram, scene: str, *, page: str = "", width: int = 430, at: datetime | None = None
+) -> Answer:
+    """A mini-program code (1.6): `Answer.picture`. The scene has 1 to 32 visible characters; the page is published."""
+    payload = {"scene": scene, "check_path": True, "env_version": "release", "width": width}
+    return call(program, MINI_CODE, payload | ({"page": page} if page else {}), at=at)
 
 
 # -- templates and messages -------------------------------------------------------------------------------------------

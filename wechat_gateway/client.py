@@ -17,7 +17,7 @@ from accounts.tenancy import brand_scope
 from common import clock
 from common.failpoints import point
 from wechat_gateway import incidents, quotas, tokens, transport
-from wechat_gateway.answers import Answer, Outcome, classify
+from wechat_gateway.answers import PICTURE, Answer, Outcome, classify
 from wechat_gateway.errcodes import Reaction
 from wechat_gateway.errors import CallsParked
 from wechat_gateway.models import MiniProgram, OfficialAccount
@@ -30,12 +30,14 @@ SUBSCRIBE_SEND: Final = "/cgi-bin/message/subscribe/bizsend"
 CUSTOM_SEND: Final = "/cgi-bin/message/custom/send"
 MASS_SEND: Final = "/cgi-bin/message/mass/send"
 MASS_SEND_ALL: Final = "/cgi-bin/message/mass/sendall"
+MINI_CODE: Final = "/wxa/getwxacodeunlimit"
 
 # An accepted message has an id; code 0 without one proves nothing (goal R12, OB02).
 ID_FIELDS: Final = {
     TEMPLATE_SEND: "msgid",
     MASS_SEND: "msg_id",
     MASS_SEND_ALL: "msg_id",
+    MINI_CODE: PICTURE,
 }
 # Refusals of the app as such: nothing else can succeed before people act.
 _APP_WIDE: Final = frozenset(

@@ -169,6 +169,7 @@ _add(
     _("A mass send needs at least two people."),
     _("Add people to the audience or use another channel."),
 )
+_add((40129, 40169), _REQUEST, Reaction.NONE, _("WeChat does not take this scene."), _OURS)
 _add(40132, _REQUEST, Reaction.NONE, _("The WeChat ID is wrong."), _("Check the WeChat ID."))
 _add(
     40164,

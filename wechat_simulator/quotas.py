@@ -34,6 +34,7 @@ TABLE: tuple[Limit, ...] = (
     Limit("2020-01-01", "/cgi-bin/menu/addconditional", 2_000, None),
     Limit("2020-01-01", "/cgi-bin/menu/trymatch", 20_000, None),
     Limit("2020-01-01", "/cgi-bin/qrcode/create", 100_000, None),
+    Limit("2020-01-01", "/wxa/getwxacodeunlimit", None, 5_000),
     Limit("2020-01-01", "/cgi-bin/message/custom/send", 500_000, None),
     Limit("2020-01-01", "/cgi-bin/message/template/send", 100_000, None),
     Limit("2020-01-01", "/sns/jscode2session", None, 50_000),

@@ -11,5 +11,6 @@ SCOPES: Final[dict[str, Any]] = {
     "members.write": _("tag members"),
     "segments.read": _("read and count segments"),
     "stores.read": _("read stores"),
+    "channels.read": _("read channels and their figures"),
     "campaigns.read": _("read campaigns and their progress"),
 }

@@ -24,6 +24,7 @@ from console.site import site
 from inbox.models import AgentTask, Conversation, Message
 from members.models import Member, Segment
 from stores.models import Store
+from touchpoints.models import MiniCode, Touchpoint
 from wechat_gateway.models import OfficialAccount
 
 METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")
@@ -105,6 +106,8 @@ REST_PARAMETERS: dict[str, tuple[type[models.Model], str]] = {
     "code": (Store, "code"),
     "member_no": (Member, "member_no"),
     "campaign_id": (Campaign, "public_id"),
+    "channel_id": (Touchpoint, "id"),
+    "scene": (MiniCode, "code"),
 }
 
 

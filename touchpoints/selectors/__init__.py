@@ -37,6 +37,7 @@ from touchpoints.selectors.lookups import (
     touchpoint_of_scene,
     welcome_texts,
 )
+from touchpoints.selectors.mini_codes import is_ours, resolve_scene, short_scene
 from touchpoints.selectors.quality import FEWEST, MEASURES, Mark, Measure, Quality, quality, ranking, settled_window
 from touchpoints.selectors.tree import Node, Shape, below, descendants, shape, tree_nodes
 
@@ -72,6 +73,7 @@ __all__ = [
     "credits_by_code",
     "descendants",
     "funnel_stages",
+    "is_ours",
     "is_staff",
     "owner_names",
     "owners",
@@ -82,10 +84,12 @@ __all__ = [
     "quality",
     "quiet_codes",
     "ranking",
+    "resolve_scene",
     "rows_behind",
     "scan_counts",
     "settled_window",
     "shape",
+    "short_scene",
     "stages",
     "touches_of",
     "touchpoint_of_scene",

@@ -1,6 +1,7 @@
 """Changes to the channel tree, its codes, and what a scan does."""
 
 from touchpoints.services.codes import issue_code, keep_code, make_codes, mark_printed, renew_codes
+from touchpoints.services.mini_codes import create_mini_code, draw_mini_code, redraw_mini_code, revoke_mini_code
 from touchpoints.services.touches import (
     mark_staff,
     move_staff_marks,
@@ -29,8 +30,10 @@ __all__ = [
     "PlannedCode",
     "add_cost",
     "archive_branch",
+    "create_mini_code",
     "create_touchpoint",
     "create_touchpoints",
+    "draw_mini_code",
     "issue_code",
     "keep_code",
     "make_codes",
@@ -44,10 +47,12 @@ __all__ = [
     "plan_codes",
     "record_touch",
     "record_unfollow",
+    "redraw_mini_code",
     "remove_cost",
     "renew_codes",
     "replies_changed",
     "restore_branch",
+    "revoke_mini_code",
     "set_tags",
     "unmark_staff",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import segno
@@ -15,6 +16,7 @@ MAX_LIFE = 2_592_000
 MAX_SCENE_TEXT = 64
 MAX_PERMANENT_NUMBER = 100_000
 MAX_LONG_DATA = 4096
+MINI_SCENE = re.compile(r"[0-9A-Za-z!#$&'()*+,/:;=?@._~-]{1,32}")
 
 
 def _scene(action: Any, info: Any) -> tuple[str, bool]:
@@ -74,6 +76,22 @@ def show(call: Call) -> Picture:
     if code is None:
         return Picture(b"", "text/html", 404)
     return Picture(picture(code.url), "image/png")
+
+
+@api("POST", "/wxa/getwxacodeunlimit")
+def mini_code(call: Call) -> Picture:
+    """A picture that opens the mini program with a scene (mini-program reference 1.6); JSON when refused."""
+    data = call.json()
+    scene, page = data.get("scene"), data.get("page", "")
+    if call.account.kind != "mini":
+        raise WeChatError(48001)
+    if not isinstance(scene, str) or not MINI_SCENE.fullmatch(scene):
+        raise WeChatError(40169)
+    if not isinstance(page, str) or page.startswith("/") or "?" in page:
+        raise WeChatError(40097)
+    if data.get("env_version", "release") not in ("release", "trial", "develop"):
+        raise WeChatError(40097)
+    return Picture(picture(f"https://mp.weixin.qq.com/a/~{call.account.appid}~{scene}~{page}"), "image/png")
 
 
 @api("POST", "/cgi-bin/shorten/gen")

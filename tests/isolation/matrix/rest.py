@@ -12,7 +12,16 @@ from tests.isolation.matrix.console import MARKS, THOROUGH, alive, compare_malfo
 from tests.isolation.world import MiniProgram
 
 CALLERS = (
-    ["key full", "key members.read", "key stores.read", "key segments.read", "key campaigns.read", "member", "nobody"]
+    [
+        "key full",
+        "key members.read",
+        "key stores.read",
+        "key segments.read",
+        "key campaigns.read",
+        "key channels.read",
+        "member",
+        "nobody",
+    ]
     if THOROUGH
     else ["key full", "key stores.read", "member"]
 )
@@ -22,6 +31,9 @@ METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS")
 # (caller, method, path, body or query with "{}", what B's row is known by, the same of no row).
 NO_ROW = {
     "NearbyQuery.lat": "a position",
+    "ChannelQuery.archived": "yes or no",
+    "ReportQuery.days": "a number",
+    "ReportQuery.model": "a choice",
     "NearbyQuery.lng": "a position",
     "NearbyQuery.open": "yes or no",
     "NearbyQuery.limit": "a number",
@@ -92,7 +104,7 @@ def inputs(matrix, cells):
         cells.undeclare(f"{name} looks rows up by itself")
     for prefix in ("/api/v1/", "/b/lanyu/"):
         ask_conditions(cells, world, matrix.askers["key full" if "api" in prefix else "owner"], prefix)
-    for path in ("stores/", "members/", "tags/", "segments/", "campaigns/"):
+    for path in ("stores/", "members/", "tags/", "segments/", "campaigns/", "channels/"):
         cursor_of_another_brand(cells, matrix, path)
 
 

@@ -1,0 +1,118 @@
+"""Channels over the API: the tree page by page, reports that add up, short scenes; each brand its own."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from accounts.tenancy import brand_scope
+from common import clock
+from tests.touchpoints.conftest import come
+from touchpoints.models import MiniCode, Touchpoint
+from touchpoints.services import add_cost, archive_branch, create_mini_code, create_touchpoint, revoke_mini_code
+
+
+def furnish(side):
+    """A medium with two codes; three people came by the first, one of them joined."""
+    now = clock.now()
+    with brand_scope(side.brand.pk):
+        side.medium = create_touchpoint(name=f"{side.brand.name}门店", at=now)
+        side.code, side.other = (
+            create_touchpoint(
+                name=f"{side.brand.name}{name}", parent=side.medium, account=side.account, store=side.store, at=now
+            )
+            for name in ("门口", "柜台")
+        )
+        for number in range(3):
+            came = come(side.code, at=now - timedelta(days=1), joined=now if number == 0 else None)
+        come(side.other, follower=came.follower, at=now)
+        add_cost(touchpoint=side.code, amount=900, starts_on=date(2020, 1, 1), ends_on=date(2020, 1, 2), at=now)
+        side.mini = create_mini_code(touchpoint=side.code, program=side.program, page="pages/index", at=now)
+    return side
+
+
+@pytest.fixture
+def ours(a):
+    return furnish(a)
+
+
+@pytest.fixture
+def theirs(b):
+    return furnish(b)
+
+
+def test_tree_comes_page_by_page_and_whole(ours, theirs):
+    first = ours.system.get("/channels/", page_size=2).json()
+    rest = ours.system.get("/channels/", page_size=2, cursor=first["next"]).json()
+
+    assert [row["name"] for row in first["results"] + rest["results"]] == ["澜屿门店", "澜屿门口", "澜屿柜台"]
+    assert [row["parent"] for row in first["results"]] == [None, ours.medium.pk]
+    assert (rest["next"], first["results"][1]["store"]) == (None, "S1")
+
+
+def test_archived_channels_are_asked_for(ours):
+    with brand_scope(ours.brand.pk):
+        archive_branch(touchpoint=ours.other, at=clock.now())
+
+    names = lambda **query: [row["name"] for row in ours.system.get("/channels/", **query).json()["results"]]  # noqa: E731
+    assert names() == ["澜屿门店", "澜屿门口"]
+    assert names(archived="true") == ["澜屿门店", "澜屿门口", "澜屿柜台"]
+
+
+@pytest.mark.parametrize("model", ["first", "last", "position"])
+def test_reports_of_channels_add_up_to_the_one_above(ours, theirs, model):
+    def report(row):
+        return ours.system.get(f"/channels/{row.pk}/report/", model=model).json()
+
+    whole, parts = report(ours.medium), [report(ours.code), report(ours.other)]
+    for number, stage in enumerate(whole["stages"]):
+        assert stage["people"] == pytest.approx(sum(part["stages"][number]["people"] for part in parts))
+    assert [stage["people"] for stage in whole["stages"]] == [3.0, 3.0, 1.0]
+    assert whole["scans"] == sum(part["scans"] for part in parts) == 4
+    assert whole["cases"] == {"NEW": 3, "RETURNING": 0, "FOLLOWING": 1, "MEMBER": 0}
+    assert whole["cost"] == 0  # its days are long over
+
+
+def test_scene_resolves_for_keys_and_for_members(ours):
+    expected = {
+        "scene": ours.mini.code,
+        "channel": ours.code.pk,
+        "name": "澜屿门口",
+        "appid": ours.program.appid,
+        "page": "pages/index",
+        "benefit": "",
+        "store": {"code": "S1", "name": "澜屿店"},
+    }
+    for caller in (ours.system, ours.me):
+        assert caller.get(f"/scenes/{ours.mini.code}/").json() == expected
+    with brand_scope(ours.brand.pk):
+        revoke_mini_code(mini_code=ours.mini, at=clock.now())
+    assert ours.me.get(f"/scenes/{ours.mini.code}/").status_code == 404
+
+
+def test_other_brands_channel_and_scene_look_like_none(ours, theirs):
+    def said(path):
+        answer = ours.system.get(path)
+        return answer.status_code, answer.json()
+
+    assert said(f"/channels/{theirs.code.pk}/report/") == said("/channels/87654321/report/")
+    assert said(f"/scenes/{theirs.mini.code}/") == said("/scenes/00000000/")
+    with brand_scope(theirs.brand.pk):
+        assert (Touchpoint.objects.count(), MiniCode.objects.count()) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    "path", ["/channels/x/report/", "/channels/1e3/report/", "/channels/99999999999999999999/report/"]
+)
+def test_odd_number_is_no_channel(ours, path):
+    assert ours.system.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("query", [{"days": 0}, {"days": 367}, {"days": "x"}, {"model": "linear"}, {"more": 1}])
+def test_odd_report_is_refused(ours, query):
+    assert ours.system.get(f"/channels/{ours.code.pk}/report/", **query).status_code == 422
+
+
+def test_report_needs_the_scope(ours):
+    assert ours.key("stores.read").get(f"/channels/{ours.code.pk}/report/").status_code == 403
+    assert ours.key("stores.read").get(f"/scenes/{ours.mini.code}/").status_code == 403
+    assert ours.me.get("/channels/").status_code == 403

@@ -1,0 +1,293 @@
+"""Channels for the brand's other systems: the tree, the report of a channel, and what a short scene stands for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+from django.http import Http404
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from accounts.rest.pagination import PAGE_PARAMETERS, Keyset, page_body
+from accounts.rest.permissions import needs_scope
+from accounts.rest.schema import EITHER, SYSTEM, endpoint, problems
+from accounts.rest.serializers import StrictSerializer, WholeNumberParameter, YesNoParameter, read_query
+from accounts.rest.views import BrandAPIView, known_text
+from common import clock
+from stores.selectors import brand_zone
+from touchpoints import selectors
+from touchpoints.models import TouchCase, Touchpoint
+from touchpoints.selectors import WHOLE, Figures, Window
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+MOST_DAYS: Final = 366
+LONGEST_ID: Final = 19
+_SCOPE: Final = "channels.read"
+
+
+class ChannelShape(serializers.Serializer[Any]):
+    """A node of the channel tree."""
+
+    id = serializers.IntegerField(help_text="Number of the channel.")
+    name = serializers.CharField(help_text="Name.")
+    parent = serializers.IntegerField(  # type: ignore[assignment] # a field called so
+        allow_null=True, help_text="Channel it stands below; null at the top."
+    )
+    scene = serializers.CharField(allow_blank=True, help_text="Parameter of its code; empty for folders.")
+    url = serializers.CharField(allow_blank=True, help_text="What the code carries; draw it as a QR code.")
+    is_permanent = serializers.BooleanField(help_text="Whether the picture never expires.")
+    expires_at = serializers.DateTimeField(allow_null=True, help_text="When the picture of a temporary code ends.")
+    store = serializers.CharField(allow_null=True, help_text="Code of its store.")
+    benefit = serializers.CharField(allow_blank=True, help_text="What the code promises.")
+    archived_at = serializers.DateTimeField(allow_null=True, help_text="When it was taken out of use.")
+
+
+class ChannelPage(serializers.Serializer[Any]):
+    """A page of channels, oldest first."""
+
+    results = ChannelShape(many=True)
+    next = serializers.CharField(allow_null=True, help_text="Cursor of the next page; null on the last.")
+
+
+class ChannelQuery(StrictSerializer):
+    """By what channels can be picked."""
+
+    archived = YesNoParameter(required=False, default=False, help_text="Also those taken out of use.")
+
+
+class StageShape(serializers.Serializer[Any]):
+    """A step after the scan."""
+
+    key = serializers.CharField(help_text="`people`, `follow`, `join` …")
+    people = serializers.FloatField(help_text="How many people, in the chosen model; shares add up over channels.")
+    cost = serializers.IntegerField(allow_null=True, help_text="Cost of each in fen; null without cost or people.")
+
+
+class StayShape(serializers.Serializer[Any]):
+    """How many of the followers are still there."""
+
+    days = serializers.IntegerField(help_text="After how many days.")
+    followers = serializers.FloatField(help_text="Who followed at least that long ago.")
+    kept = serializers.FloatField(help_text="Who of them never left within those days.")
+
+
+class ReportShape(serializers.Serializer[Any]):
+    """What a channel and everything below it brought."""
+
+    id = serializers.IntegerField(help_text="Number of the channel.")
+    model = serializers.CharField(help_text="How people are shared among their touches.")
+    since = serializers.DateTimeField(allow_null=True, help_text="First moment that is looked at.")
+    until = serializers.DateTimeField(help_text="Last moment.")
+    scans = serializers.IntegerField(help_text="Every scan, without those of staff.")
+    cases = serializers.DictField(child=serializers.IntegerField(), help_text="Scans by who scanned.")
+    stages = StageShape(many=True)
+    stays = StayShape(many=True)
+    cost = serializers.IntegerField(help_text="Cost in fen.")
+
+
+class ReportQuery(StrictSerializer):
+    """What a report looks at."""
+
+    days = WholeNumberParameter(
+        required=False, default=30, min_value=1, max_value=MOST_DAYS, help_text="The last days, today included."
+    )
+    model = serializers.ChoiceField(
+        choices=["first", "last", "position"], required=False, default="first", help_text="Attribution."
+    )
+
+
+class StorePart(serializers.Serializer[Any]):
+    """The store a code stands in."""
+
+    code = serializers.CharField(help_text="Store code.")
+    name = serializers.CharField(help_text="Name.")
+
+
+class SceneShape(serializers.Serializer[Any]):
+    """What a short scene stands for."""
+
+    scene = serializers.CharField(help_text="The scene as it is printed.")
+    channel = serializers.IntegerField(help_text="Number of the channel.")
+    name = serializers.CharField(help_text="Name of the channel.")
+    appid = serializers.CharField(help_text="AppID of the mini program.")
+    page = serializers.CharField(allow_blank=True, help_text="Page to show.")
+    benefit = serializers.CharField(allow_blank=True, help_text="What the code promises.")
+    store = StorePart(allow_null=True)
+
+
+_CHANNEL_EXAMPLE = {
+    "id": 12,
+    "name": "上海静安店 · 门口",
+    "parent": 4,
+    "scene": "t5f0c2a91b3",
+    "url": "http://weixin.qq.com/q/02aBcDeFgHiJkLmNoPqR",
+    "is_permanent": True,
+    "expires_at": None,
+    "store": "SH004",
+    "benefit": "入会立减 20 元",
+    "archived_at": None,
+}
+_REPORT_EXAMPLE = {
+    "id": 12,
+    "model": "first",
+    "since": "2026-10-24T16:00:00Z",
+    "until": "2026-11-22T09:00:00Z",
+    "scans": 4210,
+    "cases": {"NEW": 2305, "RETURNING": 120, "FOLLOWING": 1400, "MEMBER": 385},
+    "stages": [
+        {"key": "people", "people": 3980.0, "cost": 30},
+        {"key": "follow", "people": 2425.0, "cost": 49},
+        {"key": "join", "people": 1204.0, "cost": 100},
+    ],
+    "stays": [{"days": 7, "followers": 1900.0, "kept": 1655.0}],
+    "cost": 120000,
+}
+_SCENE_EXAMPLE = {
+    "scene": "7K3QX9TM",
+    "channel": 12,
+    "name": "上海静安店 · 门口",
+    "appid": "wx0123456789abcdef",
+    "page": "pages/store/index",
+    "benefit": "入会立减 20 元",
+    "store": {"code": "SH004", "name": "上海静安店"},
+}
+
+
+class ChannelList(BrandAPIView):
+    """`/api/v1/channels/`: the channel tree, node by node."""
+
+    permission_classes = (needs_scope(_SCOPE),)
+    keyset = Keyset("channels", "pk")
+
+    @endpoint(
+        "list_channels",
+        "List channels",
+        tag="channels",
+        auth=SYSTEM,
+        parameters=[ChannelQuery, *PAGE_PARAMETERS],
+        answer=ChannelPage,
+        example={"results": [_CHANNEL_EXAMPLE], "next": None},
+        errors=problems(422),
+        description="The channel tree, oldest first. Needs the scope `channels.read`.",
+    )
+    def get(self, request: Request) -> Response:
+        """Show a page."""
+        wanted = read_query(ChannelQuery, request.query_params, paging=True)
+        rows = Touchpoint.objects.select_related("store")
+        if not wanted["archived"]:
+            rows = rows.filter(archived_at__isnull=True)
+        channels, cursor = self.keyset.page(rows, request.query_params)
+        return Response(page_body([_channel(row) for row in channels], cursor))
+
+
+class ChannelReport(BrandAPIView):
+    """`/api/v1/channels/{channel_id}/report/`: what a channel brought."""
+
+    permission_classes = (needs_scope(_SCOPE),)
+
+    @endpoint(
+        "get_channel_report",
+        "Get the report of a channel",
+        tag="channels",
+        auth=SYSTEM,
+        parameters=[ReportQuery],
+        answer=ReportShape,
+        example=_REPORT_EXAMPLE,
+        errors=problems(404, 422),
+        description=(
+            "The channel and everything below it. Each person is shared among their touches of the chosen days by the "
+            "model, so that figures of channels add up. Needs the scope `channels.read`."
+        ),
+    )
+    def get(self, request: Request, channel_id: str) -> Response:
+        """Show the report."""
+        wanted = read_query(ReportQuery, request.query_params)
+        text = known_text(channel_id)
+        row = None
+        if text.isascii() and text.isdigit() and len(text) < LONGEST_ID:
+            row = Touchpoint.objects.filter(pk=int(text)).first()
+        if row is None:
+            raise Http404
+        now, zone = clock.now(), ZoneInfo(brand_zone())
+        midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        window = Window(midnight - timedelta(days=wanted["days"] - 1), now + timedelta(seconds=1))
+        figures = selectors.tree_figures(window, model=wanted["model"], now=now, zone=zone).nodes[row.pk]
+        return Response(_report(row, figures, wanted["model"], window))
+
+
+class SceneDetail(BrandAPIView):
+    """`/api/v1/scenes/{scene}/`: what a short scene stands for."""
+
+    permission_classes = (needs_scope(_SCOPE, or_member=True),)
+
+    @endpoint(
+        "resolve_scene",
+        "Resolve a short scene",
+        tag="channels",
+        auth=EITHER,
+        answer=SceneShape,
+        example=_SCENE_EXAMPLE,
+        errors=problems(404),
+        description=(
+            "The eight characters that a mini program gets as `scene`. Unknown, forged, revoked and ended scenes and "
+            "those of other brands look alike: 404. Keys need the scope `channels.read`."
+        ),
+    )
+    def get(self, request: Request, scene: str) -> Response:
+        """Show what it stands for."""
+        row = selectors.resolve_scene(known_text(scene), at=clock.now())
+        store = row.touchpoint.store
+        return Response(
+            {
+                "scene": row.code,
+                "channel": row.touchpoint_id,
+                "name": row.touchpoint.name,
+                "appid": row.program.appid,
+                "page": row.page,
+                "benefit": row.touchpoint.benefit,
+                "store": {"code": store.code, "name": store.name} if store else None,
+            }
+        )
+
+
+def _channel(row: Touchpoint) -> dict[str, Any]:
+    return {
+        "id": row.pk,
+        "name": row.name,
+        "parent": row.parent_id,
+        "scene": row.scene,
+        "url": row.code_url,
+        "is_permanent": row.is_permanent,
+        "expires_at": row.expires_at,
+        "store": row.store.code if row.store else None,
+        "benefit": row.benefit,
+        "archived_at": row.archived_at,
+    }
+
+
+def _report(row: Touchpoint, figures: Figures, model: str, window: Window) -> dict[str, Any]:
+    return {
+        "id": row.pk,
+        "model": model,
+        "since": window.since,
+        "until": window.until,
+        "scans": figures.scans,
+        "cases": {case: figures.cases[case] for case in TouchCase.values if case != TouchCase.STAFF},
+        "stages": [
+            {"key": key, "people": figures.parts[key] / WHOLE, "cost": figures.cost_of_each(key)}
+            for key in ("people", *(key for key, _stage in selectors.stages()))
+        ],
+        "stays": [
+            {
+                "days": days,
+                "followers": figures.parts[f"old_{days}"] / WHOLE,
+                "kept": figures.parts[f"kept_{days}"] / WHOLE,
+            }
+            for days in selectors.STAYS
+        ],
+        "cost": figures.cost,
+    }

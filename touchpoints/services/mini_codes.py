@@ -1,0 +1,82 @@
+"""Mini-program codes of channels: a short scene that only this brand can read, drawn by WeChat, revocable."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from accounts.services import record_audit
+from accounts.tasks_base import ring
+from accounts.tenancy import brand_scope, current_brand_id
+from touchpoints import tasks
+from touchpoints.errors import CodeNotIssued, NotInTree
+from touchpoints.models import MiniCode
+from touchpoints.selectors.mini_codes import NUMBERS, short_scene
+from wechat_gateway import calls
+from wechat_gateway.errcodes import explain
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from touchpoints.models import Touchpoint
+    from wechat_gateway.models import MiniProgram
+
+TRIES: Final = 20
+
+
+def create_mini_code(
+    *, touchpoint: Touchpoint, program: MiniProgram, page: str, at: datetime, ends_at: datetime | None = None
+) -> MiniCode:
+    """Make a short scene for a channel, and have a worker get its picture from WeChat.
+
+    Raises `NotInTree` for a page that is none (reference: mini program 1.6: no leading slash, no query).
+    """
+    page = page.strip()
+    if page.startswith("/") or any(sign in page for sign in "?#% \\"):
+        raise NotInTree(
+            _("“%(page)s” is no page. Write it without slash in front and without parameters, such as pages/index.")
+            % {"page": page},
+            field="page",
+        )
+    for _try in range(TRIES):
+        code = short_scene(current_brand_id(), secrets.randbelow(NUMBERS))
+        try:
+            with transaction.atomic():
+                row = MiniCode.objects.create(
+                    touchpoint=touchpoint, program=program, code=code, page=page[:128], created_at=at, ends_at=ends_at
+                )
+        except IntegrityError:
+            continue  # the number is taken
+        record_audit(action="create mini-program code", obj=row, changes={"page": [None, page]})
+        ring(tasks.draw_mini_code, row.brand_id, row.pk)
+        return row
+    raise CodeNotIssued(_("No free number was found."), _("Try again."))
+
+
+def draw_mini_code(brand_id: int, mini_code_id: int, *, at: datetime) -> bool:
+    """Have WeChat draw a code; its refusal stays with the code in words. The call is outside any transaction."""
+    with brand_scope(brand_id):
+        row = MiniCode.objects.select_related("program").filter(pk=mini_code_id, revoked_at__isnull=True).first()
+    if row is None:
+        return False
+    answer = calls.create_mini_code(row.program, row.code, page=row.page, at=at)
+    said = explain(answer.code) if answer.code else None
+    cause = str(said.cause) if said else _("WeChat could not be reached (%(cause)s)") % {"cause": answer.cause}
+    with brand_scope(brand_id):
+        fields = {"picture": answer.picture, "problem": ""} if answer.ok else {"problem": cause[:200]}
+        MiniCode.objects.filter(pk=mini_code_id).update(**fields)
+    return answer.ok
+
+
+def redraw_mini_code(*, mini_code: MiniCode) -> None:
+    """Have a worker ask WeChat for the picture again."""
+    ring(tasks.draw_mini_code, mini_code.brand_id, mini_code.pk)
+
+
+def revoke_mini_code(*, mini_code: MiniCode, at: datetime) -> None:
+    """Take a code out of use at once; printed pictures of it lead nowhere from now on."""
+    if MiniCode.objects.filter(pk=mini_code.pk, revoked_at__isnull=True).update(revoked_at=at):
+        record_audit(action="revoke mini-program code", obj=mini_code, changes={"revoked_at": [None, str(at)]})
