@@ -237,7 +237,8 @@ class Message(BrandOwned):
             models.Index(
                 fields=["brand", "at"], condition=Q(state__in=["QUEUED", "SENDING"]), name="message_under_way"
             ),  # sweep
-            GinIndex(fields=["brand", "grams"], name="message_words"),  # search, as the reports role
+            models.Index(fields=["brand", "-at", "-id"], name="message_newest"),  # search for what is said often
+            GinIndex(fields=["brand", "grams"], name="message_words"),  # search for what is said seldom
         ]
 
     def __str__(self) -> str:

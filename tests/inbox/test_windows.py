@@ -151,3 +151,9 @@ def test_numbers_of_a_later_rule_hold_from_their_day(monkeypatch):
     assert allowance(ledger, START).left == 5
     tomorrow = START + timedelta(days=1)
     assert allowance(ledger.acted(Act.MESSAGE, tomorrow), tomorrow).left == 2
+
+
+def test_a_reply_in_the_very_second_of_the_message_counts():
+    """WeChat tells an act's second only: of two moments within it we take the one that allows less."""
+    ledger = Ledger().acted(Act.MESSAGE, START).sent(START)
+    assert allowance(ledger, START).left == 4
