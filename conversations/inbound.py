@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
 from django.utils import translation
 
@@ -11,7 +13,7 @@ from conversations.answers import passive_of
 from conversations.engine import NOTHING, Asked, Decision, Facts, Rules, seed_of
 from conversations.models import Trigger
 from conversations.patterns import normalised
-from conversations.selectors import Dialogues, dialogues_of, facts_of, rules_of, running, turn_of
+from conversations.selectors import Dialogues, Talk, dialogues_of, facts_of, rules_of, running, talk_of, turn_of
 from conversations.services.dialogues import LANGUAGE
 from wechat_gateway.events import MESSAGE_KINDS, Push
 from wechat_gateway.registries import ReplyBook, compiles, on_event, reply_to
@@ -31,6 +33,43 @@ def compile_account(account_id: int) -> Rules:
     return rules_of(account_id)
 
 
+class JustSaid:
+    """What this process has said in talks a moment ago, for answers that come before the worker has stored it.
+
+    A push that WeChat repeats is answered from what stood before it, as the first time.
+    """
+
+    MOST: Final = 10_000
+    LASTS: Final = timedelta(minutes=2)
+
+    def __init__(self) -> None:
+        self._said: OrderedDict[tuple[int, str], tuple[str, Talk | None, Talk | None, datetime]] = OrderedDict()
+
+    def before(self, push: Push, stored: Talk | None) -> Talk | None:
+        """Give the talk as it stands before a push: what is stored, or what is newer than that."""
+        known = self._said.get((push.account_id, push.openid))
+        if known is None:
+            return stored
+        push_key, before, after, at = known
+        if push_key == _key_of(push):
+            return before
+        newer = push.received_at - at < self.LASTS and (stored is None or stored.at < at)
+        return after if newer else stored
+
+    def keep(self, push: Push, before: Talk | None, after: Talk | None) -> None:
+        """Remember what a push has led to."""
+        self._said[push.account_id, push.openid] = (_key_of(push), before, after, push.received_at)
+        while len(self._said) > self.MOST:
+            self._said.popitem(last=False)
+
+
+def _key_of(push: Push) -> str:
+    return f"{push.event_at.timestamp()}|{push.msgid}|{push.key}|{push.content}"
+
+
+just_said = JustSaid()
+
+
 @compiles(DIALOGUES)
 def compile_dialogues(account_id: int) -> Dialogues:
     """Compile what begins which dialogue of an account."""
@@ -47,11 +86,22 @@ def may_be_talk(push: Push, book: ReplyBook) -> bool:
 
 @reply_to("text", "CLICK", key="conversations.dialogue", rank=50, reads=True, when=may_be_talk)
 def go_on_talking(push: Push, book: ReplyBook) -> Reply | None:
-    """Begin a dialogue, or take the message as an answer: one query. What is said is stored by the worker."""
-    run = running(push.account_id, push.openid, at=push.received_at)
+    """Begin a dialogue, or take the message as an answer: one query. What is said is stored by the worker.
+
+    Whoever answers before the worker has stored what came before goes on from what was said here a moment ago.
+    """
+    stored = talk_of(running(push.account_id, push.openid, at=push.received_at))
+    dialogues: Dialogues = book.get(DIALOGUES)
+    talk = just_said.before(push, stored)
     with translation.override(LANGUAGE):
-        found = turn_of(book.get(DIALOGUES), book.get(PAGE), run, push)
-    return Text(found[0].text) if found and found[0].text else None
+        found = turn_of(dialogues, book.get(PAGE), talk, push)
+    if found is None:
+        return None
+    turn, version_id = found
+    steps = talk.steps if talk and talk.version_id == version_id else dialogues.steps_of(version_id)
+    after = Talk(version_id, steps, turn.state, push.received_at) if turn.state else None
+    just_said.keep(push, talk, after)
+    return Text(turn.text) if turn.text else None
 
 
 def asked_of(push: Push) -> Asked:

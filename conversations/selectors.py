@@ -264,6 +264,10 @@ class Dialogues:
 
     starts: Mapping[str, tuple[int, tuple[Step, ...]]]
 
+    def steps_of(self, version_id: int) -> tuple[Step, ...]:
+        """Give the steps of one of these versions."""
+        return next((steps for pk, steps in self.starts.values() if pk == version_id), ())
+
 
 def dialogues_of(account_id: int) -> Dialogues:
     """Compile the enabled dialogues of an account by the words that begin them; an older dialogue keeps its word."""
@@ -296,7 +300,25 @@ def running(account_id: int, openid: str, *, at: datetime, lock: bool = False) -
     return (rows.select_for_update(of=("self",)) if lock else rows).first()
 
 
-def turn_of(dialogues: Dialogues, rules: Rules | None, run: DialogueRun | None, push: Push) -> tuple[Turn, int] | None:
+@dataclass(frozen=True)
+class Talk:
+    """A talk as it stands: by which version, at which question, since when."""
+
+    version_id: int
+    steps: tuple[Step, ...]
+    state: State
+    at: datetime
+
+
+def talk_of(run: DialogueRun | None) -> Talk | None:
+    """Give a stored talk as the engine takes it."""
+    if run is None:
+        return None
+    state = State(run.step, run.answers, run.tries)
+    return Talk(run.version_id, read_steps(run.version.steps), state, run.updated_at)
+
+
+def turn_of(dialogues: Dialogues, rules: Rules | None, talk: Talk | None, push: Push) -> tuple[Turn, int] | None:
     """Give what a dialogue makes of a push and the version that does; None when it is none of a dialogue's.
 
     A word that begins a dialogue begins it anew. A message that is no answer but that a keyword rule captures goes to
@@ -306,12 +328,12 @@ def turn_of(dialogues: Dialogues, rules: Rules | None, run: DialogueRun | None, 
     start = dialogues.starts.get(word)
     if start is not None:
         return begin(start[1]), start[0]
-    if run is None or push.kind != "text":
+    if talk is None or push.kind != "text":
         return None
-    turn = answer(read_steps(run.version.steps), State(run.step, run.answers, run.tries), push.content)
+    turn = answer(talk.steps, talk.state, push.content)
     if not turn.understood and rules is not None and _captured_by_keyword(rules, push):
         return None
-    return turn, run.version_id
+    return turn, talk.version_id
 
 
 def _captured_by_keyword(rules: Rules, push: Push) -> bool:

@@ -15,7 +15,7 @@ from common.registry import Registry
 from conversations.errors import DialogueInvalid
 from conversations.models import Dialogue, DialogueRun, DialogueVersion, ReplyRecord, ReplyState, RunState, Trigger, Way
 from conversations.script import Turn, faults, read_steps
-from conversations.selectors import current_dialogues, current_rules, running, turn_of
+from conversations.selectors import current_dialogues, current_rules, running, talk_of, turn_of
 from conversations.windows import allowance
 from members import services as member_services
 from members.models import Purpose, Tag
@@ -102,7 +102,7 @@ def talk(*, follower: Follower, push: Push, heard: Callable[[str], bool], said: 
         return False
     run = running(push.account_id, push.openid, at=push.received_at, lock=True)
     with translation.override(LANGUAGE):
-        found = turn_of(dialogues, current_rules(push.account_id), run, push)
+        found = turn_of(dialogues, current_rules(push.account_id), talk_of(run), push)
     if found is None:
         return False
     turn, version_id = found

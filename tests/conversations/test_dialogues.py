@@ -12,7 +12,7 @@ from accounts.tenancy import brand_scope
 from conversations import services
 from conversations.dates import Birthday, read_birthday
 from conversations.errors import DialogueInvalid
-from conversations.inbound import asked_of, go_on_talking, may_be_talk
+from conversations.inbound import asked_of, go_on_talking, just_said, may_be_talk
 from conversations.models import Dialogue, DialogueRun, DialogueVersion, ReplyRecord, ReplyRule, UnmatchedPhrase
 from conversations.script import DONE, GAVE_UP, LEFT, State, answer, begin, faults, read_steps
 from conversations.selectors import dialogues_of, rules_of
@@ -194,8 +194,20 @@ def dialogue(account):
     return made
 
 
+@pytest.fixture(autouse=True)
+def nothing_just_said():
+    just_said._said.clear()
+
+
 def says(account, follower, text, *, at=AT, heard=True, kind="text", key=""):
     """A message: what the gateway answers at once, and what the worker makes of it."""
+    push, reply = asks(account, follower, text, at=at, heard=heard, kind=kind, key=key)
+    services.note_answer(push=push, asked=asked_of(push))
+    return reply
+
+
+def asks(account, follower, text, *, at=AT, heard=True, kind="text", key=""):
+    """A message that the gateway answers; no worker has seen it yet."""
     row = InboundPush.objects.create(
         account=account, dedupe_key=uuid.uuid4(), digest=uuid.uuid4(), kind=kind, openid=follower.openid, lane=0,
         event_at=at, received_at=at, body="<xml/>",
@@ -211,8 +223,7 @@ def says(account, follower, text, *, at=AT, heard=True, kind="text", key=""):
     if reply is not None and heard:
         row.reply = render(reply, openid=push.openid, original_id=push.original_id, at=at.timestamp())
         row.save(update_fields=["reply"])
-    services.note_answer(push=push, asked=asked_of(push))
-    return reply.content if reply else None
+    return push, reply.content if reply else None
 
 
 def test_twelve_turns_with_nonsense_and_a_pause_of_fifty_hours(account, dialogue):
@@ -288,6 +299,37 @@ def test_people_do_not_share_a_talk(account, dialogue, other_brand):
     second = make_account("第二个号")
     assert says(second, make_follower(second), "生日") is None
     assert DialogueRun.objects.count() == 1
+
+
+def test_answers_that_come_before_the_worker_go_on_and_are_stored_in_order(account, dialogue):
+    from conversations.inbound import JustSaid
+
+    follower = make_follower(account)
+    pushes, replies = [], []
+    for number, text in enumerate(["生日", "8月8", "穿搭", "海军蓝", "海军蓝"]):
+        push, reply = asks(account, follower, text, at=AT + timedelta(seconds=min(number, 3)))
+        pushes.append(push)
+        replies.append(reply)
+    # The last push is WeChat's repetition of the one before: answered alike, handled once.
+    assert [
+        part in reply
+        for part, reply in zip(("生日是哪天", "喜欢什么", "颜色", "记下了", "记下了"), replies, strict=True)
+    ] == [True] * 5
+    for push in pushes[:4]:
+        services.note_answer(push=push, asked=asked_of(push))
+    assert DialogueRun.objects.get().answers == {"2": 808, "3": "穿搭", "4": "海军蓝"}
+    assert set(ReplyRecord.objects.values_list("way", "why")) == {("PASSIVE", "IN_TIME")}
+    assert JustSaid().before(pushes[0], None) is None
+
+
+def test_what_another_process_has_stored_is_newer_than_what_was_said_here(account, dialogue):
+    follower = make_follower(account)
+    asks(account, follower, "生日")
+    for text in ("生日", "8月8"):
+        says(account, follower, text, at=AT + timedelta(seconds=5))
+    DialogueRun.objects.update(step="4", updated_at=AT + timedelta(seconds=30))
+    _push, reply = asks(account, follower, "蓝", at=AT + timedelta(seconds=40))
+    assert "记下了" in reply
 
 
 def test_a_reply_that_was_late_or_overtaken_follows_as_a_message(account, dialogue):
