@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any
 from django.db import IntegrityError, transaction
 
 from accounts.services import record_audit
+from common.registry import Registry
 from members.errors import SegmentNameTaken
 from members.models import Segment
 from members.segments import compile_rule
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
+
+# What apps above do when a segment has another rule: callable(segment), in the transaction that saves it.
+on_segment: Registry[Callable[[Segment], None]] = Registry(
+    "segment listeners", purpose="what a changed segment sets off"
+)
 
 
 def save_segment(
@@ -37,4 +44,7 @@ def save_segment(
         raise SegmentNameTaken from None
     changes = {key: [before[key], getattr(row, key)] for key in before if before[key] != getattr(row, key)}
     record_audit(action="change segment" if segment else "create segment", obj=row, changes=changes)
+    if "rule" in changes:
+        for _key, listener in on_segment.items():
+            listener(row)
     return row
