@@ -14,7 +14,9 @@ from tests.smoke.stage import Stage, StoryFailed
 
 def main() -> int:
     """Play the story named on the command line, or all of them."""
-    known = sorted(module.name for module in pkgutil.iter_modules(stories.__path__))
+    # The main job first: it begins with the demo brands as they were loaded.
+    names = [module.name for module in pkgutil.iter_modules(stories.__path__)]
+    known = sorted(names, key=lambda name: (name != "main", name))
     wanted = [name for name in sys.argv[1:] if name] or known
     if unknown := set(wanted) - set(known):
         sys.stderr.write(f"unknown story {', '.join(sorted(unknown))}; there are: {', '.join(known)}\n")

@@ -10,8 +10,11 @@ from django.db import connection
 import campaigns.models
 import campaigns.services
 import conversations.models
+import conversations.selectors
 import conversations.services
 import guides.models
+import inbox.models
+import inbox.selectors
 import members.models
 import members.services
 import stores.models
@@ -48,6 +51,20 @@ def change_rule(name: str, text: str) -> str:
     return before
 
 
+def first_buttons(account_id: int, openids: list[str]) -> list[str]:
+    """Give the first button of the menu that we predict for each person."""
+    followers = members.models.Follower.objects.filter(account_id=account_id)
+    ids = [followers.get(openid=openid).pk for openid in openids]
+    seen = conversations.selectors.menus_seen(account_id, ids)
+    return [seen[pk][0]["name"] for pk in ids]
+
+
+def left_for(openid: str) -> int:
+    """Give how many customer-service messages our meter allows for a person now."""
+    follower = members.models.Follower.objects.get(openid=openid)
+    return inbox.selectors.allowance_of(follower.pk, at=clock.now()).left
+
+
 def serve() -> None:
     """Answer until standard input ends."""
     names = {
@@ -55,8 +72,10 @@ def serve() -> None:
         "member_services": members.services,
         "send_to_everybody": send_to_everybody,
         "change_rule": change_rule,
+        "first_buttons": first_buttons,
+        "left_for": left_for,
     }
-    for module in (campaigns, guides, members, stores, touchpoints, wechat_gateway):
+    for module in (campaigns, conversations, guides, inbox, members, stores, touchpoints, wechat_gateway):
         names |= {name: item for name, item in vars(module.models).items() if not name.startswith("_")}
     for line in sys.stdin:
         asked = json.loads(line)
