@@ -13,10 +13,13 @@ class InboxConfig(AppConfig):
     verbose_name = _("Inbox")
 
     def ready(self) -> None:
-        """Listen to automatic answers, and put the pages into the console; the gateway has none."""
+        """Listen to automatic answers and erasures, and put the pages into the console; the gateway has none."""
         from conversations.services.records import on_hand_over, on_service_messages
+        from inbox.services.erasure import forget_person
         from inbox.services.recording import record_service_messages, take_over
+        from members.services.erasure import on_erase
 
+        on_erase.register("inbox.conversations", forget_person)
         on_hand_over.register("inbox.take_over", take_over)
         on_service_messages.register("inbox.record", record_service_messages)
         if apps.is_installed("django.contrib.admin"):
