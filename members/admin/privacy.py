@@ -85,7 +85,7 @@ class ErasureClockAdmin(ConsoleModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Lead to the setting from the list."""
         context = {
-            "policy_link": reverse("admin:privacy_policy") if self.may(request, "edit") else "",
+            "policy_link": reverse("admin:members_erasureclock_policy") if self.may(request, "edit") else "",
             "grace_days": services.privacy_policy().unfollow_grace_days,
             **(extra_context or {}),
         }
@@ -171,7 +171,9 @@ def policy(request: HttpRequest) -> HttpResponseBase:
     return TemplateResponse(request, "console/connect.html", context)
 
 
-pages.register("privacy_policy", Page("members/privacy-policy/", policy, "privacy_policy", "privacy", "edit"))
+pages.register(
+    "privacy_policy", Page("members/privacy-policy/", policy, "members_erasureclock_policy", "privacy", "edit")
+)
 
 
 @panels.add("members.erasure")

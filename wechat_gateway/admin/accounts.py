@@ -201,6 +201,8 @@ class _AppAdmin(ConsoleModelAdmin):
         if act == "secret":
             services.change_app_secret(account=row, app_secret=request.POST.get("app_secret", "").strip())
             said = gettext("The new AppSecret is in use.")
+        elif act == "subject":
+            services.set_subject(app=row, subject=request.POST.get("subject", "").strip())
         elif act == "check":
             services.start_checks(app=row, at=now())
             said = gettext("The connection is being checked.")
@@ -223,6 +225,8 @@ class _AppAdmin(ConsoleModelAdmin):
         """Show whether calls go through, or why not."""
         if not row.is_active:
             return state(gettext("disconnected"), "danger")
+        if getattr(row, "revoked_at", None) is not None:
+            return state(gettext("authorisation taken back"), "danger")
         if row.parked_reason:
             until = (
                 gettext("resumes %(when)s") % {"when": formats.local_time(row.parked_until)} if row.parked_until else ""
@@ -246,7 +250,7 @@ class OfficialAccountAdmin(_AppAdmin):
 
     def authorise_link(self) -> str:
         """Offer to scan where the installation has a third-party platform."""
-        return reverse("admin:wechat_authorise") if platforms.current() is not None else ""
+        return reverse("admin:wechat_gateway_officialaccount_authorise") if platforms.current() is not None else ""
 
     def connect(self, data: dict[str, Any]) -> OfficialAccount:
         """Connect a service account."""

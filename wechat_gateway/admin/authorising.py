@@ -28,7 +28,7 @@ _GOING_ON = frozenset({InvitationState.ASKED, InvitationState.READY, InvitationS
 
 def authorise(request: HttpRequest) -> HttpResponseBase:
     """Begin with a POST, follow with `?i=`, and come back from WeChat with a code. Nothing here calls WeChat."""
-    here = reverse("admin:wechat_authorise")
+    here = reverse("admin:wechat_gateway_officialaccount_authorise")
     if request.method == "POST":
         return _begin(request, here)
     public_id = _uuid(request.GET.get("i", ""))
@@ -80,7 +80,9 @@ def _context(request: HttpRequest, invitation: Invitation | None) -> dict[str, A
         return {"invitation": None}
     link = ""
     if invitation.state == InvitationState.READY and not _is_over(invitation):
-        back_to = f"{_origin(request)}{reverse('admin:wechat_authorise')}?i={invitation.public_id}"
+        back_to = (
+            f"{_origin(request)}{reverse('admin:wechat_gateway_officialaccount_authorise')}?i={invitation.public_id}"
+        )
         link = services.link_of(invitation, back_to=back_to)
     known = explain(invitation.code) if invitation.code is not None else None
     return {
@@ -113,4 +115,8 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-pages.register("wechat_authorise", Page("wechat/authorise/", authorise, "wechat_authorise", "accounts", "edit"))
+pages.register(
+    "wechat_authorise",
+    # Named below the list of accounts, so that the list's tab is lit.
+    Page("wechat/authorise/", authorise, "wechat_gateway_officialaccount_authorise", "accounts", "edit"),
+)

@@ -116,7 +116,7 @@ class InboundPushAdmin(ConsoleModelAdmin):
 
     area = "quarantine"
     place = "settings"
-    tab = gettext_lazy("Quarantine")
+    tab = gettext_lazy("Pushes")
     tab_order = 30
     allow_add = False
     allow_change = False

@@ -10,6 +10,7 @@ from wechat_gateway.services.accounts import (
     connect_mini_program,
     connect_official_account,
     set_active,
+    set_subject,
 )
 from wechat_gateway.services.credentials import refresh_due_tokens, refresh_token, resume_calls
 from wechat_gateway.services.health import run_checks, start_checks, watch_brand, watch_health
@@ -67,6 +68,7 @@ __all__ = [
     "send_many",
     "set_active",
     "set_platform",
+    "set_subject",
     "shared_phone",
     "sign_in",
     "start_checks",

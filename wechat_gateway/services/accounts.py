@@ -127,6 +127,14 @@ def change_path(*, account: OfficialAccount) -> str:
 
 
 @transaction.atomic
+def set_subject(*, app: OfficialAccount | MiniProgram, subject: str) -> None:
+    """Name the Open Platform account an app is bound to: within it a person has one UnionID."""
+    before, app.open_platform_subject = app.open_platform_subject, subject[:60]
+    app.save(update_fields=["open_platform_subject"])
+    record_audit(action="change", obj=app, changes={"open_platform_subject": [before, app.open_platform_subject]})
+
+
+@transaction.atomic
 def set_active(*, account: OfficialAccount | MiniProgram, is_active: bool) -> None:
     """Connect or disconnect an account; callbacks of a disconnected one are refused within about a second."""
     before, account.is_active = account.is_active, is_active

@@ -177,6 +177,8 @@ def revoke_account(*, brand_id: int, appid: str, at: datetime) -> bool:
         AccessToken.objects.filter(appid=appid).update(expires_at=at)
         record_audit(action="authorisation taken back", obj=account)
     tokens.park(account, code=_GONE, at=at, pause=timedelta(days=3650))
+    with brand_scope(brand_id):
+        start_checks(app=account, at=at)
     return True
 
 
