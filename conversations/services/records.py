@@ -16,7 +16,7 @@ from common.registry import Registry
 from conversations import tasks
 from conversations.answers import passive_of, service_of
 from conversations.engine import Decision
-from conversations.models import ReplyRecord, ReplyState, Trigger, Way
+from conversations.models import DialogueRun, LastTag, ReplyRecord, ReplyState, Trigger, Way
 from conversations.selectors import current_rules, facts_of
 from conversations.services.dialogues import talk
 from conversations.services.phrases import note_unmatched
@@ -174,6 +174,15 @@ def purge_records(*, at: datetime) -> int:
     )
     ReplyRecord.objects.filter(pk__in=old).delete()
     return len(old)
+
+
+def forget_talks(*, follower: Follower, whole: bool, at: datetime) -> int:
+    """Delete what a person told dialogues and what was answered to them."""
+    gone = 0
+    for model in (DialogueRun, ReplyRecord, LastTag):
+        rows: Any = model.objects
+        gone += rows.filter(follower=follower).delete()[0]
+    return gone
 
 
 def _claim(at: datetime) -> list[ReplyRecord]:

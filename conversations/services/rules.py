@@ -14,6 +14,8 @@ from touchpoints.services import replies_changed
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from members.models import Segment
+
 
 @transaction.atomic
 def save_rule(*, rule: ReplyRule, at: datetime, suggestion: Suggestion | None = None) -> ReplyRule:
@@ -38,6 +40,13 @@ def save_rule(*, rule: ReplyRule, at: datetime, suggestion: Suggestion | None = 
         Suggestion.objects.filter(pk=suggestion.pk).update(state=SuggestionState.TAKEN)
     replies_changed(account_id=rule.account_id)
     return rule
+
+
+def look_again(segment: Segment) -> None:
+    """Let the answers for a segment be compiled anew, for its rule is another."""
+    rules = ReplyRule.objects.filter(audience_kind="segment", audience_id=segment.pk)
+    for account_id in rules.order_by("account_id").values_list("account_id", flat=True).distinct():
+        replies_changed(account_id=account_id)
 
 
 def _plain(value: Any) -> Any:

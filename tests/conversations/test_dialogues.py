@@ -292,6 +292,19 @@ def test_a_running_talk_ends_with_the_version_it_began_with(account, dialogue):
     ]
 
 
+def test_what_somebody_told_goes_with_them(account, dialogue):
+    from members.services.erasure import on_erase
+
+    gone, stays = make_follower(account), make_follower(account)
+    for follower in (gone, stays):
+        says(account, follower, "生日")
+        says(account, follower, "8月8")
+
+    dict(on_erase.items())["conversations.talks"](follower=gone, whole=True, at=AT)
+    assert set(DialogueRun.objects.values_list("follower", flat=True)) == {stays.pk}
+    assert set(ReplyRecord.objects.values_list("follower", flat=True)) == {stays.pk}
+
+
 def test_people_do_not_share_a_talk(account, dialogue, other_brand):
     one, other = make_follower(account), make_follower(account)
     says(account, one, "生日")

@@ -179,6 +179,28 @@ def test_audiences_are_looked_up_with_one_query(account, django_assert_num_queri
     assert facts_of(rules, account.pk, "oNobody", at=AT) == Facts()
 
 
+def test_a_segment_with_another_rule_is_looked_at_anew(account, in_brand):
+    from conversations.selectors import current_rules
+
+    old, new = make_tag("老客"), make_tag("新客")
+
+    def about(tag):
+        return {"all": [{"condition": "tag", "params": {"how": "any", "tags": [tag.pk]}}]}
+
+    segment = save_segment(name="谁", rule=about(old), at=AT)
+    rule(account, "KEYWORD", "hit", "词", audience_kind="segment", audience_id=segment.pk)
+    follower = make_follower(account)
+    tag_members(member_ids=[follower.member_id], tag_ids=[new.pk], source="test", at=AT)
+
+    def answered():
+        rules = current_rules(account.pk)
+        return said(rules, facts_of(rules, account.pk, follower.openid, at=AT), text="词")
+
+    assert answered() is None
+    save_segment(name="谁", rule=about(new), at=AT, segment=segment)
+    assert answered() == "hit"
+
+
 def test_an_audience_that_is_gone_or_of_another_brand_never_holds(account, other_brand):
     follower = make_follower(account)
     rule(account, "KEYWORD", "gone", "词", audience_kind="tag", audience_id=999_999)
