@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from wechat_simulator import menus, windows
-from wechat_simulator.api.codes import picture
+from wechat_simulator.api.codes import picture, read_picture
 from wechat_simulator.clock import parse_moment
 from wechat_simulator.component_control import ComponentControl
 from wechat_simulator.faults import FaultError
@@ -27,6 +27,7 @@ from wechat_simulator.places import PLACES
 from wechat_simulator.simulation import Simulation
 from wechat_simulator.world import Account, Code, Fan, Person, WorldError
 
+MAX_PICTURE = 10 * 1024 * 1024
 PHONE = Path(__file__).with_name("phone")
 STREAM_PAUSE = 0.1
 HEARTBEAT = 15.0
@@ -158,6 +159,7 @@ class Control:
             ("GET", "/codes", self.codes),
             ("POST", "/codes/name", self.name_code),
             ("GET", "/codes/picture", self.code_picture),
+            ("POST", "/codes/read", self.read_codes),
             ("GET", "/clock", self.clock),
             ("POST", "/clock", self.move_clock),
             ("GET", "/faults", self.faults),
@@ -367,6 +369,16 @@ class Control:
         if code is None:
             raise HTTPException(404, "no such ticket")
         return Response(picture(code.url), media_type="image/png")
+
+    async def read_codes(self, request: Request) -> Response:
+        """What the QR codes of a picture say (the body is the picture): browsers without a reader of their own."""
+        body = await request.body()
+        if len(body) > MAX_PICTURE:
+            raise HTTPException(413, "the picture is larger than 10 MB")
+        try:
+            return Json({"texts": await asyncio.to_thread(read_picture, body)})
+        except ValueError as error:
+            return Json({"texts": [], "problem": str(error)})
 
     async def clock(self, request: Request) -> Response:
         """The clock, and what becomes due (``until`` epoch or ``within`` seconds, default one day)."""

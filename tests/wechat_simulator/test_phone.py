@@ -6,6 +6,8 @@ import shutil
 import threading
 
 import pytest
+import segno
+from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 from tests.wechat_simulator.conftest import APPID, MINI, OTHER, Simulator, wait_until
@@ -223,6 +225,43 @@ def test_scan_by_name_shows_account_card_then_follow_brings_the_welcome(open_pag
     expect(entries(page, "text")).to_contain_text([WELCOME])
     row = page.locator('[data-testid="person-row"][data-person="xiaoyu"]')
     expect(row.get_by_test_id("person-state")).to_have_text("已关注")
+
+
+def test_scan_reads_a_picture_of_a_code(open_page, answering, tmp_path):
+    (code,) = [
+        each for each in answering.get(f"/_sim/codes?appid={APPID}").json()["codes"] if each["name"] == "静安店门口"
+    ]
+    other = segno.make(f"https://mp.weixin.qq.com/a/~{MINI}~7K3QX9TM~pages/store/index", error="m")
+    segno.make(code["url"], error="q").save(tmp_path / "door.png", scale=6)
+    other.save(tmp_path / "mini.png", scale=6)
+    (tmp_path / "words.png").write_text("no picture")
+    page = open_page("?person=xiaoyu")
+
+    page.get_by_test_id("scan-all").click()
+    page.get_by_test_id("scan-file").set_input_files(tmp_path / "words.png")
+    expect(page.get_by_test_id("scan-note")).to_contain_text("读不出图片")
+    page.get_by_test_id("scan-file").set_input_files(tmp_path / "mini.png")
+    expect(page.get_by_text("7K3QX9TM")).to_be_visible()
+    page.reload()
+    page.get_by_test_id("scan-all").click()
+    page.get_by_test_id("scan-file").set_input_files(tmp_path / "door.png")
+    expect(page.get_by_test_id("card-code")).to_have_text("来自「静安店门口」")
+
+
+def test_sheet_with_several_codes_asks_which(open_page, answering, tmp_path):
+    codes = [each for each in answering.get(f"/_sim/codes?appid={APPID}").json()["codes"] if each["name"]][:2]
+    sheet = Image.new("L", (800, 400), 255)
+    for number, code in enumerate(codes):
+        segno.make(code["url"], error="q").save(tmp_path / "one.png", scale=8)
+        sheet.paste(Image.open(tmp_path / "one.png").convert("L"), (20 + number * 400, 20))
+    sheet.save(tmp_path / "sheet.png")
+    page = open_page("?person=xiaoyu")
+    page.get_by_test_id("scan-all").click()
+    page.get_by_test_id("scan-file").set_input_files(tmp_path / "sheet.png")
+    expect(page.get_by_test_id("scan-found")).to_have_count(2)
+    page.get_by_test_id("scan-found").filter(has_text=codes[1]["name"]).click()
+
+    expect(page.get_by_test_id("card-code")).to_have_text(f"来自「{codes[1]['name']}」")
 
 
 def test_scan_of_a_follower_leads_to_the_chat(open_page, answering):

@@ -7,6 +7,8 @@ import re
 from typing import Any
 
 import segno
+import zxingcpp
+from PIL import Image
 
 from wechat_simulator.api.base import Call, Picture, api
 from wechat_simulator.errors import WeChatError
@@ -16,6 +18,7 @@ MAX_LIFE = 2_592_000
 MAX_SCENE_TEXT = 64
 MAX_PERMANENT_NUMBER = 100_000
 MAX_LONG_DATA = 4096
+MAX_PIXELS = 40_000_000
 MINI_SCENE = re.compile(r"[0-9A-Za-z!#$&'()*+,/:;=?@._~-]{1,32}")
 
 
@@ -67,6 +70,18 @@ def picture(url: str) -> bytes:
     out = io.BytesIO()
     segno.make(url, error="m").save(out, kind="png", scale=8, border=2)
     return out.getvalue()
+
+
+def read_picture(body: bytes) -> list[str]:
+    """What the codes of a picture say, from top to bottom; raises ValueError for what is no picture."""
+    try:
+        with Image.open(io.BytesIO(body)) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                raise ValueError("the picture is too large")
+            found = zxingcpp.read_barcodes(opened.convert("L"))
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError("no picture") from error
+    return [code.text for code in sorted(found, key=lambda code: (code.position.top_left.y, code.position.top_left.x))]
 
 
 @api("GET", "/cgi-bin/showqrcode", token=False, counted=False)

@@ -42,6 +42,20 @@ function query(values) {
   return text ? `?${text}` : "";
 }
 
+/** What the QR codes of a picture say. */
+export async function readCodes(file) {
+  let response;
+  try {
+    response = await fetch("/_sim/codes/read", { method: "POST", body: file, cache: "no-store" });
+  } catch {
+    throw new Offline("no connection");
+  }
+  const value = await response.json();
+  if (!response.ok) throw new Refused(response.status, value.error ?? `HTTP ${response.status}`);
+  if (value.problem) throw new Refused(response.status, value.problem);
+  return value.texts;
+}
+
 export const get = (path, values = {}) => call("GET", path + query(values));
 export const post = (path, body) => call("POST", path, body);
 export const remove = (path) => call("DELETE", path);

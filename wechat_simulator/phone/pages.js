@@ -1,5 +1,6 @@
 /* Pages that lie over the chat: scanner, places, photos, an account's card and profile, mini-programs and web pages. */
 
+import { Offline, readCodes } from "./api.js";
 import { copy, fill, h, icon, toast } from "./dom.js";
 import { avatar } from "./people.js";
 import { ask, openChat, page, pop, push } from "./phone.js";
@@ -14,6 +15,8 @@ const SHOWN = 60;
  * Choose a code of the list, paste one, or drop a picture. `chosen(code or null, text)` after the page is gone.
  * `anything`: a text that is no code is a result too (a menu button that scans).
  */
+const MINI_CODE = /^https:\/\/mp\.weixin\.qq\.com\/a\/~([^~]+)~([^~]+)~([^~]*)$/; // what the simulator draws as a mini-program code
+
 export function scanPage(name, chosen, { anything = false } = {}) {
   const found = h("ul", { class: "choice-list", testid: "scan-list" });
   const note = h("p", { class: "note", testid: "scan-note", role: "status" });
@@ -34,6 +37,12 @@ export function scanPage(name, chosen, { anything = false } = {}) {
   }
 
   function take(text) {
+    const mini = MINI_CODE.exec(text);
+    if (mini && !anything) {
+      pop();
+      openTarget({ kind: "miniprogram", appid: mini[1], pagepath: `${mini[3]}?scene=${encodeURIComponent(mini[2])}` });
+      return;
+    }
     const known = state.codes.find((code) => [code.url, code.ticket, code.name, code.scene].includes(text));
     if (known) done(known, known.url);
     else if (anything || state.codeTotal > state.codes.length) done(null, text);
@@ -73,9 +82,8 @@ export function scanPage(name, chosen, { anything = false } = {}) {
   );
 
   function dropArea() {
-    if (!("BarcodeDetector" in window)) return h("p", { class: "finder-text" }, "从下面选一个码，或粘贴它的链接");
     const input = h("input", { type: "file", accept: "image/*", class: "hide", testid: "scan-file", on: { change: () => read(input.files[0]) } });
-    const zone = h("label", { class: "finder-text", testid: "scan-drop" }, "把码图拖到这里，或点此选图", input);
+    const zone = h("label", { class: "finder-text", testid: "scan-drop" }, "把码图拖到这里、粘贴，或点此选图", input);
     zone.addEventListener("dragover", (event) => event.preventDefault());
     zone.addEventListener("drop", (event) => {
       event.preventDefault();
@@ -87,14 +95,30 @@ export function scanPage(name, chosen, { anything = false } = {}) {
   async function read(file) {
     if (!file) return;
     try {
-      const codes = await new BarcodeDetector({ formats: ["qr_code"] }).detect(await createImageBitmap(file));
-      if (codes.length) take(codes[0].rawValue);
+      const texts = await readCodes(file);
+      if (texts.length === 1) take(texts[0]);
+      else if (texts.length) several(texts);
       else fill(note, "这张图里没有找到二维码。换一张清楚些的。");
-    } catch {
-      fill(note, "这个文件读不出图片。换一张 PNG 或 JPEG。");
+    } catch (error) {
+      fill(note, error instanceof Offline ? "连不上模拟器，码图没有读。稍后再试。" : "这个文件读不出图片。换一张 10 MB 以内的 PNG 或 JPEG。");
     }
   }
 
+  /** A sheet with many codes: which one is meant? */
+  function several(texts) {
+    fill(note, `这张图里有 ${texts.length} 个码，选一个扫：`);
+    fill(found, texts.map((text) => {
+      const known = state.codes.find((code) => code.url === text);
+      return h("li", {}, h("button", { type: "button", class: "choice", testid: "scan-found", on: { click: () => take(text) } }, h("span", { class: "who" }, h("b", {}, known ? known.name || known.scene : "未知的码"), h("small", {}, text))));
+    }));
+  }
+
+  view.addEventListener("paste", (event) => {
+    const [file] = event.clipboardData?.files ?? [];
+    if (!file) return;
+    event.preventDefault();
+    read(file);
+  });
   draw();
   push(view);
 }
