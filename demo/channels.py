@@ -15,7 +15,7 @@ from common import clock
 from members.models import Follower, Member
 from members.services import record_contact
 from touchpoints.models import Touch, TouchCase, TouchKind, Touchpoint, Unfollow
-from touchpoints.services import add_cost, create_touchpoint, keep_code
+from touchpoints.services import add_cost, create_touchpoint, keep_code, renew_codes
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -68,6 +68,7 @@ def plant(brand_id: int, demo: DemoBrand, account: OfficialAccount, chance: Rand
         day = now.date()
         add_cost(touchpoint=bargain, amount=1_200_000, starts_on=came.date(), ends_on=day, at=came, note="印刷与奖品")
         add_cost(touchpoint=loyal, amount=180_000, starts_on=came.date(), ends_on=day, at=came, note="卡片印刷")
+    renew_codes(brand_id, at=now)
 
 
 def _openids(demo: DemoBrand, name: str) -> list[str]:

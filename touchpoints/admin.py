@@ -38,6 +38,7 @@ SOON = timedelta(days=7)
 LATEST = 12
 PATIENCE = timedelta(seconds=60)
 NO_OWNER = ("", "--")
+OPTIONS = ("days", "model", "past", "show")  # of the page of the tree
 
 
 class TouchpointForm(BrandModelForm):
@@ -125,10 +126,6 @@ class TouchpointAdmin(ConsoleModelAdmin):
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show store managers the codes of their stores."""
         return on_screen.in_reach(viewer_of(request), queryset)
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Let the page's own options through; they filter nothing of the list itself."""
-        return lookup in {"days", "model", "past", "show"} or super().lookup_allowed(lookup, value, request)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Touchpoint | None = None) -> tuple[str, ...]:
         """Keep what the printed code carries."""
@@ -225,7 +222,11 @@ class TouchpointAdmin(ConsoleModelAdmin):
         """Show the tree with its figures, or codes that want attention."""
         if not self.has_view_permission(request):
             viewer_of(request).require("touchpoints.view")
-        return super().changelist_view(request, {**self._tree(request), **(extra_context or {})})
+        context = {**self._tree(request), **(extra_context or {})}
+        request.GET = request.GET.copy()  # type: ignore[assignment] # Django's list takes what it does not know for a mistake
+        for name in OPTIONS:
+            request.GET.pop(name, None)
+        return super().changelist_view(request, context)
 
     def _tree(self, request: HttpRequest) -> dict[str, Any]:
         options = on_screen.read_options(request)

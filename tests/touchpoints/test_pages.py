@@ -143,6 +143,31 @@ def test_other_brands_channel_is_nowhere(as_owner, grown, theirs):  # noqa: F811
         assert not CodeIssue.objects.filter(printed_at__isnull=False).exists()
 
 
+def test_options_of_the_tree_change_what_it_shows(as_owner, grown):  # noqa: F811
+    old = clock.now() - timedelta(days=50)
+    with brand_scope(grown.brand.pk):
+        Touchpoint.objects.filter(pk=grown.touchpoint.pk).update(created_at=old)
+        quiet = create_touchpoint(name="澜没人扫", account=grown.account, at=old)
+        keep_code(touchpoint=quiet, ticket="gQ8", url="http://weixin.qq.com/q/quiet", at=clock.now())
+        come(quiet, at=old)
+
+    def lines(query):
+        html = as_owner.get(TREE + query).content.decode()
+        names = re.findall(r'<a href="[^"]*/change/[^"]*">(澜[^<]*)</a>', html)
+        return {name: figures_of(html, name)[0][0] for name in names}
+
+    def follows(query):
+        html = as_owner.get(TREE + query).content.decode()
+        return [figures_of(html, name)[1][0] for name in ("澜柜台", "澜门口")]
+
+    assert lines("")["澜没人扫"] == "0"
+    assert lines("?days=90")["澜没人扫"] == "1"
+    assert lines("?days=1")["澜柜台"] == "0"
+    assert [follows(""), follows("?model=last")] == [["3", "0"], ["2", "1"]]  # one of them scanned two codes
+    assert set(lines("?show=quiet")) == {"澜没人扫"}
+    assert set(lines("?q=没人")) == {"澜没人扫"}
+
+
 # --- acts ------------------------------------------------------------------------------------------------------------
 
 
