@@ -223,9 +223,10 @@ class TouchpointAdmin(ConsoleModelAdmin):
         if not self.has_view_permission(request):
             viewer_of(request).require("touchpoints.view")
         context = {**self._tree(request), **(extra_context or {})}
-        request.GET = request.GET.copy()  # type: ignore[assignment] # Django's list takes what it does not know for a mistake
+        query = request.GET.copy()
         for name in OPTIONS:
-            request.GET.pop(name, None)
+            query.pop(name, None)  # Django's list takes what it does not know for a mistake
+        request.GET = query  # type: ignore[assignment] # a copy that may still be changed
         return super().changelist_view(request, context)
 
     def _tree(self, request: HttpRequest) -> dict[str, Any]:
