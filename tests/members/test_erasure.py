@@ -67,6 +67,7 @@ def test_whoever_follows_again_within_the_grace_finds_everything_as_it_was(perso
     assert clocks() == [("UNFOLLOWED", "RUNNING")]
 
     again = come(person.account, openid, AT + 5 * DAY)
+    assert clocks() == [("UNFOLLOWED", "STOPPED")]
     services.erase_due(person.brand_id, at=AT + 60 * DAY)
 
     member = Member.objects.get(pk=member_id)
