@@ -8,11 +8,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from conversations import engine
-from conversations.audiences import audience_kinds
+from conversations.audiences import audience_kinds, options
 from conversations.models import Match, Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from conversations.engine import Schedule, Verdict
 
@@ -38,9 +38,17 @@ WHY: dict[str, Any] = {
 }
 
 
-def say_verdict(verdict: Verdict) -> str:
-    """Say why a rule answers or does not."""
+def say_verdict(verdict: Verdict, names: Mapping[str, str]) -> str:
+    """Say why a rule answers or does not; `names` are those of every audience (`names_of_audiences`)."""
+    if verdict.says == engine.AUDIENCE:
+        who = say_audience(verdict.rule.audience, names)
+        return _("Not for this person: it is for %(who)s.") % {"who": who}
     return _SAID[verdict.says](verdict)
+
+
+def names_of_audiences() -> dict[str, str]:
+    """Give the names of everything a rule can be for: {"kind:id": name}."""
+    return {key: name for _label, rows in options() for key, name in rows}
 
 
 def _answers(verdict: Verdict) -> str:
@@ -67,9 +75,6 @@ _SAID: dict[str, Callable[[Verdict], str]] = {
     engine.SCHEDULE: lambda verdict: (
         _("Not now: its hours are %(when)s.") % {"when": say_schedule(verdict.rule.schedule)}
     ),
-    engine.AUDIENCE: lambda verdict: (
-        _("Not for this person: it is for %(who)s.") % {"who": say_audience(verdict.rule.audience)}
-    ),
     engine.RETURNS: lambda _verdict: _("Only for people who come back."),
     engine.WORDS: _words,
 }
@@ -91,15 +96,14 @@ def say_schedule(schedule: Schedule | None) -> str:
     return " ".join(parts)
 
 
-def say_audience(audience: Any, names: dict[str, str] | None = None) -> str:
+def say_audience(audience: Any, names: Mapping[str, str]) -> str:
     """Say for whom a rule is; '' for everybody."""
     if audience is None:
         return ""
     kind = audience_kinds.find(audience.kind)
     if kind is None:
         return _("a group that no longer exists")
-    known = names if names is not None else {f"{audience.kind}:{pk}": name for pk, name in kind.options()}
-    name = known.get(f"{audience.kind}:{audience.value}")
+    name = names.get(f"{audience.kind}:{audience.value}")
     if name is None:
         return _("%(kind)s that no longer exists") % {"kind": kind.label}
     return _("%(kind)s “%(name)s”") % {"kind": kind.label, "name": name}

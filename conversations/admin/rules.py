@@ -493,8 +493,14 @@ def _ask(viewer: Viewer, account: OfficialAccount, kind: str, text: str, wanted:
     trigger = Trigger.FOLLOW if kind == Trigger.REFOLLOW else kind
     asked = Asked(trigger, at, text=text, key=text, scene=text if trigger == Trigger.FOLLOW else "")
     decision = rules.decide(asked, facts)
+    names = reasons.names_of_audiences()
     verdicts = [
-        {"name": verdict.rule.name, "says": verdict.says, "why": reasons.say_verdict(verdict), "pk": verdict.rule.pk}
+        {
+            "name": verdict.rule.name,
+            "says": verdict.says,
+            "why": reasons.say_verdict(verdict, names),
+            "pk": verdict.rule.pk,
+        }
         for verdict in rules.explain(asked, facts)
     ]
     return {
