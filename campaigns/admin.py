@@ -31,6 +31,7 @@ from console.registry import (
     search_groups,
     timelines,
 )
+from wechat_gateway.incidents import Affected, affected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from accounts.viewer import Viewer
     from console.registry import Card
     from members.models import Member
+    from wechat_gateway.models import Incident as WeChatIncident
 
 RUNNING = (CampaignState.FREEZING, CampaignState.SENDING, CampaignState.PAUSED, CampaignState.PARKED)
 
@@ -213,6 +215,16 @@ def find_campaigns(viewer: Viewer, term: str) -> list[Hit]:
     return [Hit(row.name, on_screen.state_of(row.state).label, on_screen.page_of(row)) for row in rows]
 
 
+def waiting_campaigns(incident: WeChatIncident) -> list[Affected]:
+    """Give the campaigns that wait, of which an incident at WeChat holds up those of its account."""
+    parked = Campaign.objects.filter(state=CampaignState.PARKED)
+    if not parked.filter(account__appid=incident.appid).exists():
+        return []
+    link = f"{reverse(on_screen.LIST)}?state__exact={CampaignState.PARKED}"
+    return [Affected(_("campaigns that wait to resume"), parked.count(), link)]
+
+
+affected.register("campaigns.waiting", waiting_campaigns)
 home_cards.register("campaigns.running", running_campaigns)
 home_cards.register("campaigns.delivery_rate", delivery_rate)
 timelines.register("campaigns.messages", messages)

@@ -5,11 +5,13 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.urls import set_urlconf
 
 from accounts.services import create_brand
 from accounts.tenancy import brand_scope
+from campaigns.models import Campaign
 from common import clock
-from tests.factories import AT, make_account, make_mini_program
+from tests.factories import AT, make_account, make_follower, make_mini_program
 from wechat_gateway import checks, incidents, pulse, selectors, services, tokens
 from wechat_gateway.models import AccountCheck, CheckResult, Incident, MiniProgram, OfficialAccount
 from wechat_gateway.on_screen import check_lines
@@ -384,3 +386,33 @@ def test_every_kind_of_incident_has_words(shop):
         assert str(incidents.cause_of(row)), key
         assert str(incidents.action_of(row)), key
     assert MiniProgram  # the other kind of app
+
+
+@pytest.fixture
+def console_addresses(settings):
+    set_urlconf(settings.CONSOLE_URLCONF)
+    yield
+    set_urlconf(None)
+
+
+@pytest.mark.usefixtures("console_addresses")
+def test_incident_names_who_and_what_suffers_with_the_lists_behind(shop, simulator):
+    with brand_scope(shop.brand_id):
+        make_follower(shop)
+        make_follower(make_account(name="第二个号"))
+        for number, state in enumerate(("PARKED", "DRAFT")):
+            Campaign.objects.create(
+                name=f"活动{number}", account=shop, state=state, created_at=AT, updated_at=AT, carrier="template"
+            )
+        token = Incident(kind=incidents.TOKEN, appid=shop.appid)
+        callback = Incident(kind=incidents.CALLBACK, appid=shop.appid)
+        permission = Incident(kind=incidents.PERMISSION, appid=shop.appid)
+
+        found = [(effect.count, effect.link) for effect in incidents.effects_of(token)]
+
+        assert sorted(found) == [
+            (1, "/campaigns/campaign/?state__exact=PARKED"),
+            (1, f"/members/follower/?following=yes&of={shop.pk}"),
+        ]
+        assert len(incidents.effects_of(callback)) == 2
+        assert len(incidents.effects_of(permission)) == 1
