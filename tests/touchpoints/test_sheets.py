@@ -26,7 +26,13 @@ def pages(document, dpi=200):
 
 
 def read(picture):
-    return sorted(found.text for found in zxingcpp.read_barcodes(picture))
+    """What the codes say; each stands upright (a reader of ours would forgive a mirrored one)."""
+    found = zxingcpp.read_barcodes(picture)
+    for code in found:
+        corners = code.position
+        assert corners.top_left.x < corners.top_right.x
+        assert corners.top_left.y < corners.bottom_left.y
+    return sorted(code.text for code in found)
 
 
 def texts(document):
