@@ -167,14 +167,14 @@ class TouchpointAdmin(ConsoleModelAdmin):
         view = self.admin_site.admin_view
         return [
             path("<int:object_id>/code.png", view(self.picture), name="touchpoint_code"),
-            path("<int:object_id>/code/", view(self.fragment), name="touchpoints_touchpoint_code"),
-            path("<int:object_id>/mini/", view(self.mini_picture), name="touchpoints_touchpoint_mini"),
+            path("<str:object_id>/code/", view(self.fragment), name="touchpoints_touchpoint_code"),
+            path("<str:object_id>/mini/", view(self.mini_picture), name="touchpoints_touchpoint_mini"),
             *super().get_urls(),
         ]
 
-    def mini_picture(self, request: HttpRequest, object_id: int) -> HttpResponse:
+    def mini_picture(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Give the picture of one of the channel's mini-program codes, as WeChat drew it."""
-        row = self.get_object(request, str(object_id))
+        row = self.get_object(request, object_id)
         mini = row and MiniCode.objects.filter(touchpoint=row, pk=row_id(request.GET.get("code")) or 0).first()
         if not mini or not mini.picture:
             raise Http404
@@ -185,9 +185,9 @@ class TouchpointAdmin(ConsoleModelAdmin):
         response["X-Content-Type-Options"] = "nosniff"
         return response
 
-    def fragment(self, request: HttpRequest, object_id: int) -> HttpResponse:
+    def fragment(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Give the code as it is now; 204 while WeChat has not answered."""
-        row = self.get_object(request, str(object_id))
+        row = self.get_object(request, object_id)
         if row is None or not row.scene:
             raise Http404
         waiting = _waiting(request, row)

@@ -23,6 +23,9 @@ from conversations.models import LastTag, Menu, ReplyRecord, TagMenu
 from conversations.services import save_menu
 from members import services as members
 from members.models import (
+    ErasureClock,
+    ErasureReason,
+    ErasureState,
     Follower,
     Identity,
     Member,
@@ -417,6 +420,24 @@ def merge(stage):
         assert Member.objects.get(pk=owner).tag_ids == [tag.pk]
         assert MergeRecord.objects.filter(kept=kept).count() == done
         assert done or not finished
+
+    return do, holds
+
+
+def erase_person(stage):
+    follower, member = stage.fresh()
+    with stage.scope:
+        Follower.objects.filter(pk=follower.pk).update(subscribed=False)
+        members.start_clocks(followers=[follower], reason=ErasureReason.UNFOLLOWED, at=AT)
+
+    def do():
+        members.erase_due(stage.brand.pk, at=AT + timedelta(days=60))
+
+    def holds(finished):
+        clock = ErasureClock.objects.get(follower=follower)
+        kept = Identity.objects.filter(member=member, value=follower.openid).count()
+        assert kept == (clock.state != ErasureState.DONE)
+        assert clock.state == ErasureState.DONE or not finished
 
     return do, holds
 
@@ -827,7 +848,7 @@ def issue_code(stage):
 
 
 WORKFLOWS = (
-    follow, scan_pushed, bind_phone, merge, tag_member, sync_tags, fetch_followers, launch, send_step, finish_event,
+    follow, scan_pushed, bind_phone, merge, erase_person, tag_member, sync_tags, fetch_followers, launch, send_step, finish_event,
     steer, mini_program_login, save_segment, token, publish_menu, publish_due_menus, settle_menus, send_replies, issue_code,
     probe, sweep_and_replay, refused_secret,
 )  # fmt: skip

@@ -203,6 +203,8 @@ def keys_of(address, side):
 
 def like(value):
     """A key in the same form that nobody has."""
+    if isinstance(value, int):
+        return value + 1_000_000_000
     return uuid.uuid4() if isinstance(value, uuid.UUID) else f"{value[:-1]}Q"
 
 

@@ -15,6 +15,7 @@ from tests.isolation import surfaces
 from tests.isolation.asking import Counter
 from tests.isolation.matrix.console import MARKS, missing_like
 from tests.isolation.world import InboundPush, Invitation, MiniProgram, OfficialAccount, brand_models, everything_of
+from touchpoints.models import MiniCode, Touchpoint
 
 # What an argument of a task names: of which row B's key is taken, and by which column.
 ARGUMENTS = {
@@ -24,9 +25,11 @@ ARGUMENTS = {
     "message_id": (Message, "pk"),
     "attachment_id": (Attachment, "pk"),
     "invitation_id": (Invitation, "pk"),
+    "touchpoint_ids": (Touchpoint, "pk"),  # a list
+    "mini_code_id": (MiniCode, "pk"),
     "lane": None,  # a number, no row
 }
-LEFT_OUT = {"also"}  # further lanes of the brands that are rung; always given by name
+LEFT_OUT = {"also", "anew"}  # further lanes of the brands that are rung, a switch; always given by name
 
 
 def parameters_of(task):
@@ -81,8 +84,10 @@ def tasks(matrix, cells, only=""):
         for each in parameters[1:]:
             model, column = ARGUMENTS[each] or (None, "")
             value = getattr(world.b.far[model], column) if model else 0
-            theirs.append(value)
-            nobody.append(value if model is None else missing_like(value) if column == "pk" else "wx0000000000000000")
+            missing = value if model is None else missing_like(value) if column == "pk" else "wx0000000000000000"
+            many = each.endswith("_ids")
+            theirs.append([value] if many else value)
+            nobody.append([missing] if many else missing)
         left = []
         answers = [
             outcome(
@@ -122,6 +127,7 @@ def belongs(called, args):
         if named is None:
             continue
         model, column = named
+        values = value if isinstance(value, list) else [value]
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('app.brand_id', %s, true)", [str(args[0])])
             column = "id" if column == "pk" else column
@@ -129,9 +135,10 @@ def belongs(called, args):
             found = False
             for each in tables:
                 cursor.execute(
-                    f'SELECT 1 FROM "{each._meta.db_table}" WHERE brand_id = %s AND {column} = %s', [args[0], value]
+                    f'SELECT count(*) FROM "{each._meta.db_table}" WHERE brand_id = %s AND {column} = ANY(%s)',
+                    [args[0], values],
                 )
-                found = found or cursor.fetchone() is not None
+                found = found or cursor.fetchone()[0] == len(set(values))
             cursor.execute("SELECT set_config('app.brand_id', '', true)")
         if not found:
             return False
