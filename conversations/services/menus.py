@@ -245,13 +245,15 @@ def _add_tag_menus(
 
 
 def _remove_others(account: OfficialAccount, kept: set[str], at: datetime) -> dict[str, Any]:
-    """Delete every personalised menu at WeChat but these, and give what WeChat then has."""
+    """Delete every personalised menu at WeChat but these, and give what WeChat then has.
+
+    Raises `MenuRefused` when one may be left: whoever has its tag would go on seeing it.
+    """
     answer = calls.get_menu(account, at=at)
-    if not answer.ok:
-        return {}
+    _require(answer)
     for row in answer.data.get("conditionalmenu") or []:
         if str(row.get("menuid")) not in kept:
-            calls.delete_tag_menu(account, str(row.get("menuid")), at=at)
+            _require(calls.delete_tag_menu(account, str(row.get("menuid")), at=at))
     return answer.data
 
 

@@ -127,7 +127,9 @@ def plan_codes(
     for store in places_of:
         for each in objects:
             name = f"{store.name} · {each}"[:60] if store else each[:60]
-            words = {"{store}": store.name if store else "", "{object}": each}
+            there_is = store.name if store else ""
+            # As the page names them in either language.
+            words = {"{store}": there_is, "{门店}": there_is, "{object}": each, "{物件}": each}
             plan.append(
                 PlannedCode(
                     store=store,

@@ -55,14 +55,16 @@ class BatchForm(forms.Form):
         required=False,
         max_length=120,
         label=gettext_lazy("benefit"),
-        help_text=gettext_lazy("Printed below the code. {store} and {object} are filled in."),
+        help_text=gettext_lazy("Printed below the code. The words store and object in braces are filled in."),
     )
     welcome = forms.CharField(
         required=False,
         max_length=600,
         widget=forms.Textarea(attrs={"rows": 4}),
         label=gettext_lazy("welcome"),
-        help_text=gettext_lazy("What people read who follow by the code. {store} and {object} are filled in."),
+        help_text=gettext_lazy(
+            "What people read who follow by the code. The words store and object in braces are filled in."
+        ),
     )
     ends_on = forms.DateField(
         required=False,
