@@ -22,6 +22,7 @@ from tests.api import contract
 from tests.api.conftest import a, b, rates, session_of, simulator, wechat  # noqa: F401 - fixtures
 from tests.factories import AT
 from tests.hostile.sizes import figure, size
+from touchpoints.services import create_mini_code, create_touchpoint
 
 pytestmark = pytest.mark.timeout(3600)  # sizes are chosen from outside
 
@@ -117,6 +118,8 @@ def furnished(transactional_db, a, b, wechat):  # noqa: F811
     with brand_scope(a.brand.pk):
         segment = save_segment(name="全部", rule={"all": []}, at=AT)
         a.campaign = create_campaign(name="秋季新品", account=a.account, at=AT, segment=segment)
+        a.channel = create_touchpoint(name="澜屿门口", account=a.account, store=a.store, at=AT)
+        a.mini_code = create_mini_code(touchpoint=a.channel, program=a.program, page="pages/index", at=AT)
     return a
 
 
@@ -149,6 +152,7 @@ def operations():
 
 def address(path, side):
     real = path.removeprefix("/api/v1").replace("{code}", side.store.code)
+    real = real.replace("{channel_id}", str(side.channel.pk)).replace("{scene}", side.mini_code.code)
     return real.replace("{campaign_id}", str(side.campaign.public_id)).replace("{member_no}", side.member.member_no)
 
 

@@ -372,7 +372,8 @@ def tables_of(url):
 
 def meant(what, sink):
     """Whether a value belongs there: the words of a chat in the inbox, and on the pages of those who may read it."""
-    return what == "phone in a chat" and (sink == "table wechat_gateway_inboundpush" or sink.startswith("page /"))
+    chat = {"table wechat_gateway_inboundpush", "table inbox_message", "table inbox_conversation"}
+    return what == "phone in a chat" and (sink in chat or sink.startswith("page /"))
 
 
 def leaks(sinks, planted):

@@ -125,6 +125,7 @@ MEANT: dict[str, str] = {
     "campaigns.campaign.parked_code": "the key of a reason",
     "campaigns.campaign.content": "fields of the template",
     "campaigns.delivery.openid": "who gets it",
+    "wechat_gateway.officialaccount.platform_appid": "the AppID of the platform",
     "campaigns.delivery.reason": "the key of a reason",
     "campaigns.deliveryattempt.outcome": "a class of answers",
     "campaigns.deliveryattempt.code": "an error code",
