@@ -21,7 +21,6 @@ from wechat_gateway.answers import PICTURE, Answer, Outcome, classify
 from wechat_gateway.errcodes import Reaction
 from wechat_gateway.errors import CallsParked
 from wechat_gateway.models import MiniProgram, OfficialAccount
-from wechat_gateway.transport import TOTAL_SECONDS
 
 App: TypeAlias = OfficialAccount | MiniProgram
 
@@ -360,9 +359,9 @@ class _Stream:
             url = self._urls.get((call.path, generation))
             if url is None:
                 url = self._urls[call.path, generation] = _url(call.path, self._token, None)
-            now, portion = time.monotonic(), waiting.portion
-            seconds = min(TOTAL_SECONDS, portion.ends_at - now) if now < portion.starts_until else 0.0
-            yield transport.HttpRequest(url, body, total_seconds=seconds, tag=_Attempt(waiting, generation))
+            portion = waiting.portion
+            ends_at = portion.ends_at if time.monotonic() < portion.starts_until else 0.0
+            yield transport.HttpRequest(url, body, ends_at=ends_at, tag=_Attempt(waiting, generation))
 
     def _heal(self, attempt: _Attempt, answer: Answer) -> Answer | None:
         """None: try this call once more with a newer token. Otherwise its answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
@@ -204,11 +205,8 @@ class Transport:
                     if request is None:
                         exhausted = True
                         break
-                    left = (
-                        request.total_seconds
-                        if ends_at is None
-                        else min(request.total_seconds, ends_at - time.monotonic())
-                    )
+                    now = time.monotonic()
+                    left = min(request.total_seconds, request.ends_at - now, (ends_at or math.inf) - now)
                     if left <= 0:
                         yield Exchange(request, error="DEADLINE")
                         continue

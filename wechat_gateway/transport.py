@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ class HttpRequest:
     """One request. `url` may carry an access token, so it is kept out of every printed form.
 
     `repeatable` allows libcurl to repeat it by itself on a fresh connection when an idle one had died. An answer with
-    more than `largest` bytes is cut off (TOO_LARGE).
+    more than `largest` bytes is cut off (TOO_LARGE). `ends_at` is a moment of the monotonic clock, looked at when the
+    request leaves: after it, it does not.
     """
 
     url: str = field(repr=False)
@@ -32,6 +34,7 @@ class HttpRequest:
     repeatable: bool = False
     tag: Any = None
     total_seconds: float = TOTAL_SECONDS
+    ends_at: float = math.inf
     largest: int = MAX_BODY
 
 

@@ -137,7 +137,8 @@ class Transport:
                     exhausted = True
                     break
                 world.step("request")
-                left = request.total_seconds if ends is None else min(request.total_seconds, ends - world.now)
+                left = min(request.total_seconds, request.ends_at - 1000.0 - world.now)
+                left = left if ends is None else min(left, ends - world.now)
                 if left <= 0:
                     world.count("deadline of a batch")
                     yield Exchange(request, error="DEADLINE")
