@@ -54,8 +54,8 @@ def welcome(stage: Stage, brand: dict[str, Any]) -> None:
     by_code = only(stage, "by code", stage.act(NING, "scan", brand, code_name=CODE, follow=True))
     plainly = only(stage, "plain", stage.act(QIAO, "follow", brand))
     stage.act(QIAO, "unfollow", brand)
-    gone = f"Follower.objects.filter(openid='{openid_of(stage, brand, QIAO)}', subscribed=False).exists()"
-    stage.until("the product knows that they left", lambda: stage.query(brand, gone))
+    handled = f"InboundPush.objects.filter(openid='{openid_of(stage, brand, QIAO)}', state='HANDLED').count()"
+    stage.until("the product knows that they came and left", lambda: stage.query(brand, handled) == 2)
     back = only(stage, "return", stage.act(QIAO, "follow", brand))
     stage.holds("the code's own welcome", by_code.startswith("你好，这里是上海静安店"), by_code)
     stage.holds("the default welcome", plainly.startswith("欢迎来到澜屿"), plainly)
