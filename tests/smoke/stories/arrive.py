@@ -53,9 +53,11 @@ def welcome(stage: Stage, brand: dict[str, Any]) -> None:
     """Scene 1: the welcome of the code, the one of a plain follow, the one of a return."""
     by_code = only(stage, "by code", stage.act(NING, "scan", brand, code_name=CODE, follow=True))
     plainly = only(stage, "plain", stage.act(QIAO, "follow", brand))
+    stage.sim("/_sim/clock", {"advance": 600})  # WeChat tells whole seconds: who comes and goes within one has not left
     stage.act(QIAO, "unfollow", brand)
     handled = f"InboundPush.objects.filter(openid='{openid_of(stage, brand, QIAO)}', state='HANDLED').count()"
     stage.until("the product knows that they came and left", lambda: stage.query(brand, handled) == 2)
+    stage.sim("/_sim/clock", {"advance": 600})
     back = only(stage, "return", stage.act(QIAO, "follow", brand))
     stage.holds("the code's own welcome", by_code.startswith("你好，这里是上海静安店"), by_code)
     stage.holds("the default welcome", plainly.startswith("欢迎来到澜屿"), plainly)
