@@ -67,6 +67,15 @@ class TestRun:
         """Return the Redis URL with database `number`; somebody else's server may have only the one it names."""
         return roles.replace_in_url(self.redis_url, database=str(number)) if self.own_redis else self.redis_url
 
+    def empty_redis(self, number: int) -> None:
+        """Forget everything in the pair of databases (broker, cache) at `number`; never on somebody else's server."""
+        import redis
+
+        if self.own_redis:
+            for each in (number, number + 1):
+                with redis.Redis.from_url(self.redis(each)) as client:
+                    client.flushdb()
+
     def drop_databases(self) -> None:
         """Drop every database of this run."""
         with roles.cursor_on(self.owner_url) as cursor:
@@ -172,8 +181,12 @@ def point_environment_at_own_database(worker: str) -> None:
     """Name this process's own databases, which need not exist yet, before Django reads its settings."""
     run = TestRun.from_environment()
     os.environ.update(run.urls(run.database(worker)).environment())
-    number = int(worker.removeprefix("gw")) + 1 if worker.startswith("gw") else 0
-    os.environ["REDIS_URL"] = run.redis(2 * number)
+    os.environ["REDIS_URL"] = run.redis(_worker_redis_number(worker))
+
+
+def _worker_redis_number(worker: str) -> int:
+    """Return the first of the two numbered Redis databases of a worker, of none for the only process."""
+    return 2 * (int(worker.removeprefix("gw")) + 1) if worker.startswith("gw") else 0
 
 
 @pytest.fixture(scope="session")
@@ -227,11 +240,14 @@ def django_db_setup(database_template: str, django_db_blocker: DjangoDbBlocker, 
 
     with pytest.MonkeyPatch.context() as patch, django_db_blocker.unblock():
         database = WorkerDatabase(test_run, own)
+        redis_number = _worker_redis_number(os.environ.get("PYTEST_XDIST_WORKER", "main"))
 
         def restore(_case: TransactionTestCase) -> None:
             for connection in connections.all(initialized_only=True):
                 connection.close()
             database.restore()
+            # A new copy gives the keys of earlier brands again, and Redis would still tell of those.
+            test_run.empty_redis(redis_number)
 
         patch.setattr(TransactionTestCase, "_fixture_teardown", restore)
         yield
@@ -259,8 +275,5 @@ def _fresh_redis_number(test_run: TestRun) -> int:
     with redis.Redis.from_url(test_run.redis(0)) as client:
         taken = int(client.incr(f"zhiyin-test-run:{test_run.name}"))
     number = _FIRST_FRESH_REDIS + 2 * (taken % pairs)
-    for each in (number, number + 1):
-        with redis.Redis.from_url(test_run.redis(each)) as client:
-            if test_run.own_redis:
-                client.flushdb()
+    test_run.empty_redis(number)
     return number

@@ -3,6 +3,8 @@
 import os
 
 import pytest
+from django.test import TransactionTestCase
+from redis import Redis
 
 from launcher import roles
 from launcher.pytest_databases import WorkerDatabase
@@ -78,3 +80,15 @@ def test_restore_throws_out_whoever_still_holds_a_row(database, urls):
 
     assert scalar(urls.app, "SELECT count(*) FROM accounts_brand") == 0
     left.close()
+
+
+@pytest.mark.usefixtures("django_db_setup")
+def test_redis_forgets_with_the_database(settings, test_run):
+    if not test_run.own_redis:
+        pytest.skip("somebody else's Redis is never emptied")
+    with Redis.from_url(settings.REDIS_URL) as redis:
+        redis.set("zhiyin:pulse:b1:1", "of a brand whose number comes again")
+
+        TransactionTestCase._fixture_teardown(None)
+
+        assert redis.dbsize() == 0
