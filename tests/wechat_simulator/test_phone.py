@@ -180,7 +180,7 @@ def open_page(browser, answering):
         context.set_default_timeout(10_000)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda line: problems.append(line.text) if line.type in {"error", "warning"} else None)
+        page.on("console", lambda line: problems.append(told(line)) if line.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         context.on(
             "request", lambda request: None if is_own(request.url, answering.url) else problems.append(request.url)
@@ -194,6 +194,10 @@ def open_page(browser, answering):
     for context in contexts:
         context.close()
     assert problems == []
+
+
+def told(line):
+    return f"{line.text} {line.location['url']}".rstrip()
 
 
 def is_own(url, own):

@@ -47,6 +47,7 @@ async function restart() {
   try {
     await loadAll();
     ready = true;
+    if (document.visibilityState === "visible") catchUp();
     fill(live, icon("check"), "实时");
     live.dataset.state = "open";
     emit("people");
@@ -72,12 +73,13 @@ const WHAT = {
   clock: [loadClock, loadChat, loadMenu, loadPerson, loadCodes],
 };
 
-const missed = new Set(); // while the page is hidden nobody looks, and a campaign makes ten changes a second
+// While the page is hidden nobody looks, and a campaign makes ten changes a second; while it starts, what it asked for
+// may be older than the change.
+const missed = new Set();
 
 function changed(kinds) {
   heard = new Date().toLocaleTimeString("zh-CN", { hour12: false });
-  if (!ready) return;
-  if (document.visibilityState !== "visible") {
+  if (!ready || document.visibilityState !== "visible") {
     for (const kind of kinds) missed.add(kind);
     return;
   }
@@ -85,6 +87,12 @@ function changed(kinds) {
   if (kinds.some((kind) => ["person", "world", "conversation"].includes(kind))) emit("people");
   if (kinds.includes("faults")) emit("faults");
   if (kinds.includes("push") || kinds.includes("conversation")) emit("push");
+}
+
+function catchUp() {
+  const kinds = [...missed];
+  missed.clear();
+  if (kinds.length) changed(kinds);
 }
 
 let began = false;
@@ -97,6 +105,8 @@ function connection(kind) {
   } else if (kind === "open" && gone && began) {
     gone = false;
     restart(); // it may be another world now
+  } else if (kind === "open") {
+    changed(Object.keys(WHAT)); // nobody told of what changed before the stream stood
   }
 }
 
@@ -146,7 +156,6 @@ began = true;
 setInterval(tick, 250);
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState !== "visible") return;
-  changed([...missed]);
-  missed.clear();
+  catchUp();
   loadClock();
 });
