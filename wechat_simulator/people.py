@@ -327,8 +327,12 @@ async def link(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, Any]
 
 @act("enter")
 async def enter(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, Any]:
-    """Open the chat: read everything; LOCATION goes out when the account reports places and the person consents."""
-    people.require_follow(fan)
+    """Open the chat: read everything; LOCATION goes out when the account reports places and the person consents.
+
+    The phone page opens chats by itself: that somebody has just left is no mistake of its user.
+    """
+    if not fan.subscribed:
+        return {"unread": fan.unread}
     fan.unread = 0
     if "consent" in data:
         fan.location_consent = bool(data["consent"])

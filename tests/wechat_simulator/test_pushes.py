@@ -342,3 +342,10 @@ def test_held_push_goes_out_by_itself_in_the_end(simulator, callback):
     assert simulator.act("小雨", "text", content="一")["pushes"][0]["outcome"] == "held"
     simulator.settle()
     assert [inner(request).get("Content") for request in callback.requests[1:]] == ["一"]
+
+
+def test_opening_the_chat_of_an_account_that_was_just_left_is_no_mistake(simulator, callback):
+    change(simulator, location_report="enter")
+    simulator.act("小雨", "follow")
+    simulator.act("小雨", "unfollow")
+    assert simulator.act("小雨", "enter", consent=True)["pushes"] == []
