@@ -269,7 +269,7 @@ def test_what_is_not_postgresql_is_left_alone():
 
 
 @pytest.fixture
-def remote_proxy(test_run):
+def remote_proxy(test_run, django_db_setup):
     """A proxy process before the test run's PostgreSQL, with its control port."""
     from django.conf import settings
 
