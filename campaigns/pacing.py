@@ -59,15 +59,19 @@ def pause_for(answers: Sequence[Answer], at: datetime) -> Pause | None:
             first.setdefault(answer.reaction, answer)
     for reaction in _ALWAYS if any(answer.ok for answer in answers) else (*_ALWAYS, *_WHEN_NOBODY_SUCCEEDS):
         if reaction in first:
-            return _pause(reaction, _code(first[reaction]), at)
+            return _pause(reaction, first[reaction], at)
     return _nobody_answers(answers, at)
 
 
-def _pause(reaction: Reaction, code: str, at: datetime) -> Pause:
+def _pause(reaction: Reaction, answer: Answer, at: datetime) -> Pause:
+    code = _code(answer)
     if reaction is Reaction.PARK_UNTIL_RESET:
         return Pause(code, quotas.next_reset(at))
     whole_account = reaction in (Reaction.PARK_BRAND, Reaction.REFRESH_TOKEN)
-    return Pause(code, at + _WAITS[reaction], whole_account=whole_account)
+    wait = _WAITS[reaction]
+    if answer.cause == "PARKED" and answer.retry_after:  # the gateway knows for how long: seconds, when it was busy
+        wait = min(wait, timedelta(seconds=answer.retry_after))
+    return Pause(code, at + wait, whole_account=whole_account)
 
 
 def _nobody_answers(answers: Sequence[Answer], at: datetime) -> Pause | None:

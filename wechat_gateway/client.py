@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -94,7 +95,7 @@ def call(
         try:
             token = tokens.current(app, at=at) if generation is None else tokens.refused(app, generation, at=at)
         except CallsParked as parked:
-            return _parked(app, parked)
+            return _parked(app, parked, at)
         _ring_if_due(app, token)
         point("client: before the call")
         answer = classify(
@@ -290,7 +291,7 @@ class _Stream:
             self._token = tokens.current(self._app, at=self._at)
             _ring_if_due(self._app, self._token)
         except CallsParked as parked:
-            self._stopped = _parked(self._app, parked)
+            self._stopped = _parked(self._app, parked, self._at)
         return True
 
     def _admit(self, portion: Portion) -> None:
@@ -368,7 +369,7 @@ class _Stream:
         try:
             self._token = tokens.refused(self._app, attempt.generation, at=self._at)
         except CallsParked as parked:
-            self._stopped = _parked(self._app, parked)
+            self._stopped = _parked(self._app, parked, self._at)
             return self._stopped
         return answer if attempt.waiting.again else None
 
@@ -462,13 +463,16 @@ def _refused_again(app: App, generation: int, answer: Answer, at: datetime) -> A
     try:
         tokens.refused(app, generation, at=at)
     except CallsParked as parked:
-        return _parked(app, parked)
+        return _parked(app, parked, at)
     return answer
 
 
-def _parked(app: App, parked: CallsParked) -> Answer:
+def _parked(app: App, parked: CallsParked, at: datetime) -> Answer:
     _proven.pop((app.brand_id, app.appid), None)
-    return Answer(Outcome.NOT_SENT, Reaction.PARK_BRAND, parked.wechat_code, "PARKED", parked.reason)
+    wait = 0 if parked.until is None else max(1, math.ceil((parked.until - at).total_seconds()))
+    return Answer(
+        Outcome.NOT_SENT, Reaction.PARK_BRAND, parked.wechat_code, "PARKED", parked.reason, retry_after=wait
+    )
 
 
 def _ring_if_due(app: App, token: tokens.Token) -> None:

@@ -17,6 +17,8 @@ from campaigns.services import sending
 from common import clock, failpoints
 from members.models import Follower, Member, Purpose
 from members.services import withdraw_consent
+from wechat_gateway import stores, tokens
+from wechat_gateway.models import AccessToken
 from wechat_gateway.quotas import next_reset
 
 
@@ -347,6 +349,37 @@ def test_a_parked_campaign_is_probed_with_one_message_once_per_interval(stage):
     assert probes == [False] * 5
     assert stage.calls() == calls + 1
     assert stage.reload(campaign).parked_until > clock.now() + timedelta(minutes=4)
+
+
+def test_a_token_that_somebody_is_fetching_holds_a_campaign_up_for_seconds(stage, monkeypatch):
+    monkeypatch.setattr(stores, "_TOKEN_WAIT_MS", 100)
+    stage.people(20)
+    campaign = stage.launched()
+    tokens.forget_cached()
+    fetching, done = threading.Event(), threading.Event()
+
+    def fetch():
+        with stage.scope:
+            AccessToken.objects.all().delete()
+            stores.TokenStore().lock(stage.account)
+            fetching.set()
+            done.wait(60)
+        connection.close()
+
+    holder = threading.Thread(target=fetch)
+    holder.start()
+    assert fetching.wait(60)
+    try:
+        stage.send(campaign)
+    finally:
+        done.set()
+        holder.join(60)
+
+    parked = stage.reload(campaign)
+    assert (parked.state, parked.parked_code) == (CampaignState.PARKED, reasons.ACCOUNT)
+    assert parked.parked_until <= clock.now() + timedelta(seconds=10)
+    stage.pass_time(campaign, 10)
+    assert services.probe(brand_id=stage.brand.pk, campaign_id=campaign.pk, at=clock.now() + timedelta(seconds=10))
 
 
 def test_a_token_that_is_refused_for_ever_costs_a_few_calls_and_fails_nobody(stage, other_stage):
