@@ -92,3 +92,13 @@ def test_redis_forgets_with_the_database(settings, test_run):
         TransactionTestCase._fixture_teardown(None)
 
         assert redis.dbsize() == 0
+
+
+def test_no_table_is_analysed_behind_a_tests_back(database, urls):
+    assert (
+        scalar(
+            urls.owner,
+            "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND NOT coalesce(reloptions @> '{autovacuum_enabled=false}', false)",
+        )
+        == 0
+    )
