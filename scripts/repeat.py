@@ -26,7 +26,7 @@ def main() -> int:
         seed = secrets.randbelow(2**31)
         began = time.monotonic()
         result = subprocess.run(
-            [sys.executable, "-m", "pytest", "-n", "2", "-q", f"--randomly-seed={seed}", *chosen.rest],
+            [sys.executable, "-m", "pytest", "-n", "3", "--dist", "worksteal", "-q", f"--randomly-seed={seed}", *chosen.rest],
             capture_output=True,
             text=True,
             check=False,
