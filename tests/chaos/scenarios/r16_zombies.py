@@ -22,6 +22,8 @@ def run(stage, outcome):
         shop = Shop(stage, f"r16-{number}", people=people)
         stage.proxy.add("wechat", "latency", ms=500, jitter_ms=200)
         sent = shop.launch()
+        # Whoever sleeps while the token is fetched has nothing to write afterwards (R10).
+        stage.rig.until("the first call", lambda sent=sent: bool(sent.calls()), 60, each=0.05)
         pids = _put_to_sleep(stage, sent, 1 + number % 2)
         if not pids:
             outcome.breaches.append("no worker was caught with a lease")
