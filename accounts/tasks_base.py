@@ -88,11 +88,16 @@ def ring(task: Ringable, *args: Any, **kwargs: Any) -> None:
 
     A broker that is away is logged, never raised: the rows are in PostgreSQL and a sweeper rings again.
     """
+    transaction.on_commit(lambda: _publish(task, args, kwargs))
 
-    def publish() -> None:
-        try:
-            task.apply_async(args, kwargs, retry=False)
-        except (OperationalError, OSError) as error:
-            logger.warning("could not ring %s: %s", task.name, type(error).__name__)
 
-    transaction.on_commit(publish)
+def ring_later(task: Ringable, seconds: float, *args: Any) -> None:
+    """Enqueue a task that is to run after some seconds; needs no database, which may be what is to be waited for."""
+    _publish(task, args, {}, countdown=seconds)
+
+
+def _publish(task: Ringable, args: tuple[Any, ...], kwargs: dict[str, Any], **options: Any) -> None:
+    try:
+        task.apply_async(args, kwargs, retry=False, **options)
+    except (OperationalError, OSError) as error:
+        logger.warning("could not ring %s: %s", task.name, type(error).__name__)

@@ -6,7 +6,9 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from accounts.tasks_base import brand_task, global_task, ring
+from django.db import InterfaceError, OperationalError
+
+from accounts.tasks_base import brand_task, global_task, ring, ring_later
 from accounts.tenancy import brand_scope, every_brand
 from common import clock
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from campaigns.selectors import Work
 
 SLICE_SECONDS = 3.0  # how long one campaign holds a worker before others get their turn
+RETRY_SECONDS = 4.0  # after PostgreSQL was away: a lane that was taken then is free again (`sending.LANE_SECONDS`)
 
 
 @brand_task(name="campaigns.tasks.freeze_audience")
@@ -31,7 +34,13 @@ def send_due(brand_id: int, campaign_id: int, lane: int = 0) -> None:
     from campaigns import services
 
     until = time.monotonic() + SLICE_SECONDS
-    if services.send_slice(brand_id=brand_id, campaign_id=campaign_id, lane=lane, until=until):
+    try:
+        more = services.send_slice(brand_id=brand_id, campaign_id=campaign_id, lane=lane, until=until)
+    except (OperationalError, InterfaceError):
+        # The sweeper takes the lane's wake-up call for one that still waits in the queue.
+        ring_later(send_due, RETRY_SECONDS, brand_id, campaign_id, lane)
+        raise
+    if more:
         ring(send_due, brand_id, campaign_id, lane)
 
 

@@ -3,7 +3,8 @@
 from contextlib import contextmanager
 from datetime import timedelta
 
-from django.db import connection
+import pytest
+from django.db import OperationalError, connection
 
 from campaigns import services, tasks
 from campaigns.models import CampaignState
@@ -88,6 +89,21 @@ def test_a_lane_is_rung_for_once_until_the_call_counts_as_lost(stage):
     with stage.scope:
         assert services.ring_lanes(campaign_id=campaign.pk) == 4
         assert services.ring_lanes(campaign_id=campaign.pk) == 0
+
+
+def test_a_wake_up_call_that_met_no_database_is_made_again(stage):
+    stage.people(3)
+    campaign = stage.launched()
+    away = [OperationalError("the database is away")]
+
+    def execute_or_fail(execute, *arguments):
+        if away:
+            raise away.pop()
+        return execute(*arguments)
+
+    with running(), connection.execute_wrapper(execute_or_fail), pytest.raises(OperationalError):
+        tasks.send_due(stage.brand.pk, campaign.pk, 0)
+    assert stage.states(campaign) == {"SENT": 3}
 
 
 def test_a_resumed_campaign_goes_on_at_once(stage):
