@@ -5,12 +5,10 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from xml.sax.saxutils import escape
 
 import segno
-from django.utils.translation import gettext_lazy as _
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
@@ -18,54 +16,19 @@ from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
+from touchpoints.signs import file_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from django_stubs_ext import StrOrPromise
+    from touchpoints.signs import Layout, Sign
 
 QUIET: Final = 4  # modules of white around a code, as the standard asks
 MARGIN: Final = 12 * mm
 # Every reader of PDF in China brings the glyphs of this one; a font of the brand's own is embedded instead.
 COMMON_FONT: Final = "STSong-Light"
-MOST_SIGNS: Final = 500
 SVG_MODULE: Final = 10
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]|[\ud800-\udfff]")
-
-
-@dataclass(frozen=True)
-class Sign:
-    """What a printed code says: its URL, a title, what it brings, and a small mark by which staff find it again."""
-
-    url: str
-    title: str
-    line: str = ""
-    mark: str = ""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How signs stand on a page of A4; `code` is the side of the code in millimetres."""
-
-    label: StrOrPromise
-    columns: int
-    rows: int
-    code: int
-    title_size: int
-    line_size: int
-
-    @property
-    def per_page(self) -> int:
-        """How many signs a page holds."""
-        return self.columns * self.rows
-
-
-LAYOUTS: Final[dict[str, Layout]] = {
-    "one": Layout(_("One per page"), 1, 1, 130, 30, 18),
-    "two": Layout(_("2 per page"), 1, 2, 85, 22, 14),
-    "six": Layout(_("6 per page"), 2, 3, 58, 14, 10),
-    "twelve": Layout(_("12 per page"), 3, 4, 42, 11, 8),
-    "thirty": Layout(_("30 per page, for labels"), 5, 6, 27, 7, 6),
-}
 
 
 def _matrix(url: str) -> list[bytearray]:
@@ -120,11 +83,6 @@ def archive(signs: Sequence[Sign], kind: str) -> bytes:
         for number, sign in enumerate(signs, 1):
             packed.writestr(f"{number:03d}-{file_name(sign.title)}-{file_name(sign.mark)}.{kind}", draw(sign))
     return out.getvalue()
-
-
-def file_name(text: str) -> str:
-    """Make a text safe as a part of a file's name."""
-    return re.sub(r"[^\w·-]+", "_", text).strip("_.")[:60] or "code"
 
 
 def pdf(signs: Iterable[Sign], layout: Layout, *, title: str, font_path: str = "") -> bytes:

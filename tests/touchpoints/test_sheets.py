@@ -11,7 +11,8 @@ import pytest
 import zxingcpp
 from PIL import Image, ImageDraw
 
-from touchpoints.sheets import LAYOUTS, Sign, archive, file_name, pdf, png, svg
+from touchpoints.sheets import archive, pdf, png, svg
+from touchpoints.signs import LAYOUTS, Sign, file_name
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

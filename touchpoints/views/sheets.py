@@ -14,8 +14,9 @@ from common.clock import now
 from console.code import code_svg
 from console.http import brand_of, row_id, viewer_of
 from console.site import page_response
-from touchpoints import on_screen, selectors, services, sheets
+from touchpoints import on_screen, selectors, services
 from touchpoints.models import Touchpoint
+from touchpoints.signs import LAYOUTS, MOST_SIGNS, Layout, Sign, file_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +45,9 @@ def choose(request: HttpRequest) -> HttpResponse:
         "temporary": sum(bool(row.code_url) and not row.is_permanent for row in codes),
         "layouts": [
             {"key": key, "layout": layout, "reach": layout.code / 100, "active": key == "six"}
-            for key, layout in sheets.LAYOUTS.items()
+            for key, layout in LAYOUTS.items()
         ],
-        "most": sheets.MOST_SIGNS,
+        "most": MOST_SIGNS,
     }
     return page_response(request, "touchpoints/sheet.html", context)
 
@@ -56,19 +57,21 @@ def download(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     kind = request.POST.get("format", "pdf")
-    layout = sheets.LAYOUTS.get(request.POST.get("layout", "six"))
-    ids = [pk for text in request.POST.getlist("code")[: sheets.MOST_SIGNS] if (pk := row_id(text)) is not None]
+    layout = LAYOUTS.get(request.POST.get("layout", "six"))
+    ids = [pk for text in request.POST.getlist("code")[:MOST_SIGNS] if (pk := row_id(text)) is not None]
     rows = list(_printable(request).filter(pk__in=ids))
     if kind not in FORMATS or layout is None or not rows:
         raise Http404
     captions = request.POST.get("captions", "1") == "1"
     signs = [sign_of(row, captions=captions) for row in rows]
     services.mark_printed(touchpoint_ids=[row.pk for row in rows], at=now())
-    name = sheets.file_name(rows[0].name if len(rows) == 1 else f"{brand_of(request).name}-{_('codes')}-{len(rows)}")
+    name = file_name(rows[0].name if len(rows) == 1 else f"{brand_of(request).name}-{_('codes')}-{len(rows)}")
     return _file(name, kind, signs, layout)
 
 
-def _file(name: str, kind: str, signs: Sequence[sheets.Sign], layout: sheets.Layout) -> HttpResponse:
+def _file(name: str, kind: str, signs: Sequence[Sign], layout: Layout) -> HttpResponse:
+    from touchpoints import sheets  # some 15 MB, which most processes never need
+
     if kind == "pdf":
         body = sheets.pdf(signs, layout, title=name, font_path=settings.PRINT_FONT)
     elif len(signs) == 1:
@@ -85,10 +88,10 @@ def _attachment(body: bytes, content_type: str, name: str) -> HttpResponse:
     return response
 
 
-def sign_of(row: Touchpoint, *, captions: bool = True) -> sheets.Sign:
+def sign_of(row: Touchpoint, *, captions: bool = True) -> Sign:
     """Say what stands beside the code of a channel; the mark lets staff find it again."""
     mark = row.scene if row.expires_at is None else _("%(scene)s · until %(date)s") % _mark(row)
-    return sheets.Sign(
+    return Sign(
         row.code_url,
         title=row.name if captions else "",
         line=row.benefit if captions else "",
@@ -123,4 +126,4 @@ def _codes(request: HttpRequest, channel: Touchpoint | None) -> list[Touchpoint]
     rows = Touchpoint.objects.exclude(scene="").filter(archived_at__isnull=True)
     if channel is not None:
         rows = rows.filter(pk__in=selectors.below(selectors.tree_nodes(), channel.pk))
-    return list(on_screen.in_reach(viewer_of(request), rows).order_by("name", "pk")[: sheets.MOST_SIGNS])
+    return list(on_screen.in_reach(viewer_of(request), rows).order_by("name", "pk")[:MOST_SIGNS])
