@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 from accounts import services
 from accounts.models import ApiKey, AuditEntry, RoleGrant, StaffUser
 from accounts.rest.scopes import SCOPES
-from accounts.roles import DataScope, Role
+from accounts.roles import NARROW, DataScope, Role
 from common.clock import now
 from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, recently, state, two_lines
@@ -68,6 +68,12 @@ class GrantForm(BrandModelForm):
     def clean(self) -> dict[str, Any]:
         """Ask for a good first password when the account is new; refuse a person who has a role here."""
         cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("role") in NARROW and cleaned.get("scope") == DataScope.BRAND:
+            self.add_error(
+                "scope",
+                gettext("“%(role)s” is for a part of the brand. Choose own stores or own members.")
+                % {"role": Role(cleaned["role"]).label},
+            )
         if "username" not in self.fields or "username" not in cleaned:
             return cleaned
         user = StaffUser.objects.filter(username=cleaned["username"]).first()

@@ -11,9 +11,12 @@ class Role(models.TextChoices):
 
     OWNER = "OWNER", _("Owner")
     MARKETER = "MARKETER", _("Marketer")
+    REGION_MANAGER = "REGION_MANAGER", _("Region manager")
     STORE_MANAGER = "STORE_MANAGER", _("Store manager")
     GUIDE = "GUIDE", _("Guide")
+    SERVICE_DESK = "SERVICE_DESK", _("Service desk")
     ANALYST = "ANALYST", _("Analyst")
+    AUDITOR = "AUDITOR", _("Auditor")
 
 
 class DataScope(models.TextChoices):
@@ -24,13 +27,16 @@ class DataScope(models.TextChoices):
     OWN = "OWN", _("Own members")
 
 
+# Roles that are somebody's for a part of the brand; the form refuses the whole brand for them.
+NARROW = frozenset({Role.REGION_MANAGER, Role.STORE_MANAGER, Role.GUIDE})
+
 # Capability = "<area>.<act>". Areas are the places of the console, acts are view and edit, plus named acts.
 _VIEW_ALL = frozenset(
     f"{area}.view"
-    for area in ("members", "tags", "segments", "campaigns", "touchpoints", "stores", "guides", "replies", "menus")
+    for area in ("members", "tags", "segments", "campaigns", "touchpoints", "stores", "guides", "replies", "menus", "library")
 )
 # Whoever talks with followers; their data scope says with whose.
-_INBOX = frozenset({"inbox.view", "inbox.edit", "canned.view"})
+_INBOX = frozenset({"inbox.view", "inbox.edit", "canned.view", "library.view"})
 _MARKETING = frozenset(
     {
         *_VIEW_ALL,
@@ -42,12 +48,20 @@ _MARKETING = frozenset(
         "touchpoints.edit",
         "replies.edit",
         "menus.edit",
+        "library.edit",
         "quarantine.view",
         *_INBOX,
         "canned.edit",
         "agents.view",
         "incidents.view",
     },
+)
+_STORE_MANAGING = (
+    frozenset(
+        {"members.view", "members.edit", "tags.view", "stores.view", "stores.edit", "guides.view", "guides.edit"},
+    )
+    | {"touchpoints.view"}
+    | _INBOX
 )
 CAPABILITIES: dict[str, frozenset[str]] = {
     Role.OWNER: frozenset(
@@ -70,13 +84,37 @@ CAPABILITIES: dict[str, frozenset[str]] = {
         },
     ),
     Role.MARKETER: _MARKETING,
-    Role.STORE_MANAGER: frozenset(
-        {"members.view", "members.edit", "tags.view", "stores.view", "stores.edit", "guides.view", "guides.edit"},
-    )
-    | {"touchpoints.view"}
-    | _INBOX,
+    Role.REGION_MANAGER: _STORE_MANAGING | {"segments.view", "campaigns.view", "agents.view"},
+    Role.STORE_MANAGER: _STORE_MANAGING,
     Role.GUIDE: frozenset({"members.view", "tags.view", "stores.view", "guides.view"}) | _INBOX,
+    # Talks with everybody, and looks up what an answer needs; what is said to many at once stays with marketing.
+    Role.SERVICE_DESK: frozenset(
+        {
+            "members.view",
+            "tags.view",
+            "stores.view",
+            "replies.view",
+            "menus.view",
+            "canned.edit",
+            "agents.view",
+            *_INBOX,
+        },
+    ),
     Role.ANALYST: _VIEW_ALL,
+    # Sees who may do what, and who did what; changes nothing and takes part in nothing.
+    Role.AUDITOR: _VIEW_ALL
+    | {
+        "accounts.view",
+        "agents.view",
+        "audit.view",
+        "canned.view",
+        "inbox.view",
+        "incidents.view",
+        "keys.view",
+        "privacy.view",
+        "quarantine.view",
+        "staff.view",
+    },
 }
 
 

@@ -26,13 +26,14 @@ class Shop:
 
 @dataclass(frozen=True)
 class Staff:
-    """A person who signs in: user name, name, role, data scope, store codes."""
+    """A person who signs in: user name, name, role, data scope, store codes, names of regions."""
 
     username: str
     name: str
     role: str
     scope: str = "BRAND"
     stores: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,9 +137,12 @@ LANYU = DemoBrand(
     staff=(
         Staff("lanyu-owner", "沈知夏", "OWNER"),
         Staff("lanyu-ops", "林澄", "MARKETER"),
+        Staff("lanyu-east", "宋佳宁", "REGION_MANAGER", "STORES", regions=("华东",)),
         Staff("lanyu-store", "顾遥", "STORE_MANAGER", "STORES", ("SH004",)),
         Staff("lanyu-guide", "王敏", "GUIDE", "OWN"),
+        Staff("lanyu-desk", "叶小满", "SERVICE_DESK"),
         Staff("lanyu-data", "许衡", "ANALYST"),
+        Staff("lanyu-audit", "冯律", "AUDITOR"),
     ),
     tags=(
         ("静安店", "门店", "从上海静安店的码关注", True),

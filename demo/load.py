@@ -25,7 +25,7 @@ from guides.models import Guide
 from guides.services import give_code
 from members.models import Tag
 from members.services import create_tag, save_segment
-from stores.models import OpeningHours, Region, Store, StoreGrant
+from stores.models import OpeningHours, Region, RegionGrant, Store, StoreGrant
 from touchpoints.models import Touchpoint
 from touchpoints.services import create_touchpoint
 from wechat_gateway.models import MiniProgram, OfficialAccount
@@ -170,6 +170,8 @@ def make_staff(demo: DemoBrand, stores: list[Store]) -> None:
             StoreGrant.objects.get_or_create(grant=grant, store=by_code[code])
 
 
+        for region in Region.objects.filter(name__in=person.regions):
+            RegionGrant.objects.get_or_create(grant=grant, region=region)
 def make_guides(
     demo: DemoBrand,
     account: OfficialAccount,

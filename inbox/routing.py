@@ -42,6 +42,11 @@ class Seat:
     last_assigned_at: datetime | None = None
 
     @property
+    def for_all(self) -> bool:
+        """Say whether somebody answers for every store: the desk, unless it is the desk of some."""
+        return self.level == Level.DESK and not self.store_ids
+
+    @property
     def free(self) -> bool:
         """Say whether one more conversation fits."""
         return self.load < self.capacity
@@ -64,6 +69,7 @@ class Case:
     guide_shift: Shift = field(default_factory=Shift)
     store_id: int | None = None
     store_name: str = ""
+    region_name: str = ""
     store_shift: Shift = field(default_factory=Shift)
     desk_shift: Shift = field(default_factory=Shift)
     passed: frozenset[int] = frozenset()
@@ -117,13 +123,6 @@ def decide(case: Case, seats: Sequence[Seat]) -> Decision:
     return Decision(None, tuple(steps), min(opens) if opens and not at_work else None)
 
 
-def may_serve(seat: Seat, *, store_id: int | None, guide_staff_id: int | None) -> bool:
-    """Say whether somebody may take a conversation from the queue."""
-    if seat.level == Level.DESK:
-        return True
-    return seat.staff_id == guide_staff_id or (store_id is not None and store_id in seat.store_ids)
-
-
 def _levels(case: Case, seats: Sequence[Seat]) -> list[tuple[str, Shift, list[Seat], str]]:
     here = [seat for seat in seats if case.store_id is not None and case.store_id in seat.store_ids]
     return [
@@ -139,8 +138,13 @@ def _levels(case: Case, seats: Sequence[Seat]) -> list[tuple[str, Shift, list[Se
             [seat for seat in here if seat.level in (Level.GUIDE, Level.STORE)],
             case.store_name,
         ),
-        (Level.REGION, case.desk_shift, [seat for seat in here if seat.level == Level.REGION], case.store_name),
-        (Level.DESK, case.desk_shift, [seat for seat in seats if seat.level == Level.DESK], ""),
+        (Level.REGION, case.desk_shift, [seat for seat in here if seat.level == Level.REGION], case.region_name),
+        (
+            Level.DESK,
+            case.desk_shift,
+            [seat for seat in seats if seat.for_all or (seat.level == Level.DESK and case.store_id in seat.store_ids)],
+            "",
+        ),
     ]
 
 

@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.models import Count, Exists, OuterRef, Q
 
 from accounts.models import RoleGrant, StaffUser
-from accounts.roles import DataScope, Role
+from accounts.roles import DataScope, Role, allows
 from accounts.tenancy import current_brand_id, reporting
 from guides.models import Assignment, Guide
 from inbox import windows
@@ -275,7 +275,7 @@ def case_of(conversation: Conversation, *, at: datetime, passed: frozenset[int] 
     """Give what the routing has to know of a conversation."""
     member = conversation.follower.member
     own = (
-        Assignment.objects.select_related("guide__store")
+        Assignment.objects.select_related("guide__store__region")
         .filter(member=member, until__isnull=True, guide__is_active=True)
         .first()
     )
@@ -294,6 +294,7 @@ def case_of(conversation: Conversation, *, at: datetime, passed: frozenset[int] 
         desk_shift=desk_shift(at=at, zone=zone),
         passed=passed,
     )
+        region_name=store.region.name if store and store.region else "",
 
 
 def desk_shift(*, at: datetime, zone: ZoneInfo) -> Shift:
@@ -321,17 +322,25 @@ class Post:
 
 
 def post_of(staff_id: int) -> Post | None:
-    """Give as what a person of the brand would answer; None without a role that answers."""
+    """Give as what a person of the brand would answer; None without a role that answers.
+
+    Region managers answer for their region, however few stores it has; the service desk with own stores is the desk of
+    those. Whoever reaches no store answers for none, which is not the same as for all.
+    """
     grant = RoleGrant.objects.filter(staff_user_id=staff_id).first()
-    if grant is None or grant.role == Role.ANALYST:
+    if grant is None or not allows(grant.role, "inbox.edit"):
         return None
-    guide = Guide.objects.filter(staff_user_id=staff_id, is_active=True).order_by("pk").first()
-    if grant.role == Role.GUIDE or (guide is not None and grant.scope == DataScope.OWN):
+    if grant.role == Role.GUIDE or grant.scope == DataScope.OWN:
+        guide = Guide.objects.filter(staff_user_id=staff_id, is_active=True).order_by("pk").first()
         return Post(Level.GUIDE, (guide.store_id,) if guide else ())
-    if grant.scope == DataScope.STORES:
-        stores = tuple(store_ids_of_grant(grant.pk))
-        return Post(Level.REGION if len(stores) > 1 else Level.STORE, stores)
-    return Post(Level.DESK, ())
+    if grant.scope != DataScope.STORES:
+        return Post(Level.DESK, ())
+    stores = tuple(store_ids_of_grant(grant.pk))
+    if grant.role == Role.SERVICE_DESK and stores:
+        return Post(Level.DESK, stores)
+    if grant.role == Role.REGION_MANAGER:
+        return Post(Level.REGION, stores)
+    return Post(Level.REGION if grant.role != Role.STORE_MANAGER and len(stores) > 1 else Level.STORE, stores)
 
 
 def colleagues(conversation: Conversation, *, at: datetime) -> list[Seat]:
@@ -340,7 +349,7 @@ def colleagues(conversation: Conversation, *, at: datetime) -> list[Seat]:
         seat
         for seat in seats(at=at)
         if seat.staff_id != conversation.assignee_id
-        and (seat.level == Level.DESK or conversation.store_id is None or conversation.store_id in seat.store_ids)
+        and (seat.for_all or conversation.store_id is None or conversation.store_id in seat.store_ids)
     ]
     return sorted(people, key=lambda seat: (not seat.present, seat.name))
 

@@ -19,8 +19,8 @@ from console.columns import state, two_lines
 from console.forms import BrandModelForm
 from console.http import viewer_of
 from console.registry import BulkColumn, Hit, SearchGroup, search_groups
-from stores.models import DayException, OpeningHours, Region, Store, StoreGrant
-from stores.selectors import Hours, opening_hours, visible_stores
+from stores.models import DayException, OpeningHours, Region, RegionGrant, Store, StoreGrant
+from stores.selectors import Hours, opening_hours, region_is_below, visible_stores
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -152,6 +152,18 @@ class StoreAdmin(ConsoleModelAdmin):
         return two_lines(row.name, row.code)
 
 
+class RegionForm(BrandModelForm):
+    """A region; the tree has no rings."""
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a region that would lie in itself."""
+        cleaned = super().clean() or self.cleaned_data
+        parent = cleaned.get("parent")
+        if parent is not None and self.instance.pk and region_is_below(parent.pk, self.instance.pk):
+            self.add_error("parent", gettext("A region cannot lie in itself or in a region below it."))
+        return cleaned
+
+
 @admin.register(Region, site=site)
 class RegionAdmin(ConsoleModelAdmin):
     """The store tree above the stores."""
@@ -164,6 +176,7 @@ class RegionAdmin(ConsoleModelAdmin):
     empty_text = gettext_lazy("Regions group stores: by city, by area, by franchise.")
     list_display = ("name", "parent")
     list_select_related = ("parent",)
+    form = RegionForm
     fields = ("name", "parent")
     ordering = ("brand", "name", "pk")
 
@@ -185,10 +198,19 @@ class StoreGrantInline(ConsoleTabularInline):
     verbose_name_plural = gettext_lazy("Own stores (for the data scope “own stores”)")
 
 
+class RegionGrantInline(ConsoleTabularInline):
+    """Which regions a role with the scope “own stores” reaches, with everything below them."""
+
+    model = RegionGrant
+    fields = ("region",)
+    verbose_name = gettext_lazy("region")
+    verbose_name_plural = gettext_lazy("Own regions, with all stores below (for the data scope “own stores”)")
+
+
 def extend_roles() -> None:
-    """Let the page of a role say which stores it reaches; accounts lies below stores and cannot."""
+    """Let the page of a role say which regions and stores it reaches; accounts lies below stores and cannot."""
     roles = site._registry[RoleGrant]  # noqa: SLF001 - registered by accounts.admin, which is discovered first
-    roles.inlines = (*roles.inlines, StoreGrantInline)
+    roles.inlines = (*roles.inlines, RegionGrantInline, StoreGrantInline)
 
 
 extend_roles()

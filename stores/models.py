@@ -113,3 +113,20 @@ class StoreGrant(BrandOwned):
 
     def __str__(self) -> str:
         return f"{self.pk}"
+
+
+class RegionGrant(BrandOwned):
+    """Which regions a role with the data scope “own stores” reaches, with every region and store below them."""
+
+    grant = BrandForeignKey(RoleGrant, models.CASCADE, related_name="regions", verbose_name=_("role"))
+    region = BrandForeignKey(Region, models.CASCADE, related_name="+", verbose_name=_("region"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("region of a role")
+        verbose_name_plural = _("regions of a role")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "grant", "region"], name="region_of_grant_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"

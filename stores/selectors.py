@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +12,7 @@ from django.db import connection
 
 from accounts.roles import DataScope
 from accounts.tenancy import current_brand_id
-from stores.models import Store, StoreGrant
+from stores.models import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,9 +53,45 @@ class NearbyStore:
     hours: Hours
 
 
+# UNION, not UNION ALL: a tree that somebody closed to a ring still ends.
+_REACHED_SQL = """
+WITH RECURSIVE below AS (
+  SELECT g.region_id AS id FROM stores_regiongrant g WHERE g.brand_id = %(brand)s AND g.grant_id = %(grant)s
+  UNION
+  SELECT r.id FROM stores_region r JOIN below b ON r.parent_id = b.id WHERE r.brand_id = %(brand)s
+)
+SELECT g.store_id FROM stores_storegrant g WHERE g.brand_id = %(brand)s AND g.grant_id = %(grant)s
+UNION
+SELECT s.id FROM stores_store s JOIN below b ON s.region_id = b.id WHERE s.brand_id = %(brand)s
+ORDER BY 1
+"""
+
+
 def store_ids_of_grant(grant_id: int | None) -> list[int]:
-    """Give the stores a role with the scope “own stores” reaches."""
-    return list(StoreGrant.objects.filter(grant_id=grant_id).order_by("store_id").values_list("store_id", flat=True))
+    """Give the stores a role with the scope “own stores” reaches: those named, and all below its regions."""
+    if grant_id is None:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(_REACHED_SQL, {"brand": current_brand_id(), "grant": grant_id})
+        return [row[0] for row in cursor.fetchall()]
+
+
+_BELOW_SQL = """
+WITH RECURSIVE below AS (
+  SELECT %(top)s::bigint AS id
+  UNION
+  SELECT r.id FROM stores_region r JOIN below b ON r.parent_id = b.id WHERE r.brand_id = %(brand)s
+)
+SELECT EXISTS (SELECT 1 FROM below b WHERE b.id = %(region)s)
+"""
+
+
+def region_is_below(region_id: int, top_id: int) -> bool:
+    """Say whether a region is another one or lies below it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_BELOW_SQL, {"brand": current_brand_id(), "region": region_id, "top": top_id})
+        row = cursor.fetchone()
+    return bool(row and row[0])
 
 
 def visible_stores(viewer: Viewer) -> QuerySet[Store]:
@@ -200,6 +236,49 @@ def opening_hours(store_ids: Sequence[int], *, at: datetime, zone: ZoneInfo) -> 
             else:
                 days[store][day] = [(opens, closes)] if opens and closes else []
     return {pk: hours_at(local, week[pk], days[pk]) for pk in store_ids}
+
+
+def open_time(*, store_id: int, since: datetime, until: datetime, zone: ZoneInfo) -> timedelta | None:
+    """Give how much of a span a store was open; None when nobody has said when it opens."""
+    week: dict[int, list[tuple[time, time]]] = {}
+    days: dict[date, list[tuple[time, time]]] = {}
+    values: dict[str, Any] = {
+        "brand": current_brand_id(),
+        "stores": [store_id],
+        "first": since.astimezone(zone).date() - timedelta(days=1),
+        "last": until.astimezone(zone).date(),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_HOURS_SQL, values)
+        for _store, weekday, day, opens, closes in cursor.fetchall():
+            if day is None:
+                week.setdefault(weekday, []).append((opens, closes))
+            else:
+                days[day] = [(opens, closes)] if opens and closes else []
+    return time_within(since, until, week, days, zone) if week or days else None
+
+
+def time_within(
+    since: datetime,
+    until: datetime,
+    week: dict[int, list[tuple[time, time]]],
+    exceptions: dict[date, list[tuple[time, time]]],
+    zone: ZoneInfo,
+) -> timedelta:
+    """Give how much of a span lies within the hours of a week and its exceptions; hours that overlap count once."""
+    spans = []
+    day, last = since.astimezone(zone).date() - timedelta(days=1), until.astimezone(zone).date()
+    while day <= last:
+        for opens, closes in exceptions.get(day, week.get(day.weekday(), [])):
+            end = day if closes > opens else day + timedelta(days=1)
+            spans.append((datetime.combine(day, opens, zone), datetime.combine(end, closes, zone)))
+        day += timedelta(days=1)
+    found, reached = timedelta(0), since.astimezone(UTC)
+    for start, end in sorted((start.astimezone(UTC), end.astimezone(UTC)) for start, end in spans):
+        start, end = max(start, reached), min(end, until.astimezone(UTC))  # noqa: PLW2901 - cut to the span
+        if start < end:
+            found, reached = found + (end - start), end
+    return found
 
 
 def hours_at(

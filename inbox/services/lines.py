@@ -19,7 +19,7 @@ def locked(conversation_id: int) -> Conversation | None:
     """Give a conversation of the brand in scope that nobody else may change until the transaction ends."""
     return (
         Conversation.objects.select_for_update(of=("self",))
-        .select_related("follower__member__store", "account")
+        .select_related("follower__member__store__region", "account")
         .filter(pk=conversation_id)
         .first()
     )
@@ -27,7 +27,9 @@ def locked(conversation_id: int) -> Conversation | None:
 
 def conversation_with(*, follower: Follower, at: datetime) -> Conversation:
     """Give the conversation with a follower, locked; opens it with the first line."""
-    rows = Conversation.objects.select_for_update(of=("self",)).select_related("follower__member__store", "account")
+    rows = Conversation.objects.select_for_update(of=("self",)).select_related(
+        "follower__member__store__region", "account"
+    )
     row = rows.filter(follower=follower).first()
     if row is not None:
         return row

@@ -61,7 +61,7 @@ def fill(*, staff_id: int, at: datetime, most: int = _PULL) -> int:
             break
         row = (
             Conversation.objects.select_for_update(of=("self",), skip_locked=True)
-            .select_related("follower__member__store", "account")
+            .select_related("follower__member__store__region", "account")
             .filter(pk=pk, state=ConversationState.WAITING, assignee__isnull=True)
             .first()
         )
@@ -113,15 +113,20 @@ def set_duty(*, staff_id: int, on_duty: bool, at: datetime) -> Agent:
 
 
 def note_seen(*, staff_id: int, at: datetime) -> None:
-    """Note that somebody's console is open."""
-    Agent.objects.filter(staff_user_id=staff_id, on_duty=True).update(seen_at=at)
+    """Note that somebody's console is open, and for whom they answer by now: roles and regions change."""
+    post = post_of(staff_id)
+    rows = Agent.objects.filter(staff_user_id=staff_id, on_duty=True)
+    if post is None:
+        rows.update(on_duty=False)
+    else:
+        rows.update(seen_at=at, level=post.level, store_ids=list(post.store_ids))
 
 
 def return_waiting(*, staff_id: int, at: datetime, reason: str) -> int:
     """Take from somebody every conversation that waits for an answer, and find others; gives how many."""
     rows = (
         Conversation.objects.select_for_update(of=("self",))
-        .select_related("follower__member__store", "account")
+        .select_related("follower__member__store__region", "account")
         .filter(assignee_id=staff_id, state=ConversationState.WAITING)
         .order_by("waiting_since", "pk")
     )
@@ -147,7 +152,7 @@ def return_due(*, at: datetime) -> int:
     """Take back what was not answered in time, and what belongs to people who have gone; gives how many."""
     due = list(
         Conversation.objects.select_for_update(of=("self",), skip_locked=True)
-        .select_related("follower__member__store", "account", "assignee")
+        .select_related("follower__member__store__region", "account", "assignee")
         .filter(return_at__lte=at, state=ConversationState.WAITING, assignee__isnull=False)
         .order_by("return_at", "pk")[:_PULL]
     )
@@ -158,7 +163,7 @@ def return_due(*, at: datetime) -> int:
     ).values("staff_user_id")
     left = list(
         Conversation.objects.select_for_update(of=("self",), skip_locked=True)
-        .select_related("follower__member__store", "account", "assignee")
+        .select_related("follower__member__store__region", "account", "assignee")
         .filter(assignee_id__in=gone, state=ConversationState.WAITING)
         .order_by("waiting_since", "pk")[:_PULL]
     )
@@ -214,7 +219,7 @@ def _for_agent(agent: Agent, at: datetime) -> list[int]:
     from guides.models import Assignment
 
     rows = Conversation.objects.filter(state=ConversationState.WAITING, assignee__isnull=True)
-    if agent.level != Level.DESK:
+    if agent.level != Level.DESK or agent.store_ids:
         own = Assignment.objects.filter(guide__staff_user_id=agent.staff_user_id, until__isnull=True)
         rows = rows.filter(Q(store_id__in=agent.store_ids) | Q(follower__member_id__in=own.values("member_id")))
     rows = rows.exclude(returned_from=agent.staff_user_id, returned_at__gt=at - routing.RETURN_AFTER)

@@ -82,7 +82,7 @@ def wake_due(*, at: datetime) -> int:
     """Bring back what was put away until now; gives how many."""
     due = (
         Conversation.objects.select_for_update(of=("self",), skip_locked=True)
-        .select_related("follower__member__store", "account")
+        .select_related("follower__member__store__region", "account")
         .filter(state=ConversationState.SNOOZED, snoozed_until__lte=at)
         .order_by("snoozed_until", "pk")[:100]
     )

@@ -80,7 +80,7 @@ from members.models import (
     Segment,
     Tag,
 )
-from stores.models import DayException, OpeningHours, Region, Store, StoreGrant
+from stores.models import DayException, OpeningHours, Region, RegionGrant, Store, StoreGrant
 from touchpoints.models import (
     CodeIssue,
     Cost,
@@ -436,6 +436,7 @@ def _answers(add, side, push, tag, number, at, mark):
         ReplyRecord,
         account=account,
         follower=follower,
+    add(RegionGrant, grant=grant, region=region)
         rule=rule,
         push_id=push.pk,
         trigger=rule.trigger,
@@ -688,7 +689,10 @@ def make_c() -> Furnished:
     return furnish("yunqi", f"{CANARY_C}云栖", CANARY_C, "C")
 
 
+    "region": (Role.REGION_MANAGER, DataScope.STORES),
+    "desk": (Role.SERVICE_DESK, DataScope.BRAND),
 def build() -> World:
+    "auditor": (Role.AUDITOR, DataScope.BRAND),
     """All three, with people."""
     world = World(make_a(), make_b(), make_c())
     draft_of(world.a)
@@ -703,6 +707,8 @@ def everything_of(brand: Brand) -> dict[str, list[Any]]:
         for model in brand_models():
             cursor.execute("SELECT set_config('app.brand_id', %s, true)", [str(brand.pk)])
             cursor.execute(
+        grant = RoleGrant.objects.get(staff_user=a.people["region"])
+        RegionGrant.objects.create(grant=grant, region=a.near[Region])
                 f"SELECT count(*), md5(coalesce(string_agg(t::text, E'\\n' ORDER BY id), '')) "
                 f'FROM "{model._meta.db_table}" t WHERE brand_id = %s',
                 [brand.pk],
