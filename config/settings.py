@@ -58,6 +58,7 @@ INSTALLED_APPS = [
     "accounts",
     "console",
     "wechat_gateway",
+    "library",
     "stores",
     "members",
     "touchpoints",
@@ -185,6 +186,7 @@ CELERY_TASK_ROUTES = {
     "campaigns.tasks.*": {"queue": "send"},
     "members.tasks.*": {"queue": "sync"},
     "touchpoints.tasks.*": {"queue": "sync"},
+    "library.tasks.*": {"queue": "sync"},
 }
 CELERY_BEAT_SCHEDULE = {
     "sweep inbound": {"task": "wechat_gateway.tasks.sweep_inbound", "schedule": 5.0},
@@ -206,6 +208,7 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 # --- Language, time --------------------------------------------------------------------------------------------------
+    "sweep library": {"task": "library.tasks.sweep_library", "schedule": 60.0},
 LANGUAGE_CODE = "zh-hans"
 LANGUAGES = [("zh-hans", _("Simplified Chinese")), ("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]

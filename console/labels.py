@@ -67,6 +67,14 @@ ACTIONS: dict[str, Any] = {
     "retry failed": gettext_lazy("Retry failures only"),
     "send test": gettext_lazy("Send test"),
     "sync templates": gettext_lazy("Synchronise templates"),
+    "transfer conversation": gettext_lazy("Transfer conversation"),
+    "go on duty": gettext_lazy("Go on duty"),
+    "go off duty": gettext_lazy("Go off duty"),
+    "change retention": gettext_lazy("Change retention"),
+    "add file": gettext_lazy("Add file"),
+    "put file away": gettext_lazy("Put file away"),
+    "keep file for good": gettext_lazy("Keep file for good at WeChat"),
+    "take file away": gettext_lazy("Take file away from WeChat"),
 }
 VIAS: dict[str, Any] = {
     "console": gettext_lazy("Console"),

@@ -15,6 +15,7 @@ for _place in (
     Place("members", _("Members"), "group", 30, block=2),
     Place("segments", _("Segments"), "filter_alt", 40, block=2),
     Place("campaigns", _("Campaigns"), "campaign", 50, block=2),
+    Place("content", pgettext_lazy("place", "Content"), "perm_media", 55, block=2),
     Place("channels", _("Channels"), "qr_code_2", 60, block=3),
     Place("stores", _("Stores"), "storefront", 70, block=3),
     Place("guides", _("Guides"), "badge", 80, block=3),

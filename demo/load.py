@@ -19,6 +19,7 @@ from common import clock
 from conversations.models import Menu, ReplyRule
 from demo import channels
 from demo.brands import BRANDS, PASSWORD, PLATFORM_ADMIN
+from demo.pictures import make_pictures
 from demo.platform import load_platform
 from demo.talks import make_talks
 from guides.models import Guide
@@ -117,6 +118,7 @@ def build(demo: DemoBrand, at: datetime) -> OfficialAccount:
         ReplyRule.objects.create(account=account, updated_at=at, **rule)
     Menu.objects.create(account=account, draft=list(demo.menu))
     make_talks(demo, account, tags, at)
+    make_pictures(at)
     store_tag = next(iter(tags.values()))
     save_segment(
         name="静安近 30 天互动" if demo.slug == "lanyu" else "静安寺店近 30 天互动",

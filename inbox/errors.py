@@ -95,18 +95,3 @@ class InThePast(Invalid):
 
     def __init__(self) -> None:
         super().__init__(_("This moment has passed."), hint=_("Choose a later one."), field="until")
-
-
-class PictureRefused(Invalid):
-    """A file that is no picture WeChat takes."""
-
-    code = "picture_refused"
-
-    def __init__(self, cause: str) -> None:
-        super().__init__(cause, hint=_("Choose a PNG, JPEG or GIF picture of at most 10 MB."), field="picture")
-
-
-class PictureUnavailable(Conflict):
-    """WeChat has no copy of a picture and did not take one now."""
-
-    code = "picture_unavailable"

@@ -265,7 +265,10 @@ class Hop(BrandOwned):
 
 
 class Answer(BrandOwned):
-    """How long somebody waited for an answer of a person: the source of response times per store and person."""
+    """How long somebody waited for an answer of a person: the source of response times per store and person.
+
+    `office_seconds` leaves out the time when whoever answered was closed (see `inbox.figures`).
+    """
 
     conversation = BrandForeignKey(Conversation, models.CASCADE, related_name="+")
     message = BrandForeignKey(Message, models.CASCADE, related_name="+")
@@ -276,13 +279,21 @@ class Answer(BrandOwned):
     since = models.DateTimeField(_("waiting since"))
     at = models.DateTimeField(_("answered"))
     seconds = models.PositiveIntegerField(_("seconds"))
+    office_seconds = models.PositiveIntegerField(_("seconds within hours"), null=True, blank=True)
     is_first = models.BooleanField(default=False)
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("answer")
         verbose_name_plural = _("answers")
         constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "message"], name="answer_once")]
-        indexes: ClassVar = [models.Index(fields=["brand", "at", "store"], name="answers_by_time")]  # figures
+        indexes: ClassVar = [
+            models.Index(
+                fields=["brand", "at"],
+                include=["store", "staff_user", "office_seconds", "seconds"],
+                condition=Q(is_first=True),
+                name="first_answers",
+            ),  # figures, from the index alone
+        ]
 
     def __str__(self) -> str:
         return f"{self.pk}"
@@ -387,39 +398,16 @@ class AgentTask(BrandOwned):
         return f"{self.pk} {self.kind}"
 
 
-class MediaItem(BrandOwned):
-    """A picture of the brand's library, kept here; WeChat has a copy of it only for three days."""
+class InboxPolicy(BrandOwned):
+    """How long a brand keeps conversations; a brand without a row uses the default."""
 
-    name = models.CharField(_("name"), max_length=60)
-    content_type = models.CharField(max_length=40)
-    size = models.PositiveIntegerField(_("bytes"))
-    sha256 = models.CharField(max_length=64)
-    path = models.CharField(max_length=200)
-    created_at = models.DateTimeField(_("added"))
+    keep_days = models.PositiveSmallIntegerField(_("days conversations are kept"), default=180)
+    updated_at = models.DateTimeField(_("changed"), null=True, blank=True)
 
     class Meta(BrandOwned.Meta):
-        verbose_name = _("picture")
-        verbose_name_plural = _("pictures")
-        constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "sha256"], name="picture_once")]
+        verbose_name = _("retention of conversations")
+        verbose_name_plural = _("retention of conversations")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["brand"], name="one_inbox_policy")]
 
     def __str__(self) -> str:
-        return self.name
-
-
-class MediaCopy(BrandOwned):
-    """A picture as one account knows it: WeChat's id for it, and until when that works."""
-
-    item = BrandForeignKey(MediaItem, models.CASCADE, related_name="copies")
-    account = BrandForeignKey(OfficialAccount, models.PROTECT, related_name="+")
-    media_id = models.CharField(max_length=256)
-    expires_at = models.DateTimeField(_("until"))
-
-    class Meta(BrandOwned.Meta):
-        verbose_name = _("picture at WeChat")
-        verbose_name_plural = _("pictures at WeChat")
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["brand", "item", "account"], name="one_copy_per_account")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.pk}"
+        return f"{self.keep_days}"

@@ -80,6 +80,11 @@ def is_known(code: int) -> bool:
     return code in _TABLE
 
 
+def is_unknown_media(code: int | None) -> bool:
+    """Whether WeChat says that it has no such file (any more)."""
+    return code == 40007
+
+
 def known_codes() -> list[int]:
     """Every code of the table, in order."""
     return sorted(_TABLE)

@@ -30,6 +30,7 @@ SETS = {
     "/cgi-bin/message/template/": 7,
     "/cgi-bin/template/": 7,
     "/cgi-bin/media/": 11,
+    "/cgi-bin/material/": 11,
     "/cgi-bin/menu/": 15,
 }
 NAMES = {

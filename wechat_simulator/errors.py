@@ -64,6 +64,7 @@ TEXTS: dict[int, str] = {
     44001: "empty media data",
     44002: "empty post data",
     44004: "empty content",
+    45001: "media size out of limit",
     45002: "content size out of limit",
     45008: "article size out of limit",
     45009: "reach max api daily quota limit",

@@ -27,6 +27,8 @@ class Switches:
     finish_delay_seconds: float = 1.0  # 3.4: how long after acceptance the finish event comes (simulated seconds)
     refusing_person: str = "finish_event"  # 3.4: "finish_event" (failed:user block) or "48002" at once
     check_media_ids: bool = True  # 5.9, 6.3: 40007 for what was not uploaded, or is older than three days
+    permanent_media: int = 100_000  # 5.12: permanent files of a kind an account may have; a trial takes fewer
+    permanent_media_full_code: int = 45001  # 5.12: what a full account answers with is unconfirmed
     windows_add_up: bool = False  # 5.9: assume they do not (unconfirmed)
     temporary_code_default_seconds: int = 60  # 5.5: 60 or 30 (unconfirmed)
     permanent_code_same_scene: bool = True  # 5.5: same scene, same code (unconfirmed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inbox.services.ledger import note_sends, record_act, reserve_send, take_back
-from inbox.services.media import add_picture, due_attachments, fetch_attachment, media_id_for
+from inbox.services.media import due_attachments, fetch_attachment
 from inbox.services.queue import fill, fill_all, note_seen, return_due, set_duty
 from inbox.services.recording import ask_for_person, record_push
 from inbox.services.sending import deliver, send_by_itself, send_picture, send_text, sweep_messages
@@ -20,7 +20,6 @@ from inbox.services.steps import (
 )
 
 __all__ = [
-    "add_picture",
     "ask_for_person",
     "deliver",
     "due_attachments",
@@ -29,7 +28,6 @@ __all__ = [
     "fill_all",
     "finish_task",
     "give_task",
-    "media_id_for",
     "note_seen",
     "note_sends",
     "record_act",

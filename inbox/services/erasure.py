@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from inbox import files
 from inbox.models import Answer, Attachment, Conversation, Message, ReplyLedger
+from library import files
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -18,14 +18,14 @@ from inbox.models import (
     Conversation,
     ConversationState,
     Direction,
-    MediaItem,
     Message,
     SendState,
     TaskKind,
 )
 from inbox.selectors import ledger_of
-from inbox.services import lines, media, queue
+from inbox.services import lines, queue
 from inbox.services.ledger import believe_refusal, reserve_send, take_back
+from library import services as library_services
 from members.services import mark_unfollowed
 from wechat_gateway import client
 from wechat_gateway.answers import Answer as Said
@@ -34,6 +34,8 @@ from wechat_gateway.errcodes import Reaction, explain
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from library.models import MediaItem
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,8 @@ def send_text(
 
 def send_picture(*, conversation_id: int, staff_id: int, item: MediaItem, client_key: UUID, at: datetime) -> Message:
     """Let a person send a picture of the library; WeChat gets a fresh copy if its own has expired."""
+    if not Message.objects.filter(client_key=client_key).exists():
+        library_services.note_sent(item_id=item.pk)
     return _send(
         conversation_id,
         staff_id=staff_id,
@@ -213,7 +217,7 @@ def _outgoing(brand_id: int, conversation: Conversation, line: Message, at: date
     if line.kind != "image":
         return client.custom_text(openid=openid, text=line.text)
     item_id = int(line.facts["item"])
-    media_id = media.media_id_for(brand_id=brand_id, item_id=item_id, account=conversation.account, at=at)
+    media_id = library_services.media_id_for(brand_id=brand_id, item_id=item_id, account=conversation.account, at=at)
     if isinstance(media_id, Said):
         return media_id
     return client.custom_image(openid=openid, media_id=media_id)

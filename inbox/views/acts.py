@@ -19,9 +19,10 @@ from console.http import brand_of, row_id, viewer_of
 from guides.models import Assignment
 from inbox import on_screen, selectors, services
 from inbox.errors import NotAnAgent
-from inbox.files import LARGEST
 from inbox.models import AgentTask
 from inbox.views.thread import conversation_or_404, fragment
+from library import services as library_services
+from library.files import LARGEST
 
 if TYPE_CHECKING:
     from inbox.models import Conversation
@@ -38,7 +39,7 @@ def say(request: HttpRequest, pk: int) -> HttpResponse:
         staff_id, key, text = _staff_id(request), _key(request), request.POST.get("text", "")
         picture = request.FILES.get("picture")
         if picture is not None:
-            item = services.add_picture(
+            item = library_services.add_media(
                 name=picture.name or "", body=picture.read(LARGEST + 1), at=now(), brand_id=conversation.brand_id
             )
             services.send_picture(conversation_id=pk, staff_id=staff_id, item=item, client_key=key, at=now())

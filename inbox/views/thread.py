@@ -11,10 +11,12 @@ from django.template.response import TemplateResponse
 from common.clock import now
 from console.http import viewer_of
 from console.site import page_response
-from inbox import fallbacks, files, on_screen, selectors
+from inbox import fallbacks, on_screen, selectors
 from inbox.errors import ConversationMissing
-from inbox.models import AttachmentState, ConversationState, MediaItem, Message
+from inbox.models import AttachmentState, ConversationState, Message
 from inbox.views import lists
+from library import files
+from library.models import MediaItem
 
 if TYPE_CHECKING:
     from inbox.models import Conversation

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from inbox import files, services
+from inbox import services
 from inbox.models import Attachment, Conversation, Message, ReplyLedger
+from library import files
 from members.services.erasure import on_erase
 from tests.factories import AT, make_follower, make_staff
 from tests.inbox.conftest import say, seconds

@@ -10,12 +10,14 @@ import pytest
 from accounts.roles import Role
 from accounts.tenancy import brand_scope
 from common import clock
-from inbox import files, services
-from inbox.errors import PictureRefused
-from inbox.models import Attachment, AttachmentState, Conversation, MediaCopy, MediaItem, Message, SendState
-from inbox.services import media, sending
+from inbox import services
+from inbox.models import Attachment, AttachmentState, Conversation, Message, SendState
+from inbox.services import sending
+from library import files
+from library import services as library_services
+from library.models import MediaCopy
 from tests.console.conftest import as_owner, ours, owner, theirs
-from tests.factories import AT, make_staff
+from tests.factories import make_staff
 from tests.inbox.conftest import push_of
 from tests.inbox.test_sending import Person
 from wechat_gateway import calls, tokens
@@ -54,8 +56,8 @@ def got(person, **more):
 def sent_media_id(person, body=PNG):
     """The id of a file at the simulated WeChat."""
     at = person.now()
-    said = calls.upload_picture(person.account, body, file_name="x.png", content_type="image/png", at=at).require()
-    return said.data["media_id"]
+    said = calls.upload_media(person.account, "image", body, file_name="x.png", content_type="image/png", at=at)
+    return said.require().data["media_id"]
 
 
 def test_a_picture_is_fetched_by_its_id_and_kept_in_private_storage(person, tmp_path):
@@ -107,7 +109,7 @@ def send_picture(person, item, at, desk):
 def test_a_copy_that_has_expired_is_made_afresh_so_that_five_days_of_sending_never_fail(person):
     """B13: a picture is sent twice a day for five days while WeChat forgets uploads after three; no 40007."""
     desk = make_staff("desk", Role.MARKETER)
-    item = services.add_picture(name="门店", body=PNG, at=person.now(), brand_id=person.account.brand_id)
+    item = library_services.add_media(name="门店", body=PNG, at=person.now(), brand_id=person.account.brand_id)
     copies = set()
     for _half_day in range(10):
         person.act("text", content="有图吗")
@@ -118,35 +120,6 @@ def test_a_copy_that_has_expired_is_made_afresh_so_that_five_days_of_sending_nev
         copies.add(MediaCopy.objects.get().media_id)
         person.simulator.post("/_sim/clock", advance=12 * 3600)
     assert len(copies) == 2
-
-
-def test_a_copy_close_to_its_end_is_not_used(person):
-    at = person.now()
-    item = services.add_picture(name="门店", body=PNG, at=at, brand_id=person.account.brand_id)
-    first = services.media_id_for(brand_id=item.brand_id, item_id=item.pk, account=person.account, at=at)
-    same = services.media_id_for(
-        brand_id=item.brand_id, item_id=item.pk, account=person.account, at=at + media.LIVES - media.MARGIN * 2
-    )
-    fresh = services.media_id_for(
-        brand_id=item.brand_id, item_id=item.pk, account=person.account, at=at + media.LIVES - media.MARGIN / 2
-    )
-    assert same == first
-    assert fresh != first
-
-
-@pytest.mark.parametrize("body", [b"", b"GIF8", b"%PDF-1.7", PNG + b"\x00" * files.LARGEST])
-def test_the_library_takes_pictures_only(in_brand, body):
-    with pytest.raises(PictureRefused):
-        services.add_picture(name="x.png", body=body, at=AT, brand_id=in_brand.pk)
-
-
-def test_the_same_picture_is_one_in_a_brand_and_another_in_the_next(brand, other_brand):
-    for each in (brand, other_brand):
-        with brand_scope(each.pk):
-            first = services.add_picture(name="a", body=PNG, at=AT, brand_id=each.pk)
-            assert services.add_picture(name="b", body=PNG, at=AT, brand_id=each.pk).pk == first.pk
-            assert MediaItem.objects.count() == 1
-            assert first.path.startswith(f"b{each.pk}/")
 
 
 @pytest.mark.django_db

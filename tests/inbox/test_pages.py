@@ -310,4 +310,4 @@ def test_a_picture_goes_into_the_library_and_out_to_the_follower(as_owner, ours,
 
     script = SimpleUploadedFile("x.png", b"<svg onload=alert(1)>", content_type="image/png")
     refused = post(as_owner, conversation, "say", picture=script, client_key=str(uuid4()))
-    assert "不是图片" in refused.content.decode()
+    assert "不是微信接受的「图片」" in refused.content.decode()

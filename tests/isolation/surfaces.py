@@ -141,6 +141,8 @@ BRAND_WIDE: dict[str, str] = {
     "inbox.Agent": "who answers is the brand's; only owners and marketers see it",
     "inbox.CannedReply": "texts of the whole brand",
     "inbox.ServiceHours": "the desk answers for the whole brand",
+    "library.MediaItem": "files of the whole brand",
+    "welcomes.Sequence": "an account welcomes for the whole brand; its report counts and names nobody",
     "members.Segment": "segments are the brand's; whom they name is narrowed (test_shown.py)",
 }
 SEEN_BY_GUIDES: dict[str, str] = {"stores.Store": "guides see where every store is"}

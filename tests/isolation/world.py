@@ -57,14 +57,14 @@ from inbox.models import (
     CannedReply,
     Conversation,
     Hop,
-    MediaCopy,
-    MediaItem,
+    InboxPolicy,
     Message,
     ReplyLedger,
     ServiceHours,
 )
 from members import services as member_services
 from members.models import (
+from library.models import MediaCopy, MediaCount, MediaItem
     Consent,
     ErasureClock,
     Follower,
@@ -146,9 +146,10 @@ MEANT: dict[str, str] = {
     "inbox.attachment.reason": "the key of a reason",
     "inbox.attachment.sha256": "a hash",
     "inbox.hop.reason": "the key of a reason",
-    "inbox.mediacopy.media_id": "WeChat's id of a file",
-    "inbox.mediaitem.content_type": "a type of file",
-    "inbox.mediaitem.path": "a name in private storage",
+    "library.mediacopy.cause": "the key of a reason",
+    "library.mediacopy.media_id": "WeChat's id of a file",
+    "library.mediaitem.content_type": "a type of file",
+    "library.mediaitem.path": "a name in private storage",
     "inbox.message.cause": "the key of a reason",
     "inbox.message.kind": "WeChat's kind of message",
     "members.follower.openid": "a key within the account",
@@ -549,6 +550,7 @@ def _inbox(add, account, follower, store, push, number, at):
     attachment = add(
         Attachment, account=account, media_id=f"media{number}", state="STORED", content_type="image/png", path="x/y.png",
         created_at=at,
+    add(InboxPolicy, updated_at=at) if not far else side.rows.setdefault(InboxPolicy, InboxPolicy.objects.get())
     )  # fmt: skip
     line = add(
         Message, conversation=conversation, direction="IN", kind="image", text="几点关门", at=at,
@@ -561,7 +563,7 @@ def _inbox(add, account, follower, store, push, number, at):
     add(CannedReply, shortcut=f"hours{number}"[:20], title="营业时间", text="十点到二十二点", updated_at=at)
     add(AgentTask, conversation=conversation, kind="FOLLOW_UP", note="打电话", due_at=at, created_at=at)
     item = add(
-        MediaItem, name="门口", content_type="image/png", size=1, sha256=f"{number}{account.pk}", path="x/z.png",
+        MediaItem, kind="IMAGE", name="门口", content_type="image/png", size=1, sha256=f"{number}{account.pk}", path="x/z.png",
         created_at=at,
     )  # fmt: skip
     add(MediaCopy, item=item, account=account, media_id=f"copy{number}", expires_at=at)
@@ -603,6 +605,7 @@ def _campaign(add, account, program, segment, member, follower, number, at):
         account_id=account.pk,
         openid=follower.openid,
         state="DELIVERED",
+    add(MediaCount, account=account, images=1, at=at)
         msgid=4_000_000_001,
         sent_at=at,
         final_at=at,

@@ -1,7 +1,8 @@
-"""Temporary media: kept three days (reference: service account 5.12, 3.2)."""
+"""Temporary media, kept three days, and permanent ones with their quota (reference: service account 5.12, 3.2)."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ TYPES: dict[str, frozenset[str]] = {
     "thumb": frozenset(("jpg", "jpeg")),
 }
 KEEP = 5_000
+# Permanent files an account may have (5.12); a switch of the control API makes it smaller for a trial.
+PERMANENT: dict[str, int] = {"image": 100_000, "voice": 1_000, "video": 1_000, "thumb": 1_000}
 
 
 @dataclass(slots=True)
@@ -29,6 +32,7 @@ class Media:
     content_type: str
     body: bytes
     created_at: float
+    permanent: bool = False
 
 
 class MediaStore:
@@ -41,14 +45,22 @@ class MediaStore:
         """Keep one."""
         self._media[media_id] = media
         if len(self._media) > KEEP:
-            del self._media[next(iter(self._media))]
+            del self._media[next(key for key, each in self._media.items() if not each.permanent)]
 
     def find(self, media_id: str, now: float, appid: str = "") -> Media | None:
         """A living one, of this account when an appid is given."""
         media = self._media.get(media_id)
-        if media is None or media.created_at + LIFE <= now or (appid and media.appid != appid):
+        if media is None or (appid and media.appid != appid):
             return None
-        return media
+        return media if media.permanent or media.created_at + LIFE > now else None
+
+    def count(self, appid: str, kind: str) -> int:
+        """How many permanent files of a kind an account has."""
+        return sum(each.permanent and each.appid == appid and each.kind == kind for each in self._media.values())
+
+    def remove(self, media_id: str) -> None:
+        """Forget a permanent one."""
+        del self._media[media_id]
 
 
 def form_file(body: bytes, name: str) -> tuple[str, str, bytes]:
@@ -69,9 +81,18 @@ def form_file(body: bytes, name: str) -> tuple[str, str, bytes]:
     raise WeChatError(41005)
 
 
-@api("POST", "/cgi-bin/media/upload")
-def upload(call: Call) -> dict[str, Any]:
-    """A file in the field ``media``; type by its name, size by its kind."""
+def form_text(body: bytes, name: str) -> str:
+    """The text of a field in a multipart body; empty when there is none."""
+    boundary = body.split(b"\r\n", 1)[0]
+    for part in body.split(boundary)[1:]:
+        head, found, data = part.partition(b"\r\n\r\n")
+        if found and f'name="{name}"'.encode() in head and b'filename="' not in head:
+            return data.removesuffix(b"\r\n").decode(errors="replace")
+    return ""
+
+
+def _file(call: Call) -> tuple[str, str, bytes]:
+    """Kind, content type and bytes of an upload, checked as WeChat checks them."""
     kind = call.query.get("type", "")
     if kind not in LIMITS:
         raise WeChatError(40004)
@@ -83,6 +104,13 @@ def upload(call: Call) -> dict[str, Any]:
         raise WeChatError(40005)
     if len(body) > LIMITS[kind]:
         raise WeChatError(40006)
+    return kind, content_type, body
+
+
+@api("POST", "/cgi-bin/media/upload")
+def upload(call: Call) -> dict[str, Any]:
+    """A file in the field ``media``; type by its name, size by its kind."""
+    kind, content_type, body = _file(call)
     media_id = token_urlsafe(64, call.sim.world.seed, "media", str(call.sim.world.number()))
     call.sim.media.add(media_id, Media(call.account.appid, kind, content_type, body, call.now))
     name = "thumb_media_id" if kind == "thumb" else "media_id"
@@ -98,3 +126,44 @@ def download(call: Call) -> dict[str, Any] | Picture:
     if media.kind == "video":
         return {"video_url": f"http://127.0.0.1/_sim/media/{call.query['media_id']}"}
     return Picture(media.body, media.content_type)
+
+
+@api("POST", "/cgi-bin/material/add_material")
+def add_material(call: Call) -> dict[str, Any]:
+    """A permanent file; a video needs a description. refused when the account has as many as it may."""
+    kind, content_type, body = _file(call)
+    if kind == "video" and not _titled(form_text(call.body, "description")):
+        raise WeChatError(40035)
+    store, switches = call.sim.media, call.sim.switches
+    if store.count(call.account.appid, kind) >= min(switches.permanent_media, PERMANENT[kind]):
+        raise WeChatError(switches.permanent_media_full_code)
+    media_id = token_urlsafe(43, call.sim.world.seed, "material", str(call.sim.world.number()))
+    store.add(media_id, Media(call.account.appid, kind, content_type, body, call.now, permanent=True))
+    address = {"url": f"http://mmbiz.qpic.cn/mmbiz/{media_id}/0"} if kind == "image" else {}
+    return {"media_id": media_id, **address}
+
+
+@api("POST", "/cgi-bin/material/del_material")
+def delete_material(call: Call) -> dict[str, Any]:
+    """Take a permanent file away; 40007 for what is not there, temporary, or another account's."""
+    media_id = call.text(call.json(), "media_id", 40007)
+    media = call.sim.media.find(media_id, call.now, call.account.appid)
+    if media is None or not media.permanent:
+        raise WeChatError(40007)
+    call.sim.media.remove(media_id)
+    return {}
+
+
+@api("GET", "/cgi-bin/material/get_materialcount")
+def count_material(call: Call) -> dict[str, Any]:
+    """How many permanent files of each kind there are."""
+    store, appid = call.sim.media, call.account.appid
+    return {f"{kind}_count": store.count(appid, kind) for kind in ("voice", "video", "image")} | {"news_count": 0}
+
+
+def _titled(text: str) -> bool:
+    try:
+        about = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(about, dict) and bool(about.get("title"))

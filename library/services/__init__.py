@@ -1,0 +1,18 @@
+"""Changes to the material library and to what WeChat has of it."""
+
+from __future__ import annotations
+
+from library.services.copies import count_media, keep_for_good, media_id_for, settle_copy, take_away
+from library.services.items import add_media, describe_media, note_sent, put_away
+
+__all__ = [
+    "add_media",
+    "count_media",
+    "describe_media",
+    "keep_for_good",
+    "media_id_for",
+    "note_sent",
+    "put_away",
+    "settle_copy",
+    "take_away",
+]

@@ -1,0 +1,197 @@
+"""What WeChat has of the library: three-day copies made afresh before use, permanent ones within the quota."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from accounts.services import record_audit
+from accounts.tasks_base import ring
+from accounts.tenancy import brand_scope
+from common.failpoints import point
+from library import files, tasks
+from library.errors import LibraryFull, MediaMissing, MediaUsed
+from library.models import CopyState, MediaCopy, MediaCount, MediaItem, MediaKind
+from library.selectors import MARGIN, living_media_ids, room_of
+from library.uses import uses_of
+from wechat_gateway import calls
+from wechat_gateway.answers import Answer, Outcome
+from wechat_gateway.errcodes import is_unknown_media
+from wechat_gateway.models import OfficialAccount
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+LIVES: Final = timedelta(days=3)  # reference: service account 5.12
+TRIES: Final = 5
+
+
+def media_id_for(*, brand_id: int, item_id: int, account: OfficialAccount, at: datetime) -> str | Answer:
+    """Give WeChat's id of a file: the permanent one, or a three-day copy, made afresh if it is about to expire.
+
+    Gives the answer of the upload when there was none. Opens its own scopes: the upload happens outside any.
+    """
+    with brand_scope(brand_id):
+        item = MediaItem.objects.filter(pk=item_id).first()
+        known = living_media_ids([item_id], account_id=account.pk, at=at).get(item_id)
+    if known:
+        return known
+    body = _body(item)
+    if item is None or body is None:
+        return Answer(Outcome.NOT_SENT, cause="FILE_GONE")
+    said = calls.upload_media(
+        account, item.kind.lower(), body, file_name=_file_name(item), content_type=item.content_type, at=at
+    )
+    name = "thumb_media_id" if item.kind == MediaKind.THUMB else "media_id"
+    media_id = str(said.data.get(name, "")) if said.ok else ""
+    if not media_id:
+        return Answer(Outcome.NOT_SENT, said.reaction, said.code, said.cause or "UPLOAD")
+    with brand_scope(brand_id):
+        MediaCopy.objects.update_or_create(
+            item=item, account=account, permanent=False, defaults={"media_id": media_id, "expires_at": at + LIVES}
+        )
+    return media_id
+
+
+def keep_for_good(*, item_id: int, account_id: int, at: datetime) -> MediaCopy:
+    """Let an account keep a file for good; a task uploads it. Asking twice is asking once.
+
+    Raises `LibraryFull` before WeChat would refuse, `MediaMissing`.
+    """
+    item = MediaItem.objects.filter(pk=item_id, archived_at__isnull=True).first()
+    # The account's row is the lock: two people asking for the last place get one.
+    account = OfficialAccount.objects.select_for_update().filter(pk=account_id).first()
+    if item is None or account is None:
+        raise MediaMissing
+    copy = MediaCopy.objects.filter(item=item, account=account, permanent=True).first()
+    if copy is not None and copy.state != CopyState.REFUSED:
+        return copy
+    room = room_of(account.pk, item.kind)
+    if not room.left:
+        raise LibraryFull(account.name, str(MediaKind(item.kind).label), room.used, room.most)
+    copy = copy or MediaCopy(item=item, account=account, permanent=True)
+    copy.state, copy.due_at, copy.attempts, copy.code, copy.cause = CopyState.WAITING, at, 0, None, ""
+    copy.save()
+    record_audit(action="keep file for good", obj=item, changes={"account": [None, account.name]})
+    ring(tasks.settle_copy, copy.brand_id, copy.pk)
+    return copy
+
+
+def take_away(*, copy_id: int, item_id: int, at: datetime) -> None:
+    """Let an account forget a permanent file; a task does it. Raises `MediaMissing`, `MediaUsed`."""
+    copy = MediaCopy.objects.select_for_update().filter(pk=copy_id, item_id=item_id, permanent=True).first()
+    if copy is None:
+        raise MediaMissing
+    if copy.state not in (CopyState.THERE, CopyState.REFUSED):
+        return  # it is on its way already
+    uses = uses_of([copy.item_id])[copy.item_id]
+    if uses:
+        raise MediaUsed(", ".join(use.name for use in uses[:5]))
+    item, account = MediaItem.objects.get(pk=copy.item_id), OfficialAccount.objects.get(pk=copy.account_id)
+    record_audit(action="take file away", obj=item, changes={"account": [account.name, None]})
+    if not copy.media_id:
+        copy.delete()  # it never got there
+        return
+    copy.state, copy.due_at, copy.attempts, copy.code, copy.cause = CopyState.LEAVING, at, 0, None, ""
+    copy.save()
+    ring(tasks.settle_copy, copy.brand_id, copy.pk)
+
+
+def settle_copy(*, brand_id: int, copy_id: int, at: datetime) -> None:
+    """Do what a permanent copy waits for. Safe to run twice; whoever comes second finds nothing due."""
+    with brand_scope(brand_id):
+        copy = MediaCopy.objects.select_for_update().filter(pk=copy_id, due_at__lte=at).first()
+        if copy is None:
+            return
+        copy.attempts += 1
+        copy.due_at = at + timedelta(minutes=2**copy.attempts)
+        copy.save(update_fields=["attempts", "due_at"])
+        item, account = MediaItem.objects.get(pk=copy.item_id), OfficialAccount.objects.get(pk=copy.account_id)
+    if copy.state == CopyState.LEAVING:
+        said = calls.delete_material(account, copy.media_id, at=at)
+        point("library: taken away, not recorded")
+        _record_leaving(copy, said)
+    else:
+        _upload(copy, item, account, at)
+    count_media(brand_id=brand_id, account_id=account.pk, at=at)
+
+
+def count_media(*, brand_id: int, account_id: int, at: datetime) -> None:
+    """Keep WeChat's own count of an account's permanent files; without an answer the last one stays."""
+    with brand_scope(brand_id):
+        account = OfficialAccount.objects.filter(pk=account_id).first()
+    if account is None:
+        return
+    said = calls.count_material(account, at=at)
+    if not said.ok:
+        return
+    counts = {
+        field: max(0, int(said.data.get(name) or 0))
+        for field, name in (("images", "image_count"), ("voices", "voice_count"), ("videos", "video_count"))
+    }
+    with brand_scope(brand_id):
+        MediaCount.objects.update_or_create(account=account, defaults={**counts, "at": at})
+
+
+def _upload(copy: MediaCopy, item: MediaItem, account: OfficialAccount, at: datetime) -> None:
+    count_media(brand_id=copy.brand_id, account_id=account.pk, at=at)  # others fill the account, too
+    with brand_scope(copy.brand_id):
+        room = room_of(account.pk, item.kind)
+    body = _body(item)
+    if room.said >= room.most or room.used > room.most:
+        said = Answer(Outcome.REFUSED, cause="FULL")
+    elif body is None:
+        said = Answer(Outcome.REFUSED, cause="FILE_GONE")
+    else:
+        said = calls.add_material(
+            account,
+            item.kind.lower(),
+            body,
+            file_name=_file_name(item),
+            content_type=item.content_type,
+            title=item.name,
+            introduction=item.description,
+            at=at,
+        )
+        point("library: kept, not recorded")
+    media_id = str(said.data.get("media_id", "")) if said.ok else ""
+    if not media_id and said.outcome is Outcome.NOT_SENT and copy.attempts < TRIES:
+        return  # again when it is due
+    with brand_scope(copy.brand_id):
+        row = MediaCopy.objects.select_for_update().filter(pk=copy.pk, state=CopyState.WAITING).first()
+        if row is None:
+            return
+        row.state = CopyState.THERE if media_id else CopyState.REFUSED
+        row.media_id, row.due_at, row.code, row.cause = media_id, None, said.code, said.cause[:40]
+        row.save()
+
+
+def _record_leaving(copy: MediaCopy, said: Answer) -> None:
+    gone = said.ok or is_unknown_media(said.code)
+    if not gone and said.outcome is not Outcome.REFUSED and copy.attempts < TRIES:
+        return  # again when it is due
+    with brand_scope(copy.brand_id):
+        row = MediaCopy.objects.select_for_update().filter(pk=copy.pk, state=CopyState.LEAVING).first()
+        if row is None:
+            return
+        if gone:
+            row.delete()
+            return
+        row.state, row.due_at, row.code, row.cause = CopyState.THERE, None, said.code, said.cause[:40]
+        row.save()
+
+
+def _body(item: MediaItem | None) -> bytes | None:
+    if item is None:
+        return None
+    try:
+        return files.read(item.path)
+    except FileNotFoundError:
+        return None
+
+
+def _file_name(item: MediaItem) -> str:
+    return f"{item.pk}.{item.path.rpartition('.')[2]}"
+
+
+__all__ = ["MARGIN", "count_media", "keep_for_good", "media_id_for", "settle_copy", "take_away"]

@@ -1,0 +1,209 @@
+"""Copies at WeChat: temporary ones made afresh in time, permanent ones within the quota, taken away when unused."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from library import selectors, services
+from library.errors import LibraryFull, MediaUsed
+from library.models import CopyState, MediaCopy, MediaCount, MediaItem, MediaKind
+from library.services.copies import LIVES
+from library.uses import Use, media_users
+from tests.factories import AT, make_account
+from tests.library.conftest import GIF, JPEG, MP3, MP4, PNG, add
+from wechat_gateway import calls
+from wechat_gateway.answers import Answer
+
+
+def id_of(item, account, at):
+    return services.media_id_for(brand_id=item.brand_id, item_id=item.pk, account=account, at=at)
+
+
+def settle(copy, at):
+    services.settle_copy(brand_id=copy.brand_id, copy_id=copy.pk, at=at)
+    return MediaCopy.objects.filter(pk=copy.pk).first()
+
+
+def kept(item, account, at):
+    """A copy that WeChat keeps for good."""
+    return settle(services.keep_for_good(item_id=item.pk, account_id=account.pk, at=at), at)
+
+
+def there(wechat, media_id):
+    """Whether WeChat takes a media id, judged by its own store."""
+    try:
+        with urlopen(f"{wechat.simulator.url}/_sim/media/{media_id}", timeout=10) as answer:
+            return answer.status == 200
+    except HTTPError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [(MediaKind.IMAGE, PNG), (MediaKind.VOICE, MP3), (MediaKind.VIDEO, MP4), (MediaKind.THUMB, JPEG)],
+)
+def test_every_kind_gets_an_id_that_wechat_knows(in_brand, wechat, kind, body):
+    item = add(in_brand, body, kind=kind)
+    media_id = id_of(item, wechat.account, wechat.now())
+    assert there(wechat, media_id)
+    assert id_of(item, wechat.account, wechat.now()) == media_id
+
+
+def test_a_copy_close_to_its_end_is_not_used(in_brand, wechat):
+    at, item = wechat.now(), add(in_brand)
+    first = id_of(item, wechat.account, at)
+    early, late = at + LIVES - selectors.MARGIN * 2, at + LIVES - selectors.MARGIN / 2
+    assert id_of(item, wechat.account, early) == first
+    assert selectors.living_media_ids([item.pk], account_id=wechat.account.pk, at=late) == {}
+    assert id_of(item, wechat.account, late) != first
+    assert MediaCopy.objects.count() == 1
+
+
+def test_every_account_has_its_own_copy(in_brand, wechat):
+    other = make_account(name="第二个号")
+    wechat.simulator.know(other)
+    item = add(in_brand)
+    ids = {id_of(item, account, wechat.now()) for account in (wechat.account, other)}
+    assert len(ids) == 2
+    assert selectors.living_media_ids([item.pk], account_id=other.pk, at=wechat.now())[item.pk] in ids
+
+
+def test_a_file_that_is_gone_says_so_and_asks_nobody(in_brand, account):
+    item = add(in_brand)
+    MediaItem.objects.filter(pk=item.pk).update(path="nowhere.png")
+    said = id_of(item, account, AT)
+    assert isinstance(said, Answer)
+    assert (said.ok, said.cause) == (False, "FILE_GONE")
+    assert id_of(MediaItem(pk=987_654, brand_id=in_brand.pk), account, AT).cause == "FILE_GONE"
+
+
+@pytest.mark.parametrize(("kind", "body"), [(MediaKind.IMAGE, PNG), (MediaKind.VIDEO, MP4)])
+def test_what_is_kept_for_good_outlives_three_days_and_is_preferred(in_brand, wechat, kind, body):
+    item = add(in_brand, body, kind=kind)
+    temporary = id_of(item, wechat.account, wechat.now())
+    copy = kept(item, wechat.account, wechat.now())
+    assert (copy.state, copy.due_at, copy.code) == (CopyState.THERE, None, 0)
+    assert id_of(item, wechat.account, wechat.now()) == copy.media_id
+    wechat.simulator.post("/_sim/clock", advance=4 * 86_400)
+    assert [there(wechat, media_id) for media_id in (temporary, copy.media_id)] == [False, True]
+    assert settle(copy, wechat.now()).attempts == 1  # a call that comes twice uploads once
+    count = MediaCount.objects.get()
+    assert (count.images + count.videos, count.voices) == (1, 0)
+
+
+def test_asking_twice_is_asking_once(in_brand, wechat):
+    item = add(in_brand)
+    first = services.keep_for_good(item_id=item.pk, account_id=wechat.account.pk, at=AT)
+    assert services.keep_for_good(item_id=item.pk, account_id=wechat.account.pk, at=AT).pk == first.pk
+    assert MediaCopy.objects.count() == 1
+
+
+def test_a_full_account_is_refused_here_before_wechat_refuses(in_brand, wechat, monkeypatch):
+    from library import files
+
+    monkeypatch.setitem(files.LIMITS, MediaKind.IMAGE, files.Limit(10_000_000, 2, ""))
+    at = wechat.now()
+    calls.add_material(wechat.account, "image", PNG, file_name="a.png", content_type="image/png", at=at).require()
+    services.count_media(brand_id=in_brand.pk, account_id=wechat.account.pk, at=at)  # somebody else's file counts
+    kept(add(in_brand), wechat.account, at)
+    room = selectors.room_of(wechat.account.pk, MediaKind.IMAGE)
+    assert (room.used, room.most, room.left) == (2, 2, 0)
+
+    with pytest.raises(LibraryFull, match="2"):
+        services.keep_for_good(item_id=add(in_brand, GIF).pk, account_id=wechat.account.pk, at=at)
+    voice = kept(add(in_brand, MP3, kind=MediaKind.VOICE), wechat.account, at)  # another kind has room of its own
+    assert voice.state == CopyState.THERE
+
+
+def test_an_account_that_others_have_filled_meanwhile_is_not_even_asked(in_brand, wechat, monkeypatch):
+    from library import files
+
+    at = wechat.now()
+    copy = services.keep_for_good(item_id=add(in_brand).pk, account_id=wechat.account.pk, at=at)
+    for number in range(2):
+        body = PNG + bytes([number])
+        calls.add_material(wechat.account, "image", body, file_name="a.png", content_type="image/png", at=at).require()
+    monkeypatch.setitem(files.LIMITS, MediaKind.IMAGE, files.Limit(10_000_000, 2, ""))
+    row = settle(copy, at)
+    assert (row.state, row.cause, row.media_id, row.due_at) == (CopyState.REFUSED, "FULL", "", None)
+
+
+def test_a_refusal_of_wechat_is_kept_with_its_code_and_can_be_tried_again(in_brand, wechat):
+    wechat.simulator.post("/_sim/switches", permanent_media=0)
+    item = add(in_brand)
+    row = kept(item, wechat.account, wechat.now())
+    assert (row.state, row.code, row.due_at) == (CopyState.REFUSED, 45001, None)
+    wechat.simulator.post("/_sim/switches", permanent_media=100_000)
+    assert kept(item, wechat.account, wechat.now()).state == CopyState.THERE
+
+
+def test_an_upload_that_may_have_arrived_is_not_repeated_by_itself(in_brand, wechat):
+    at = wechat.now()
+    add_material = {"path": "/cgi-bin/material/add_material", "appid": wechat.account.appid, "count": 9}
+    wechat.simulator.fault(kind="close_after", **add_material)
+    row = kept(add(in_brand), wechat.account, at)
+    assert (row.state, row.code, row.due_at) == (CopyState.REFUSED, None, None)
+    assert row.cause
+    said = calls.count_material(wechat.account, at=at).require().data["image_count"]
+    assert MediaCount.objects.get().images == said > 0  # WeChat has it, and the meter says so
+
+
+def test_wechat_being_busy_is_tried_again_when_due(in_brand, wechat):
+    at = wechat.now()
+    wechat.simulator.fault(
+        kind="busy", errcode=-1, path="/cgi-bin/material/add_material", appid=wechat.account.appid, count=9
+    )
+    row = kept(add(in_brand), wechat.account, at)
+    assert (row.state, row.attempts) == (CopyState.WAITING, 1)
+    assert selectors.due_copies(at=at) == []
+    assert selectors.due_copies(at=at + timedelta(minutes=2)) == [row.pk]
+    wechat.simulator.delete("/_sim/faults")
+    assert settle(row, at + timedelta(minutes=2)).state == CopyState.THERE
+
+
+def test_a_permanent_file_is_taken_away_when_nothing_uses_it(in_brand, wechat, monkeypatch):
+    at, item = wechat.now(), add(in_brand)
+    copy = kept(item, wechat.account, at)
+    monkeypatch.setattr(media_users, "_entries", dict(media_users._entries))
+    media_users.register("tests.menu", lambda ids: {pk: [Use("菜单", "本周新品", "/x/")] for pk in ids})
+    with pytest.raises(MediaUsed, match="本周新品"):
+        services.take_away(copy_id=copy.pk, item_id=item.pk, at=at)
+    media_users._entries.pop("tests.menu")
+
+    services.take_away(copy_id=copy.pk, item_id=item.pk, at=at)
+    assert MediaCopy.objects.get().state == CopyState.LEAVING
+    assert selectors.living_media_ids([item.pk], account_id=wechat.account.pk, at=at) == {}
+    assert settle(copy, at) is None
+    assert not there(wechat, copy.media_id)
+    assert (MediaCount.objects.get().images, MediaItem.objects.count()) == (0, 1)
+
+
+def test_what_wechat_has_forgotten_already_is_gone_here_too(in_brand, wechat):
+    at, item = wechat.now(), add(in_brand)
+    copy = kept(item, wechat.account, at)
+    calls.delete_material(wechat.account, copy.media_id, at=at).require()
+    services.take_away(copy_id=copy.pk, item_id=item.pk, at=at)
+    assert settle(copy, at) is None
+
+
+def test_the_meter_shows_wechats_count_or_ours_where_that_is_more(brand, other_brand):
+    from accounts.tenancy import brand_scope
+
+    for each, images in ((other_brand, 900), (brand, 7)):
+        with brand_scope(each.pk):
+            account = make_account()
+            MediaCount.objects.create(account=account, images=images, at=AT)
+            for number in range(2):
+                item = add(each, JPEG + bytes([number]), kind=MediaKind.THUMB)
+                MediaCopy.objects.create(item=item, account=account, permanent=True, media_id="m")
+            rooms = {room.kind: (room.used, room.most) for room in selectors.rooms([account.pk])}
+            assert rooms == {
+                MediaKind.IMAGE: (images, 100_000),
+                MediaKind.VOICE: (0, 1_000),
+                MediaKind.VIDEO: (0, 1_000),
+                MediaKind.THUMB: (2, 1_000),
+            }
