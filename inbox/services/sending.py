@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope
 from common.failpoints import point
-from inbox import tasks, windows
+from inbox import figures, tasks, windows
 from inbox.errors import ConversationMissing, NotFollowing, NothingToSend, TooLong, WindowClosed
 from inbox.models import (
     AgentTask,
@@ -178,6 +178,7 @@ def _answered(conversation: Conversation, line: Message, staff_id: int, at: date
             since=since,
             at=at,
             seconds=max(0, int((at - since).total_seconds())),
+            office_seconds=figures.office_seconds(conversation, since=since, at=at),
             is_first=not conversation.first_answered,
         )
         conversation.first_answered = True

@@ -1,4 +1,4 @@
-"""The list of conversations, the canned replies of the composer, and how fast people were answered."""
+"""The list of conversations, and the canned replies of the composer."""
 
 from __future__ import annotations
 
@@ -60,29 +60,6 @@ def canned(request: HttpRequest) -> HttpResponse:
     return JsonResponse(
         {"rows": [{"id": row.pk, "shortcut": row.shortcut, "title": row.title, "text": row.text} for row in found]}
     )
-
-
-def speed(request: HttpRequest) -> HttpResponse:
-    """Show how long people of each store waited for their first answer."""
-    at = now()
-    found = selectors.response_times(viewer_of(request), at=at)
-    context = {
-        "title": _("First response times"),
-        "zy_deeper": True,
-        "rows": [
-            {
-                "store": row.store or _("Without a store"),
-                "count": row.count,
-                "median": on_screen.seconds(row.median),
-                "slow": on_screen.seconds(row.slow),
-                "late": row.median > routing.TARGET.total_seconds(),
-            }
-            for row in found
-        ],
-        "target": on_screen.seconds(int(routing.TARGET.total_seconds())),
-        "at": at,
-    }
-    return page_response(request, "inbox/speed.html", context)
 
 
 def list_context(request: HttpRequest, opened: int | None = None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import pytest
 from accounts.roles import Role
 from accounts.viewer import Viewer
 from common import clock
-from inbox import selectors, services
+from inbox import figures, selectors, services
 from inbox.models import Message
 from inbox.words import grams
 from tests.factories import make_account, make_follower
@@ -36,7 +36,8 @@ def test_lists_threads_and_figures_read_one_brand_by_an_index(talked, watch):
     selectors.open_tasks_of(conversation)
     list(selectors.due_tasks(viewer, at=at)[:5])
     selectors.allowance_of(conversation.follower_id, at=at)
-    selectors.response_times(viewer, at=at)
+    for by in figures.GROUPS:
+        figures.response_times(viewer, by=by, at=at)
 
     assert watch.faults() == []
 
