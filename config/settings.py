@@ -196,6 +196,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep deliveries": {"task": "campaigns.tasks.sweep_deliveries", "schedule": 5.0},
     "sweep inboxes": {"task": "inbox.tasks.sweep_inbox", "schedule": 10.0},
     "sweep replies": {"task": "conversations.tasks.sweep_replies", "schedule": 5.0},
+    "forget conversations": {"task": "inbox.tasks.forget_all_old", "schedule": 3600.0},
     "sweep menus": {"task": "conversations.tasks.sweep_menus", "schedule": 5.0},
     "settle menus": {"task": "conversations.tasks.settle_all_menus", "schedule": 60.0},
     "tidy replies": {"task": "conversations.tasks.tidy_replies", "schedule": 3600.0},

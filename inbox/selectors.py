@@ -22,6 +22,7 @@ from inbox.models import (
     CannedReply,
     Conversation,
     ConversationState,
+    InboxPolicy,
     Hop,
     Level,
     Message,
@@ -375,38 +376,37 @@ def brands_with_work(*, at: datetime) -> list[int]:
     return sorted(found)
 
 
-# --- figures ----------------------------------------------------------------------------------------------------------
+# --- retention --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class ResponseTime:
-    """How long people of one store waited for the first answer: how many, the median and nine tenths, in seconds."""
+class Leaving:
+    """What would leave if conversations were kept for some days only: lines, files, whole conversations."""
 
-    store_id: int | None
-    store: str
-    count: int
-    median: int
-    slow: int
+    lines: int
+    files: int
+    conversations: int
 
 
-_RESPONSE_SQL = """
-SELECT a.store_id, coalesce(s.name, ''), count(*),
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY a.seconds),
-       percentile_cont(0.9) WITHIN GROUP (ORDER BY a.seconds)
-FROM inbox_answer a LEFT JOIN stores_store s ON s.brand_id = a.brand_id AND s.id = a.store_id
-WHERE a.brand_id = %(brand)s AND a.at >= %(since)s AND a.at < %(until)s AND a.is_first{stores}
-GROUP BY a.store_id, s.name ORDER BY 4 DESC, a.store_id
+_LEAVING_SQL = """
+SELECT (SELECT count(*) FROM inbox_message m WHERE m.brand_id = %(brand)s AND m.at < %(old)s),
+       (SELECT count(*) FROM inbox_message m JOIN inbox_attachment f
+          ON f.brand_id = m.brand_id AND f.id = m.attachment_id
+        WHERE m.brand_id = %(brand)s AND m.at < %(old)s AND f.path <> ''),
+       (SELECT count(*) FROM inbox_conversation c
+        WHERE c.brand_id = %(brand)s AND c.last_at < %(old)s AND c.state IN ('RESOLVED', 'OPEN')
+          AND NOT EXISTS (SELECT 1 FROM inbox_message m
+                          WHERE m.brand_id = c.brand_id AND m.conversation_id = c.id AND m.at >= %(old)s))
 """
 
 
-def response_times(viewer: Viewer, *, at: datetime, days: int = 7) -> list[ResponseTime]:
-    """Give first response times per store over the last days, slowest first, of the stores a viewer may see."""
-    values: dict[str, Any] = {"brand": current_brand_id(), "since": at - timedelta(days=days), "until": at}
-    narrow = ""
-    if viewer.scope != DataScope.BRAND:
-        values["stores"] = store_ids_of_grant(viewer.grant_id)
-        values["staff"] = viewer.staff_id
-        narrow = " AND (a.store_id = ANY (%(stores)s) OR a.staff_user_id = %(staff)s)"
+def inbox_policy() -> InboxPolicy:
+    """Give for how long the brand in scope keeps conversations."""
+    return InboxPolicy.objects.first() or InboxPolicy()
+
+
+def leaving(*, keep_days: int, at: datetime) -> Leaving:
+    """Give what would leave if conversations were kept for so many days: a dry run, nothing changes."""
     with connection.cursor() as cursor:
-        cursor.execute(_RESPONSE_SQL.format(stores=narrow), values)
-        return [ResponseTime(pk, name, count, round(half), round(most)) for pk, name, count, half, most in cursor]
+        cursor.execute(_LEAVING_SQL, {"brand": current_brand_id(), "old": at - timedelta(days=keep_days)})
+        return Leaving(*cursor.fetchone())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from accounts.selectors import active_brand_ids
 from accounts.tasks_base import brand_task, global_task, ring
 from accounts.tenancy import brand_scope, every_brand
 from common import clock
@@ -47,3 +48,18 @@ def sweep_inbox() -> None:
         due = selectors.brands_with_work(at=clock.now())
     for brand_id in due:
         ring(tend, brand_id)
+
+
+@brand_task(name="inbox.tasks.forget_old")
+def forget_old(brand_id: int) -> None:
+    """Delete a brand's conversations that are older than it keeps them."""
+    from inbox import services
+
+    services.forget_old(brand_id=brand_id, at=clock.now())
+
+
+@global_task(name="inbox.tasks.forget_all_old")
+def forget_all_old() -> None:
+    """Ring for every brand to delete old conversations."""
+    for brand_id in active_brand_ids():
+        ring(forget_old, brand_id)

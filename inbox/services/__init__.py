@@ -6,6 +6,7 @@ from inbox.services.ledger import note_sends, record_act, reserve_send, take_bac
 from inbox.services.media import due_attachments, fetch_attachment
 from inbox.services.queue import fill, fill_all, note_seen, return_due, set_duty
 from inbox.services.recording import ask_for_person, record_push
+from inbox.services.retention import forget_old, set_inbox_policy
 from inbox.services.sending import deliver, send_by_itself, send_picture, send_text, sweep_messages
 from inbox.services.steps import (
     finish_task,
@@ -27,6 +28,7 @@ __all__ = [
     "fill",
     "fill_all",
     "finish_task",
+    "forget_old",
     "give_task",
     "note_seen",
     "note_sends",
@@ -40,6 +42,7 @@ __all__ = [
     "send_picture",
     "send_text",
     "set_duty",
+    "set_inbox_policy",
     "snooze",
     "sweep_messages",
     "take",

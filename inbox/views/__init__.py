@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from console.registry import Page, Tab, nav, pages
-from inbox.views import acts, card, lists, thread
+from inbox.views import acts, card, lists, retention, speed, thread
 
 _AREA = "inbox"
 _ONE = "inbox/<int:pk>/"
@@ -14,7 +14,8 @@ for _page in (
     Page("inbox/", lists.index, "inbox_list", _AREA),
     Page("inbox/rows/", lists.rows, "inbox_rows", _AREA),
     Page("inbox/canned/", lists.canned, "inbox_canned", _AREA),
-    Page("inbox/speed/", lists.speed, "inbox_speed", _AREA),
+    Page("inbox/speed/", speed.speed, "inbox_speed", _AREA),
+    Page("inbox/retention/", retention.retention, "kept_conversations", "privacy"),
     Page("inbox/duty/", acts.duty, "inbox_duty", _AREA, "edit"),
     Page("inbox/tasks/<int:task_id>/done/", acts.task_done, "inbox_task_done", _AREA, "edit"),
     Page(_ONE, thread.show, "inbox_conversation", _AREA),
@@ -26,3 +27,4 @@ for _page in (
 ):
     pages.register(_page.name, _page)
 nav.register("inbox.list", Tab("inbox", _("Inbox"), "inbox_list", _AREA, 1, prefix="inbox_"))
+nav.register("inbox.retention", Tab("inbox", _("Retention"), "kept_conversations", "privacy", 90))
