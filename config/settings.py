@@ -184,9 +184,9 @@ CELERY_TASK_ROUTES = {
     "campaigns.tasks.sweep_deliveries": {"queue": "default"},
     "inbox.tasks.deliver_message": {"queue": "send"},
     "campaigns.tasks.*": {"queue": "send"},
+    "library.tasks.*": {"queue": "sync"},
     "members.tasks.*": {"queue": "sync"},
     "touchpoints.tasks.*": {"queue": "sync"},
-    "library.tasks.*": {"queue": "sync"},
 }
 CELERY_BEAT_SCHEDULE = {
     "sweep inbound": {"task": "wechat_gateway.tasks.sweep_inbound", "schedule": 5.0},
@@ -194,9 +194,9 @@ CELERY_BEAT_SCHEDULE = {
     "handle platform pushes": {"task": "wechat_gateway.tasks.handle_platform_pushes", "schedule": 60.0},
     "watch health": {"task": "wechat_gateway.tasks.watch_health", "schedule": 60.0},
     "sweep deliveries": {"task": "campaigns.tasks.sweep_deliveries", "schedule": 5.0},
+    "forget conversations": {"task": "inbox.tasks.forget_all_old", "schedule": 3600.0},
     "sweep inboxes": {"task": "inbox.tasks.sweep_inbox", "schedule": 10.0},
     "sweep replies": {"task": "conversations.tasks.sweep_replies", "schedule": 5.0},
-    "forget conversations": {"task": "inbox.tasks.forget_all_old", "schedule": 3600.0},
     "sweep menus": {"task": "conversations.tasks.sweep_menus", "schedule": 5.0},
     "settle menus": {"task": "conversations.tasks.settle_all_menus", "schedule": 60.0},
     "tidy replies": {"task": "conversations.tasks.tidy_replies", "schedule": 3600.0},
@@ -204,12 +204,12 @@ CELERY_BEAT_SCHEDULE = {
     "sync tags": {"task": "members.tasks.sync_all_tags", "schedule": 60.0},
     "renew codes": {"task": "touchpoints.tasks.renew_all_codes", "schedule": 3600.0},
     "erase due": {"task": "members.tasks.erase_due", "schedule": 600.0},
+    "sweep library": {"task": "library.tasks.sweep_library", "schedule": 60.0},
     "purge sessions": {"task": "members.tasks.purge_sessions", "schedule": 600.0},
     "refresh profiles": {"task": "members.tasks.refresh_due_profiles", "schedule": 15.0},
 }
 
 # --- Language, time --------------------------------------------------------------------------------------------------
-    "sweep library": {"task": "library.tasks.sweep_library", "schedule": 60.0},
 LANGUAGE_CODE = "zh-hans"
 LANGUAGES = [("zh-hans", _("Simplified Chinese")), ("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]

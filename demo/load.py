@@ -170,10 +170,10 @@ def make_staff(demo: DemoBrand, stores: list[Store]) -> None:
         grant: RoleGrant = grant_role(staff_user=user, role=person.role, scope=person.scope)
         for code in person.stores:
             StoreGrant.objects.get_or_create(grant=grant, store=by_code[code])
-
-
         for region in Region.objects.filter(name__in=person.regions):
             RegionGrant.objects.get_or_create(grant=grant, region=region)
+
+
 def make_guides(
     demo: DemoBrand,
     account: OfficialAccount,

@@ -17,13 +17,13 @@ class InboxConfig(AppConfig):
         from conversations.services.records import on_hand_over, on_service_messages
         from inbox.services.erasure import forget_person
         from inbox.services.recording import record_service_messages, take_over
-        from members.services.erasure import on_erase
-
         from inbox.uses import by_wechats_id
         from library.uses import media_users
+        from members.services.erasure import on_erase
+
         on_erase.register("inbox.conversations", forget_person)
         on_hand_over.register("inbox.take_over", take_over)
         on_service_messages.register("inbox.record", record_service_messages)
+        media_users.register("inbox.by_wechats_id", by_wechats_id)
         if apps.is_installed("django.contrib.admin"):
             from inbox import views  # noqa: F401 - puts the pages into the console
-        media_users.register("inbox.by_wechats_id", by_wechats_id)

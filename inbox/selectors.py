@@ -22,8 +22,8 @@ from inbox.models import (
     CannedReply,
     Conversation,
     ConversationState,
-    InboxPolicy,
     Hop,
+    InboxPolicy,
     Level,
     Message,
     ReplyLedger,
@@ -291,11 +291,11 @@ def case_of(conversation: Conversation, *, at: datetime, passed: frozenset[int] 
         guide_shift=_shift(hours[guide.store_id], zone) if guide else Shift(),
         store_id=store.pk if store else None,
         store_name=store.name if store else "",
+        region_name=store.region.name if store and store.region else "",
         store_shift=_shift(hours[store.pk], zone) if store else Shift(),
         desk_shift=desk_shift(at=at, zone=zone),
         passed=passed,
     )
-        region_name=store.region.name if store and store.region else "",
 
 
 def desk_shift(*, at: datetime, zone: ZoneInfo) -> Shift:

@@ -62,9 +62,9 @@ from inbox.models import (
     ReplyLedger,
     ServiceHours,
 )
+from library.models import MediaCopy, MediaCount, MediaItem
 from members import services as member_services
 from members.models import (
-from library.models import MediaCopy, MediaCount, MediaItem
     Consent,
     ErasureClock,
     Follower,
@@ -399,6 +399,7 @@ def _side(mark: str, which: str, tail: str) -> Side:
     )
     grant = add(RoleGrant, staff_user=user, role=Role.STORE_MANAGER, scope=DataScope.STORES)
     add(StoreGrant, grant=grant, store=store)
+    add(RegionGrant, grant=grant, region=region)
     side.rows[ApiKey] = issue_api_key(label=f"{mark}收银 {number}", scopes=["stores.read"], at=at)[0]
     add(
         AuditEntry,
@@ -437,7 +438,6 @@ def _answers(add, side, push, tag, number, at, mark):
         ReplyRecord,
         account=account,
         follower=follower,
-    add(RegionGrant, grant=grant, region=region)
         rule=rule,
         push_id=push.pk,
         trigger=rule.trigger,
@@ -512,6 +512,7 @@ def _people(add, side, account, program, store, tag, number, at, mark, *, far):
     )
     add(ErasureClock, follower=follower, reason="REVOKED", what="205", started_at=at, due_at=at + timedelta(days=40))
     add(PrivacyPolicy, updated_at=at) if not far else side.rows.setdefault(PrivacyPolicy, PrivacyPolicy.objects.get())
+    add(InboxPolicy, updated_at=at) if not far else side.rows.setdefault(InboxPolicy, InboxPolicy.objects.get())
     add(MergeRecord, kept=member, merged=merged, evidence="phone", at=at)
     Member.objects.bulk_create(
         Member(
@@ -550,7 +551,6 @@ def _inbox(add, account, follower, store, push, number, at):
     attachment = add(
         Attachment, account=account, media_id=f"media{number}", state="STORED", content_type="image/png", path="x/y.png",
         created_at=at,
-    add(InboxPolicy, updated_at=at) if not far else side.rows.setdefault(InboxPolicy, InboxPolicy.objects.get())
     )  # fmt: skip
     line = add(
         Message, conversation=conversation, direction="IN", kind="image", text="几点关门", at=at,
@@ -567,6 +567,7 @@ def _inbox(add, account, follower, store, push, number, at):
         created_at=at,
     )  # fmt: skip
     add(MediaCopy, item=item, account=account, media_id=f"copy{number}", expires_at=at)
+    add(MediaCount, account=account, images=1, at=at)
 
 
 def _campaign(add, account, program, segment, member, follower, number, at):
@@ -605,7 +606,6 @@ def _campaign(add, account, program, segment, member, follower, number, at):
         account_id=account.pk,
         openid=follower.openid,
         state="DELIVERED",
-    add(MediaCount, account=account, images=1, at=at)
         msgid=4_000_000_001,
         sent_at=at,
         final_at=at,
@@ -650,7 +650,10 @@ ROLES: dict[str, tuple[str, str]] = {
     "marketer": (Role.MARKETER, DataScope.BRAND),
     "manager": (Role.STORE_MANAGER, DataScope.STORES),
     "guide": (Role.GUIDE, DataScope.OWN),
+    "region": (Role.REGION_MANAGER, DataScope.STORES),
+    "desk": (Role.SERVICE_DESK, DataScope.BRAND),
     "analyst": (Role.ANALYST, DataScope.BRAND),
+    "auditor": (Role.AUDITOR, DataScope.BRAND),
     "agency": (Role.MARKETER, DataScope.BRAND),
 }
 
@@ -665,6 +668,8 @@ def staff_of(world: World) -> None:
             a.people[name] = user
         grant = RoleGrant.objects.get(staff_user=a.people["manager"])
         StoreGrant.objects.create(grant=grant, store=a.near[Store])
+        grant = RoleGrant.objects.get(staff_user=a.people["region"])
+        RegionGrant.objects.create(grant=grant, region=a.near[Region])
         Guide.objects.filter(pk=a.near[Guide].pk).update(staff_user=a.people["guide"])
     a.people["platform"] = StaffUser.objects.create(username="platform", is_superuser=True, is_staff=True, password="!")
     if world.c is not None:
@@ -692,10 +697,7 @@ def make_c() -> Furnished:
     return furnish("yunqi", f"{CANARY_C}云栖", CANARY_C, "C")
 
 
-    "region": (Role.REGION_MANAGER, DataScope.STORES),
-    "desk": (Role.SERVICE_DESK, DataScope.BRAND),
 def build() -> World:
-    "auditor": (Role.AUDITOR, DataScope.BRAND),
     """All three, with people."""
     world = World(make_a(), make_b(), make_c())
     draft_of(world.a)
@@ -710,8 +712,6 @@ def everything_of(brand: Brand) -> dict[str, list[Any]]:
         for model in brand_models():
             cursor.execute("SELECT set_config('app.brand_id', %s, true)", [str(brand.pk)])
             cursor.execute(
-        grant = RoleGrant.objects.get(staff_user=a.people["region"])
-        RegionGrant.objects.create(grant=grant, region=a.near[Region])
                 f"SELECT count(*), md5(coalesce(string_agg(t::text, E'\\n' ORDER BY id), '')) "
                 f'FROM "{model._meta.db_table}" t WHERE brand_id = %s',
                 [brand.pk],
