@@ -12,6 +12,7 @@ from guides import api as guides
 from members.api import me, people, segments, session
 from stores import api as stores
 from touchpoints import api as touchpoints
+from wechat_gateway import api as wechat_gateway
 
 v1: list[URLPattern | URLResolver] = [
     path("session/", session.SessionGate.as_view()),
@@ -24,6 +25,7 @@ v1: list[URLPattern | URLResolver] = [
     path("stores/<str:code>/", stores.StoreDetail.as_view()),
     path("channels/", touchpoints.ChannelList.as_view()),
     path("channels/<str:channel_id>/report/", touchpoints.ChannelReport.as_view()),
+    path("js-config/", wechat_gateway.JsConfig.as_view()),
     path("scenes/<str:scene>/", touchpoints.SceneDetail.as_view()),
     path("members/", people.PeopleList.as_view()),
     path("members/<str:member_no>/", people.PersonDetail.as_view()),

@@ -60,7 +60,7 @@ class PlatformSite(UnfoldAdminSite):  # type: ignore[misc] # Unfold has no types
             {"label": row["name"], "icon": icon, "link": row["admin_url"], "active": here.startswith(row["admin_url"])}
             for app in self.get_app_list(request)
             for row in app["models"]
-            for icon in [{"Brand": "domain"}.get(row["object_name"], "group")]
+            for icon in [getattr(self._registry[row["model"]], "icon", "group")]
         ]
         context["zy_environment"] = _("Platform")
         return context
@@ -104,6 +104,7 @@ class PlatformModelAdmin(ModelAdmin):  # type: ignore[misc]
 class BrandAdmin(PlatformModelAdmin):
     """Brands of the installation. Their data is not reachable from here."""
 
+    icon: ClassVar[str] = "domain"
     add_label = gettext_lazy("New brand")
     list_display = ("name", "slug", "timezone", "is_active", moment("created_at", gettext_lazy("created")))
     search_fields = ("name", "slug")

@@ -20,6 +20,7 @@ from urllib.parse import urlencode, urlsplit
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
+from accounts.tenancy import brand_scope
 from common import clock
 from common.registry import Registry
 from wechat_gateway import calls, pulse, quotas, tokens, transport
@@ -222,6 +223,14 @@ REASONS: Final[dict[str, tuple[StrOrPromise, StrOrPromise]]] = {
         _("WeChat gives UnionIDs, but no Open Platform account is named here."),
         _("Name the Open Platform account, so that a person is one member in all accounts of it."),
     ),
+    "OTHER_SUBJECT": (
+        _("These apps of the brand belong to another Open Platform account, so that one person has two UnionIDs."),
+        _("Bind all of them to one account on open.weixin.qq.com. Until then people merge by phone number only."),
+    ),
+    "SUBJECT_MISSING": (
+        _("These apps of the brand name no Open Platform account: whether a person has one UnionID is not known."),
+        _("Name it on the page of each."),
+    ),
     "NO_TEMPLATES": (
         _("The account has no message template yet."),
         _("Add a template in WeChat's console, under template messages."),
@@ -357,6 +366,32 @@ def unionid(run: Run) -> Finding:
     if not account.open_platform_subject:
         return Finding(CheckResult.FAILED, reason="NO_SUBJECT")
     return Finding(CheckResult.PASSED, fact=account.open_platform_subject)
+
+
+@check("same_subject", _("All apps of the brand share one Open Platform account"), rank=65, of_programs=True)
+def same_subject(run: Run) -> Finding:
+    """Compare the subject with those of the brand's other apps; asks nobody."""
+    app = run.app
+    if not app.open_platform_subject:
+        return Finding(CheckResult.UNKNOWN, reason="NO_SUBJECT")
+    with brand_scope(app.brand_id):
+        others = [
+            (row.name or row.appid, row.open_platform_subject.strip())
+            for model in (OfficialAccount, MiniProgram)
+            for row in model.objects.filter(is_active=True).order_by("pk")
+            if row.appid != app.appid
+        ]
+    differing = [name for name, subject in others if subject and subject != app.open_platform_subject.strip()]
+    silent = [name for name, subject in others if not subject]
+    if differing:
+        return Finding(CheckResult.FAILED, reason="OTHER_SUBJECT", fact=_named(differing))
+    if silent:
+        return Finding(CheckResult.UNKNOWN, reason="SUBJECT_MISSING", fact=_named(silent))
+    return Finding(CheckResult.PASSED, fact=app.open_platform_subject[:200])
+
+
+def _named(names: list[str]) -> str:
+    return " · ".join(name[:60] for name in names)[:200]
 
 
 @check("templates", _("The template library can be read"), rank=70)

@@ -51,6 +51,15 @@ class InvitationGone(NotFound):
         super().__init__(_("This link is over."), hint=_("Make a new one: it is valid for ten minutes."))
 
 
+class AccountNotFound(NotFound):
+    """The brand has no such account, or it is disconnected."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("There is no such service account."), hint=_("Check the AppID, and whether it is connected.")
+        )
+
+
 class PushNotFound(NotFound):
     """There is no such push in the brand."""
 

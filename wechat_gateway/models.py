@@ -63,6 +63,9 @@ class OfficialAccount(BrandOwned):
     granted_sets = ArrayField(models.IntegerField(), default=list, blank=True)
     authorized_at = models.DateTimeField(_("authorised"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("authorisation taken back"), null=True, blank=True)
+    js_domains = ArrayField(
+        models.CharField(max_length=100), default=list, blank=True, verbose_name=_("JS-safe domains")
+    )
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("service account")
@@ -125,6 +128,25 @@ class AccessToken(BrandOwned):
 
     def __str__(self) -> str:
         return f"{self.appid} #{self.generation}"
+
+
+class JsTicket(BrandOwned):
+    """The one jsapi_ticket of an account. Its row is the lock that whoever fetches holds."""
+
+    appid = models.CharField("AppID", max_length=32)
+    ticket = SealedTextField(bind=("appid",))
+    fetched_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("JS-SDK ticket")
+        verbose_name_plural = _("JS-SDK tickets")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "appid"], name="one_js_ticket_per_appid"),
+        ]
+
+    def __str__(self) -> str:
+        return self.appid
 
 
 class PushState(models.TextChoices):

@@ -143,6 +143,20 @@ def access_token(*, at: datetime, refused: int | None = None) -> tuple[Platform,
     raise CallsParked(wechat_code=answer.code, reason="", until=at + _PAUSE)
 
 
+def start_tickets() -> Answer:
+    """Ask WeChat to push tickets again (7.1); needs no token. Raises NoPlatform."""
+    platform = require()
+    body = {
+        "component_appid": platform.appid,
+        "component_secret": platform.app_secret.reveal() if platform.app_secret else "",
+    }
+    url = f"{settings.WECHAT_BASE_URL}/cgi-bin/component/api_start_push_ticket"
+    answer = classify(transport.perform(transport.HttpRequest(url, orjson.dumps(body), total_seconds=_FETCH_SECONDS)))
+    if not answer.ok:
+        logger.error("WeChat starts no tickets: code %s %s", answer.code, answer.cause)
+    return answer
+
+
 def _usable(platform: Platform, at: datetime, refused: int | None) -> Secret | None:
     token: Secret | None = platform.access_token
     if token is None or platform.expires_at is None or platform.expires_at <= at:

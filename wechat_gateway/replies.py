@@ -48,6 +48,15 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
+class Video:
+    """A video uploaded by this account, with a title and a line below it."""
+
+    media_id: str
+    title: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class News:
     """One article card: WeChat shows a single one as an answer."""
 
@@ -64,7 +73,7 @@ class TransferToCustomerService:
     kf_account: str = ""
 
 
-Reply: TypeAlias = Text | MiniProgramLink | Image | Voice | News | TransferToCustomerService
+Reply: TypeAlias = Text | MiniProgramLink | Image | Voice | Video | News | TransferToCustomerService
 
 
 def clean(text: str) -> str:
@@ -121,10 +130,14 @@ def _fields(reply: Reply) -> tuple[str, dict[str, object]]:
             return "text", {"Content": fit(clean(content))}
         case MiniProgramLink():
             return "text", {"Content": fit(clean(link_text(reply)))}
-        case Image(media_id):
-            return "image", {"Image": {"MediaId": clean(media_id)}}
-        case Voice(media_id):
-            return "voice", {"Voice": {"MediaId": clean(media_id)}}
+        case Image(media_id) | Voice(media_id):
+            name = type(reply).__name__
+            return name.lower(), {name: {"MediaId": clean(media_id)}}
+        case Video(media_id, title, description):
+            words = {"Title": clean(title), "Description": clean(description)}
+            return "video", {
+                "Video": {"MediaId": clean(media_id), **{name: text for name, text in words.items() if text}}
+            }
         case News(title, description, picture_url, url):
             article = {
                 "Title": clean(title),

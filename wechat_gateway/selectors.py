@@ -54,6 +54,19 @@ class TokenState:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthorisedAccount:
+    """An account that was authorised to the third-party platform, of whichever brand. No data of the brand."""
+
+    brand: str
+    name: str
+    appid: str
+    granted_sets: tuple[int, ...]
+    authorised_at: datetime | None
+    revoked_at: datetime | None
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
 class InboxState:
     """What of a brand's inbox needs attention."""
 
@@ -169,3 +182,17 @@ def _quota_state(row: QuotaUse, at: datetime) -> QuotaState:
     limit = row.limit if row.limit is not None else quotas.limit_of(row.api, at)
     blocked = row.blocked_until if row.blocked_until is not None and row.blocked_until > at else None
     return QuotaState(row.api, row.used, limit, blocked, quotas.next_reset(at))
+
+
+def authorised_accounts(platform_appid: str) -> list[AuthorisedAccount]:
+    """Every account that was authorised to the platform, those that took it back last."""
+    with every_brand(reason="accounts of the third-party platform, for whoever runs the installation"):
+        rows = OfficialAccount.objects.filter(platform_appid=platform_appid).order_by(
+            F("revoked_at").desc(nulls_first=True), "brand_id", "pk"
+        )
+        return [
+            AuthorisedAccount(brand, name, appid, tuple(granted), authorised_at, revoked_at, is_active)
+            for brand, name, appid, granted, authorised_at, revoked_at, is_active in rows.values_list(
+                "brand__name", "name", "appid", "granted_sets", "authorized_at", "revoked_at", "is_active"
+            )[:1000]
+        ]

@@ -114,3 +114,11 @@ def handle_platform_pushes() -> None:
 
     services.handle_platform_pushes(at=clock.now())
     services.watch_platform(at=clock.now())
+
+
+@global_task(name="wechat_gateway.tasks.start_platform_tickets", soft_time_limit=25, time_limit=30)
+def start_platform_tickets() -> None:
+    """Ask WeChat to push the platform's ticket, because somebody who runs the installation asked."""
+    from wechat_gateway import platforms
+
+    platforms.start_tickets()

@@ -12,5 +12,6 @@ SCOPES: Final[dict[str, Any]] = {
     "segments.read": _("read and count segments"),
     "stores.read": _("read stores"),
     "channels.read": _("read channels and their figures"),
+    "pages.sign": _("sign web pages for WeChat's JS-SDK"),
     "campaigns.read": _("read campaigns and their progress"),
 }

@@ -36,7 +36,9 @@ from tests.simulator import Simulator
 from wechat_gateway import client, tokens
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
-EVERYTHING = ["members.read", "members.write", "segments.read", "stores.read", "channels.read", "campaigns.read"]
+EVERYTHING = [
+    *("members.read", "members.write", "segments.read", "stores.read", "channels.read", "pages.sign", "campaigns.read")
+]
 _numbers = itertools.count(1)
 
 

@@ -99,6 +99,7 @@ from wechat_gateway.models import (
     InboundPush,
     Incident,
     Invitation,
+    JsTicket,
     MiniProgram,
     OfficialAccount,
     QuotaUse,
@@ -302,6 +303,7 @@ def _side(mark: str, which: str, tail: str) -> Side:
         open_platform_subject="subject",
     )
     add(AccessToken, appid=account.appid, token=f"token-{mark}-{number}", generation=1, fetched_at=at, expires_at=at)
+    add(JsTicket, appid=account.appid, ticket=f"ticket-{mark}-{number}", fetched_at=at, expires_at=at)
     _connection(add, account, number, at)
     region = add(Region, name=f"华东{number}")
     store = add(

@@ -60,6 +60,7 @@ def test_connection_that_is_well_passes_everything_that_can_be_known(shop, simul
         "callback": UNKNOWN,
         "permissions": PASSED,
         "unionid": PASSED,
+        "same_subject": PASSED,
         "templates": PASSED,
         "quota": PASSED,
     }
@@ -121,6 +122,27 @@ def test_account_without_followers_and_subject_says_what_is_missing(shop, simula
     assert run(shop)["unionid"] == (FAILED, None, "NO_SUBJECT")
 
 
+def test_apps_of_one_brand_with_another_open_platform_account_are_named(shop, simulator):
+    with brand_scope(shop.brand_id):
+        make_account("快闪店", open_platform_subject="another")
+        make_mini_program(open_platform_subject="subject")
+        make_account("旧店", open_platform_subject="old", is_active=False)
+    with brand_scope(create_brand(slug="zaowu", name="灶物").pk):
+        make_account("灶物", open_platform_subject="foreign")
+
+    assert run(shop)["same_subject"] == (FAILED, None, "OTHER_SUBJECT")
+    with brand_scope(shop.brand_id):
+        line = next(line for line in check_lines(shop, at=AT) if line.key == "same_subject")
+        assert (line.fact, bool(line.why), bool(line.action)) == ("快闪店", True, True)
+        OfficialAccount.objects.filter(name="快闪店").update(open_platform_subject="")
+    assert run(shop)["same_subject"] == (UNKNOWN, None, "SUBJECT_MISSING")
+    with brand_scope(shop.brand_id):
+        OfficialAccount.objects.filter(name="快闪店").update(open_platform_subject="subject")
+        program = MiniProgram.objects.get()
+    assert run(shop)["same_subject"] == (PASSED, None, "")
+    assert run(program)["same_subject"] == (PASSED, None, "")
+
+
 def test_spent_quota_is_seen_before_wechat_refuses(shop, simulator):
     simulator.post("/_sim/quotas", appid=shop.appid, path="/cgi-bin/message/template/send", per_day=1)
     simulator.post(
@@ -145,7 +167,8 @@ def test_mini_program_is_checked_for_what_it_has(simulator):
         program = make_mini_program()
     simulator.know(program)
 
-    assert run(program) == {"ip_list": (PASSED, None, ""), "credentials": (PASSED, None, "")}
+    well = (PASSED, None, "")
+    assert run(program) == {"ip_list": well, "credentials": well, "same_subject": well}
 
 
 def test_repaired_secret_ends_the_incident_and_the_pause(shop, simulator):

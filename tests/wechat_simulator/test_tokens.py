@@ -145,3 +145,14 @@ def test_tokens_can_be_killed_from_outside(simulator):
     token = simulator.token()
     assert simulator.control("/tokens/kill", {"appid": APPID}) == {"killed": 1}
     assert simulator.get("/cgi-bin/tags/get", access_token=token).json()["errcode"] == 40001
+
+
+def test_ticket_for_pages_is_the_same_until_it_ends_and_differs_by_account(simulator):
+    def ticket(appid=APPID, kind="jsapi"):
+        return simulator.ask("/cgi-bin/ticket/getticket", appid, type=kind)
+
+    first, again, other = ticket(), ticket(), ticket(OTHER)
+    assert first["ticket"] == again["ticket"] != other["ticket"]
+    assert 0 < first["expires_in"] <= 7200
+    assert ticket(kind="wx_card")["ticket"] != first["ticket"]
+    assert ticket(kind="")["errcode"] == 40097

@@ -274,10 +274,12 @@ class OfficialAccountAdmin(_AppAdmin):
             "counts": counts,
             "overlap": overlap,
             "connection": self.connection(row),
+            "js_domains": "\n".join(row.js_domains),
+            "has_js_domains": True,
         }
 
     def act(self, request: HttpRequest, row: OfficialAccount, act: str) -> bool:
-        """Change the message keys or the callback address."""
+        """Change the message keys, the callback address or the hosts of web pages."""
         if act == "keys":
             services.change_callback_keys(
                 account=row,
@@ -288,6 +290,9 @@ class OfficialAccountAdmin(_AppAdmin):
             return True
         if act == "path":
             services.change_path(account=row)
+            return True
+        if act == "domains":
+            services.set_js_domains(account=row, domains=request.POST.get("js_domains", "")[:2000].split())
             return True
         return False
 

@@ -22,7 +22,14 @@ from common.secret import Secret
 from wechat_gateway import incidents, platforms, tasks, tokens, transport
 from wechat_gateway.answers import classify
 from wechat_gateway.codec import Mode
-from wechat_gateway.errors import BadCredentials, CallsParked, InvitationGone, NoPlatform
+from wechat_gateway.errors import (
+    BadCredentials,
+    CallsParked,
+    InvitationGone,
+    NoPlatform,
+    NotReplayable,
+    PushNotFound,
+)
 from wechat_gateway.models import (
     AccessToken,
     Invitation,
@@ -161,6 +168,25 @@ def handle_platform_pushes(*, at: datetime) -> int:
             PlatformPush.objects.filter(pk=push.pk).update(state=PushState.HANDLED, reason="", retry_at=None)
             settled += 1
     return settled
+
+
+def replay_platform_push(*, push_id: int, at: datetime) -> None:
+    """Handle an authorisation event once more that nobody could handle. Raises PushNotFound, NotReplayable."""
+    with transaction.atomic():
+        push = PlatformPush.objects.select_for_update().filter(pk=push_id).first()
+        if push is None:
+            raise PushNotFound
+        if push.state != PushState.FAILED:
+            raise NotReplayable
+        push.state, push.attempts, push.retry_at = PushState.NEW, 0, None
+        push.save(update_fields=["state", "attempts", "retry_at"])
+    ring(tasks.handle_platform_pushes)
+
+
+def ask_for_ticket() -> None:
+    """Have WeChat asked to push a ticket now. Raises NoPlatform."""
+    platforms.require()
+    ring(tasks.start_platform_tickets)
 
 
 def revoke_account(*, brand_id: int, appid: str, at: datetime) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from typing import Any
 
-from wechat_simulator.api.base import Call, api
+from wechat_simulator.api.base import Call, api, ok
 from wechat_simulator.errors import WeChatError
+from wechat_simulator.tokens import LIFE
 from wechat_simulator.world import Account
 
 
@@ -53,6 +55,18 @@ def stable_token(call: Call) -> dict[str, Any]:
     call.sim.quotas.spend(account.appid, "/cgi-bin/stable_token", call.now)
     issued = call.sim.tokens.stable(account.appid, call.now, force=data.get("force_refresh") is True)
     return {"access_token": issued.text, "expires_in": int(issued.expires_at - call.now)}
+
+
+@api("GET", "/cgi-bin/ticket/getticket")
+def ticket(call: Call) -> dict[str, Any]:
+    """A ticket for signing pages: the same one until it ends, two hours after the window began."""
+    kind = call.query.get("type")
+    if kind not in ("jsapi", "wx_card"):
+        raise WeChatError(40097)
+    window, used = divmod(int(call.now), LIFE)
+    secret = f"{call.account.secret}|{call.account.appid}|{kind}|{window}"
+    text = hashlib.sha512(secret.encode()).hexdigest()[:86]
+    return ok(ticket=text, expires_in=LIFE - used)
 
 
 @api("GET", "/cgi-bin/getcallbackip")

@@ -19,6 +19,7 @@ CALLERS = (
         "key segments.read",
         "key campaigns.read",
         "key channels.read",
+        "key pages.sign",
         "member",
         "nobody",
     ]
