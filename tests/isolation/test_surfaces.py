@@ -23,6 +23,7 @@ from console.admin import ConsoleModelAdmin, ConsoleTabularInline
 from console.site import site
 from inbox.models import AgentTask, CannedReply, Conversation, ServiceHours
 from inbox.services import give_task, record_push, set_duty
+from library.models import MediaItem
 from members.models import Segment
 from members.services import save_segment, start_clocks
 from stores.models import Region
@@ -160,6 +161,7 @@ def foreign_rows(theirs):
         start_clocks(followers=[theirs.follower], reason="REVOKED", at=AT)
         CannedReply.objects.create(shortcut="hi", title="灶", text="灶", updated_at=AT)
         ServiceHours.objects.create(weekday=0, opens=time(9), closes=time(21))
+        MediaItem.objects.create(name="灶", size=1, sha256="灶", path="灶.png", created_at=AT)
         conversation = record_push(push=push_of(theirs.follower, content="灶")).conversation
         give_task(conversation_id=conversation.pk, staff_id=None, note="灶", due_at=AT, at=AT)
         set_duty(staff_id=StaffUser.objects.get(username="neighbour").pk, on_duty=True, at=AT)
