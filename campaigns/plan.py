@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef
 
 from accounts.tenancy import current_brand_id, reporting
 from campaigns.carriers import carriers
-from members.models import Member, OptOut
+from members.models import Follower, Member, OptOut
 from members.segments import matching
 from members.selectors import within_reach
 
@@ -26,16 +26,25 @@ SAMPLE = 6
 
 @dataclass(frozen=True)
 class Plan:
-    """People of the audience. `hit` − `opted_out` − `unreachable` = `will_send`."""
+    """People of the audience. `hit` − `opted_out` − `unreachable` = `will_send`.
+
+    `no_allowance` are those of the unreachable who do follow, but whose own acts allow no customer-service message now.
+    """
 
     hit: int
     opted_out: int
     will_send: int
+    no_allowance: int = 0
 
     @property
     def unreachable(self) -> int:
-        """Whom the channel cannot reach: not following this service account, or outside the reply window."""
+        """Whom the channel cannot reach: not following this service account, or without an allowance."""
         return self.hit - self.opted_out - self.will_send
+
+    @property
+    def not_following(self) -> int:
+        """Whom the channel cannot reach because they do not follow this service account."""
+        return self.unreachable - self.no_allowance
 
     def seconds(self, rate: int | None) -> int | None:
         """How long it takes at so many messages a second; None without a limit."""
@@ -51,7 +60,11 @@ def plan_of(campaign: Campaign, *, at: datetime) -> Plan:
         hit = people.count()
         wanted = willing.count()
         reached = carrier.reachable(willing, at, campaign.account_id).count() if carrier else 0
-    return Plan(hit=hit, opted_out=hit - wanted, will_send=reached)
+        following = reached
+        if carrier is not None and carrier.uses_allowance:
+            follows = Follower.objects.filter(member=OuterRef("pk"), account_id=campaign.account_id, subscribed=True)
+            following = willing.filter(Exists(follows)).count()
+    return Plan(hit=hit, opted_out=hit - wanted, will_send=reached, no_allowance=following - reached)
 
 
 def preview_people(campaign: Campaign, *, at: datetime, viewer: Viewer | None = None) -> list[Member]:

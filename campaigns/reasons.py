@@ -16,6 +16,7 @@ OPTED_OUT: Final = "OPTED_OUT"
 NOT_FOLLOWER: Final = "NOT_FOLLOWER"
 UNFOLLOWED: Final = "UNFOLLOWED"
 WINDOW_CLOSED: Final = "WINDOW_CLOSED"
+WINDOW_USED_UP: Final = "WINDOW_USED_UP"
 UNREACHABLE: Final = "UNREACHABLE"
 EMPTY_FIELD: Final = "EMPTY_FIELD"
 STOPPED: Final = "STOPPED"
@@ -53,8 +54,12 @@ _OWN: Final[dict[str, tuple[_StrPromise, _StrPromise]]] = {
     ),
     UNFOLLOWED: (_("They have stopped following the service account."), _("Leave them out, or hand them to a guide.")),
     WINDOW_CLOSED: (
-        _("They last wrote more than 48 hours ago."),
-        _("Use a subscribe notification, or wait for them to write again."),
+        _("Nothing they have done lately allows a customer-service message to them."),
+        _("Use a subscribe notification or a guide task, or wait for them to write again."),
+    ),
+    WINDOW_USED_UP: (
+        _("All customer-service messages that their last act allowed have been sent, by whomever."),
+        _("Use a subscribe notification or a guide task, or wait for them to write again."),
     ),
     UNREACHABLE: (_("This channel cannot reach them."), _("Choose another channel for them.")),
     EMPTY_FIELD: (

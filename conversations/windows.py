@@ -1,19 +1,57 @@
-"""How long and how often a push lets us write back by customer-service message (reference: service account 5.9)."""
+"""Customer-service messages that answers need: taken, before they leave, from the one ledger of what acts allow."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from wechat_gateway.events import MESSAGE_KINDS
+from common.registry import Registry
 
-_AFTER_MESSAGE: Final = (5, timedelta(hours=48))
-_AFTER_ACT: Final = (3, timedelta(minutes=1))
-_ACTS: Final = frozenset({"subscribe", "SCAN", "CLICK", "scancode_push", "scancode_waitmsg"})
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
 
-def allowance(kind: str) -> tuple[int, timedelta]:
-    """Give how many messages a push of a kind allows and for how long; (0, nothing) for kinds that open no window."""
-    if kind in MESSAGE_KINDS:
-        return _AFTER_MESSAGE
-    return _AFTER_ACT if kind in _ACTS else (0, timedelta())
+class Reserve(Protocol):
+    """Take messages for followers: {follower id: how many are wanted} → {follower id: how many may go}."""
+
+    def __call__(self, *, wanted: Mapping[int, int], at: datetime) -> dict[int, int]:
+        """Take what is allowed, in the caller's transaction."""
+        ...
+
+
+class Settle(Protocol):
+    """Put right what was taken: messages that did not leave, and what WeChat refused."""
+
+    def __call__(
+        self, *, unsent: Iterable[tuple[int, datetime]], refused: Iterable[tuple[int, int]], at: datetime
+    ) -> None:
+        """Give back (follower id, when it was taken); believe (follower id, WeChat's code)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Where it is kept how many messages a follower's own acts still allow, whoever sends them."""
+
+    reserve: Reserve
+    settle: Settle
+
+
+ledgers: Registry[Ledger] = Registry("reply ledgers", purpose="what may still be written to a follower, by anybody")
+
+
+def reserve(*, wanted: Mapping[int, int], at: datetime) -> dict[int, int]:
+    """Take messages before they leave; without a ledger each push's own allowance is all that is known."""
+    granted = dict(wanted)
+    for _key, ledger in ledgers.items():
+        granted = ledger.reserve(wanted=granted, at=at)
+    return granted
+
+
+def settle(*, unsent: list[tuple[int, datetime]], refused: list[tuple[int, int]], at: datetime) -> None:
+    """Give back what was taken and not sent, and believe WeChat where it knows better."""
+    if not (unsent or refused):
+        return
+    for _key, ledger in ledgers.items():
+        ledger.settle(unsent=unsent, refused=refused, at=at)

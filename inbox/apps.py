@@ -15,7 +15,9 @@ class InboxConfig(AppConfig):
     def ready(self) -> None:
         """Listen to automatic answers and erasures, and put the pages into the console; the gateway has none."""
         from conversations.services.records import on_hand_over, on_service_messages
+        from conversations.windows import Ledger, ledgers
         from inbox.services.erasure import forget_person
+        from inbox.services.ledger import reserve_sends, settle_sends
         from inbox.services.recording import record_service_messages, take_over
         from inbox.uses import by_wechats_id
         from library.uses import media_users
@@ -23,6 +25,7 @@ class InboxConfig(AppConfig):
 
         on_erase.register("inbox.conversations", forget_person)
         on_hand_over.register("inbox.take_over", take_over)
+        ledgers.register("inbox.ledger", Ledger(reserve_sends, settle_sends))
         on_service_messages.register("inbox.record", record_service_messages)
         media_users.register("inbox.by_wechats_id", by_wechats_id)
         if apps.is_installed("django.contrib.admin"):

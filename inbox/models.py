@@ -20,7 +20,7 @@ from wechat_gateway.models import OfficialAccount
 
 
 class ReplyLedger(BrandOwned):
-    """What one follower's own acts allow us to write, and what of it is used (see `inbox.windows`).
+    """What one follower's own acts allow us to write, and what of it is used (see `wechat_gateway.windows`).
 
     Only the newest act of each kind counts, so one row holds everything. `open_until` repeats what follows from the
     other columns: until when at least one message may still be written; it never needs the clock to be kept right.

@@ -11,8 +11,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from console import formats
-from inbox import routing, windows
+from inbox import routing
 from inbox.models import AttachmentState, ConversationState, Direction, Level, SendState
+from wechat_gateway import windows
 from wechat_gateway.errcodes import explain
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from accounts.models import RoleGrant, StaffUser
 from accounts.roles import DataScope, Role, allows
 from accounts.tenancy import current_brand_id, reporting
 from guides.models import Assignment, Guide
-from inbox import windows
 from inbox.models import (
     Agent,
     AgentTask,
@@ -36,6 +35,7 @@ from members.models import Member
 from members.selectors import visible_members
 from stores.models import Store
 from stores.selectors import brand_zone, hours_at, opening_hours, store_ids_of_grant
+from wechat_gateway import windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,9 +80,12 @@ def allowance_of(follower_id: int, *, at: datetime) -> windows.Allowance:
     return windows.allowance(ledger_of(follower_id), at)
 
 
-def may_be_written_to(follower: str, *, at: datetime) -> Exists:
-    """Narrow rows to those whose follower (named by `follower`) at least one customer-service message may reach."""
-    return Exists(ReplyLedger.objects.filter(follower_id=OuterRef(follower), open_until__gt=at))
+def within_allowance(*, at: datetime, account_id: int | None = None) -> Exists:
+    """Narrow members to those whom a customer-service message may reach (of one account, if given)."""
+    open_ones = ReplyLedger.objects.filter(
+        follower__member=OuterRef("pk"), follower__subscribed=True, open_until__gt=at
+    )
+    return Exists(open_ones.filter(follower__account=account_id) if account_id is not None else open_ones)
 
 
 # --- conversations ----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from common.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from django.db.models import QuerySet
     from django.utils.functional import _StrPromise
@@ -64,8 +64,8 @@ class Carrier(Protocol):
 
     `purposes` are the purposes WeChat allows. `uses_template` says whether one of the account's templates gives the
     fields (and the look) of the message. `confirms` says that WeChat recognises a repeated client_msg_id and reports
-    each message's result later. `reply_window` is how long after a person's own message it may be used; None when that
-    does not matter.
+    each message's result later. `uses_allowance` says that each message takes one of those which the person's own acts
+    allow: who has none left is not reached, and no more is ever sent.
     """
 
     key: str
@@ -73,7 +73,7 @@ class Carrier(Protocol):
     purposes: frozenset[str]
     uses_template: bool
     confirms: bool
-    reply_window: timedelta | None
+    uses_allowance: bool
 
     def fields(self, campaign: Campaign) -> list[FieldInfo]:
         """Give what has to be filled in for a campaign."""

@@ -1,17 +1,16 @@
-"""Customer-service messages (客服消息): text within 48 hours of the person's own (reference: service account 5.9)."""
+"""Customer-service messages (客服消息): as many as the person's own acts allow (reference: service account 5.9)."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from campaigns.carriers.contract import Addressee, FieldInfo, Problem, Unrenderable, carriers
 from campaigns.variables import names_in, render
-from members.models import Follower, Purpose
+from inbox.selectors import within_allowance
+from members.models import Purpose
 from wechat_gateway import client
 
 if TYPE_CHECKING:
@@ -24,20 +23,19 @@ if TYPE_CHECKING:
     from members.models import Member
 
 TEXT: Final = "text"
-WINDOW: Final = timedelta(hours=48)
 LIMIT: Final = 600  # WeChat counts 2,048 bytes (reference: service account 5.9); a Chinese character takes three
 MAX_BYTES: Final = 2048
 
 
 class CustomCarrier:
-    """One text a person, while the reply window is open."""
+    """One text a person, while their own acts allow one more."""
 
     key = "custom"
     label = gettext_lazy("Customer-service message")
     purposes = frozenset({Purpose.SERVICE.value, Purpose.MARKETING.value})
     uses_template = False
     confirms = False
-    reply_window: timedelta | None = WINDOW
+    uses_allowance = True
 
     def fields(self, campaign: Campaign) -> list[FieldInfo]:
         """Give the one field: the text."""
@@ -85,11 +83,8 @@ class CustomCarrier:
         return compose
 
     def reachable(self, members: QuerySet[Member], at: datetime, account_id: int | None = None) -> QuerySet[Member]:
-        """Narrow members to those who wrote or tapped within the window."""
-        recent = Follower.objects.filter(member=OuterRef("pk"), subscribed=True, last_interaction_at__gt=at - WINDOW)
-        if account_id is not None:
-            recent = recent.filter(account_id=account_id)
-        return members.filter(Exists(recent))
+        """Narrow members to those whose own acts allow at least one more message."""
+        return members.filter(within_allowance(at=at, account_id=account_id))
 
 
 carriers.register(CustomCarrier.key, CustomCarrier())

@@ -17,7 +17,7 @@ from wechat_gateway import client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from django.db.models import QuerySet
 
@@ -36,7 +36,7 @@ class TemplateCarrier:
     purposes = frozenset({Purpose.SERVICE.value})
     uses_template = True
     confirms = True
-    reply_window: timedelta | None = None
+    uses_allowance = False
 
     def fields(self, campaign: Campaign) -> list[FieldInfo]:
         """Give the template's fields with their limits."""

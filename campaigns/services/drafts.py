@@ -14,8 +14,11 @@ from campaigns.carriers import Addressee, Carrier, FieldInfo, Problem, Unrendera
 from campaigns.errors import AlreadyLaunched, PreviewImpossible, UnknownCarrier
 from campaigns.models import Campaign, CampaignState, TestSend, UnknownPolicy
 from campaigns.variables import facts_of, names_in, render
+from inbox.services import reserve_send, settle_sends
 from members.models import Follower, Member, Purpose
 from wechat_gateway import client
+from wechat_gateway.answers import Outcome
+from wechat_gateway.errcodes import Reaction
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -125,7 +128,8 @@ def preview(*, campaign: Campaign, member: Member) -> Preview:
 def send_test(*, campaign: Campaign, openid: str, at: datetime) -> TestResult:
     """Send the message once, for real, to one openid of the campaign's account, and keep what WeChat said.
 
-    Facts are those of the follower, if known. Raises `PreviewImpossible` when a field cannot be filled.
+    Facts are those of the follower, if known; a customer-service message is one of those that their acts allow.
+    Raises `PreviewImpossible` when a field cannot be filled, or nothing may be sent to them.
     """
     carrier = carrier_of(campaign)
     member = Member.objects.filter(followers__account=campaign.account_id, followers__openid=openid).first()
@@ -142,7 +146,11 @@ def send_test(*, campaign: Campaign, openid: str, at: datetime) -> TestResult:
             hint=_("Give the variable a fallback, such as {姓名|会员}."),
             field=f"content.{error.field}",
         ) from None
+    taken = _take_allowance(campaign, openid, at) if carrier.uses_allowance else None
     ((_request, answer),) = client.send_many(campaign.account, [call], at=at, concurrency=1)
+    if taken is not None and answer.outcome not in (Outcome.ACCEPTED, Outcome.UNKNOWN):
+        closed = answer.reaction is Reaction.WINDOW_CLOSED and answer.code
+        settle_sends(unsent=[(taken, at)], refused=[(taken, answer.code or 0)] if closed else [], at=at)
     sent.outcome = answer.outcome.value
     sent.code = str(answer.code) if answer.code else answer.cause[:40] if not answer.ok else ""
     sent.message = answer.message[:300]
@@ -152,6 +160,18 @@ def send_test(*, campaign: Campaign, openid: str, at: datetime) -> TestResult:
     return TestResult(
         sent, answer.ok, None if answer.ok else reasons.explain(sent.code or reasons.NO_ANSWER), answer.rid
     )
+
+
+def _take_allowance(campaign: Campaign, openid: str, at: datetime) -> int | None:
+    """Take one of the messages that somebody's acts allow; gives whose. Somebody we do not know has no ledger."""
+    person = Follower.objects.filter(account=campaign.account_id, openid=openid).first()
+    if person is None:
+        return None
+    allowed = reserve_send(follower_id=person.pk, at=at)
+    if not allowed.open:
+        why = reasons.explain(str(allowed.refusal))
+        raise PreviewImpossible(str(why.cause), hint=str(why.action), field="carrier")
+    return person.pk
 
 
 def follower_of(member: Member, account_id: int) -> Follower | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
@@ -15,12 +14,14 @@ from campaigns import reasons, selectors, tasks
 from campaigns.errors import AlreadyLaunched, NotInThisState, NotReady
 from campaigns.models import Campaign, CampaignState, Lane, Pace
 from campaigns.services.drafts import carrier_of, unknown_policy
+from campaigns.services.statements import ALLOWANCE
 from campaigns.services.steering import ring_lanes
 from campaigns.services.tallies import STEERING_SHARD
 from campaigns.variables import names_in
 from common.failpoints import point
 from members.errors import RuleInvalid
 from members.segments import matching
+from wechat_gateway import windows
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -127,12 +128,16 @@ def _freeze_statement(campaign: Campaign, at: datetime) -> tuple[str, list[Any]]
     people, people_params = matching(campaign.rule, at=at).order_by().query.sql_with_params()
     used, _unknown = names_in(str(text) for text in campaign.content.values())
     facts = ", ".join(f"'{variable.key}', {variable.column}" for variable in used)
-    window = carrier.reply_window or timedelta(days=36_500)
-    statement = _FREEZE.format(people=people, facts=f"jsonb_build_object({facts})" if facts else "'{}'::jsonb")
-    return statement, [
+    variables = f"jsonb_build_object({facts})" if facts else "'{}'::jsonb"
+    allowance = "''"
+    allowance_params: list[Any] = []
+    if carrier.uses_allowance:
+        # The parameters of the segment have places, not names; so have these here.
+        allowance = ALLOWANCE % {"at": "%s", "lasts": "%s", "brand": "%s"}
+        allowance_params = [at, windows.spans(at), at, campaign.brand_id]
+    return _FREEZE.format(people=people, facts=variables, allowance=allowance), [
         campaign.brand_id, campaign.pk, campaign.account_id,
-        carrier.reply_window is not None, at - window,
-        *people_params,
+        *allowance_params, *people_params,
         campaign.brand_id, campaign.account_id, campaign.brand_id, campaign.purpose,
         campaign.brand_id, campaign.pk,
         campaign.brand_id, campaign.pk, STEERING_SHARD,
@@ -160,8 +165,7 @@ FROM (
                 WHEN o.id IS NOT NULL THEN '{reasons.OPTED_OUT}'
                 WHEN f.id IS NULL THEN '{reasons.NOT_FOLLOWER}'
                 WHEN NOT f.subscribed THEN '{reasons.UNFOLLOWED}'
-                WHEN %s AND coalesce(f.last_interaction_at <= %s, true) THEN '{reasons.WINDOW_CLOSED}'
-                ELSE ''
+                ELSE {{allowance}}
             END AS reason
         FROM ({{people}}) m
         LEFT JOIN members_follower f ON f.brand_id = %s AND f.account_id = %s AND f.member_id = m.id

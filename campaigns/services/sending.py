@@ -8,7 +8,7 @@ import random
 import socket
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from campaigns.services.store import store
 from common import clock
 from common.failpoints import point
 from members.models import Purpose
-from wechat_gateway import client, errcodes
+from wechat_gateway import client, errcodes, windows
 from wechat_gateway.answers import Outcome
 from wechat_gateway.errcodes import ErrorClass, Reaction
 
@@ -60,6 +60,8 @@ class Claimed:
     attempt: int
     round: int
     doubtful: bool
+    follower_id: int | None = None
+    reserved_at: datetime | None = None  # when one of the messages that the person's acts allow was taken for it
 
 
 @dataclass
@@ -96,6 +98,7 @@ class Entry:
     untried: bool = False
     outcome: str = ""
     message: str = ""
+    window_code: int = 0  # what WeChat said where it allows fewer customer-service messages than we believed
 
 
 @dataclass(slots=True)
@@ -296,15 +299,15 @@ def _claim_rows(job: Job, size: int, states: Sequence[str]) -> tuple[list[Claime
             "window": job.window,
             "settle": SETTLE_SECONDS if job.carrier.confirms else 0,
             "resend": unknown_policy(campaign) == UnknownPolicy.RESEND,
-            "windowed": job.carrier.reply_window is not None,
-            "talked_after": at - job.carrier.reply_window if job.carrier.reply_window else at,
+            "windowed": job.carrier.uses_allowance,
+            "lasts": windows.spans(at),
             "worker": job.worker,
             "at": at,
         },
     )
     batch, lost = [], []
     deltas: Counter[tuple[int, str, str]] = Counter()
-    for row_id, seq, openid, variables, attempt, round_, state, reason, was, was_reason, doubtful in rows:
+    for row_id, seq, openid, variables, attempt, round_, state, reason, was, was_reason, doubtful, follower in rows:
         before, after = tallies.bucket(was, was_reason), tallies.bucket(state, reason)
         if before != after:
             deltas[(campaign.pk, *before)] -= 1
@@ -313,12 +316,36 @@ def _claim_rows(job: Job, size: int, states: Sequence[str]) -> tuple[list[Claime
             lost.append(row_id)
         if state == DeliveryState.LEASED:
             facts = orjson.loads(variables) if variables != "{}" else {}
-            batch.append(Claimed(row_id, seq, openid, facts, attempt, round_, doubtful))
+            batch.append(Claimed(row_id, seq, openid, facts, attempt, round_, doubtful, follower))
     if lost:
         attempts = {row[0]: row[4] - 1 for row in rows}
         _note_attempts(job.brand_id, [(pk, attempts[pk], "LOST", reasons.LEASE_LOST, "", None) for pk in lost])
     tallies.add(job.brand_id, job.lane, deltas)
+    if job.carrier.uses_allowance and batch:
+        batch = _reserve(job, batch, at)
     return batch, bool(rows)
+
+
+def _reserve(job: Job, batch: Sequence[Claimed], at: datetime) -> list[Claimed]:
+    """Take a message for each from what the person's own acts allow; whoever has none left is not sent to.
+
+    Somebody else may have taken the last one a moment ago: then the message is left out. Whose ledger is being changed
+    right now comes again in a second.
+    """
+    granted = store.reserve_replies([claimed.follower_id for claimed in batch if claimed.follower_id], at)
+    taken, left = [], []
+    for claimed in batch:
+        count = granted.get(claimed.follower_id or 0)
+        if count:
+            taken.append(replace(claimed, reserved_at=at))
+        elif claimed.round:  # an earlier try may have arrived
+            left.append(Entry(claimed, DeliveryState.UNKNOWN, reasons.NO_ANSWER))
+        elif count is None:
+            left.append(Entry(claimed, DeliveryState.PENDING, wait=1.0, untried=True))
+        else:
+            left.append(Entry(claimed, DeliveryState.SUPPRESSED, reasons.WINDOW_USED_UP, untried=True))
+    _write(job, left, None)
+    return taken
 
 
 def _client_msg_id(campaign: Campaign, claimed: Claimed) -> str:
@@ -344,6 +371,7 @@ def _entry(claimed: Claimed, answer: Answer, *, personal: bool, parked: bool) ->
     elif answer.outcome is Outcome.REFUSED:
         person = answer.code is not None and errcodes.explain(answer.code).error_class is ErrorClass.PERSON
         entry.state = DeliveryState.REFUSED if person else DeliveryState.FAILED
+        entry.window_code = answer.code or 0 if answer.reaction is Reaction.WINDOW_CLOSED else 0
     elif answer.outcome is Outcome.UNKNOWN:
         entry.state = DeliveryState.UNKNOWN
         entry.reason = code if answer.code else reasons.NO_ANSWER
@@ -421,9 +449,25 @@ def _write(job: Job, entries: Sequence[Entry], pause: pacing.Pause | None) -> No
             notes.append((claimed.id, claimed.attempt, outcome, entry.reason, entry.message, entry.msgid))
     if notes:
         _note_attempts(job.brand_id, notes)
+    _settle_reserved(entries, at)
     if pause is not None:
         steering.park(campaign_id=job.campaign.pk, code=pause.code, until=_wait_for_account(job, pause, at))
     tallies.add(job.brand_id, job.lane, deltas)
+
+
+def _settle_reserved(entries: Sequence[Entry], at: datetime) -> None:
+    """Give back what was taken for messages that did not leave, and believe WeChat where it allows less."""
+    unsent, refused = [], []
+    for entry in entries:
+        claimed = entry.claimed
+        if claimed.reserved_at is None or claimed.follower_id is None:
+            continue
+        if entry.state not in (DeliveryState.SENT, DeliveryState.UNKNOWN):
+            unsent.append((claimed.follower_id, claimed.reserved_at))
+        if entry.window_code:
+            refused.append((claimed.follower_id, entry.window_code))
+    if unsent or refused:
+        store.settle_replies(unsent, refused, at)
 
 
 def _wait_for_account(job: Job, pause: pacing.Pause, at: datetime) -> datetime:

@@ -6,6 +6,22 @@ from typing import Final
 
 from campaigns import reasons
 
+# Why a follower `f` may get no customer-service message at a moment; '' when one may go. Whether one may was worked out
+# when the ledger was kept; which acts still count is asked only for the reason. `%(lasts)s` is `windows.spans`.
+ALLOWANCE: Final = f"""coalesce((
+    SELECT CASE
+        WHEN l.open_until > %(at)s::timestamptz THEN ''
+        WHEN EXISTS (
+            SELECT 1 FROM unnest(
+                ARRAY[l.message_at, l.menu_at, l.follow_at, l.scan_at], %(lasts)s::interval[]
+            ) AS act(since, lasts)
+            WHERE act.since + act.lasts > %(at)s::timestamptz AND coalesce(l.left_at < act.since, true)
+        ) THEN '{reasons.WINDOW_USED_UP}'
+        ELSE '{reasons.WINDOW_CLOSED}'
+    END
+    FROM inbox_replyledger l WHERE l.brand_id = %(brand)s AND l.follower_id = f.id
+), '{reasons.WINDOW_CLOSED}')"""  # noqa: S608 - constants of ours
+
 # Who is due, may be sent now, and is not being worked on by anybody else. A row that may have been sent already
 # (`tried_at`) is only sent again while WeChat still recognises its id; afterwards the campaign's rule decides.
 # The moment is the statement's: a process may have been stopped for long since its transaction began.
@@ -27,8 +43,7 @@ WITH picked AS (
             WHEN o.found THEN '{reasons.OPTED_OUT}'
             WHEN f.id IS NULL THEN '{reasons.NOT_FOLLOWER}'
             WHEN NOT f.subscribed THEN '{reasons.UNFOLLOWED}'
-            WHEN %(windowed)s AND coalesce(f.last_interaction_at <= %(talked_after)s, true)
-                THEN '{reasons.WINDOW_CLOSED}'
+            WHEN %(windowed)s THEN {ALLOWANCE}
             ELSE ''
         END AS rule,
         p.tried_at + %(window)s * interval '1 second' AS forgotten_at
@@ -83,7 +98,7 @@ UPDATE campaigns_delivery d SET
 FROM verdict v
 WHERE d.brand_id = %(brand)s AND d.id = v.id
 RETURNING d.id, d.seq, d.openid, d.variables::text, d.attempt, d.round, d.state, d.reason, v.state, v.reason,
-    v.act = 'SEND' AND v.tried_at IS NOT NULL
+    v.act = 'SEND' AND v.tried_at IS NOT NULL, d.follower_id
 """  # noqa: S608 - constants of ours
 
 # `%% 1 = 0` is always true and makes the planner expect few rows, so that it looks each one up by its key: without

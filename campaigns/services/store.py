@@ -13,6 +13,7 @@ from accounts.services import record_audit
 from accounts.tenancy import brand_scope
 from campaigns.models import Campaign, CampaignState, Delivery, DeliveryState, FinishEvent, Lane, TestSend
 from campaigns.services import statements
+from inbox import services as inbox_services
 from members import services as member_services
 from wechat_gateway.models import OfficialAccount
 
@@ -148,6 +149,16 @@ class Store:
     def add_tallies(self, params: Sequence[Any]) -> None:
         """Add differences to the counters (`statements.ADD_TALLIES`)."""
         self._changes(statements.ADD_TALLIES, params)
+
+    def reserve_replies(self, follower_ids: Collection[int], at: datetime) -> dict[int, int]:
+        """Take one message each from what followers' own acts allow: {follower: 1 or 0}, without who is busy."""
+        return inbox_services.reserve_sends(wanted=dict.fromkeys(follower_ids, 1), at=at, wait=False)
+
+    def settle_replies(
+        self, unsent: Collection[tuple[int, datetime]], refused: Collection[tuple[int, int]], at: datetime
+    ) -> None:
+        """Give back what was taken and not sent, and believe WeChat's refusals."""
+        inbox_services.settle_sends(unsent=unsent, refused=refused, at=at)
 
     def mark_unfollowed(self, account_id: int, openids: Sequence[str], at: datetime) -> None:
         """Note that people do not follow any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -16,10 +17,10 @@ from conversations.errors import DialogueInvalid
 from conversations.models import Dialogue, DialogueRun, DialogueVersion, ReplyRecord, ReplyState, RunState, Trigger, Way
 from conversations.script import Turn, faults, read_steps
 from conversations.selectors import current_dialogues, current_rules, running, talk_of, turn_of
-from conversations.windows import allowance
 from members import services as member_services
 from members.models import Purpose, Tag
 from touchpoints.services import replies_changed
+from wechat_gateway.windows import granted_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,8 +151,8 @@ def _write(run: DialogueRun, written: Written, follower: Follower, at: datetime)
 
 
 def _note(follower: Follower, push: Push, turn: Turn, *, heard: bool, said: bool) -> None:
-    _allowed, span = allowance(push.kind)
-    until = push.event_at + span
+    granted = granted_by(push)
+    until = push.event_at + (granted.lasts if granted else timedelta())
     way, why = (Way.PASSIVE, "IN_TIME") if heard else (Way.SERVICE, "OVERTAKEN" if said else "LATE")
     waiting = [] if heard or not turn.text else [{"msgtype": "text", "text": {"content": turn.text}}]
     if waiting and push.received_at >= until:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,13 +21,14 @@ from conversations.models import DialogueRun, LastTag, ReplyRecord, ReplyState, 
 from conversations.selectors import current_rules, facts_of
 from conversations.services.dialogues import talk
 from conversations.services.phrases import note_unmatched
-from conversations.windows import allowance
+from conversations.windows import reserve, settle
 from members import services as member_services
 from wechat_gateway import calls
 from wechat_gateway.answers import Outcome
-from wechat_gateway.errcodes import explain
+from wechat_gateway.errcodes import Reaction, explain
 from wechat_gateway.models import InboundPush
 from wechat_gateway.replies import Reply, Text, render
+from wechat_gateway.windows import CLOSED, granted_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,8 +98,8 @@ def keep_record(*, follower: Follower, push: Push, decision: Decision, said: boo
     rule = decision.rule
     assert rule is not None  # noqa: S101 - callers have one
     contents = decision.contents
-    allowed, span = allowance(push.kind)
-    until = push.event_at + span
+    granted = granted_by(push)
+    until = push.event_at + (granted.lasts if granted else timedelta())
     if said:
         way, why, left = Way.PASSIVE, IN_TIME, contents[1:]
     else:
@@ -110,7 +112,8 @@ def keep_record(*, follower: Follower, push: Push, decision: Decision, said: boo
             way, why, handed = Way.PERSON, WINDOW_CLOSED, True
     elif handed:
         way, why = Way.PERSON, ASKED_FOR
-    waiting = [body for body in (service_of(content) for content in left) if body is not None][:allowed]
+    waiting = [body for body in (service_of(content) for content in left) if body is not None]
+    waiting = waiting[: granted.messages if granted else 0]
     record, created = ReplyRecord.objects.get_or_create(
         push_id=push.push_id,
         defaults={
@@ -147,8 +150,8 @@ def send_replies(brand_id: int, *, at: datetime) -> int:
     with brand_scope(brand_id):
         claimed = _claim(at)
     point("replies: claimed")
-    for record in claimed:
-        _send(brand_id, record, at)
+    for record, granted in claimed:
+        _send(brand_id, record, granted, at)
     return len(claimed)
 
 
@@ -185,7 +188,8 @@ def forget_talks(*, follower: Follower, whole: bool, at: datetime) -> int:
     return gone
 
 
-def _claim(at: datetime) -> list[ReplyRecord]:
+def _claim(at: datetime) -> list[tuple[ReplyRecord, int]]:
+    """Take records to send, with how many of each one's messages the follower's acts still allow."""
     lost = ReplyRecord.objects.filter(state=ReplyState.SENDING, claimed_at__lt=at - LEASE)
     lost.update(state=ReplyState.UNKNOWN, problem="WORKER_LOST")
     with transaction.atomic():
@@ -196,14 +200,25 @@ def _claim(at: datetime) -> list[ReplyRecord]:
             .order_by("at", "pk")[:BATCH],
         )
         ReplyRecord.objects.filter(pk__in=[row.pk for row in rows]).update(state=ReplyState.SENDING, claimed_at=at)
-    return rows
+        wanted: Counter[int] = Counter()
+        for row in rows:
+            wanted[row.follower_id] += len(row.waiting)
+        granted = reserve(wanted=wanted, at=at)
+    return [(row, _share(granted, row)) for row in rows]
 
 
-def _send(brand_id: int, record: ReplyRecord, at: datetime) -> None:
-    state, problem, sent = ReplyState.DONE, "", 0
-    for body in record.waiting:
-        if record.until is not None and at >= record.until:
-            state, problem = ReplyState.FAILED, WINDOW_CLOSED
+def _share(granted: dict[int, int], record: ReplyRecord) -> int:
+    """Give a record its part of what was taken for its follower: the older answer first."""
+    share = min(len(record.waiting), granted.get(record.follower_id, 0))
+    granted[record.follower_id] = granted.get(record.follower_id, 0) - share
+    return share
+
+
+def _send(brand_id: int, record: ReplyRecord, granted: int, at: datetime) -> None:
+    state, problem, sent, code = ReplyState.DONE, "", 0, None
+    for number, body in enumerate(record.waiting):
+        if number >= granted or (record.until is not None and at >= record.until):
+            state, problem, code = ReplyState.FAILED, WINDOW_CLOSED, CLOSED
             break
         answer = calls.send_custom(record.account, {"touser": record.follower.openid, **body}, at=at)
         if answer.ok:
@@ -216,6 +231,7 @@ def _send(brand_id: int, record: ReplyRecord, at: datetime) -> None:
         else:
             state = ReplyState.FAILED
             problem = str(explain(answer.code).cause) if answer.code else answer.cause
+            code = answer.code if answer.reaction is Reaction.WINDOW_CLOSED else None
         break
     point("replies: sent, not recorded")
     with brand_scope(brand_id):
@@ -226,6 +242,15 @@ def _send(brand_id: int, record: ReplyRecord, at: datetime) -> None:
             waiting=record.waiting[sent:] if state == ReplyState.WAITING else [],
         )
         gone = record.waiting[: sent + (state == ReplyState.UNKNOWN)]
+        settle(
+            unsent=[(record.follower_id, at)] * (granted - len(gone)),
+            refused=[(record.follower_id, code)] if code and problem != WINDOW_CLOSED else [],
+            at=at,
+        )
+        if code and record.way == Way.SERVICE and not record.sent + sent:
+            # Nothing of the answer may reach them this way any more: a person has to find another one.
+            ReplyRecord.objects.filter(pk=record.pk).update(way=Way.PERSON, why=WINDOW_CLOSED)
+            hand_over(follower=record.follower, reason=WINDOW_CLOSED, at=at)
         if gone:
             for _key, listener in on_service_messages.items():
                 listener(record.follower, gone, at)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from inbox.services.ledger import note_sends, record_act, reserve_send, take_back
+from inbox.services.ledger import record_act, reserve_send, reserve_sends, settle_sends
 from inbox.services.media import due_attachments, fetch_attachment
 from inbox.services.queue import fill, fill_all, note_seen, return_due, set_duty
 from inbox.services.recording import ask_for_person, record_push
 from inbox.services.retention import forget_old, set_inbox_policy
-from inbox.services.sending import deliver, send_by_itself, send_picture, send_text, sweep_messages
+from inbox.services.sending import (
+    deliver,
+    record_notice,
+    send_by_itself,
+    send_picture,
+    send_text,
+    send_unasked,
+    sweep_messages,
+)
 from inbox.services.steps import (
     finish_task,
     give_task,
@@ -31,22 +39,24 @@ __all__ = [
     "forget_old",
     "give_task",
     "note_seen",
-    "note_sends",
     "record_act",
+    "record_notice",
     "record_push",
     "remind_me",
     "reserve_send",
+    "reserve_sends",
     "resolve",
     "return_due",
     "send_by_itself",
     "send_picture",
     "send_text",
+    "send_unasked",
     "set_duty",
     "set_inbox_policy",
+    "settle_sends",
     "snooze",
     "sweep_messages",
     "take",
-    "take_back",
     "transfer",
     "wake_due",
     "write_note",

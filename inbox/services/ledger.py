@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
 
-from inbox import windows
+from django.db import connection
+
+from accounts.tenancy import current_brand_id
 from inbox.models import ReplyLedger
 from inbox.selectors import ledger_from
+from wechat_gateway import windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from members.models import Follower
 
+logger = logging.getLogger(__name__)
+
 _TIMES = ("message_at", "menu_at", "follow_at", "scan_at", "left_at")
+# One statement for however many followers; what is too old to count is forgotten, as `Ledger.sent` does.
+_TAKE: Final = """
+UPDATE inbox_replyledger l SET
+    sends = ARRAY(SELECT s FROM unnest(l.sends) AS s WHERE s > %(kept)s)
+        || array_fill(%(at)s::timestamptz, ARRAY[v.messages]),
+    open_until = v.open_until
+FROM unnest(%(ids)s::bigint[], %(messages)s::int[], %(ends)s::timestamptz[]) AS v(id, messages, open_until)
+WHERE l.brand_id = %(brand)s AND l.id = v.id
+"""
 
 
 def record_act(*, follower: Follower, act: windows.Act, at: datetime) -> ReplyLedger:
@@ -37,32 +53,57 @@ def reserve_send(*, follower_id: int, at: datetime) -> windows.Allowance:
     return found
 
 
-def take_back(*, follower_id: int, reserved_at: datetime, at: datetime) -> None:
-    """Give back what was taken for a message that certainly did not leave."""
-    row = _locked(follower_id)
-    _keep(row, ledger_from(row).taken_back(reserved_at), at)
+def reserve_sends(*, wanted: Mapping[int, int], at: datetime, wait: bool = True) -> dict[int, int]:
+    """Take messages for many followers before they leave, in two statements: `wanted` and what is given are {id: n}.
+
+    Nobody gets more than is allowed. Without `wait`, followers whose ledger somebody changes right now are left out of
+    the answer: a batch neither waits for others nor stands in each other's way with them.
+    """
+    rows = ReplyLedger.objects.select_for_update(skip_locked=not wait).filter(follower_id__in=list(wanted))
+    rules, granted = windows.rules_at(at), dict.fromkeys(wanted, 0) if wait else {}
+    taken: list[tuple[int, int, datetime | None]] = []
+    for row in rows.order_by("pk"):
+        ledger = ledger_from(row)
+        count = min(wanted[row.follower_id], windows.allowance(ledger, at, rules).left)
+        granted[row.follower_id] = count
+        for _ in range(count):
+            ledger = ledger.sent(at)
+        if count:
+            taken.append((row.pk, count, windows.open_until(ledger, at, rules)))
+    if taken:
+        with connection.cursor() as cursor:
+            ids, messages, ends = (list(column) for column in zip(*taken, strict=True))
+            values: dict[str, Any] = {"brand": current_brand_id(), "ids": ids, "messages": messages, "ends": ends}
+            cursor.execute(_TAKE, {**values, "at": at, "kept": at - windows.KEPT})
+    return granted
 
 
-def note_sends(*, follower_ids: Iterable[int], at: datetime) -> None:
-    """Count messages that others have sent (campaigns): one each, in two statements for all of them."""
-    rows = list(ReplyLedger.objects.select_for_update().filter(follower_id__in=list(follower_ids)).order_by("pk"))
-    for row in rows:
-        _set(row, ledger_from(row).sent(at), at)
-    ReplyLedger.objects.bulk_update(rows, ["sends", "open_until"], batch_size=500)
+def settle_sends(
+    *, unsent: Iterable[tuple[int, datetime]], refused: Iterable[tuple[int, int]] = (), at: datetime
+) -> None:
+    """Give back what was taken for messages that certainly did not leave, and believe WeChat's refusals.
 
-
-def believe_refusal(*, follower_id: int, code: int, at: datetime) -> None:
-    """Do as WeChat says where it knows better (an act we never heard of, a send by another system): close at once."""
-    row = _locked(follower_id)
-    ledger = ledger_from(row)
-    if code == windows.CLOSED:
-        _keep(row, ledger.acted(windows.Act.LEFT, at), at)
+    `unsent` are (follower, the moment it was taken at), `refused` (follower, WeChat's code): where WeChat knows better
+    (an act that we never heard of, a send by another system) the ledger is closed at once.
+    """
+    back, codes = defaultdict(list), dict(refused)
+    for follower_id, reserved_at in unsent:
+        back[follower_id].append(reserved_at)
+    concerned = {*back, *codes}
+    if not concerned:
         return
-    for _ in range(max((rule.messages for rule in windows.rules_at(at)), default=0)):
-        if not windows.allowance(ledger, at).open:
-            break
-        ledger = ledger.sent(at)
-    _keep(row, ledger, at)
+    changed = []
+    for row in ReplyLedger.objects.select_for_update().filter(follower_id__in=concerned).order_by("pk"):
+        ledger = ledger_from(row)
+        for moment in back[row.follower_id]:
+            ledger = ledger.taken_back(moment)
+        if row.follower_id in codes:
+            code = codes[row.follower_id]
+            ledger = ledger.refused(code, at)
+            logger.warning("brand %s: WeChat allows fewer messages than our ledger (%s)", row.brand_id, code)
+        _set(row, ledger, at)
+        changed.append(row)
+    ReplyLedger.objects.bulk_update(changed, [*_TIMES, "sends", "open_until"], batch_size=500)
 
 
 def _locked(follower_id: int) -> ReplyLedger:

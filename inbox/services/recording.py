@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from accounts.tasks_base import ring
 from conversations.models import ReplyRecord, Trigger, Way
-from inbox import tasks, windows
+from inbox import tasks
 from inbox.models import (
     AgentTask,
     Attachment,
@@ -18,8 +18,9 @@ from inbox.models import (
     TaskKind,
 )
 from inbox.services import lines, promises, queue
-from inbox.services.ledger import note_sends, record_act
+from inbox.services.ledger import record_act
 from members.services import record_contact
+from wechat_gateway import windows
 from wechat_gateway.events import MESSAGE_KINDS, Push
 from wechat_gateway.models import InboundPush
 from wechat_gateway.wire import Unreadable, read_fields, text_of
@@ -88,9 +89,8 @@ def take_over(follower: Follower, reason: str, at: datetime) -> None:
 
 
 def record_service_messages(follower: Follower, bodies: list[dict[str, Any]], at: datetime) -> None:
-    """Listen to automatic answers that went as customer-service messages: they count, and stand in the conversation."""
+    """Listen to automatic answers that went as customer-service messages: they stand in the conversation."""
     for body in bodies:
-        note_sends(follower_ids=[follower.pk], at=at)
         if not Conversation.objects.filter(follower=follower).exists():
             continue
         conversation = lines.conversation_with(follower=follower, at=at)

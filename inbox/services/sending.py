@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope
 from common.failpoints import point
-from inbox import figures, tasks, windows
+from inbox import figures, selectors, tasks
 from inbox.errors import ConversationMissing, NotFollowing, NothingToSend, TooLong, WindowClosed
 from inbox.models import (
     AgentTask,
@@ -22,22 +21,21 @@ from inbox.models import (
     SendState,
     TaskKind,
 )
-from inbox.selectors import ledger_of
 from inbox.services import lines, queue
-from inbox.services.ledger import believe_refusal, reserve_send, take_back
+from inbox.services.ledger import reserve_send, settle_sends
 from library import services as library_services
 from members.services import mark_unfollowed
-from wechat_gateway import client
+from wechat_gateway import client, windows
 from wechat_gateway.answers import Answer as Said
 from wechat_gateway.answers import Outcome
 from wechat_gateway.errcodes import Reaction, explain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
     from library.models import MediaItem
-
-logger = logging.getLogger(__name__)
+    from members.models import Follower
 
 MAX_BYTES: Final = 2048  # reference: service account 5.9
 STUCK_AFTER: Final = timedelta(minutes=3)
@@ -97,6 +95,60 @@ def send_by_itself(conversation: Conversation, *, text: str, at: datetime) -> Me
     )
     ring(tasks.deliver_message, conversation.brand_id, line.pk)
     return line
+
+
+def send_unasked(*, follower: Follower, text: str, at: datetime) -> Message | None:
+    """Send a text of ours that nobody has asked for, if a follower's own acts allow it; None when they do not."""
+    if not selectors.allowance_of(follower.pk, at=at).open:
+        return None
+    conversation = lines.conversation_with(follower=follower, at=at)
+    line = send_by_itself(conversation, text=text, at=at)
+    if line is not None:
+        lines.save(conversation)
+    return line
+
+
+def record_notice(
+    *,
+    conversation_id: int,
+    staff_id: int,
+    title: str,
+    text: str,
+    client_key: UUID,
+    send: Callable[[], Said],
+    at: datetime,
+) -> tuple[Message, bool]:
+    """Let a person reach somebody by another way than a customer-service message, and write down what came of it.
+
+    `send` does it, once: the same `client_key` again gives the line that is there. Gives the line, and whether it is
+    new. Raises `ConversationMissing`.
+    """
+    conversation = lines.locked(conversation_id)
+    if conversation is None:
+        raise ConversationMissing
+    known = Message.objects.filter(client_key=client_key).first()
+    if known is not None:
+        return known, False
+    said = send()
+    states = {Outcome.ACCEPTED: SendState.SENT, Outcome.UNKNOWN: SendState.UNKNOWN}
+    line = lines.add_line(
+        conversation,
+        direction=Direction.OUT,
+        kind="text",
+        text=text,
+        at=at,
+        facts={"notice": title},
+        author_id=staff_id,
+        client_key=client_key,
+        state=states.get(said.outcome, SendState.REFUSED),
+        settled_at=at,
+        code=said.code,
+        cause=said.cause[:40],
+    )
+    if line.state == SendState.SENT:
+        _answered(conversation, line, staff_id, at)
+    lines.save(conversation)
+    return line, True
 
 
 def deliver(*, brand_id: int, message_id: int, at: datetime) -> None:
@@ -209,7 +261,7 @@ def _claim(brand_id: int, message_id: int, at: datetime) -> tuple[Conversation, 
 
 def _still_allowed(conversation: Conversation, line: Message, at: datetime) -> bool:
     """Say whether what this message was taken from is still open: the message may have waited in a queue."""
-    ledger = ledger_of(conversation.follower_id).taken_back(line.reserved_at or line.at)
+    ledger = selectors.ledger_of(conversation.follower_id).taken_back(line.reserved_at or line.at)
     return windows.allowance(ledger, at).open
 
 
@@ -244,10 +296,10 @@ def _record(message_id: int, said: Said, at: datetime) -> None:
 
 def _undo(conversation: Conversation, line: Message, said: Said, at: datetime) -> None:
     """What was not sent answers nobody: give back the allowance and let the conversation wait again."""
-    take_back(follower_id=conversation.follower_id, reserved_at=line.reserved_at or line.at, at=at)
-    if said.reaction is Reaction.WINDOW_CLOSED and said.code is not None:
-        believe_refusal(follower_id=conversation.follower_id, code=said.code, at=at)
-        logger.warning("brand %s: WeChat knows of fewer replies than our ledger (%s)", line.brand_id, said.code)
+    person, doubted = conversation.follower_id, said.reaction is Reaction.WINDOW_CLOSED and said.code is not None
+    settle_sends(
+        unsent=[(person, line.reserved_at or line.at)], refused=[(person, said.code or 0)] if doubted else [], at=at
+    )
     if said.reaction is Reaction.MARK_UNFOLLOWED:
         mark_unfollowed(account_id=conversation.account_id, openids=[conversation.follower.openid], at=at)
     for answer in Answer.objects.filter(message=line):

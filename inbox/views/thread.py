@@ -20,7 +20,7 @@ from library.models import MediaItem
 
 if TYPE_CHECKING:
     from inbox.models import Conversation
-    from inbox.windows import Allowance
+    from wechat_gateway.windows import Allowance
 
 SAFE: Final = frozenset({"image/png", "image/jpeg", "image/gif"})
 

@@ -11,9 +11,11 @@ from campaigns.models import Campaign, MessageTemplate
 from campaigns.template_content import parse_fields
 from campaigns.variables import render
 from common.registry import Registry
+from inbox.services import record_act, reserve_sends
 from members import reach
 from members.models import Follower, Member, Purpose
 from tests.factories import AT, make_account, make_follower
+from wechat_gateway import windows
 from wechat_gateway.client import Outgoing
 
 
@@ -89,7 +91,8 @@ class CarrierContract:
     def test_it_reaches_followers_only(self, in_brand):
         account = make_account()
         here, left = make_follower(account), make_follower(account)
-        Follower.objects.update(last_interaction_at=AT)
+        for follower in (here, left):
+            record_act(follower=follower, act=windows.Act.MESSAGE, at=AT)
         Follower.objects.filter(pk=left.pk).update(subscribed=False)
         Member.objects.filter(pk=left.member_id).update(subscribed=False)
         at = AT + timedelta(hours=1)
@@ -136,12 +139,20 @@ class TestCustom(CarrierContract):
     key = "custom"
     content = {"text": "{姓名}您好，周末见"}
 
-    def test_only_those_who_wrote_lately_are_reached(self, in_brand):
+    def test_only_those_whose_acts_allow_it_are_reached(self, in_brand):
         follower = make_follower(make_account())
-        Follower.objects.update(last_interaction_at=AT)
-        everybody = Member.objects.all()
-        assert list(self.carrier.reachable(everybody, AT + timedelta(hours=47))) == [follower.member]
+        everybody, moment = Member.objects.all(), timedelta(seconds=1)
+        assert list(self.carrier.reachable(everybody, AT)) == []
+
+        record_act(follower=follower, act=windows.Act.SCAN, at=AT)
+        assert list(self.carrier.reachable(everybody, AT + 59 * moment)) == [follower.member]
+        assert list(self.carrier.reachable(everybody, AT + 60 * moment)) == []
+
+        record_act(follower=follower, act=windows.Act.MESSAGE, at=AT)
+        assert list(self.carrier.reachable(everybody, AT + timedelta(hours=48) - moment)) == [follower.member]
         assert list(self.carrier.reachable(everybody, AT + timedelta(hours=48))) == []
+        assert reserve_sends(wanted={follower.pk: 9}, at=AT + moment) == {follower.pk: 5}
+        assert list(self.carrier.reachable(everybody, AT + 2 * moment)) == []
 
     def test_bytes_are_counted(self, campaign):
         campaign.content["text"] = "长" * 683

@@ -10,10 +10,14 @@ from conversations import services
 from conversations.inbound import as_reply, asked_of
 from conversations.models import ReplyRecord, ReplyRule, UnmatchedPhrase
 from conversations.selectors import current_rules, facts_of
+from inbox import selectors
+from inbox.services import record_act, reserve_sends
+from members.models import Follower
 from tests.factories import AT, make_account, make_follower, make_tag
 from wechat_gateway.events import Push
 from wechat_gateway.models import InboundPush
 from wechat_gateway.replies import render
+from wechat_gateway.windows import act_of
 
 
 @pytest.fixture
@@ -49,6 +53,8 @@ def pushed(account, openid, content="几点", kind="text", at=AT, heard=True, la
         brand_id=account.brand_id, account_id=account.pk, appid=account.appid, original_id=account.original_id,
         openid=openid, kind=kind, event_at=at, received_at=at + later, push_id=row.pk, content=content, **more,
     )  # fmt: skip
+    follower = Follower.objects.get(account=account, openid=openid)
+    record_act(follower=follower, act=act_of(push), at=at)  # as the inbox does with the same push
     if heard:
         rules = current_rules(account.pk)
         asked = asked_of(push)
@@ -165,7 +171,7 @@ def test_wechats_refusal_is_said_and_an_unsent_message_is_tried_again(brand, acc
         rule(account, "几点", more=[{"kind": "TEXT", "text": "还有"}])
         refused, again = note(pushed(account, person.openid)), note(pushed(account, person.openid))
     sending = {"kind": "errcode", "appid": account.appid, "path": "/cgi-bin/message/custom/send", "count": 1}
-    simulator.fault(errcode=45015, **sending)
+    simulator.fault(errcode=40003, **sending)
     simulator.fault(errcode=-1, after_calls=1, **sending)
     services.send_replies(brand.pk, at=AT)
     with brand_scope(brand.pk):
@@ -176,6 +182,93 @@ def test_wechats_refusal_is_said_and_an_unsent_message_is_tried_again(brand, acc
     simulator.delete("/_sim/faults")
     services.send_replies(brand.pk, at=AT)
     assert received(simulator, account, person.openid) == ["还有"]
+
+
+def calls_of(simulator, account):
+    """WeChat's answers to customer-service messages."""
+    found = simulator.get(f"/_sim/calls?appid={account.appid}&path=/cgi-bin/message/custom/send&limit=1000")
+    return [int(call["result"]) for call in found["calls"]]
+
+
+def test_answers_take_from_what_others_have_left(brand, account, person, simulator):
+    more = [{"kind": "TEXT", "text": text} for text in ("一", "二", "三")]
+    with brand_scope(brand.pk):
+        rule(account, "几点", more=more)
+        record = note(pushed(account, person.openid))
+        reserve_sends(wanted={person.pk: 3}, at=AT)  # a person and a campaign have written meanwhile
+
+    services.send_replies(brand.pk, at=AT)
+
+    assert received(simulator, account, person.openid) == ["一", "二"]
+    with brand_scope(brand.pk):
+        record.refresh_from_db()
+        assert (record.way, record.state, record.problem, record.sent) == ("PASSIVE", "FAILED", "WINDOW_CLOSED", 2)
+        assert selectors.allowance_of(person.pk, at=AT).left == 0
+    assert calls_of(simulator, account) == [0, 0]
+
+
+def test_an_answer_for_which_nothing_is_left_goes_to_a_person(brand, account, person, simulator, handed_over):
+    with brand_scope(brand.pk):
+        rule(account, "几点")
+        record = note(pushed(account, person.openid, heard=False))
+        reserve_sends(wanted={person.pk: 5}, at=AT)
+
+    services.send_replies(brand.pk, at=AT)
+
+    with brand_scope(brand.pk):
+        record.refresh_from_db()
+        assert (record.way, record.why, record.sent) == ("PERSON", "WINDOW_CLOSED", 0)
+    assert handed_over == [(person.pk, "WINDOW_CLOSED")]
+    assert calls_of(simulator, account) == []
+
+
+def test_two_answers_to_one_person_share_what_is_left_the_older_first(brand, account, person, simulator):
+    with brand_scope(brand.pk):
+        rule(account, "几点", more=[{"kind": "TEXT", "text": text} for text in ("一", "二", "三")])
+        for _ in range(2):
+            note(pushed(account, person.openid))
+    services.send_replies(brand.pk, at=AT)
+
+    assert received(simulator, account, person.openid) == ["一", "二", "三", "一", "二"]
+    with brand_scope(brand.pk):
+        assert list(ReplyRecord.objects.order_by("pk").values_list("sent", "state")) == [(3, "DONE"), (2, "FAILED")]
+    assert calls_of(simulator, account) == [0] * 5
+
+
+def test_wechats_refusal_by_window_closes_the_ledger_and_calls_a_person(brand, account, person, simulator, handed_over):
+    with brand_scope(brand.pk):
+        rule(account, "几点")
+        note(pushed(account, person.openid, heard=False))
+    path = "/cgi-bin/message/custom/send"
+    simulator.fault(kind="errcode", errcode=45015, appid=account.appid, path=path, count=1)
+    services.send_replies(brand.pk, at=AT)
+
+    with brand_scope(brand.pk):
+        assert selectors.allowance_of(person.pk, at=AT + timedelta(seconds=1)).refusal == 45015
+        assert ReplyRecord.objects.get().way == "PERSON"
+    assert handed_over == [(person.pk, "WINDOW_CLOSED")]
+
+
+def test_a_message_that_did_not_leave_is_given_back(brand, account, person, simulator):
+    with brand_scope(brand.pk):
+        rule(account, "几点", more=[{"kind": "TEXT", "text": "还有"}])
+        note(pushed(account, person.openid))
+    path = "/cgi-bin/message/custom/send"
+    simulator.fault(kind="errcode", errcode=-1, appid=account.appid, path=path, count=1)
+    services.send_replies(brand.pk, at=AT)
+    with brand_scope(brand.pk):
+        assert selectors.allowance_of(person.pk, at=AT).left == 5
+    simulator.delete("/_sim/faults")
+    services.send_replies(brand.pk, at=AT)
+    with brand_scope(brand.pk):
+        assert selectors.allowance_of(person.pk, at=AT).left == 4
+
+
+def test_a_tap_on_a_menu_inside_a_message_allows_a_minute_not_two_days(brand, account, person):
+    with brand_scope(brand.pk):
+        rule(account, "几点", more=[{"kind": "TEXT", "text": "还有"}])
+        record = note(pushed(account, person.openid, menu_item_id="101"))
+        assert record.until == AT + timedelta(minutes=1)
 
 
 def test_what_was_being_sent_when_its_worker_died_is_not_sent_again(brand, account, person, simulator):

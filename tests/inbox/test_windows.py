@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inbox import windows
-from inbox.windows import Act, Ledger, allowance, open_until
+from wechat_gateway import windows
+from wechat_gateway.windows import Act, Ledger, allowance, open_until
 from wechat_simulator import windows as law
 from wechat_simulator.errors import WeChatError
 

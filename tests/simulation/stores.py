@@ -9,6 +9,7 @@ from campaigns.services import statements
 from common.secret import Secret
 from tests.simulation.memory import Busy
 from wechat_gateway import stores as gateway_stores
+from wechat_gateway import windows
 
 OPEN = ("PENDING", "LEASED")
 
@@ -296,7 +297,7 @@ class MemoryStore(_Base):
         new = row.pending
         return (
             row.key, was["seq"], was["openid"], was["variables"], new["attempt"], new["round"], state, reason,
-            was["state"], was["reason"], act == "SEND" and tried is not None,
+            was["state"], was["reason"], act == "SEND" and tried is not None, was["follower_id"],
         )  # fmt: skip
 
     def lease_end(self, params):
@@ -315,9 +316,11 @@ class MemoryStore(_Base):
         if not follower["subscribed"]:
             return reasons.UNFOLLOWED
         if params["windowed"]:
-            talked = follower["last_interaction_at"]
-            if talked is None or talked <= params["talked_after"]:
-                return reasons.WINDOW_CLOSED
+            ledger = follower.get("ledger", windows.Ledger())
+            until = windows.open_until(ledger, params["at"])
+            if until is None or until <= params["at"]:
+                living = windows.allowance(ledger, params["at"]).windows
+                return reasons.WINDOW_USED_UP if living else reasons.WINDOW_CLOSED
         return ""
 
     def record(self, params):
@@ -381,6 +384,31 @@ class MemoryStore(_Base):
                     "tally", campaign_id=campaign_id, shard=shard, state=state, reason=reason, count=count
                 ):
                     break
+
+    def reserve_replies(self, follower_ids, at):
+        self._begin("reserve")
+        granted = {}
+        for key in sorted(follower_ids):
+            row, was = self.db.get("follower", key)
+            if was is None or not self.db.lock(row, skip=True):
+                continue
+            ledger = row.seen_by(self.db.transaction).get("ledger", windows.Ledger())
+            granted[key] = int(windows.allowance(ledger, at).open)
+            if granted[key]:
+                self.db.write(row, ledger=ledger.sent(at))
+        return granted
+
+    def settle_replies(self, unsent, refused, at):
+        self._begin("settle")
+        back = {key: lambda ledger, moment=moment: ledger.taken_back(moment) for key, moment in unsent}
+        worse = {key: lambda ledger, code=code: ledger.refused(code, at) for key, code in refused}
+        for key in sorted({*back, *worse}):
+            row, _ = self.db.get("follower", key)
+            self.db.lock(row)
+            ledger = row.seen_by(self.db.transaction).get("ledger", windows.Ledger())
+            for change in (back.get(key), worse.get(key)):
+                ledger = change(ledger) if change else ledger
+            self.db.write(row, ledger=ledger)
 
     def mark_unfollowed(self, account_id, openids, at):
         self._begin("mark unfollowed")

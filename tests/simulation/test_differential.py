@@ -16,11 +16,13 @@ from accounts.tenancy import brand_scope
 from campaigns.models import Campaign, Delivery, DeliveryAttempt, FinishEvent, Lane, Pace, Tally
 from campaigns.services import statements
 from campaigns.services.store import Store
+from inbox.models import ReplyLedger
 from launcher import roles
 from members.models import Follower, OptOut
 from tests.factories import AT, make_account, make_brand, make_follower
 from tests.simulation.memory import Database, Transaction
 from tests.simulation.stores import MemoryStore
+from wechat_gateway import windows
 
 SEQUENCES = int(os.environ.get("SIMULATION_SEQUENCES", "60"))
 PARTS = 6
@@ -74,6 +76,7 @@ class Twins:
         with brand_scope(brand.pk):
             self._furnish()
         self.claimed = []
+        self.reserved = []
 
     def tick(self, seconds):
         self.world.time += timedelta(seconds=seconds)
@@ -93,10 +96,10 @@ class Twins:
         put("account", id=account.pk, parked_until=None)
         for seq in range(1, 7):
             follower = make_follower(account)
-            Follower.objects.filter(pk=follower.pk).update(last_interaction_at=AT)
+            ledger = self._ledger(follower)
             put(
                 "follower", id=follower.pk, member_id=follower.member_id, account_id=account.pk, openid=follower.openid,
-                subscribed=True, last_interaction_at=AT,
+                subscribed=True, ledger=ledger,
             )  # fmt: skip
             state = rng.choice(STATES)
             tried = AT - timedelta(seconds=rng.choice((1, 500, 700, 2000)))
@@ -114,6 +117,37 @@ class Twins:
             lane = Lane.objects.create(campaign=campaign, number=number, taken_until=AT, taken_by="")
             put("lane", **_values(lane))
         put("pace", **_values(Pace.objects.create(campaign=campaign, tokens=3.0, filled_at=AT)))
+
+    def _ledger(self, follower):
+        """Acts and sends of somebody, such that some may be written to, some no more, and some for a moment."""
+        rng = self.rng
+        ledger = windows.Ledger()
+        for act in windows.OPENING:
+            if rng.random() < 0.4:
+                ledger = ledger.acted(act, AT - timedelta(seconds=rng.choice((1, 30, 59, 172_700))))
+        if rng.random() < 0.2:
+            ledger = ledger.acted(windows.Act.LEFT, AT - timedelta(seconds=40))
+        for _ in range(rng.choice((0, 0, 2, 3, 5))):
+            ledger = ledger.sent(AT)
+        ReplyLedger.objects.create(
+            follower=follower, message_at=ledger.message_at, menu_at=ledger.menu_at, follow_at=ledger.follow_at,
+            scan_at=ledger.scan_at, left_at=ledger.left_at, sends=list(ledger.sends),
+            open_until=windows.open_until(ledger, AT),
+        )  # fmt: skip
+        return ledger
+
+    def do_reserve(self):
+        people = [row["id"] for row in self.database.committed("follower")]
+        chosen = self.rng.sample(people, self.rng.randrange(1, 4))
+        granted = self.both("reserve_replies", chosen, self.world.time)
+        self.reserved += [(pk, self.world.time) for pk, count in granted.items() if count]
+
+    def do_give_back(self):
+        if not self.reserved:
+            return
+        unsent = self.reserved.pop(self.rng.randrange(len(self.reserved)))
+        refused = [(unsent[0], self.rng.choice((45015, 45047)))] if self.rng.random() < 0.3 else []
+        self.both("settle_replies", [unsent], refused, self.world.time)
 
     # -- both ---------------------------------------------------------------------------------------------------------
 
@@ -184,7 +218,7 @@ class Twins:
                 "brand": self.brand.pk, "campaign": self.campaign, "purpose": "service",
                 "states": self.rng.choice((["SENDING"], ["PARKED"], ["SENDING", "PARKED"])), "size": self._size(),
                 "lease": 12, "window": self.rng.choice((0, WINDOW)), "settle": self.rng.choice((0, 600)),
-                "resend": self.rng.random() < 0.5, "windowed": windowed, "talked_after": AT, "worker": "w",
+                "resend": self.rng.random() < 0.5, "windowed": windowed, "lasts": windows.spans(AT), "worker": "w",
                 "at": self.world.time,
             },
         )  # fmt: skip

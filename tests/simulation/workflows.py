@@ -21,6 +21,7 @@ from common import clock
 from conversations import services as conversations
 from conversations.models import LastTag, Menu, ReplyRecord, TagMenu
 from conversations.services import save_menu
+from inbox.services import record_act
 from members import services as members
 from members.models import (
     ErasureClock,
@@ -44,6 +45,7 @@ from wechat_gateway import tokens, transport
 from wechat_gateway.errors import CallsParked
 from wechat_gateway.models import AccessToken, InboundPush
 from wechat_gateway.services import inbox
+from wechat_gateway.windows import Act
 
 _numbers = itertools.count(1)
 
@@ -804,6 +806,7 @@ def settle_menus(stage):
 def send_replies(stage):
     follower, _member = stage.fresh()
     with stage.scope:
+        record_act(follower=follower, act=Act.MESSAGE, at=AT)
         record = ReplyRecord.objects.create(
             account=stage.account,
             follower=follower,

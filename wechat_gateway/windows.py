@@ -2,7 +2,8 @@
 
 Each kind of act allows a number of messages for a time; a new act of the same kind starts afresh. Allowances do not
 add up: one message counts in every window that is open, so the largest remainder decides. Leaving ends all of them.
-Pure: a `Ledger` and a moment in, an `Allowance` out. Whoever sends anything must ask here, and say that they sent.
+Pure: a `Ledger` and a moment in, an `Allowance` out. Ledgers are kept by `inbox.services.ledger`: whoever sends such a
+message takes it from there first.
 """
 
 from __future__ import annotations
@@ -49,7 +50,11 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 # Only these buttons count as a menu tap: opening a page, a mini program or a picture does not.
 MENU_TAPS: Final = frozenset({"CLICK", "scancode_push", "scancode_waitmsg"})
+# The acts that open windows, in the order of the columns in which ledgers are stored.
+OPENING: Final = (Act.MESSAGE, Act.MENU, Act.FOLLOW, Act.SCAN)
 KEPT: Final = timedelta(hours=48)
+CLOSED: Final = 45015
+USED_UP: Final = 45047
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,20 @@ class Ledger:
     def sent(self, at: datetime) -> Ledger:
         """Give the ledger after a message of ours; what is too old to count is forgotten."""
         return replace(self, sends=(*(each for each in self.sends if each > at - KEPT), at))
+
+    def refused(self, code: int, at: datetime) -> Ledger:
+        """Give the ledger as WeChat's refusal shows it: nothing is open (45015), or all that is open is used (45047).
+
+        WeChat knows better: there was a send by another system, or an act that we never heard of did not count.
+        """
+        if code == CLOSED:
+            return self.acted(Act.LEFT, at)
+        ledger, rules = self, rules_at(at)
+        for _ in range(max(rule.messages for rule in rules)):
+            if not allowance(ledger, at, rules).open:
+                break
+            ledger = ledger.sent(at)
+        return ledger
 
     def taken_back(self, at: datetime) -> Ledger:
         """Give the ledger without a message that did not leave after all."""
@@ -118,10 +137,6 @@ class Allowance:
         return self.left > 0
 
 
-CLOSED: Final = 45015
-USED_UP: Final = 45047
-
-
 def act_of(push: Push) -> Act | None:
     """Give the act that a push reports, None when it allows nothing."""
     if push.kind in MESSAGE_KINDS:
@@ -158,11 +173,23 @@ def allowance(ledger: Ledger, at: datetime, rules: Sequence[Rule] | None = None)
     return Allowance(best.left, best.messages, best.until, tuple(living))
 
 
-def open_until(ledger: Ledger, at: datetime) -> datetime | None:
+def granted_by(push: Push) -> Rule | None:
+    """Give what a push by itself allows; None when it opens no window."""
+    act = act_of(push)
+    return next((rule for rule in rules_at(push.event_at) if rule.act == act), None)
+
+
+def spans(at: datetime) -> list[timedelta]:
+    """Give how long each act of `OPENING` lets us write, in that order."""
+    lasts = {rule.act: rule.lasts for rule in rules_at(at)}
+    return [lasts.get(act, timedelta()) for act in OPENING]
+
+
+def open_until(ledger: Ledger, at: datetime, rules: Sequence[Rule] | None = None) -> datetime | None:
     """Say until when at least one message may be sent, if nothing else happens."""
     ends = [
         window.until
-        for rule in rules_at(at)
+        for rule in (rules_at(at) if rules is None else rules)
         if (window := _window(ledger, rule)) is not None and window.left and at < window.until
     ]
     return max(ends, default=None)
