@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # What is planted, for tests to compare the product's judgement with.
 BARGAIN, LOYAL = "抽奖海报", "会员日邀请卡"
 DEAD_CODES: Final = 12
-STAYED, LEFT, LOYAL_PEOPLE = 30, 210, 60
+STAYED, LEFT, LOYAL_PEOPLE = 30, 120, 60
 PLANTED_DAYS, OLDEST_DAYS = 60, 100
 CROWDS: Final = {"loyal": LOYAL_PEOPLE, "stayed": STAYED, "left": LEFT}
 SECOND_TOUCHES: Final = 0.12

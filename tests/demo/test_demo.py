@@ -32,6 +32,7 @@ def counts():
         return [model.objects.count() for model in (OfficialAccount, Follower, Member, Touch, Guide)]
 
 
+@pytest.mark.timeout(600)  # two brands with all their people, twice
 def test_demo_brands_load_once_and_tell_a_script_all_it_needs(db, simulator, settings):
     settings.SIMULATOR_URL = simulator.url
     settings.CLOCK_URL = f"{simulator.url}/_sim/clock"
@@ -50,6 +51,9 @@ def test_demo_brands_load_once_and_tell_a_script_all_it_needs(db, simulator, set
     assert any(code["name"] == "上海静安店 · LY0007" and code["ticket"] for code in lanyu["codes"])
     assert StaffUser.objects.get(username=lanyu["staff"][0]["username"]).check_password(PASSWORD)
 
+    with brand_scope(lanyu["id"]):
+        someone = Member.objects.exclude(phone_tail="").first()
+    assert someone.phone.reveal().endswith(someone.phone_tail)
     judges_channels_as_planted(lanyu)
 
     for demo, brand in zip(BRANDS, facts["brands"], strict=True):
