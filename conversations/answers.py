@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -11,20 +11,37 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from common.registry import Registry
-from wechat_gateway.replies import MAX_TEXT_BYTES, Image, MiniProgramLink, News, Reply, Text, clean, link_text
+from wechat_gateway.replies import (
+    MAX_TEXT_BYTES,
+    Image,
+    MiniProgramLink,
+    News,
+    Reply,
+    Text,
+    Video,
+    Voice,
+    clean,
+    link_text,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 URL_BYTES: Final = 1024
 MOST: Final = 4  # the first goes at once, and after a follow or a tap WeChat takes three more (reference: 5.9)
-_MEDIA_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,200}")
+_MEDIA_ID: Final = re.compile(r"item:[0-9]{1,15}|[0-9A-Za-z_-]{1,200}")
+ITEM: Final = "item:"
+_ITEM: Final = re.compile(r"item:([0-9]{1,15})")
 _APPID: Final = re.compile(r"wx[0-9a-z]{10,30}")
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One answer as it is kept. Which fields mean something is a matter of the kind."""
+    """One answer as it is kept. Which fields mean something is a matter of the kind.
+
+    `media_id` is WeChat's id of a file, or `item:` and the number of a file of the library, which is looked up when
+    rules are compiled.
+    """
 
     kind: str = "TEXT"
     text: str = ""
@@ -36,6 +53,9 @@ class Content:
     page: str = ""
 
 
+# Kinds that are nothing without their file, and which kinds of the library's files each takes.
+NEEDS_MEDIA: Final = frozenset({"IMAGE", "VOICE", "VIDEO"})
+TAKES: Final = {"IMAGE": ("IMAGE",), "VOICE": ("VOICE",), "VIDEO": ("VIDEO",), "MINI": ("IMAGE", "THUMB")}
 FIELDS: Final = tuple(name for name in Content.__slots__ if name != "kind")
 
 
@@ -91,6 +111,29 @@ def read_content(data: Mapping[str, Any]) -> Content:
 def kept(content: Content) -> dict[str, str]:
     """Give the content as JSON, without what is empty."""
     return {name: value for name, value in asdict(content).items() if value}
+
+
+def item_of(content: Content) -> int | None:
+    """Give the number of the library's file that a content sends, None when it names WeChat's id or none."""
+    found = _ITEM.fullmatch(content.media_id)
+    return int(found[1]) if found else None
+
+
+def item_key(item_id: int) -> str:
+    """Give how a file of the library is named in a content."""
+    return f"{ITEM}{item_id}"
+
+
+def with_media(contents: Iterable[Content], known: Mapping[int, str]) -> tuple[Content, ...]:
+    """Give contents with WeChat's ids of their files; those that need one which is not there are left out."""
+    found: list[Content] = []
+    for content in contents:
+        item_id = item_of(content)
+        if item_id is None:
+            found.append(content)
+        elif item_id in known or content.kind not in NEEDS_MEDIA:
+            found.append(replace(content, media_id=known.get(item_id, "")))
+    return tuple(found)
 
 
 def faults_of(content: Content) -> dict[str, str]:
@@ -205,9 +248,15 @@ class NewsAnswer:
         return content.title
 
 
+def _file_faults(content: Content) -> dict[str, str]:
+    if _MEDIA_ID.fullmatch(content.media_id):
+        return {}
+    return {"media_id": _("Choose a file of the library.")}
+
+
 @answer_kind
 class ImageAnswer:
-    """A picture of the account's material."""
+    """A picture of the library, or of the account's material."""
 
     key: ClassVar[str] = "IMAGE"
     label = gettext_lazy("Picture")
@@ -215,10 +264,8 @@ class ImageAnswer:
     fields: ClassVar[tuple[str, ...]] = ("media_id",)
 
     def faults(self, content: Content) -> dict[str, str]:
-        """The material's id."""
-        if _MEDIA_ID.fullmatch(content.media_id):
-            return {}
-        return {"media_id": _("Copy the picture's media_id from the material library.")}
+        """The file."""
+        return _file_faults(content)
 
     def passive(self, content: Content) -> Reply | None:
         """Give an image reply."""
@@ -231,6 +278,59 @@ class ImageAnswer:
     def summary(self, content: Content) -> str:
         """Say that it is a picture."""
         return _("Picture …%(tail)s") % {"tail": content.media_id[-6:]}
+
+
+@answer_kind
+class VoiceAnswer:
+    """A voice message of the library."""
+
+    key: ClassVar[str] = "VOICE"
+    label = gettext_lazy("Voice")
+    order = 32
+    fields: ClassVar[tuple[str, ...]] = ("media_id",)
+
+    def faults(self, content: Content) -> dict[str, str]:
+        """The file."""
+        return _file_faults(content)
+
+    def passive(self, content: Content) -> Reply | None:
+        """Give a voice reply."""
+        return Voice(content.media_id)
+
+    def service(self, content: Content) -> dict[str, Any] | None:
+        """Give a voice message."""
+        return {"msgtype": "voice", "voice": {"media_id": content.media_id}}
+
+    def summary(self, content: Content) -> str:
+        """Say that it is a voice message."""
+        return _("Voice …%(tail)s") % {"tail": content.media_id[-6:]}
+
+
+@answer_kind
+class VideoAnswer:
+    """A video of the library, with a title and a line."""
+
+    key: ClassVar[str] = "VIDEO"
+    label = gettext_lazy("Video")
+    order = 34
+    fields: ClassVar[tuple[str, ...]] = ("media_id", "title", "text")
+
+    def faults(self, content: Content) -> dict[str, str]:
+        """The file."""
+        return _file_faults(content)
+
+    def passive(self, content: Content) -> Reply | None:
+        """Give a video reply."""
+        return Video(content.media_id, content.title, content.text)
+
+    def service(self, content: Content) -> dict[str, Any] | None:
+        """Give a video message."""
+        video = {"media_id": content.media_id, "title": content.title, "description": content.text}
+        return {"msgtype": "video", "video": {name: value for name, value in video.items() if value}}
+
+    def summary(self, content: Content) -> str:
+        """Give the title."""
+        return _("Video: %(title)s") % {"title": content.title or content.media_id[-6:]}
 
 
 @answer_kind
@@ -254,7 +354,7 @@ class MiniProgramAnswer:
         if link_fault(content.url):
             found["url"] = _("Write a link for clients that cannot open mini-programs.")
         if content.media_id and not _MEDIA_ID.fullmatch(content.media_id):
-            found["media_id"] = _("Copy the picture's media_id from the material library.")
+            found["media_id"] = _("Choose a file of the library.")
         return found
 
     def passive(self, content: Content) -> Reply | None:

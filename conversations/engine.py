@@ -9,7 +9,7 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from conversations.answers import Content, read_content
+from conversations.answers import Content, read_content, with_media
 from conversations.audiences import NO_SCAN, Audience, Scan, rank_of
 from conversations.errors import PatternInvalid
 from conversations.models import Match, Pick, Trigger
@@ -270,8 +270,12 @@ def contents_of(row: ReplyRule) -> tuple[Content, ...]:
     return (first, *(read_content(each) for each in row.more))
 
 
-def rule_of(row: ReplyRule) -> Rule | None:
-    """Make a rule ready to be asked; None for keywords that can capture nothing."""
+def rule_of(row: ReplyRule, media: Mapping[int, str] | None = None) -> Rule | None:
+    """Make a rule ready to be asked; None for keywords that can capture nothing.
+
+    With `media`, WeChat's ids of the library's files, its answers are ready to be given; None too for a rule that has
+    none left because its only file is not at WeChat yet.
+    """
     words: tuple[str, ...] = tuple(str(each) for each in row.keywords)
     patterns: tuple[Any, ...] = ()
     if row.trigger == Trigger.KEYWORD and row.match == Match.REGEX:
@@ -283,11 +287,16 @@ def rule_of(row: ReplyRule) -> Rule | None:
         words = tuple(dict.fromkeys(word for word in (normalised(each) for each in words) if word))
     if row.trigger in {Trigger.KEYWORD, Trigger.CLICK} and not words:
         return None
+    contents = contents_of(row)
+    if media is not None:
+        contents = with_media(contents, media)
+        if not contents:
+            return None
     return Rule(
         pk=row.pk or 0,
         name=row.name,
         trigger=row.trigger,
-        contents=contents_of(row),
+        contents=contents,
         match=row.match,
         position=row.position,
         words=words,
@@ -310,6 +319,7 @@ def compile_rules(
     zone: ZoneInfo = UTC,
     scans: Mapping[str, Scan] | None = None,
     audiences: Mapping[Audience, Any] | None = None,
+    media: Mapping[int, str] | None = None,
 ) -> Rules:
     """Build the look-up structure from enabled rules. `scenes`: each code's name and own welcome."""
     made = Rules(zone=zone, scans=scans or {}, audiences=audiences or {})
@@ -317,7 +327,7 @@ def compile_rules(
         scene: Rule(0, name, Trigger.FOLLOW, (Content("TEXT", text),)) for scene, (name, text) in (scenes or {}).items()
     }
     for order, row in enumerate(in_order(rows)):
-        rule = rule_of(row)
+        rule = rule_of(row, media or {})
         if rule is None:
             continue
         if rule.trigger == Trigger.CLICK:

@@ -24,6 +24,18 @@ if TYPE_CHECKING:
 
 PAGE = "conversations"
 DIALOGUES = "conversations.dialogues"
+# What tapping a button of the menu is pushed as (reference: 3.3); buttons that only send a file push nothing.
+BUTTON_EVENTS = (
+    "CLICK",
+    "VIEW",
+    "view_miniprogram",
+    "scancode_push",
+    "scancode_waitmsg",
+    "pic_sysphoto",
+    "pic_photo_or_album",
+    "pic_weixin",
+    "location_select",
+)
 OTHER_MESSAGES = tuple(sorted(MESSAGE_KINDS - {"text"}))
 
 
@@ -177,3 +189,9 @@ def as_reply(decision: Decision) -> Reply | None:
 def note_answer(push: Push) -> None:
     """Note what was answered and why in this way; send what has to follow; keep what no rule captured."""
     services.note_answer(push=push, asked=asked_of(push))
+
+
+@on_event(*BUTTON_EVENTS, key="conversations.note_tap", rank=70)
+def note_tap(push: Push) -> None:
+    """Note which buttons of the menu are used."""
+    services.note_tap(account_id=push.account_id, key=push.key, at=push.event_at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.tenancy import BrandForeignKey, BrandOwned
@@ -221,6 +222,8 @@ class Menu(BrandOwned):
     remote = models.JSONField(default=list, blank=True)
     fetched = models.JSONField(default=list, blank=True)
     fetched_at = models.DateTimeField(_("compared at"), null=True, blank=True)
+    # Since when taps are noted: before that, that nobody tapped cannot be told.
+    taps_since = models.DateTimeField(db_default=Now())
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("menu")
@@ -233,6 +236,28 @@ class Menu(BrandOwned):
                 name="menus_to_publish",
             ),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+class ButtonTap(BrandOwned):
+    """Somebody tapped a button of the menu on a day (in Shanghai). `key` is the button's own, its link or its page.
+
+    One row a day, not a counter: a counter would be one row that every worker waits for.
+    """
+
+    account = BrandForeignKey(OfficialAccount, models.CASCADE, related_name="+", verbose_name=_("service account"))
+    key = models.CharField(_("key"), max_length=300)
+    day = models.DateField(_("day"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("tap on the menu")
+        verbose_name_plural = _("taps on the menu")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "account", "key", "day"], name="tap_once_a_day"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["brand", "day"], name="taps_by_age")]  # clearing away
 
     def __str__(self) -> str:
         return f"{self.pk}"
@@ -364,7 +389,12 @@ class DialogueRun(BrandOwned):
                 fields=["brand", "follower"], condition=models.Q(state="ACTIVE"), name="one_talk_at_a_time"
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["brand", "version", "state"], name="talks_of_version")]
+        indexes: ClassVar = [
+            models.Index(fields=["brand", "version", "state"], name="talks_of_version"),
+            models.Index(
+                fields=["brand", "updated_at"], condition=~models.Q(answers={}), name="talks_with_answers"
+            ),  # clearing away
+        ]
 
     def __str__(self) -> str:
         return f"{self.pk} {self.state}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -149,3 +149,42 @@ def _either(patterns: tuple[str, ...]) -> Automaton:
     if len(patterns) == 1:
         return automaton_of(patterns[0])
     return automaton_of("|".join(f"(?:{each})" for each in patterns))
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two rules that capture the same messages, as one of them is about to be saved."""
+
+    rule: Rule
+    found: Overlap
+
+
+def overlaps_among(fresh: Sequence[Rule], standing: Sequence[Rule], *, most_hard: int) -> tuple[list[Pair], int]:
+    """Compare many new rules with each other and with those that stand; gives the pairs, the worst first.
+
+    Pairs whose keywords only ever meet in one message are left out: of many rules nearly all would be such. At most
+    `most_hard` pairs with expressions are compared letter by letter; how many were not is the second value.
+    """
+    pairs: list[Pair] = []
+    hard = left_out = 0
+    for number, rule in enumerate(fresh):
+        for other in (*fresh[number + 1 :], *standing):
+            if Match.REGEX in {rule.match, other.match} and Match.EXACT not in {rule.match, other.match}:
+                hard += 1
+                if hard > most_hard:
+                    left_out += 1
+                    continue
+            elif not _may_meet(rule, other):
+                continue
+            found = overlap(rule, other)
+            if found is not None and found.share != JOINED:
+                pairs.append(Pair(rule, found))
+    order = {NEVER: 0, SOME: 1, UNSURE: 2}
+    return sorted(pairs, key=lambda pair: order[pair.found.share]), left_out
+
+
+def _may_meet(rule: Rule, other: Rule) -> bool:
+    """Say quickly whether a word of each stands in one of the other: too often at times, never too rarely."""
+    if Match.REGEX in {rule.match, other.match}:
+        return True
+    return any(word in each or each in word for word in rule.words for each in other.words)

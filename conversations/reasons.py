@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from conversations.engine import Schedule, Verdict
+    from conversations.selectors import Trouble
 
 WEEKDAYS = (
     gettext_lazy("Mon"),
@@ -36,6 +37,38 @@ WHY: dict[str, Any] = {
     "WINDOW_CLOSED": gettext_lazy("The time in which WeChat lets us write was over; a person has to look at it."),
     "WORKER_LOST": gettext_lazy("The process that sent it stopped. It may have arrived and is not sent again."),
 }
+
+
+# What is wrong with a button of the menu (selectors.troubles_of_menu): (what, what to do).
+TROUBLES: dict[str, tuple[Any, Any]] = {
+    "NO_ANSWER": (
+        gettext_lazy("No rule and no dialogue answers its key “%(about)s”."),
+        gettext_lazy("Make a rule for the menu button, or give the button another key."),
+    ),
+    "PROGRAM_UNKNOWN": (
+        gettext_lazy("The mini-program %(about)s is not connected to this brand."),
+        gettext_lazy("Check the AppID; one of your own can be connected under settings."),
+    ),
+    "PROGRAM_OFF": (
+        gettext_lazy("The mini-program %(about)s is disconnected."),
+        gettext_lazy("Connect it again, or give the button another aim."),
+    ),
+    "MEDIA_GONE": (
+        gettext_lazy("The file it sends is no longer at WeChat, or was put away."),
+        gettext_lazy("Choose another file, or keep this one for good in the library."),
+    ),
+    "UNTAPPED": (
+        gettext_lazy("Nobody has tapped it for 30 days."),
+        gettext_lazy("Give the place to something that people look for."),
+    ),
+}
+
+
+def say_trouble(trouble: Trouble) -> dict[str, str]:
+    """Say what is wrong with a button of the menu."""
+    what, action = TROUBLES[trouble.kind]
+    said = str(what) % {"about": trouble.about} if trouble.about else str(what)
+    return {"path": trouble.path, "name": trouble.name, "kind": trouble.kind, "what": said, "action": str(action)}
 
 
 def say_verdict(verdict: Verdict, names: Mapping[str, str]) -> str:

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from django.db.models import BigIntegerField, BooleanField, Case, Count, Value, When
+from django.utils.translation import gettext as _
 
 from accounts.models import Brand
 from accounts.tenancy import current_brand_id
 from common.clock import now
 from common.errors import AppError
+from conversations.answers import TAKES, item_of
 from conversations.audiences import Audience, Scan, audience_kinds, line_up
-from conversations.engine import Asked, Facts, Rule, Rules, compile_rules, rule_of
+from conversations.engine import Asked, Facts, Rule, Rules, compile_rules, contents_of, rule_of
 from conversations.menus import TagMenuNow, predicted
 from conversations.models import (
+    ButtonTap,
     DialogueRun,
     DialogueVersion,
     LastTag,
     Menu,
+    MenuVersion,
     ReplyRecord,
     ReplyRule,
     RunState,
@@ -35,16 +39,20 @@ from conversations.models import (
 )
 from conversations.patterns import normalised
 from conversations.script import State, Step, Turn, answer, begin, read_steps
+from library.models import CopyState, MediaCopy
+from library.selectors import living_media_ids, media_named, room_of
 from members.models import Follower, Member, RemoteTagging
 from touchpoints.models import Touchpoint, TouchpointTag
 from touchpoints.selectors import welcome_texts
-from wechat_gateway.models import OfficialAccount
+from wechat_gateway.models import MiniProgram, OfficialAccount
+from wechat_gateway.quotas import SHANGHAI
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
     from django.db.models import QuerySet
 
+    from conversations.answers import Content
     from wechat_gateway.events import Push
 
 logger = logging.getLogger(__name__)
@@ -76,7 +84,34 @@ def compiled_with(rows: list[ReplyRule], account_id: int) -> Rules:
         audiences=_prepared(
             {Audience(row.audience_kind, row.audience_id) for row in rows if row.audience_kind and row.audience_id}
         ),
+        media=media_of(rows, account_id),
     )
+
+
+def items_of(row: ReplyRule) -> set[int]:
+    """Give the files of the library that a rule sends."""
+    return {item for content in contents_of(row) if (item := item_of(content)) is not None}
+
+
+def file_fault(content: Content, account: OfficialAccount | None) -> dict[str, str]:
+    """Say what is wrong with the file of the library that an answer sends, by field; {} when it can be sent."""
+    item_id = item_of(content)
+    if item_id is None or content.kind not in TAKES:
+        return {}
+    item = next((found for kind in TAKES[content.kind] if (found := media_named(item_id, kind))), None)
+    if item is None:
+        return {"media_id": _("This file is of another kind, or not in the library any more.")}
+    if account is not None and not room_of(account.pk, item.kind).left:
+        kept = MediaCopy.objects.filter(item=item, account=account, permanent=True)
+        if not kept.exclude(state=CopyState.REFUSED).exists():
+            return {"media_id": _("The account has no room for another permanent file of this kind.")}
+    return {}
+
+
+def media_of(rows: Iterable[ReplyRule], account_id: int) -> dict[int, str]:
+    """Give WeChat's ids of the files that rules of an account send, those that are there."""
+    items = set().union(*(items_of(row) for row in rows))
+    return living_media_ids(items, account_id=account_id, at=now()) if items else {}
 
 
 def current_rules(account_id: int) -> Rules:
@@ -287,6 +322,111 @@ def dialogues_of(account_id: int) -> Dialogues:
 def current_dialogues(account_id: int) -> Dialogues:
     """Give the dialogues of an account as of now."""
     return _current(account_id)[1]
+
+
+UNTAPPED: Final = timedelta(days=30)
+# Buttons whose taps WeChat tells us of, by what it tells.
+_TOLD_BY: Final = {"view": "url", "miniprogram": "pagepath"}
+_NOT_TOLD: Final = frozenset({"media_id", "article_id", "article_view_limited"})
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A button that leads nowhere, or that nobody uses; `kind` is a key of `reasons.TROUBLES`."""
+
+    path: str
+    name: str
+    kind: str
+    about: str = ""
+
+
+def troubles_of_menu(account_id: int, buttons: Sequence[Mapping[str, Any]], *, at: datetime) -> list[Trouble]:
+    """Give the buttons of a menu that point to what is not there any more, or that nobody tapped for 30 days.
+
+    Links are not opened. That a button was not tapped is said only of one that has been published all the time.
+    """
+    leaves = list(leaves_of(buttons))
+    keys = {str(button.get("key")) for _path, button in leaves if button.get("key")}
+    answered = _answered_keys(account_id) if keys else set()
+    programs = _programs() if any(button.get("type") == "miniprogram" for _path, button in leaves) else {}
+    gone = _media_gone(account_id, {str(button["media_id"]) for _path, button in leaves if button.get("media_id")}, at)
+    idle = _untapped(account_id, at)
+    found: list[Trouble] = []
+    for path, button in leaves:
+        kind, name = str(button.get("type")), str(button.get("name", ""))
+        if kind == "click" and normalised(str(button.get("key"))) not in answered:
+            found.append(Trouble(path, name, "NO_ANSWER", str(button.get("key"))))
+        elif kind == "miniprogram" and not programs.get(str(button.get("appid")), False):
+            known = str(button.get("appid")) in programs
+            found.append(Trouble(path, name, "PROGRAM_OFF" if known else "PROGRAM_UNKNOWN", str(button.get("appid"))))
+        elif kind == "media_id" and str(button.get("media_id")) in gone:
+            found.append(Trouble(path, name, "MEDIA_GONE"))
+        if kind not in _NOT_TOLD and tapped_by(button) in idle:
+            found.append(Trouble(path, name, "UNTAPPED"))
+    return found
+
+
+def leaves_of(buttons: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give every button that does something, with its place like `1` or `2.3` (from one)."""
+    for index, button in enumerate(buttons, 1):
+        children = button.get("sub_button") or []
+        if not children:
+            yield str(index), button
+        for number, child in enumerate(children, 1):
+            yield f"{index}.{number}", child
+
+
+def tapped_by(button: Mapping[str, Any]) -> str:
+    """Give what WeChat names when a button is tapped: its key, its link or its page."""
+    return str(button.get(_TOLD_BY.get(str(button.get("type")), "key")) or "")[:300]
+
+
+def _answered_keys(account_id: int) -> set[str]:
+    """What a rule or a dialogue of the account answers when a button with that key is tapped."""
+    rules = ReplyRule.objects.filter(account_id=account_id, is_enabled=True, trigger=Trigger.CLICK)
+    found = {normalised(str(key)) for keys in rules.values_list("keywords", flat=True) for key in keys}
+    return found | set(dialogues_of(account_id).starts)
+
+
+def _programs() -> dict[str, bool]:
+    return dict(MiniProgram.objects.values_list("appid", "is_active"))
+
+
+def _media_gone(account_id: int, media_ids: set[str], at: datetime) -> set[str]:
+    """Of ids that the library knows for the account, those that no longer work; others may come from elsewhere."""
+    if not media_ids:
+        return set()
+    rows = MediaCopy.objects.filter(account_id=account_id, media_id__in=media_ids).select_related("item")
+    return {
+        row.media_id
+        for row in rows.order_by("pk")
+        if row.state != CopyState.THERE
+        or row.item.archived_at is not None
+        or (not row.permanent and (row.expires_at is None or row.expires_at <= at))
+    }
+
+
+def _untapped(account_id: int, at: datetime) -> set[str]:
+    """What everybody has seen in the menu for 30 days and nobody tapped."""
+    since = at - UNTAPPED
+    menu = Menu.objects.filter(account_id=account_id).first()
+    if menu is None or menu.taps_since > since:
+        return set()
+    versions = MenuVersion.objects.filter(account_id=account_id, published_at__lte=at).order_by("-published_at", "-pk")
+    shown: set[str] | None = None
+    for version in versions.iterator(chunk_size=50):
+        here = {
+            tapped_by(button)
+            for menus in (version.buttons, *(each["buttons"] for each in version.tag_menus))
+            for _path, button in leaves_of(menus)
+        }
+        shown = here if shown is None else shown & here
+        if version.published_at <= since:
+            break
+    else:
+        return set()  # nothing was published 30 days ago
+    tapped = ButtonTap.objects.filter(account_id=account_id, day__gte=since.astimezone(SHANGHAI).date())
+    return (shown or set()) - set(tapped.order_by("key").values_list("key", flat=True).distinct()) - {""}
 
 
 def running(account_id: int, openid: str, *, at: datetime, lock: bool = False) -> DialogueRun | None:

@@ -36,13 +36,17 @@ def tidy_replies() -> None:
 
 @brand_task(name="conversations.tasks.tidy_brand_replies")
 def tidy_brand_replies(brand_id: int) -> None:
-    """Suggest rules from the weeks that are over, drop old records."""
+    """Suggest rules from the weeks that are over, drop what is old."""
     from conversations import services
 
     with brand_scope(brand_id):
         services.suggest_rules(at=clock.now())
     with brand_scope(brand_id):
         services.purge_records(at=clock.now())
+    with brand_scope(brand_id):
+        services.forget_old_answers(at=clock.now())
+    with brand_scope(brand_id):
+        services.purge_taps(at=clock.now())
 
 
 @global_task(name="conversations.tasks.sweep_menus")

@@ -24,6 +24,12 @@ Users: TypeAlias = Callable[[Sequence[int]], dict[int, list[Use]]]
 media_users: Registry[Users] = Registry("media users", purpose="what uses a file of the material library")
 
 
+# Called once an account has a file for good, in the transaction that notes it.
+media_listeners: Registry[Callable[..., None]] = Registry(
+    "media listeners", purpose="what happens once an account has a file for good: callable(*, account_id, item_id)"
+)
+
+
 def uses_of(item_ids: Sequence[int]) -> dict[int, list[Use]]:
     """Give where each of these files is used."""
     found: dict[int, list[Use]] = {pk: [] for pk in item_ids}

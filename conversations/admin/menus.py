@@ -16,10 +16,10 @@ from common.errors import AppError
 from console.http import row_id, viewer_of
 from console.registry import Page, Tab, nav, pages
 from console.site import page_response
-from conversations import services
+from conversations import reasons, services
 from conversations.menus import FIELDS, SUB, SUB_BYTES, TOP, TOP_BYTES, TYPES, changes, faults, plain
 from conversations.models import Menu, MenuState, MenuVersion, TagMenu
-from conversations.selectors import menus_seen, people_of_menus
+from conversations.selectors import menus_seen, people_of_menus, troubles_of_menu
 from members.models import Follower, Tag
 from members.selectors import find_members
 from wechat_gateway.models import OfficialAccount
@@ -97,6 +97,9 @@ def menu_page(request: HttpRequest) -> HttpResponse:
             "bubbles": [{"kind": "note", "text": gettext("This is how the draft looks")}],
             "menu": draft,
         },
+        "troubles": [reasons.say_trouble(each) for each in troubles_of_menu(account.pk, draft, at=now())]
+        if account
+        else [],
         **(_publishing(account, menu) if account else {}),
         **(_personalised(request, account, rows) if account else {}),
     }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
@@ -25,7 +25,7 @@ from console.admin import ConsoleModelAdmin, site
 from console.columns import excerpt, state, two_lines
 from console.forms import BrandModelForm
 from console.http import row_id, viewer_of
-from console.registry import BulkColumn, Step, home_cards
+from console.registry import BulkColumn, Page, Step, home_cards, pages
 from conversations import answers, reasons, services
 from conversations.audiences import Audience
 from conversations.audiences import options as audience_options
@@ -33,7 +33,10 @@ from conversations.engine import Asked, Facts, contents_of, rule_of, schedule_of
 from conversations.models import Match, ReplyRule, Suggestion, Trigger
 from conversations.overlaps import NEVER, SOME, overlaps
 from conversations.patterns import check_pattern
-from conversations.selectors import facts_of, hits_of, rules_of, rules_to_compare
+from conversations.selectors import facts_of, file_fault, hits_of, rules_of, rules_to_compare
+from conversations.sheets import split_words
+from library.models import MediaKind
+from library.selectors import media_choices
 from members.models import Follower
 from members.selectors import find_members
 from wechat_gateway.models import OfficialAccount
@@ -45,11 +48,11 @@ if TYPE_CHECKING:
 
     from accounts.viewer import Viewer
     from conversations.answers import Content
+    from conversations.engine import Rule
     from conversations.overlaps import Overlap
 
-SEPARATORS = re.compile(r"[\n,，、;；]+")
-LINES = re.compile(r"\n+")
 EXTRA = answers.MOST - 1
+SHOWN = 20
 TRIALS = (
     (Trigger.KEYWORD, gettext_lazy("Writes")),
     (Trigger.FOLLOW, gettext_lazy("Follows")),
@@ -64,10 +67,29 @@ _EXTRA_LABELS = {
     "title": gettext_lazy("Title"),
     "url": gettext_lazy("Link"),
     "picture_url": gettext_lazy("Picture (link)"),
-    "media_id": gettext_lazy("Picture (media_id)"),
+    "media_id": gettext_lazy("File of the library"),
     "appid": gettext_lazy("Mini-program's AppID"),
     "page": gettext_lazy("Mini-program's page"),
 }
+
+
+def _file_field() -> forms.ChoiceField:
+    return forms.ChoiceField(
+        label=gettext_lazy("File of the library"),
+        required=False,
+        choices=lambda: [("", gettext("(none)")), *_files()],
+        widget=UnfoldAdminSelectWidget,
+        help_text=gettext_lazy("New files are added under Content, library. The account keeps what a rule sends."),
+    )
+
+
+def _files() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Give what the library has, by kind."""
+    rows = [
+        (str(kind.label), [(answers.item_key(pk), name) for pk, name in media_choices(kind.value)])
+        for kind in MediaKind
+    ]
+    return [row for row in rows if row[1]]
 
 
 def _extra_fields() -> dict[str, forms.Field]:
@@ -81,6 +103,9 @@ def _extra_fields() -> dict[str, forms.Field]:
             widget=UnfoldAdminSelectWidget,
         )
         for name, label in _EXTRA_LABELS.items():
+            if name == "media_id":
+                made[f"m{number}_media_id"] = _file_field()
+                continue
             wide = name == "text"
             made[f"m{number}_{name}"] = forms.CharField(
                 label=label,
@@ -119,6 +144,7 @@ class _RuleFields(BrandModelForm):
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text=gettext_lazy("None chosen means every day."),
     )
+    media_id = _file_field()
     overlap_seen = forms.CharField(required=False, widget=forms.HiddenInput, label="")
     suggestion = forms.CharField(required=False, widget=forms.HiddenInput, label="")
 
@@ -131,6 +157,7 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
 
     overlaps: list[Overlap]
     data: Any
+    is_typed = False  # asked while somebody types: nothing is saved, so nothing has to be confirmed
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Show what is stored in the form's own fields."""
@@ -145,6 +172,18 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
         for number, each in enumerate(row.more[:EXTRA], 1):
             for name in ("kind", *answers.FIELDS):
                 self.initial[f"m{number}_{name}"] = each.get(name, "")
+        self._keep_known_files()
+
+    def _keep_known_files(self) -> None:
+        """Offer what is stored, too: an id of WeChat's own, or a file that was put away since."""
+        for name in ("media_id", *(f"m{number}_media_id" for number in range(1, EXTRA + 1))):
+            known, field = str(self.initial.get(name) or ""), self.fields.get(name)
+            if not known or not isinstance(field, forms.ChoiceField):
+                continue
+            offered: list[Any] = [*cast("Any", field.choices)]
+            if known not in {key for _label, rows in offered[1:] for key, _name in rows}:
+                shown = gettext("Picture …%(tail)s") % {"tail": known[-6:]}
+                field.choices = [*offered, (gettext("As stored"), [(known, shown)])]
 
     def clean(self) -> dict[str, Any]:
         """Ask for what the trigger and the kinds of answer need; show overlaps."""
@@ -155,14 +194,13 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
         kind, _separator, pk = cleaned.get("who", "").partition(":")
         self.instance.audience_kind, self.instance.audience_id = kind, row_id(pk) if kind else None
         self.chosen_suggestion = _suggestion(cleaned.get("suggestion"))
-        if not self.errors:
+        if not self.errors and not self.is_typed:
             self._look_for_overlaps(cleaned)
         return cleaned
 
     def _clean_words(self, cleaned: dict[str, Any]) -> None:
         expression = cleaned.get("match") == Match.REGEX and cleaned.get("trigger") == Trigger.KEYWORD
-        parts = (LINES if expression else SEPARATORS).split(cleaned.get("words", "").replace("\r", ""))
-        words = list(dict.fromkeys(word.strip() for word in parts if word.strip()))
+        words = split_words(cleaned.get("words", ""), expression=expression)
         self.instance.keywords = words if cleaned.get("trigger") in {Trigger.KEYWORD, Trigger.CLICK} else []
         if cleaned.get("trigger") in {Trigger.KEYWORD, Trigger.CLICK} and not words:
             self.add_error("words", gettext("Write at least one keyword (for a menu button: its key)."))
@@ -178,7 +216,8 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
             cleaned.get("reply_kind", ""),
             **{_CONTENT_FIELD.get(name, name): clean(cleaned.get(name) or "").strip() for name in _FIRST_FIELDS},
         )
-        for name, problem in answers.faults_of(first).items():
+        account = cleaned.get("account")
+        for name, problem in (answers.faults_of(first) or file_fault(first, account)).items():
             self.add_error({"appid": "mini_appid", "page": "mini_page", "kind": "reply_kind"}.get(name, name), problem)
         more = []
         for number in range(1, EXTRA + 1):
@@ -186,7 +225,7 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
                 content = answers.read_content(
                     {name: cleaned.get(f"m{number}_{name}", "") for name in ("kind", *answers.FIELDS)}
                 )
-                for name, problem in answers.faults_of(content).items():
+                for name, problem in (answers.faults_of(content) or file_fault(content, account)).items():
                     self.add_error(f"m{number}_{name}", problem)
                 more.append(answers.kept(content))
         self.instance.more = more
@@ -199,10 +238,24 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
         if first and last and last < first:
             self.add_error("until_date", gettext("The last day is before the first."))
 
-    def _look_for_overlaps(self, cleaned: dict[str, Any]) -> None:
+    def look_while_typing(self) -> list[Overlap] | None:
+        """Give the overlaps of what is typed so far; None while nothing can be said, as without keywords."""
+        self.is_typed = True
+        self.full_clean()
+        typed = {"words", "match", "trigger", "account"}
+        if typed & set(self.errors) or not self._is_compared(self.cleaned_data) or not self.instance.keywords:
+            return None
+        return self._overlaps_with(
+            self.cleaned_data, rules_to_compare(self.cleaned_data["account"].pk, except_for=self.instance.pk)
+        )
+
+    @staticmethod
+    def _is_compared(cleaned: dict[str, Any]) -> bool:
+        wanted = cleaned.get("trigger") == Trigger.KEYWORD and cleaned.get("is_enabled")
+        return bool(wanted and cleaned.get("account"))
+
+    def _overlaps_with(self, cleaned: dict[str, Any], others: list[Rule]) -> list[Overlap]:
         row = self.instance
-        if cleaned.get("trigger") != Trigger.KEYWORD or not cleaned.get("is_enabled") or not cleaned.get("account"):
-            return
         probe = ReplyRule(
             pk=row.pk,
             account_id=cleaned["account"].pk,
@@ -210,18 +263,23 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
             weekdays=row.weekdays,
             audience_kind=row.audience_kind,
             audience_id=row.audience_id,
-            **{name: cleaned.get(name) for name in _COMPARED},
+            **{name: cleaned[name] for name in _COMPARED if cleaned.get(name) is not None},
         )
+        compiled = rule_of(probe)
+        return overlaps(compiled, others) if compiled is not None else []
+
+    def _look_for_overlaps(self, cleaned: dict[str, Any]) -> None:
+        row = self.instance
+        if not self._is_compared(cleaned):
+            return
         before = row_id(self.data.get("put_before", ""))
         others = rules_to_compare(cleaned["account"].pk, except_for=row.pk)
         ahead = next((other for other in others if other.pk == before), None)
         if ahead is not None:
-            probe.position = max(ahead.position - 1, 0)
-            row.position = cleaned["position"] = probe.position
+            row.position = cleaned["position"] = max(ahead.position - 1, 0)
             self.data = self.data.copy()
-            self.data["position"] = str(probe.position)
-        compiled = rule_of(probe)
-        self.overlaps = overlaps(compiled, others) if compiled is not None else []
+            self.data["position"] = str(row.position)
+        self.overlaps = self._overlaps_with(cleaned, others)
         shown = [each for each in self.overlaps if each.share in {NEVER, SOME}]
         digest = _digest(shown)
         if shown and digest != cleaned.get("overlap_seen"):
@@ -279,7 +337,6 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
     form = RuleForm
     field_labels: ClassVar[dict[str, Any]] = {
         "trigger": pgettext_lazy("rule", "Answers to"),
-        "media_id": gettext_lazy("Picture (media_id)"),
         "picture_url": gettext_lazy("Picture (link)"),
     }
     list_display = (
@@ -303,22 +360,22 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
     conditional_fields: ClassVar[dict[str, str]] = {
         "match": "trigger == 'KEYWORD'",
         "words": "trigger == 'KEYWORD' || trigger == 'CLICK'",
-        "text": "['TEXT','NEWS','PERSON'].includes(reply_kind)",
-        "title": "['NEWS','MINI'].includes(reply_kind)",
+        "text": "['TEXT','NEWS','PERSON','VIDEO'].includes(reply_kind)",
+        "title": "['NEWS','MINI','VIDEO'].includes(reply_kind)",
         "url": "['NEWS','MINI'].includes(reply_kind)",
         "picture_url": "reply_kind == 'NEWS'",
-        "media_id": "['IMAGE','MINI'].includes(reply_kind)",
+        "media_id": "['IMAGE','VOICE','VIDEO','MINI'].includes(reply_kind)",
         "mini_appid": "reply_kind == 'MINI'",
         "mini_page": "reply_kind == 'MINI'",
         **{
             f"m{number}_{name}": f"{kinds}.includes(m{number}_kind)"
             for number in range(1, EXTRA + 1)
             for name, kinds in {
-                "text": "['TEXT','NEWS','PERSON']",
-                "title": "['NEWS','MINI']",
+                "text": "['TEXT','NEWS','PERSON','VIDEO']",
+                "title": "['NEWS','MINI','VIDEO']",
                 "url": "['NEWS','MINI']",
                 "picture_url": "['NEWS']",
-                "media_id": "['IMAGE','MINI']",
+                "media_id": "['IMAGE','VOICE','VIDEO','MINI']",
                 "appid": "['MINI']",
                 "page": "['MINI']",
             }.items()
@@ -416,7 +473,8 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
         """Show the overlaps that were found beside the form."""
         form = context["adminform"].form
         found: list[Overlap] = getattr(form, "overlaps", [])
-        context["zy_overlaps"] = _said(found)
+        context |= _overlaps_context(found)
+        context["zy_overlaps_link"] = _overlaps_link(kwargs.get("obj"))
         context["zy_seen"] = bool(found)
         context["zy_save_label"] = gettext("Save anyway") if form.errors and found else ""
         return super().render_change_form(request, context, *args, **kwargs)
@@ -465,6 +523,27 @@ def _say_kind(audience: Audience | None) -> str:
     return str(kind.label) if kind else ""
 
 
+def _overlaps_link(row: ReplyRule | None) -> str:
+    link = reverse("admin:conversations_replyrule_overlaps")
+    return f"{link}?rule={row.pk}" if row is not None else link
+
+
+def overlaps_part(request: HttpRequest) -> HttpResponse:
+    """Show what the rule that is being typed shares with others; nothing is saved."""
+    pk = row_id(request.GET.get("rule"))
+    row = ReplyRule.objects.filter(pk=pk).first() if pk is not None else None
+    if "rule" in request.GET and row is None:
+        raise Http404
+    admin_of: Any = site._registry[ReplyRule]  # noqa: SLF001 - the site's public lack of a getter
+    found = admin_of.get_form(request, row)(request.POST, instance=row).look_while_typing()
+    context = {**_overlaps_context(found or []), "zy_compared": found is not None, "zy_may_save": True}
+    return TemplateResponse(request, "conversations/_overlaps.html", context)
+
+
+def _overlaps_context(found: list[Overlap]) -> dict[str, Any]:
+    return {"zy_overlaps": _said(found), "zy_more_overlaps": max(0, len(found) - SHOWN)}
+
+
 def _said(found: list[Overlap]) -> list[dict[str, Any]]:
     return [
         {
@@ -477,7 +556,7 @@ def _said(found: list[Overlap]) -> list[dict[str, Any]]:
             "theirs": each.winner.pk == each.other.pk,
             "link": reverse("admin:conversations_replyrule_change", args=[each.other.pk]),
         }
-        for each in found[:20]
+        for each in found[:SHOWN]
     ]
 
 
@@ -533,3 +612,9 @@ def first_answer(viewer: Viewer) -> Step | None:
         gettext("New rule"),
         20,
     )
+
+
+pages.register(
+    "conversations.overlaps",
+    Page("conversations/rules/overlaps/", overlaps_part, "conversations_replyrule_overlaps", "replies", "edit"),
+)

@@ -1,6 +1,7 @@
 """Changes to automatic answers and to the menu."""
 
 from conversations.services.dialogues import answer_fields, save_dialogue, talk
+from conversations.services.imports import ImportOutdated, apply_import, plan_import
 from conversations.services.menus import (
     ask_to_publish,
     cancel_publishing,
@@ -15,20 +16,28 @@ from conversations.services.menus import (
 )
 from conversations.services.phrases import ignore_suggestion, note_unmatched, suggest_rules
 from conversations.services.records import note_answer, on_hand_over, purge_records, send_replies, sweep_replies
+from conversations.services.retention import forget_old_answers, purge_taps
 from conversations.services.rules import save_rule
+from conversations.services.taps import note_tap
 
 __all__ = [
+    "ImportOutdated",
     "answer_fields",
+    "apply_import",
     "ask_to_publish",
     "cancel_publishing",
     "draft_of",
+    "forget_old_answers",
     "ignore_suggestion",
     "note_answer",
+    "note_tap",
     "note_unmatched",
     "on_hand_over",
+    "plan_import",
     "publish_due_menus",
     "publish_menu",
     "purge_records",
+    "purge_taps",
     "restore_version",
     "save_dialogue",
     "save_menu",

@@ -13,7 +13,7 @@ from library import files, tasks
 from library.errors import LibraryFull, MediaMissing, MediaUsed
 from library.models import CopyState, MediaCopy, MediaCount, MediaItem, MediaKind
 from library.selectors import MARGIN, living_media_ids, room_of
-from library.uses import uses_of
+from library.uses import media_listeners, uses_of
 from wechat_gateway import calls
 from wechat_gateway.answers import Answer, Outcome
 from wechat_gateway.errcodes import is_unknown_media
@@ -164,6 +164,9 @@ def _upload(copy: MediaCopy, item: MediaItem, account: OfficialAccount, at: date
         row.state = CopyState.THERE if media_id else CopyState.REFUSED
         row.media_id, row.due_at, row.code, row.cause = media_id, None, said.code, said.cause[:40]
         row.save()
+        if media_id:
+            for _key, listener in media_listeners.items():
+                listener(account_id=row.account_id, item_id=row.item_id)
 
 
 def _record_leaving(copy: MediaCopy, said: Answer) -> None:

@@ -102,7 +102,7 @@ def test_a_rule_without_overlap_is_saved_at_once_with_everything(as_owner, ours)
         ({"reply_kind": "NEWS", "title": "x", "url": "https://a@b.example/"}, "A link has no user name"),
         ({"reply_kind": "NEWS", "title": "x", "url": "https://[x"}, "Enter a valid URL."),
         ({"reply_kind": "MINI", "title": "x", "mini_appid": "x", "mini_page": "p", "url": "https://a.example/"}, "begins with wx"),
-        ({"reply_kind": "IMAGE", "media_id": "a b"}, "media_id from the material library"),
+        ({"reply_kind": "IMAGE", "text": ""}, "Choose a file of the library."),
         ({"m1_kind": "TEXT"}, "Write what is answered."),
         ({"who": "tag:999999"}, "Select a valid choice"),
         ({"who": "nothing:1"}, "Select a valid choice"),
@@ -195,3 +195,33 @@ def narrow(ours):
         user = make_staff("narrow", Role.ANALYST, scope=DataScope.STORES)
         StoreGrant.objects.create(grant=RoleGrant.objects.get(staff_user=user), store=ours.store)
     return signed_in(user)
+
+
+OVERLAPS = "/b/lanyu/conversations/rules/overlaps/"
+
+
+def test_overlaps_are_shown_while_a_rule_is_typed(as_owner, ours, theirs):
+    typed = page(as_owner.post(OVERLAPS, form(ours, words="几", text="")))
+    assert "“几点”" in typed
+    assert "澜规则" in typed
+    assert "灶" not in typed
+    assert "No other rule captures these messages." in page(as_owner.post(OVERLAPS, form(ours, words="停车")))
+    assert names(ours) == ["澜规则"]
+
+
+def test_while_nothing_can_be_compared_nothing_is_said(as_owner, ours):
+    for changes in ({"words": ""}, {"words": "(a+", "match": "REGEX"}, {"trigger": "FOLLOW"}, {"is_enabled": ""}):
+        answer = as_owner.post(OVERLAPS, form(ours, **({"words": "几"} | changes)))
+        assert (answer.status_code, page(answer).strip()) == (200, ""), changes
+
+
+def test_a_rule_that_is_edited_does_not_overlap_with_itself(as_owner, ours, theirs):
+    typed = form(ours, words="几点", match="EXACT", name="澜规则")
+    assert "No other rule captures" in page(as_owner.post(f"{OVERLAPS}?rule={ours.rule.pk}", typed))
+    assert "澜规则" in page(as_owner.post(OVERLAPS, typed))
+    foreign = theirs.rule.pk if theirs.rule.pk != ours.rule.pk else 999_999
+    assert as_owner.post(f"{OVERLAPS}?rule={foreign}", typed).status_code == 404
+
+
+def test_overlaps_while_typing_are_for_those_who_edit(as_guide, ours):
+    assert as_guide.post(OVERLAPS, form(ours)).status_code == 403
