@@ -18,7 +18,11 @@ class CampaignsConfig(AppConfig):
     def ready(self) -> None:
         """Find the carriers, and tell segments how many each of them reaches."""
         from campaigns import carriers
+        from campaigns.services.erasure import forget_messages
         from members import reach
+        from members.services.erasure import on_erase
+
+        on_erase.register("campaigns.messages", forget_messages)
 
         for module in pkgutil.iter_modules(carriers.__path__):
             import_module(f"campaigns.carriers.{module.name}")

@@ -1,0 +1,159 @@
+"""Whoever is erased stands in no column of any table any more; their neighbours and the counters stay."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from accounts.tenancy import brand_scope
+from campaigns.models import Campaign, Delivery, DeliveryState, FinishEvent, Tally, TestSend
+from conversations.models import Dialogue, DialogueRun, DialogueVersion, ReplyRecord, UnmatchedPhrase
+from conversations.services import note_unmatched
+from members import services
+from members.models import ErasureReason, Follower, Member
+from tests.factories import AT, make_account, make_follower, make_guide, make_mini_program, make_store, make_tag
+from tests.inbox.conftest import say
+from tests.wechat_gateway import forge
+from touchpoints.services import create_touchpoint, record_touch
+from wechat_gateway.models import InboundPush
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+PHONE = "13912345678"
+NAME = "欧阳忘我"
+
+
+def everywhere(*texts):
+    """Every column of every table that holds one of the texts: {"table.column"}."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.table_name, c.column_name FROM information_schema.columns c JOIN information_schema.tables t "
+            "USING (table_schema, table_name) WHERE t.table_type = 'BASE TABLE' AND c.table_schema = 'public' AND "
+            "c.data_type IN ('text', 'character varying', 'character', 'json', 'jsonb', 'ARRAY', 'bytea')"
+        )
+        columns = cursor.fetchall()
+        found = set()
+        for table, column in columns:
+            like = " OR ".join(f'"{column}"::text LIKE %s' for _text in texts)
+            cursor.execute(f'SELECT count(*) FROM "{table}" WHERE {like}', [f"%{text}%" for text in texts])
+            if cursor.fetchone()[0]:
+                found.add(f"{table}.{column}")
+    assert len(columns) > 200  # or nothing was looked at
+    return found
+
+
+def live(account, openid, phone, name):
+    """A life with the brand that leaves something in every part of the product."""
+    follower = make_follower(account, openid)
+    member = services.bind_phone(member=follower.member, number=phone, source="test", at=AT)
+    services.change_profile(member_id=member.pk, name=name, city="上海")
+    follower = Follower.objects.get(pk=follower.pk)
+    services.tag_members(member_ids=[member.pk], tag_ids=[make_tag(f"标签{openid[-3:]}").pk], source="test", at=AT)
+    store = make_store(code=openid[-4:], name=f"店{openid[-3:]}")
+    make_guide(store, staff_no=openid[-6:], name=f"导购{openid[-3:]}")
+    record_touch(
+        follower=follower,
+        scene=create_touchpoint(name=openid[-3:], account=account, at=AT).scene,
+        is_follow=True,
+        at=AT,
+    )
+    say(follower, f"我叫{name}，电话{phone}", at=AT)
+    note_unmatched(account_id=account.pk, text=f"请打{phone}", at=AT)
+    number = InboundPush.objects.count() + 1
+    InboundPush.objects.create(
+        account=account, dedupe_key=f"{number:032x}", digest=f"{number:032x}", kind="text", openid=openid, lane=0,
+        event_at=AT, received_at=AT, body=forge.text_message(f"电话{phone}", openid=openid), state="HANDLED",
+    )  # fmt: skip
+    dialogue = Dialogue.objects.create(account=account, name=openid[-3:], updated_at=AT)
+    version = DialogueVersion.objects.create(dialogue=dialogue, number=1, published_at=AT)
+    DialogueRun.objects.create(
+        version=version, follower=follower, step="a", answers={"a": phone, "b": name}, started_at=AT, updated_at=AT
+    )
+    ReplyRecord.objects.create(
+        account=account, follower=follower, push_id=number, trigger="KEYWORD", way="SERVICE", why="LATE", at=AT,
+        state="WAITING", waiting=[{"msgtype": "text", "text": {"content": f"{name}您好"}}],
+    )  # fmt: skip
+    services.open_session(
+        member=member, appid=make_mini_program().appid, openid=f"m{openid}", session_key=None, lifetime=DAY, at=AT
+    )
+    return follower
+
+
+def send(account, *followers):
+    """A campaign that has reached some and waits for others; with a test message and a result nobody expected."""
+    campaign = Campaign.objects.create(name="会员日", account=account, created_at=AT, updated_at=AT, state="SENDING")
+    for number, (follower, state) in enumerate(followers):
+        Delivery.objects.create(
+            campaign=campaign, seq=number + 1, member_id=follower.member_id, follower_id=follower.pk,
+            account_id=account.pk, openid=follower.openid, variables={"姓名": follower.member.name, "号": follower.openid}, state=state,
+            due_at=AT if state == DeliveryState.PENDING else None,
+        )  # fmt: skip
+        Tally.objects.create(campaign=campaign, shard=number, state=state, reason="", count=1)
+        TestSend.objects.create(
+            campaign=campaign, account_id=account.pk, openid=follower.openid, outcome="ACCEPTED", sent_at=AT
+        )
+        FinishEvent.objects.create(
+            account_id=account.pk, msgid=number, openid=follower.openid, status="success", event_at=AT
+        )
+    return campaign
+
+
+def counted(campaign):
+    totals = {}
+    for row in Tally.objects.filter(campaign=campaign):
+        totals[row.state, row.reason] = totals.get((row.state, row.reason), 0) + row.count
+    return {key: count for key, count in totals.items() if count}
+
+
+def test_no_column_of_any_table_names_somebody_who_was_erased(in_brand):
+    account = make_account()
+    gone = live(account, "oGoneForEver00000000000000gone", PHONE, NAME)
+    stays = live(account, "oStaysHere000000000000000stay1", "13800138000", "陈子涵")
+    sent = send(account, (gone, DeliveryState.SENT), (stays, DeliveryState.SENT))
+    InboundPush.objects.update(state="HANDLED")  # what still waits is about to be worked on, and kept until then
+    before = everywhere(gone.openid, PHONE)
+    kept = everywhere(stays.openid, "13800138000")
+    assert {"campaigns_delivery.openid", "campaigns_delivery.variables", "campaigns_testsend.openid"} <= before
+    assert {"members_follower.openid", "inbox_message.text", "conversations_dialoguerun.answers"} <= before
+
+    services.start_clocks(followers=[gone], reason=ErasureReason.CANCELLED, at=AT)
+    assert services.erase_due(gone.brand_id, at=AT + 30 * DAY) == 1
+
+    assert everywhere(gone.openid, PHONE) == set()
+    # The audit log says what staff did, by name; nothing else does.
+    assert everywhere(NAME) <= {"accounts_auditentry.object_label", "accounts_auditentry.changes"}
+    assert everywhere(stays.openid, "13800138000") == kept
+    assert counted(sent) == {("SENT", ""): 2}
+    assert Member.objects.get(pk=gone.member_id).erased_at
+    assert UnmatchedPhrase.objects.exists()
+
+
+def test_a_message_that_still_waits_for_somebody_erased_is_left_out(in_brand):
+    account = make_account()
+    gone, stays = make_follower(account), make_follower(account)
+    campaign = send(account, (gone, DeliveryState.PENDING), (stays, DeliveryState.PENDING))
+
+    services.start_clocks(followers=[gone], reason=ErasureReason.CANCELLED, at=AT)
+    services.erase_due(gone.brand_id, at=AT + 30 * DAY)
+
+    rows = Delivery.objects.order_by("seq").values_list("state", "reason", "openid", "due_at")
+    assert list(rows) == [("SUPPRESSED", "UNFOLLOWED", "", None), ("PENDING", "", stays.openid, AT)]
+    assert counted(campaign) == {("SUPPRESSED", "UNFOLLOWED"): 1, ("PENDING", ""): 1}
+
+
+def test_equal_openids_of_another_brand_stay(brand, other_brand):
+    sides = []
+    for each in (brand, other_brand):
+        with brand_scope(each.pk):
+            follower = make_follower(make_account(), "oTheSameInBothBrands")
+            send(follower.account, (follower, DeliveryState.SENT))
+            sides.append(follower)
+    with brand_scope(brand.pk):
+        services.start_clocks(followers=[sides[0]], reason=ErasureReason.CANCELLED, at=AT)
+    services.erase_due(brand.pk, at=AT + 30 * DAY)
+    found = []
+    for each in (brand, other_brand):
+        with brand_scope(each.pk):
+            found.append([*Delivery.objects.values_list("openid", flat=True), FinishEvent.objects.count()])
+    assert found == [["", 0], ["oTheSameInBothBrands", 1]]
