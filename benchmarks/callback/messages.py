@@ -15,9 +15,15 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from benchmarks.rounds import InvalidRunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 KEYWORDS: Final = 50
+PEOPLE: Final = 9973
+# Of a brand with 50 rules of every kind: words with one answer for everybody, and words with one more for regulars.
+PLAIN_WORDS: Final = range(20)
+FACT_WORDS: Final = range(20, 35)
+FACT_PEOPLE: Final = 199  # of each account; a prime, so that every account meets all of them
+GREETING: Final = "老朋友您好。"
 DEFAULT: Final = "您好，已收到您的消息，我们会尽快回复。"
 _ENCRYPTED: Final = re.compile(rb"<Encrypt><!\[CDATA\[([^\]]+)\]\]></Encrypt>")
 _SIGNATURE: Final = re.compile(rb"<MsgSignature><!\[CDATA\[([0-9a-f]{40})\]\]></MsgSignature>")
@@ -37,6 +43,17 @@ def answer_to(content: str) -> str:
     """The answer that every contestant's rules give."""
     number = content.removeprefix("门店").removesuffix("营业时间")
     return f"{number} 号店每天 10:00–22:00 营业，地址与导航请点菜单「附近门店」。" if number != content else DEFAULT
+
+
+def is_regular(openid: str) -> bool:
+    """Say whether somebody carries the tag for which half of the rules are."""
+    return int(openid[1:]) % 2 == 0
+
+
+def answer_by_facts(push: Push) -> str:
+    """The answer of rules that look at who asks."""
+    plain = answer_to(push.content)
+    return f"{GREETING}{plain}" if plain != DEFAULT and is_regular(push.openid) else plain
 
 
 @dataclass(frozen=True)
@@ -82,8 +99,19 @@ class Numbers:
 class Writer:
     """Writes requests of some accounts to one address."""
 
-    def __init__(self, accounts: Sequence[Account], port: int) -> None:
+    def __init__(
+        self,
+        accounts: Sequence[Account],
+        port: int,
+        *,
+        words: Sequence[int] = range(KEYWORDS),
+        people: int = PEOPLE,
+        answer: Callable[[Push], str] | None = None,
+    ) -> None:
         self._accounts = accounts
+        self._words = words
+        self._people = people
+        self._answer = answer or (lambda push: answer_to(push.content))
         self._port = port
         self._ciphers = {account.appid: _cipher(account) for account in accounts}
 
@@ -95,9 +123,10 @@ class Writer:
     def push(self, number: int) -> Push:
         """Make the request of message `number`; calling again makes WeChat's retry of it, encrypted anew."""
         account = self._accounts[number % len(self._accounts)]
-        openid = f"o{number % 9973:027d}"
-        # One message in ten is no keyword and gets the reply to any message.
-        content = keyword(number % KEYWORDS) if number % 10 else f"请问{number}怎么走"
+        openid = f"o{number % self._people:027d}"
+        # One message in ten is no keyword and gets the reply to any message; every account is asked for every word.
+        turn = number + number // len(self._accounts)
+        content = keyword(self._words[turn % len(self._words)]) if turn % 10 else f"请问{number}怎么走"
         text = (
             f"<xml><ToUserName><![CDATA[{account.original_id}]]></ToUserName>"
             f"<FromUserName><![CDATA[{openid}]]></FromUserName>"
@@ -152,7 +181,7 @@ class Writer:
             raise InvalidRunError(f"message {push.number}: the reply is not of this account")
         to, sender, content = _TO.search(text), _FROM.search(text), _CONTENT.search(text)
         found = (to and to[1].decode(), sender and sender[1].decode(), content and content[1].decode())
-        if found != (push.openid, account.original_id, answer_to(push.content)):
+        if found != (push.openid, account.original_id, self._answer(push)):
             raise InvalidRunError(f"message {push.number}: wrong reply {found!r}")
         return text
 

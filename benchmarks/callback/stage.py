@@ -1,6 +1,6 @@
 """The product's own servers for the receiving half: PostgreSQL and Valkey that keep their data, accounts, gateways.
 
-As a program (`python -m benchmarks.callback.stage COUNT`, in the product's environment) it makes the accounts.
+As a program (`python -m benchmarks.callback.stage COUNT RULES`, in the product's environment) it makes the accounts.
 """
 
 from __future__ import annotations
@@ -25,11 +25,16 @@ from launcher.state import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
     from types import TracebackType
 
     from benchmarks.callback.load import Result
     from benchmarks.callback.messages import Numbers, Writer
+    from conversations.models import ReplyRule
+    from wechat_gateway.models import OfficialAccount
 
+EXACT: Final = "exact"  # fifty exact keywords an account
+EVERY_KIND: Final = "every kind"  # fifty rules of every kind, most of them two for one word: by what is known of people
 _FILL: Final = """
     INSERT INTO wechat_gateway_inboundpush (brand_id, account_id, dedupe_key, digest, kind, openid, lane, event_at,
         received_at, body, is_binary, reply, state, reason, attempts)
@@ -44,7 +49,7 @@ _SENT_NUMBER: Final = "substring(body from '<MsgId>([0-9]+)</MsgId>')::bigint"
 class Stage:
     """One product of servers and gateway, with durable storage; PostgreSQL and we are kept off the gateway's core."""
 
-    def __init__(self, accounts: int) -> None:
+    def __init__(self, accounts: int, *, rules: str = EXACT) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="zhiyin-bench-")
         self.launched = Launched(
             *("--state-dir", self._folder.name, "--no-demo", "--only", "servers,gateway"),
@@ -58,7 +63,7 @@ class Stage:
         processes.pin(processes.tree(self.gateway_pid), processes.SERVER_CORE)
         processes.pin(processes.tree(self.postgres_pid), processes.OTHER_CORES)
         made = subprocess.run(
-            [sys.executable, "-m", __name__, str(accounts)],
+            [sys.executable, "-m", __name__, str(accounts), rules],
             cwd=ROOT,
             env={**os.environ, **self.env},
             check=True,
@@ -75,8 +80,15 @@ class Stage:
 
     def intake_pids(self) -> list[int]:
         """PostgreSQL's processes behind the gateways' writing connections."""
+        return self._backends("usename = 'zhiyin_intake'")
+
+    def gateway_backends(self) -> list[int]:
+        """PostgreSQL's processes behind everything a gateway asks and writes."""
+        return self._backends("usename IN ('zhiyin_intake', 'zhiyin_app') AND pid <> pg_backend_pid()")
+
+    def _backends(self, which: str) -> list[int]:
         with self._database.cursor() as cursor:
-            cursor.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'zhiyin_intake'")
+            cursor.execute(f"SELECT pid FROM pg_stat_activity WHERE {which}")
             return [pid for (pid,) in cursor.fetchall()]
 
     def stored(self, first: int) -> list[int]:
@@ -168,7 +180,7 @@ def check_rows(result: Result, stored: Iterable[int]) -> None:
         raise InvalidRunError(f"{len(sent - set(found))} rows are lost, {len(set(found) - sent)} were never sent")
 
 
-def _make(count: int) -> None:
+def _make(count: int, rules: str) -> None:
     import django
 
     django.setup()
@@ -176,8 +188,8 @@ def _make(count: int) -> None:
     from accounts.services import create_brand
     from accounts.tenancy import brand_scope
     from common import clock
-    from conversations.models import Match, ReplyRule, Trigger
-    from conversations.services import save_rule
+    from conversations.models import ReplyRule
+    from touchpoints.services import replies_changed
     from wechat_gateway.services import connect_official_account
 
     made = []
@@ -194,14 +206,9 @@ def _make(count: int) -> None:
                 encoding_aes_key=aes_key,
                 at=clock.now(),
             )
-            for each in range(messages.KEYWORDS):
-                word = messages.keyword(each)
-                answer = messages.answer_to(word)
-                rule = ReplyRule(account=account, name=word, trigger=Trigger.KEYWORD, match=Match.EXACT, text=answer)
-                rule.keywords = [word]
-                save_rule(rule=rule, at=clock.now())
-            rule = ReplyRule(account=account, name="其他", trigger=Trigger.DEFAULT, text=messages.DEFAULT)
-            save_rule(rule=rule, at=clock.now())
+            tag_id = _regulars(account) if rules == EVERY_KIND else 0
+            ReplyRule.objects.bulk_create(_rules(account, tag_id, clock.now()))
+            replies_changed(account_id=account.pk)
             made.append(
                 Account(
                     path=f"/wx/{account.path_token}",
@@ -218,5 +225,60 @@ def _make(count: int) -> None:
     print(json.dumps(made))
 
 
+def _rules(account: OfficialAccount, tag_id: int, at: datetime) -> list[ReplyRule]:
+    """Fifty keyword rules and a reply to any message; with a tag, of every kind and some for those who carry it."""
+    from conversations.models import Match, ReplyRule, Trigger
+
+    found: list[ReplyRule] = []
+
+    def add(number: int, text: str, **more: object) -> None:
+        # The shares of real rules: half exact, a third contained, some prefixes, few expressions.
+        kinds = [Match.EXACT] * 10 + [Match.CONTAINS] * 6 + [Match.PREFIX] * 3 + [Match.REGEX]
+        match = kinds[number * 7 % 20] if tag_id else Match.EXACT
+        word = messages.keyword(number)
+        keywords = [f"^{word}(吗|呢)?$"] if match == Match.REGEX else [word]
+        facts = {"name": word, "trigger": Trigger.KEYWORD, "match": match, "keywords": keywords, "text": text}
+        found.append(ReplyRule(account=account, position=len(found), updated_at=at, **facts, **more))
+
+    for number in messages.PLAIN_WORDS if tag_id else range(messages.KEYWORDS):
+        add(number, messages.answer_to(messages.keyword(number)))
+    for number in messages.FACT_WORDS if tag_id else ():
+        text = messages.answer_to(messages.keyword(number))
+        add(number, f"{messages.GREETING}{text}", audience_kind="tag", audience_id=tag_id)
+        add(number, text)
+    found.append(
+        ReplyRule(
+            account=account, name="其他", trigger=Trigger.DEFAULT, text=messages.DEFAULT, position=99, updated_at=at
+        )
+    )
+    return found
+
+
+def _regulars(account: OfficialAccount) -> int:
+    """Make the account's people, half of whom carry a tag; gives the tag."""
+    from uuid import uuid4
+
+    from members.models import Follower, Member, Tag
+
+    at = account.connected_at
+    tag = Tag.objects.create(name="老客", created_at=at)
+    openids = [f"o{number:027d}" for number in range(messages.FACT_PEOPLE)]
+    people = Member.objects.bulk_create(
+        Member(
+            public_id=uuid4(),
+            member_no=f"{number:08d}",
+            created_at=at,
+            subscribed=True,
+            tag_ids=[tag.pk] if messages.is_regular(openid) else [],
+        )
+        for number, openid in enumerate(openids)
+    )
+    Follower.objects.bulk_create(
+        Follower(account=account, openid=openid, member=member, subscribed=True, followed_at=at)
+        for openid, member in zip(openids, people, strict=True)
+    )
+    return tag.pk
+
+
 if __name__ == "__main__":
-    _make(int(sys.argv[1]))
+    _make(int(sys.argv[1]), sys.argv[2])

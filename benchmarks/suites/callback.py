@@ -49,15 +49,16 @@ def granian(module: str, *, threads: int) -> list[str]:
     return _peer("granian", module, *_GRANIAN, "--blocking-threads", str(threads))
 
 
-def _measure(
-    name: str,
+def measure(
+    rate: int,
     writer: Writer,
     port: int,
     pids: Callable[[], list[int]],
     numbers: Numbers,
     check: Callable[[Result, range], Mapping[str, float]],
 ) -> Reading:
-    taken = numbers.take(int(_RATES[name] * SECONDS))
+    """Send for some seconds, check every answer and row, and give the figures of the server's processes."""
+    taken = numbers.take(int(rate * SECONDS))
     pushes = writer.pushes(taken)
     before = processes.cpu_seconds(pids())
     result = load.drive(port, iter(pushes), connections=CONNECTIONS, seconds=SECONDS)
@@ -108,14 +109,15 @@ class CallbackSuite:
                 port = free_numbers(1)[0]
                 raw_argv = stage.uvicorn("benchmarks.peers.callback_raw:application", port)
                 raw = stack.enter_context(Server(raw_argv, env, port=port))
-                contestants[RAW] = partial(_static, raw, Writer(stage.accounts, raw.port), numbers)
-                contestants |= _peers(stack, stage, env, numbers)
+                contestants[RAW] = partial(static, raw, Writer(stage.accounts, raw.port), numbers)
+                contestants |= peers(stack, stage, env, numbers)
                 yield contestants
         finally:
             os.sched_setaffinity(0, mine)
 
 
-def _peers(stack: ExitStack, stage: Stage, env: Mapping[str, str], numbers: Numbers) -> dict[str, Contestant | Absent]:
+def peers(stack: ExitStack, stage: Stage, env: Mapping[str, str], numbers: Numbers) -> dict[str, Contestant | Absent]:
+    """Start everybody else who answers."""
     if not PEERS_PYTHON.exists():
         missing = Absent("the peers are not installed: python -m launcher install --peers")
         return dict.fromkeys((SHIPPED, BEST, FLASK, USUAL), missing)
@@ -149,16 +151,18 @@ def _ours(stage: Stage, writer: Writer, numbers: Numbers, _round: int) -> Readin
         check_rows(result, stage.stored(taken.start))
         return {"PG us": spent / len(result.pushes) * 1e6}
 
-    return _measure(OURS, writer, stage.port, lambda: processes.tree(stage.gateway_pid), numbers, check)
+    return measure(_RATES[OURS], writer, stage.port, lambda: processes.tree(stage.gateway_pid), numbers, check)
 
 
-def _static(server: Server, writer: Writer, numbers: Numbers, _round: int) -> Reading:
+def static(server: Server, writer: Writer, numbers: Numbers, _round: int) -> Reading:
+    """Measure the application that says the same to everybody."""
+
     def check(result: Result, taken: range) -> Mapping[str, float]:
         if result.broken or set(result.statuses) != {200}:
             raise InvalidRunError("the static answer failed")
         return {}
 
-    return _measure(RAW, writer, server.port, lambda: processes.tree(server.pid), numbers, check)
+    return measure(_RATES[RAW], writer, server.port, lambda: processes.tree(server.pid), numbers, check)
 
 
 def _peer_alone(name: str, server: Server, writer: Writer, numbers: Numbers, _round: int) -> Reading:
@@ -166,7 +170,7 @@ def _peer_alone(name: str, server: Server, writer: Writer, numbers: Numbers, _ro
         check_answers(result, writer)
         return {}
 
-    return _measure(name, writer, server.port, lambda: processes.tree(server.pid), numbers, check)
+    return measure(_RATES[name], writer, server.port, lambda: processes.tree(server.pid), numbers, check)
 
 
 def _usual(stage: Stage, server: Server, writer: Writer, numbers: Numbers, _round: int) -> Reading:
@@ -183,7 +187,7 @@ def _usual(stage: Stage, server: Server, writer: Writer, numbers: Numbers, _roun
             check_rows(result, [number - msgid(0) for (number,) in cursor.fetchall()])
         return {"PG us": spent / len(result.pushes) * 1e6}
 
-    return _measure(USUAL, writer, server.port, lambda: processes.tree(server.pid), numbers, check)
+    return measure(_RATES[USUAL], writer, server.port, lambda: processes.tree(server.pid), numbers, check)
 
 
 SUITE = CallbackSuite()

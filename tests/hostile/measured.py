@@ -224,3 +224,40 @@ def worst_pair(times):
             t, difference = welch(trimmed(times[one]), trimmed(times[two]))
             found.append((abs(difference), abs(t), f"{one} / {two}"))
     return max(found)
+
+
+# --- Two brands at once (A2) -----------------------------------------------------------------------------------------
+
+PAIR_SECONDS, PAIR_RATE, PAIR_LINES = 8, 500, 32
+
+
+async def interleaved(port, requests, rate):
+    """Send ready requests in their order at a steady rate over kept lines; (seconds, milliseconds and answer of each)."""
+    waiting, found = asyncio.Queue(), [None] * len(requests)
+    began = time.monotonic()
+
+    async def line():
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            while (number := await waiting.get()) is not None:
+                # From when it was due, not from when a line was free: a slow gateway must not slow the questions down.
+                writer.write(requests[number])
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(
+                    int(row.partition(b":")[2])
+                    for row in head.split(b"\r\n")
+                    if row.lower().startswith(b"content-length")
+                )
+                body = await reader.readexactly(length)
+                found[number] = ((time.monotonic() - began - number / rate) * 1000, head[9:12], body)
+        finally:
+            writer.close()
+
+    lines = [asyncio.ensure_future(line()) for _ in range(PAIR_LINES)]
+    for number in range(len(requests)):
+        await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+        waiting.put_nowait(number)
+    for _ in lines:
+        waiting.put_nowait(None)
+    await asyncio.gather(*lines)
+    return time.monotonic() - began, found

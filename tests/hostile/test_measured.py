@@ -1,15 +1,28 @@
-"""S4 and S6 as `make hostile` runs them; skipped otherwise, since times of a busy machine prove nothing."""
+"""S4, S6 and A2 as `make hostile` runs them; skipped otherwise, since times of a busy machine prove nothing."""
 
+import asyncio
+import base64
 import os
+import re
 import time
+from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
 
+from accounts.tenancy import brand_scope
+from conversations.models import ReplyRecord, ReplyRule
+from members.models import Follower
 from tests.hostile import measured
+from tests.hostile.forgery import right_request
 from tests.hostile.sizes import FIGURES, figure, size
 from tests.hostile.test_wire_level import Process, fresh
 from tests.wechat_gateway import forge
 from tests.wechat_gateway.conftest import make_account
+from touchpoints.services import replies_changed
+from wechat_gateway import services
+from wechat_gateway.codec import MessageCipher
+from wechat_gateway.models import InboundPush
 
 pytestmark = [
     pytest.mark.stack,
@@ -81,3 +94,96 @@ def test_measure_would_see_a_difference():
     difference, t, _ = measured.worst_pair({"a": base, "b": [each + 60 for each in base], "c": base})
     assert t > 4.5
     assert difference > 50
+
+
+PEOPLE = 97
+WORDS = ("甲", "乙")
+
+
+@pytest.fixture
+def answering(accounts):
+    """Each of the two brands answers the same word with its own name; its account has a key and a token of its own."""
+    for account, name in zip(accounts, WORDS, strict=True):
+        with brand_scope(account.brand_id):
+            ReplyRule.objects.create(
+                account=account, name=name, trigger="KEYWORD", match="CONTAINS", keywords=["谁"], text=f"我是{name}",
+                updated_at=account.connected_at,
+            )  # fmt: skip
+            replies_changed(account_id=account.pk)
+    return accounts
+
+
+def reply_text(account, body):
+    """The words of an encrypted reply, opened with the account's own key."""
+    encrypted = base64.b64decode(re.search(rb"<Encrypt><!\[CDATA\[([^\]]+)", body)[1])
+    plain = MessageCipher(account.encoding_aes_key.reveal()).decrypt_raw(encrypted)
+    length = int.from_bytes(plain[16:20], "big")
+    assert plain[20 + length :].rstrip(plain[-1:]).decode() == account.appid
+    return re.search(r"<Content><!\[CDATA\[(.*?)\]\]>", plain[20 : 20 + length].decode())[1]
+
+
+def rows_of(account):
+    """What a brand keeps: (id, who, which message, whose name the reply says)."""
+    with brand_scope(account.brand_id):
+        assert set(InboundPush.objects.values_list("account_id", flat=True)) <= {account.pk}
+        found = InboundPush.objects.values_list("pk", "openid", "body", "reply")
+        return {(pk, openid, body, reply.partition("我是")[2][:1]) for pk, openid, body, reply in found}
+
+
+def handle_all(account):
+    with brand_scope(account.brand_id):
+        lanes = set(InboundPush.objects.filter(state="NEW").values_list("lane", flat=True))
+    for lane in lanes:
+        while services.handle_inbound(brand_id=account.brand_id, lane=lane, at=datetime.now(UTC)):
+            pass
+
+
+def test_two_brands_get_500_interleaved_pushes_a_second_and_never_cross(gateway, answering, refresh):
+    """Equal people, equal message ids, in turns: every answer, row, follower and record belongs to its own brand."""
+    count = measured.PAIR_SECONDS * measured.PAIR_RATE
+    refresh()
+    requests, owners = [], []
+    for number in range(count):
+        account = answering[number % 2]
+        own = number // 2
+        message = forge.text_message(
+            f"你是谁{own}", msgid=str(10**15 + own), openid=f"oPerson{own % PEOPLE:021d}", created=int(forge.NOW)
+        )
+        right = right_request(account, message, nonce=str(own))
+        query = right.query_string.decode()
+        requests.append(measured.request_bytes(f"/wx/{right.path_token}", query, right.body))
+        owners.append(account)
+    for account in answering:  # the rules are compiled by the first question
+        warm = right_request(account, forge.text_message("你是谁", msgid="1", created=int(forge.NOW)), nonce="w")
+        deadline = time.monotonic() + 30
+        while gateway.push(warm)[1] == b"success" and time.monotonic() < deadline:
+            warm = fresh(account, int(time.monotonic() * 1000) + 10**14)
+    known = {account.pk: rows_of(account) for account in answering}
+
+    seconds, found = asyncio.run(measured.interleaved(gateway.port, requests, measured.PAIR_RATE))
+
+    waits = sorted(wait for wait, _status, _body in found)
+    p99 = waits[int(len(waits) * 0.99)]
+    figure("A2", f"two brands, {count} pushes in turns", f"{count / seconds:.0f} a second", ">= 490 a second")
+    figure("A2", "from due to answered, p50, p99", f"{waits[len(waits) // 2]:.1f} ms, {p99:.1f} ms", "p99 <= 300 ms")
+    assert Counter(status for _wait, status, _body in found) == {b"200": count}
+    for account, name in zip(answering, WORDS, strict=True):
+        said = {
+            reply_text(account, body)
+            for owner, (_wait, _status, body) in zip(owners, found, strict=True)
+            if owner is account
+        }
+        assert said == {f"我是{name}"}
+    for account, name in zip(answering, WORDS, strict=True):
+        kept = rows_of(account) - known[account.pk]
+        assert len(kept) == count // 2
+        assert {row[3] for row in kept} == {name}
+        handle_all(account)
+        with brand_scope(account.brand_id):
+            assert set(InboundPush.objects.exclude(state="HANDLED").values_list("reason", flat=True)) == set()
+            assert Follower.objects.filter(openid__startswith="oPerson").count() == PEOPLE
+            records = ReplyRecord.objects.filter(push_id__in=[row[0] for row in kept])
+            assert set(records.values_list("account_id", "rule__name")) == {(account.pk, name)}
+            assert records.count() == count // 2
+    assert count / seconds >= 490
+    assert p99 <= 300
