@@ -203,6 +203,7 @@ CELERY_BEAT_SCHEDULE = {
     "purge inbound": {"task": "wechat_gateway.tasks.purge_inbound", "schedule": 3600.0},
     "sync tags": {"task": "members.tasks.sync_all_tags", "schedule": 60.0},
     "renew codes": {"task": "touchpoints.tasks.renew_all_codes", "schedule": 3600.0},
+    "count figures": {"task": "touchpoints.tasks.count_all_figures", "schedule": 30.0},
     "erase due": {"task": "members.tasks.erase_due", "schedule": 600.0},
     "sweep library": {"task": "library.tasks.sweep_library", "schedule": 60.0},
     "purge sessions": {"task": "members.tasks.purge_sessions", "schedule": 600.0},

@@ -27,6 +27,7 @@ v1: list[URLPattern | URLResolver] = [
     path("channels/<str:channel_id>/report/", touchpoints.ChannelReport.as_view()),
     path("js-config/", wechat_gateway.JsConfig.as_view()),
     path("scenes/<str:scene>/", touchpoints.SceneDetail.as_view()),
+    path("scenes/<str:scene>/openings/", touchpoints.SceneOpenings.as_view()),
     path("members/", people.PeopleList.as_view()),
     path("members/<str:member_no>/", people.PersonDetail.as_view()),
     path("members/<str:member_no>/tags/", people.PersonTags.as_view()),

@@ -11,13 +11,20 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from accounts.rest.pagination import PAGE_PARAMETERS, Keyset, page_body
-from accounts.rest.permissions import needs_scope
-from accounts.rest.schema import EITHER, SYSTEM, endpoint, problems
-from accounts.rest.serializers import StrictSerializer, WholeNumberParameter, YesNoParameter, read_query
+from accounts.rest.permissions import MembersOnly, needs_scope
+from accounts.rest.schema import EITHER, MEMBER, SYSTEM, endpoint, problems
+from accounts.rest.serializers import (
+    StrictSerializer,
+    TextField,
+    WholeNumberParameter,
+    YesNoParameter,
+    read_body,
+    read_query,
+)
 from accounts.rest.views import BrandAPIView, known_text
 from common import clock
 from stores.selectors import brand_zone
-from touchpoints import selectors
+from touchpoints import selectors, services
 from touchpoints.models import TouchCase, Touchpoint
 from touchpoints.selectors import WHOLE, Figures, Window
 
@@ -82,6 +89,7 @@ class ReportShape(serializers.Serializer[Any]):
     model = serializers.CharField(help_text="How people are shared among their touches.")
     since = serializers.DateTimeField(allow_null=True, help_text="First moment that is looked at.")
     until = serializers.DateTimeField(help_text="Last moment.")
+    as_of = serializers.DateTimeField(help_text="Everything that was known at this moment is counted.")
     scans = serializers.IntegerField(help_text="Every scan, without those of staff.")
     cases = serializers.DictField(child=serializers.IntegerField(), help_text="Scans by who scanned.")
     stages = StageShape(many=True)
@@ -136,6 +144,7 @@ _REPORT_EXAMPLE = {
     "model": "first",
     "since": "2026-10-24T16:00:00Z",
     "until": "2026-11-22T09:00:00Z",
+    "as_of": "2026-11-22T09:00:00Z",
     "scans": 4210,
     "cases": {"NEW": 2305, "RETURNING": 120, "FOLLOWING": 1400, "MEMBER": 385},
     "stages": [
@@ -155,6 +164,24 @@ _SCENE_EXAMPLE = {
     "benefit": "入会立减 20 元",
     "store": {"code": "SH004", "name": "上海静安店"},
 }
+
+
+class OpeningBody(StrictSerializer):
+    """Somebody opened the mini program by a code."""
+
+    opening = TextField(
+        max_length=64,
+        help_text="A random id of the opening: 8 to 64 letters, digits, `_` or `-`. Send the same when you repeat.",
+    )
+
+
+class OpeningShape(serializers.Serializer[Any]):
+    """What was kept."""
+
+    scene = serializers.CharField(help_text="The scene as it is printed.")
+    channel = serializers.IntegerField(help_text="Number of the channel.")
+    case = serializers.ChoiceField(choices=TouchCase.values, help_text="Who opened it, as it was known then.")
+    at = serializers.DateTimeField(help_text="When it was kept first.")
 
 
 class ChannelList(BrandAPIView):
@@ -215,8 +242,15 @@ class ChannelReport(BrandAPIView):
         now, zone = clock.now(), ZoneInfo(brand_zone())
         midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
         window = Window(midnight - timedelta(days=wanted["days"] - 1), now + timedelta(seconds=1))
-        figures = selectors.tree_figures(window, model=wanted["model"], now=now, zone=zone).nodes[row.pk]
-        return Response(_report(row, figures, wanted["model"], window))
+        fresh = services.catch_up(at=now, zone=zone)
+        figures = selectors.tree_figures(
+            window,
+            model=wanted["model"],
+            now=now,
+            zone=zone,
+            credited=selectors.summed_credits if fresh.is_ready else selectors.credits_by_code,
+        ).nodes[row.pk]
+        return Response(_report(row, figures, wanted["model"], window) | {"as_of": fresh.as_of or now})
 
 
 class SceneDetail(BrandAPIView):
@@ -251,6 +285,43 @@ class SceneDetail(BrandAPIView):
                 "benefit": row.touchpoint.benefit,
                 "store": {"code": store.code, "name": store.name} if store else None,
             }
+        )
+
+
+class SceneOpenings(BrandAPIView):
+    """`/api/v1/scenes/{scene}/openings/`: a person of the mini program came by a code."""
+
+    permission_classes = (MembersOnly,)
+
+    @endpoint(
+        "record_scene_opening",
+        "Record an opening by a short scene",
+        tag="channels",
+        auth=MEMBER,
+        body=OpeningBody,
+        body_example={"opening": "0f5b3c1e9a7d4428"},
+        answer=OpeningShape,
+        example={"scene": "7K3QX9TM", "channel": 12, "case": "MEMBER", "at": "2026-11-22T09:00:00Z"},
+        errors=problems(404, 422),
+        description=(
+            "Keeps a touch of the person who is signed in, so that reports and attribution know by which code they "
+            "came. Safe to repeat: the same `opening` gives the same answer and is kept once. The scene must belong "
+            "to the mini program of the session."
+        ),
+    )
+    def post(self, request: Request, scene: str) -> Response:
+        """Keep it."""
+        body = read_body(OpeningBody, request.data)
+        caller: Any = request.user
+        touch, _new = services.record_opening(
+            member_id=caller.member_id,
+            appid=caller.appid,
+            scene=known_text(scene),
+            opening=body["opening"],
+            at=clock.now(),
+        )
+        return Response(
+            {"scene": touch.scene, "channel": touch.touchpoint_id, "case": touch.case, "at": touch.at},
         )
 
 

@@ -16,8 +16,19 @@ class CodeNotIssued(Conflict):
         super().__init__(_("No code was made. %(cause)s") % {"cause": cause}, hint=hint)
 
 
+class CodeBeingMade(Conflict):
+    """Somebody asked WeChat for this code a moment ago, and the answer is still to come."""
+
+    code = "code_being_made"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("WeChat is making this code already."), hint=_("Wait two minutes, then look at the channel again.")
+        )
+
+
 class PermanentCodesUsedUp(Conflict):
-    """An account has 100,000 permanent codes and WeChat deletes none."""
+    """An account may make so many permanent codes (100,000, if WeChat says nothing else), and WeChat deletes none."""
 
     code = "permanent_codes_used_up"
 
@@ -32,6 +43,12 @@ class NotInTree(Invalid):
     """The channel cannot stand there, or the figure cannot be noted there."""
 
     code = "not_in_tree"
+
+
+class OddOpening(Invalid):
+    """The id of an opening is not one that can be told from others."""
+
+    code = "opening_id_not_usable"
 
 
 class NoSuchScene(NotFound):

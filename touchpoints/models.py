@@ -99,6 +99,67 @@ class CodeIssue(BrandOwned):
         return f"{self.pk}"
 
 
+class CodeOrder(BrandOwned):
+    """One question to WeChat for a code, written before it is asked: an answer we lost leaves a trace.
+
+    An order without an answer holds other orders of its channel back for a while; afterwards it is `LOST`. What WeChat
+    made by it is found again by asking for the same scene. A lost order of a permanent code may have cost one.
+    """
+
+    class State(models.TextChoices):
+        ASKED = "ASKED", _("asked")
+        MADE = "MADE", _("made")
+        REFUSED = "REFUSED", _("refused")
+        LOST = "LOST", _("answer lost")
+        FOUND = "FOUND", _("found again")
+
+    touchpoint = BrandForeignKey(Touchpoint, models.CASCADE, related_name="+", verbose_name=_("channel"))
+    account = BrandForeignKey(OfficialAccount, models.PROTECT, related_name="+")
+    is_permanent = models.BooleanField(_("permanent code"), default=False)
+    state = models.CharField(_("state"), max_length=8, choices=State, default=State.ASKED)
+    asked_at = models.DateTimeField(_("asked"))
+    answered_at = models.DateTimeField(_("answered"), null=True, blank=True)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("order of a code")
+        verbose_name_plural = _("orders of codes")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["brand", "touchpoint"], condition=models.Q(state="ASKED"), name="one_open_order_per_touchpoint"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["brand", "account"], condition=models.Q(is_permanent=True, state="LOST"), name="lost_orders"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.state}"
+
+
+class CodeAllowance(BrandOwned):
+    """How many permanent codes WeChat lets an account make, where it is another number than WeChat's documented one.
+
+    `made_elsewhere` are codes made without this product: WeChat counts them and tells nobody. Whether the same scene
+    asked for again is the same code is not confirmed (reference: service account 5.5), so `repeats_are_free` says it.
+    """
+
+    account = BrandForeignKey(OfficialAccount, models.CASCADE, related_name="+", verbose_name=_("service account"))
+    permanent_codes = models.PositiveIntegerField(_("permanent codes in all"))
+    made_elsewhere = models.PositiveIntegerField(_("made elsewhere"), default=0)
+    repeats_are_free = models.BooleanField(_("the same scene asked for again costs nothing"), default=True)
+    changed_at = models.DateTimeField(_("changed"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("allowance of codes")
+        verbose_name_plural = _("allowances of codes")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "account"], name="allowance_of_account")]
+
+    def __str__(self) -> str:
+        return f"{self.permanent_codes}"
+
+
 class Move(BrandOwned):
     """A branch got another place. With `restates` the past is counted where it stands now, otherwise where it stood."""
 
@@ -170,6 +231,7 @@ class TouchKind(models.TextChoices):
     FOLLOW = "FOLLOW", _("New follower")
     REFOLLOW = "REFOLLOW", _("Came back")
     SCAN = "SCAN", _("Already following")
+    OPEN = "OPEN", _("Opened the mini program")
 
 
 class TouchCase(models.TextChoices):
@@ -179,23 +241,31 @@ class TouchCase(models.TextChoices):
     RETURNING = "RETURNING", _("Came back")
     FOLLOWING = "FOLLOWING", _("Already following")
     MEMBER = "MEMBER", _("Already a member")
+    VISITOR = "VISITOR", _("Not following")  # only by mini-program codes: others lead to the service account
     STAFF = "STAFF", _("Staff")
 
 
 class Touch(BrandOwned):
-    """One scan of a code (or one follow without any). Kept for ever: attribution is a view on these rows."""
+    """One scan of a code (or one follow without any). Kept for ever: attribution is a view on these rows.
+
+    A mini-program code brings somebody who need not follow; `opening` then tells one opening from a repeated call.
+    """
 
     touchpoint = BrandForeignKey(
         Touchpoint, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("channel")
     )
-    follower = BrandForeignKey(Follower, models.PROTECT, related_name="+", verbose_name=_("follower"))
+    follower = BrandForeignKey(
+        Follower, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("follower")
+    )
     member = BrandForeignKey(Member, models.PROTECT, related_name="touches", verbose_name=_("member"))
     kind = models.CharField(_("kind"), max_length=10, choices=TouchKind)
     case = models.CharField(_("who scanned"), max_length=10, choices=TouchCase, blank=True)
     issue = BrandForeignKey(CodeIssue, models.PROTECT, null=True, blank=True, related_name="+")
+    mini_code = BrandForeignKey(MiniCode, models.PROTECT, null=True, blank=True, related_name="+")
     scene = models.CharField(_("scene"), max_length=64, blank=True)
     at = models.DateTimeField(_("when"))
     push_id = models.BigIntegerField(null=True, blank=True)
+    opening = models.CharField(max_length=100, blank=True)
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("touch")
@@ -206,11 +276,18 @@ class Touch(BrandOwned):
                 condition=models.Q(push_id__isnull=False),
                 name="one_touch_per_push",
             ),
+            models.UniqueConstraint(
+                fields=["brand", "opening"], condition=~models.Q(opening=""), name="one_touch_per_opening"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(follower__isnull=False) | models.Q(kind="OPEN"), name="scan_of_a_follower"
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["brand", "touchpoint", "-at"], name="touch_of_point"),  # channel figures
             models.Index(fields=["brand", "member", "-at"], name="touch_of_member"),  # timeline
             models.Index(fields=["brand", "at"], name="touch_of_time"),  # reports over a window
+            models.Index(fields=["brand", "touchpoint", "at"], condition=models.Q(case="STAFF"), name="touch_of_staff"),
         ]
 
     def __str__(self) -> str:
@@ -250,6 +327,110 @@ class StaffPerson(BrandOwned):
         verbose_name = _("person of the staff")
         verbose_name_plural = _("people of the staff")
         constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "member"], name="staff_person_once")]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+# --- figures: what reports add up, always to be made again from the touches -------------------------------------------
+
+
+class CountedTouch(BrandOwned):
+    """A touch as the sums have counted it, and what became of the person when one looks from this touch on.
+
+    `seq` of `total` is its place among the person's touches; `day` and `previous_day` are days of the brand's zone.
+    `outcome` holds a bit for each figure it counts for, `cohort` the month of the follow (12 * year + month).
+    `due_at` is when an outcome changes by time alone: somebody who followed 30 days ago becomes one who stayed.
+    """
+
+    touch_id = models.BigIntegerField()  # no keys: a touch that goes is taken out of the sums by this row afterwards
+    member_id = models.BigIntegerField()
+    touchpoint_id = models.BigIntegerField()
+    at = models.DateTimeField()
+    day = models.DateField()
+    previous_day = models.DateField(null=True)
+    seq = models.IntegerField()
+    total = models.IntegerField()
+    case = models.CharField(max_length=10)
+    placed_at = models.DateTimeField()
+    followed_at = models.DateTimeField(null=True)
+    left_at = models.DateTimeField(null=True)
+    cohort = models.IntegerField(default=0)
+    outcome = models.IntegerField(default=0)
+    due_at = models.DateTimeField(null=True)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("counted touch")
+        verbose_name_plural = _("counted touches")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "touch_id"], name="touch_counted_once")]
+        indexes: ClassVar = [
+            models.Index(fields=["brand", "member_id", "seq"], name="counted_of_member"),
+            models.Index(
+                fields=["brand", "touchpoint_id", "-at", "-touch_id"], name="counted_of_point"
+            ),  # rows of a code
+            models.Index(fields=["brand", "-at", "-touch_id"], name="counted_newest"),
+            models.Index(fields=["brand", "due_at"], condition=models.Q(due_at__isnull=False), name="counted_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.touch_id}"
+
+
+class ChannelSum(BrandOwned):
+    """Shares of people by the day their window opens, for one model; without a model, plain touches by case.
+
+    A person with touches on days 1 and 5 counts from day 1 for windows that begin then or earlier, and differently for
+    windows from day 2 to day 5. So day 5 holds what day 1 shall not count: `parts` may be negative, and the figures of
+    a window are the sum of all days from its first on. `per_month` rows hold the sums of whole months.
+    """
+
+    model = models.CharField(max_length=20, blank=True)
+    per_month = models.BooleanField(default=False)
+    day = models.DateField()
+    touchpoint_id = models.BigIntegerField()
+    placed_at = models.DateTimeField()
+    cohort = models.IntegerField(default=0)
+    outcome = models.IntegerField(default=0)
+    parts = models.BigIntegerField()
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("sum of a channel")
+        verbose_name_plural = _("sums of channels")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["brand", "model", "per_month", "day", "touchpoint_id", "placed_at", "cohort", "outcome"],
+                name="one_sum_per_key",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+class Recount(BrandOwned):
+    """A person of whom something changed that figures depend on. Triggers write it with the change itself."""
+
+    member_id = models.BigIntegerField()
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("person to be counted again")
+        verbose_name_plural = _("people to be counted again")
+
+    def __str__(self) -> str:
+        return f"{self.member_id}"
+
+
+class FigureState(BrandOwned):
+    """How far the sums of a brand are. `meaning` is a mark of the definitions they were made by."""
+
+    meaning = models.CharField(max_length=64, blank=True)
+    is_complete = models.BooleanField(default=False)
+    counted_at = models.DateTimeField(null=True)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("state of figures")
+        verbose_name_plural = _("states of figures")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["brand"], name="one_figure_state")]
 
     def __str__(self) -> str:
         return f"{self.pk}"

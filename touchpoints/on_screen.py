@@ -10,14 +10,28 @@ from zoneinfo import ZoneInfo
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from common.clock import now
 from console import formats
 from console.http import brand_of, viewer_of
 from stores.selectors import store_ids_of_grant
-from touchpoints import selectors
+from touchpoints import selectors, services
 from touchpoints.models import TouchCase, Touchpoint
-from touchpoints.selectors import Ailment, CodeHealth, Cohort, Figures, Node, Path, TreeFigures, Window
+from touchpoints.selectors import (
+    Ailment,
+    CodeHealth,
+    CodeMeter,
+    Cohort,
+    Figures,
+    Freshness,
+    Node,
+    Path,
+    Row,
+    TreeFigures,
+    Window,
+)
+from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,6 +55,39 @@ class Options:
     as_it_was: bool
     at: datetime
     zone: ZoneInfo
+    fresh: Freshness
+
+    @property
+    def as_of(self) -> datetime:
+        """Give the moment up to which everything is counted."""
+        return self.fresh.as_of or self.at
+
+    @property
+    def minutes_behind(self) -> int:
+        """Give how old the figures are, a part of a minute as a whole one."""
+        return -(-int((self.at - self.as_of).total_seconds()) // 60)
+
+    def figures(self, nodes: Sequence[Node], *, model: str = "", settled: bool = False) -> TreeFigures:
+        """Give the figures of the tree: from the sums, or counted from the touches while there are none."""
+        return selectors.tree_figures(
+            selectors.settled_window(self.at, self.zone) if settled else self.window,
+            model=model or self.model,
+            now=self.at,
+            zone=self.zone,
+            as_it_was=settled or self.as_it_was,
+            nodes=nodes,
+            credited=selectors.summed_credits if self.fresh.is_ready else selectors.credits_by_code,
+        )
+
+    def cohorts(self, touchpoint_ids: Sequence[int]) -> list[Cohort]:
+        """Give the followers of the last months by some codes."""
+        read = selectors.summed_cohorts if self.fresh.is_ready else selectors.cohorts
+        return read(self.at, model=self.model, zone=self.zone, touchpoint_ids=touchpoint_ids)
+
+    def rows(self, **which: Any) -> list[Row]:
+        """Give the touches behind a figure, from where the figure is."""
+        read = selectors.summed_rows if self.fresh.is_ready else selectors.rows_behind
+        return read(self.window, model=self.model, now=self.at, zone=self.zone, as_it_was=self.as_it_was, **which)
 
     @property
     def window(self) -> Window:
@@ -95,12 +142,16 @@ def read_options(request: HttpRequest) -> Options:
     """Read the options of a page; what is not offered becomes what is usual."""
     days = request.GET.get("days", "")
     model = request.GET.get("model", "first")
+    at, zone = now(), ZoneInfo(brand_of(request).timezone)
     return Options(
         days=int(days) if days in {str(each) for each in DAYS} else DEFAULT_DAYS,
         model=model if selectors.attributions.find(model) else "first",
         as_it_was=request.GET.get("past") != "now",
-        at=now(),
-        zone=ZoneInfo(brand_of(request).timezone),
+        at=at,
+        zone=zone,
+        fresh=services.catch_up(at=at, zone=zone)
+        if request.method == "GET"
+        else selectors.freshness(at=at, zone=zone),
     )
 
 
@@ -383,3 +434,45 @@ def cohort_lines(cohorts: Iterable[Cohort]) -> list[dict[str, Any]]:
             found.append({"rate": share, "title": f"{kept:,} / {old:,}" if old else "", "heat": heat})
         lines.append({"month": f"{each.month:%Y-%m}", "people": each.figures.people("follow"), "cells": found})
     return lines
+
+
+# --- permanent codes -------------------------------------------------------------------------------------------------
+
+NEARLY_SPENT: Final = 0.8
+
+
+def code_meters(at: datetime) -> list[dict[str, Any]]:
+    """Give how many permanent codes each account has spent, and what happens next."""
+    accounts = OfficialAccount.objects.filter(is_active=True).order_by("pk")
+    return [
+        {"meter": meter, "label": meter.account.name, "parts": _spent_on(meter), "next": _what_next(meter)}
+        for meter in selectors.code_meters(accounts, now=at)
+    ]
+
+
+def _spent_on(meter: CodeMeter) -> list[str]:
+    parts = [ngettext("%(count)s made here", "%(count)s made here", meter.made) % {"count": f"{meter.made:,}"}]
+    if meter.ordered:
+        parts.append(_("%(count)s ordered and not made yet") % {"count": f"{meter.ordered:,}"})
+    if meter.elsewhere:
+        parts.append(_("%(count)s made elsewhere") % {"count": f"{meter.elsewhere:,}"})
+    if meter.lost and not meter.repeats_are_free:
+        parts.append(_("%(count)s perhaps spent: WeChat's answer was lost") % {"count": f"{meter.lost:,}"})
+    return parts
+
+
+def _what_next(meter: CodeMeter) -> str:
+    if not meter.left:
+        return _("No permanent code can be made any more: WeChat takes none back. Temporary codes go on as before.")
+    months = meter.months_left
+    if months is not None and months < MONTHS_AHEAD:
+        text = _(
+            "At the pace of the last 30 days the rest lasts %(months)s months, then only temporary codes are left."
+        )
+        return text % {"months": months}
+    if meter.used >= NEARLY_SPENT * meter.limit:
+        return _("Nearly spent. At the limit only temporary codes can be made: keep the rest for signs that stay.")
+    return ""
+
+
+MONTHS_AHEAD: Final = 24

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from typing import Final
+from zoneinfo import ZoneInfo
+
 from accounts.selectors import active_brand_ids
 from accounts.tasks_base import brand_task, global_task, ring
+from accounts.tenancy import brand_scope
 from common import clock
+from stores.selectors import brand_zone
+
+COUNTING_SECONDS: Final = 60  # of one task; the next round goes on
 
 
 @global_task(name="touchpoints.tasks.renew_all_codes")
@@ -36,3 +44,21 @@ def draw_mini_code(brand_id: int, mini_code_id: int) -> None:
     from touchpoints import services
 
     services.draw_mini_code(brand_id, mini_code_id, at=clock.now())
+
+
+@global_task(name="touchpoints.tasks.count_all_figures")
+def count_all_figures() -> None:
+    """Look at every brand's figures."""
+    for brand_id in active_brand_ids():
+        ring(count_figures, brand_id)
+
+
+@brand_task(name="touchpoints.tasks.count_figures")
+def count_figures(brand_id: int) -> None:
+    """Count the people of a brand that wait, in short transactions, for a minute at most."""
+    from touchpoints import services
+
+    with brand_scope(brand_id):
+        zone = ZoneInfo(brand_zone())
+    ends = time.monotonic() + COUNTING_SECONDS
+    services.count_all(brand_id, clock=clock.now, zone=zone, goes_on=lambda: time.monotonic() < ends)

@@ -1,13 +1,13 @@
 """Channels over the API: the tree page by page, reports that add up, short scenes; each brand its own."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 
 from accounts.tenancy import brand_scope
 from common import clock
 from tests.touchpoints.conftest import come
-from touchpoints.models import MiniCode, Touchpoint
+from touchpoints.models import MiniCode, Touch, Touchpoint
 from touchpoints.services import add_cost, archive_branch, create_mini_code, create_touchpoint, revoke_mini_code
 
 
@@ -68,7 +68,7 @@ def test_reports_of_channels_add_up_to_the_one_above(ours, theirs, model):
         assert stage["people"] == pytest.approx(sum(part["stages"][number]["people"] for part in parts))
     assert [stage["people"] for stage in whole["stages"]] == [3.0, 3.0, 1.0]
     assert whole["scans"] == sum(part["scans"] for part in parts) == 4
-    assert whole["cases"] == {"NEW": 3, "RETURNING": 0, "FOLLOWING": 1, "MEMBER": 0}
+    assert whole["cases"] == {"NEW": 3, "RETURNING": 0, "FOLLOWING": 1, "MEMBER": 0, "VISITOR": 0}
     assert whole["cost"] == 0  # its days are long over
 
 
@@ -116,3 +116,49 @@ def test_report_needs_the_scope(ours):
     assert ours.key("stores.read").get(f"/channels/{ours.code.pk}/report/").status_code == 403
     assert ours.key("stores.read").get(f"/scenes/{ours.mini.code}/").status_code == 403
     assert ours.me.get("/channels/").status_code == 403
+
+
+# --- openings --------------------------------------------------------------------------------------------------------
+
+
+def touches(side):
+    with brand_scope(side.brand.pk):
+        return list(Touch.objects.filter(kind="OPEN").values_list("member_id", "touchpoint_id"))
+
+
+def test_opening_is_kept_once_however_often_it_is_sent(ours, theirs):
+    path, body = f"/scenes/{ours.mini.code}/openings/", {"opening": "0f5b3c1e9a7d4428"}
+    answers = [ours.me.post(path, body) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert answers[0].json() == answers[1].json() == answers[2].json()
+    assert (answers[0].json()["channel"], answers[0].json()["scene"]) == (ours.code.pk, ours.mini.code)
+    assert touches(ours) == [(ours.member.pk, ours.code.pk)]
+    assert touches(theirs) == []
+
+
+def test_opening_by_another_brands_scene_is_not_found_and_not_kept(ours, theirs):
+    body = {"opening": "0f5b3c1e9a7d4428"}
+    foreign, unknown = (ours.me.post(f"/scenes/{scene}/openings/", body) for scene in (theirs.mini.code, "00000000"))
+
+    assert (foreign.status_code, foreign.json()) == (unknown.status_code, unknown.json())
+    assert foreign.status_code == 404
+    assert touches(ours) == touches(theirs) == []
+
+
+@pytest.mark.parametrize("body", [{}, {"opening": "x"}, {"opening": 12345678}, {"opening": "0f5b3c1e", "member": 1}])
+def test_odd_opening_is_refused(ours, body):
+    assert ours.me.post(f"/scenes/{ours.mini.code}/openings/", body).status_code == 422
+    assert touches(ours) == []
+
+
+def test_opening_is_for_people_of_the_mini_program_only(ours):
+    answer = ours.system.post(f"/scenes/{ours.mini.code}/openings/", {"opening": "0f5b3c1e9a7d4428"})
+    assert answer.status_code == 403
+    assert touches(ours) == []
+
+
+def test_report_says_up_to_when_it_is_counted(ours):
+    before = clock.now().replace(microsecond=0)
+    said = ours.system.get(f"/channels/{ours.code.pk}/report/").json()["as_of"]
+    assert datetime.fromisoformat(said) >= before

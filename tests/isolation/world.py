@@ -83,10 +83,16 @@ from members.models import (
 )
 from stores.models import DayException, OpeningHours, Region, RegionGrant, Store, StoreGrant
 from touchpoints.models import (
+    ChannelSum,
+    CodeAllowance,
     CodeIssue,
+    CodeOrder,
     Cost,
+    CountedTouch,
+    FigureState,
     MiniCode,
     Move,
+    Recount,
     StaffPerson,
     Touch,
     Touchpoint,
@@ -271,6 +277,22 @@ def _stained(model: type[models.Model], mark: str) -> dict[str, str]:
     }
 
 
+def _came(add, side, touchpoint, account, member, follower, at, *, far):
+    """What is kept of somebody who came by a code, and what is counted of it."""
+    add(CodeOrder, touchpoint=touchpoint, account=account, state="MADE", asked_at=at, answered_at=at)
+    add(CodeAllowance, account=account, permanent_codes=100_000, changed_at=at)
+    add(Unfollow, follower=follower, at=at)
+    add(StaffPerson, member=member, since=at)
+    touch = add(
+        Touch, touchpoint=touchpoint, follower=follower, member=member, kind="FOLLOW", scene=touchpoint.scene, at=at
+    )
+    place = {"touchpoint_id": touchpoint.pk, "placed_at": at, "day": at.date()}
+    add(CountedTouch, touch_id=touch.pk, member_id=member.pk, at=at, seq=1, total=1, case="NEW", **place)
+    add(ChannelSum, model="first", parts=1_000_000, **place)
+    add(Recount, member_id=member.pk)
+    add(FigureState, is_complete=True) if not far else side.rows.setdefault(FigureState, FigureState.objects.get())
+
+
 def _side(mark: str, which: str, tail: str) -> Side:
     """Make one row of everything. Rows of a side refer to each other."""
     side = Side()
@@ -279,7 +301,7 @@ def _side(mark: str, which: str, tail: str) -> Side:
     code, number = f"{code}{tail}", f"{number}{tail}"
     far = which == "far"
 
-    def add(model: type[models.Model], **fields: Any) -> Any:
+    def add(model: type[models.Model], /, **fields: Any) -> Any:
         row = model.objects.create(**fields | _stained(model, mark))
         side.rows.setdefault(model, row)
         return row
@@ -355,9 +377,7 @@ def _side(mark: str, which: str, tail: str) -> Side:
     guide = add(Guide, staff_no=f"LY{number}", name=f"王敏 {number}", store=store, touchpoint=touchpoint, created_at=at)
     member, follower = _people(add, side, account, program, store, tag, number, at, mark, far=far)
     add(Assignment, member=member, guide=guide, since=at, reason="第一次扫码")
-    add(Unfollow, follower=follower, at=at)
-    add(StaffPerson, member=member, since=at)
-    add(Touch, touchpoint=touchpoint, follower=follower, member=member, kind="FOLLOW", scene=touchpoint.scene, at=at)
+    _came(add, side, touchpoint, account, member, follower, at, far=far)
     push = add(
         InboundPush,
         account=account,

@@ -5,6 +5,7 @@ import sys
 import uuid
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import orjson
 import psycopg2
@@ -40,7 +41,7 @@ from members.models import (
 from members.services import followers, tag_sync
 from tests.factories import AT, make_account, make_brand, make_follower, make_mini_program, make_touchpoint
 from touchpoints import services as touchpoints
-from touchpoints.models import Touchpoint
+from touchpoints.models import ChannelSum, Recount, Touchpoint
 from wechat_gateway import tokens, transport
 from wechat_gateway.errors import CallsParked
 from wechat_gateway.models import AccessToken, InboundPush
@@ -850,8 +851,28 @@ def issue_code(stage):
     return do, holds
 
 
+def count_figures(stage):
+    with stage.scope:
+        code = make_touchpoint(stage.account)
+        follower = make_follower(stage.account)
+        touchpoints.record_touch(follower=follower, scene=code.scene, is_follow=True, at=AT)
+
+    def do():
+        touchpoints.count_all(stage.brand.pk, clock=lambda: AT, zone=ZoneInfo("Asia/Shanghai"))
+
+    def holds(finished):
+        counted = sum(ChannelSum.objects.filter(model="", per_month=True).values_list("parts", flat=True))
+        waiting = Recount.objects.exists()
+        assert counted in {0, 1}
+        assert (counted == 1) != waiting
+        assert not waiting or not finished
+
+    return do, holds
+
+
 WORKFLOWS = (
     follow, scan_pushed, bind_phone, merge, erase_person, tag_member, sync_tags, fetch_followers, launch, send_step, finish_event,
     steer, mini_program_login, save_segment, token, publish_menu, publish_due_menus, settle_menus, send_replies, issue_code,
+    count_figures,
     probe, sweep_and_replay, refused_secret,
 )  # fmt: skip

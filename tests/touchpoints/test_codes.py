@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from accounts.tenancy import brand_scope, current_scope
-from common import clock
+from common import clock, failpoints
 from tests.factories import AT, make_account, make_follower, make_store, make_tag
 from tests.touchpoints.conftest import DAY, come
 from touchpoints import selectors, services, tasks
-from touchpoints.errors import CodeNotIssued, PermanentCodesUsedUp
-from touchpoints.models import CodeIssue, Touchpoint, TouchpointTag
+from touchpoints.errors import CodeBeingMade, CodeNotIssued, PermanentCodesUsedUp
+from touchpoints.models import CodeIssue, CodeOrder, Touchpoint, TouchpointTag
 from touchpoints.selectors import Ailment, code_health, lookups
 from touchpoints.services import create_touchpoint, keep_code, mark_printed, record_touch
 from wechat_gateway import calls
@@ -128,6 +130,112 @@ def test_code_made_anew_keeps_the_earlier_picture_explained(account, brand):
         assert row.ticket != first.ticket
 
 
+# --- answers that are lost, and two at once --------------------------------------------------------------------------
+
+
+def orders():
+    return list(CodeOrder.objects.order_by("pk").values_list("state", flat=True))
+
+
+@pytest.fixture
+def sign(account, brand):
+    """A channel that is to have a permanent code."""
+    with brand_scope(brand.pk):
+        return create_touchpoint(name="门头", account=account, is_permanent=True, at=clock.now())
+
+
+def test_code_that_wechat_made_and_we_lost_is_found_again_and_spends_no_second(sign, account, brand, monkeypatch):
+    now = clock.now()
+    monkeypatch.setattr(failpoints, "armed", {"issue code: answered, not kept": lambda: 1 / 0})
+    with pytest.raises(ZeroDivisionError):
+        services.issue_code(brand.pk, sign.pk, at=now)
+    monkeypatch.setattr(failpoints, "armed", {})
+    with brand_scope(brand.pk):
+        assert orders() == ["ASKED"]
+        assert CodeIssue.objects.count() == 0
+    with pytest.raises(CodeBeingMade):
+        services.issue_code(brand.pk, sign.pk, at=now + timedelta(seconds=119))
+    made = services.issue_code(brand.pk, sign.pk, at=now + timedelta(seconds=120))
+
+    with brand_scope(brand.pk):
+        assert orders() == ["FOUND", "MADE"]
+        meter = selectors.code_meters([account], now=now)[0]
+        assert (meter.made, meter.lost, meter.used) == (1, 0, 1)
+        assert Touchpoint.objects.get().ticket == made.ticket
+
+
+def test_lost_answer_counts_as_spent_where_repeats_are_known_to_cost(sign, account, brand, monkeypatch):
+    now = clock.now()
+    with brand_scope(brand.pk):
+        services.set_allowance(account=account, permanent_codes=9, made_elsewhere=2, repeats_are_free=False, at=now)
+    monkeypatch.setattr(failpoints, "armed", {"issue code: answered, not kept": lambda: 1 / 0})
+    with pytest.raises(ZeroDivisionError):
+        services.issue_code(brand.pk, sign.pk, at=now)
+    monkeypatch.setattr(failpoints, "armed", {})
+    services.issue_code(brand.pk, sign.pk, at=now + timedelta(minutes=5))
+
+    with brand_scope(brand.pk):
+        assert orders() == ["LOST", "MADE"]
+        meter = selectors.code_meters([account], now=now)[0]
+        assert (meter.made, meter.lost, meter.elsewhere, meter.used, meter.left) == (1, 1, 2, 4, 5)
+
+
+def test_refusal_closes_the_order_and_the_next_try_is_free(sign, account, brand, simulator):
+    now = clock.now()
+    simulator.fault(kind="errcode", appid=account.appid, path="/cgi-bin/qrcode/create", errcode=40053, count=1)
+    with pytest.raises(CodeNotIssued):
+        services.issue_code(brand.pk, sign.pk, at=now)
+    services.issue_code(brand.pk, sign.pk, at=now)
+
+    with brand_scope(brand.pk):
+        assert orders() == ["REFUSED", "MADE"]
+
+
+def test_order_that_waits_for_its_answer_is_passed_over_by_a_round(sign, brand):
+    now = clock.now()
+    with brand_scope(brand.pk):
+        other = create_touchpoint(name="柜台", account=sign.account, at=now)
+        CodeOrder.objects.create(touchpoint=sign, account=sign.account, is_permanent=True, asked_at=now)
+
+    assert services.renew_codes(brand.pk, at=now) == 1
+    with brand_scope(brand.pk):
+        assert list(CodeIssue.objects.values_list("touchpoint_id", flat=True)) == [other.pk]
+
+
+def test_double_click_makes_one_code(account, brand):
+    now = clock.now()
+    with brand_scope(brand.pk):
+        code = create_touchpoint(name="门口", account=account, at=now)
+    for seconds, made in ((0, 1), (9, 0), (11, 1)):
+        at = now + timedelta(seconds=seconds)
+        assert services.renew_codes(brand.pk, at=at, only=[code.pk], anew=True) == made
+
+
+# --- what is left of the permanent ones ------------------------------------------------------------------------------
+
+
+def test_limit_of_an_account_is_its_own(tree):
+    other = make_account("灶山")
+    services.set_allowance(account=tree.account, permanent_codes=2, made_elsewhere=1, repeats_are_free=True, at=AT)
+    create_touchpoint(name="一", account=tree.account, is_permanent=True, at=AT)
+    with pytest.raises(PermanentCodesUsedUp):
+        create_touchpoint(name="二", account=tree.account, is_permanent=True, at=AT)
+    create_touchpoint(name="二", account=other, is_permanent=True, at=AT)
+
+    meters = selectors.code_meters([tree.account, other], now=AT)
+    assert [(meter.limit, meter.left, meter.is_own) for meter in meters] == [(2, 0, True), (100_000, 99_999, False)]
+
+
+def test_meter_says_for_how_long_the_rest_lasts(tree):
+    for number, days in enumerate((40, 29, 1)):
+        code = create_touchpoint(name=f"码{number}", account=tree.account, is_permanent=True, at=AT)
+        keep_code(touchpoint=code, ticket=f"p{number}", url="http://weixin.qq.com/q/p", at=AT - days * DAY)
+    services.set_allowance(account=tree.account, permanent_codes=10, made_elsewhere=0, repeats_are_free=True, at=AT)
+
+    meter = selectors.code_meters([tree.account], now=AT)[0]
+    assert (meter.made, meter.pace, meter.left, meter.months_left) == (3, 2, 7, 3)
+
+
 # --- what is wrong with codes ----------------------------------------------------------------------------------------
 
 
@@ -198,7 +306,7 @@ def test_permanent_codes_are_metered_per_account_and_refused_in_time(tree, monke
     create_touchpoint(name="别的", account=other, is_permanent=True, at=AT)
 
     assert [selectors.permanent_codes_left(each) for each in (tree.account, other)] == [1, 2]
-    assert selectors.permanent_codes_by_account() == {tree.account.pk: 2, other.pk: 1}
+    assert [meter.used for meter in selectors.code_meters([tree.account, other], now=AT)] == [2, 1]
     plan = services.plan_codes(stores=[], objects=["三", "四"], parent=None)
     with pytest.raises(PermanentCodesUsedUp):
         services.create_touchpoints(plan=plan, account=tree.account, parent=None, at=AT, is_permanent=True)

@@ -153,9 +153,12 @@ def test_figure_opens_the_rows_it_is_made_of(tree):
         found = figures(model)
         for pk, mine in found.nodes.items():
             for figure in ("people", "follow", "join", "kept_30"):
-                rows = rows_behind(EVER, model=model, now=NOW, figure=figure, touchpoint_id=pk)
+                rows = rows_behind(EVER, zone=SHANGHAI, model=model, now=NOW, figure=figure, touchpoint_id=pk)
                 assert sum(row.part for row in rows) == mine.parts[figure]
-            assert len(rows_behind(EVER, model=model, now=NOW, figure="scans", touchpoint_id=pk)) == mine.scans
+            assert (
+                len(rows_behind(EVER, zone=SHANGHAI, model=model, now=NOW, figure="scans", touchpoint_id=pk))
+                == mine.scans
+            )
 
 
 def test_tree_costs_the_same_queries_for_one_code_and_for_twenty(tree):
@@ -188,10 +191,10 @@ def test_move_that_keeps_the_past_counts_each_scan_where_the_branch_stood(tree):
     old, new = (shops.pk, tree.places["静安店"].pk), (packs.pk, tree.places["静安店"].pk)
     assert [found.paths[path].scans for path in (old, new)] == [1, 2]
     for path, scans in ((old, 1), (new, 2)):
-        assert len(rows_behind(EVER, model="first", now=NOW, figure="scans", path=path)) == scans
+        assert len(rows_behind(EVER, zone=SHANGHAI, model="first", now=NOW, figure="scans", path=path)) == scans
     today = figures(as_it_was=False)
     assert [today.nodes[pk].scans for pk in (shops.pk, packs.pk)] == [0, 3]
-    rows = rows_behind(EVER, model="first", now=NOW, figure="scans", touchpoint_id=shops.pk)
+    rows = rows_behind(EVER, zone=SHANGHAI, model="first", now=NOW, figure="scans", touchpoint_id=shops.pk)
     assert [row.at for row in rows] == [AT]
 
 
@@ -325,7 +328,7 @@ def test_channel_of_bargain_hunters_ranks_below_the_loyal_one(tree):
         come(loyal, joined=AT + DAY if number % 2 else None, back=AT + 9 * DAY)
     for _ in range(29):
         come(small, back=AT + 9 * DAY)
-    found = ranking(figures(window=settled_window(now), now=now), [bargain.pk, loyal.pk, small.pk])
+    found = ranking(figures(window=settled_window(now, SHANGHAI), now=now), [bargain.pk, loyal.pk, small.pk])
 
     assert [(each.touchpoint_id, each.rank) for each in found] == [(loyal.pk, 1), (bargain.pk, 2), (small.pk, None)]
     assert [each.score for each in found] == [40 + 12 + 20 + 15 + 1, 6, None]
@@ -350,7 +353,9 @@ def test_other_brand_adds_nothing_and_sees_nothing(brand, other_brand):
 
     with brand_scope(brand.pk):
         mine = figures()
-        theirs = rows_behind(EVER, model="first", now=NOW, figure="scans", touchpoint_id=codes[other_brand.pk].pk)
+        theirs = rows_behind(
+            EVER, zone=SHANGHAI, model="first", now=NOW, figure="scans", touchpoint_id=codes[other_brand.pk].pk
+        )
     assert (mine.whole.scans, mine.whole.cost, set(mine.nodes), theirs) == (1, 1, {codes[brand.pk].pk}, [])
 
 

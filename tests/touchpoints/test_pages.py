@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pypdfium2
 import pytest
@@ -29,8 +30,9 @@ from tests.console.conftest import (  # noqa: F401 - fixtures
 )
 from tests.factories import make_store
 from tests.touchpoints.conftest import come
-from touchpoints.models import CodeIssue, Cost, Move, StaffPerson, Touchpoint
-from touchpoints.services import create_touchpoint, keep_code
+from touchpoints.models import CodeAllowance, CodeIssue, Cost, Move, StaffPerson, Touchpoint
+from touchpoints.services import count_again, create_touchpoint, keep_code
+from touchpoints.services import sums as counting
 
 pytestmark = pytest.mark.django_db
 TREE = "/b/lanyu/touchpoints/touchpoint/"
@@ -120,6 +122,8 @@ def test_pages_ask_as_often_for_many_codes_as_for_few(as_owner, grown, path):  #
     path = TREE + path.format(code=grown.medium.pk)
 
     def asked():
+        with brand_scope(grown.brand.pk):
+            count_again(at=clock.now(), zone=ZoneInfo("Asia/Shanghai"))
         with CaptureQueriesContext(connection) as queries:
             assert as_owner.get(path).status_code == 200
         return len(queries)
@@ -166,6 +170,68 @@ def test_options_of_the_tree_change_what_it_shows(as_owner, grown):  # noqa: F81
     assert [follows(""), follows("?model=last")] == [["3", "0"], ["2", "1"]]  # one of them scanned two codes
     assert set(lines("?show=quiet")) == {"澜没人扫"}
     assert set(lines("?q=没人")) == {"澜没人扫"}
+
+
+REPORTS = (
+    TREE,
+    "{code}",
+    "/b/lanyu/touchpoints/rows/",
+    "/b/lanyu/touchpoints/quality/",
+    "/b/lanyu/touchpoints/attribution/",
+)
+
+
+@pytest.mark.parametrize("path", REPORTS)
+def test_report_says_how_old_its_figures_are_while_many_people_wait(as_owner, grown, monkeypatch, path):  # noqa: F811
+    path = page_of(grown.code) if path == "{code}" else path
+    now = clock.now()
+    with brand_scope(grown.brand.pk):
+        count_again(at=now - timedelta(minutes=24, seconds=30), zone=ZoneInfo("Asia/Shanghai"))
+    assert "正在统计" not in as_owner.get(path).content.decode()
+    monkeypatch.setattr(counting, "WHILE_LOOKING", 1)
+    with brand_scope(grown.brand.pk):
+        for _ in range(2):
+            come(grown.code, at=now)
+
+    assert "已延迟 25 分钟，2 人的变化正在统计" in as_owner.get(path).content.decode()
+
+
+# --- permanent codes -------------------------------------------------------------------------------------------------
+
+PERMANENT = "/b/lanyu/touchpoints/permanent/"
+
+
+def allow(client, account, **fields):
+    given = {"permanent_codes": "12", "made_elsewhere": "9"} | fields
+    return client.post(
+        PERMANENT, {"account": account.pk} | {f"{account.pk}-{name}": text for name, text in given.items()}
+    )
+
+
+def test_limit_of_permanent_codes_is_changed_on_its_page(as_marketer, grown, theirs):  # noqa: F811
+    with brand_scope(grown.brand.pk):
+        create_touchpoint(name="澜门头", account=grown.account, is_permanent=True, at=clock.now())
+    assert "1 / 100,000" in as_marketer.get(PERMANENT).content.decode()
+    assert allow(as_marketer, grown.account).status_code == 302
+    html = as_marketer.get(PERMANENT).content.decode()
+
+    assert "10 / 12" in html
+    assert "即将用完" in html
+    assert "灶" not in html
+    with brand_scope(grown.brand.pk):
+        row = CodeAllowance.objects.get()
+        assert (row.permanent_codes, row.made_elsewhere, row.repeats_are_free) == (12, 9, False)
+        assert AuditEntry.objects.filter(action="change code allowance").count() == 1
+
+
+def test_odd_or_foreign_limit_changes_nothing(as_marketer, as_manager, grown, theirs):  # noqa: F811
+    assert allow(as_marketer, grown.account, permanent_codes="-1").status_code == 422
+    assert allow(as_marketer, grown.account, made_elsewhere="x").status_code == 422
+    assert allow(as_marketer, theirs.account).status_code == 404
+    assert allow(as_manager, grown.account).status_code == 403
+    for side in (grown, theirs):
+        with brand_scope(side.brand.pk):
+            assert not CodeAllowance.objects.exists()
 
 
 # --- acts ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from django.db import connection
 from django.utils.translation import gettext_lazy as _
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WHOLE: Final = 1_000_000  # a person's credit is shared out in whole parts, so that sums are exact
 STAYS: Final = (7, 30, 90)  # days
 FAST: Final = timedelta(days=3)
-BACK_LATER: Final = timedelta(days=1)
+FOLLOWS: Final = "('FOLLOW', 'REFOLLOW')"  # kinds of touches, as SQL
 
 
 @dataclass(frozen=True)
@@ -127,37 +127,40 @@ def stages() -> list[tuple[str, Stage]]:
     return sorted(funnel_stages.items(), key=lambda item: (item[1].order, item[0]))
 
 
+# Who scanned; rows from before there was the column say it by what they are.
+CASE: Final = """CASE WHEN t."case" <> '' THEN t."case" WHEN t.kind = 'FOLLOW' THEN 'NEW'
+            WHEN t.kind = 'REFOLLOW' THEN 'RETURNING' ELSE 'FOLLOWING' END"""
+# When the follower of a visit `p` left after that follow: both WeChat's pushes and what it said when asked count.
+LEFT_AT: Final = """least(
+        (SELECT min(u.at) FROM touchpoints_unfollow u
+         WHERE u.brand_id = p.brand_id AND u.follower_id = p.follower_id AND u.at > p.followed_at),
+        (SELECT f.unfollowed_at FROM members_follower f
+         WHERE f.brand_id = p.brand_id AND f.id = p.follower_id AND f.unfollowed_at > p.followed_at))"""
+ENGAGED: Final = """(m.last_interaction_at AT TIME ZONE %(zone)s)::date
+            > (p.followed_at AT TIME ZONE %(zone)s)::date"""
+
 # Every touch of the window with its share of the person, and what became of that person. `%(moments)s` cut the time
 # into the spans of the tree, so that each touch counts where its code stood then.
 _CREDITED: Final = """
 WITH scanned AS (
-    SELECT t.id, t.member_id, t.follower_id, t.touchpoint_id, t.at, t.kind,
-        CASE WHEN t."case" <> '' THEN t."case" WHEN t.kind = 'FOLLOW' THEN 'NEW'
-            WHEN t.kind = 'REFOLLOW' THEN 'RETURNING' ELSE 'FOLLOWING' END AS "case",
+    SELECT t.id, t.member_id, t.follower_id, t.touchpoint_id, t.at, t.kind, {case} AS "case",
         row_number() OVER (PARTITION BY t.member_id ORDER BY t.at, t.id) AS n,
         count(*) OVER (PARTITION BY t.member_id) AS c
     FROM touchpoints_touch t
     WHERE t.brand_id = %(brand)s AND t.at < %(until)s AND t.at >= %(since)s
         AND t.touchpoint_id IS NOT NULL AND t."case" <> 'STAFF'
 ), visit AS (
-    SELECT member_id, min(at) AS at, bool_or(kind IN ('FOLLOW', 'REFOLLOW')) AS followed,
-        min(at) FILTER (WHERE kind IN ('FOLLOW', 'REFOLLOW')) AS followed_at,
-        (array_agg(follower_id ORDER BY at, id) FILTER (WHERE kind IN ('FOLLOW', 'REFOLLOW')))[1] AS follower_id
+    SELECT %(brand)s::bigint AS brand_id, member_id, min(at) AS at, bool_or(kind IN {follows}) AS followed,
+        min(at) FILTER (WHERE kind IN {follows}) AS followed_at,
+        (array_agg(follower_id ORDER BY at, id) FILTER (WHERE kind IN {follows}))[1] AS follower_id
     FROM scanned GROUP BY member_id
 ), person AS (
-    SELECT p.*, %(brand)s::bigint AS brand_id, least(
-        (SELECT min(u.at) FROM touchpoints_unfollow u
-         WHERE u.brand_id = %(brand)s AND u.follower_id = p.follower_id AND u.at > p.followed_at),
-        (SELECT f.unfollowed_at FROM members_follower f
-         WHERE f.brand_id = %(brand)s AND f.id = p.follower_id AND f.unfollowed_at > p.followed_at)
-    ) AS left_at
-    FROM visit p
+    SELECT p.*, {left_at} AS left_at FROM visit p
 ), outcome AS (
-    SELECT p.member_id, p.followed, p.followed_at, p.left_at, {reached},
-        m.last_interaction_at > p.followed_at + %(back_later)s AS engaged
+    SELECT p.member_id, p.followed, p.followed_at, p.left_at, {reached}, coalesce({engaged}, false) AS engaged
     FROM person p JOIN members_member m ON m.brand_id = p.brand_id AND m.id = p.member_id
 ), credited AS (
-    SELECT s.id, s.touchpoint_id, s.member_id, s.at, s.kind, s."case", o.*, {weight} AS part,
+    SELECT s.id, s.touchpoint_id, s.member_id, s.at, s.kind, s."case", {outcome}, {weight} AS part,
         width_bucket(s.at, %(moments)s::timestamptz[]) AS span
     FROM scanned s JOIN outcome o USING (member_id)
 )
@@ -166,20 +169,39 @@ WITH scanned AS (
 
 def _statement(model: str) -> tuple[str, list[str]]:
     """Give the common part of the statements with a model's weight, and the keys of its stages."""
-    keys, conditions, reached = [], [], []
-    for number, (key, stage) in enumerate(stages()):
+    keys = [key for key, _stage in stages()]
+    # `o.*` would bring member_id again: name what is needed instead
+    names = ["o.followed", "o.followed_at", "o.left_at", "o.engaged", *(f"o.stage_{n}" for n in range(len(keys)))]
+    parts = {
+        "case": CASE,
+        "follows": FOLLOWS,
+        "left_at": LEFT_AT,
+        "engaged": ENGAGED,
+        "reached": reached_columns(),
+        "weight": attributions.get(model).weight,
+        "outcome": ", ".join(names),
+    }
+    return filled(_CREDITED, parts), keys
+
+
+def filled(text: str, parts: Mapping[str, str]) -> str:
+    """Put pieces of SQL into a statement; only constants of the code ever are."""
+    for name, value in parts.items():
+        text = text.replace("{" + name + "}", value)
+    return text
+
+
+def reached_columns() -> str:
+    """Give a column for each stage, as SQL over the visit `p` and the member `m`: reached, and all before it."""
+    conditions: list[str] = []
+    columns = []
+    for number, (_key, stage) in enumerate(stages()):
         conditions.append(f"coalesce({stage.reached}, false)")
-        reached.append(f"{' AND '.join(conditions)} AS stage_{number}")
-        keys.append(key)
-    text = _CREDITED.replace("{reached}", ", ".join(reached)).replace("{weight}", attributions.get(model).weight)
-    # `o.*` brings member_id again: name what is needed instead
-    names = ", ".join(
-        ["o.followed", "o.followed_at", "o.left_at", "o.engaged", *(f"o.stage_{n}" for n in range(len(keys)))]
-    )
-    return text.replace("o.*", names), keys
+        columns.append(f"{' AND '.join(conditions)} AS stage_{number}")
+    return ", ".join(columns)
 
 
-def _measures(keys: Sequence[str]) -> dict[str, str]:
+def measures(keys: Sequence[str]) -> dict[str, str]:
     """Give the conditions under which a touch's share counts for each figure."""
     found = {"people": "true"} | {key: f"stage_{number}" for number, key in enumerate(keys)}
     for days in STAYS:
@@ -192,36 +214,39 @@ def _measures(keys: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _parameters(window: Window, now: datetime, moments: Sequence[datetime]) -> dict[str, Any]:
+def _parameters(window: Window, now: datetime, zone: tzinfo, moments: Sequence[datetime]) -> dict[str, Any]:
     return {
         "brand": current_brand_id(),
         "since": window.since or "-infinity",
         "until": window.until,
         "now": now,
         "fast": FAST,
-        "back_later": BACK_LATER,
+        "zone": str(zone),
         "moments": list(moments),
     }
 
 
 def credits_by_code(
-    window: Window, *, model: str, now: datetime, moments: Sequence[datetime] = ()
+    window: Window, *, model: str, now: datetime, zone: tzinfo, moments: Sequence[datetime] = ()
 ) -> dict[tuple[int, int], Figures]:
-    """Give the figures of every code in each span of the tree: {(code, span): figures}, in one statement."""
+    """Give the figures of every code in each span of the tree, counted from the touches: {(code, span): figures}.
+
+    One statement that reads every touch of the window. The sums (`sums.py`) give the same from far fewer rows.
+    """
     text, keys = _statement(model)
-    measures = _measures(keys)
+    wanted = measures(keys)
     cases = [f"count(*) FILTER (WHERE \"case\" = '{case}')" for case in TouchCase.values]
-    sums = [f"coalesce(sum(part) FILTER (WHERE {condition}), 0)::bigint" for condition in measures.values()]
+    sums = [f"coalesce(sum(part) FILTER (WHERE {condition}), 0)::bigint" for condition in wanted.values()]
     text += f"SELECT touchpoint_id, span, count(*), {', '.join([*cases, *sums])} FROM credited GROUP BY 1, 2"  # noqa: S608 - constants
     found = {}
     with connection.cursor() as cursor:
-        cursor.execute(text, _parameters(window, now, moments))
+        cursor.execute(text, _parameters(window, now, zone, moments))
         for touchpoint_id, span, scans, *rest in cursor.fetchall():
             counted = rest[: len(cases)]
             found[touchpoint_id, span] = Figures(
                 scans=scans,
                 cases=Counter(dict(zip(TouchCase.values, counted, strict=True))),
-                parts=Counter(dict(zip(measures, rest[len(cases) :], strict=True))),
+                parts=Counter(dict(zip(wanted, rest[len(cases) :], strict=True))),
             )
     return found
 
@@ -240,29 +265,45 @@ MONTHS: Final = 6
 def cohorts(now: datetime, *, model: str, zone: tzinfo, touchpoint_ids: Sequence[int]) -> list[Cohort]:
     """Give the followers of the last six months by the month they came, newest first, in one statement."""
     text, keys = _statement(model)
-    measures = {key: condition for key, condition in _measures(keys).items() if key.startswith(("old_", "kept_"))}
-    measures["follow"] = f"stage_{keys.index('follow')}"
-    sums = [f"coalesce(sum(part) FILTER (WHERE {condition}), 0)::bigint" for condition in measures.values()]
+    wanted = cohort_measures(keys)
+    sums = [f"coalesce(sum(part) FILTER (WHERE {condition}), 0)::bigint" for condition in wanted.values()]
     text += f"""
 SELECT date_trunc('month', followed_at AT TIME ZONE %(zone)s)::date, {", ".join(sums)}
 FROM credited WHERE followed AND part > 0 AND touchpoint_id = ANY(%(points)s) GROUP BY 1 ORDER BY 1 DESC"""  # noqa: S608 - constants
-    month = now.astimezone(zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    since = month
+    parameters = _parameters(Window(first_month(now, zone), now + timedelta(seconds=1)), now, zone, ())
+    with connection.cursor() as cursor:
+        cursor.execute(text, parameters | {"points": list(touchpoint_ids)})
+        return [
+            Cohort(row[0], Figures(parts=Counter(dict(zip(wanted, row[1:], strict=True))))) for row in cursor.fetchall()
+        ]
+
+
+def cohort_measures(keys: Sequence[str]) -> dict[str, str]:
+    """Give the conditions of the figures that a cohort has."""
+    wanted = {key: condition for key, condition in measures(keys).items() if key.startswith(("old_", "kept_"))}
+    return wanted | {"follow": f"stage_{keys.index('follow')}"}
+
+
+def first_month(now: datetime, zone: tzinfo) -> datetime:
+    """Give the beginning of the oldest month that cohorts show."""
+    since = now.astimezone(zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     for _step in range(MONTHS - 1):
         since = (since - timedelta(days=1)).replace(day=1)
-    parameters = _parameters(Window(since, now + timedelta(seconds=1)), now, ())
-    with connection.cursor() as cursor:
-        cursor.execute(text, parameters | {"zone": str(zone), "points": list(touchpoint_ids)})
-        return [
-            Cohort(row[0], Figures(parts=Counter(dict(zip(measures, row[1:], strict=True)))))
-            for row in cursor.fetchall()
-        ]
+    return since
 
 
 # --- the tree --------------------------------------------------------------------------------------------------------
 
 
 Path = tuple[int, ...]
+
+
+class Credits(Protocol):
+    """Gives the figures of every code in each span of the tree."""
+
+    def __call__(
+        self, window: Window, *, model: str, now: datetime, zone: tzinfo, moments: Sequence[datetime] = ()
+    ) -> dict[tuple[int, int], Figures]: ...
 
 
 @dataclass(frozen=True)
@@ -286,12 +327,16 @@ def tree_figures(
     zone: tzinfo,
     as_it_was: bool = True,
     nodes: Sequence[Node] | None = None,
+    credited: Credits = credits_by_code,
 ) -> TreeFigures:
-    """Give the figures of the whole tree: the same few queries for one node and for a thousand."""
+    """Give the figures of the whole tree: the same few queries for one node and for a thousand.
+
+    `credited` says where they are read from: the touches, or the sums made of them.
+    """
     nodes = tree_nodes() if nodes is None else nodes
     form = shape(nodes, as_it_was=as_it_was)
     found = TreeFigures({node.pk: Figures() for node in nodes}, {}, Figures(), form)
-    for (pk, span), figures in credits_by_code(window, model=model, now=now, moments=form.moments).items():
+    for (pk, span), figures in credited(window, model=model, now=now, zone=zone, moments=form.moments).items():
         _count(found, path_of(form.parents[span], pk), figures)
     for pk, span, amount in _costs(window, now, zone, form.moments):
         _count(found, path_of(form.parents[span], pk), Figures(cost=amount))
@@ -366,6 +411,7 @@ def rows_behind(
     *,
     model: str,
     now: datetime,
+    zone: tzinfo,
     figure: str,
     touchpoint_id: int | None = None,
     path: Path = (),
@@ -381,15 +427,9 @@ def rows_behind(
     """
     form = shape(tree_nodes(), as_it_was=as_it_was)
     text, keys = _statement(model)
-    condition = "true" if figure == "scans" else f"part > 0 AND ({_measures(keys)[figure]})"
-    inside = frozenset(reachable) if reachable is not None else None
-    pairs = [
-        (pk, span)
-        for span, parents in enumerate(form.parents)
-        for pk in (descendants(parents, touchpoint_id) if touchpoint_id is not None else parents)
-        if (inside is None or pk in inside) and path_of(parents, pk)[: len(path)] == path
-    ]
-    parameters = _parameters(window, now, form.moments) | {
+    condition = "true" if figure == "scans" else f"part > 0 AND ({measures(keys)[figure]})"
+    pairs = places(form, touchpoint_id=touchpoint_id, path=path, reachable=reachable)
+    parameters = _parameters(window, now, zone, form.moments) | {
         "points": [pk for pk, _span in pairs],
         "spans": [span for _pk, span in pairs],
         "case": case,
@@ -406,3 +446,16 @@ ORDER BY c.at DESC, c.id DESC LIMIT %(size)s"""  # noqa: S608 - constants
     with connection.cursor() as cursor:
         cursor.execute(text, parameters)
         return [Row(*row) for row in cursor.fetchall()]
+
+
+def places(
+    form: Shape, *, touchpoint_id: int | None, path: Path, reachable: Collection[int] | None
+) -> list[tuple[int, int]]:
+    """Give the nodes that a figure is made of, each with the span of the tree in which it stood there."""
+    inside = frozenset(reachable) if reachable is not None else None
+    return [
+        (pk, span)
+        for span, parents in enumerate(form.parents)
+        for pk in (descendants(parents, touchpoint_id) if touchpoint_id is not None else parents)
+        if (inside is None or pk in inside) and path_of(parents, pk)[: len(path)] == path
+    ]

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, Q
 from django.utils.translation import gettext_lazy
 
 from accounts.models import RoleGrant, StaffUser
+from common import clock
 from common.registry import Registry
-from touchpoints.models import CodeIssue, StaffPerson, Touch, TouchKind, Touchpoint
+from touchpoints.models import CodeAllowance, CodeIssue, CodeOrder, StaffPerson, Touch, TouchKind, Touchpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from django.db.models import QuerySet
     from django_stubs_ext import StrOrPromise
 
     from wechat_gateway.models import OfficialAccount
 
-# WeChat's own limit (service account reference 5.5); an account that has been given another one is a row here.
+# WeChat's documented limit (service account reference 5.5); an account with another one has a row in `CodeAllowance`.
 PERMANENT_CODES: Final = 100_000
 
 
@@ -87,25 +90,85 @@ def is_staff(member_id: int) -> bool:
     return StaffPerson.objects.filter(member_id=member_id).exists()
 
 
-def permanent_codes_used(account_id: int) -> int:
-    """Count the permanent codes an account has spent with us: those made, and those ordered and not made yet."""
-    made = CodeIssue.objects.filter(account_id=account_id, is_permanent=True).count()
-    return made + Touchpoint.objects.filter(account_id=account_id, is_permanent=True, ticket="").count()
+@dataclass(frozen=True)
+class CodeMeter:
+    """What an account has spent of its permanent codes.
+
+    `ordered` are still to be made, `lost` were asked for without an answer (each may have cost one), `elsewhere` the
+    brand says were made without this product. `pace` is how many were made in the last 30 days.
+    """
+
+    account: OfficialAccount
+    limit: int
+    made: int
+    ordered: int
+    lost: int
+    elsewhere: int
+    pace: int
+    repeats_are_free: bool
+    is_own: bool  # the limit was set for this account
+
+    @property
+    def used(self) -> int:
+        """Everything that counts against the limit."""
+        return self.made + self.ordered + self.elsewhere + (0 if self.repeats_are_free else self.lost)
+
+    @property
+    def left(self) -> int:
+        """How many may still be made."""
+        return max(0, self.limit - self.used)
+
+    @property
+    def months_left(self) -> int | None:
+        """For how many months it lasts at the pace of the last 30 days; None when none was made."""
+        return self.left // self.pace if self.pace else None
 
 
-def permanent_codes_by_account() -> dict[int, int]:
-    """Count the permanent codes of every account of the brand, in two queries."""
-    made = CodeIssue.objects.filter(is_permanent=True).values_list("account_id").order_by("account_id")
-    used: dict[int, int] = dict(made.annotate(Count("pk")))
-    ordered = Touchpoint.objects.filter(is_permanent=True, ticket="", account__isnull=False).values_list("account_id")
-    for account_id, count in ordered.annotate(Count("pk")).order_by("account_id"):
-        used[account_id or 0] = used.get(account_id or 0, 0) + count
-    return used
+PACE_OF: Final = timedelta(days=30)
+
+
+def code_meters(accounts: Iterable[OfficialAccount], *, now: datetime) -> list[CodeMeter]:
+    """Measure accounts, in four queries however many they are."""
+    rows = list(accounts)
+    ids = [account.pk for account in rows]
+    lately = Q(issued_at__gt=now - PACE_OF)
+    made = CodeIssue.objects.filter(account_id__in=ids, is_permanent=True).values("account_id").order_by("account_id")
+    made_by = {
+        row["account_id"]: (row["made"], row["lately"])
+        for row in made.annotate(made=Count("pk"), lately=Count("pk", filter=lately))
+    }
+    ordered: dict[int | None, int] = dict(
+        Touchpoint.objects.filter(account_id__in=ids, is_permanent=True, ticket="")
+        .values_list("account_id")
+        .annotate(Count("pk"))
+        .order_by("account_id")
+    )
+    lost: dict[int, int] = dict(
+        CodeOrder.objects.filter(account_id__in=ids, is_permanent=True, state=CodeOrder.State.LOST)
+        .values_list("account_id")
+        .annotate(Count("pk"))
+        .order_by("account_id")
+    )
+    own = {row.account_id: row for row in CodeAllowance.objects.filter(account_id__in=ids)}
+    return [
+        CodeMeter(
+            account=account,
+            limit=own[account.pk].permanent_codes if account.pk in own else PERMANENT_CODES,
+            made=made_by.get(account.pk, (0, 0))[0],
+            ordered=ordered.get(account.pk, 0),
+            lost=lost.get(account.pk, 0),
+            elsewhere=own[account.pk].made_elsewhere if account.pk in own else 0,
+            pace=made_by.get(account.pk, (0, 0))[1],
+            repeats_are_free=own[account.pk].repeats_are_free if account.pk in own else True,
+            is_own=account.pk in own,
+        )
+        for account in rows
+    ]
 
 
 def permanent_codes_left(account: OfficialAccount) -> int:
     """Give how many permanent codes an account may still make."""
-    return max(0, PERMANENT_CODES - permanent_codes_used(account.pk))
+    return code_meters([account], now=clock.now())[0].left
 
 
 def owner_names(rows: Iterable[Touchpoint]) -> dict[tuple[str, int], str]:

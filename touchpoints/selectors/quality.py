@@ -12,7 +12,7 @@ from touchpoints.selectors.figures import WHOLE, Figures, TreeFigures, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
+    from datetime import datetime, tzinfo
 
     from django_stubs_ext import StrOrPromise
 
@@ -62,9 +62,10 @@ class Quality:
     of: int = 0
 
 
-def settled_window(now: datetime) -> Window:
-    """Give the window quality looks at: people who followed 30 to 120 days ago, so that 30 days are over for all."""
-    return Window(now - LOOKED_AT, now - SETTLED)
+def settled_window(now: datetime, zone: tzinfo) -> Window:
+    """Give the window quality looks at: the last 120 days. Its measures are of those whose first 30 days are over."""
+    midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    return Window(midnight - LOOKED_AT, now + timedelta(seconds=1))
 
 
 def quality(touchpoint_id: int, figures: Figures) -> Quality:

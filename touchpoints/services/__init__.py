@@ -1,12 +1,14 @@
 """Changes to the channel tree, its codes, and what a scan does."""
 
-from touchpoints.services.codes import issue_code, keep_code, make_codes, mark_printed, renew_codes
+from touchpoints.services.codes import issue_code, keep_code, make_codes, mark_printed, renew_codes, set_allowance
 from touchpoints.services.mini_codes import create_mini_code, draw_mini_code, redraw_mini_code, revoke_mini_code
+from touchpoints.services.sums import catch_up, count_again, count_all, mark_changed, rebuild_sums
 from touchpoints.services.touches import (
     mark_staff,
     move_staff_marks,
     move_touches,
     on_touch,
+    record_opening,
     record_touch,
     record_unfollow,
     unmark_staff,
@@ -30,6 +32,9 @@ __all__ = [
     "PlannedCode",
     "add_cost",
     "archive_branch",
+    "catch_up",
+    "count_again",
+    "count_all",
     "create_mini_code",
     "create_touchpoint",
     "create_touchpoints",
@@ -37,6 +42,7 @@ __all__ = [
     "issue_code",
     "keep_code",
     "make_codes",
+    "mark_changed",
     "mark_printed",
     "mark_staff",
     "move_branch",
@@ -45,6 +51,8 @@ __all__ = [
     "new_scene",
     "on_touch",
     "plan_codes",
+    "rebuild_sums",
+    "record_opening",
     "record_touch",
     "record_unfollow",
     "redraw_mini_code",
@@ -53,6 +61,7 @@ __all__ = [
     "replies_changed",
     "restore_branch",
     "revoke_mini_code",
+    "set_allowance",
     "set_tags",
     "unmark_staff",
 ]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
+from accounts.services import record_audit
 from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope
+from common.failpoints import point
 from touchpoints import tasks
-from touchpoints.errors import CodeNotIssued
-from touchpoints.models import CodeIssue, Touchpoint
+from touchpoints.errors import CodeBeingMade, CodeNotIssued
+from touchpoints.models import CodeAllowance, CodeIssue, CodeOrder, Touchpoint
 from wechat_gateway import calls
+from wechat_gateway.answers import Outcome
 from wechat_gateway.errcodes import explain
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wechat_gateway.answers import Answer
+    from wechat_gateway.models import OfficialAccount
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +33,8 @@ TEMPORARY_DAYS: Final = 30
 RENEW_BEFORE: Final = timedelta(days=5)
 PER_ROUND: Final = 500
 FAILURES_IN_A_ROW: Final = 3
+PATIENCE: Final = timedelta(minutes=2)  # longer than any call may take
+SAME_CLICK: Final = timedelta(seconds=10)
 
 
 def keep_code(*, touchpoint: Touchpoint, ticket: str, url: str, at: datetime) -> Touchpoint:
@@ -56,24 +62,52 @@ def keep_code(*, touchpoint: Touchpoint, ticket: str, url: str, at: datetime) ->
 def issue_code(brand_id: int, touchpoint_id: int, *, at: datetime) -> Touchpoint:
     """Have WeChat make (or renew) the code of a channel. Raises `CodeNotIssued` with the cause and what to do.
 
-    Opens its own scopes: the call to WeChat happens outside any transaction.
+    Opens its own scopes: the call to WeChat happens outside any transaction. Before it an order is written, so that
+    two at once ask WeChat once (`CodeBeingMade`), and an answer that is lost on the way is known to be missing: the
+    next try asks for the same scene and takes what WeChat made.
     """
     with brand_scope(brand_id):
-        touchpoint = Touchpoint.objects.select_related("account").get(pk=touchpoint_id)
+        touchpoint = Touchpoint.objects.select_for_update(of=("self",)).select_related("account").get(pk=touchpoint_id)
         account = touchpoint.account
-    if account is None:
-        raise CodeNotIssued(_("This channel has no service account."), _("Only leaves of the tree carry a code."))
+        if account is None:
+            raise CodeNotIssued(_("This channel has no service account."), _("Only leaves of the tree carry a code."))
+        order = _order(touchpoint, at)
     make = calls.create_permanent_code if touchpoint.is_permanent else calls.create_code
     answer = make(account, touchpoint.scene, at=at)
+    point("issue code: answered, not kept")
     ticket, url = str(answer.data.get("ticket", "")), str(answer.data.get("url", ""))
     with brand_scope(brand_id):
         touchpoint = Touchpoint.objects.select_for_update().get(pk=touchpoint_id)
         if answer.ok and ticket and url:
+            _close(order, CodeOrder.State.MADE, at)
             return keep_code(touchpoint=touchpoint, ticket=ticket[:200], url=url[:200], at=at)
+        unheard = answer.ok or (answer.outcome is Outcome.UNKNOWN and not answer.code)
+        _close(order, CodeOrder.State.LOST if unheard else CodeOrder.State.REFUSED, at)
         cause, action = _said(answer)
         touchpoint.problem = cause[:200]
         touchpoint.save(update_fields=["problem"])
     raise CodeNotIssued(cause, action)
+
+
+def _order(touchpoint: Touchpoint, at: datetime) -> CodeOrder:
+    """Write an order; the channel's row is locked. One that was never answered is given up after a while."""
+    for earlier in CodeOrder.objects.filter(touchpoint=touchpoint, state=CodeOrder.State.ASKED):
+        if at - earlier.asked_at < PATIENCE:
+            raise CodeBeingMade
+        CodeOrder.objects.filter(pk=earlier.pk).update(state=CodeOrder.State.LOST)
+        logger.warning("the answer to an order of a code was lost: channel %s", touchpoint.pk)
+    return CodeOrder.objects.create(
+        touchpoint=touchpoint, account=touchpoint.account, is_permanent=touchpoint.is_permanent, asked_at=at
+    )
+
+
+def _close(order: CodeOrder, state: str, at: datetime) -> None:
+    CodeOrder.objects.filter(pk=order.pk).update(state=state, answered_at=at)
+    if state == CodeOrder.State.MADE:
+        allowance = CodeAllowance.objects.filter(account_id=order.account_id).first()
+        if not order.is_permanent or allowance is None or allowance.repeats_are_free:
+            lost = CodeOrder.objects.filter(touchpoint_id=order.touchpoint_id, state=CodeOrder.State.LOST)
+            lost.update(state=CodeOrder.State.FOUND)
 
 
 def _said(answer: Answer) -> tuple[str, str]:
@@ -82,6 +116,30 @@ def _said(answer: Answer) -> tuple[str, str]:
         return str(said.cause), str(said.action)
     cause = _("WeChat could not be reached (%(cause)s)") % {"cause": answer.cause}
     return cause, _("Try again in a few minutes.")
+
+
+def set_allowance(
+    *,
+    account: OfficialAccount,
+    permanent_codes: int,
+    made_elsewhere: int,
+    repeats_are_free: bool,
+    at: datetime,
+) -> CodeAllowance:
+    """Say how many permanent codes WeChat lets an account make, and how many were made without this product."""
+    before = CodeAllowance.objects.filter(account=account).first()
+    fields: dict[str, Any] = {
+        "permanent_codes": permanent_codes,
+        "made_elsewhere": made_elsewhere,
+        "repeats_are_free": repeats_are_free,
+    }
+    row, _made = CodeAllowance.objects.update_or_create(account=account, defaults=fields | {"changed_at": at})
+    record_audit(
+        action="change code allowance",
+        obj=account,
+        changes={name: [getattr(before, name, None), value] for name, value in fields.items()},
+    )
+    return row
 
 
 def make_codes(brand_id: int, touchpoint_ids: Sequence[int], *, anew: bool = False) -> None:
@@ -104,7 +162,10 @@ def renew_codes(brand_id: int, *, at: datetime, only: Sequence[int] | None = Non
         )
         if only is not None:
             due = due.filter(pk__in=only)
-        if not (anew and only is not None):
+        if anew and only is not None:  # but not twice for a double click
+            lately = CodeIssue.objects.filter(touchpoint_id__in=only, issued_at__gt=at - SAME_CLICK)
+            due = due.exclude(pk__in=lately.values("touchpoint_id"))
+        else:
             due = due.filter(Q(ticket="") | Q(is_permanent=False, expires_at__lt=at + RENEW_BEFORE))
         ids = list(due.order_by("pk").values_list("pk", flat=True)[:PER_ROUND])
     made = failed = 0
@@ -112,6 +173,8 @@ def renew_codes(brand_id: int, *, at: datetime, only: Sequence[int] | None = Non
         try:
             issue_code(brand_id, touchpoint_id, at=at)
             made, failed = made + 1, 0
+        except CodeBeingMade:
+            continue  # somebody else asked a moment ago and waits for the answer
         except CodeNotIssued as error:
             logger.warning("no code for channel %s: %s", touchpoint_id, error.message)
             failed += 1

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
 from common.registry import Registry
 from members import services as member_services
 from members.models import Member
+from touchpoints.errors import NoSuchScene, OddOpening
 from touchpoints.models import CodeIssue, StaffPerson, Touch, TouchCase, TouchKind, TouchpointTag, Unfollow
 from touchpoints.selectors.lookups import is_staff, touchpoint_of_scene
+from touchpoints.selectors.mini_codes import resolve_scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +23,8 @@ if TYPE_CHECKING:
 
     from members.models import Follower
     from touchpoints.models import Touchpoint
+
+_OPENING: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 # What apps above do with a touch (guides assign): callable(touch), in the transaction that records it.
 on_touch: Registry[Callable[[Touch], None]] = Registry("touch listeners", purpose="what a scan of a code sets off")
@@ -52,22 +60,76 @@ def record_touch(
         at=at,
         push_id=push_id,
     )
+    _keep_promises(touch)
+    return touch
+
+
+def _keep_promises(touch: Touch) -> None:
+    """Do what a code promises to whoever scanned it; nothing for staff."""
     if touch.case == TouchCase.STAFF:
-        return touch
-    if touchpoint is not None and touchpoint.is_active and not (touchpoint.ends_at and touchpoint.ends_at <= at):
+        return
+    touchpoint = touch.touchpoint
+    if touchpoint is not None and touchpoint.is_active and not (touchpoint.ends_at and touchpoint.ends_at <= touch.at):
         tag_ids = list(TouchpointTag.objects.filter(touchpoint=touchpoint).values_list("tag_id", flat=True))
         if tag_ids:
             member_services.tag_members(
-                member_ids=[follower.member_id],
+                member_ids=[touch.member_id],
                 tag_ids=tag_ids,
                 source=f"code: {touchpoint.name}",
-                at=at,
+                at=touch.at,
             )
         if touchpoint.store is not None:
-            member_services.set_store(member_id=follower.member_id, store=touchpoint.store)
+            member_services.set_store(member_id=touch.member_id, store=touchpoint.store)
     for _key, listener in on_touch.items():
         listener(touch)
-    return touch
+
+
+def record_opening(*, member_id: int, appid: str, scene: str, opening: str, at: datetime) -> tuple[Touch, bool]:
+    """Keep that a known person opened the mini program by a short scene; gives the touch, and whether it is new.
+
+    `opening` is chosen by the mini program: the same one again, also at the same moment on two lines, gives the touch
+    that is there. Promises of the code are kept as for a scan. Raises `NoSuchScene` also for another mini program's
+    scene, and `OddOpening`.
+    """
+    if not _OPENING.fullmatch(opening):
+        raise OddOpening(
+            _("The id of an opening has 8 to 64 letters, digits, _ or -."),
+            hint=_("Make a new random id for each opening, and send the same one when you repeat the call."),
+            field="opening",
+        )
+    code = resolve_scene(scene, at=at)
+    if code.program.appid != appid:
+        raise NoSuchScene
+    key = f"{member_id}:{opening}"
+    known = Touch.objects.filter(opening=key).first()
+    if known is not None:
+        return known, False
+    try:
+        with transaction.atomic():
+            touch = Touch.objects.create(
+                touchpoint=code.touchpoint,
+                member_id=member_id,
+                kind=TouchKind.OPEN,
+                case=_case_of_opening(member_id, at),
+                mini_code=code,
+                scene=code.code,
+                at=at,
+                opening=key,
+            )
+    except IntegrityError:
+        return Touch.objects.get(opening=key), False
+    _keep_promises(touch)
+    return touch, True
+
+
+def _case_of_opening(member_id: int, at: datetime) -> str:
+    if is_staff(member_id):
+        return TouchCase.STAFF
+    known = Member.objects.filter(pk=member_id).values_list("joined_at", "subscribed").first()
+    joined_at, subscribed = known or (None, False)
+    if joined_at is not None and joined_at < at:
+        return TouchCase.MEMBER
+    return TouchCase.FOLLOWING if subscribed else TouchCase.VISITOR
 
 
 def _kind(follower: Follower, *, is_follow: bool, at: datetime) -> str:

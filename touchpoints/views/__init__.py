@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from console.registry import Page, Tab, nav, pages
-from touchpoints.views import batch, reports, sheets
+from touchpoints.views import allowance, batch, reports, sheets
 
 _AREA = "touchpoints"
 
@@ -14,6 +14,7 @@ for _page in (
     Page("touchpoints/rows/", reports.rows, "touchpoints_touchpoint_rows", _AREA),
     Page("touchpoints/quality/", reports.quality, "touchpoints_quality", _AREA),
     Page("touchpoints/attribution/", reports.attribution, "touchpoints_attribution", _AREA),
+    Page("touchpoints/permanent/", allowance.allowance, "touchpoints_touchpoint_permanent", _AREA),
     Page("touchpoints/batch/", batch.batch, "touchpoints_touchpoint_batch", _AREA, "edit"),
     Page("touchpoints/sheet/", sheets.choose, "touchpoints_touchpoint_sheet", _AREA),
     Page("touchpoints/sheet/file/", sheets.download, "touchpoints_touchpoint_sheet_file", _AREA),

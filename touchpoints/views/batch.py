@@ -111,13 +111,14 @@ def batch(request: HttpRequest) -> HttpResponse:
         benefit=chosen["benefit"],
     )
     fresh = [each for each in plan if not each.exists]
-    left = selectors.permanent_codes_left(chosen["account"])
+    meter = selectors.code_meters([chosen["account"]], now=now())[0]
+    left = meter.left
     context.update(
         plan=plan[:MOST_CODES],
         fresh=len(fresh),
         skipped=len(plan) - len(fresh),
         left=left,
-        limit=selectors.PERMANENT_CODES,
+        limit=meter.limit,
         after=left - len(fresh),
         too_many=len(fresh) > MOST_CODES,
         most=MOST_CODES,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from common.clock import now
 from console.http import row_id, viewer_of
 from console.registry import Chart, Series
 from console.site import page_response
@@ -38,15 +37,11 @@ def rows(request: HttpRequest) -> HttpResponse:
         raise Http404
     path = on_screen.path_of_text(request.GET.get("at", ""))
     channel = _channel(request, path)
-    found = selectors.rows_behind(
-        options.window,
-        model=options.model,
-        now=options.at,
+    found = options.rows(
         figure=figure,
         touchpoint_id=channel.pk if channel and not path else None,
         path=path,
         case=case,
-        as_it_was=options.as_it_was,
         reachable=_ids(request),
         after=_after(request),
     )
@@ -138,24 +133,20 @@ def _named(request: HttpRequest, found: Sequence[Row], figure: str) -> list[dict
 
 def quality(request: HttpRequest) -> HttpResponse:
     """Rank channels by what became of their followers, not by how many there were."""
-    at = now()
     level = request.GET.get("level", "code")
     level = level if level in LEVELS else "code"
     options = on_screen.read_options(request)
     nodes = selectors.tree_nodes()
-    figures = selectors.tree_figures(
-        selectors.settled_window(at), model=options.model, now=at, zone=options.zone, nodes=nodes
-    )
+    figures = options.figures(nodes, settled=True)
     rows_of = {
         row.pk: row
         for row in on_screen.in_reach(viewer_of(request), Touchpoint.objects.filter(archived_at__isnull=True))
     }
     wanted = [pk for pk, row in rows_of.items() if _level(row) == level]
     ranked = selectors.ranking(figures, wanted)
-    window = selectors.settled_window(at)
+    window = selectors.settled_window(options.at, options.zone)
     context = {
         "title": _("Quality ranking"),
-        "at": at,
         "options": options,
         "levels": [
             {"label": label, "value": value, "active": value == level}
@@ -175,7 +166,7 @@ def quality(request: HttpRequest) -> HttpResponse:
         "measures": MEASURES,
         "fewest": FEWEST,
         "since": window.since.astimezone(options.zone).date() if window.since else None,
-        "until": (window.until - timedelta(days=1)).astimezone(options.zone).date(),
+        "until": (options.at - selectors.SETTLED).astimezone(options.zone).date(),
     }
     return page_response(request, "touchpoints/quality.html", context)
 
@@ -197,17 +188,7 @@ def attribution(request: HttpRequest) -> HttpResponse:
     figure = figure if figure in measures else "join"
     models = options.choices()["models"]
     nodes = selectors.tree_nodes()
-    found = {
-        model["value"]: selectors.tree_figures(
-            options.window,
-            model=model["value"],
-            now=options.at,
-            zone=options.zone,
-            as_it_was=options.as_it_was,
-            nodes=nodes,
-        )
-        for model in models
-    }
+    found = {model["value"]: options.figures(nodes, model=model["value"]) for model in models}
     reach = on_screen.reachable_ids(request)
     names = {node.pk: node.name for node in nodes if reach is None or node.pk in reach}
     paths = sorted(

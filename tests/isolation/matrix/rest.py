@@ -31,6 +31,7 @@ METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS")
 # What a caller may write into each field. A text without a row behind it says so; the others name a row of a brand:
 # (caller, method, path, body or query with "{}", what B's row is known by, the same of no row).
 NO_ROW = {
+    "OpeningBody.opening": "a random id of the caller's own",
     "NearbyQuery.lat": "a position",
     "ChannelQuery.archived": "yes or no",
     "ReportQuery.days": "a number",

@@ -40,6 +40,7 @@ def parameters_of(task):
 
 # Commands: which look at one brand, and with what arguments; the others say why they have none.
 BRAND_COMMANDS = {
+    "count_figures": {},
     "grant_role": {"user": "neighbour", "role": "ANALYST"},
     "replay_inbound": {},
 }

@@ -1,0 +1,89 @@
+"""Reports of channels over a million touches: every page within half a second, whatever the window."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.reads.stand import stand
+from benchmarks.rounds import Bar, InvalidRunError, Reading
+from launcher.state import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from benchmarks.rounds import Absent, Contestant
+
+OURS, COUNTED, FLOOR = "sums", "counted from the touches", "floor"
+TOUCHES = os.environ.get("BENCH_TOUCHES", "1000000")
+PAGES: Final = (
+    *(f"page {page}, {days}" for page in ("tree", "attribution") for days in ("today", "7 days", "30 days", "90 days")),
+    *("page tree, everything", "page attribution, everything", "page code, everything", "page medium, 90 days"),
+    *("page quality", "page rows scans, everything", "page rows kept_30, everything", "page rows kept_90, 366 last"),
+    "API report, 366 days",
+)
+
+
+class Channels:
+    """One brand with 660 channels and two years of touches; whole pages are asked for as a browser would."""
+
+    key = "channels"
+    title = f"reports of channels over {int(TOUCHES):,} touches (one process, one connection)"
+    unit = "ms, tree of everything"
+    rounds = 3
+    bars = (
+        *(Bar("L5", name, OURS, "", "at most", 500, 300, figure=name) for name in PAGES),
+        Bar("L5t", "tree of 30 days against counting", OURS, COUNTED, "at most", 0.2, 0.1, figure="tree, 30 days"),
+        Bar("L5e", "tree of everything against counting", OURS, COUNTED, "at most", 0.1, 0.05),
+        Bar("L5f", "tree of everything against the floor", OURS, FLOOR, "at most", None, 4.0),
+    )
+
+    @contextmanager
+    def prepare(self, rounds: int) -> Iterator[Mapping[str, Contestant | Absent]]:
+        """Fill a brand and have its sums made."""
+        data = ("--brands", "1", "--members", "10", "--stores", "10", "--sessions", "1", "--keys", "1")
+        with (
+            stand(*data, web=False) as place,
+            subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.reads.channels", TOUCHES],
+                env={**os.environ, **place.launched.env, "ZHIYIN_CLOCK_URL": "", "BENCH_ADMIN_URL": place.admin_url},
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            ) as asking,
+        ):
+            facts = _line(asking)
+            print(", ".join(f"{value:,} {name}" for name, value in facts.items()), flush=True)
+            if facts["counted"] != facts["touches"]:
+                raise InvalidRunError("not every touch was counted")
+
+            def contestant(side: str) -> Contestant:
+                def run(_round: int) -> Reading:
+                    if asking.stdin is None:
+                        raise InvalidRunError("the asking process has no pipes")
+                    asking.stdin.write(f"{side}\n")
+                    asking.stdin.flush()
+                    found = _line(asking)
+                    return Reading(found["tree, everything"], found)
+
+                return run
+
+            yield {side: contestant(side) for side in (OURS, COUNTED, FLOOR)}
+            if asking.stdin:
+                asking.stdin.close()
+
+
+def _line(asking: subprocess.Popen[str]) -> dict[str, float]:
+    line = asking.stdout.readline() if asking.stdout else ""
+    if not line:
+        raise InvalidRunError("the asking process has ended")
+    found: dict[str, float] = json.loads(line)
+    return found
+
+
+SUITE = Channels()

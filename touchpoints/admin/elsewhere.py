@@ -1,0 +1,112 @@
+"""What other pages show of channels: a member's timeline, the search, the home page."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy, pgettext
+
+from common.clock import now
+from console.registry import Hit, Moment, SearchGroup, Step, Todo, home_cards, search_groups, timelines
+from touchpoints import on_screen
+from touchpoints.models import Touch, TouchKind, Touchpoint
+
+if TYPE_CHECKING:
+    from accounts.viewer import Viewer
+    from members.models import Member
+
+LOOKED_AT: Final = 2_000
+SOON: Final = timedelta(days=7)
+
+
+def _sentence(touch: Touch) -> str:
+    if touch.touchpoint is None:
+        return {
+            TouchKind.FOLLOW: gettext("Followed the account"),
+            TouchKind.REFOLLOW: gettext("Followed the account again"),
+        }.get(TouchKind(touch.kind), gettext("Scanned a code that is not in the channel tree"))
+    name = {"name": touch.touchpoint.name}
+    return {
+        TouchKind.FOLLOW: gettext("Scanned “%(name)s” and followed") % name,
+        TouchKind.REFOLLOW: gettext("Scanned “%(name)s” and followed again") % name,
+        TouchKind.OPEN: gettext("Opened the mini program by “%(name)s”") % name,
+    }.get(TouchKind(touch.kind), gettext("Scanned “%(name)s”") % name)
+
+
+@timelines.add("touchpoints.touches")
+def touches(member: Member, limit: int) -> list[Moment]:
+    """Give a person's scans and follows."""
+    rows = Touch.objects.select_related("touchpoint").filter(member=member).order_by("-at", "-pk")[:limit]
+    return [
+        Moment(
+            at=row.at,
+            sentence=_sentence(row),
+            kind=gettext("Scan") if row.touchpoint_id else gettext("Follow"),
+            link=reverse("admin:touchpoints_touchpoint_change", args=[row.touchpoint_id]) if row.touchpoint_id else "",
+        )
+        for row in rows
+    ]
+
+
+def find_channels(viewer: Viewer, term: str) -> list[Hit]:
+    """Find channels by a part of their name."""
+    rows = on_screen.in_reach(viewer, Touchpoint.objects.filter(name__icontains=term))
+    return [
+        Hit(
+            row.name,
+            gettext("Channel code") if row.scene else pgettext("channel tree", "Channel"),
+            reverse("admin:touchpoints_touchpoint_change", args=[row.pk]),
+        )
+        for row in rows.order_by("name", "pk")[:8]
+    ]
+
+
+search_groups.register("touchpoints", SearchGroup(gettext_lazy("Channels"), "touchpoints", find_channels, 60))
+
+
+@home_cards.add("touchpoints.codes")
+def codes_to_look_at(viewer: Viewer) -> list[Todo | Step] | None:
+    """Name codes that end soon or could not be made; the first code is a first-day step."""
+    if not viewer.can("touchpoints.view"):
+        return None
+    link = reverse("admin:touchpoints_touchpoint_changelist")
+    coded = list(
+        on_screen.in_reach(viewer, Touchpoint.objects.exclude(scene=""))
+        .filter(is_active=True)
+        .values_list("expires_at", "problem", "ticket")[:LOOKED_AT],
+    )
+    soon = now() + SOON
+    ending = sorted(expires for expires, _problem, _ticket in coded if expires is not None and expires < soon)
+    broken = [problem for _expires, problem, _ticket in coded if problem]
+    cards: list[Todo | Step] = [
+        Todo(
+            gettext("channel codes expire within 7 days"),
+            len(ending),
+            link,
+            gettext("See the codes"),
+            gettext("Scanning an expired code leads nowhere."),
+            30,
+        ),
+        Todo(
+            gettext("channel codes could not be made"),
+            len(broken),
+            link,
+            gettext("See why"),
+            broken[0] if broken else "",
+            25,
+        ),
+    ]
+    if viewer.can("touchpoints.edit"):
+        cards.append(
+            Step(
+                gettext("Make the first channel code"),
+                gettext("Print it, put it at the door: it tells where people come from."),
+                bool(coded),
+                reverse("admin:touchpoints_touchpoint_add"),
+                gettext("New channel code"),
+                30,
+            ),
+        )
+    return cards
