@@ -29,4 +29,7 @@ class CampaignsConfig(AppConfig):
         for key, carrier in carriers.carriers.items():
             reach.carriers.register(key, reach.Way(key, carrier.label, carrier.reachable))
         if apps.is_installed("django.contrib.admin"):  # the gateway has no pages
-            from campaigns import views  # noqa: F401 - puts the pages of campaigns into the console
+            from campaigns import (
+                fallbacks,  # noqa: F401 - tells the inbox what campaigns' channels offer
+                views,  # noqa: F401 - puts the pages of campaigns into the console
+            )

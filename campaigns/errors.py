@@ -53,6 +53,12 @@ class UnknownCarrier(Invalid):
         super().__init__(_("There is no channel “%(key)s”.") % {"key": key}, field="carrier")
 
 
+class NoticeRefused(Invalid):
+    """A notice to one person cannot be sent like this."""
+
+    code = "notice_refused"
+
+
 class PreviewImpossible(AppError):
     """A message cannot be made for a person."""
 

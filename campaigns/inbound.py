@@ -21,3 +21,14 @@ def record_template_result(push: Push) -> None:
         status=push.status,
         event_at=push.event_at,
     )
+
+
+@on_event(
+    "subscribe_msg_popup_event",
+    "subscribe_msg_change_event",
+    "subscribe_msg_sent_event",
+    key="campaigns.record_subscriptions",
+)
+def record_subscriptions(push: Push) -> None:
+    """Keep how many subscribe notifications somebody has agreed to (reference: service account 3.5)."""
+    services.record_subscriptions(push=push)

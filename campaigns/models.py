@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import StaffUser
 from accounts.tenancy import BrandForeignKey, BrandOwned
-from members.models import Purpose, Segment
+from members.models import Follower, Purpose, Segment
 from wechat_gateway.models import OfficialAccount
 
 
@@ -347,3 +347,25 @@ class TestSend(BrandOwned):
 
     def __str__(self) -> str:
         return f"{self.pk} {self.outcome}"
+
+
+class SubscriptionStock(BrandOwned):
+    """How many subscribe notifications (订阅通知) of one template a follower has agreed to and not yet got.
+
+    Advisory: WeChat counts for itself (reference: service account 5.7).
+    """
+
+    follower = BrandForeignKey(Follower, models.CASCADE, related_name="+", verbose_name=_("follower"))
+    template_id = models.CharField(_("template id"), max_length=64)
+    remaining = models.PositiveIntegerField(_("left"), default=0)
+    updated_at = models.DateTimeField(_("changed"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("agreed subscribe notifications")
+        verbose_name_plural = _("agreed subscribe notifications")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "follower", "template_id"], name="one_stock_per_template"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.remaining}"

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from campaigns.services.drafts import create_campaign, preview, send_test, update_campaign
 from campaigns.services.launch import freeze_audience, launch, start_scheduled, unschedule
+from campaigns.services.notices import ABOUTS, notice_problems, send_notice
 from campaigns.services.results import record_result, settle_results
 from campaigns.services.sending import finish_if_done, probe, send_slice
 from campaigns.services.steering import close_stopped, park, pause, resume, retry_failed, ring_lanes, stop
+from campaigns.services.subscriptions import record_subscriptions
 from campaigns.services.templates import sync_templates
 
 __all__ = [
+    "ABOUTS",
     "close_stopped",
     "create_campaign",
     "finish_if_done",
     "freeze_audience",
     "launch",
+    "notice_problems",
     "park",
     "pause",
     "preview",
     "probe",
     "record_result",
+    "record_subscriptions",
     "resume",
     "retry_failed",
     "ring_lanes",
+    "send_notice",
     "send_slice",
     "send_test",
     "settle_results",

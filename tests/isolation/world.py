@@ -29,6 +29,7 @@ from campaigns.models import (
     Lane,
     MessageTemplate,
     Pace,
+    SubscriptionStock,
     Tally,
     TestSend,
 )
@@ -605,6 +606,7 @@ def _campaign(add, account, program, segment, member, follower, number, at):
         fields=parse_fields(CONTENT),
         synced_at=at,
     )
+    add(SubscriptionStock, follower=follower, template_id=f"sub-{number}", remaining=2, updated_at=at)
     campaign = add(
         Campaign,
         name=f"到店提醒 {number}",
