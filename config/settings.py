@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "guides",
     "conversations",
     "inbox",
+    "welcomes",
     "campaigns",
     "demo",
 ]
@@ -183,6 +184,7 @@ CELERY_TASK_ROUTES = {
     "conversations.tasks.send_replies": {"queue": "send"},
     "campaigns.tasks.sweep_deliveries": {"queue": "default"},
     "inbox.tasks.deliver_message": {"queue": "send"},
+    "welcomes.tasks.run_due": {"queue": "send"},
     "campaigns.tasks.*": {"queue": "send"},
     "library.tasks.*": {"queue": "sync"},
     "members.tasks.*": {"queue": "sync"},
@@ -196,6 +198,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep deliveries": {"task": "campaigns.tasks.sweep_deliveries", "schedule": 5.0},
     "forget conversations": {"task": "inbox.tasks.forget_all_old", "schedule": 3600.0},
     "sweep inboxes": {"task": "inbox.tasks.sweep_inbox", "schedule": 10.0},
+    "sweep welcomes": {"task": "welcomes.tasks.sweep", "schedule": 5.0},
     "sweep replies": {"task": "conversations.tasks.sweep_replies", "schedule": 5.0},
     "sweep menus": {"task": "conversations.tasks.sweep_menus", "schedule": 5.0},
     "settle menus": {"task": "conversations.tasks.settle_all_menus", "schedule": 60.0},

@@ -268,6 +268,7 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     from demo.people import enliven
     from demo.talk import talk
     from demo.wechat import connect_to_wechat
+    from demo.welcomes import welcome
 
     say(f"{demo.name}: followers, templates, codes, menu from WeChat")
     connect_to_wechat(brand.pk, account.pk)
@@ -275,6 +276,7 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     enliven(brand.pk, account.pk, random.Random(20250601))
     channels.plant(brand.pk, demo, account, random.Random(20250602))
     talk(brand.pk, demo.slug, account, writer(demo))
+    welcome(brand.pk, account.pk, random.Random(20250603))
     for touchpoint in codes_of(brand.pk, account.pk):
         post("/_sim/codes/name", {"appid": demo.appid, "scene": touchpoint.scene, "name": touchpoint.name})
 

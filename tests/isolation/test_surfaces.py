@@ -31,6 +31,7 @@ from tests.factories import AT, make_mini_program, make_staff
 from tests.inbox.conftest import push_of
 from wechat_gateway.incidents import TOKEN, open_incident
 from wechat_gateway.models import MiniProgram, OfficialAccount
+from welcomes.models import Sequence
 
 MISSING = 999_999_999
 
@@ -161,6 +162,7 @@ def foreign_rows(theirs):
         start_clocks(followers=[theirs.follower], reason="REVOKED", at=AT)
         CannedReply.objects.create(shortcut="hi", title="灶", text="灶", updated_at=AT)
         ServiceHours.objects.create(weekday=0, opens=time(9), closes=time(21))
+        Sequence.objects.create(account=theirs.account, name="灶新粉", updated_at=AT)
         MediaItem.objects.create(name="灶", size=1, sha256="灶", path="灶.png", created_at=AT)
         conversation = record_push(push=push_of(theirs.follower, content="灶")).conversation
         give_task(conversation_id=conversation.pk, staff_id=None, note="灶", due_at=AT, at=AT)

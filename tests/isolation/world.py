@@ -112,6 +112,7 @@ from wechat_gateway.models import (
     OfficialAccount,
     QuotaUse,
 )
+from welcomes.models import Enrolment, Sequence, StepRecord
 
 CANARY = "ZQXCANARY"
 CANARY_C = "YWKCANARY"
@@ -134,6 +135,9 @@ MEANT: dict[str, str] = {
     "campaigns.campaign.parked_code": "the key of a reason",
     "campaigns.campaign.content": "fields of the template",
     "campaigns.delivery.openid": "who gets it",
+    "welcomes.enrolment.ended": "the key of a reason",
+    "welcomes.steprecord.reason": "the key of a reason",
+    "welcomes.steprecord.step": "the key of a step",
     "wechat_gateway.officialaccount.platform_appid": "the AppID of the platform",
     "campaigns.delivery.reason": "the key of a reason",
     "campaigns.deliveryattempt.outcome": "a class of answers",
@@ -407,6 +411,15 @@ def _side(mark: str, which: str, tail: str) -> Side:
     _answers(add, side, push, tag, number, at, mark)
     add(Menu, account=account, draft=[{"name": f"店{number[:4]}", "type": "view", "url": "https://example.com/"}])
     _inbox(add, account, follower, store, push, number, at)
+    sequence = add(
+        Sequence, account=account, name=f"新粉 {number}", updated_at=at,
+        steps=[{"key": "a", "after": 10, "text": f"欢迎 {number}"}],
+    )  # fmt: skip
+    enrolment = add(
+        Enrolment, sequence=sequence, follower=follower, in_control=False, followed_at=at,
+        until=at + timedelta(hours=48), due_at=at + timedelta(seconds=10),
+    )  # fmt: skip
+    add(StepRecord, enrolment=enrolment, step="a", outcome="SKIPPED", reason="CLOSED", at=at)
     segment = add(
         Segment,
         name=f"新客人群 {number}",

@@ -1,0 +1,39 @@
+"""New followers enter their account's sequence; what they do afterwards counts and may allow the next message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from wechat_gateway.events import MESSAGE_KINDS
+from wechat_gateway.registries import on_event
+from welcomes import services
+
+if TYPE_CHECKING:
+    from wechat_gateway.events import Push
+
+ACTS: Final = (
+    *sorted(MESSAGE_KINDS),
+    "CLICK",
+    "VIEW",
+    "view_miniprogram",
+    "SCAN",
+    "scancode_push",
+    "scancode_waitmsg",
+    "pic_sysphoto",
+    "pic_photo_or_album",
+    "pic_weixin",
+    "location_select",
+)
+
+
+# Before inbox.record: whoever runs sequences locks the person's place in the sequence first, then their ledger.
+@on_event(*ACTS, key="welcomes.act", rank=58)
+def note_act(push: Push) -> None:
+    """Note what a new follower did within 48 hours."""
+    services.note_act(push=push)
+
+
+@on_event("subscribe", key="welcomes.enrol", rank=70)
+def enrol(push: Push) -> None:
+    """Let a new follower enter the sequence."""
+    services.enrol(push=push)

@@ -1,0 +1,200 @@
+"""Running sequences: new followers enter, acts bring messages forward, due steps are claimed in batches and settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from accounts.tasks_base import ring
+from accounts.tenancy import every_brand
+from common.failpoints import point
+from inbox.models import Conversation
+from inbox.selectors import LIVE, allowances
+from inbox.services import send_unasked
+from members.models import OptOut, Purpose
+from members.services import record_contact
+from wechat_gateway.windows import granted_by
+from welcomes import plan, selectors, tasks
+from welcomes.models import Enrolment, EnrolmentState, Sequence, StepOutcome, StepRecord
+from welcomes.plan import read_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence as Several
+    from datetime import datetime
+
+    from inbox.models import Message
+    from members.models import Follower
+    from wechat_gateway.events import Push
+    from wechat_gateway.windows import Allowance
+
+BATCH: Final = 25
+
+
+@dataclass(frozen=True)
+class _World:
+    """What is known of everybody in a batch, each kind in one query."""
+
+    allowed: dict[int, Allowance]
+    done: dict[int, frozenset[str]]
+    talking: frozenset[int]
+    opted_out: frozenset[int]
+
+    @classmethod
+    def of(cls, rows: Several[Enrolment], at: datetime) -> _World:
+        people = [row.follower_id for row in rows]
+        members = [row.follower.member_id for row in rows]
+        talking = Conversation.objects.filter(follower_id__in=people, state__in=LIVE)
+        opted_out = OptOut.objects.filter(member_id__in=members, purpose=Purpose.MARKETING)
+        return cls(
+            allowances(people, at=at),
+            selectors.settled_steps([row.pk for row in rows]),
+            frozenset(talking.order_by().values_list("follower_id", flat=True)),
+            frozenset(opted_out.order_by().values_list("member_id", flat=True)),
+        )
+
+
+def enrol(*, push: Push) -> Enrolment | None:
+    """Let somebody who follows for the first time enter the account's sequence; the control group enters, too."""
+    follower = record_contact(account_id=push.account_id, appid=push.appid, openid=push.openid, at=push.event_at)
+    sequence = Sequence.objects.filter(account_id=push.account_id, is_enabled=True).first()
+    if sequence is None or follower.follow_count != 1 or not follower.subscribed:
+        return None
+    steps = read_steps(sequence.steps)
+    control = plan.in_control(sequence_id=sequence.pk, follower_id=follower.pk, percent=sequence.control_percent)
+    until = push.event_at + plan.LASTS
+    row = Enrolment(
+        sequence=sequence,
+        follower=follower,
+        in_control=control,
+        followed_at=push.event_at,
+        until=until,
+        due_at=until if control or not steps else push.event_at + steps[0].after,
+    )
+    Enrolment.objects.bulk_create([row], ignore_conflicts=True)
+    return row
+
+
+def note_act(*, push: Push) -> None:
+    """Note what a new follower did: it counts for the report, may allow the next message, or ends the sequence.
+
+    Must run before the inbox takes the ledger: whoever runs sequences locks in the same order.
+    """
+    rows = Enrolment.objects.select_for_update(of=("self",)).select_related("sequence")
+    row = rows.filter(
+        follower__account_id=push.account_id,
+        follower__openid=push.openid,
+        followed_at__lte=push.event_at,
+        until__gt=push.event_at,
+    ).first()
+    if row is None:
+        return
+    row.acted_at = min(filter(None, (row.acted_at, push.event_at)))
+    if row.state == EnrolmentState.ACTIVE and not row.in_control:
+        if row.sequence.ends_on_act:
+            _end(row, plan.ACTED, selectors.settled_steps([row.pk]).get(row.pk, frozenset()), push.event_at)
+        elif granted_by(push) is not None:
+            soon = push.event_at + plan.AFTER_ACT
+            row.due_at = min(row.due_at or soon, soon)
+    row.save(update_fields=["acted_at", "state", "ended", "due_at"])
+
+
+def run_due(*, at: datetime) -> int:
+    """Settle what is due for new followers of the brand in scope, a batch; gives how many were looked at.
+
+    What is sent is written down in the inbox in the same transaction, which sends it: a worker that dies here has done
+    nothing, one that dies later has done it once.
+    """
+    rows = list(
+        Enrolment.objects.select_for_update(skip_locked=True, of=("self",))
+        .filter(state=EnrolmentState.ACTIVE, due_at__lte=at)
+        .select_related("sequence", "follower__member", "follower__account")
+        .order_by("due_at", "pk")[:BATCH]
+    )
+    if rows:
+        world = _World.of(rows, at)
+        for row in rows:
+            _look_at(row, world, at)
+        point("welcomes: settled, not committed")
+    return len(rows)
+
+
+def sweep(*, at: datetime) -> int:
+    """Ring for every brand in which something is due; gives how many."""
+    with every_brand(reason="new followers whose sequence goes on"):
+        brands = selectors.brands_with_due(at=at)
+    for brand_id in brands:
+        ring(tasks.run_due, brand_id)
+    return len(brands)
+
+
+def forget_enrolments(*, follower: Follower, whole: bool, at: datetime) -> int:
+    """Delete what is known of a person's first 48 hours."""
+    rows = Enrolment.objects.filter(follower=follower)
+    StepRecord.objects.filter(enrolment__in=rows).delete()
+    return rows.delete()[0]
+
+
+def _look_at(row: Enrolment, world: _World, at: datetime) -> None:
+    done = world.done.get(row.pk, frozenset())
+    why = _over(row, world, at)
+    if why:
+        _end(row, why, done, at)
+    else:
+        row.due_at = _go_on(row, world, done, at)
+    row.save(update_fields=["state", "ended", "due_at"])
+
+
+def _over(row: Enrolment, world: _World, at: datetime) -> str:
+    """Say why a sequence ends for somebody now; "" while it goes on. The control group only runs out of time."""
+    member = row.follower.member
+    reasons = {
+        plan.LEFT: not row.follower.subscribed,
+        plan.JOINED: member.joined_at is not None and member.joined_at >= row.followed_at,
+        plan.PERSON: row.follower_id in world.talking,
+        plan.OPTED_OUT: row.follower.member_id in world.opted_out,
+        plan.OFF: not row.sequence.is_enabled,
+    }
+    time = plan.TIME if at >= row.until else ""
+    return time if row.in_control else next((why for why, holds in reasons.items() if holds), time)
+
+
+def _go_on(row: Enrolment, world: _World, done: frozenset[str], at: datetime) -> datetime:
+    """Do what is due for somebody; gives when to look again."""
+    if row.in_control:
+        return row.until
+    facts = plan.Facts(
+        followed_at=row.followed_at,
+        left=world.allowed[row.follower_id].left,
+        done=done,
+        joined=row.follower.member.joined_at is not None,
+        acted=row.acted_at is not None,
+        tag_ids=frozenset(row.follower.member.tag_ids),
+    )
+    decision = plan.decide(read_steps(row.sequence.steps), facts, at=at)
+    for key, why in decision.skipped:
+        _settle(row, key, at, reason=why)
+    if decision.send is not None:
+        line = send_unasked(follower=row.follower, text=decision.send.text, at=at)
+        if line is None:  # somebody has taken the last one a moment ago
+            return min(at + plan.SPACING, row.until)
+        _settle(row, decision.send.key, at, line=line)
+    return min(decision.look_at or row.until, row.until)
+
+
+def _end(row: Enrolment, why: str, done: frozenset[str], at: datetime) -> None:
+    row.state, row.ended, row.due_at = EnrolmentState.ENDED, why, None
+    if row.in_control:
+        return
+    for key in plan.remaining(read_steps(row.sequence.steps), done):
+        _settle(row, key, at, reason=plan.CLOSED if why == plan.TIME else why)
+
+
+def _settle(row: Enrolment, key: str, at: datetime, *, reason: str = "", line: Message | None = None) -> None:
+    StepRecord.objects.create(
+        enrolment=row,
+        step=key,
+        outcome=StepOutcome.SENT if line else StepOutcome.SKIPPED,
+        reason=reason,
+        message_id=line.pk if line else None,
+        at=at,
+    )

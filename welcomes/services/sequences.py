@@ -1,0 +1,32 @@
+"""Writing a sequence and turning it on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from accounts.services import record_audit
+from welcomes.errors import SequenceInvalid
+from welcomes.models import Sequence
+from welcomes.plan import faults, read_steps
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_AUDITED = ("name", "is_enabled", "control_percent", "ends_on_act", "steps")
+
+
+@transaction.atomic
+def save_sequence(*, sequence: Sequence, at: datetime) -> Sequence:
+    """Keep a sequence; whoever is under way goes on by it. Raises `SequenceInvalid` when it is on and cannot be."""
+    if sequence.is_enabled:
+        for fault in faults(read_steps(sequence.steps), at=at):
+            raise SequenceInvalid(fault.number, fault.message)
+    before: dict[str, Any] = dict(Sequence.objects.filter(pk=sequence.pk).values(*_AUDITED).first() or {})
+    sequence.updated_at = at
+    sequence.save()
+    after = {name: getattr(sequence, name) for name in _AUDITED}
+    changes = {name: [before.get(name), value] for name, value in after.items() if before.get(name) != value}
+    record_audit(action="change sequence" if before else "create sequence", obj=sequence, changes=changes)
+    return sequence
