@@ -99,7 +99,7 @@ class MediaItemAdmin(ConsoleModelAdmin):
         BulkColumn("copies", gettext_lazy("at WeChat"), _at_wechat, show=_copies_cell),
         BulkColumn("uses", gettext_lazy("used in"), _used, number=True, missing=0),
         "sent",
-        moment("created_at", gettext_lazy("added")),
+        moment("created_at", gettext_lazy("Added")),
     )
     list_display_links = ("shown",)
     list_filter = (KindFilter,)

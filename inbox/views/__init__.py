@@ -27,4 +27,4 @@ for _page in (
 ):
     pages.register(_page.name, _page)
 nav.register("inbox.list", Tab("inbox", _("Inbox"), "inbox_list", _AREA, 1, prefix="inbox_"))
-nav.register("inbox.retention", Tab("inbox", _("Retention"), "kept_conversations", "privacy", 90))
+nav.register("inbox.retention", Tab("settings", _("Retention"), "kept_conversations", "privacy", 46))

@@ -16,13 +16,13 @@ from inbox.services import sending
 from library import files
 from library import services as library_services
 from library.models import MediaCopy
-from tests.console.conftest import as_owner, ours, owner, theirs
+from tests.console.conftest import as_manager, as_owner, manager, ours, owner, theirs
 from tests.factories import make_staff
 from tests.inbox.conftest import push_of
 from tests.inbox.test_sending import Person
 from wechat_gateway import calls, tokens
 
-__all__ = ["as_owner", "ours", "owner", "theirs"]
+__all__ = ["as_manager", "as_owner", "manager", "ours", "owner", "theirs"]
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 40
 
@@ -137,3 +137,27 @@ def test_a_picture_is_handed_out_only_with_its_conversation(as_owner, ours, thei
     shown = as_owner.get(f"/b/lanyu/{seen[0]}")
     assert (shown.status_code, shown["Content-Type"], shown["X-Content-Type-Options"]) == (200, "image/png", "nosniff")
     assert [as_owner.get(path).status_code for path in (f"/b/lanyu/{seen[1]}", f"/b/zaoshan/{seen[1]}")] == [404, 404]
+
+
+@pytest.mark.django_db
+def test_a_picture_is_not_handed_out_through_another_conversation(as_manager, ours):
+    """Who may see one conversation gets no file of another by its number."""
+    lines = []
+    with brand_scope(ours.brand.pk):
+        for member in (ours.member, ours.far_member):
+            services.record_push(push=push_of(member.followers.get(), kind="image", media_id="m", at=clock.now()))
+            line = (
+                Message.objects.select_related("attachment")
+                .order_by("-pk")
+                .get(conversation__follower__member=member, kind="image")
+            )
+            path = files.store(PNG, brand_id=ours.brand.pk)
+            Attachment.objects.filter(pk=line.attachment_id).update(state="STORED", path=path, content_type="image/png")
+            lines.append(line)
+    near, far = lines
+
+    def asked(conversation_id, line_id):
+        return as_manager.get(f"/b/lanyu/inbox/{conversation_id}/files/{line_id}/").status_code
+
+    assert asked(near.conversation_id, near.pk) == 200
+    assert [asked(near.conversation_id, far.pk), asked(far.conversation_id, far.pk)] == [404, 404]

@@ -108,6 +108,18 @@ def test_outside_all_hours_a_time_is_promised_and_a_task_is_there_at_that_time(f
     assert AgentTask.objects.get().done_at == nine
 
 
+def test_a_promise_is_made_once_though_somebody_puts_it_aside_meanwhile(follower, team):
+    ServiceHours.objects.create(weekday=6, opens=time(9), closes=time(21))
+    on_duty(team.desk, at=AT)
+    conversation = say(follower, at=AT)
+    services.snooze(conversation_id=conversation.pk, until=AT + timedelta(minutes=30), at=AT + seconds(1))
+    say(follower, "还在吗", at=AT + seconds(60))  # looks for somebody again, and finds the same closed doors
+
+    assert Message.objects.filter(direction="OUT").count() == 1
+    assert AgentTask.objects.filter(kind=TaskKind.PROMISE).count() == 1
+    assert selectors.allowance_of(follower.pk, at=AT + seconds(61)).left == 5  # of the new message
+
+
 def test_nobody_there_means_a_queue_and_who_comes_takes_the_oldest_first(account, team):
     people = [make_follower(account) for _ in range(3)]
     for number, person in enumerate(people):
