@@ -377,16 +377,15 @@ class CountedTouch(BrandOwned):
 
 
 class ChannelSum(BrandOwned):
-    """Shares of people by the day their window opens, for one model; without a model, plain touches by case.
+    """Shares of people by the month their window opens, for one model; without a model, plain touches by case.
 
-    A person with touches on days 1 and 5 counts from day 1 for windows that begin then or earlier, and differently for
-    windows from day 2 to day 5. So day 5 holds what day 1 shall not count: `parts` may be negative, and the figures of
-    a window are the sum of all days from its first on. `per_month` rows hold the sums of whole months.
+    A person with touches in May and July counts from May for windows that begin then or earlier, and differently for
+    windows from June or July. So July holds what May shall not count: `parts` may be negative, and the figures of a
+    window are the sum of all months from its first on. `month` is a month's first day.
     """
 
     model = models.CharField(max_length=20, blank=True)
-    per_month = models.BooleanField(default=False)
-    day = models.DateField()
+    month = models.DateField()
     touchpoint_id = models.BigIntegerField()
     placed_at = models.DateTimeField()
     cohort = models.IntegerField(default=0)
@@ -398,8 +397,8 @@ class ChannelSum(BrandOwned):
         verbose_name_plural = _("sums of channels")
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["brand", "model", "per_month", "day", "touchpoint_id", "placed_at", "cohort", "outcome"],
-                name="one_sum_per_key",
+                fields=["brand", "model", "month", "touchpoint_id", "placed_at", "cohort", "outcome"],
+                name="one_sum_per_month",
             ),
         ]
 

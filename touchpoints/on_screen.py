@@ -149,9 +149,7 @@ def read_options(request: HttpRequest) -> Options:
         as_it_was=request.GET.get("past") != "now",
         at=at,
         zone=zone,
-        fresh=services.catch_up(at=at, zone=zone)
-        if request.method == "GET"
-        else selectors.freshness(at=at, zone=zone),
+        fresh=services.catch_up(at=at, zone=zone) if request.method == "GET" else selectors.freshness(at=at, zone=zone),
     )
 
 

@@ -95,9 +95,7 @@ ORDER BY 8
 # The least: who came by each code, by one model, straight from the rows of the sums and nothing else.
 _FLOOR: Final = """
 SELECT touchpoint_id, sum(parts) FROM touchpoints_channelsum
-WHERE brand_id = %(brand)s AND model = 'first'
-    AND ((per_month AND day >= %(month)s) OR (NOT per_month AND day >= %(day)s AND day < %(month)s))
-GROUP BY 1
+WHERE brand_id = %(brand)s AND model = 'first' AND month >= %(month)s GROUP BY 1
 """
 
 
@@ -134,10 +132,9 @@ class Reports:
     def floor(self, days: int) -> None:
         """Send the hand-written statement."""
         since = self.window(days).since
-        day = since.astimezone(ZONE).date() if since else None
-        month = (day.replace(day=1) + timedelta(days=32)).replace(day=1) if day else "0001-01-01"
+        month = since.astimezone(ZONE).date().replace(day=1) if since else "0001-01-01"
         with brand_scope(self.brand.pk), connection.cursor() as cursor:
-            cursor.execute(_FLOOR, {"brand": self.brand.pk, "day": day or "0001-01-01", "month": month})
+            cursor.execute(_FLOOR, {"brand": self.brand.pk, "month": month})
             cursor.fetchall()
 
     def page(self, path: str) -> None:

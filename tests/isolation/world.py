@@ -291,9 +291,9 @@ def _came(add, side, touchpoint, account, member, follower, at, *, far):
     touch = add(
         Touch, touchpoint=touchpoint, follower=follower, member=member, kind="FOLLOW", scene=touchpoint.scene, at=at
     )
-    place = {"touchpoint_id": touchpoint.pk, "placed_at": at, "day": at.date()}
-    add(CountedTouch, touch_id=touch.pk, member_id=member.pk, at=at, seq=1, total=1, case="NEW", **place)
-    add(ChannelSum, model="first", parts=1_000_000, **place)
+    place = {"touchpoint_id": touchpoint.pk, "placed_at": at}
+    add(CountedTouch, touch_id=touch.pk, member_id=member.pk, at=at, day=at.date(), seq=1, total=1, case="NEW", **place)
+    add(ChannelSum, model="first", month=at.date().replace(day=1), parts=1_000_000, **place)
     add(Recount, member_id=member.pk)
     add(FigureState, is_complete=True) if not far else side.rows.setdefault(FigureState, FigureState.objects.get())
 

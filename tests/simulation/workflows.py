@@ -861,7 +861,7 @@ def count_figures(stage):
         touchpoints.count_all(stage.brand.pk, clock=lambda: AT, zone=ZoneInfo("Asia/Shanghai"))
 
     def holds(finished):
-        counted = sum(ChannelSum.objects.filter(model="", per_month=True).values_list("parts", flat=True))
+        counted = sum(ChannelSum.objects.filter(model="").values_list("parts", flat=True))
         waiting = Recount.objects.exists()
         assert counted in {0, 1}
         assert (counted == 1) != waiting

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
@@ -17,12 +17,14 @@ from touchpoints.selectors.figures import PAGE, Cohort, Figures, Path, Row, Wind
 from touchpoints.selectors.tree import shape, tree_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import tzinfo
+
+    from touchpoints.selectors.figures import Attribution
 
 # Where a touch stood that is older than every move; a real moment, because Python knows no infinite one.
 ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAYOUT: Final = "1"  # of the rows in ChannelSum and CountedTouch; another number has all of them made again
+_LAYOUT: Final = "2"  # of the rows in ChannelSum and CountedTouch; another number has all of them made again
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,55 @@ def freshness(*, at: datetime, zone: tzinfo) -> Freshness:
 
 # --- the tree --------------------------------------------------------------------------------------------------------
 
+# What some people bring to figures: for every day their window may begin on, their shares by each model; what the day
+# before counted is taken out again. `a` begins the window, `b` gets the share.
+_ENTRIES: Final = """pair AS (
+    SELECT b.touchpoint_id, b.placed_at, a.day, a.previous_day, a.cohort, a.outcome,
+        b.seq - a.seq + 1 AS n, a.total - a.seq + 1 AS c
+    FROM touchpoints_countedtouch a
+    JOIN touchpoints_countedtouch b ON b.brand_id = a.brand_id AND b.member_id = a.member_id AND b.seq >= a.seq
+    WHERE a.brand_id = %(brand)s AND a.member_id = ANY(%(people)s)
+        AND (a.previous_day IS NULL OR a.previous_day < a.day)
+), share AS (
+    {shares}
+), entry AS (
+    SELECT model, day, touchpoint_id, placed_at, cohort, outcome, part FROM share WHERE part <> 0
+    UNION ALL
+    SELECT model, previous_day, touchpoint_id, placed_at, cohort, outcome, -part FROM share
+    WHERE part <> 0 AND previous_day IS NOT NULL
+    UNION ALL
+    SELECT '', day, touchpoint_id, placed_at, 0, array_position(%(cases)s::text[], "case"::text) - 1, 1
+    FROM touchpoints_countedtouch WHERE brand_id = %(brand)s AND member_id = ANY(%(people)s)
+)"""
+_SHARE: Final = """SELECT '{model}' AS model, touchpoint_id, placed_at, day, previous_day, cohort, outcome,
+        ({weight})::bigint AS part FROM pair"""
+
+
+def entries(models: Iterable[tuple[str, Attribution]]) -> str:
+    """Give the common part of statements over what `people` bring, by some models: `entry` has a row for each share."""
+    shares = (counting.filled(_SHARE, {"model": key, "weight": model.weight}) for key, model in models)
+    return _ENTRIES.replace("{shares}", " UNION ALL ".join(shares))
+
+
+# Whole months come from the sums. The days between the window's first and the nearest end of a month are added, or
+# taken out again, by counting the people who came on them: half a month at most.
 _SUMMED: Final = """
-WITH chosen AS (
-    SELECT touchpoint_id, width_bucket(placed_at, %(moments)s::timestamptz[]) AS span, outcome,
+WITH {entries}, chosen AS (
+    SELECT model, touchpoint_id, placed_at, outcome, parts FROM touchpoints_channelsum
+    WHERE brand_id = %(brand)s AND model = ANY(%(models)s) AND month >= %(month)s
+    UNION ALL
+    SELECT model, touchpoint_id, placed_at, outcome, %(sign)s * part FROM entry
+    WHERE day >= %(first)s AND day < %(end)s
+), folded AS (
+    SELECT model, touchpoint_id, width_bucket(placed_at, %(moments)s::timestamptz[]) AS span, outcome,
         sum(parts)::bigint AS parts
-    FROM touchpoints_channelsum
-    WHERE brand_id = %(brand)s AND model = %(model)s
-        AND ((per_month AND day >= %(month)s) OR (NOT per_month AND day >= %(day)s AND day < %(month)s))
-    GROUP BY 1, 2, 3
+    FROM chosen GROUP BY 1, 2, 3, 4
 )
-SELECT touchpoint_id, span, {sums} FROM chosen GROUP BY 1, 2
+SELECT touchpoint_id, span, {sums} FROM folded GROUP BY 1, 2
+"""
+_CAME: Final = """
+SELECT DISTINCT member_id FROM touchpoints_countedtouch
+WHERE brand_id = %(brand)s AND at >= %(opens)s AND at < %(closes)s
 """
 
 
@@ -98,44 +139,55 @@ def summed_credits(
     The sums themselves are of `now`: they hold what has become of people until they were counted.
     """
     wanted = bits([key for key, _stage in stages()])
-    shares = [
-        "sum(parts)",
-        *(f"coalesce(sum(parts) FILTER (WHERE outcome & {bit} <> 0), 0)" for bit in wanted.values()),
+    columns = [
+        *(_sum_where(f"model = '' AND outcome = {number}") for number in range(len(TouchCase.values))),
+        _sum_where("model <> ''"),
+        *(_sum_where(f"model <> '' AND outcome & {bit} <> 0") for bit in wanted.values()),
     ]
-    cases = [f"coalesce(sum(parts) FILTER (WHERE outcome = {number}), 0)" for number in range(len(TouchCase.values))]
-    parameters = _parameters(window, zone) | {"moments": list(moments)}
+    text = counting.filled(
+        _SUMMED, {"entries": entries([(model, attributions.get(model))]), "sums": ", ".join(columns)}
+    )
+    parameters = {"brand": current_brand_id(), "moments": list(moments), "models": ["", model]} | _cut(window, zone)
     found: dict[tuple[int, int], Figures] = {}
     with connection.cursor() as cursor:
-        cursor.execute(_SUMMED.replace("{sums}", ", ".join(cases)), parameters | {"model": ""})
+        cursor.execute(_CAME, parameters)
+        people = [row[0] for row in cursor.fetchall()]
+        cursor.execute(text, parameters | {"people": people, "cases": list(TouchCase.values)})
         for touchpoint_id, span, *counted in cursor.fetchall():
-            by_case = Counter({case: int(count) for case, count in zip(TouchCase.values, counted, strict=True)})
-            found[touchpoint_id, span] = Figures(scans=by_case.total(), cases=by_case)
-        cursor.execute(_SUMMED.replace("{sums}", ", ".join(shares)), parameters | {"model": model})
-        for touchpoint_id, span, *parts in cursor.fetchall():
-            mine = found.setdefault((touchpoint_id, span), Figures())
-            mine.parts = Counter(
-                {key: int(part) for key, part in zip(["people", *wanted], parts, strict=True)},
-            )
-    return {place: figures for place, figures in found.items() if figures.scans}
+            numbers = [int(each) for each in counted]
+            cases, parts = numbers[: len(TouchCase.values)], numbers[len(TouchCase.values) :]
+            if any(cases):
+                found[touchpoint_id, span] = Figures(
+                    scans=sum(cases),
+                    cases=Counter(dict(zip(TouchCase.values, cases, strict=True))),
+                    parts=Counter(dict(zip(["people", *wanted], parts, strict=True))),
+                )
+    return found
 
 
 def _sum_where(condition: str) -> str:
     return f"coalesce(sum(parts) FILTER (WHERE {condition}), 0)"
 
 
-def _parameters(window: Window, zone: tzinfo) -> dict[str, Any]:
-    """Cut a window into the days up to the end of its first month, and the whole months after."""
-    parameters: dict[str, Any] = {"brand": current_brand_id(), "day": date.min, "month": date.min}
-    if window.since is not None:
-        day = window.since.astimezone(zone).date()
-        following = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-        parameters |= {"day": day, "month": day if day.day == 1 else following}
-    return parameters
+def _cut(window: Window, zone: tzinfo) -> dict[str, Any]:
+    """Cut a window at the nearest end of a month: the months to sum, and the days to add (1) or to take out (-1)."""
+    day = window.since.astimezone(zone).date() if window.since is not None else date.min
+    this = day.replace(day=1)
+    following = (this + timedelta(days=32)).replace(day=1)
+    if (following - day) <= (day - this) and window.since is not None:
+        month, first, end, sign = following, day, following, 1
+    else:
+        month, first, end, sign = this, this, day, -1
+    if sign < 0 and first == end:
+        opens = closes = ALWAYS
+    else:
+        opens, closes = (datetime.combine(each, time.min, zone) for each in (first, end))
+    return {"month": month, "first": first, "end": end, "sign": sign, "opens": opens, "closes": closes}
 
 
 _COHORTS: Final = """
 SELECT cohort, {sums} FROM touchpoints_channelsum
-WHERE brand_id = %(brand)s AND model = %(model)s AND per_month AND day >= %(month)s AND cohort > 0
+WHERE brand_id = %(brand)s AND model = %(model)s AND month >= %(month)s AND cohort > 0
     AND touchpoint_id = ANY(%(points)s)
 GROUP BY 1 ORDER BY 1 DESC
 """
@@ -146,11 +198,10 @@ def summed_cohorts(now: datetime, *, model: str, zone: tzinfo, touchpoint_ids: S
     keys = [key for key, _stage in stages()]
     wanted = {key: bit for key, bit in bits(keys).items() if key in counting.cohort_measures(keys)}
     sums = ["sum(parts)", *(_sum_where(f"outcome & {bit} <> 0") for bit in wanted.values())]
-    parameters = _parameters(Window(counting.first_month(now, zone), now), zone)
+    month = counting.first_month(now, zone).astimezone(zone).date()
+    parameters = {"brand": current_brand_id(), "model": model, "month": month, "points": list(touchpoint_ids)}
     with connection.cursor() as cursor:
-        cursor.execute(
-            _COHORTS.replace("{sums}", ", ".join(sums)), parameters | {"model": model, "points": list(touchpoint_ids)}
-        )
+        cursor.execute(_COHORTS.replace("{sums}", ", ".join(sums)), parameters)
         return [
             Cohort(
                 date((cohort - 1) // 12, (cohort - 1) % 12 + 1, 1),

@@ -73,44 +73,16 @@ SELECT brand_id, id, member_id, touchpoint_id, at, day, previous_day, seq, total
 FROM outcome
 """
 
-# What people add to the sums: for every day their window may begin on, their shares by each model; what the day before
-# counted is taken out again. `a` begins the window, `b` gets the share.
+# What people add to the sums, month by month.
 _ADD: Final = """
-WITH pair AS (
-    SELECT b.touchpoint_id, b.placed_at, a.day, a.previous_day, a.cohort, a.outcome,
-        b.seq - a.seq + 1 AS n, a.total - a.seq + 1 AS c
-    FROM touchpoints_countedtouch a
-    JOIN touchpoints_countedtouch b ON b.brand_id = a.brand_id AND b.member_id = a.member_id AND b.seq >= a.seq
-    WHERE a.brand_id = %(brand)s AND a.member_id = ANY(%(people)s)
-        AND (a.previous_day IS NULL OR a.previous_day < a.day)
-), share AS (
-    {shares}
-), entry AS (
-    SELECT model, day, touchpoint_id, placed_at, cohort, outcome, part FROM share WHERE part <> 0
-    UNION ALL
-    SELECT model, previous_day, touchpoint_id, placed_at, cohort, outcome, -part FROM share
-    WHERE part <> 0 AND previous_day IS NOT NULL
-    UNION ALL
-    SELECT '', day, touchpoint_id, placed_at, 0, array_position(%(cases)s::text[], "case"::text) - 1, 1
-    FROM touchpoints_countedtouch WHERE brand_id = %(brand)s AND member_id = ANY(%(people)s)
-), by_day AS (
-    SELECT model, day, touchpoint_id, placed_at, cohort, outcome, sum(part) AS part
-    FROM entry GROUP BY 1, 2, 3, 4, 5, 6
-), by_month AS (
-    SELECT model, date_trunc('month', day)::date AS day, touchpoint_id, placed_at, cohort, outcome, sum(part) AS part
-    FROM by_day GROUP BY 1, 2, 3, 4, 5, 6
-)
-INSERT INTO touchpoints_channelsum (brand_id, model, per_month, day, touchpoint_id, placed_at, cohort, outcome, parts)
-SELECT %(brand)s, model, false, day, touchpoint_id, placed_at, cohort, outcome, %(sign)s * part
-FROM by_day WHERE part <> 0
-UNION ALL
-SELECT %(brand)s, model, true, day, touchpoint_id, placed_at, cohort, outcome, %(sign)s * part
-FROM by_month WHERE part <> 0
-ON CONFLICT (brand_id, model, per_month, day, touchpoint_id, placed_at, cohort, outcome)
+WITH {entries}
+INSERT INTO touchpoints_channelsum (brand_id, model, month, touchpoint_id, placed_at, cohort, outcome, parts)
+SELECT %(brand)s, model, date_trunc('month', day)::date, touchpoint_id, placed_at, cohort, outcome,
+    %(sign)s * sum(part)
+FROM entry GROUP BY 2, 3, 4, 5, 6, 7 HAVING sum(part) <> 0
+ON CONFLICT (brand_id, model, month, touchpoint_id, placed_at, cohort, outcome)
     DO UPDATE SET parts = touchpoints_channelsum.parts + excluded.parts
 """
-_SHARE: Final = """SELECT '{model}' AS model, touchpoint_id, placed_at, day, previous_day, cohort, outcome,
-        ({weight})::bigint AS part FROM pair"""
 
 _START_OVER: Final = (
     "DELETE FROM touchpoints_channelsum WHERE brand_id = %(brand)s",
@@ -202,10 +174,6 @@ def _count(people: Sequence[int], at: datetime, zone: tzinfo) -> None:
         "engaged": figures.ENGAGED,
         "reached": figures.reached_columns(),
         "outcome": " + ".join(f"CASE WHEN {conditions[key]} THEN {bit} ELSE 0 END" for key, bit in places.items()),
-        "shares": " UNION ALL ".join(
-            figures.filled(_SHARE, {"model": key, "weight": model.weight})
-            for key, model in sorted(figures.attributions.items())
-        ),
     }
     moments = Move.objects.filter(restates=False).order_by("at").values_list("at", flat=True).distinct()
     parameters: dict[str, Any] = {
@@ -219,7 +187,7 @@ def _count(people: Sequence[int], at: datetime, zone: tzinfo) -> None:
         "cases": list(TouchCase.values),
         "moments": list(moments),
     }
-    add = figures.filled(_ADD, parts)
+    add = _ADD.replace("{entries}", sums.entries(sorted(figures.attributions.items())))
     with connection.cursor() as cursor:
         cursor.execute(_WERE, parameters)
         parameters["people"] = sorted({*people, *(row[0] for row in cursor.fetchall())})
