@@ -174,7 +174,7 @@ def reachable_ids(request: HttpRequest) -> frozenset[int] | None:
 def kind_of(row: Touchpoint) -> str:
     """Say what a node is: a code is an object, the top is a medium, all between are places."""
     if row.scene:
-        return _("Code")
+        return _("Channel code")
     return _("Medium") if row.parent_id is None else _("Place")
 
 
