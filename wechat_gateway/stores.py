@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 from django.db import OperationalError, connection, transaction
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from psycopg2 import errorcodes
 
 from accounts.services import record_audit
@@ -145,6 +146,10 @@ class InboxStore:
     def count_attempts(self, ids: Sequence[int], by: int) -> None:
         """Count attempts up, or down when one did not take place."""
         InboundPush.objects.filter(pk__in=ids).update(attempts=F("attempts") + by)
+
+    def hold(self, ids: Sequence[int], seconds: int) -> None:
+        """Keep pushes from everybody for a while."""
+        InboundPush.objects.filter(_STILL_NEW, pk__in=ids).update(retry_at=Now() + timedelta(seconds=seconds))
 
     def lock_new(self, ids: Sequence[int]) -> list[InboundPush]:
         """Those of some pushes that still wait and that nobody else is at, in the order of their events."""

@@ -425,6 +425,8 @@ class Inbox:
         self.mended = True
         self._replay_all()
         world.run(500.0)
+        self._replay_all()  # what a sweeper that slept has set aside only now
+        world.run(600.0)
         self._check(repaired=True)
         return self.breaches
 

@@ -1,6 +1,6 @@
 """Puts a virtual world where the product reaches outside: time, chance, WeChat, PostgreSQL, the broker, the system."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import MutableMapping
 from types import SimpleNamespace
 
@@ -87,6 +87,9 @@ class Broker:
             transaction.on_commit.append(lambda: self.publish(name, args))
         else:
             self.publish(name, args)
+
+    def ring_later(self, task, seconds, *args):
+        self.world.after(seconds, self.publish, task.name, args)
 
     def publish(self, name, args):
         world, rng = self.world, self.world.random
@@ -178,6 +181,7 @@ class Ports:
         tokens._cache = OfProcess(world, "tokens", OrderedDict)
         client._proven = OfProcess(world, "proven")
         client._rung = OfProcess(world, "rung")
+        inbox._met = OfProcess(world, "met", Counter)
         # Incidents are one statement each and decide nothing: they have tests of their own.
         client._note_incident = lambda *_, **__: None
         quotas.incidents = SimpleNamespace(QUOTA="", open_incident=lambda **_: False, close_incident=lambda **_: 0)
@@ -189,6 +193,7 @@ class Ports:
         campaign_tasks.brand_scope = self.store.scope
         for module in (tasks_base, campaign_tasks, steering, results, inbox):
             module.ring = self.broker.ring
+        campaign_tasks.ring_later = self.broker.ring_later
         clock.now = self.now
         clock.timestamp = lambda: self.now().timestamp()
         settings.WECHAT_BASE_URL = "http://wechat"

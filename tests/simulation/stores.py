@@ -747,6 +747,10 @@ class MemoryInboxStore(_Base):
             self.db.lock(row)
             self.db.write(row, attempts=row.seen_by(self.db.transaction)["attempts"] + by)
 
+    def hold(self, ids, seconds):
+        self._begin("hold pushes")
+        self._each(ids, lambda c: c["state"] == "NEW", retry_at=self.now + timedelta(seconds=seconds))
+
     def lock_new(self, ids):
         self._begin("lock pushes")
         found = []

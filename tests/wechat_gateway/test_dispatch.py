@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 
 from accounts.models import AuditEntry
 from accounts.tenancy import brand_scope
@@ -14,6 +15,7 @@ from wechat_gateway.errors import NotReplayable, PushNotFound, StillUnreadable
 from wechat_gateway.events import lane_of, read_head
 from wechat_gateway.models import HandledEffect, InboundPush, QuotaLimit
 from wechat_gateway.registries import on_event
+from wechat_gateway.services import inbox
 from wechat_gateway.wire import read_fields
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_registries")]
@@ -158,6 +160,7 @@ def test_push_that_kills_its_worker_is_set_aside_after_three_attempts(transactio
     for _ in range(3):
         with pytest.raises(SystemExit):
             handle(account)
+    let_waits_pass(account)
     handle(account)
     assert again(account, poison).state == "FAILED"
     assert again(account, poison).reason.startswith("WORKER_DIED")
@@ -165,6 +168,63 @@ def test_push_that_kills_its_worker_is_set_aside_after_three_attempts(transactio
     assert seen[-1] == "after"
     with brand_scope(account.brand_id):
         assert sorted(InboundPush.objects.values_list("state", flat=True)) == ["FAILED", "HANDLED", "HANDLED"]
+
+
+def test_a_last_attempt_that_is_about_to_begin_is_not_taken_for_a_dead_one(transactional_db):
+    account = make_account()
+    seen = []
+
+    @on_event("text", key="test.last")
+    def last(push):
+        seen.append(push.content)
+
+    row = store(account, forge.text_message(msgid="1", content="last"), attempts=2)
+    claims = inbox._claim(account.brand_id, LANE)
+    assert handle(account) == 0  # another worker comes by
+    assert again(account, row).state == "NEW"
+    assert inbox._run_claims(account.brand_id, LANE, claims, NOW) == 1
+    assert (again(account, row).state, again(account, row).retry_at, seen) == ("HANDLED", None, ["last"])
+
+
+def test_postgresql_that_goes_away_under_a_push_is_not_the_pushs_fault(transactional_db):
+    account = make_account()
+    seen = []
+
+    @on_event("text", key="test.unlucky")
+    def unlucky(push):
+        seen.append(push.content)
+        if len(seen) <= 3:
+            end_own_session()
+
+    row = store(account, forge.text_message(msgid="1", content="unlucky"))
+    for _ in range(4):
+        handle(account)
+
+    assert (again(account, row).state, again(account, row).attempts) == ("HANDLED", 1)
+    assert seen == ["unlucky"] * 4
+
+
+def test_push_under_which_postgresql_always_goes_away_is_set_aside(transactional_db):
+    account = make_account()
+    seen = []
+
+    @on_event("text", key="test.deadly")
+    def deadly(push):
+        seen.append(push.content)
+        end_own_session()
+
+    row = store(account, forge.text_message(msgid="1", content="deadly"))
+    for _ in range(12):
+        let_waits_pass(account)
+        handle(account)
+
+    assert again(account, row).state == "FAILED"
+    assert len(seen) == 6
+
+
+def end_own_session():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
 def test_unreadable_body_is_put_into_quarantine(account):

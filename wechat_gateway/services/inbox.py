@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope, every_brand
@@ -28,6 +29,10 @@ logger = logging.getLogger(__name__)
 
 CHUNK: Final = 16
 MAX_ATTEMPTS: Final = 3
+LAST_ATTEMPT_SECONDS: Final = 30
+AWAY_SECONDS: Final = 10.0  # how long a worker waits for PostgreSQL to say that an attempt was none
+AWAY_STEP: Final = 0.5
+_MOST_MET: Final = 1_000
 BUDGET_SECONDS: Final = 8.0
 PURGE_PIECE: Final = 2_000
 _MOST_PIECES: Final = 100
@@ -46,6 +51,7 @@ WITH piece AS (
 SELECT max(id), count(*), (SELECT count(*) FROM gone), bool_or(received_at >= %(old)s) FROM piece
 """
 _store = InboxStore()
+_met: Counter[int] = Counter()  # how often PostgreSQL went away under a push in this process
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +179,16 @@ def _claim(brand_id: int, lane: int) -> list[_Claim]:
         if dead:
             _store.set_aside(dead, "WORKER_DIED: the worker ended while handling this push")
             logger.error("brand %s: %s pushes set aside after their workers died", brand_id, len(dead))
-        _store.count_attempts([claim.push_id for claim in chosen], 1)
+        _count(chosen)
         point("inbox: attempts counted, not committed")
         return chosen
+
+
+def _count(claims: list[_Claim]) -> None:
+    _store.count_attempts([claim.push_id for claim in claims], 1)
+    # Until the attempt begins anybody may look at the lane, and would take a last one for one that has failed.
+    if last := [claim.push_id for claim in claims if claim.attempt >= MAX_ATTEMPTS]:
+        _store.hold(last, LAST_ATTEMPT_SECONDS)
 
 
 def _run_claims(brand_id: int, lane: int, claims: list[_Claim], at: datetime) -> int:
@@ -187,11 +200,46 @@ def _run_claims(brand_id: int, lane: int, claims: list[_Claim], at: datetime) ->
     except Exception as error:
         # The transaction as a whole failed (a constraint at commit, a lost connection): each push is tried alone next.
         logger.exception("brand %s lane %s: a group of pushes was rolled back", brand_id, lane)
+        if _is_lost(error) and _take_back(brand_id, claims):
+            return 0
         if len(claims) > 1:
             return 0
         with _store.scope(brand_id):
             _fail(claims[0].push_id, claims[0].attempt, _cause("commit", error))
         return 0
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether PostgreSQL or the way to it went away, which says nothing about a push."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, OperationalError | InterfaceError):
+        found = found.__cause__  # Django refuses further statements, and says which error began it
+    code = getattr(found.__cause__, "pgcode", None) if found is not None else ""
+    return code is None or code.startswith("57P")
+
+
+def _take_back(brand_id: int, claims: list[_Claim]) -> bool:
+    """Count attempts that PostgreSQL's absence ended as none, as soon as it is back; gives whether that was done.
+
+    Not for a push that meets it again and again: it may be what makes PostgreSQL go away.
+    """
+    if len(_met) > _MOST_MET:
+        _met.clear()
+    ids = [claim.push_id for claim in claims if _met[claim.push_id] < MAX_ATTEMPTS]
+    for push_id in ids:
+        _met[push_id] += 1
+    ends = time.monotonic() + AWAY_SECONDS
+    while ids:
+        try:
+            with _store.scope(brand_id):
+                _store.count_attempts(ids, -1)
+        except (OperationalError, InterfaceError):
+            if time.monotonic() > ends:
+                return False
+            time.sleep(AWAY_STEP)
+        else:
+            break
+    return len(ids) == len(claims)
 
 
 def _run_locked(claims: list[_Claim], at: datetime) -> int:
