@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
 from common.clock import now
 from common.errors import AppError
@@ -36,6 +36,11 @@ KINDS: Final[dict[str, Any]] = {
     "updateauthorized": gettext_lazy("permissions changed"),
     "unauthorized": gettext_lazy("authorisation taken back"),
     platforms.RELEASE_CHECK: gettext_lazy("WeChat's release check"),
+}
+STATES: Final[dict[str, Any]] = {
+    PushState.NEW: pgettext_lazy("event", "Waiting"),
+    PushState.HANDLED: pgettext_lazy("event", "Handled"),
+    PushState.FAILED: pgettext_lazy("event", "Failed"),
 }
 REASONS: Final[dict[str, tuple[Any, Any]]] = {
     "NO_INVITATION": (
@@ -146,6 +151,7 @@ def _events(*, only_failed: bool) -> dict[str, Any]:
             {
                 "push": push,
                 "kind": KINDS.get(push.info_type, push.info_type),
+                "state": STATES.get(push.state, push.state),
                 "words": _words(push) if push.reason else None,
                 "tone": {PushState.HANDLED: "success", PushState.FAILED: "danger"}.get(PushState(push.state), "info"),
             }

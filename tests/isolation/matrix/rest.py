@@ -9,7 +9,7 @@ from members.segments import conditions
 from stores.models import Store
 from tests.isolation import surfaces
 from tests.isolation.matrix.console import MARKS, THOROUGH, alive, compare_malformed, difference, same
-from tests.isolation.world import MiniProgram
+from tests.isolation.world import MiniProgram, OfficialAccount
 
 CALLERS = (
     [
@@ -39,6 +39,7 @@ NO_ROW = {
     "NearbyQuery.lng": "a position",
     "NearbyQuery.open": "yes or no",
     "NearbyQuery.limit": "a number",
+    "PageAddress.url": "the address of a web page",
     "ProfileChange.name": "one's own name",
     "ProfileChange.birthday": "one's own birthday",
     "ProfileChange.city": "one's own city",
@@ -72,6 +73,14 @@ def rows(world):
         "PeopleQuery.tag": ("key full", "GET", "members/", {"tag": "{}"}, far[Tag].name, "没有的标签"),
         "TagChange.add": ("key full", "POST", person, {"add": ["{}"]}, far[Tag].name, "新客0002A"),
         "TagChange.remove": ("key full", "POST", person, {"remove": ["{}"]}, far[Tag].name, "新客0002A"),
+        "PageAddress.appid": (
+            "key full",
+            "POST",
+            "js-config/",
+            {"appid": "{}", "url": "https://lanyu.example.com/"},
+            far[OfficialAccount].appid,
+            "wxfffffffffffffffe",
+        ),
         "LogIn.appid": (
             "nobody",
             "POST",
