@@ -140,6 +140,17 @@ def test_a_picture_is_handed_out_only_with_its_conversation(as_owner, ours, thei
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("content_type", ["text/html", "image/svg+xml", ""])
+def test_only_pictures_are_handed_out_whatever_was_stored(as_owner, ours, content_type):
+    with brand_scope(ours.brand.pk):
+        services.record_push(push=push_of(ours.follower, kind="image", media_id="m", at=clock.now()))
+        path = files.store(PNG, brand_id=ours.brand.pk)
+        Attachment.objects.update(state="STORED", path=path, content_type=content_type)
+        line = Message.objects.get(kind="image")
+    assert as_owner.get(f"/b/lanyu/inbox/{line.conversation_id}/files/{line.pk}/").status_code == 404
+
+
+@pytest.mark.django_db
 def test_a_picture_is_not_handed_out_through_another_conversation(as_manager, ours):
     """Who may see one conversation gets no file of another by its number."""
     lines = []

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accounts.models import RoleGrant
 from accounts.roles import DataScope, Role
+from accounts.viewer import Viewer
 from inbox import routing, selectors, services
 from inbox.models import Agent, AgentTask, Conversation, ConversationState, Hop, Level, Message, ServiceHours, TaskKind
 from inbox.routing import Case, Seat, Shift, decide
-from tests.factories import AT, make_follower, make_staff
+from tests.factories import AT, make_follower, make_member, make_staff
 from tests.inbox.conftest import own_guide, say, seconds
 
 NOON = AT + timedelta(hours=4)  # 12:00 in Shanghai; the store opens at 10:00
@@ -169,6 +171,35 @@ def test_an_answer_in_time_keeps_it(account, team):
     services.note_seen(staff_id=team.desk.pk, at=NOON + timedelta(hours=1))
     assert services.return_due(at=NOON + timedelta(hours=1)) == 0
     assert owner_of(conversation) == team.desk
+
+
+def test_the_time_to_answer_begins_afresh_with_the_next_message(account, team):
+    """An answer ends the timer: what is written long after it is not taken back at once."""
+    on_duty(team.desk)
+    follower = make_follower(account)
+    conversation = say(follower, at=NOON)
+    services.send_text(
+        conversation_id=conversation.pk, staff_id=team.desk.pk, text="在", client_key=uuid4(), at=NOON + seconds(60)
+    )
+    later = NOON + timedelta(hours=1)
+    services.note_seen(staff_id=team.desk.pk, at=later)
+    say(follower, "还有一件事", at=later)
+    assert services.return_due(at=later + seconds(1)) == 0
+    row = Conversation.objects.get()
+    assert (row.assignee, row.return_at) == (team.desk, later + routing.RETURN_AFTER)
+
+
+def test_tasks_that_are_due_stay_within_the_data_scope(account, team):
+    """Who answers for a store sees its tasks that are nobody's, and their own; not those of other stores."""
+    grant = RoleGrant.objects.get(staff_user=team.manager)
+    viewer = Viewer(team.manager.pk, "", account.brand_id, grant.role, grant.scope, grant.pk)
+    near = say(make_member(account, store=team.store).followers.get(), at=NOON)
+    far, own = say(make_follower(account), at=NOON), say(make_follower(account), at=NOON)
+    for conversation, staff_id in ((near, None), (far, None), (own, team.manager.pk)):
+        services.give_task(conversation_id=conversation.pk, staff_id=staff_id, note="打电话", due_at=NOON, at=NOON)
+    assert {task.conversation_id for task in selectors.due_tasks(viewer, at=NOON)} == {near.pk, own.pk}
+    whole = Viewer(team.desk.pk, "", account.brand_id, Role.MARKETER)
+    assert {task.conversation_id for task in selectors.due_tasks(whole, at=NOON)} == {near.pk, far.pk}
 
 
 def test_who_goes_offline_keeps_nothing_that_waits(account, team):
