@@ -228,7 +228,7 @@ def worst_pair(times):
 
 # --- Two brands at once (A2) -----------------------------------------------------------------------------------------
 
-PAIR_SECONDS, PAIR_RATE, PAIR_LINES = 8, 500, 32
+PAIR_SECONDS, PAIR_RATE, PAIR_LINES = 6, 500, 32
 
 
 async def interleaved(port, requests, rate):
