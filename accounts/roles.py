@@ -33,7 +33,18 @@ NARROW = frozenset({Role.REGION_MANAGER, Role.STORE_MANAGER, Role.GUIDE})
 # Capability = "<area>.<act>". Areas are the places of the console, acts are view and edit, plus named acts.
 _VIEW_ALL = frozenset(
     f"{area}.view"
-    for area in ("members", "tags", "segments", "campaigns", "touchpoints", "stores", "guides", "replies", "menus", "library")
+    for area in (
+        "members",
+        "tags",
+        "segments",
+        "campaigns",
+        "touchpoints",
+        "stores",
+        "guides",
+        "replies",
+        "menus",
+        "library",
+    )
 )
 # Whoever talks with followers; their data scope says with whose.
 _INBOX = frozenset({"inbox.view", "inbox.edit", "canned.view", "library.view"})
