@@ -41,7 +41,9 @@ from members.models import (
 from members.services import followers, tag_sync
 from tests.factories import AT, make_account, make_brand, make_follower, make_mini_program, make_touchpoint
 from touchpoints import services as touchpoints
+from touchpoints.errors import CodeBeingMade
 from touchpoints.models import ChannelSum, Recount, Touchpoint
+from touchpoints.services import codes
 from wechat_gateway import tokens, transport
 from wechat_gateway.errors import CallsParked
 from wechat_gateway.models import AccessToken, InboundPush
@@ -841,7 +843,10 @@ def issue_code(stage):
         place = make_touchpoint(stage.account)
 
     def do():
-        touchpoints.issue_code(stage.brand.pk, place.pk, at=AT)
+        try:
+            touchpoints.issue_code(stage.brand.pk, place.pk, at=AT)
+        except CodeBeingMade:  # whoever asked was killed: after a while its order counts as lost
+            touchpoints.issue_code(stage.brand.pk, place.pk, at=AT + codes.PATIENCE)
 
     def holds(finished):
         row = Touchpoint.objects.get(pk=place.pk)
