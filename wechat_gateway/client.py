@@ -470,9 +470,7 @@ def _refused_again(app: App, generation: int, answer: Answer, at: datetime) -> A
 def _parked(app: App, parked: CallsParked, at: datetime) -> Answer:
     _proven.pop((app.brand_id, app.appid), None)
     wait = 0 if parked.until is None else max(1, math.ceil((parked.until - at).total_seconds()))
-    return Answer(
-        Outcome.NOT_SENT, Reaction.PARK_BRAND, parked.wechat_code, "PARKED", parked.reason, retry_after=wait
-    )
+    return Answer(Outcome.NOT_SENT, Reaction.PARK_BRAND, parked.wechat_code, "PARKED", parked.reason, retry_after=wait)
 
 
 def _ring_if_due(app: App, token: tokens.Token) -> None:
