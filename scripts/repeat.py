@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 
+_PARALLEL = ("-n", "3", "--dist", "worksteal")  # as `make test`
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 _SUMMARY = re.compile(r"^=* ?(.*(?:passed|failed|error).*?) ?=*$", re.MULTILINE)
 
@@ -26,7 +27,7 @@ def main() -> int:
         seed = secrets.randbelow(2**31)
         began = time.monotonic()
         result = subprocess.run(
-            [sys.executable, "-m", "pytest", "-n", "3", "--dist", "worksteal", "-q", f"--randomly-seed={seed}", *chosen.rest],
+            [sys.executable, "-m", "pytest", *_PARALLEL, "-q", f"--randomly-seed={seed}", *chosen.rest],
             capture_output=True,
             text=True,
             check=False,
