@@ -147,7 +147,9 @@ def summed_credits(
     text = counting.filled(
         _SUMMED, {"entries": entries([(model, attributions.get(model))]), "sums": ", ".join(columns)}
     )
-    parameters = {"brand": current_brand_id(), "moments": list(moments), "models": ["", model]} | _cut(window, zone)
+    parameters: dict[str, Any] = {"brand": current_brand_id(), "moments": list(moments), "models": ["", model]} | _cut(
+        window, zone
+    )
     found: dict[tuple[int, int], Figures] = {}
     with connection.cursor() as cursor:
         cursor.execute(_CAME, parameters)
@@ -199,7 +201,12 @@ def summed_cohorts(now: datetime, *, model: str, zone: tzinfo, touchpoint_ids: S
     wanted = {key: bit for key, bit in bits(keys).items() if key in counting.cohort_measures(keys)}
     sums = ["sum(parts)", *(_sum_where(f"outcome & {bit} <> 0") for bit in wanted.values())]
     month = counting.first_month(now, zone).astimezone(zone).date()
-    parameters = {"brand": current_brand_id(), "model": model, "month": month, "points": list(touchpoint_ids)}
+    parameters: dict[str, Any] = {
+        "brand": current_brand_id(),
+        "model": model,
+        "month": month,
+        "points": list(touchpoint_ids),
+    }
     with connection.cursor() as cursor:
         cursor.execute(_COHORTS.replace("{sums}", ", ".join(sums)), parameters)
         return [
