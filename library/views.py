@@ -32,5 +32,5 @@ def file(request: HttpRequest, pk: int) -> HttpResponse:
     return response
 
 
-_FILE = Page("library/mediaitem/<int:pk>/file/", file, "library_mediaitem_file", "library")
+_FILE = Page("library/file/<int:pk>/", file, "library_mediaitem_file", "library")
 pages.register(_FILE.name, _FILE)

@@ -77,7 +77,8 @@ def judges_channels_as_planted(brand):
     now = clock.now()
     with brand_scope(brand["id"]):
         codes = {row.pk: row.name for row in Touchpoint.objects.exclude(scene="")}
-        figures = tree_figures(settled_window(now), model="first", now=now, zone=ZoneInfo("Asia/Shanghai"))
+        zone = ZoneInfo("Asia/Shanghai")
+        figures = tree_figures(settled_window(now, zone), model="first", now=now, zone=zone)
         ranked = [each for each in ranking(figures, codes) if each.rank]
         quiet = {row.name for row in quiet_codes(Touchpoint.objects.all(), now=now)}
     assert [codes[each.touchpoint_id] for each in ranked] == [channels.LOYAL, channels.BARGAIN]

@@ -190,6 +190,8 @@ BODIES = {
     "state_consent": {"purpose": "MARKETING", "granted": False},
     "tag_member": {"add": [], "remove": []},
     "preview_segment": {"rule": {"all": []}},
+    "sign_page": {"appid": "wx0123456789abcdef", "url": "https://crm.example.com/h5"},
+    "record_scene_opening": {"opening": "0f5b3c1e9a7d4428"},
 }
 
 

@@ -22,6 +22,7 @@ from accounts.tenancy import BrandOwned
 from campaigns.models import Campaign, Delivery, TestSend
 from console.site import site
 from inbox.models import AgentTask, Conversation, Message
+from library.models import MediaItem
 from members.models import Member, Segment
 from stores.models import Store
 from touchpoints.models import MiniCode, Touchpoint
@@ -86,7 +87,12 @@ def outside() -> list[tuple[Address, Any]]:
 
 
 # Which row a parameter of an address names. The admin's object_id is the row of the model in the address.
-PREFIXES: dict[str, type[models.Model]] = {"campaigns/": Campaign, "segments/": Segment, "inbox/": Conversation}
+PREFIXES: dict[str, type[models.Model]] = {
+    "campaigns/": Campaign,
+    "segments/": Segment,
+    "inbox/": Conversation,
+    "library/file/": MediaItem,
+}
 PARAMETERS: dict[str, type[models.Model]] = {
     "account_id": OfficialAccount,
     "delivery_id": Delivery,

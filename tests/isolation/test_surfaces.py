@@ -183,6 +183,7 @@ def model_behind(name, rows):
         "campaigns/": Campaign,
         "segments/": Segment,
         "inbox/tasks/": AgentTask,
+        "library/file/": MediaItem,
         "inbox/": Conversation,
     }
     return label or next((model for prefix, model in own.items() if name.startswith(prefix)), None)

@@ -26,6 +26,7 @@ from tests.library.conftest import GIF, MP4, PNG, add
 __all__ = ["as_guide", "as_marketer", "as_owner", "guide_user", "marketer", "ours", "owner", "theirs"]
 pytestmark = pytest.mark.django_db
 LIST = "/b/lanyu/library/mediaitem/"
+FILE = "/b/lanyu/library/file/"
 
 
 def page(item):
@@ -46,7 +47,7 @@ def test_a_picture_is_added_shown_and_handed_out(as_marketer, ours):
     assert "门口.png" in listed
     assert "发送时上传" in listed
     assert "0 / 100,000" in listed
-    given = as_marketer.get(f"{LIST}{item.pk}/file/")
+    given = as_marketer.get(f"{FILE}{item.pk}/")
     assert (given.content, given["Content-Type"], given["X-Content-Type-Options"]) == (PNG, "image/png", "nosniff")
 
 
@@ -91,7 +92,7 @@ def test_another_brands_file_is_not_there(as_owner, ours, theirs):
     with brand_scope(ours.brand.pk):
         item = add(ours.brand)
     assert "秘密" not in as_owner.get(LIST).content.decode()
-    assert [as_owner.get(path).status_code for path in (page(foreign), f"{LIST}{foreign.pk}/file/")] == [404, 404]
+    assert [as_owner.get(path).status_code for path in (page(foreign), f"{FILE}{foreign.pk}/")] == [404, 404]
     for act in ("keep", "leave", "away", "describe"):
         fields = {"act": act, "account": theirs.account.pk, "copy": copy.pk}
         assert as_owner.post(page(foreign), fields).status_code == 404

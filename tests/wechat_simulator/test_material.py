@@ -22,6 +22,7 @@ def test_a_permanent_file_outlives_three_days_and_is_counted(simulator):
     made, temporary = keep(simulator), upload(simulator)
     assert set(made) == {"media_id", "url"}
     simulator.control("/clock", {"advance": 4 * 86400})
+    simulator._tokens.clear()
     assert download(simulator, made["media_id"]).content == PNG
     assert download(simulator, temporary["media_id"]).json()["errcode"] == 40007
     assert counts(simulator) == {"voice_count": 0, "video_count": 0, "image_count": 1, "news_count": 0}
@@ -59,5 +60,5 @@ def test_only_its_account_takes_a_file_away(simulator):
     assert remove(media_id) == 0
     assert remove(media_id) == 40007
     assert counts(simulator)["image_count"] == 0
-    openid = simulator.follow("小雪")
+    openid = simulator.follow("小雨")
     assert send_image(simulator, openid, media_id) == 40007

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from wechat_simulator.api.base import Call, Picture, api
+from wechat_simulator.api.base import Call, Picture, api, ok
 from wechat_simulator.errors import WeChatError
 from wechat_simulator.world import token_urlsafe
 
@@ -151,7 +151,7 @@ def delete_material(call: Call) -> dict[str, Any]:
     if media is None or not media.permanent:
         raise WeChatError(40007)
     call.sim.media.remove(media_id)
-    return {}
+    return ok()
 
 
 @api("GET", "/cgi-bin/material/get_materialcount")

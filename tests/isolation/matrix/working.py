@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from accounts.tenancy import current_scope
 from campaigns.models import Campaign
 from inbox.models import Attachment, Message
+from library.models import MediaCopy
 from tests.isolation import surfaces
 from tests.isolation.asking import Counter
 from tests.isolation.matrix.console import MARKS, missing_like
@@ -24,6 +25,7 @@ ARGUMENTS = {
     "appid": (OfficialAccount, "appid"),
     "message_id": (Message, "pk"),
     "attachment_id": (Attachment, "pk"),
+    "copy_id": (MediaCopy, "pk"),
     "invitation_id": (Invitation, "pk"),
     "touchpoint_ids": (Touchpoint, "pk"),  # a list
     "mini_code_id": (MiniCode, "pk"),
