@@ -44,9 +44,9 @@ from touchpoints import services as touchpoints
 from touchpoints.errors import CodeBeingMade
 from touchpoints.models import ChannelSum, Recount, Touchpoint
 from touchpoints.services import codes
-from wechat_gateway import tokens, transport
+from wechat_gateway import js_tickets, tokens, transport
 from wechat_gateway.errors import CallsParked
-from wechat_gateway.models import AccessToken, InboundPush
+from wechat_gateway.models import AccessToken, InboundPush, JsTicket
 from wechat_gateway.services import inbox
 from wechat_gateway.windows import Act
 
@@ -139,13 +139,15 @@ class Wechat:
         self.customs = []
         self.secret_is_wrong = False
 
-    def answer(self, request):  # noqa: C901, PLR0911
+    def answer(self, request):  # noqa: C901, PLR0911, PLR0912
         path = request.url.partition("?")[0].partition("/cgi-bin")[2] or request.url.partition("?")[0]
         body = orjson.loads(request.body) if request.body else {}
         if path.endswith("/stable_token") and self.secret_is_wrong:
             return {"errcode": 40125, "errmsg": "invalid appsecret"}
         if path.endswith("/stable_token"):
             return {"access_token": "token", "expires_in": 7200}
+        if path.endswith("/ticket/getticket"):
+            return {"errcode": 0, "errmsg": "ok", "ticket": "ticket", "expires_in": 7200}
         if path.endswith("/tags/get"):
             return {"tags": [{"id": key, "name": name, "count": 0} for key, name in self.tags.items()]}
         if path.endswith("/tags/create"):
@@ -646,6 +648,22 @@ def token(stage):
     return do, holds
 
 
+def page_ticket(stage):
+    def do():
+        tokens.forget_cached()
+        stage.pass_time()
+        with stage.scope:
+            JsTicket.objects.filter(expires_at__isnull=False).update(expires_at=AT)
+        assert js_tickets.current(stage.account, at=clock.now()).secret.reveal() == "ticket"
+
+    def holds(finished):
+        row = JsTicket.objects.filter(appid=stage.account.appid).first()
+        assert row is None or (row.ticket is not None) == (row.expires_at is not None)
+        assert not finished or row.ticket is not None
+
+    return do, holds
+
+
 def probe(stage):
     campaign = stage.launched()
     with stage.scope:
@@ -878,6 +896,6 @@ def count_figures(stage):
 WORKFLOWS = (
     follow, scan_pushed, bind_phone, merge, erase_person, tag_member, sync_tags, fetch_followers, launch, send_step, finish_event,
     steer, mini_program_login, save_segment, token, publish_menu, publish_due_menus, settle_menus, send_replies, issue_code,
-    count_figures,
+    count_figures, page_ticket,
     probe, sweep_and_replay, refused_secret,
 )  # fmt: skip
