@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 VARIABLE = "ZHIYIN_TEST_RUN"
 _FIRST_FRESH_REDIS = 64  # the numbers below belong to workers, two each
 _WORTH_A_COPY = 2 * 1024 * 1024  # bytes: many dead rows would mislead the planner in later tests
+_KEYS_OF_A_COPY = 1_000_000  # more than the tests of one copy use up
 _numbers = itertools.count()
 
 
@@ -99,7 +100,8 @@ class WorkerDatabase:
     """A copy of the template that is brought back to the template's content after each test that has committed rows.
 
     Deleting the rows of the tables that were written to takes a hundredth of the time of a new copy, and of TRUNCATE,
-    which makes a file for every index. Sequences go on, so no key is met twice.
+    which makes a file for every index. Sequences go on, in a new copy too, so no key is met twice: what a process
+    remembers of an earlier test's brands is never taken for this test's.
     """
 
     def __init__(self, run: TestRun, name: str) -> None:
@@ -116,6 +118,8 @@ class WorkerDatabase:
         self.copies += 1
         with roles.cursor_on(self._owner_url) as cursor:
             self._original = {table: _digest(cursor, table) for table, *_ in _written_tables(cursor)}
+            if self.copies > 1:
+                _start_sequences_at(cursor, self.copies * _KEYS_OF_A_COPY)
 
     def restore(self) -> None:
         """Bring the content of the template back; by a new copy where deleting is not enough.
@@ -136,6 +140,10 @@ class WorkerDatabase:
             )
         if not restored:
             self.copy_afresh()
+
+
+def _start_sequences_at(cursor: Cursor, first: int) -> None:
+    cursor.execute("SELECT setval(seqrelid, %s) FROM pg_sequence WHERE seqmax > %s", [first, first])
 
 
 def _written_tables(cursor: Cursor) -> list[tuple[str, bool, int]]:
@@ -263,7 +271,6 @@ def django_db_setup(database_template: str, django_db_blocker: DjangoDbBlocker, 
             for connection in connections.all(initialized_only=True):
                 connection.close()
             database.restore()
-            # A new copy gives the keys of earlier brands again, and Redis would still tell of those.
             test_run.empty_redis(redis_number)
 
         patch.setattr(TransactionTestCase, "_fixture_teardown", restore)

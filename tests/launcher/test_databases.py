@@ -70,6 +70,18 @@ def test_restore_brings_back_what_migrations_have_written(database, urls):
     assert (scalar(urls.owner, "SELECT count(*) FROM django_content_type"), database.copies) == (kinds, 2)
 
 
+def test_new_copy_never_gives_a_key_again(database, urls):
+    def region():
+        return scalar(urls.owner, "SELECT nextval(pg_get_serial_sequence('stores_region', 'id')) AS id")
+
+    before = [region() for _ in range(3)]
+    database.copy_afresh()
+    between = region()
+    database.copy_afresh()
+
+    assert max(before) < between < region()
+
+
 def test_restore_throws_out_whoever_still_holds_a_row(database, urls):
     write(urls)
     left = roles.connect(urls.app)
