@@ -27,6 +27,8 @@ SETS = {
     "/cgi-bin/user/": 2,
     "/cgi-bin/tags/": 2,
     "/cgi-bin/qrcode/": 3,
+    "/cgi-bin/message/subscribe/": 89,
+    "/wxaapi/newtmpl/": 89,
     "/cgi-bin/message/template/": 7,
     "/cgi-bin/template/": 7,
     "/cgi-bin/media/": 11,

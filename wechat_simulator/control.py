@@ -60,6 +60,10 @@ def account_view(sim: Simulation, account: Account, *, secrets: bool = False) ->
             {"template_id": item.template_id, "title": item.title, "content": item.content, "keys": list(item.keys)}
             for item in account.templates.values()
         ],
+        "notices": [
+            {"template_id": item.template_id, "title": item.title, "content": item.content, "kind": item.kind}
+            for item in account.notices.values()
+        ],
         "tags": [{"id": tag.id, "name": tag.name, "count": len(tag.members)} for tag in account.tags.values()],
         "menu": account.menu,
         "conditional": [
@@ -111,6 +115,7 @@ def fan_view(fan: Fan, now: float) -> dict[str, Any]:
         "remark": fan.remark,
         "tags": list(fan.tags),
         "windows": windows.view(fan, now),
+        "consents": dict(fan.consents or {}),
         "unread": fan.unread,
         "typing": fan.typing_until > now,
     }

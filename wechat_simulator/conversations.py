@@ -101,13 +101,14 @@ class Conversations:
             "via": sent.kind,
             "msgid": str(sent.msgid) if sent.msgid else "",
         }
-        if sent.kind == "template":
-            template = fan.account.templates.get(sent.template_id)
+        if sent.kind in ("template", "subscribe"):
+            known = fan.account.templates if sent.kind == "template" else fan.account.notices
+            template = known.get(sent.template_id)
             entry |= {
                 "kind": "template",
                 "title": template.title if template else "",
                 "rows": template_rows(template, body.get("data", {})),
-                "url": body.get("url", ""),
+                "url": body.get("url" if sent.kind == "template" else "page", ""),
                 "miniprogram": body.get("miniprogram"),
                 "client_msg_id": sent.client_msg_id,
                 "visible_duplicate": sent.same_content,

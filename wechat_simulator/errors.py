@@ -60,6 +60,7 @@ TEXTS: dict[int, str] = {
     43002: "require POST method",
     43004: "require subscribe",
     43019: "require remove blacklist",
+    43101: "user refuse to accept the msg",
     43116: "this template_id is banned",
     44001: "empty media data",
     44002: "empty post data",
@@ -112,6 +113,10 @@ TEXTS: dict[int, str] = {
     61010: "code is expired",
     61014: "must use component token for component api",
     61023: "refresh_token is invalid",
+    200012: "template num exceeds limit",
+    200014: "invalid tid",
+    200020: "invalid kidList",
+    200021: "invalid sceneDesc",
 }
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from wechat_simulator import menus, windows
 from wechat_simulator.api.codes import picture
 from wechat_simulator.api.media import Media
+from wechat_simulator.api.notices import listed
 from wechat_simulator.places import place_named
 from wechat_simulator.pushes import Push
-from wechat_simulator.world import Account, Code, Fan, Person, token_urlsafe
+from wechat_simulator.world import NOTICE_ONCE, Account, Code, Fan, Person, Template, token_urlsafe
 
 if TYPE_CHECKING:
     from wechat_simulator.simulation import Simulation
@@ -490,6 +491,67 @@ async def withdraw(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, 
     fields = {"OpenID": fan.openid, "AppID": fan.account.appid, "RevokeInfo": str(data.get("revoke_info", "205"))}
     await people.push(people.sim.pushes.event(fan, "user_authorization_revoke", people.now, **fields), fan)
     return {"withdrawn": True}
+
+
+# --- subscribe notifications (reference: service account 3.5, 5.7) ----------------------------------------------------
+
+MOST_ASKED = 5  # templates in one popup
+
+
+def _notices_of(fan: Fan, data: dict[str, Any]) -> list[Template]:
+    """The notices a page asks for: by ``template_ids`` or ``titles``; of one kind, at most five."""
+    known = fan.account.notices
+    wanted = [str(item) for item in data.get("template_ids", [])]
+    titles = [str(item) for item in data.get("titles", [])]
+    wanted += [item.template_id for title in titles for item in known.values() if item.title == title]
+    if not wanted or not set(wanted) <= set(known) or len(wanted) < len(titles):
+        msg = "the account has no such notice"
+        raise ActError(msg)
+    if len(wanted) > MOST_ASKED or len({known[item].kind for item in wanted}) > 1:
+        msg = "one popup asks for at most five notices, of one kind"
+        raise ActError(msg)
+    return [known[item] for item in wanted]
+
+
+@act("allow_notices")
+async def allow_notices(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, Any]:
+    """Answer the popup of a page or an article (``scene``): ``accept`` false refuses, ``refused`` lists ids refused."""
+    asked = _notices_of(fan, data)
+    refused = {str(item) for item in data.get("refused", [])}
+    now, chosen = people.now, []
+    fan.consents = fan.consents or {}
+    for notice in asked:
+        accepts = bool(data.get("accept", True)) and notice.template_id not in refused
+        if accepts:
+            before = fan.consents.get(notice.template_id, 0)
+            fan.consents[notice.template_id] = before + 1 if notice.kind == NOTICE_ONCE else 1
+        how = "1 次" if notice.kind == NOTICE_ONCE else "长期"
+        said = f"你允许了「{notice.title}」通知，{how}" if accepts else f"你没有允许「{notice.title}」通知"
+        people.sim.conversations.system(fan, said, now, kind="consent")
+        chosen.append(
+            {
+                "TemplateId": notice.template_id,
+                "SubscribeStatusString": "accept" if accepts else "reject",
+                "PopupScene": str(data.get("scene", "1")),
+            }
+        )
+    fields = listed(fan, "SubscribeMsgPopupEvent", chosen)
+    await people.push(people.sim.pushes.event(fan, "subscribe_msg_popup_event", now, **fields), fan)
+    return {"consents": dict(fan.consents)}
+
+
+@act("turn_off_notices")
+async def turn_off_notices(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, Any]:
+    """Turn notices off in WeChat's settings: nothing of what was agreed to is left."""
+    off = _notices_of(fan, data)
+    fan.consents = fan.consents or {}
+    for notice in off:
+        fan.consents[notice.template_id] = 0
+        people.sim.conversations.system(fan, f"你关闭了「{notice.title}」通知", people.now, kind="consent")
+    items = [{"TemplateId": notice.template_id, "SubscribeStatusString": "reject"} for notice in off]
+    fields = listed(fan, "SubscribeMsgChangeEvent", items)
+    await people.push(people.sim.pushes.event(fan, "subscribe_msg_change_event", people.now, **fields), fan)
+    return {"consents": dict(fan.consents)}
 
 
 @act("modify_profile")

@@ -29,7 +29,14 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 TRANSPORT = "wechat_simulator.transport"
 # What an account whose verification is missing or over may not use (reference: service account 3.8, 6.3).
-OF_VERIFIED = ("/cgi-bin/user/", "/cgi-bin/tags/", "/cgi-bin/template/", "/cgi-bin/message/", "/cgi-bin/qrcode/")
+OF_VERIFIED = (
+    "/cgi-bin/user/",
+    "/cgi-bin/tags/",
+    "/cgi-bin/template/",
+    "/cgi-bin/message/",
+    "/cgi-bin/qrcode/",
+    "/wxaapi/newtmpl/",
+)
 WECHAT_PREFIXES = ("/cgi-bin/", "/sns/", "/wxa/", "/wxaapi/", "/datacube/", "/customservice/")
 
 logger = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wechat_simulator.api.media import MediaStore
+from wechat_simulator.api.notices import finish as finish_notice
 from wechat_simulator.api.templates import ClientMessages, finish
 from wechat_simulator.bus import Bus
 from wechat_simulator.clock import Clock, Timers, next_midnight
@@ -58,6 +59,7 @@ class Simulation:
         self.mix_ups = 0  # calls with the openid of another account
         self._msgid = FIRST_MSGID
         self.timers.on("template_finish", lambda due, msgid: finish(self, due, msgid))
+        self.timers.on("notice_finish", lambda due, msgid: finish_notice(self, due, msgid))
 
     def new_msgid(self) -> int:
         """64-bit, growing."""

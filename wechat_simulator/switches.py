@@ -37,6 +37,7 @@ class Switches:
     menu_refresh_seconds: float = 300.0  # 5.4: clients refresh at most every 5 minutes
     refuse_unicode_escapes: bool = True  # 5: 40033, or stored as it is
     max_private_templates: int = 25  # 5.6, 9.6
+    bizsend_returns_msgid: bool = True  # 5.7: whether bizsend names the MsgID of the later event (unconfirmed)
     unicode_escape_code: int = 40033  # 5: 40033 or 47002
     latency_ms: float = 0.0  # every API answer waits this long (real)
     keep_calls: int = 500_000  # request log, newest kept

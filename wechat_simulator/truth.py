@@ -35,7 +35,7 @@ class Sent:
     def __init__(self, n: int, at: float, kind: str, *, appid: str, openid: str, body: bytes) -> None:
         self.n = n
         self.at = at
-        self.kind = kind  # template | custom | passive
+        self.kind = kind  # template | subscribe | custom | passive
         self.appid = appid
         self.openid = openid
         self.body = body

@@ -21,6 +21,7 @@ MODES = ("plain", "compatible", "safe")
 FORMATS = ("xml", "json")
 KINDS = ("service", "mini")
 KEY_PATTERN = re.compile(r"\{\{\s*([A-Za-z_]+\d*)\.DATA\s*\}\}")
+NOTICE_ONCE, NOTICE_LONG = 2, 3  # kinds of subscribe notifications (reference: service account 5.7)
 SYSTEM_TAGS = 100  # own tags are numbered from 100; 0, 1, 2 are the platform's (reference: service account 5.3)
 
 
@@ -58,7 +59,10 @@ class Subject:
 
 @dataclass(slots=True)
 class Template:
-    """A private template (类目模板) of one account (reference: service account 5.6)."""
+    """A private template (类目模板) of one account (reference: service account 5.6, 5.7).
+
+    ``kind``: 0 a template message, otherwise a subscribe notification.
+    """
 
     template_id: str
     title: str
@@ -68,6 +72,7 @@ class Template:
     deputy_industry: str = "互联网|电子商务"
     consts: dict[str, list[str]] = field(default_factory=dict)
     banned: bool = False
+    kind: int = 0
     keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -121,8 +126,8 @@ class Fan:
     """One person's relation to one account, following or not."""
 
     __slots__ = (
-        "account", "at", "blacklisted", "conversation", "last_inbound_at", "location_consent", "menu", "menu_at",
-        "openid", "person", "qr_scene", "qr_scene_str", "refuses", "remark", "scene", "subscribed",
+        "account", "at", "blacklisted", "consents", "conversation", "last_inbound_at", "location_consent", "menu",
+        "menu_at", "openid", "person", "qr_scene", "qr_scene_str", "refuses", "remark", "scene", "subscribed",
         "tags", "typing_until", "unread", "windows",
     )  # fmt: skip
 
@@ -140,6 +145,7 @@ class Fan:
         self.refuses = False  # the person turned messages of this account off (拉黑)
         self.blacklisted = False  # the account put the person on its blacklist
         self.location_consent = False
+        self.consents: dict[str, int] | None = None  # subscribe notifications still agreed to, by template
         self.windows: dict[str, Window] | None = None
         self.conversation: list[Any] | None = None
         self.unread = 0
@@ -195,6 +201,7 @@ class Account:
     quotas: dict[str, dict[str, int | None]] = field(default_factory=dict)
     library: list[dict[str, Any]] = field(default_factory=list)
     templates: dict[str, Template] = field(default_factory=dict)
+    notices: dict[str, Template] = field(default_factory=dict)  # subscribe notifications: ids of their own
     tags: dict[int, Tag] = field(default_factory=dict)
     next_tag: int = SYSTEM_TAGS
     menu: list[dict[str, Any]] | None = None
@@ -348,6 +355,8 @@ class World:
         self.accounts[appid] = account
         for template in item.get("templates", ()):
             self.put_template(account, template)
+        for notice in item.get("notices", ()):
+            self.put_notice(account, notice)
         present = {tag.name for tag in account.tags.values()}
         for name in (name for name in item.get("tags", ()) if name not in present):
             account.tags[account.next_tag] = Tag(account.next_tag, name)
@@ -362,7 +371,16 @@ class World:
 
     @staticmethod
     def _set_plain_fields(account: Account, item: dict[str, Any]) -> None:
-        if unknown := set(item) - {"appid", "templates", "tags", "menu", "code_names", "codes", *PLAIN_FIELDS}:
+        if unknown := set(item) - {
+            "appid",
+            "templates",
+            "notices",
+            "tags",
+            "menu",
+            "code_names",
+            "codes",
+            *PLAIN_FIELDS,
+        }:
             msg = f"unknown keys {sorted(unknown)} of account {account.appid}"
             raise WorldError(msg)
         merged = {name: item.get(name, getattr(account, name)) for name in PLAIN_FIELDS}
@@ -390,6 +408,18 @@ class World:
         template.banned = bool(item.get("banned", False))
         account.templates[template_id] = template
         return template
+
+    def put_notice(self, account: Account, item: dict[str, Any]) -> Template:
+        """As ``put_template``, with ``kind`` 2 (once, the default) or 3 (long-term): a subscribe notification."""
+        kind = int(item.get("kind", NOTICE_ONCE))
+        if kind not in (NOTICE_ONCE, NOTICE_LONG):
+            msg = f"kind of notice {item['title']} is not {NOTICE_ONCE} or {NOTICE_LONG}"
+            raise WorldError(msg)
+        template_id = item.get("template_id") or token_urlsafe(43, self.seed, "notice", account.appid, item["title"])
+        notice = self.put_template(account, {**item, "template_id": template_id})
+        notice.kind = kind
+        account.notices[notice.template_id] = account.templates.pop(notice.template_id)
+        return notice
 
     def ensure_code(self, account: Account, scene: str, name: str, now: float) -> Code:
         """A permanent text code that the world file names (a store's sign, say); made once."""
@@ -471,6 +501,7 @@ class World:
         row: dict[str, Any] = {name: getattr(account, name) for name in ("appid", *PLAIN_FIELDS)}
         row |= {name: getattr(account, name) for name in ("next_tag", "menu", "next_menuid", "code_names", "permanent")}
         row["templates"] = [_row(item) for item in account.templates.values()]
+        row["notices"] = [_row(item) for item in account.notices.values()]
         row["tags"] = [[item.id, item.name, list(item.members)] for item in account.tags.values()]
         row["conditional"] = [_row(item) for item in account.conditional]
         row["codes"] = [_row(item) for item in account.codes.values()]
@@ -508,6 +539,9 @@ class World:
         for item in row["templates"]:
             template = Template(**{key: value for key, value in item.items() if key != "keys"})
             account.templates[template.template_id] = template
+        for item in row.get("notices", ()):
+            notice = Template(**{key: value for key, value in item.items() if key != "keys"})
+            account.notices[notice.template_id] = notice
         account.tags = {item[0]: Tag(item[0], item[1], dict.fromkeys(item[2])) for item in row["tags"]}
         account.conditional = [ConditionalMenu(**item) for item in row["conditional"]]
         for item in row["codes"]:

@@ -1,6 +1,19 @@
 """WeChat's API paths; importing this package fills the table of routes."""
 
-from wechat_simulator.api import codes, component, custom, media, menus, mini, openapi, tags, templates, token, users
+from wechat_simulator.api import (
+    codes,
+    component,
+    custom,
+    media,
+    menus,
+    mini,
+    notices,
+    openapi,
+    tags,
+    templates,
+    token,
+    users,
+)
 from wechat_simulator.api.base import ROUTES, Call, Picture, Route
 
 __all__ = [
@@ -14,6 +27,7 @@ __all__ = [
     "media",
     "menus",
     "mini",
+    "notices",
     "openapi",
     "tags",
     "templates",

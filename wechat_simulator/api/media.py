@@ -19,6 +19,7 @@ TYPES: dict[str, frozenset[str]] = {
     "thumb": frozenset(("jpg", "jpeg")),
 }
 KEEP = 5_000
+MOST_LISTED = 20
 # Permanent files an account may have (5.12); a switch of the control API makes it smaller for a trial.
 PERMANENT: dict[str, int] = {"image": 100_000, "voice": 1_000, "video": 1_000, "thumb": 1_000}
 
@@ -33,6 +34,7 @@ class Media:
     body: bytes
     created_at: float
     permanent: bool = False
+    name: str = ""
 
 
 class MediaStore:
@@ -57,6 +59,11 @@ class MediaStore:
     def count(self, appid: str, kind: str) -> int:
         """How many permanent files of a kind an account has."""
         return sum(each.permanent and each.appid == appid and each.kind == kind for each in self._media.values())
+
+    def permanent(self, appid: str, kind: str) -> list[tuple[str, Media]]:
+        """The permanent files of a kind, newest first."""
+        mine = [pair for pair in self._media.items() if pair[1].permanent and pair[1].appid == appid]
+        return [pair for pair in reversed(mine) if pair[1].kind == kind]
 
     def remove(self, media_id: str) -> None:
         """Forget a permanent one."""
@@ -91,8 +98,8 @@ def form_text(body: bytes, name: str) -> str:
     return ""
 
 
-def _file(call: Call) -> tuple[str, str, bytes]:
-    """Kind, content type and bytes of an upload, checked as WeChat checks them."""
+def _file(call: Call) -> tuple[str, str, bytes, str]:
+    """Kind, content type, bytes and name of an upload, checked as WeChat checks them."""
     kind = call.query.get("type", "")
     if kind not in LIMITS:
         raise WeChatError(40004)
@@ -104,13 +111,13 @@ def _file(call: Call) -> tuple[str, str, bytes]:
         raise WeChatError(40005)
     if len(body) > LIMITS[kind]:
         raise WeChatError(40006)
-    return kind, content_type, body
+    return kind, content_type, body, file_name
 
 
 @api("POST", "/cgi-bin/media/upload")
 def upload(call: Call) -> dict[str, Any]:
     """A file in the field ``media``; type by its name, size by its kind."""
-    kind, content_type, body = _file(call)
+    kind, content_type, body, _name = _file(call)
     media_id = token_urlsafe(64, call.sim.world.seed, "media", str(call.sim.world.number()))
     call.sim.media.add(media_id, Media(call.account.appid, kind, content_type, body, call.now))
     name = "thumb_media_id" if kind == "thumb" else "media_id"
@@ -131,14 +138,14 @@ def download(call: Call) -> dict[str, Any] | Picture:
 @api("POST", "/cgi-bin/material/add_material")
 def add_material(call: Call) -> dict[str, Any]:
     """A permanent file; a video needs a description. refused when the account has as many as it may."""
-    kind, content_type, body = _file(call)
+    kind, content_type, body, name = _file(call)
     if kind == "video" and not _titled(form_text(call.body, "description")):
         raise WeChatError(40035)
     store, switches = call.sim.media, call.sim.switches
     if store.count(call.account.appid, kind) >= min(switches.permanent_media, PERMANENT[kind]):
         raise WeChatError(switches.permanent_media_full_code)
     media_id = token_urlsafe(43, call.sim.world.seed, "material", str(call.sim.world.number()))
-    store.add(media_id, Media(call.account.appid, kind, content_type, body, call.now, permanent=True))
+    store.add(media_id, Media(call.account.appid, kind, content_type, body, call.now, permanent=True, name=name))
     address = {"url": f"http://mmbiz.qpic.cn/mmbiz/{media_id}/0"} if kind == "image" else {}
     return {"media_id": media_id, **address}
 
@@ -152,6 +159,26 @@ def delete_material(call: Call) -> dict[str, Any]:
         raise WeChatError(40007)
     call.sim.media.remove(media_id)
     return ok()
+
+
+@api("POST", "/cgi-bin/material/batchget_material")
+def list_material(call: Call) -> dict[str, Any]:
+    """A page of the permanent files of a kind, newest first; ``name`` is that of the uploaded file."""
+    data = call.json()
+    kind, offset, count = data.get("type"), data.get("offset"), data.get("count")
+    if kind not in LIMITS:
+        raise WeChatError(40004)
+    if not isinstance(offset, int) or not isinstance(count, int) or offset < 0 or not 1 <= count <= MOST_LISTED:
+        raise WeChatError(40097)
+    found = call.sim.media.permanent(call.account.appid, kind)
+    page = found[offset : offset + count]
+    return {
+        "total_count": len(found),
+        "item_count": len(page),
+        "item": [
+            {"media_id": media_id, "name": media.name, "update_time": int(media.created_at)} for media_id, media in page
+        ],
+    }
 
 
 @api("GET", "/cgi-bin/material/get_materialcount")

@@ -97,7 +97,8 @@ def industry(_call: Call) -> dict[str, Any]:
     }
 
 
-def _check_jump(call: Call, data: dict[str, Any]) -> None:
+def check_jump(call: Call, data: dict[str, Any]) -> None:
+    """The mini program that a message opens must be linked, and have the page."""
     target = data.get("miniprogram")
     if not target:
         return
@@ -123,7 +124,7 @@ def _check_send(call: Call, data: dict[str, Any]) -> tuple[Fan, Template]:
     if template.banned:
         raise WeChatError(43116)
     typed_keys.check(template.keys, template.consts, data.get("data"))
-    _check_jump(call, data)
+    check_jump(call, data)
     return fan, template
 
 

@@ -59,7 +59,8 @@ function template(entry, open) {
   const target = entry.miniprogram?.appid ? { kind: "miniprogram", ...entry.miniprogram, url: entry.url } : entry.url ? { kind: "web", url: entry.url } : null;
   return h(
     "div",
-    { class: "sheet template", testid: "template-card" },
+    { class: "sheet template", testid: entry.via === "subscribe" ? "notice-card" : "template-card" },
+    entry.via === "subscribe" ? h("small", { class: "note" }, "订阅通知") : "",
     h("h3", {}, entry.title || "服务通知"),
     h("dl", {}, entry.rows.map((row) => [h("dt", {}, row.label), h("dd", { testid: "template-value", "data-key": row.key }, row.value || "--")])),
     target ? h("button", { type: "button", class: "detail", testid: "template-detail", on: { click: () => open(target) } }, "查看详情", target.kind === "miniprogram" ? h("span", { class: "mini-mark" }, icon("app"), "小程序") : "", icon("chevron")) : "",

@@ -224,15 +224,44 @@ export function profilePage(unfollow) {
             h("div", { class: "settings" },
               row("接收消息", "profile-receive", !relation.blocked, (value) => act(value ? "unblock" : "block")),
               row("提供位置信息", "profile-location", consents.has(key()), (value) => { value ? consents.add(key()) : consents.delete(key()); act("enter", { consent: value }); })),
+            ...noticesOf(known, relation),
             h("button", { type: "button", class: "flat go wide", testid: "profile-chat", on: { click: pop } }, "发消息"),
             h("button", { type: "button", class: "flat wide", testid: "profile-unfollow", on: { click: unfollow } }, "不再关注"),
           ]
-        : h("button", { type: "button", class: "flat go wide", testid: "profile-follow", on: { click: async () => { pop(); await act("follow"); } } }, "关注公众号"),
+        : [...noticesOf(known, relation), h("button", { type: "button", class: "flat go wide", testid: "profile-follow", on: { click: async () => { pop(); await act("follow"); } } }, "关注公众号")],
     );
   };
   draw();
   refreshers.add(draw);
   push(page("详细资料", "profile", body), () => refreshers.delete(draw));
+}
+
+const KINDS = { 2: "一次性", 3: "长期" };
+
+/** What this person has allowed the account to send, and the popup that a page with a subscribe button shows. */
+function noticesOf(known, relation) {
+  if (!known.notices?.length) return [];
+  const allowed = (notice) => {
+    const left = relation.consents?.[notice.template_id] ?? 0;
+    if (!left) return "没有允许";
+    return notice.kind === 3 ? "已允许" : `还可收 ${left} 条`;
+  };
+  const askFor = (notice) => ask(`「${known.name}」申请发送订阅通知`, `${notice.title}，${KINDS[notice.kind]}`, [
+    ["允许", "go", () => act("allow_notices", { template_ids: [notice.template_id] }), "consent-allow"],
+    ["拒绝", "", () => act("allow_notices", { template_ids: [notice.template_id], accept: false }), "consent-refuse"],
+  ]);
+  const word = (text, id, run) => h("button", { type: "button", class: "inline", testid: id, on: { click: run } }, text);
+  return [
+    h("h4", { class: "settings-title" }, "订阅通知"),
+    h("div", { class: "settings", testid: "profile-notices" }, known.notices.map((notice) => h(
+      "div",
+      { class: "setting", testid: "profile-notice", "data-title": notice.title },
+      h("span", { class: "who" }, h("b", {}, notice.title), h("small", { testid: "notice-left" }, `${KINDS[notice.kind]} · ${allowed(notice)}`)),
+      h("span", { class: "row" },
+        word("订阅", "notice-ask", () => askFor(notice)),
+        relation.consents?.[notice.template_id] ? word("关闭", "notice-off", () => act("turn_off_notices", { template_ids: [notice.template_id] })) : ""),
+    ))),
+  ];
 }
 
 const refreshers = new Set();

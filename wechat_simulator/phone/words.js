@@ -125,6 +125,7 @@ export const SCENES = {
 
 export const APIS = {
   "": "全部接口", "/cgi-bin/message/template/send": "模板消息发送", "/cgi-bin/message/custom/send": "客服消息发送",
+  "/cgi-bin/message/subscribe/bizsend": "发订阅通知", "/wxaapi/newtmpl/gettemplate": "取订阅通知模板",
   "/cgi-bin/user/info/batchget": "批量取粉丝资料", "/cgi-bin/user/get": "粉丝列表", "/cgi-bin/tags/members/batchtagging": "批量打标签",
   "/cgi-bin/menu/create": "发布菜单", "/cgi-bin/qrcode/create": "生成渠道码", "/cgi-bin/stable_token": "取稳定版凭据",
   "/cgi-bin/token": "取凭据", "/sns/jscode2session": "小程序登录",
