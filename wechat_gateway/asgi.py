@@ -26,7 +26,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 from kombu.exceptions import OperationalError
 
-from accounts.tenancy import brand_scope
+from accounts.tenancy import BrandRead, brand_scope
 from common import clock
 from wechat_gateway.codec import (
     ALARMING,
@@ -43,6 +43,7 @@ from wechat_gateway.codec import (
 from wechat_gateway.directory import AUTHORISED, Directory, Entry
 from wechat_gateway.events import Push, lane_of, make_push
 from wechat_gateway.intake import Intake, NotKept, Row
+from wechat_gateway.lookups import Lookups
 from wechat_gateway.platforms import TESTERS, keep_event, keep_release_check
 from wechat_gateway.pulse import OWN_NONCE, PulseWriter
 from wechat_gateway.registries import Replier, ReplyBook, repliers_of
@@ -62,7 +63,7 @@ Answered: TypeAlias = bytes | Refused  # b"" for plain `success`
 
 MAX_BODY: Final = 65_536
 BODY_SECONDS: Final = 10.0
-READING_REPLIER_SECONDS: Final = 0.4
+READING_REPLIER_SECONDS: Final = 0.4  # what queries of `lookups` may take together and then alone is as much
 # With what a row may wait (intake) well within the platform's five seconds; nobody waits for rules while PostgreSQL is
 # known to be away.
 BOOK_SECONDS: Final = 2.0
@@ -111,6 +112,7 @@ class Gateway:
         self._hosts = _allowed_hosts()
         self._known_hosts: set[bytes] = set()
         self._readers = ThreadPoolExecutor(_READING_THREADS, thread_name_prefix="replier")
+        self._lookups = Lookups(self._readers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of the ASGI protocol."""
@@ -347,7 +349,7 @@ class Gateway:
         for replier in repliers:
             if replier.when is not None and not self._holds(replier, push, book):
                 continue
-            reply = await self._ask(replier, push, book) if replier.reads else self._compute(replier, push, book)
+            reply = await self._answer_of(replier, push, book)
             if reply is not None:
                 return render(
                     reply,
@@ -358,10 +360,22 @@ class Gateway:
                 )
         return ""
 
-    def _compute(self, replier: Replier, push: Push, book: ReplyBook) -> Reply | None:
-        """The answer of a replier that reads nothing; one that fails has none."""
+    async def _answer_of(self, replier: Replier, push: Push, book: ReplyBook) -> Reply | None:
+        """The answer of a replier; one that fails or is late has none."""
         try:
+            if replier.asks is not None:
+                query = replier.asks(push, book)
+                if query is None:
+                    return None
+                asking = self._lookups.ask(BrandRead(push.brand_id, query))
+                return replier.run(push, book, await asyncio.wait_for(asking, READING_REPLIER_SECONDS))
+            if replier.reads:
+                work = asyncio.get_running_loop().run_in_executor(self._readers, _read_and_reply, replier, push, book)
+                return await asyncio.wait_for(work, READING_REPLIER_SECONDS)
             return replier.run(push, book)
+        except TimeoutError:
+            self.counters["replier late"] += 1
+            logger.warning("the replier %s was late", replier.key)
         except Exception:
             self.counters["replier failed"] += 1
             logger.exception("the replier %s failed", replier.key)
@@ -375,19 +389,6 @@ class Gateway:
             self.counters["replier failed"] += 1
             logger.exception("the condition of the replier %s failed", replier.key)
         return False
-
-    async def _ask(self, replier: Replier, push: Push, book: ReplyBook) -> Reply | None:
-        """The answer of a replier that reads, in a thread; one that fails or is late has none."""
-        try:
-            work = asyncio.get_running_loop().run_in_executor(self._readers, _read_and_reply, replier, push, book)
-            return await asyncio.wait_for(work, READING_REPLIER_SECONDS)
-        except TimeoutError:
-            self.counters["replier late"] += 1
-            logger.warning("the replier %s was late", replier.key)
-        except Exception:
-            self.counters["replier failed"] += 1
-            logger.exception("the replier %s failed", replier.key)
-        return None
 
     # -- the third-party platform -------------------------------------------------------------------------------------
 

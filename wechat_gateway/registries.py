@@ -14,7 +14,7 @@ Each goes into `<app>/inbound.py`, which is found by itself:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -40,9 +40,11 @@ class ReplyBook:
 
 
 HandlerFunction: TypeAlias = Callable[[Push], None]
-ReplierFunction: TypeAlias = Callable[[Push, ReplyBook], Reply | None]
+ReplierFunction: TypeAlias = Callable[..., Reply | None]  # (push, book), with `asks` (push, book, rows)
 CompilerFunction: TypeAlias = Callable[[int], Any]
 Condition: TypeAlias = Callable[[Push, ReplyBook], bool]
+Query: TypeAlias = Callable[[], tuple[str, Sequence[Any]]]
+Question: TypeAlias = Callable[[Push, ReplyBook], Query | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class Handler:
 class Replier:
     """Answers while WeChat waits. Without `reads` it runs on the event loop and may only compute.
 
-    `when` is asked first, on the event loop: what need not be read costs no thread and no query.
+    `when` is asked first, on the event loop: what need not be read costs no thread and no query. `asks` gives the one
+    query whose rows `run` takes, None when the replier has nothing to say; such queries travel together.
     """
 
     key: str
@@ -68,6 +71,7 @@ class Replier:
     rank: int
     reads: bool
     when: Condition | None = None
+    asks: Question | None = None
 
 
 # The registries hold the functions themselves, so that the list of extensions can say where each was written.
@@ -108,17 +112,22 @@ def reply_to(
     rank: int = 100,
     reads: bool = False,
     when: Condition | None = None,
+    asks: Question | None = None,
 ) -> Callable[[ReplierFunction], ReplierFunction]:
     """Let the function answer pushes of these kinds; the first that returns a reply wins, lowest rank first.
 
     With `reads` it runs in a thread inside the brand's scope for at most 400 ms and may read (never write or call
     out); otherwise it must be pure and quick. With `when` it is asked only about pushes of which that holds; `when`
     must always be pure and quick.
+
+    What one query answers is cheaper with `asks`, which is pure and quick too and gives what writes the query: SQL and
+    its parameters, in a thread, in the brand's scope. The function then gets the rows, as JSON has them, on the event
+    loop; when they could not be read in time it is not called.
     """
 
     def register(function: ReplierFunction) -> ReplierFunction:
         repliers.register(key, function)
-        _repliers[key] = Replier(key, _canonical(kinds), function, rank, reads, when)
+        _repliers[key] = Replier(key, _canonical(kinds), function, rank, reads, when, asks)
         _ordered.clear()
         return function
 

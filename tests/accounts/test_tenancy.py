@@ -1,11 +1,11 @@
 """Brands are kept apart twice: by the guard in Python and by row security in PostgreSQL."""
 
 import pytest
-from django.db import IntegrityError, ProgrammingError, connection, transaction
+from django.db import DatabaseError, IntegrityError, ProgrammingError, connection, transaction
 
 from accounts.errors import BrandMismatch, NoBrandInScope, ReadOnlyScope
 from accounts.models import AuditEntry, RoleGrant
-from accounts.tenancy import brand_scope, current_brand_id, every_brand, reporting
+from accounts.tenancy import BrandRead, brand_scope, current_brand_id, every_brand, read_brands, reporting
 from members.models import Member, Tag
 from members.services import tag_members
 from tests.factories import AT, make_account, make_brand, make_follower, make_tag
@@ -167,3 +167,62 @@ def test_role_grants_of_two_brands_do_not_meet(brand, other_brand, django_user_m
             RoleGrant.objects.create(staff_user=user, role=role)
     with brand_scope(brand.pk):
         assert list(RoleGrant.objects.values_list("role", flat=True)) == ["OWNER"]
+
+
+def every_tag():
+    """All there are, as far as the database shows them."""
+    return "SELECT name, pg_typeof(brand_id)::text AS kind FROM members_tag ORDER BY name", ()
+
+
+@pytest.fixture
+def tagged(brand, other_brand):
+    for each, names in ((brand, ("自家", "常客")), (other_brand, ("别家",))):
+        with brand_scope(each.pk):
+            for name in names:
+                make_tag(name)
+
+
+def test_reads_of_several_brands_see_their_own_rows_each(brand, other_brand, tagged):
+    def of_brand():
+        return Tag.objects.filter(name__contains="%").order_by("pk").values("name").query.sql_with_params()
+
+    reads = [BrandRead(other_brand.pk, every_tag), BrandRead(brand.pk, of_brand), BrandRead(brand.pk, every_tag)]
+
+    found = read_brands(reads, seconds=1)
+
+    assert [[row["name"] for row in rows] for rows in found] == [["别家"], [], ["常客", "自家"]]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM members_tag")
+        assert cursor.fetchone() == (0,)
+
+
+def test_reads_of_several_brands_ask_the_manager_for_their_own_brand(brand, other_brand, tagged):
+    def names():
+        return Tag.objects.order_by("name").values("name").query.sql_with_params()
+
+    found = read_brands([BrandRead(brand.pk, names), BrandRead(other_brand.pk, names)], seconds=1)
+
+    assert found == [[{"name": "常客"}, {"name": "自家"}], [{"name": "别家"}]]
+    with pytest.raises(NoBrandInScope):
+        current_brand_id()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO members_tag (name) VALUES ('x') RETURNING name",
+        "SELECT pg_sleep(3)",
+        "SELECT name FROM members_tag; SELECT 1",
+        "WITH gone AS (DELETE FROM members_tag RETURNING name) SELECT name FROM gone",
+    ],
+)
+def test_reads_of_several_brands_only_read_and_not_for_long(brand, tagged, statement):
+    with pytest.raises(DatabaseError), transaction.atomic():
+        read_brands([BrandRead(brand.pk, every_tag), BrandRead(brand.pk, lambda: (statement, ()))], seconds=0.2)
+    with brand_scope(brand.pk):
+        assert Tag.objects.count() == 2
+
+
+def test_reads_of_several_brands_are_refused_inside_a_scope(brand, in_brand):
+    with pytest.raises(BrandMismatch):
+        read_brands([BrandRead(brand.pk, every_tag)], seconds=1)

@@ -12,7 +12,7 @@ from accounts.models import Brand
 from accounts.tenancy import brand_scope
 from tests.wechat_gateway import forge
 from tests.wechat_gateway.conftest import NOW, Answered, make_account
-from wechat_gateway import intake, services
+from wechat_gateway import asgi, intake, services
 from wechat_gateway.asgi import MAX_BODY
 from wechat_gateway.checks import callback_finding
 from wechat_gateway.models import InboundPush, OfficialAccount
@@ -431,6 +431,49 @@ def test_late_replier_is_not_waited_for(gateway, committed_account):
     answer, seconds = run(story())
     assert answer.body == b"success"
     assert seconds < 2.5
+
+
+def counts_accounts(push, book):
+    return lambda: ("SELECT count(*) AS accounts FROM wechat_gateway_officialaccount", ())
+
+
+def test_question_of_a_replier_sees_its_brand_only(gateway, committed_account):
+    make_account(appid="wxaaaaaaaaaaaaaaaa")
+
+    @reply_to("text", key="test.asks_nothing", rank=1, asks=lambda push, book: None)
+    def unasked(push, book, rows):
+        return Text("must not be called")
+
+    @reply_to("text", key="test.asks", rank=2, asks=counts_accounts)
+    def asked(push, book, rows):
+        return Text(f"{rows[0]['accounts']} account")
+
+    async def story():
+        async with gateway() as caller:
+            return await caller.push(committed_account, forge.text_message())
+
+    assert "1 account" in opened(run(story()))
+
+
+def test_question_that_fails_takes_no_other_answer_with_it(gateway, committed_account, monkeypatch):
+    monkeypatch.setattr(asgi, "READING_REPLIER_SECONDS", 20)  # however busy the machine is
+    statements = {"good": "SELECT 1 AS one", "wrong": "SELECT 1 / 0 AS one", "slow": "SELECT pg_sleep(30) AS one"}
+
+    @reply_to("text", key="test.asks", asks=lambda push, book: lambda: (statements[push.content], ()))
+    def asked(push, book, rows):
+        return Text(f"{rows[0]['one']} read")
+
+    async def story():
+        async with gateway() as caller:
+            words = ["good", "wrong", "good", "slow", "good"]
+            pushes = (
+                caller.push(committed_account, forge.text_message(content=word, msgid=str(1000 + number)))
+                for number, word in enumerate(words)
+            )
+            return list(zip(words, await asyncio.gather(*pushes), strict=True))
+
+    for word, answer in run(story()):
+        assert ("1 read" in opened(answer)) if word == "good" else (answer.body == b"success")
 
 
 def test_reply_book_is_compiled_anew_when_the_rules_change(gateway, committed_account):
