@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy
 
 from common.registry import Registry
@@ -13,11 +12,13 @@ from members.models import Segment, Tag
 from members.segment_conditions import remembering
 from members.segments import compile_rule
 from stores.models import Store
-from touchpoints.models import Touch, Touchpoint
+from touchpoints.models import Touchpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from django.db.models import Q
 
 EVERYBODY_RANK = 1000
 
@@ -41,6 +42,14 @@ class Scan:
 NO_SCAN = Scan()
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What is always looked up of somebody: the tags they carry and the codes they ever scanned."""
+
+    tag_ids: frozenset[int] = frozenset()
+    touchpoint_ids: frozenset[int] = frozenset()
+
+
 class AudienceKind(Protocol):
     """A way to say for whom. Lower ranks are asked first when somebody is welcomed."""
 
@@ -53,11 +62,15 @@ class AudienceKind(Protocol):
         ...
 
     def prepare(self, values: set[int]) -> Mapping[int, Any]:
-        """Read once, when rules are compiled, what `to_q` needs; leave out what is no longer there."""
+        """Read once, when rules are compiled, what `to_q` and `holds` need; leave out what is no longer there."""
         ...
 
-    def to_q(self, prepared: Any, at: datetime) -> Q:
-        """Give the predicate on `Member`. Reads nothing."""
+    def to_q(self, prepared: Any, at: datetime) -> Q | None:
+        """Give the predicate on `Member`, None when what is always looked up settles it. Reads nothing."""
+        ...
+
+    def holds(self, prepared: Any, person: Person, *, found: bool) -> bool:
+        """Say whether somebody belongs to it; `found` is what the predicate said of them."""
         ...
 
     def scanned(self, value: int, scan: Scan) -> bool:
@@ -108,9 +121,12 @@ class ChannelAudience:
                     found[node].append(pk)
         return found
 
-    def to_q(self, prepared: Any, at: datetime) -> Q:
-        """Look for a touch."""
-        return Q(Exists(Touch.objects.filter(member=OuterRef("pk"), touchpoint_id__in=prepared)))
+    def to_q(self, prepared: Any, at: datetime) -> None:
+        """Ask nothing."""
+
+    def holds(self, prepared: Any, person: Person, *, found: bool) -> bool:
+        """Look for a scan."""
+        return not person.touchpoint_ids.isdisjoint(prepared)
 
     def scanned(self, value: int, scan: Scan) -> bool:
         """Say whether the code hangs below the channel."""
@@ -143,9 +159,12 @@ class TagAudience:
         """Keep the tags that exist."""
         return {pk: pk for pk in Tag.objects.filter(pk__in=values).values_list("pk", flat=True)}
 
-    def to_q(self, prepared: Any, at: datetime) -> Q:
-        """Look into the array on the member."""
-        return Q(tag_ids__contains=[prepared])
+    def to_q(self, prepared: Any, at: datetime) -> None:
+        """Ask nothing."""
+
+    def holds(self, prepared: Any, person: Person, *, found: bool) -> bool:
+        """Look among the tags."""
+        return prepared in person.tag_ids
 
     def scanned(self, value: int, scan: Scan) -> bool:
         """Say whether the code puts the tag on."""
@@ -180,6 +199,10 @@ class SegmentAudience:
         rule, names = prepared
         with remembering(names):
             return compile_rule(rule, at=at)
+
+    def holds(self, prepared: Any, person: Person, *, found: bool) -> bool:
+        """Take the query's word."""
+        return found
 
     def scanned(self, value: int, scan: Scan) -> bool:
         """Leave it to the person's facts."""

@@ -148,6 +148,8 @@ class Rules:
     scenes: dict[str, Rule] = field(default_factory=dict)
     scans: Mapping[str, Scan] = field(default_factory=dict)
     audiences: Mapping[Audience, Any] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What a selector has worked out from these rules and wants to find again."""
 
     def decide(self, asked: Asked, facts: Facts | None = None) -> Decision:
         """Give the first rule in order that captures, whose hours are on and whose audience holds."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from django.utils import translation
 
@@ -13,13 +15,24 @@ from conversations.answers import passive_of
 from conversations.engine import NOTHING, Asked, Decision, Facts, Rules, seed_of
 from conversations.models import Trigger
 from conversations.patterns import normalised
-from conversations.selectors import Dialogues, Talk, dialogues_of, facts_of, rules_of, running, talk_of, turn_of
+from conversations.selectors import (
+    Dialogues,
+    Talk,
+    dialogues_of,
+    facts_in,
+    facts_query,
+    rules_of,
+    talk_in,
+    talk_query,
+    turn_of,
+)
 from conversations.services.dialogues import LANGUAGE
 from wechat_gateway.events import MESSAGE_KINDS, Push
 from wechat_gateway.registries import ReplyBook, compiles, on_event, reply_to
 from wechat_gateway.replies import Text
 
 if TYPE_CHECKING:
+    from wechat_gateway.registries import Query
     from wechat_gateway.replies import Reply
 
 PAGE = "conversations"
@@ -96,15 +109,21 @@ def may_be_talk(push: Push, book: ReplyBook) -> bool:
     return push.kind == "text" or normalised(push.key) in dialogues.starts
 
 
-@reply_to("text", "CLICK", key="conversations.dialogue", rank=50, reads=True, when=may_be_talk)
-def go_on_talking(push: Push, book: ReplyBook) -> Reply | None:
-    """Begin a dialogue, or take the message as an answer: one query. What is said is stored by the worker.
+def where_talk_stands(push: Push, book: ReplyBook) -> Query | None:
+    """Ask for the talk somebody is in."""
+    if not may_be_talk(push, book):
+        return None
+    return partial(talk_query, push.account_id, push.openid, at=push.received_at)
+
+
+@reply_to("text", "CLICK", key="conversations.dialogue", rank=50, asks=where_talk_stands)
+def go_on_talking(push: Push, book: ReplyBook, rows: Sequence[Mapping[str, Any]]) -> Reply | None:
+    """Begin a dialogue, or take the message as an answer. What is said is stored by the worker.
 
     Whoever answers before the worker has stored what came before goes on from what was said here a moment ago.
     """
-    stored = talk_of(running(push.account_id, push.openid, at=push.received_at))
     dialogues: Dialogues = book.get(DIALOGUES)
-    talk = just_said.before(push, stored)
+    talk = just_said.before(push, talk_in(rows))
     with translation.override(LANGUAGE):
         found = turn_of(dialogues, book.get(PAGE), talk, push)
     if found is None:
@@ -136,31 +155,44 @@ def _decide(push: Push, book: ReplyBook, facts: Facts | None = None) -> Decision
     return rules.decide(asked_of(push), facts) if rules else NOTHING
 
 
+class JustDecided:
+    """What the rules say of a push without facts: several repliers ask for it, one after the other."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Push | None, ReplyBook | None, Decision] = None, None, NOTHING
+
+    def of(self, push: Push, book: ReplyBook) -> Decision:
+        """Give the decision, made once."""
+        if self._last[0] is not push or self._last[1] is not book:
+            self._last = push, book, _decide(push, book)
+        return self._last[2]
+
+
+just_decided = JustDecided()
+
+
 def needs_facts(push: Push, book: ReplyBook) -> bool:
     """Say whether the person has to be looked up before a rule can be chosen."""
-    return _decide(push, book).needs_facts
+    return just_decided.of(push, book).needs_facts
 
 
 @reply_to("subscribe", "text", "CLICK", *OTHER_MESSAGES, key="conversations.rule", rank=60)
 def by_rule(push: Push, book: ReplyBook) -> Reply | None:
     """Answer by the first rule that captures, when nothing has to be looked up for it."""
-    return as_reply(_decide(push, book))
+    return as_reply(just_decided.of(push, book))
 
 
-@reply_to(
-    "subscribe",
-    "text",
-    "CLICK",
-    *OTHER_MESSAGES,
-    key="conversations.rule_for_some",
-    rank=61,
-    reads=True,
-    when=needs_facts,
-)
-def by_rule_for_some(push: Push, book: ReplyBook) -> Reply | None:
-    """Answer by the first rule that captures and is for this person: one query."""
-    rules: Rules = book.get(PAGE)
-    return as_reply(_decide(push, book, facts_of(rules, push.account_id, push.openid, at=push.received_at)))
+def who_is_it(push: Push, book: ReplyBook) -> Query | None:
+    """Ask what rules want to know of the person, if they do."""
+    if not needs_facts(push, book):
+        return None
+    return partial(facts_query, book.get(PAGE), push.account_id, push.openid, at=push.received_at)
+
+
+@reply_to("subscribe", "text", "CLICK", *OTHER_MESSAGES, key="conversations.rule_for_some", rank=61, asks=who_is_it)
+def by_rule_for_some(push: Push, book: ReplyBook, rows: Sequence[Mapping[str, Any]]) -> Reply | None:
+    """Answer by the first rule that captures and is for this person."""
+    return as_reply(_decide(push, book, facts_in(rows, book.get(PAGE))))
 
 
 @reply_to(

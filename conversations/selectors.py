@@ -6,11 +6,14 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from django.db.models import BigIntegerField, BooleanField, Case, Count, Value, When
+from django.db import connection
+from django.db.models import BigIntegerField, Case, Count, F, Value, When
+from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext as _
 
 from accounts.models import Brand
@@ -18,7 +21,7 @@ from accounts.tenancy import current_brand_id
 from common.clock import now
 from common.errors import AppError
 from conversations.answers import TAKES, item_of
-from conversations.audiences import Audience, Scan, audience_kinds, line_up
+from conversations.audiences import Audience, Person, Scan, audience_kinds, line_up
 from conversations.engine import Asked, Facts, Rule, Rules, compile_rules, contents_of, rule_of
 from conversations.menus import TagMenuNow, predicted
 from conversations.models import (
@@ -48,7 +51,7 @@ from wechat_gateway.models import MiniProgram, OfficialAccount
 from wechat_gateway.quotas import SHANGHAI
 
 if TYPE_CHECKING:
-    from datetime import date, datetime
+    from datetime import date
 
     from django.db.models import QuerySet
 
@@ -135,28 +138,57 @@ def _current(account_id: int) -> tuple[Rules, Dialogues]:
 
 def facts_of(rules: Rules, account_id: int, openid: str, *, at: datetime) -> Facts:
     """Look a person up with one query: did they come back, and which audiences of the rules hold."""
-    asked = {f"holds_{number}": audience for number, audience in enumerate(rules.audiences)}
-    tests: dict[str, Any] = {}
-    for name, audience in asked.items():
+    with connection.cursor() as cursor:
+        cursor.execute(*facts_query(rules, account_id, openid, at=at))
+        names = [column.name for column in cursor.description]
+        return facts_in([dict(zip(names, row, strict=True)) for row in cursor.fetchall()], rules)
+
+
+def facts_query(rules: Rules, account_id: int, openid: str, *, at: datetime) -> tuple[str, tuple[Any, ...]]:
+    """Give the query of `facts_of` and its parameters; `facts_in` reads its row.
+
+    Predicates are written once a minute for everybody of an account: "within seven days" is as of the minute's end.
+    """
+    minute = at.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    kept = rules.kept.get("predicates")
+    if kept is None or kept[0] not in (minute, None):
+        columns, params = _predicates(rules, minute)
+        kept = rules.kept["predicates"] = (minute if columns else None, columns, params)
+    with_touches = any(audience.kind == "channel" for audience in rules.audiences)
+    return (
+        f"SELECT p.left_at, p.tag_ids, p.touchpoint_ids{kept[1]} FROM conversations_person(%s, %s, %s) AS p",  # noqa: S608 - written by Django
+        (*kept[2], account_id, openid, with_touches),
+    )
+
+
+def facts_in(rows: Sequence[Mapping[str, Any]], rules: Rules) -> Facts:
+    """Read the row of `facts_query`; a stranger has none."""
+    if not rows:
+        return Facts()
+    row = rows[0]
+    person = Person(frozenset(row["tag_ids"]), frozenset(row["touchpoint_ids"] or ()))
+    held = (
+        audience
+        for number, (audience, prepared) in enumerate(rules.audiences.items())
+        if audience_kinds.get(audience.kind).holds(prepared, person, found=bool(row.get(f"found_{number}")))
+    )
+    return Facts(came_back=row["left_at"] is not None, holds=frozenset(held))
+
+
+def _predicates(rules: Rules, at: datetime) -> tuple[str, tuple[Any, ...]]:
+    """Write what must be asked of `p` beyond what is always known, as more columns of the query."""
+    columns, params = "", ()
+    for number, (audience, prepared) in enumerate(rules.audiences.items()):
         try:
-            predicate = audience_kinds.get(audience.kind).to_q(rules.audiences[audience], at)
+            predicate = audience_kinds.get(audience.kind).to_q(prepared, at)
         except AppError:  # a segment whose rule can no longer be used selects nobody
             logger.warning("the audience %s %s cannot be used", audience.kind, audience.value)
             continue
-        tests[name] = Case(When(predicate, then=True), default=Value(False), output_field=BooleanField())
-    row = (
-        Member.objects.filter(followers__account_id=account_id, followers__openid=openid)
-        .annotate(**tests)
-        .values("followers__unfollowed_at", *tests)
-        .order_by("pk")
-        .first()
-    )
-    if row is None:
-        return Facts()
-    return Facts(
-        came_back=row["followers__unfollowed_at"] is not None,
-        holds=frozenset(asked[name] for name in tests if row[name]),
-    )
+        if predicate is not None:
+            people = Member.objects.filter(predicate, pk=RawSQL("p.member_id", ())).values("pk")
+            sql, more = people.query.sql_with_params()
+            columns, params = f"{columns}, EXISTS ({sql}) AS found_{number}", (*params, *more)
+    return columns, params
 
 
 def _welcomes_some(row: ReplyRule) -> bool:
@@ -431,13 +463,17 @@ def _untapped(account_id: int, at: datetime) -> set[str]:
 
 def running(account_id: int, openid: str, *, at: datetime, lock: bool = False) -> DialogueRun | None:
     """Give the talk somebody is in, None when there is none or it was left a month ago."""
-    rows = DialogueRun.objects.filter(
+    rows = _running(account_id, openid, at).select_related("version")
+    return (rows.select_for_update(of=("self",)) if lock else rows).first()
+
+
+def _running(account_id: int, openid: str, at: datetime) -> QuerySet[DialogueRun]:
+    return DialogueRun.objects.filter(
         follower__account_id=account_id,
         follower__openid=openid,
         state=RunState.ACTIVE,
         updated_at__gt=at - TALK_LASTS,
-    ).select_related("version")
-    return (rows.select_for_update(of=("self",)) if lock else rows).first()
+    )
 
 
 @dataclass(frozen=True)
@@ -456,6 +492,31 @@ def talk_of(run: DialogueRun | None) -> Talk | None:
         return None
     state = State(run.step, run.answers, run.tries)
     return Talk(run.version_id, read_steps(run.version.steps), state, run.updated_at)
+
+
+def talk_query(account_id: int, openid: str, *, at: datetime) -> tuple[str, tuple[Any, ...]]:
+    """Give the query for the talk somebody is in and its parameters; `talk_in` reads its row."""
+    sql, params = _written_talk(current_brand_id(), account_id, at.replace(second=0, microsecond=0))
+    return sql, tuple(openid if value == _OPENID else value for value in params)
+
+
+_OPENID: Final = "\x02openid"  # stands in a written query for the openid of whoever is asked about
+
+
+@lru_cache(maxsize=1000)
+def _written_talk(brand_id: int, account_id: int, at: datetime) -> tuple[str, tuple[Any, ...]]:
+    rows = _running(account_id, _OPENID, at).filter(brand_id=brand_id)
+    wanted = rows.values("version_id", "step", "answers", "tries", "updated_at", steps=F("version__steps"))
+    return wanted.order_by("pk")[:1].query.sql_with_params()
+
+
+def talk_in(rows: Sequence[Mapping[str, Any]]) -> Talk | None:
+    """Read the row of `talk_query`."""
+    if not rows:
+        return None
+    row = rows[0]
+    state = State(row["step"], row["answers"], row["tries"])
+    return Talk(row["version_id"], read_steps(row["steps"]), state, datetime.fromisoformat(row["updated_at"]))
 
 
 def turn_of(dialogues: Dialogues, rules: Rules | None, talk: Talk | None, push: Push) -> tuple[Turn, int] | None:

@@ -3,7 +3,9 @@
 import uuid
 from datetime import date, timedelta
 
+import orjson
 import pytest
+from django.db import connection
 from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from accounts.tenancy import brand_scope
 from conversations import services
 from conversations.dates import Birthday, read_birthday
 from conversations.errors import DialogueInvalid
-from conversations.inbound import asked_of, go_on_talking, just_said, may_be_talk
+from conversations.inbound import asked_of, go_on_talking, just_said, may_be_talk, where_talk_stands
 from conversations.models import Dialogue, DialogueRun, DialogueVersion, ReplyRecord, ReplyRule, UnmatchedPhrase
 from conversations.script import DONE, GAVE_UP, LEFT, State, answer, begin, faults, read_steps
 from conversations.selectors import dialogues_of, rules_of
@@ -206,6 +208,14 @@ def says(account, follower, text, *, at=AT, heard=True, kind="text", key=""):
     return reply
 
 
+def as_json(query):
+    """The rows of a replier's query as the gateway hands them over."""
+    with connection.cursor() as cursor:
+        sql, params = query()
+        cursor.execute(f"SELECT to_jsonb(r)::text FROM ({sql}) AS r", params)
+        return [orjson.loads(row) for (row,) in cursor.fetchall()]
+
+
 def asks(account, follower, text, *, at=AT, heard=True, kind="text", key=""):
     """A message that the gateway answers; no worker has seen it yet."""
     row = InboundPush.objects.create(
@@ -219,7 +229,8 @@ def asks(account, follower, text, *, at=AT, heard=True, kind="text", key=""):
     book = ReplyBook(
         account.pk, 0, {"conversations": rules_of(account.pk), "conversations.dialogues": dialogues_of(account.pk)}
     )
-    reply = go_on_talking(push, book) if may_be_talk(push, book) else None
+    query = where_talk_stands(push, book)
+    reply = go_on_talking(push, book, as_json(query)) if query else None
     if reply is not None and heard:
         row.reply = render(reply, openid=push.openid, original_id=push.original_id, at=at.timestamp())
         row.save(update_fields=["reply"])
