@@ -248,7 +248,8 @@ class ChannelReport(BrandAPIView):
             model=wanted["model"],
             now=now,
             zone=zone,
-            credited=selectors.summed_credits if fresh.is_ready else selectors.credits_by_code,
+            below=row.pk,
+            credited=selectors.summed_credits if fresh.is_ready else selectors.counted_credits,
         ).nodes[row.pk]
         return Response(_report(row, figures, wanted["model"], window) | {"as_of": fresh.as_of or now})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -381,7 +382,8 @@ class ChannelSum(BrandOwned):
 
     A person with touches in May and July counts from May for windows that begin then or earlier, and differently for
     windows from June or July. So July holds what May shall not count: `parts` may be negative, and the figures of a
-    window are the sum of all months from its first on. `month` is a month's first day.
+    window are the sum of all months from its first on. `month` is a month's first day. `parts` has a number for each
+    figure. With a `cohort` (the month of the follow, 12 * year + month) only who followed then, with 0 everybody.
     """
 
     model = models.CharField(max_length=20, blank=True)
@@ -389,16 +391,14 @@ class ChannelSum(BrandOwned):
     touchpoint_id = models.BigIntegerField()
     placed_at = models.DateTimeField()
     cohort = models.IntegerField(default=0)
-    outcome = models.IntegerField(default=0)
-    parts = models.BigIntegerField()
+    parts = ArrayField(models.BigIntegerField())
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("sum of a channel")
         verbose_name_plural = _("sums of channels")
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["brand", "model", "month", "touchpoint_id", "placed_at", "cohort", "outcome"],
-                name="one_sum_per_month",
+                fields=["brand", "model", "cohort", "month", "touchpoint_id", "placed_at"], name="one_sum_per_cohort"
             ),
         ]
 

@@ -65,10 +65,30 @@ from inbox.models import (
     ServiceHours,
 )
 from library.models import MediaCopy, MediaCount, MediaItem
+from loyalty.models import (
+    Account,
+    Adjustment,
+    Benefit,
+    EarnRule,
+    EarnRuleVersion,
+    Entry,
+    ExpiryWarning,
+    Fact,
+    Hold,
+    Journal,
+    Lot,
+    MergedAssets,
+    PointsPolicy,
+    Standing,
+    Tier,
+    TierChange,
+)
 from members import services as member_services
 from members.models import (
     Consent,
     ErasureClock,
+    FactChange,
+    FactDue,
     Follower,
     Identity,
     Member,
@@ -81,6 +101,8 @@ from members.models import (
     RemoteTagging,
     Segment,
     Tag,
+    TagGroup,
+    TagRule,
 )
 from stores.models import DayException, OpeningHours, Region, RegionGrant, Store, StoreGrant
 from touchpoints.models import (
@@ -165,6 +187,12 @@ MEANT: dict[str, str] = {
     "library.mediaitem.path": "a name in private storage",
     "inbox.message.cause": "the key of a reason",
     "inbox.message.kind": "WeChat's kind of message",
+    "loyalty.benefit.kind": "the key of a benefit",
+    "loyalty.earnrule.kind": "the key of a kind of rule",
+    "loyalty.fact.number": "a number of another system",
+    "loyalty.fact.system": "a system",
+    "loyalty.journal.number": "a number of another system",
+    "loyalty.journal.source": "the key of a source",
     "members.follower.openid": "a key within the account",
     "members.follower.unionid": "the same person in both brands",
     "members.follower.follow_scene": "WeChat's word for how somebody came",
@@ -172,6 +200,11 @@ MEANT: dict[str, str] = {
     "members.identity.source": "the key of a source",
     "members.member.phone_masked": "the twins have the same phone",
     "members.membertag.source": "the key of a source",
+    "members.factchange.after": "yes or nothing",
+    "members.factchange.before": "yes or nothing",
+    "members.factchange.source": "the key of a source",
+    "members.factchange.what": "the key of a fact",
+    "members.factdue.kind": "the key of a fact",
     "members.mergerecord.evidence": "the key of an evidence",
     "members.miniprogramsession.appid": "the AppID of a mini program",
     "members.miniprogramsession.openid": "who signed in",
@@ -293,7 +326,7 @@ def _came(add, side, touchpoint, account, member, follower, at, *, far):
     )
     place = {"touchpoint_id": touchpoint.pk, "placed_at": at}
     add(CountedTouch, touch_id=touch.pk, member_id=member.pk, at=at, day=at.date(), seq=1, total=1, case="NEW", **place)
-    add(ChannelSum, model="first", month=at.date().replace(day=1), parts=1_000_000, **place)
+    add(ChannelSum, model="first", month=at.date().replace(day=1), parts=[1_000_000], **place)
     add(Recount, member_id=member.pk)
     add(FigureState, is_complete=True) if not far else side.rows.setdefault(FigureState, FigureState.objects.get())
 
@@ -420,6 +453,7 @@ def _side(mark: str, which: str, tail: str) -> Side:
         until=at + timedelta(hours=48), due_at=at + timedelta(seconds=10),
     )  # fmt: skip
     add(StepRecord, enrolment=enrolment, step="a", outcome="SKIPPED", reason="CLOSED", at=at)
+    _points(add, side, member, store, number, at)
     segment = add(
         Segment,
         name=f"新客人群 {number}",
@@ -536,6 +570,10 @@ def _people(add, side, account, program, store, tag, number, at, mark, *, far):
     )
     add(Identity, member=member, kind="OPENID", namespace=account.appid, value=follower.openid, source="push", since=at)
     add(MemberTag, member=member, tag=tag, source="staff: x", at=at)
+    add(TagGroup, name=f"组{number}", created_at=at)
+    add(TagRule, name=f"自动{number}", tag=tag, rule={"all": []}, is_on=False, created_at=at, updated_at=at)
+    add(FactChange, member=member, what="tag", ref=tag.pk, after="yes", at=at)
+    add(FactDue, member=member, kind="members.tags", at=at)
     remote = add(RemoteTag, account=account, tag=tag, remote_id=101, synced_at=at)
     add(RemoteTagging, remote_tag=remote, follower=follower)
     add(Consent, member=member, purpose="SERVICE", granted=True, text_version="2026-11", source="mini program", at=at)
@@ -606,6 +644,42 @@ def _inbox(add, account, follower, store, push, number, at):
     )  # fmt: skip
     add(MediaCopy, item=item, account=account, media_id=f"copy{number}", expires_at=at)
     add(MediaCount, account=account, images=1, at=at)
+
+
+def _points(add, side, member, store, number, at):
+    """What somebody earned, froze and asked for, and where they stand."""
+    journal = add(
+        Journal, kind="EARN", actor="system", key=f"fact:{number}", fingerprint=uuid.uuid4(), member=member, points=50,
+        source="rule:1", number=number, available=20, held=30, owed=0, at=at,
+    )  # fmt: skip
+    lot = add(Lot, member=member, journal=journal, granted=50, remaining=20, held=30, earned_at=at)
+    for pocket, points in (("AVAILABLE", 20), ("HELD", 30)):
+        add(Entry, journal=journal, pocket=pocket, member=member, lot=lot, points=points, at=at)
+    add(Entry, journal=journal, pocket="ISSUED", points=-50, at=at)
+    add(Account, member=member, available=20, held=30)
+    add(Hold, member=member, journal=journal, points=30, until=at + timedelta(days=300))
+    far = PointsPolicy.objects.exists()
+    add(PointsPolicy, updated_at=at) if not far else side.rows.setdefault(PointsPolicy, PointsPolicy.objects.get())
+    add(Adjustment, member=member, points=5000, reason="补偿", asked_at=at)
+    add(ExpiryWarning, member=member, day=at.date(), points=20, lots=[[lot.pk, 20]], at=at)
+    add(MergedAssets, kept=member, merged=side[MergeRecord].merged, at=at)
+    add(
+        Fact, system="pos", kind="PURCHASE", number=number, fingerprint=uuid.uuid4(), member=member, store=store,
+        amount=5000, happened_at=at, received_at=at,
+    )  # fmt: skip
+    rule = add(
+        EarnRule,
+        name=f"消费 {number}",
+        kind="spend",
+        state="ACTIVE",
+        draft={"points": 1, "per_fen": 100},
+        updated_at=at,
+    )
+    add(EarnRuleVersion, rule=rule, number=1, params={"points": 1, "per_fen": 100}, since=at)
+    tier = add(Tier, name=f"知音{number}"[:20], threshold=1000 * Tier.objects.count())
+    add(Benefit, tier=tier, kind="PRICE", value=10)
+    add(Standing, member=member, tier=tier, since=at, evaluates_at=at + timedelta(days=300))
+    add(TierChange, member=member, kind="ENTER", after=tier.name, value=50, window_from=at, at=at)
 
 
 def _campaign(add, account, program, segment, member, follower, number, at):

@@ -884,7 +884,8 @@ def count_figures(stage):
         touchpoints.count_all(stage.brand.pk, clock=lambda: AT, zone=ZoneInfo("Asia/Shanghai"))
 
     def holds(finished):
-        counted = sum(ChannelSum.objects.filter(model="", touchpoint_id=code.pk).values_list("parts", flat=True))
+        sums = ChannelSum.objects.filter(model="", touchpoint_id=code.pk).values_list("parts", flat=True)
+        counted = sum(map(sum, sums))
         waiting = Recount.objects.filter(member_id=follower.member_id).exists()
         assert counted in {0, 1}
         assert (counted == 1) != waiting

@@ -140,7 +140,7 @@ def test_funnel_and_attribution_know_who_came_by_a_mini_program_code(shop):
     join(member=follower.member, at=AT + 2 * DAY)
     now = AT + 3 * DAY
     services.count_again(at=now, zone=SHANGHAI)
-    for credited in (selectors.credits_by_code, selectors.summed_credits):
+    for credited in (selectors.counted_credits, selectors.summed_credits):
         for model, expected in (("first", [1, 0]), ("last", [0, 1])):
             found = tree_figures(Window(None, now), model=model, now=now, zone=SHANGHAI, credited=credited)
             mine = [found.nodes[pk] for pk in (shop.counter.pk, door.pk)]

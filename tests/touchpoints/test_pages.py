@@ -31,7 +31,7 @@ from tests.console.conftest import (  # noqa: F401 - fixtures
 from tests.factories import make_store
 from tests.touchpoints.conftest import come
 from touchpoints.models import CodeAllowance, CodeIssue, Cost, Move, StaffPerson, Touchpoint
-from touchpoints.services import count_again, create_touchpoint, keep_code
+from touchpoints.services import archive_branch, count_again, create_touchpoint, keep_code
 from touchpoints.services import sums as counting
 
 pytestmark = pytest.mark.django_db
@@ -170,6 +170,93 @@ def test_options_of_the_tree_change_what_it_shows(as_owner, grown):  # noqa: F81
     assert [follows(""), follows("?model=last")] == [["3", "0"], ["2", "1"]]  # one of them scanned two codes
     assert set(lines("?show=quiet")) == {"澜没人扫"}
     assert set(lines("?q=没人")) == {"澜没人扫"}
+
+
+@pytest.fixture
+def wide(grown, monkeypatch):
+    """More lines than are shown at once: a medium with four places of two codes each; one code is archived."""
+    monkeypatch.setattr("touchpoints.on_screen.tree.MOST_LINES", 8)
+    monkeypatch.setattr("touchpoints.on_screen.pages.MOST_LINES", 8)
+    now = clock.now()
+    with brand_scope(grown.brand.pk):
+        for place in range(4):
+            above = create_touchpoint(name=f"澜{place}号店", parent=grown.medium, at=now)
+            for code in range(2):
+                made = create_touchpoint(name=f"澜{place}号店{code}号码", parent=above, account=grown.account, at=now)
+                if place >= 2:
+                    come(made, at=now - timedelta(days=1))
+        archive_branch(touchpoint=Touchpoint.objects.get(name="澜0号店1号码"), at=now)
+    return grown
+
+
+def names_in(html):
+    return re.findall(r'href="[^"]*/change/[^"]*">(澜[^<]*)</a>', html)
+
+
+def branches_in(html):
+    """Where each line gets what hangs below it."""
+    lines = re.findall(r"<tr .*?</tr>", html, re.DOTALL)
+    found = {}
+    for line in lines:
+        more = re.search(r'data-tp-more="(.*?)"', line)
+        if more:
+            found[names_in(line)[0]] = more[1].replace("&amp;", "&")
+    return found
+
+
+@pytest.mark.parametrize("page", [TREE, "/b/lanyu/touchpoints/attribution/?figure=follow"])
+def test_large_tree_gives_its_lowest_level_when_a_line_is_opened(as_owner, wide, page):  # noqa: F811
+    html = as_owner.get(page).content.decode()
+    whole = page == TREE
+    places = ["澜0号店", "澜1号店", "澜2号店", "澜3号店", "澜静安"] if whole else ["澜2号店", "澜3号店", "澜静安"]
+    assert [name for name in names_in(html) if name != "澜门口"] == ["澜门店", *places]
+
+    opened = {
+        name: as_owner.get(page.split("?")[0] + more).content.decode() for name, more in branches_in(html).items()
+    }
+    codes = {"澜静安": ["澜柜台"]} | {f"澜{n}号店": [f"澜{n}号店0号码", f"澜{n}号店1号码"] for n in (2, 3)}
+    if whole:
+        codes |= {"澜0号店": ["澜0号店0号码"], "澜1号店": ["澜1号店0号码", "澜1号店1号码"]}
+    assert {name: names_in(rows) for name, rows in opened.items()} == codes
+    assert figures_of(opened["澜静安"], "澜柜台")[0][0] == ("3" if whole else "3.0")
+    assert all('data-level="3"' in rows for rows in opened.values())
+
+
+def test_branch_outside_the_scope_or_the_brand_is_not_found(as_owner, as_manager, wide, theirs):  # noqa: F811
+    with brand_scope(wide.brand.pk):
+        far = create_touchpoint(name="澜远方", account=wide.account, store=wide.far_store, at=clock.now())
+    for page in (TREE, "/b/lanyu/touchpoints/attribution/"):
+        for client, branch in ((as_owner, theirs.code.pk), (as_manager, far.pk), (as_owner, "x"), (as_owner, "")):
+            assert client.get(f"{page}?branch={branch}&level=2").status_code == 404
+        assert as_owner.get(f"{page}?branch={far.pk}&level=2").status_code == 200
+        assert as_owner.get(f"{page}?branch={far.pk}&level=99").status_code == 404
+
+
+def test_first_level_that_is_too_long_says_how_many_are_left_out(as_owner, wide):  # noqa: F811
+    with brand_scope(wide.brand.pk):
+        for number in range(9):
+            create_touchpoint(name=f"澜媒介{number}", at=clock.now())
+    html = as_owner.get(TREE).content.decode()
+
+    assert len(names_in(html)) == 8
+    assert "还有 3 个，请按名称搜索。" in html  # with 澜门店 and 澜门口 there are eleven
+
+
+def test_long_list_of_hits_is_cut_into_pages(as_owner, wide):  # noqa: F811
+    def shown(query):
+        return names_in(as_owner.get(TREE + query).content.decode())
+
+    everything = [f"澜{place}号店{code}号码" for place in range(4) for code in range(2)]
+    everything.remove("澜0号店1号码")
+    assert shown("?q=号码") == everything
+    with brand_scope(wide.brand.pk):
+        for number in range(3):
+            create_touchpoint(name=f"澜补充号码{number}", account=wide.account, at=clock.now())
+    first, second = shown("?q=号码"), shown("?q=号码&page=2")
+    assert (len(first), len(second)) == (8, 2)
+    assert sorted(first + second) == sorted([*everything, *(f"澜补充号码{number}" for number in range(3))])
+    assert shown("?q=号码&page=99") == second
+    assert 'href="?q=%E5%8F%B7%E7%A0%81&amp;page=2"' in as_owner.get(f"{TREE}?q=号码").content.decode()
 
 
 REPORTS = (

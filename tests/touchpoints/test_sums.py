@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from datetime import datetime, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
@@ -53,7 +52,7 @@ def plain(figures):
 def trees(now, days, model, zone=SHANGHAI, **more):
     """The figures of the tree, counted from the touches and read from the sums."""
     window = Window(midnight(now, days, zone), now + timedelta(seconds=1))
-    for credited in (selectors.credits_by_code, selectors.summed_credits):
+    for credited in (selectors.counted_credits, selectors.summed_credits):
         found = selectors.tree_figures(window, model=model, now=now, zone=zone, credited=credited, **more)
         yield (
             {pk: plain(each) for pk, each in found.nodes.items()},
@@ -64,9 +63,11 @@ def trees(now, days, model, zone=SHANGHAI, **more):
 
 def assert_equal_everywhere(now, chance, zone=SHANGHAI):
     for days in (1, 7, 30, 0, chance.randint(1, 40), chance.randint(1, 366)):
+        as_it_was = chance.random() < 0.7
         for model in MODELS:
-            counted, summed = trees(now, days, model, zone, as_it_was=chance.random() < 0.7)
+            counted, summed = trees(now, days, model, zone, as_it_was=as_it_was)
             assert summed == counted, (days, model)
+        assert_parts_of_a_reading_equal(now, days, chance, zone, as_it_was)
     codes = list(Touchpoint.objects.exclude(scene="").order_by("pk").values_list("pk", flat=True))
     for model in MODELS:
         for points in (codes, codes[:1]):
@@ -78,6 +79,22 @@ def assert_equal_everywhere(now, chance, zone=SHANGHAI):
                 for read in (selectors.cohorts, selectors.summed_cohorts)
             )
             assert summed == counted
+
+
+def assert_parts_of_a_reading_equal(now, days, chance, zone, as_it_was):
+    """One branch is read, or one figure under all models: each gives what reading everything gives."""
+    branch = chance.choice(list(Touchpoint.objects.order_by("pk").values_list("pk", flat=True)))
+    key = chance.choice(["people", "follow", "join", "kept_7", "fast_30"])
+    window = Window(midnight(now, days, zone), now + timedelta(seconds=1))
+    asked = {"now": now, "zone": zone, "as_it_was": as_it_was, "credited": selectors.summed_credits}
+    one = selectors.trees_by_model(window, models=MODELS, keys=[key], **asked)
+    for model in MODELS:
+        whole = selectors.tree_figures(window, model=model, **asked)
+        below = selectors.tree_figures(window, model=model, below=branch, **asked)
+        assert plain(below.nodes[branch]) == plain(whole.nodes[branch])
+        assert {pk: each.parts[key] for pk, each in one[model].nodes.items()} == {
+            pk: each.parts[key] for pk, each in whole.nodes.items()
+        }
 
 
 def assert_rows_equal(now, days, **which):
@@ -220,8 +237,8 @@ def test_sums_made_again_are_those_that_grew(tree, in_brand):
     count(story.now)
 
     def rows():
-        keys = ("model", "month", "touchpoint_id", "placed_at", "cohort", "outcome")
-        return Counter({row[:-1]: row[-1] for row in ChannelSum.objects.exclude(parts=0).values_list(*keys, "parts")})
+        keys = ("model", "month", "touchpoint_id", "placed_at", "cohort")
+        return {row[:-1]: row[-1] for row in ChannelSum.objects.values_list(*keys, "parts") if any(row[-1])}
 
     grown = rows()
     FigureState.objects.update(meaning="")

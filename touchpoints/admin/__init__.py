@@ -19,13 +19,13 @@ from touchpoints.admin import elsewhere  # noqa: F401 - puts channels into other
 from touchpoints.admin.acts import act
 from touchpoints.admin.channel_page import channel_context, code_context, waiting_since
 from touchpoints.admin.forms import TouchpointForm
-from touchpoints.admin.tree_page import SHOWN, tree_context
+from touchpoints.admin.tree_page import branch_context, tree_context
 from touchpoints.models import MiniCode, Touchpoint, TouchpointTag
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-OPTIONS = ("days", "model", "past", "show")  # of the page of the tree
+OPTIONS = ("days", "model", "past", "show", "page")  # of the page of the tree
 
 
 @admin.register(Touchpoint, site=site)
@@ -47,7 +47,7 @@ class TouchpointAdmin(ConsoleModelAdmin):
     search_fields = ("name",)
     search_help_text = gettext_lazy("Name of a channel")
     ordering = ("brand", "name", "pk")
-    list_per_page = SHOWN
+    list_per_page = 1  # the page shows the tree instead of this list
     change_list_template = "touchpoints/tree.html"
     change_form_template = "touchpoints/touchpoint.html"
 
@@ -142,6 +142,8 @@ class TouchpointAdmin(ConsoleModelAdmin):
         """Show the tree with its figures, or codes that want attention."""
         if not self.has_view_permission(request):
             viewer_of(request).require("touchpoints.view")
+        if "branch" in request.GET:
+            return TemplateResponse(request, "touchpoints/_lines.html", branch_context(request))
         context = {**tree_context(request), **(extra_context or {})}
         query = request.GET.copy()
         for name in OPTIONS:

@@ -29,11 +29,11 @@ def channel_context(request: HttpRequest, row: Touchpoint, *, may_edit: bool) ->
     """Give everything above the form of a channel."""
     options = on_screen.read_options(request)
     nodes = selectors.tree_nodes()
-    figures = options.figures(nodes).nodes[row.pk]
+    figures = options.figures(nodes, below=row.pk).nodes[row.pk]
     settled = options.figures(nodes, settled=True)
     codes = [node.pk for node in nodes if node.is_code]
     ranked = {each.touchpoint_id: each for each in selectors.ranking(settled, codes)}
-    links = on_screen.row_links(options, touchpoint_id=row.pk)
+    links = on_screen.RowLinks(options, touchpoint_id=row.pk)
     names = {node.pk: node.name for node in nodes}
     above = selectors.path_of({node.pk: node.parent_id for node in nodes}, row.pk)
     inside = selectors.below(nodes, row.pk)
@@ -75,11 +75,7 @@ def channel_context(request: HttpRequest, row: Touchpoint, *, may_edit: bool) ->
 
 
 def _latest(request: HttpRequest, inside: set[int]) -> list[dict[str, Any]]:
-    rows = list(
-        Touch.objects.filter(touchpoint_id__in=inside)
-        .select_related("member", "touchpoint", "issue")
-        .order_by("-at", "-pk")[:LATEST]
-    )
+    rows = selectors.latest_touches(inside, limit=LATEST)
     people = visible_members(viewer_of(request)).filter(pk__in=[row.member_id for row in rows])
     visible = set(people.values_list("pk", flat=True))
     return [

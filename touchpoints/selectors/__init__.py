@@ -1,5 +1,7 @@
 """Questions about channels."""
 
+from touchpoints.selectors.branches import Credits, TreeFigures, cost_between, tree_figures, trees_by_model
+from touchpoints.selectors.counting import cohorts, counted_credits, rows_behind
 from touchpoints.selectors.figures import (
     PAGE,
     STAYS,
@@ -7,20 +9,12 @@ from touchpoints.selectors.figures import (
     Attribution,
     Cohort,
     Figures,
-    Path,
     Row,
     Stage,
-    TreeFigures,
     Window,
     attributions,
-    cohorts,
-    cost_between,
-    credits_by_code,
     funnel_stages,
-    path_of,
-    rows_behind,
     stages,
-    tree_figures,
 )
 from touchpoints.selectors.health import QUIET_DAYS, Ailment, CodeHealth, code_health, quiet_codes
 from touchpoints.selectors.lookups import (
@@ -29,6 +23,7 @@ from touchpoints.selectors.lookups import (
     OwnerKind,
     code_meters,
     is_staff,
+    latest_touches,
     owner_names,
     owners,
     permanent_codes_left,
@@ -50,7 +45,7 @@ from touchpoints.selectors.quality import (
     settled_window,
 )
 from touchpoints.selectors.sums import Freshness, freshness, summed_cohorts, summed_credits, summed_rows
-from touchpoints.selectors.tree import Node, Shape, below, descendants, shape, tree_nodes
+from touchpoints.selectors.tree import Node, Path, Shape, below, descendants, path_of, shape, tree_nodes
 
 __all__ = [
     "FEWEST",
@@ -66,6 +61,7 @@ __all__ = [
     "CodeHealth",
     "CodeMeter",
     "Cohort",
+    "Credits",
     "Figures",
     "Freshness",
     "Mark",
@@ -85,12 +81,13 @@ __all__ = [
     "code_meters",
     "cohorts",
     "cost_between",
-    "credits_by_code",
+    "counted_credits",
     "descendants",
     "freshness",
     "funnel_stages",
     "is_ours",
     "is_staff",
+    "latest_touches",
     "owner_names",
     "owners",
     "path_of",
@@ -112,5 +109,6 @@ __all__ = [
     "touchpoint_of_scene",
     "tree_figures",
     "tree_nodes",
+    "trees_by_model",
     "welcome_texts",
 ]

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from django.utils.translation import gettext_lazy as _
 
-from touchpoints.selectors.figures import WHOLE, Figures, TreeFigures, Window
+from touchpoints.selectors.figures import WHOLE, Figures, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime, tzinfo
 
     from django_stubs_ext import StrOrPromise
+
+    from touchpoints.selectors.branches import TreeFigures
 
 FEWEST: Final = 30  # followers; a rate of fewer says nothing
 LOOKED_AT: Final = timedelta(days=120)

@@ -6,25 +6,38 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db import connection
 
 from accounts.tenancy import current_brand_id
 from touchpoints.models import FigureState, TouchCase
-from touchpoints.selectors import figures as counting
-from touchpoints.selectors.figures import PAGE, Cohort, Figures, Path, Row, Window, attributions, measures, stages
+from touchpoints.selectors import figures as defined
+from touchpoints.selectors.figures import (
+    PAGE,
+    Cohort,
+    Figures,
+    Row,
+    Window,
+    attributions,
+    figures_of,
+    filled,
+    measures,
+    stages,
+)
+from touchpoints.selectors.tree import places as places_of
 from touchpoints.selectors.tree import shape, tree_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from datetime import tzinfo
 
-    from touchpoints.selectors.figures import Attribution
+    from touchpoints.selectors.figures import Credited
+    from touchpoints.selectors.tree import Path
 
 # Where a touch stood that is older than every move; a real moment, because Python knows no infinite one.
 ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAYOUT: Final = "2"  # of the rows in ChannelSum and CountedTouch; another number has all of them made again
+_LAYOUT: Final = "3"  # of the rows in ChannelSum and CountedTouch; another number has all of them made again
 
 
 @dataclass(frozen=True)
@@ -45,9 +58,9 @@ def meaning_of_sums(zone: tzinfo) -> str:
         *(f"{key}:{stage.reached}" for key, stage in stages()),
         *(f"{key}:{model.weight}" for key, model in sorted(attributions.items())),
         *(f"{key}:{condition}" for key, condition in measures(keys).items()),
-        counting.ENGAGED,
-        counting.LEFT_AT,
-        counting.CASE,
+        defined.ENGAGED,
+        defined.LEFT_AT,
+        defined.CASE,
         *TouchCase.values,
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -77,119 +90,223 @@ def freshness(*, at: datetime, zone: tzinfo) -> Freshness:
     return Freshness(is_ready=True, as_of=state.counted_at if waiting else None, waiting=waiting)
 
 
-# --- the tree --------------------------------------------------------------------------------------------------------
+# --- what people bring -----------------------------------------------------------------------------------------------
 
-# What some people bring to figures: for every day their window may begin on, their shares by each model; what the day
-# before counted is taken out again. `a` begins the window, `b` gets the share.
-_ENTRIES: Final = """pair AS (
-    SELECT b.touchpoint_id, b.placed_at, a.day, a.previous_day, a.cohort, a.outcome,
+# What some people bring to the sums: for every month their window may begin in, their shares by each model; what the
+# month before counted is taken out again. `a` begins the window, `b` gets the share. Cohorts have rows of their own.
+_BROUGHT: Final = """pair AS (
+    SELECT b.touchpoint_id, b.placed_at, date_trunc('month', a.day)::date AS month,
+        date_trunc('month', a.previous_day)::date AS previous_month, a.cohort, a.outcome,
         b.seq - a.seq + 1 AS n, a.total - a.seq + 1 AS c
     FROM touchpoints_countedtouch a
     JOIN touchpoints_countedtouch b ON b.brand_id = a.brand_id AND b.member_id = a.member_id AND b.seq >= a.seq
     WHERE a.brand_id = %(brand)s AND a.member_id = ANY(%(people)s)
-        AND (a.previous_day IS NULL OR a.previous_day < a.day)
+        AND (a.previous_day IS NULL OR date_trunc('month', a.previous_day) < date_trunc('month', a.day))
 ), share AS (
     {shares}
 ), entry AS (
-    SELECT model, day, touchpoint_id, placed_at, cohort, outcome, part FROM share WHERE part <> 0
+    SELECT model, month, touchpoint_id, placed_at, cohort, outcome, part FROM share WHERE part <> 0
     UNION ALL
-    SELECT model, previous_day, touchpoint_id, placed_at, cohort, outcome, -part FROM share
-    WHERE part <> 0 AND previous_day IS NOT NULL
+    SELECT model, previous_month, touchpoint_id, placed_at, cohort, outcome, -part FROM share
+    WHERE part <> 0 AND previous_month IS NOT NULL
+), brought AS (
+    SELECT model, month, touchpoint_id, placed_at, 0 AS cohort, {figures} AS parts FROM entry GROUP BY 1, 2, 3, 4
     UNION ALL
-    SELECT '', day, touchpoint_id, placed_at, 0, array_position(%(cases)s::text[], "case"::text) - 1, 1
-    FROM touchpoints_countedtouch WHERE brand_id = %(brand)s AND member_id = ANY(%(people)s)
+    SELECT model, month, touchpoint_id, placed_at, cohort, {figures} FROM entry WHERE cohort > 0
+    GROUP BY 1, 2, 3, 4, 5
+    UNION ALL
+    SELECT '', date_trunc('month', day)::date, touchpoint_id, placed_at, 0, {cases}
+    FROM touchpoints_countedtouch WHERE brand_id = %(brand)s AND member_id = ANY(%(people)s) GROUP BY 2, 3, 4
 )"""
-_SHARE: Final = """SELECT '{model}' AS model, touchpoint_id, placed_at, day, previous_day, cohort, outcome,
+_SHARE: Final = """SELECT '{model}' AS model, touchpoint_id, placed_at, month, previous_month, cohort, outcome,
         ({weight})::bigint AS part FROM pair"""
 
 
-def entries(models: Iterable[tuple[str, Attribution]]) -> str:
-    """Give the common part of statements over what `people` bring, by some models: `entry` has a row for each share."""
-    shares = (counting.filled(_SHARE, {"model": key, "weight": model.weight}) for key, model in models)
-    return _ENTRIES.replace("{shares}", " UNION ALL ".join(shares))
+def brought() -> str:
+    """Give the common part of statements over what `people` bring: `brought` has a row for each sum to change."""
+    shares = [filled(_SHARE, {"model": key, "weight": model.weight}) for key, model in sorted(attributions.items())]
+    figures = [f"coalesce(sum(part){_if(bit)}, 0)" for bit in _positions().values()]
+    cases = [f"count(*) FILTER (WHERE \"case\" = '{case}')" for case in TouchCase.values]
+    return filled(
+        _BROUGHT,
+        {"shares": " UNION ALL ".join(shares), "figures": _array(figures), "cases": _array(cases)},
+    )
 
 
-# Whole months come from the sums. The days between the window's first and the nearest end of a month are added, or
-# taken out again, by counting the people who came on them: half a month at most.
-_SUMMED: Final = """
-WITH {entries}, chosen AS (
-    SELECT model, touchpoint_id, placed_at, outcome, parts FROM touchpoints_channelsum
-    WHERE brand_id = %(brand)s AND model = ANY(%(models)s) AND month >= %(month)s
+def _positions() -> dict[str, int]:
+    """Give every figure in the order it has in a sum, with its bit; 0 for `people`, for whom everybody counts."""
+    return {"people": 0} | bits([key for key, _stage in stages()])
+
+
+def _if(bit: int) -> str:
+    return f" FILTER (WHERE outcome & {bit} <> 0)" if bit else ""
+
+
+def _array(values: Sequence[str]) -> str:
+    """Give an array as long as any sum."""
+    filling = ["0"] * (length_of_sums() - len(values))
+    return f"ARRAY[{', '.join([*values, *filling])}]::bigint[]"
+
+
+def length_of_sums() -> int:
+    """Give how many numbers a sum has: the figures of a model, or touches by case."""
+    return max(len(_positions()), len(TouchCase.values))
+
+
+# --- the tree --------------------------------------------------------------------------------------------------------
+
+# Whole months. A sum holds its figures in the order of `_positions`, without a model the touches by case.
+_MONTHS: Final = """
+SELECT model, touchpoint_id, width_bucket(placed_at, %(moments)s::timestamptz[]) AS span, {sums}
+FROM touchpoints_channelsum
+WHERE brand_id = %(brand)s AND model = ANY(%(models)s) AND cohort = 0 AND month >= %(month)s
+    AND (%(all)s OR touchpoint_id = ANY(%(codes)s))
+GROUP BY 1, 2, 3
+"""
+# The days between the window's first and where whole months begin, to be added; or those between the beginning of a
+# month and the window's first, to be taken out. Who came on them counts from their first touch there, and no longer
+# from their first touch after them.
+_DAYS: Final = """
+WITH came AS MATERIALIZED (
+    SELECT member_id, seq, total, touchpoint_id, placed_at, previous_day, outcome, "case"
+    FROM touchpoints_countedtouch WHERE brand_id = %(brand)s AND at >= %(opens)s AND at < %(closes)s
+), opened AS (
+    SELECT member_id, seq, total, outcome FROM came WHERE previous_day IS NULL OR previous_day < %(first)s
+), later AS (
+    SELECT b.member_id, b.seq, b.total, b.touchpoint_id, b.placed_at, b.previous_day, b.outcome
+    FROM opened o JOIN touchpoints_countedtouch b
+        ON b.brand_id = %(brand)s AND b.member_id = o.member_id AND b.seq > o.seq AND b.at >= %(closes)s
+    WHERE %(goes_on)s AND o.total > o.seq
+), shared AS (
+    SELECT b.touchpoint_id, b.placed_at, a.outcome, b.seq - a.seq + 1 AS n, a.total - a.seq + 1 AS c, 1 AS sign
+    FROM opened a JOIN (
+        SELECT member_id, seq, touchpoint_id, placed_at FROM came
+        UNION ALL SELECT member_id, seq, touchpoint_id, placed_at FROM later
+    ) b USING (member_id)
     UNION ALL
-    SELECT model, touchpoint_id, placed_at, outcome, %(sign)s * part FROM entry
-    WHERE day >= %(first)s AND day < %(end)s
-), folded AS (
-    SELECT model, touchpoint_id, width_bucket(placed_at, %(moments)s::timestamptz[]) AS span, outcome,
-        sum(parts)::bigint AS parts
-    FROM chosen GROUP BY 1, 2, 3, 4
+    SELECT b.touchpoint_id, b.placed_at, a.outcome, b.seq - a.seq + 1, a.total - a.seq + 1, -1
+    FROM later a JOIN later b USING (member_id) WHERE a.previous_day < %(end)s
+), credited AS (
+    SELECT touchpoint_id, width_bucket(placed_at, %(moments)s::timestamptz[]) AS span, outcome, n, c, sign
+    FROM shared WHERE %(all)s OR touchpoint_id = ANY(%(codes)s)
 )
-SELECT touchpoint_id, span, {sums} FROM folded GROUP BY 1, 2
+{models}
 """
-_CAME: Final = """
-SELECT DISTINCT member_id FROM touchpoints_countedtouch
-WHERE brand_id = %(brand)s AND at >= %(opens)s AND at < %(closes)s
-"""
+_OF_MODEL: Final = """SELECT '{model}', touchpoint_id, span, {sums} FROM
+    (SELECT touchpoint_id, span, outcome, sign * ({weight}) AS part FROM credited) weighted GROUP BY 2, 3"""
+_OF_CASES: Final = """SELECT '', touchpoint_id, width_bucket(placed_at, %(moments)s::timestamptz[]), {sums}
+FROM came WHERE %(all)s OR touchpoint_id = ANY(%(codes)s) GROUP BY 2, 3"""
 
 
 def summed_credits(
-    window: Window, *, model: str, now: datetime, zone: tzinfo, moments: Sequence[datetime] = ()
-) -> dict[tuple[int, int], Figures]:
-    """Give the figures of every code in each span of the tree. The window begins at a midnight and ends now.
+    window: Window,
+    *,
+    models: Collection[str],
+    now: datetime,
+    zone: tzinfo,
+    moments: Sequence[datetime] = (),
+    codes: Collection[int] | None = None,
+    keys: Collection[str] | None = None,
+) -> dict[str, Credited]:
+    """Give the figures of codes in each span of the tree, for each model. The window begins at a midnight and ends now.
 
-    The sums themselves are of `now`: they hold what has become of people until they were counted.
+    With `keys` touches are not counted, only these shares of people. At most two statements, whatever there is.
     """
-    wanted = bits([key for key, _stage in stages()])
-    columns = [
-        *(_sum_where(f"model = '' AND outcome = {number}") for number in range(len(TouchCase.values))),
-        _sum_where("model <> ''"),
-        *(_sum_where(f"model <> '' AND outcome & {bit} <> 0") for bit in wanted.values()),
-    ]
-    text = counting.filled(
-        _SUMMED, {"entries": entries([(model, attributions.get(model))]), "sums": ", ".join(columns)}
-    )
-    parameters: dict[str, Any] = {"brand": current_brand_id(), "moments": list(moments), "models": ["", model]} | _cut(
-        window, zone
-    )
-    found: dict[tuple[int, int], Figures] = {}
+    places = {key: bit for key, bit in _positions().items() if keys is None or key in keys}
+    cases = TouchCase.values if keys is None else []
+    cut = _cut(window, zone)
+    parameters: dict[str, Any] = {
+        "brand": current_brand_id(),
+        "moments": list(moments),
+        "models": [*models, *([""] if cases else [])],
+        "all": codes is None,
+        "codes": list(codes or ()),
+    }
+    found: dict[tuple[str, int, int], list[int]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(_CAME, parameters)
-        people = [row[0] for row in cursor.fetchall()]
-        cursor.execute(text, parameters | {"people": people, "cases": list(TouchCase.values)})
-        for touchpoint_id, span, *counted in cursor.fetchall():
-            numbers = [int(each) for each in counted]
-            cases, parts = numbers[: len(TouchCase.values)], numbers[len(TouchCase.values) :]
-            if any(cases):
-                found[touchpoint_id, span] = Figures(
-                    scans=sum(cases),
-                    cases=Counter(dict(zip(TouchCase.values, cases, strict=True))),
-                    parts=Counter(dict(zip(["people", *wanted], parts, strict=True))),
-                )
-    return found
+        if cut.month is not None:
+            order = list(_positions())
+            numbers = sorted({*(order.index(key) for key in places), *range(len(cases))})
+            columns = _array_of([f"sum(parts[{number + 1}])" for number in numbers])
+            cursor.execute(filled(_MONTHS, {"sums": columns}), parameters | {"month": cut.month})
+            for model, touchpoint_id, span, parts in cursor.fetchall():
+                by_number = dict(zip(numbers, parts, strict=True))
+                wanted = (order.index(key) for key in places) if model else range(len(cases))
+                found[model, touchpoint_id, span] = [by_number[number] for number in wanted]
+        if cut.opens < cut.closes:
+            cursor.execute(
+                _days(models, places, cases), parameters | cut._asdict() | {"goes_on": cut.month is not None}
+            )
+            for model, touchpoint_id, span, parts in cursor.fetchall():
+                before = found.get((model, touchpoint_id, span)) or [0] * len(parts)
+                found[model, touchpoint_id, span] = [
+                    one + cut.sign * other for one, other in zip(before, parts, strict=True)
+                ]
+    return {model: _credited(found, model, list(places), len(cases)) for model in models}
 
 
-def _sum_where(condition: str) -> str:
-    return f"coalesce(sum(parts) FILTER (WHERE {condition}), 0)"
+def _days(models: Collection[str], places: dict[str, int], cases: Sequence[str]) -> str:
+    sums = _array_of([f"coalesce(sum(part){_if(bit)}, 0)" for bit in places.values()])
+    selects = [
+        filled(_OF_MODEL, {"model": model, "sums": sums, "weight": attributions.get(model).weight}) for model in models
+    ]
+    if cases:
+        columns = [f"count(*) FILTER (WHERE \"case\" = '{case}')" for case in cases]
+        selects.append(filled(_OF_CASES, {"sums": _array_of(columns)}))
+    return filled(_DAYS, {"models": " UNION ALL ".join(selects)})
 
 
-def _cut(window: Window, zone: tzinfo) -> dict[str, Any]:
-    """Cut a window at the nearest end of a month: the months to sum, and the days to add (1) or to take out (-1)."""
-    day = window.since.astimezone(zone).date() if window.since is not None else date.min
+def _array_of(values: Iterable[str]) -> str:
+    return f"ARRAY[{', '.join(values)}]::bigint[]"
+
+
+def _credited(found: dict[tuple[str, int, int], list[int]], model: str, keys: Sequence[str], cases: int) -> Credited:
+    nothing = [0] * len(TouchCase.values)
+    credited = {}
+    for key, touchpoint_id, span in found:
+        if key != ("" if cases else model):
+            continue
+        counted = found["", touchpoint_id, span] if cases else nothing
+        parts = found.get((model, touchpoint_id, span)) or [0] * len(keys)
+        if any(counted) or any(parts):
+            credited[touchpoint_id, span] = figures_of(counted, dict(zip(keys, parts, strict=True)))
+    return credited
+
+
+class _Cut(NamedTuple):
+    """Where a window is cut: whole months from `month` on, and days to add (`sign` 1) or to take out (-1)."""
+
+    month: date | None
+    first: date
+    end: date
+    opens: datetime
+    closes: datetime
+    sign: int
+
+
+FEW_DAYS: Final = 10  # so many are counted faster than any month is read and corrected
+_NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def _cut(window: Window, zone: tzinfo) -> _Cut:
+    """Cut a window at the nearest end of a month: half a month of days at most. A short one is days only."""
+    if window.since is None:
+        return _Cut(date.min, date.min, date.min, ALWAYS, ALWAYS, 1)
+    day = window.since.astimezone(zone).date()
+    if window.until - window.since <= timedelta(days=FEW_DAYS):
+        return _Cut(None, day, date.max, window.since, _NEVER, 1)
     this = day.replace(day=1)
     following = (this + timedelta(days=32)).replace(day=1)
-    if (following - day) <= (day - this) and window.since is not None:
-        month, first, end, sign = following, day, following, 1
-    else:
-        month, first, end, sign = this, this, day, -1
-    if sign < 0 and first == end:
-        opens = closes = ALWAYS
-    else:
-        opens, closes = (datetime.combine(each, time.min, zone) for each in (first, end))
-    return {"month": month, "first": first, "end": end, "sign": sign, "opens": opens, "closes": closes}
+    if following - day <= day - this:
+        opens, closes = (datetime.combine(each, time.min, zone) for each in (day, following))
+        return _Cut(following, day, following, opens, closes, 1)
+    opens, closes = (datetime.combine(each, time.min, zone) for each in (this, day))
+    return _Cut(this, this, day, opens, closes, -1)
 
 
 _COHORTS: Final = """
 SELECT cohort, {sums} FROM touchpoints_channelsum
-WHERE brand_id = %(brand)s AND model = %(model)s AND month >= %(month)s AND cohort > 0
+WHERE brand_id = %(brand)s AND model = %(model)s AND cohort > 0 AND month >= %(month)s
     AND touchpoint_id = ANY(%(points)s)
 GROUP BY 1 ORDER BY 1 DESC
 """
@@ -197,14 +314,13 @@ GROUP BY 1 ORDER BY 1 DESC
 
 def summed_cohorts(now: datetime, *, model: str, zone: tzinfo, touchpoint_ids: Sequence[int]) -> list[Cohort]:
     """Give the followers of the last six months by the month they came, newest first."""
-    keys = [key for key, _stage in stages()]
-    wanted = {key: bit for key, bit in bits(keys).items() if key in counting.cohort_measures(keys)}
-    sums = ["sum(parts)", *(_sum_where(f"outcome & {bit} <> 0") for bit in wanted.values())]
-    month = counting.first_month(now, zone).astimezone(zone).date()
+    order = list(_positions())
+    wanted = [key for key in order if key in defined.cohort_measures([key for key, _stage in stages()])]
+    sums = [f"sum(parts[{order.index(key) + 1}])" for key in ("people", *wanted)]
     parameters: dict[str, Any] = {
         "brand": current_brand_id(),
         "model": model,
-        "month": month,
+        "month": defined.first_month(now, zone).astimezone(zone).date(),
         "points": list(touchpoint_ids),
     }
     with connection.cursor() as cursor:
@@ -275,7 +391,7 @@ def summed_rows(
 ) -> list[Row]:
     """Give the touches that a figure of the sums is made of, newest first, one page and one more."""
     form = shape(tree_nodes(), as_it_was=as_it_was)
-    pairs = counting.places(form, touchpoint_id=touchpoint_id, path=path, reachable=reachable)
+    pairs = places_of(form, touchpoint_id=touchpoint_id, path=path, reachable=reachable)
     nodes = {pk for pk, _span in pairs}
     split = bool(form.moments) and len(pairs) < len(nodes) * len(form.parents)  # some stood elsewhere for a time
     parameters: dict[str, Any] = {

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from touchpoints.models import Move, Touchpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
+
+
+Path = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,28 @@ def descendants(parents: dict[int, int | None], pk: int) -> set[int]:
             found.add(each)
             waiting.extend(children.get(each, []))
     return found
+
+
+def path_of(parents: Mapping[int, int | None], pk: int) -> Path:
+    """Give the nodes from the top of the tree down to a node."""
+    path, above = [pk], parents.get(pk)
+    while above is not None:
+        path.append(above)
+        above = parents.get(above)
+    return tuple(reversed(path))
+
+
+def places(
+    form: Shape, *, touchpoint_id: int | None, path: Path, reachable: Collection[int] | None
+) -> list[tuple[int, int]]:
+    """Give the nodes that a figure is made of, each with the span of the tree in which it stood there."""
+    inside = frozenset(reachable) if reachable is not None else None
+    return [
+        (pk, span)
+        for span, parents in enumerate(form.parents)
+        for pk in (descendants(parents, touchpoint_id) if touchpoint_id is not None else parents)
+        if (inside is None or pk in inside) and path_of(parents, pk)[: len(path)] == path
+    ]
 
 
 def shape(nodes: Sequence[Node], *, as_it_was: bool = True) -> Shape:

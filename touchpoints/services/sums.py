@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from accounts.tenancy import brand_scope, current_brand_id
 from common.failpoints import point
-from touchpoints.models import FigureState, Move, Recount, TouchCase
+from touchpoints.models import FigureState, Move, Recount
 from touchpoints.selectors import figures, sums
 
 if TYPE_CHECKING:
@@ -73,15 +73,12 @@ SELECT brand_id, id, member_id, touchpoint_id, at, day, previous_day, seq, total
 FROM outcome
 """
 
-# What people add to the sums, month by month.
+# What people add to the sums.
 _ADD: Final = """
-WITH {entries}
-INSERT INTO touchpoints_channelsum (brand_id, model, month, touchpoint_id, placed_at, cohort, outcome, parts)
-SELECT %(brand)s, model, date_trunc('month', day)::date, touchpoint_id, placed_at, cohort, outcome,
-    %(sign)s * sum(part)
-FROM entry GROUP BY 2, 3, 4, 5, 6, 7 HAVING sum(part) <> 0
-ON CONFLICT (brand_id, model, month, touchpoint_id, placed_at, cohort, outcome)
-    DO UPDATE SET parts = touchpoints_channelsum.parts + excluded.parts
+WITH {brought}
+INSERT INTO touchpoints_channelsum (brand_id, model, month, touchpoint_id, placed_at, cohort, parts)
+SELECT %(brand)s, model, month, touchpoint_id, placed_at, cohort, {signed} FROM brought
+ON CONFLICT (brand_id, model, cohort, month, touchpoint_id, placed_at) DO UPDATE SET parts = {added}
 """
 
 _START_OVER: Final = (
@@ -184,10 +181,12 @@ def _count(people: Sequence[int], at: datetime, zone: tzinfo) -> None:
         "fast": figures.FAST,
         "always": sums.ALWAYS,
         "stays": [f"{days} days" for days in figures.STAYS],
-        "cases": list(TouchCase.values),
         "moments": list(moments),
     }
-    add = _ADD.replace("{entries}", sums.entries(sorted(figures.attributions.items())))
+    numbers = range(1, sums.length_of_sums() + 1)
+    added = ", ".join(f"touchpoints_channelsum.parts[{number}] + excluded.parts[{number}]" for number in numbers)
+    signed = ", ".join(f"%(sign)s * brought.parts[{number}]" for number in numbers)
+    add = figures.filled(_ADD, {"brought": sums.brought(), "signed": f"ARRAY[{signed}]", "added": f"ARRAY[{added}]"})
     with connection.cursor() as cursor:
         cursor.execute(_WERE, parameters)
         parameters["people"] = sorted({*people, *(row[0] for row in cursor.fetchall())})

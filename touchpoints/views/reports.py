@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -16,24 +18,26 @@ from console.site import page_response
 from members.selectors import visible_members
 from touchpoints import on_screen, selectors
 from touchpoints.models import TouchCase, Touchpoint
-from touchpoints.selectors import FEWEST, MEASURES, WHOLE, Figures
+from touchpoints.selectors import FEWEST, MEASURES, WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from touchpoints.selectors import Row
+    from touchpoints.selectors import Node, Row
 
+MOST_DEEP: Final = 20
 LEVELS: Final = ("code", "place", "medium")
 MOST_BARS: Final = 12
+MOST_RANKED: Final = 100  # on a page
+MOST_WAITING: Final = 100  # of those without a score
 
 
 def rows(request: HttpRequest) -> HttpResponse:
     """Show the touches behind one figure; their shares add up to it."""
     options = on_screen.read_options(request)
     figure = request.GET.get("figure", "scans")
-    known = {"scans", *on_screen.row_links(options)} - set(TouchCase.values)
     case = request.GET.get("case", "")
-    if figure not in known or case not in ("", *TouchCase.values):
+    if figure not in on_screen.figure_keys() or case not in ("", *TouchCase.values):
         raise Http404
     path = on_screen.path_of_text(request.GET.get("at", ""))
     channel = _channel(request, path)
@@ -138,12 +142,16 @@ def quality(request: HttpRequest) -> HttpResponse:
     options = on_screen.read_options(request)
     nodes = selectors.tree_nodes()
     figures = options.figures(nodes, settled=True)
-    rows_of = {
-        row.pk: row
-        for row in on_screen.in_reach(viewer_of(request), Touchpoint.objects.filter(archived_at__isnull=True))
+    reach = on_screen.reachable_ids(request)
+    wanted = {
+        node.pk: node
+        for node in nodes
+        if node.archived_at is None and (reach is None or node.pk in reach) and _level(node) == level
     }
-    wanted = [pk for pk, row in rows_of.items() if _level(row) == level]
     ranked = selectors.ranking(figures, wanted)
+    scored = [each for each in ranked if each.score is not None]
+    waiting = ranked[len(scored) :]
+    page = on_screen.Pages(request, len(scored), size=MOST_RANKED)
     window = selectors.settled_window(options.at, options.zone)
     context = {
         "title": _("Quality ranking"),
@@ -155,14 +163,15 @@ def quality(request: HttpRequest) -> HttpResponse:
         "lines": [
             {
                 "quality": each,
-                "row": rows_of[each.touchpoint_id],
+                "row": wanted[each.touchpoint_id],
                 "link": reverse("admin:touchpoints_touchpoint_change", args=[each.touchpoint_id]),
                 "cost": figures.nodes[each.touchpoint_id].cost_of_each("kept_30"),
             }
-            for each in ranked
-            if each.score is not None
+            for each in page.of(scored)
         ],
-        "waiting": [{"quality": each, "row": rows_of[each.touchpoint_id]} for each in ranked if each.score is None],
+        "pages": page,
+        "waiting": [{"quality": each, "row": wanted[each.touchpoint_id]} for each in waiting[:MOST_WAITING]],
+        "all_waiting": len(waiting),
         "measures": MEASURES,
         "fewest": FEWEST,
         "since": window.since.astimezone(options.zone).date() if window.since else None,
@@ -171,10 +180,10 @@ def quality(request: HttpRequest) -> HttpResponse:
     return page_response(request, "touchpoints/quality.html", context)
 
 
-def _level(row: Touchpoint) -> str:
-    if row.scene:
+def _level(node: Node) -> str:
+    if node.is_code:
         return "code"
-    return "medium" if row.parent_id is None else "place"
+    return "medium" if node.parent_id is None else "place"
 
 
 # --- attribution -----------------------------------------------------------------------------------------------------
@@ -187,70 +196,91 @@ def attribution(request: HttpRequest) -> HttpResponse:
     measures = {"people": _("People who scanned"), **{key: str(stage.label) for key, stage in selectors.stages()}}
     figure = figure if figure in measures else "join"
     models = options.choices()["models"]
-    nodes = selectors.tree_nodes()
-    found = {model["value"]: options.figures(nodes, model=model["value"]) for model in models}
-    reach = on_screen.reachable_ids(request)
-    names = {node.pk: node.name for node in nodes if reach is None or node.pk in reach}
-    paths = sorted(
-        {path for each in found.values() for path in each.paths if path[-1] in names},
-        key=lambda path: [names.get(pk, "") for pk in path],
-    )
-    tops = [path for path in paths if not any(pk in names for pk in path[:-1])]
-    lines = [_model_line(path, names, found, figure, options) for path in paths if len(path) <= 3]
-    wholes = [_sum(found[model["value"]].paths.get(path) for path in tops).parts[figure] for model in models]
-    biggest = sorted(tops, key=lambda path: -found["first"].paths.get(path, Figures()).parts[figure])[:MOST_BARS]
+    compared = _Compared(request, options, [model["value"] for model in models], figure)
+    context = {"figure": figure, "options": options, "models": models}
+    if "branch" in request.GET:
+        path = on_screen.path_of_text(request.GET["branch"])
+        level = row_id(request.GET.get("level")) or 0
+        if not compared.places.has(path) or not 1 < level < MOST_DEEP:
+            raise Http404
+        found = compared.below(path, level=level, depth=2)
+        below = [place for place in found if place.level == level]
+        context |= {
+            "lines": compared.lines(below[: on_screen.MOST_LINES], found),
+            "left_out": max(0, len(below) - on_screen.MOST_LINES),
+            "level": level,
+        }
+        return TemplateResponse(request, "touchpoints/_model_lines.html", context)
+    found = compared.below()
+    shown, left_out = on_screen.opened(found)
+    tops = compared.places.below(depth=1)
+    biggest = sorted(tops, key=lambda place: -compared.parts(place, "first"))[:MOST_BARS]
     chart = Chart(
         _("%(figure)s by model") % {"figure": measures[figure]},
         options.window_label,
-        [names[path[-1]] for path in biggest],
+        [compared.names[place.pk] for place in biggest],
         [
-            Series(
-                model["label"],
-                [found[model["value"]].paths.get(path, Figures()).parts[figure] / WHOLE for path in biggest],
-            )
+            Series(model["label"], [compared.parts(place, model["value"]) / WHOLE for place in biggest])
             for model in models
         ],
     )
-    context = {
+    context |= {
         "title": _("Attribution"),
-        "options": options,
         "choices": options.choices(),
-        "figure": figure,
         "keep": {"figure": figure},
         "figures": [{"label": label, "value": key, "active": key == figure} for key, label in measures.items()],
-        "models": models,
-        "lines": [line for line in lines if any(cell["parts"] for cell in line["cells"])],
-        "wholes": [whole / WHOLE for whole in wholes],
+        "lines": compared.lines(shown, found),
+        "left_out": left_out,
+        "wholes": [sum(compared.parts(place, model["value"]) for place in tops) / WHOLE for model in models],
         "chart": chart if biggest else None,
     }
     return page_response(request, "touchpoints/attribution.html", context)
 
 
-def _sum(figures: Any) -> Figures:
-    whole = Figures()
-    for each in figures:
-        whole.add(each or Figures())
-    return whole
+class _Compared:
+    """One figure of the tree under every model, for the channels a person may see."""
 
+    def __init__(self, request: HttpRequest, options: on_screen.Options, models: Sequence[str], figure: str) -> None:
+        nodes = selectors.tree_nodes()
+        reach = on_screen.reachable_ids(request)
+        seen = [node for node in nodes if reach is None or node.pk in reach]
+        self._options, self._figure, self._models = options, figure, models
+        self._found = options.by_model(nodes, models=models, key=figure)
+        self.names = {node.pk: node.name for node in seen}
+        counted = {path for each in self._found.values() for path in each.paths}
+        self.places = on_screen.Places(seen, self._found[models[0]].shape, counted)
 
-def _model_line(
-    path: selectors.Path,
-    names: dict[int, str],
-    found: dict[str, selectors.TreeFigures],
-    figure: str,
-    options: on_screen.Options,
-) -> dict[str, Any]:
-    cells = []
-    values = []
-    for model, figures in found.items():
-        parts = figures.paths.get(path, Figures()).parts[figure]
-        values.append(parts)
-        mine = replace(options, model=model)
-        cells.append({"parts": parts, "value": parts / WHOLE, "link": on_screen.row_links(mine, path=path)[figure]})
-    return {
-        "name": names[path[-1]],
-        "level": sum(pk in names for pk in path),
-        "link": reverse("admin:touchpoints_touchpoint_change", args=[path[-1]]),
-        "cells": cells,
-        "spread": (max(values) - min(values)) / WHOLE,
-    }
+    def parts(self, place: on_screen.Place, model: str) -> int:
+        """Give the share of people that a place has under a model."""
+        figures = self._found[model].paths.get(place.path)
+        return figures.parts[self._figure] if figures else 0
+
+    def below(self, path: selectors.Path = (), *, level: int = 1, depth: int = MOST_DEEP) -> list[on_screen.Place]:
+        """Give the places below one that have anything."""
+        found = self.places.below(path, level=level, depth=depth)
+        return [place for place in found if any(self.parts(place, model) for model in self._models)]
+
+    def lines(self, shown: Sequence[on_screen.Place], found: Sequence[on_screen.Place]) -> list[dict[str, Any]]:
+        """Give places as lines of a table with a column for each model; `found` has what can be shown below them."""
+        deepest = max((place.level for place in shown), default=0)
+        children = Counter(place.above for place in found)
+        return [self._line(place, children[place.path], is_deepest=place.level == deepest) for place in shown]
+
+    def _line(self, place: on_screen.Place, children: int, *, is_deepest: bool) -> dict[str, Any]:
+        values = [self.parts(place, model) for model in self._models]
+        links = [
+            on_screen.RowLinks(replace(self._options, model=model), path=place.path)[self._figure]
+            for model in self._models
+        ]
+        return {
+            "name": self.names[place.pk],
+            "level": place.level,
+            "children": children,
+            "more": on_screen.more_below(self._options, place, figure=self._figure) if children and is_deepest else "",
+            "link": reverse("admin:touchpoints_touchpoint_change", args=[place.pk]),
+            "cells": [
+                {"parts": parts, "value": parts / WHOLE, "link": link}
+                for parts, link in zip(values, links, strict=True)
+            ],
+            "spread": (max(values) - min(values)) / WHOLE,
+        }
