@@ -44,6 +44,7 @@ ZONE: Final = ZoneInfo("Asia/Shanghai")
 MODELS: Final = ("first", "last", "position")
 REPEATS: Final = 5
 AT_ONCE: Final = 20_000
+CODES_PER_PLACE: Final = int(os.environ.get("BENCH_CODES", "600")) // 60  # six media with ten places each
 DAYS: Final = {"today": 1, "7 days": 7, "30 days": 30, "90 days": 90, "everything": 0}
 
 _TREE: Final = """
@@ -63,7 +64,7 @@ INSERT INTO touchpoints_touchpoint (brand_id, name, parent_id, account_id, scene
     code_url, problem, is_active, benefit, owner_kind, created_at)
 SELECT %(brand)s, '物件 ' || p.id || '-' || n, p.id, %(account)s, 's' || p.id || 'n' || n, '', false, 't', 'u', '',
     true, '', '', now() - interval '800 days'
-FROM place p, generate_series(1, 10) n
+FROM place p, generate_series(1, %(codes)s) n
 """
 _MEMBERS: Final = """
 INSERT INTO members_member (brand_id, public_id, member_no, name, phone_tail, phone_masked, city, joined_at, created_at,
@@ -94,8 +95,8 @@ ORDER BY 8
 """
 # The least: who came by each code, by one model, straight from the rows of the sums and nothing else.
 _FLOOR: Final = """
-SELECT touchpoint_id, sum(parts) FROM touchpoints_channelsum
-WHERE brand_id = %(brand)s AND model = 'first' AND month >= %(month)s GROUP BY 1
+SELECT touchpoint_id, sum(parts[1]) FROM touchpoints_channelsum
+WHERE brand_id = %(brand)s AND model = 'first' AND cohort = 0 AND month >= %(month)s GROUP BY 1
 """
 
 
@@ -113,6 +114,8 @@ class Reports:
         with brand_scope(brand.pk):
             self.code = Touchpoint.objects.exclude(scene="").order_by("pk")[0].pk
             self.medium = Touchpoint.objects.filter(parent=None).order_by("pk")[0].pk
+            place = Touchpoint.objects.get(pk=self.code).parent
+            self.branch = f"{place.parent_id}-{place.pk}" if place else ""
 
     def window(self, days: int) -> Window:
         """Give the last days."""
@@ -156,7 +159,7 @@ class Reports:
         if side == "floor":
             return {f"tree, {name}": partial(self.floor, days) for name, days in DAYS.items()}
         if side == "counted from the touches":
-            counted = selectors.credits_by_code
+            counted = selectors.counted_credits
             return {f"tree, {name}": partial(self.tree, days, counted) for name, days in DAYS.items()}
         summed = selectors.summed_credits
         found: dict[str, Callable[[], None]] = {
@@ -168,6 +171,10 @@ class Reports:
         found |= {
             "page code, everything": lambda: self.page(f"touchpoint/{self.code}/change/?days=0"),
             "page medium, 90 days": lambda: self.page(f"touchpoint/{self.medium}/change/?days=90"),
+            "page tree, place opened": lambda: self.page(f"touchpoint/?days=90&branch={self.branch}&level=3"),
+            "page attribution, place opened": lambda: self.page(f"attribution/?days=90&branch={self.branch}&level=3"),
+            "page tree, search": lambda: self.page("touchpoint/?days=0&q=%E7%89%A9%E4%BB%B6"),
+            "page dead codes": lambda: self.page("touchpoint/?days=90&show=quiet"),
             "page quality": lambda: self.page("quality/"),
             "page rows scans, everything": lambda: self.page("rows/?days=0&figure=scans"),
             "page rows kept_30, everything": lambda: self.page("rows/?days=0&figure=kept_30"),
@@ -187,7 +194,7 @@ def fill(admin_url: str, touches: int) -> tuple[Brand, str]:
         user = StaffUser.objects.create(username="bench", name="bench")
         grant_role(staff_user=user, role=Role.OWNER)
         key = issue_api_key(label="bench", scopes=["channels.read"], at=clock.now())[1]
-    values = {"brand": brand.pk, "account": account.pk, "people": touches * 10 // 16}
+    values = {"brand": brand.pk, "account": account.pk, "people": touches * 10 // 16, "codes": CODES_PER_PLACE}
     with roles.cursor_on(admin_url) as cursor:
         cursor.execute("SET session_replication_role = replica")  # the sums are built afterwards, and timed
         for statement in (_TREE, _MEMBERS, _FOLLOWERS, _TOUCHES):

@@ -23,13 +23,14 @@ TOUCHES = os.environ.get("BENCH_TOUCHES", "1000000")
 PAGES: Final = (
     *(f"page {page}, {days}" for page in ("tree", "attribution") for days in ("today", "7 days", "30 days", "90 days")),
     *("page tree, everything", "page attribution, everything", "page code, everything", "page medium, 90 days"),
+    *("page tree, place opened", "page attribution, place opened", "page tree, search", "page dead codes"),
     *("page quality", "page rows scans, everything", "page rows kept_30, everything", "page rows kept_90, 366 last"),
     "API report, 366 days",
 )
 
 
 class Channels:
-    """One brand with 660 channels and two years of touches; whole pages are asked for as a browser would."""
+    """One brand with 600 codes (or `BENCH_CODES`) and two years of touches; somebody who signed in asks for pages."""
 
     key = "channels"
     title = f"reports of channels over {int(TOUCHES):,} touches (one process, one connection)"
