@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -140,7 +140,7 @@ class Rules:
 
     zone: ZoneInfo = UTC
     exact: dict[str, list[tuple[int, Rule]]] = field(default_factory=dict)
-    partial: list[tuple[int, Rule]] = field(default_factory=list)
+    partial: list[tuple[int, Rule, Callable[[str], object]]] = field(default_factory=list)
     clicks: dict[str, list[Rule]] = field(default_factory=dict)
     follow: list[Rule] = field(default_factory=list)
     refollow: list[Rule] = field(default_factory=list)
@@ -217,11 +217,11 @@ class Rules:
     def _capturing(self, wanted: str) -> Iterator[Rule]:
         exact = self.exact.get(wanted, ())
         done = 0
-        for order, rule in self.partial:
+        for order, rule, hits in self.partial:
             while done < len(exact) and exact[done][0] < order:
                 yield exact[done][1]
                 done += 1
-            if rule.captures(wanted):
+            if hits(wanted):
                 yield rule
         for _order, rule in exact[done:]:
             yield rule
@@ -235,7 +235,8 @@ class Rules:
             return
         if asked.trigger == Trigger.KEYWORD:
             wanted = normalised(asked.text)
-            every = {(order, rule) for rules in self.exact.values() for order, rule in rules} | set(self.partial)
+            every = {(order, rule) for rules in self.exact.values() for order, rule in rules}
+            every |= {(order, rule) for order, rule, _hits in self.partial}
             for _order, rule in sorted(every, key=lambda pair: pair[0]):
                 yield rule, rule.captures(wanted) or None
         elif asked.trigger == Trigger.CLICK:
@@ -341,10 +342,24 @@ def compile_rules(
             for word in rule.words:
                 made.exact.setdefault(word, []).append((order, rule))
         else:
-            made.partial.append((order, rule))
+            made.partial.append((order, rule, _hits_of(rule)))
     for rules in (made.follow, made.refollow):
         rules.sort(key=lambda rule: rank_of(rule.audience))  # stable: the order stays within a rank
     return made
+
+
+def _hits_of(rule: Rule) -> Callable[[str], object]:
+    """Give the quickest test of whether a rule captures: every message goes through those of an account."""
+    words = rule.words
+    if rule.match == Match.PREFIX:
+        return lambda wanted: wanted.startswith(words)
+    if rule.match == Match.CONTAINS and len(words) == 1:
+        word = words[0]
+        return lambda wanted: word in wanted
+    if rule.match == Match.REGEX and len(words) == 1:
+        search: Callable[[str], object] = rule.patterns[0].search
+        return search
+    return rule.captures
 
 
 def _welcomes(made: Rules, trigger: str) -> list[Rule]:
