@@ -367,8 +367,9 @@ class Gateway:
                 query = replier.asks(push, book)
                 if query is None:
                     return None
-                asking = self._lookups.ask(BrandRead(push.brand_id, query))
-                return replier.run(push, book, await asyncio.wait_for(asking, READING_REPLIER_SECONDS))
+                async with asyncio.timeout(READING_REPLIER_SECONDS):
+                    rows = await self._lookups.ask(BrandRead(push.brand_id, query))
+                return replier.run(push, book, rows)
             if replier.reads:
                 work = asyncio.get_running_loop().run_in_executor(self._readers, _read_and_reply, replier, push, book)
                 return await asyncio.wait_for(work, READING_REPLIER_SECONDS)
