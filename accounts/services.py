@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from accounts.errors import LastOwner
 from accounts.models import ApiKey, AuditEntry, Brand, RoleGrant, StaffUser
@@ -14,6 +14,7 @@ from accounts.roles import DataScope, Role
 from accounts.viewer import current_viewer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from django.db.models import Model
@@ -115,3 +116,22 @@ def record_audit(
         ip=viewer.ip if viewer else "",
         request_id=viewer.request_id if viewer else "",
     )
+
+
+def forget_in_audit(*, objects: Iterable[tuple[str, int]], words: Iterable[str]) -> int:
+    """Take a person's name and words out of the entries on (kind, number) of theirs; gives how many entries.
+
+    That something was done, by whom and when, stays. It is the only change the log ever knows, made by a function of
+    the database: the application itself may not change an entry.
+    """
+    named = [(kind, str(number)) for kind, number in objects]
+    if not named:
+        return 0
+    # Longer words first: a name may stand within another.
+    unlike = sorted({word for word in words if word}, key=lambda word: (-len(word), word))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT zhiyin_forget_in_audit(%s::text[], %s::text[], %s::text[])",
+            [[kind for kind, _number in named], [number for _kind, number in named], unlike],
+        )
+        return int(cursor.fetchone()[0])

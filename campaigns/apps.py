@@ -18,11 +18,12 @@ class CampaignsConfig(AppConfig):
     def ready(self) -> None:
         """Find the carriers, and tell segments how many each of them reaches."""
         from campaigns import carriers
-        from campaigns.services.erasure import forget_messages
+        from campaigns.services.erasure import forget_messages, forget_names
         from members import reach
         from members.services.erasure import on_erase
 
         on_erase.register("campaigns.messages", forget_messages)
+        on_erase.register("campaigns.names", forget_names)
 
         for module in pkgutil.iter_modules(carriers.__path__):
             import_module(f"campaigns.carriers.{module.name}")

@@ -121,17 +121,22 @@ def _carrier(campaign: Campaign, data: QueryDict, found: Reading) -> None:
 
 
 def _template(campaign: Campaign, data: QueryDict, found: Reading) -> None:
-    account = found.fields.get("account", campaign.account)
     if "template" in data:
         template = _row(MessageTemplate, _text(data, "template"))
-        if template is not None and template.account_id != account.pk:
-            template = None  # the list of the account chosen before
+        if template is not None and not _fits(campaign, found, template):
+            template = None  # the list of the account or channel chosen before
         elif template is None and data["template"]:
             found.errors["template"] = _("This template does not exist.")
             return
         found.fields["template"] = template
-    elif campaign.template is not None and campaign.template.account_id != account.pk:
+    elif campaign.template is not None and not _fits(campaign, found, campaign.template):
         found.fields["template"] = None
+
+
+def _fits(campaign: Campaign, found: Reading, template: MessageTemplate) -> bool:
+    account = found.fields.get("account", campaign.account)
+    carrier = carriers.find(found.fields.get("carrier", campaign.carrier))
+    return template.account_id == account.pk and (carrier is None or template.family in carrier.families)
 
 
 def _content(campaign: Campaign, data: QueryDict, found: Reading) -> None:

@@ -4,36 +4,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from django.db.models import Sum
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from campaigns.models import SubscriptionStock
-from campaigns.selectors import templates
+from campaigns.models import Family, SubscriptionStock
+from campaigns.selectors import agreed_notices, templates
 from inbox.fallbacks import Offer, fallbacks
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from campaigns.models import MessageTemplate
     from inbox.models import Conversation
 
 NOTICE: Final = "admin:inbox_notice"
+_NAMED: Final = 3  # notifications that an offer names
 
 
 def subscription(conversation: Conversation, at: datetime) -> Offer:
-    """A subscribe notification, while the person has agreed to one."""
-    rows = SubscriptionStock.objects.filter(follower_id=conversation.follower_id)
-    left: int = rows.aggregate(left=Sum("remaining"))["left"] or 0
-    if left:
-        why = _("They have agreed to %(count)s. They cannot be sent from here yet; the next best way is below.")
-        return Offer(_("Subscribe notification"), why % {"count": left}, "", 10, possible=False)
-    return Offer(
-        _("Subscribe notification"),
-        _("They have agreed to none. People agree in an article or on a page with a subscribe button."),
-        "",
-        10,
-        possible=False,
-    )
+    """A subscribe notification, while the person has agreed to one: allowed for offers too, and without following."""
+    label = _("Subscribe notification")
+    agreed = agreed_notices(conversation.follower_id, conversation.account_id)
+    if agreed:
+        said = _(", ").join(_each(template, left) for template, left in agreed[:_NAMED])
+        link = f"{reverse(NOTICE, args=[conversation.pk])}?template={agreed[0][0].pk}"
+        why = _("They have agreed to: %(notices)s.") % {"notices": said}
+        return Offer(label, why, _("Write notice"), 10, link=link)
+    if SubscriptionStock.objects.filter(follower_id=conversation.follower_id, remaining__gt=0).exists():
+        why = _("They have agreed to some whose template is not known here. Synchronise templates.")
+    else:
+        why = _("They have agreed to none. People agree in an article or on a page with a subscribe button.")
+    return Offer(label, why, "", 10, possible=False)
+
+
+def _each(template: MessageTemplate, left: int) -> str:
+    if template.family == Family.NOTICE_LONG:
+        return _("%(title)s (long-term)") % {"title": template.title}
+    return ngettext("%(title)s (%(count)s left)", "%(title)s (%(count)s left)", left) % {
+        "title": template.title,
+        "count": left,
+    }
 
 
 def service_template(conversation: Conversation, at: datetime) -> Offer:

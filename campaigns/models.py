@@ -15,10 +15,27 @@ from members.models import Follower, Purpose, Segment
 from wechat_gateway.models import OfficialAccount
 
 
+class Family(models.TextChoices):
+    """What a template is for: each family has ids of its own, and calls of its own."""
+
+    TEMPLATE = "TEMPLATE", _("Template message")
+    NOTICE_ONCE = "NOTICE_ONCE", _("Subscribe notification, once")
+    NOTICE_LONG = "NOTICE_LONG", _("Subscribe notification, long-term")
+
+
+NOTICES = (Family.NOTICE_ONCE.value, Family.NOTICE_LONG.value)
+
+
 class MessageTemplate(BrandOwned):
-    """A template (模板消息) of a service account. `fields` is its content, parsed: [{"key", "label", "type"}]."""
+    """A template of a service account: of template messages (模板消息), or of subscribe notifications (订阅通知).
+
+    `fields` is its content, parsed: [{"key", "label", "type"}].
+    """
 
     account = BrandForeignKey(OfficialAccount, models.PROTECT, related_name="+", verbose_name=_("service account"))
+    family = models.CharField(
+        _("kind"), max_length=12, choices=Family, default=Family.TEMPLATE, db_default=Family.TEMPLATE
+    )
     template_id = models.CharField(_("template id"), max_length=64)
     title = models.CharField(_("title"), max_length=100)
     content = models.TextField(_("content"), blank=True)
@@ -352,7 +369,7 @@ class TestSend(BrandOwned):
 class SubscriptionStock(BrandOwned):
     """How many subscribe notifications (订阅通知) of one template a follower has agreed to and not yet got.
 
-    Advisory: WeChat counts for itself (reference: service account 5.7).
+    One is taken before the call that uses it up. Advisory: WeChat counts for itself (reference: service account 5.7).
     """
 
     follower = BrandForeignKey(Follower, models.CASCADE, related_name="+", verbose_name=_("follower"))

@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef
 
 from accounts.tenancy import current_brand_id, reporting
 from campaigns.carriers import carriers
+from campaigns.models import SubscriptionStock
 from members.models import Follower, Member, OptOut
 from members.segments import matching
 from members.selectors import within_reach
@@ -28,13 +29,15 @@ SAMPLE = 6
 class Plan:
     """People of the audience. `hit` − `opted_out` − `unreachable` = `will_send`.
 
-    `no_allowance` are those of the unreachable who do follow, but whose own acts allow no customer-service message now.
+    `no_allowance` are those of the unreachable who do follow, but whose own acts allow no customer-service message now;
+    `no_consent` those who follow and have agreed to no subscribe notification of the template.
     """
 
     hit: int
     opted_out: int
     will_send: int
     no_allowance: int = 0
+    no_consent: int = 0
 
     @property
     def unreachable(self) -> int:
@@ -44,7 +47,7 @@ class Plan:
     @property
     def not_following(self) -> int:
         """Whom the channel cannot reach because they do not follow this service account."""
-        return self.unreachable - self.no_allowance
+        return self.unreachable - self.no_allowance - self.no_consent
 
     def seconds(self, rate: int | None) -> int | None:
         """How long it takes at so many messages a second; None without a limit."""
@@ -59,12 +62,30 @@ def plan_of(campaign: Campaign, *, at: datetime) -> Plan:
         willing = people.exclude(Exists(OptOut.objects.filter(member=OuterRef("pk"), purpose=campaign.purpose)))
         hit = people.count()
         wanted = willing.count()
-        reached = carrier.reachable(willing, at, campaign.account_id).count() if carrier else 0
+        able = carrier.reachable(willing, at, campaign.account_id) if carrier else willing.none()
+        if carrier is not None and carrier.uses_consent:
+            able = able.filter(_agreed(campaign))
+        reached = able.count()
         following = reached
-        if carrier is not None and carrier.uses_allowance:
+        if carrier is not None and (carrier.uses_allowance or carrier.uses_consent):
             follows = Follower.objects.filter(member=OuterRef("pk"), account_id=campaign.account_id, subscribed=True)
             following = willing.filter(Exists(follows)).count()
-    return Plan(hit=hit, opted_out=hit - wanted, will_send=reached, no_allowance=following - reached)
+    without = {"no_consent" if carrier and carrier.uses_consent else "no_allowance": following - reached}
+    return Plan(hit=hit, opted_out=hit - wanted, will_send=reached, **without)
+
+
+def _agreed(campaign: Campaign) -> Exists:
+    """People who have agreed to one more notification of the campaign's template."""
+    template_id = campaign.template.template_id if campaign.template else ""
+    return Exists(
+        SubscriptionStock.objects.filter(
+            follower__member=OuterRef("pk"),
+            follower__account=campaign.account_id,
+            follower__subscribed=True,
+            template_id=template_id,
+            remaining__gt=0,
+        )
+    )
 
 
 def preview_people(campaign: Campaign, *, at: datetime, viewer: Viewer | None = None) -> list[Member]:

@@ -17,6 +17,7 @@ NOT_FOLLOWER: Final = "NOT_FOLLOWER"
 UNFOLLOWED: Final = "UNFOLLOWED"
 WINDOW_CLOSED: Final = "WINDOW_CLOSED"
 WINDOW_USED_UP: Final = "WINDOW_USED_UP"
+NO_CONSENT: Final = "NO_CONSENT"
 UNREACHABLE: Final = "UNREACHABLE"
 EMPTY_FIELD: Final = "EMPTY_FIELD"
 STOPPED: Final = "STOPPED"
@@ -60,6 +61,10 @@ _OWN: Final[dict[str, tuple[_StrPromise, _StrPromise]]] = {
     WINDOW_USED_UP: (
         _("All customer-service messages that their last act allowed have been sent, by whomever."),
         _("Use a subscribe notification or a guide task, or wait for them to write again."),
+    ),
+    NO_CONSENT: (
+        _("They have agreed to no more subscribe notifications of this template."),
+        _("Ask them again in an article or on a page with a subscribe button."),
     ),
     UNREACHABLE: (_("This channel cannot reach them."), _("Choose another channel for them.")),
     EMPTY_FIELD: (

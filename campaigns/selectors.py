@@ -7,21 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Exists, OuterRef, Q, Sum
+from django.db.models import Count, Exists, OuterRef, Q, Sum
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from campaigns import reasons, typed_keys
 from campaigns.carriers import Problem, carriers
 from campaigns.models import (
+    NOTICES,
     Campaign,
     CampaignState,
     Delivery,
     DeliveryAttempt,
     DeliveryState,
+    Family,
     FinishEvent,
     Lane,
     MessageTemplate,
+    SubscriptionStock,
     Tally,
     TestSend,
 )
@@ -135,9 +138,25 @@ def campaigns() -> QuerySet[Campaign]:
     return Campaign.objects.select_related("account", "template", "segment").order_by("-created_at", "-id")
 
 
-def templates(account_id: int) -> QuerySet[MessageTemplate]:
-    """The usable templates of an account, by title."""
-    return MessageTemplate.objects.filter(account_id=account_id, is_active=True).order_by("title", "id")
+def templates(account_id: int, families: Iterable[str] = (Family.TEMPLATE,)) -> QuerySet[MessageTemplate]:
+    """The usable templates of an account (of template messages, if nothing else is asked for), by title."""
+    rows = MessageTemplate.objects.filter(account_id=account_id, is_active=True, family__in=list(families))
+    return rows.order_by("title", "id")
+
+
+def agreed_notices(follower_id: int, account_id: int) -> list[tuple[MessageTemplate, int]]:
+    """The subscribe notifications that a follower has agreed to, with how many are left of each, by title."""
+    rows = SubscriptionStock.objects.filter(follower_id=follower_id, remaining__gt=0)
+    left = dict(rows.order_by("template_id").values_list("template_id", "remaining"))
+    known = templates(account_id, NOTICES).filter(template_id__in=list(left)) if left else ()
+    return [(each, left[each.template_id]) for each in known]
+
+
+def consents_by_template(account_ids: Iterable[int]) -> dict[tuple[int, str], tuple[int, int]]:
+    """How many people have agreed to each notification, and how many messages are left: by account and template id."""
+    rows = SubscriptionStock.objects.filter(follower__account__in=list(account_ids), remaining__gt=0).order_by()
+    found = rows.values_list("follower__account", "template_id").annotate(Count("pk"), Sum("remaining"))
+    return {(account, template_id): (people, left) for account, template_id, people, left in found}
 
 
 def test_sends(campaign: Campaign) -> QuerySet[TestSend]:

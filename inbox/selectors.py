@@ -39,6 +39,7 @@ from wechat_gateway import windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from uuid import UUID
 
     from django.db.models import QuerySet
 
@@ -100,6 +101,11 @@ def visible_conversations(viewer: Viewer) -> QuerySet[Conversation]:
     if viewer.scope == DataScope.STORES:
         return rows.filter(mine | Q(store_id__in=store_ids_of_grant(viewer.grant_id)))
     return rows.filter(mine | Q(follower__member__in=visible_members(viewer).values("pk")))
+
+
+def was_sent(conversation_id: int, client_key: UUID) -> bool:
+    """Say whether what a page was about to send with a key stands in the conversation already."""
+    return Message.objects.filter(conversation_id=conversation_id, client_key=client_key).exists()
 
 
 def listed(viewer: Viewer, view: str) -> QuerySet[Conversation]:

@@ -144,7 +144,7 @@ def _by_code(data: dict[str, Any], id_field: str, *, sends: bool) -> Answer:
     message = str(data.get("errmsg", ""))[:300]
     match = _RID.search(message) if "rid" in message else None
     rid = match[1] if match else ""
-    msgid = _id(data.get(id_field)) if id_field else ""
+    msgid = _id(data.get(id_field or "msgid"))  # some name an id that proves nothing
     if code == 0:
         if id_field and not msgid:
             return Answer(Outcome.UNKNOWN, Reaction.ALARM, 0, "NO_MSGID", message, rid, flags=flags, data=data)

@@ -28,7 +28,9 @@ WITH held AS (
 ), given AS (
     SELECT count(*) AS found, CASE
         WHEN bool_or(coalesce(blocked_until > %(at)s, false)) THEN 0
-        ELSE least(%(count)s, min(greatest(0, floor(most * %(share)s::float8)::bigint - used)))
+        -- Without a known limit there is nothing to compare with, and least() leaves it out.
+        ELSE least(%(count)s, min(greatest(0, floor(most * %(share)s::float8)::bigint - used))
+            FILTER (WHERE most IS NOT NULL))
     END AS granted FROM held
 ), counted AS (
     UPDATE wechat_gateway_quotause q SET used = q.used + g.granted FROM held h, given g

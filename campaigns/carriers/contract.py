@@ -62,18 +62,21 @@ class Unrenderable(Exception):
 class Carrier(Protocol):
     """A way for messages to travel.
 
-    `purposes` are the purposes WeChat allows. `uses_template` says whether one of the account's templates gives the
-    fields (and the look) of the message. `confirms` says that WeChat recognises a repeated client_msg_id and reports
-    each message's result later. `uses_allowance` says that each message takes one of those which the person's own acts
-    allow: who has none left is not reached, and no more is ever sent.
+    `purposes` are the purposes WeChat allows. `families` are the kinds of the account's templates of which one gives
+    the fields (and the look) of the message; `uses_template` says whether there are any. `confirms` says that WeChat
+    recognises a repeated client_msg_id and reports each message's result later. `uses_allowance` says that each message
+    takes one of those which the person's own acts allow: who has none left is not reached, and no more is ever sent.
+    `uses_consent` says the same of the notifications that the person has agreed to, counted by template.
     """
 
     key: str
     label: _StrPromise
     purposes: frozenset[str]
+    families: frozenset[str]
     uses_template: bool
     confirms: bool
     uses_allowance: bool
+    uses_consent: bool
 
     def fields(self, campaign: Campaign) -> list[FieldInfo]:
         """Give what has to be filled in for a campaign."""

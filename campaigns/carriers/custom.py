@@ -33,9 +33,11 @@ class CustomCarrier:
     key = "custom"
     label = gettext_lazy("Customer-service message")
     purposes = frozenset({Purpose.SERVICE.value, Purpose.MARKETING.value})
+    families: frozenset[str] = frozenset()
     uses_template = False
     confirms = False
     uses_allowance = True
+    uses_consent = False
 
     def fields(self, campaign: Campaign) -> list[FieldInfo]:
         """Give the one field: the text."""

@@ -11,12 +11,13 @@ from django.utils.translation import gettext_lazy
 
 from campaigns import typed_keys
 from campaigns.carriers.contract import Addressee, FieldInfo, Problem, Unrenderable, carriers, legal_alternatives
+from campaigns.models import Family
 from campaigns.variables import names_in, render
 from members.models import Follower, Purpose
 from wechat_gateway import client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -34,9 +35,12 @@ class TemplateCarrier:
     key = "template"
     label = gettext_lazy("Template message")
     purposes = frozenset({Purpose.SERVICE.value})
+    families = frozenset({Family.TEMPLATE.value})
     uses_template = True
     confirms = True
     uses_allowance = False
+    uses_consent = False
+    warns_of_advertising = True
 
     def fields(self, campaign: Campaign) -> list[FieldInfo]:
         """Give the template's fields with their limits."""
@@ -70,7 +74,7 @@ class TemplateCarrier:
                 ),
             )
         template = campaign.template
-        if template is None or template.account_id != campaign.account_id:
+        if template is None or template.account_id != campaign.account_id or template.family not in self.families:
             problems.append(
                 Problem("template_missing", _("No template of this service account is chosen."), field="template")
             )
@@ -89,17 +93,17 @@ class TemplateCarrier:
         if campaign.url and not campaign.url.startswith(("https://", "http://")):
             problems.append(Problem("url_invalid", _("A link begins with https://."), field="url"))
         for field in self.fields(campaign):
-            problems += _check_field(field, str(campaign.content.get(field.key, "")))
+            text = str(campaign.content.get(field.key, ""))
+            problems += _check_field(field, text)
+            if self.warns_of_advertising and _ADVERTISING.search(text):
+                problems.append(_reads_like_advertising(field))
         return problems
 
     def composer(self, campaign: Campaign) -> Callable[[Addressee, str], client.Outgoing]:
         """Give the function that makes one template message."""
-        template = campaign.template
-        template_id = template.template_id if template else ""
         texts = {field.key: str(campaign.content.get(field.key, "")) for field in self.fields(campaign)}
         fixed = {key: typed_keys.cut(key, text) for key, text in texts.items() if "{" not in text}
         variable = {key: text for key, text in texts.items() if key not in fixed}
-        mini = (campaign.mini_appid, campaign.mini_path) if campaign.mini_appid else None
 
         def compose(person: Addressee, client_msg_id: str) -> client.Outgoing:
             data = dict(fixed)
@@ -109,16 +113,22 @@ class TemplateCarrier:
                 if filled.unknown or filled.empty or not typed_keys.fits(key, value):
                     raise Unrenderable(key)
                 data[key] = value
-            return client.template_message(
-                openid=person.openid,
-                template_id=template_id,
-                data=data,
-                url=campaign.url,
-                mini_program=mini,
-                client_msg_id=client_msg_id,
-            )
+            return self.message(campaign, person, data, client_msg_id)
 
         return compose
+
+    def message(
+        self, campaign: Campaign, person: Addressee, data: Mapping[str, str], client_msg_id: str
+    ) -> client.Outgoing:
+        """Make the call for one person from the filled fields."""
+        return client.template_message(
+            openid=person.openid,
+            template_id=campaign.template.template_id if campaign.template else "",
+            data=data,
+            url=campaign.url,
+            mini_program=(campaign.mini_appid, campaign.mini_path) if campaign.mini_appid else None,
+            client_msg_id=client_msg_id,
+        )
 
     def reachable(self, members: QuerySet[Member], at: datetime, account_id: int | None = None) -> QuerySet[Member]:
         """Narrow members to those who follow."""
@@ -152,17 +162,17 @@ def _check_field(field: FieldInfo, text: str) -> list[Problem]:
                 field=where,
             ),
         )
-    if _ADVERTISING.search(text):
-        problems.append(
-            Problem(
-                "looks_like_advertising",
-                _("“%(field)s” reads like advertising; WeChat bans templates for that.") % {"field": field.label},
-                hint=_("Say only what happened to the person's order, booking or account."),
-                field=where,
-                blocking=False,
-            ),
-        )
     return problems
+
+
+def _reads_like_advertising(field: FieldInfo) -> Problem:
+    return Problem(
+        "looks_like_advertising",
+        _("“%(field)s” reads like advertising; WeChat bans templates for that.") % {"field": field.label},
+        hint=_("Say only what happened to the person's order, booking or account."),
+        field=f"content.{field.key}",
+        blocking=False,
+    )
 
 
 carriers.register(TemplateCarrier.key, TemplateCarrier())

@@ -13,6 +13,7 @@ from campaigns import reasons, typed_keys
 from campaigns.carriers import Addressee, Carrier, FieldInfo, Problem, Unrenderable, carriers
 from campaigns.errors import AlreadyLaunched, PreviewImpossible, UnknownCarrier
 from campaigns.models import Campaign, CampaignState, TestSend, UnknownPolicy
+from campaigns.services.consents import settle_consents, take_consents
 from campaigns.variables import facts_of, names_in, render
 from inbox.services import reserve_send, settle_sends
 from members.models import Follower, Member, Purpose
@@ -23,6 +24,7 @@ from wechat_gateway.errcodes import Reaction
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from wechat_gateway.answers import Answer
     from wechat_gateway.models import OfficialAccount
 
 EDITABLE = frozenset(
@@ -95,7 +97,13 @@ def update_campaign(*, campaign: Campaign, at: datetime, **fields: Any) -> Campa
 
 
 def unknown_policy(campaign: Campaign) -> str:
-    """What the campaign does with unconfirmed messages: marketing leaves them, service notices are sent again."""
+    """What the campaign does with unconfirmed messages: marketing leaves them, service notices are sent again.
+
+    What uses up a consent is never sent again, whatever was chosen.
+    """
+    carrier = carriers.find(campaign.carrier)
+    if carrier is not None and carrier.uses_consent:
+        return UnknownPolicy.LEAVE
     if campaign.unknown_policy:
         return campaign.unknown_policy
     return UnknownPolicy.LEAVE if campaign.purpose == Purpose.MARKETING else UnknownPolicy.RESEND
@@ -146,11 +154,10 @@ def send_test(*, campaign: Campaign, openid: str, at: datetime) -> TestResult:
             hint=_("Give the variable a fallback, such as {姓名|会员}."),
             field=f"content.{error.field}",
         ) from None
-    taken = _take_allowance(campaign, openid, at) if carrier.uses_allowance else None
+    taken = _take_what_it_costs(campaign, carrier, openid, at)
     ((_request, answer),) = client.send_many(campaign.account, [call], at=at, concurrency=1)
     if taken is not None and answer.outcome not in (Outcome.ACCEPTED, Outcome.UNKNOWN):
-        closed = answer.reaction is Reaction.WINDOW_CLOSED and answer.code
-        settle_sends(unsent=[(taken, at)], refused=[(taken, answer.code or 0)] if closed else [], at=at)
+        _give_back(campaign, carrier, taken, answer, at)
     sent.outcome = answer.outcome.value
     sent.code = str(answer.code) if answer.code else answer.cause[:40] if not answer.ok else ""
     sent.message = answer.message[:300]
@@ -162,16 +169,33 @@ def send_test(*, campaign: Campaign, openid: str, at: datetime) -> TestResult:
     )
 
 
-def _take_allowance(campaign: Campaign, openid: str, at: datetime) -> int | None:
-    """Take one of the messages that somebody's acts allow; gives whose. Somebody we do not know has no ledger."""
+def _take_what_it_costs(campaign: Campaign, carrier: Carrier, openid: str, at: datetime) -> int | None:
+    """Take one of the messages that somebody's acts or consents allow; gives whose. A stranger has no ledger."""
+    if not (carrier.uses_allowance or carrier.uses_consent):
+        return None
     person = Follower.objects.filter(account=campaign.account_id, openid=openid).first()
     if person is None:
         return None
-    allowed = reserve_send(follower_id=person.pk, at=at)
-    if not allowed.open:
-        why = reasons.explain(str(allowed.refusal))
+    refusal = ""
+    if carrier.uses_allowance:
+        allowed = reserve_send(follower_id=person.pk, at=at)
+        refusal = "" if allowed.open else str(allowed.refusal)
+    elif campaign.template is not None:
+        held = take_consents(follower_ids=[person.pk], template=campaign.template, at=at)
+        refusal = "" if held else reasons.NO_CONSENT
+    if refusal:
+        why = reasons.explain(refusal)
         raise PreviewImpossible(str(why.cause), hint=str(why.action), field="carrier")
     return person.pk
+
+
+def _give_back(campaign: Campaign, carrier: Carrier, taken: int, answer: Answer, at: datetime) -> None:
+    if carrier.uses_allowance:
+        closed = answer.reaction is Reaction.WINDOW_CLOSED and answer.code
+        settle_sends(unsent=[(taken, at)], refused=[(taken, answer.code or 0)] if closed else [], at=at)
+    elif campaign.template is not None:
+        gone = [taken] if answer.reaction is Reaction.CONSENT_USED else []
+        settle_consents(unsent=[taken], refused=gone, template=campaign.template, at=at)
 
 
 def follower_of(member: Member, account_id: int) -> Follower | None:

@@ -1,19 +1,19 @@
-"""What leaves with a person: where messages of campaigns went and what stood in them. That they were sent stays."""
+"""What leaves with a person: where messages went, what stood in them, and their name in the audit log."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from campaigns.models import Campaign, Delivery, DeliveryState, FinishEvent, TestSend
+from accounts.services import forget_in_audit
+from campaigns.models import Campaign, Delivery, DeliveryState, FinishEvent, SubscriptionStock, TestSend
 from campaigns.reasons import UNFOLLOWED
 from campaigns.services import tallies
-from members.models import Member
+from guides.models import Assignment
+from members.models import Follower, Member
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from members.models import Follower
 
 
 def forget_messages(*, follower: Follower, whole: bool, at: datetime) -> int:
@@ -36,9 +36,31 @@ def forget_messages(*, follower: Follower, whole: bool, at: datetime) -> int:
     known = {"account_id": follower.account_id, "openid": follower.openid}
     gone += TestSend.objects.filter(**known).update(openid="")
     gone += FinishEvent.objects.filter(**known).delete()[0]
+    gone += SubscriptionStock.objects.filter(follower=follower).delete()[0]
     moved = Counter[tuple[int, str, str]]()
     for _pk, campaign_id in waiting:
         moved[campaign_id, DeliveryState.PENDING.value, ""] -= 1
         moved[campaign_id, DeliveryState.SUPPRESSED.value, UNFOLLOWED] += 1
     tallies.add(follower.brand_id, tallies.STEERING_SHARD, moved)
     return gone
+
+
+def forget_names(*, follower: Follower, whole: bool, at: datetime) -> int:
+    """Take the name of somebody who goes altogether out of the audit log; what was done, and by whom, stays."""
+    if not whole:
+        return 0
+    merged = Member.objects.filter(merged_into_id=follower.member_id)
+    people = list(Member.objects.filter(pk=follower.member_id) | merged)
+    ids = [person.pk for person in people]
+    followers = list(Follower.objects.filter(member_id__in=ids).order_by("pk"))
+    assignments = Assignment.objects.filter(member_id__in=ids).order_by("pk").values_list("pk", flat=True)
+    words = {text for person in people for text in (person.name, person.phone_masked, person.city)}
+    words |= {text for each in followers for text in (each.openid, each.unionid)}
+    return forget_in_audit(
+        objects=[
+            *(("members.member", pk) for pk in ids),
+            *(("members.follower", each.pk) for each in followers),
+            *(("guides.assignment", pk) for pk in assignments),
+        ],
+        words=words,
+    )

@@ -135,6 +135,9 @@ def _freeze_statement(campaign: Campaign, at: datetime) -> tuple[str, list[Any]]
         # The parameters of the segment have places, not names; so have these here.
         allowance = ALLOWANCE % {"at": "%s", "lasts": "%s", "brand": "%s"}
         allowance_params = [at, windows.spans(at), at, campaign.brand_id]
+    elif carrier.uses_consent:
+        allowance = _CONSENT
+        allowance_params = [campaign.brand_id, campaign.template.template_id if campaign.template else ""]
     return _FREEZE.format(people=people, facts=variables, allowance=allowance), [
         campaign.brand_id, campaign.pk, campaign.account_id,
         *allowance_params, *people_params,
@@ -143,6 +146,11 @@ def _freeze_statement(campaign: Campaign, at: datetime) -> tuple[str, list[Any]]
         campaign.brand_id, campaign.pk, STEERING_SHARD,
     ]  # fmt: skip
 
+
+_CONSENT = f"""CASE WHEN EXISTS (
+    SELECT 1 FROM campaigns_subscriptionstock s
+    WHERE s.brand_id = %s AND s.follower_id = f.id AND s.template_id = %s AND s.remaining > 0
+) THEN '' ELSE '{reasons.NO_CONSENT}' END"""  # noqa: S608 - constants of ours
 
 # The counters come from the very rows that were written. Rows are made only for a campaign that is there: nothing
 # checks each of them again.

@@ -98,6 +98,7 @@ class Entry:
     untried: bool = False
     outcome: str = ""
     message: str = ""
+    consent_gone: bool = False  # WeChat says that the person has agreed to no more
     window_code: int = 0  # what WeChat said where it allows fewer customer-service messages than we believed
 
 
@@ -323,6 +324,8 @@ def _claim_rows(job: Job, size: int, states: Sequence[str]) -> tuple[list[Claime
     tallies.add(job.brand_id, job.lane, deltas)
     if job.carrier.uses_allowance and batch:
         batch = _reserve(job, batch, at)
+    if job.carrier.uses_consent and batch:
+        batch = _reserve_consents(job, batch, at)
     return batch, bool(rows)
 
 
@@ -345,6 +348,18 @@ def _reserve(job: Job, batch: Sequence[Claimed], at: datetime) -> list[Claimed]:
         else:
             left.append(Entry(claimed, DeliveryState.SUPPRESSED, reasons.WINDOW_USED_UP, untried=True))
     _write(job, left, None)
+    return taken
+
+
+def _reserve_consents(job: Job, batch: Sequence[Claimed], at: datetime) -> list[Claimed]:
+    """Take a notification for each from what the person has agreed to; whoever has none left is not sent to."""
+    template = job.campaign.template
+    wanted = [claimed.follower_id for claimed in batch if claimed.follower_id]
+    held = store.take_consents(wanted, template, at) if template is not None else set()
+    taken = [replace(claimed, reserved_at=at) for claimed in batch if claimed.follower_id in held]
+    left = [claimed for claimed in batch if claimed.follower_id not in held]
+    gone = [Entry(claimed, DeliveryState.SUPPRESSED, reasons.NO_CONSENT, untried=True) for claimed in left]
+    _write(job, gone, None)
     return taken
 
 
@@ -372,6 +387,7 @@ def _entry(claimed: Claimed, answer: Answer, *, personal: bool, parked: bool) ->
         person = answer.code is not None and errcodes.explain(answer.code).error_class is ErrorClass.PERSON
         entry.state = DeliveryState.REFUSED if person else DeliveryState.FAILED
         entry.window_code = answer.code or 0 if answer.reaction is Reaction.WINDOW_CLOSED else 0
+        entry.consent_gone = answer.reaction is Reaction.CONSENT_USED
     elif answer.outcome is Outcome.UNKNOWN:
         entry.state = DeliveryState.UNKNOWN
         entry.reason = code if answer.code else reasons.NO_ANSWER
@@ -449,14 +465,17 @@ def _write(job: Job, entries: Sequence[Entry], pause: pacing.Pause | None) -> No
             notes.append((claimed.id, claimed.attempt, outcome, entry.reason, entry.message, entry.msgid))
     if notes:
         _note_attempts(job.brand_id, notes)
-    _settle_reserved(entries, at)
+    _settle_reserved(job, entries, at)
     if pause is not None:
         steering.park(campaign_id=job.campaign.pk, code=pause.code, until=_wait_for_account(job, pause, at))
     tallies.add(job.brand_id, job.lane, deltas)
 
 
-def _settle_reserved(entries: Sequence[Entry], at: datetime) -> None:
+def _settle_reserved(job: Job, entries: Sequence[Entry], at: datetime) -> None:
     """Give back what was taken for messages that did not leave, and believe WeChat where it allows less."""
+    if job.carrier.uses_consent:
+        _settle_consents(job, entries, at)
+        return
     unsent, refused = [], []
     for entry in entries:
         claimed = entry.claimed
@@ -468,6 +487,15 @@ def _settle_reserved(entries: Sequence[Entry], at: datetime) -> None:
             refused.append((claimed.follower_id, entry.window_code))
     if unsent or refused:
         store.settle_replies(unsent, refused, at)
+
+
+def _settle_consents(job: Job, entries: Sequence[Entry], at: datetime) -> None:
+    taken = [entry for entry in entries if entry.claimed.reserved_at is not None]
+    kept = (DeliveryState.SENT, DeliveryState.UNKNOWN)
+    unsent = [entry.claimed.follower_id for entry in taken if entry.state not in kept and entry.claimed.follower_id]
+    refused = [entry.claimed.follower_id for entry in taken if entry.consent_gone and entry.claimed.follower_id]
+    if (unsent or refused) and job.campaign.template is not None:
+        store.settle_consents(unsent, refused, job.campaign.template, at)
 
 
 def _wait_for_account(job: Job, pause: pacing.Pause, at: datetime) -> datetime:

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from accounts.services import record_audit
 from accounts.tenancy import brand_scope
 from campaigns.models import Campaign, CampaignState, Delivery, DeliveryState, FinishEvent, Lane, TestSend
-from campaigns.services import statements
+from campaigns.services import consents, statements
 from inbox import services as inbox_services
 from members import services as member_services
 from wechat_gateway.models import OfficialAccount
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
+
+    from campaigns.models import MessageTemplate
 
 _RESULTS_LOCK = 772_001  # first half of our advisory lock
 
@@ -159,6 +161,16 @@ class Store:
     ) -> None:
         """Give back what was taken and not sent, and believe WeChat's refusals."""
         inbox_services.settle_sends(unsent=unsent, refused=refused, at=at)
+
+    def take_consents(self, follower_ids: Collection[int], template: MessageTemplate, at: datetime) -> set[int]:
+        """Take one notification each from what followers agreed to; gives those who had one."""
+        return consents.take_consents(follower_ids=follower_ids, template=template, at=at)
+
+    def settle_consents(
+        self, unsent: Collection[int], refused: Collection[int], template: MessageTemplate, at: datetime
+    ) -> None:
+        """Give back what was taken and not sent, and believe WeChat's refusals."""
+        consents.settle_consents(unsent=unsent, refused=refused, template=template, at=at)
 
     def mark_unfollowed(self, account_id: int, openids: Sequence[str], at: datetime) -> None:
         """Note that people do not follow any more."""

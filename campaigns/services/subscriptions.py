@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from campaigns.models import SubscriptionStock
+from campaigns.services.results import record_result
 from members.services import record_contact
 
 if TYPE_CHECKING:
-    from wechat_gateway.events import Push
+    from wechat_gateway.events import Push, TemplateNotice
 
 POPUP: Final = "subscribe_msg_popup_event"
 CHANGE: Final = "subscribe_msg_change_event"
@@ -17,10 +18,22 @@ _MOST: Final = 20  # templates in one push; WeChat shows at most five
 
 
 def record_subscriptions(*, push: Push) -> None:
-    """Note what somebody chose: an accept adds one; a refusal, or WeChat's own count, leaves none."""
+    """Note what somebody chose: an accept adds one; a refusal, or WeChat's own count, leaves none.
+
+    What WeChat reports of a notification that was sent settles its message.
+    """
     chosen = [notice for notice in push.notices[:_MOST] if notice.template_id]
     if not chosen:
         return
+    for notice in chosen:
+        if push.kind == SENT and notice.msgid:
+            record_result(
+                account_id=push.account_id,
+                openid=push.openid,
+                msgid=notice.msgid,
+                status=_status(notice),
+                event_at=push.event_at,
+            )
     follower = record_contact(account_id=push.account_id, appid=push.appid, openid=push.openid, at=push.event_at)
     for notice in chosen:
         more = push.kind == POPUP and notice.status == "accept"
@@ -33,3 +46,10 @@ def record_subscriptions(*, push: Push) -> None:
         row.remaining = row.remaining + 1 if more else 0
         row.updated_at = push.event_at
         row.save(update_fields=["remaining", "updated_at"])
+
+
+def _status(notice: TemplateNotice) -> str:
+    """The reported fate in the words of template messages; how failures are numbered is unconfirmed."""
+    if notice.error_code in ("", "0"):
+        return "success"
+    return f"failed: {notice.error_status or notice.error_code}"

@@ -298,7 +298,7 @@ def _way_context(campaign: Campaign) -> dict[str, Any]:
         "campaign": campaign,
         "ways": _carrier_choices(campaign),
         "uses_template": bool(carrier and carrier.uses_template),
-        "templates": selectors.templates(campaign.account_id),
+        "templates": selectors.templates(campaign.account_id, carrier.families if carrier else ()),
         "chosen_template": campaign.template,
         "fields": [
             {"info": info, "name": f"content.{info.key}", "text": content.get(info.key, ""), "long": info.limit > 100}

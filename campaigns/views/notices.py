@@ -1,4 +1,4 @@
-"""A service notice to one person, from their conversation: choose a template, fill it in, look at it, send it."""
+"""A notice to one person, from their conversation: choose a template, fill it in, look at it, send it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from campaigns import selectors, services
 from campaigns.carriers import carriers
 from campaigns.errors import NoticeRefused
+from campaigns.models import NOTICES
 from campaigns.services.drafts import preview
 from campaigns.services.notices import draft_of
 from common.clock import now
@@ -21,7 +22,7 @@ from console.http import row_id, viewer_of
 from console.site import page_response
 from inbox.errors import ConversationMissing
 from inbox.models import SendState
-from inbox.selectors import conversation_seen_by
+from inbox.selectors import conversation_seen_by, was_sent
 
 if TYPE_CHECKING:
     from django.http import QueryDict
@@ -36,15 +37,22 @@ def notice(request: HttpRequest, pk: int) -> HttpResponse:
     if conversation is None:
         raise ConversationMissing
     data = request.POST if request.method == "POST" else request.GET
-    usable = list(selectors.templates(conversation.account_id))
+    agreed = selectors.agreed_notices(conversation.follower_id, conversation.account_id)
+    usable = [template for template, _left in agreed]
+    if conversation.follower.subscribed:
+        usable += selectors.templates(conversation.account_id)
+    if request.method == "POST" and _was_sent(conversation, data):
+        return HttpResponseRedirect(reverse("admin:inbox_conversation", args=[pk]))
     template = _chosen(usable, data)
     content = _content(template, data)
     context: dict[str, Any] = {
-        "title": _("Service notice to %(name)s") % {"name": conversation.follower.member},
+        "title": _("Notice to %(name)s") % {"name": conversation.follower.member},
         "conversation": conversation,
         "back": reverse("admin:inbox_conversation", args=[pk]),
         "templates": usable,
         "template": template,
+        "left": {each.pk: left for each, left in agreed},
+        "agreed_to": template is not None and template.family in NOTICES,
         "abouts": services.ABOUTS.items(),
         "about": data.get("about", ""),
         "client_key": uuid4(),
@@ -66,11 +74,18 @@ def notice(request: HttpRequest, pk: int) -> HttpResponse:
             if line.state == SendState.REFUSED:
                 messages.error(request, _("WeChat did not take the notice. The reason stands below it."))
             else:
-                messages.success(request, _("The notice was sent."))
+                on_its_way = line.state in (SendState.QUEUED, SendState.SENDING)
+                messages.success(request, _("The notice is on its way.") if on_its_way else _("The notice was sent."))
             return HttpResponseRedirect(context["back"])
     if template is not None:
         context |= _written(conversation, template, content)
     return page_response(request, "campaigns/notice.html", context)
+
+
+def _was_sent(conversation: Conversation, data: QueryDict) -> bool:
+    """Whether this was pressed before: the last notification that somebody agreed to can no longer be chosen."""
+    known = selectors.templates(conversation.account_id, NOTICES).filter(pk=row_id(data.get("template")) or 0)
+    return known.exists() and was_sent(conversation.pk, _key(data))
 
 
 def _chosen(usable: list[MessageTemplate], data: QueryDict) -> MessageTemplate | None:
@@ -90,7 +105,7 @@ def _written(conversation: Conversation, template: MessageTemplate, content: dic
     draft = draft_of(conversation, template, content)
     shown = preview(campaign=draft, member=conversation.follower.member)
     rows = [{"label": field.label, "value": field.text} for field in shown.fields]
-    infos = carriers.get("template").fields(draft)
+    infos = carriers.get(draft.carrier).fields(draft)
     return {
         "fields": [{"info": info, "name": f"content.{info.key}", "text": content[info.key]} for info in infos],
         "phone": {

@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from campaigns import on_screen, services, typed_keys
-from campaigns.models import MessageTemplate
+from campaigns import on_screen, selectors, services, typed_keys
+from campaigns.models import NOTICES, Family, MessageTemplate
 from common.clock import now
 from common.errors import AppError
 from console import formats
@@ -21,12 +21,23 @@ from wechat_gateway.models import OfficialAccount
 
 def templates(request: HttpRequest) -> HttpResponse:
     """List the templates of every service account."""
-    rows = MessageTemplate.objects.order_by("-is_active", "title", "pk")
+    rows = MessageTemplate.objects.order_by("-is_active", "-family", "title", "pk")
     accounts = list(OfficialAccount.objects.order_by("-is_active", "pk"))
     by_account: dict[int, list[dict[str, Any]]] = {account.pk: [] for account in accounts}
+    agreed = selectors.consents_by_template([account.pk for account in accounts])
     last: dict[int, Any] = {}
     for row in rows:
-        by_account.setdefault(row.account_id, []).append({"row": row, "fields": [_field(each) for each in row.fields]})
+        people, left = agreed.get((row.account_id, row.template_id), (0, 0))
+        by_account.setdefault(row.account_id, []).append(
+            {
+                "row": row,
+                "fields": [_field(each) for each in row.fields],
+                "is_notice": row.family in NOTICES,
+                "is_long": row.family == Family.NOTICE_LONG,
+                "people": people,
+                "left": left,
+            }
+        )
         last[row.account_id] = max(row.synced_at, last.get(row.account_id, row.synced_at))
     context = {
         "title": _("Message templates"),

@@ -23,6 +23,7 @@ from inbox.models import (
 )
 from inbox.services import lines, queue
 from inbox.services.ledger import reserve_send, settle_sends
+from inbox.ways import ways
 from library import services as library_services
 from members.services import mark_unfollowed
 from wechat_gateway import client, windows
@@ -151,6 +152,48 @@ def record_notice(
     return line, True
 
 
+def send_otherwise(
+    *,
+    conversation_id: int,
+    staff_id: int,
+    way: str,
+    title: str,
+    text: str,
+    facts: dict[str, object],
+    client_key: UUID,
+    take: Callable[[], None],
+    at: datetime,
+) -> tuple[Message, bool]:
+    """Let a person send a line by a registered way: written down now, sent by a task after the commit, at most once.
+
+    `take` takes what the message costs and raises when there is nothing left. The same `client_key` again gives the
+    line that is there and takes nothing. Gives the line, and whether it is new. Raises `ConversationMissing`.
+    """
+    conversation = lines.locked(conversation_id)
+    if conversation is None:
+        raise ConversationMissing
+    known = Message.objects.filter(client_key=client_key).first()
+    if known is not None:
+        return known, False
+    take()
+    since = conversation.waiting_since.isoformat() if conversation.waiting_since else ""
+    line = lines.add_line(
+        conversation,
+        direction=Direction.OUT,
+        kind="text",
+        text=text,
+        at=at,
+        facts={**facts, "notice": title, "way": way, "since": since},
+        author_id=staff_id,
+        client_key=client_key,
+        state=SendState.QUEUED,
+    )
+    _answered(conversation, line, staff_id, at)
+    ring(tasks.deliver_message, conversation.brand_id, line.pk)
+    lines.save(conversation)
+    return line, True
+
+
 def deliver(*, brand_id: int, message_id: int, at: datetime) -> None:
     """Send one message that was written down. Running it twice, or dying in it, sends at most once."""
     claimed = _claim(brand_id, message_id, at)
@@ -251,7 +294,7 @@ def _claim(brand_id: int, message_id: int, at: datetime) -> tuple[Conversation, 
         if line is None:
             return None
         conversation = Conversation.objects.select_related("account", "follower").get(pk=line.conversation_id)
-        if not _still_allowed(conversation, line, at):
+        if not line.facts.get("way") and not _still_allowed(conversation, line, at):
             _record(message_id, Said(Outcome.NOT_SENT, cause="LATE"), at)
             return None
         line.state, line.started_at = SendState.SENDING, at
@@ -266,6 +309,9 @@ def _still_allowed(conversation: Conversation, line: Message, at: datetime) -> b
 
 
 def _outgoing(brand_id: int, conversation: Conversation, line: Message, at: datetime) -> client.Outgoing | Said:
+    way = ways.find(str(line.facts.get("way", "")))
+    if way is not None:
+        return way.make(conversation, line)
     openid = conversation.follower.openid
     if line.kind != "image":
         return client.custom_text(openid=openid, text=line.text)
@@ -296,10 +342,14 @@ def _record(message_id: int, said: Said, at: datetime) -> None:
 
 def _undo(conversation: Conversation, line: Message, said: Said, at: datetime) -> None:
     """What was not sent answers nobody: give back the allowance and let the conversation wait again."""
-    person, doubted = conversation.follower_id, said.reaction is Reaction.WINDOW_CLOSED and said.code is not None
-    settle_sends(
-        unsent=[(person, line.reserved_at or line.at)], refused=[(person, said.code or 0)] if doubted else [], at=at
-    )
+    way = ways.find(str(line.facts.get("way", "")))
+    if way is not None:
+        way.give_back(conversation, line, said, at)
+    else:
+        person, doubted = conversation.follower_id, said.reaction is Reaction.WINDOW_CLOSED and said.code is not None
+        settle_sends(
+            unsent=[(person, line.reserved_at or line.at)], refused=[(person, said.code or 0)] if doubted else [], at=at
+        )
     if said.reaction is Reaction.MARK_UNFOLLOWED:
         mark_unfollowed(account_id=conversation.account_id, openids=[conversation.follower.openid], at=at)
     for answer in Answer.objects.filter(message=line):

@@ -7,7 +7,8 @@ import pytest
 
 from campaigns import typed_keys
 from campaigns.carriers import Addressee, Unrenderable, carriers
-from campaigns.models import Campaign, MessageTemplate
+from campaigns.models import Campaign, Family, MessageTemplate, SubscriptionStock, UnknownPolicy
+from campaigns.services.drafts import unknown_policy
 from campaigns.template_content import parse_fields
 from campaigns.variables import render
 from common.registry import Registry
@@ -24,6 +25,10 @@ class CarrierContract:
 
     key = ""
     content = {}
+    family = Family.TEMPLATE
+
+    def allow(self, follower):
+        """Let this carrier reach a follower, if following alone is not enough."""
 
     @pytest.fixture
     def campaign(self, in_brand):
@@ -31,6 +36,7 @@ class CarrierContract:
         template = MessageTemplate.objects.create(
             account=account,
             template_id="tpl",
+            family=self.family,
             title="提醒",
             fields=parse_fields("事项：{{thing1.DATA}}\n时间：{{time2.DATA}}"),
             synced_at=AT,
@@ -93,6 +99,7 @@ class CarrierContract:
         here, left = make_follower(account), make_follower(account)
         for follower in (here, left):
             record_act(follower=follower, act=windows.Act.MESSAGE, at=AT)
+            self.allow(follower)
         Follower.objects.filter(pk=left.pk).update(subscribed=False)
         Member.objects.filter(pk=left.member_id).update(subscribed=False)
         at = AT + timedelta(hours=1)
@@ -157,6 +164,51 @@ class TestCustom(CarrierContract):
     def test_bytes_are_counted(self, campaign):
         campaign.content["text"] = "长" * 683
         assert [problem.code for problem in self.carrier.validate(campaign)] == ["field_invalid"]
+
+
+class TestSubscribe(CarrierContract):
+    key = "subscribe"
+    content = {"thing1": "{姓名}的取货", "time2": "2025-06-02 15:30"}
+    family = Family.NOTICE_ONCE
+
+    def allow(self, follower, template_id="tpl"):
+        SubscriptionStock.objects.create(follower=follower, template_id=template_id, remaining=1, updated_at=AT)
+
+    def test_a_template_of_the_other_family_is_refused(self, campaign):
+        campaign.template.family = Family.TEMPLATE
+        assert [problem.code for problem in self.carrier.validate(campaign)] == ["template_missing"]
+        campaign.carrier, campaign.purpose, campaign.template.family = "template", Purpose.SERVICE, Family.NOTICE_LONG
+        assert [problem.code for problem in carriers.get("template").validate(campaign)] == ["template_missing"]
+
+    def test_offers_are_what_people_agreed_to(self, campaign):
+        campaign.purpose, campaign.content["thing1"] = Purpose.MARKETING, "限时优惠等您来"
+        assert self.carrier.validate(campaign) == []
+
+    def test_an_operator_learns_that_it_is_never_sent_again(self, campaign):
+        campaign.unknown_policy = UnknownPolicy.RESEND
+        (problem,) = self.carrier.validate(campaign)
+        assert (problem.code, problem.blocking) == ("never_resent", False)
+        assert unknown_policy(campaign) == UnknownPolicy.LEAVE
+
+    def test_the_call_carries_page_and_mini_program_and_no_id(self, campaign):
+        campaign.url, campaign.mini_appid, campaign.mini_path = "https://example.com/a", "wxmini", "pages/card"
+        call = self.carrier.composer(campaign)(Addressee("oPerson", {"name": "陈子涵"}), "id-1")
+        assert call.path == "/cgi-bin/message/subscribe/bizsend"
+        assert json.loads(call.body) == {
+            "touser": "oPerson",
+            "template_id": "tpl",
+            "page": "https://example.com/a",
+            "miniprogram": {"appid": "wxmini", "pagepath": "pages/card"},
+            "data": {"thing1": {"value": "陈子涵的取货"}, "time2": {"value": "2025-06-02 15:30"}},
+        }
+
+    def test_who_has_none_left_is_not_reached(self, in_brand):
+        follower = make_follower(make_account())
+        assert list(self.carrier.reachable(Member.objects.all(), AT)) == []
+        self.allow(follower)
+        assert list(self.carrier.reachable(Member.objects.all(), AT)) == [follower.member]
+        SubscriptionStock.objects.update(remaining=0)
+        assert list(self.carrier.reachable(Member.objects.all(), AT)) == []
 
 
 def test_every_carrier_inherits_the_contract():

@@ -3,8 +3,10 @@
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import ProgrammingError, connection, transaction
 
+from accounts.models import AuditEntry
+from accounts.services import forget_in_audit
 from accounts.tenancy import brand_scope
 from campaigns.models import Campaign, Delivery, DeliveryState, FinishEvent, Tally, TestSend
 from conversations.models import Dialogue, DialogueRun, DialogueVersion, ReplyRecord, UnmatchedPhrase
@@ -114,6 +116,8 @@ def test_no_column_of_any_table_names_somebody_who_was_erased(in_brand):
     InboundPush.objects.update(state="HANDLED")  # what still waits is about to be worked on, and kept until then
     before = everywhere(gone.openid, PHONE)
     kept = everywhere(stays.openid, "13800138000")
+    assert everywhere(NAME) >= {"accounts_auditentry.object_label", "accounts_auditentry.changes"}
+    named = everywhere("陈子涵")
     assert {"campaigns_delivery.openid", "campaigns_delivery.variables", "campaigns_testsend.openid"} <= before
     assert {"members_follower.openid", "inbox_message.text", "conversations_dialoguerun.answers"} <= before
 
@@ -121,9 +125,12 @@ def test_no_column_of_any_table_names_somebody_who_was_erased(in_brand):
     assert services.erase_due(gone.brand_id, at=AT + 30 * DAY) == 1
 
     assert everywhere(gone.openid, PHONE) == set()
-    # The audit log says what staff did, by name; nothing else does.
-    assert everywhere(NAME) <= {"accounts_auditentry.object_label", "accounts_auditentry.changes"}
+    assert everywhere(NAME) == set()  # not even in the audit log
+    log = AuditEntry.objects.filter(object_type="members.member", object_id=str(gone.member_id)).order_by("pk")
+    assert [(entry.action, entry.object_label) for entry in log] == [("bind phone", "***"), ("change profile", "***")]
+    assert log[1].changes["name"] == ["", "***"]
     assert everywhere(stays.openid, "13800138000") == kept
+    assert everywhere("陈子涵") == named
     assert counted(sent) == {("SENT", ""): 2}
     assert Member.objects.get(pk=gone.member_id).erased_at
     assert UnmatchedPhrase.objects.exists()
@@ -157,3 +164,32 @@ def test_equal_openids_of_another_brand_stay(brand, other_brand):
         with brand_scope(each.pk):
             found.append([*Delivery.objects.values_list("openid", flat=True), FinishEvent.objects.count()])
     assert found == [["", 0], ["oTheSameInBothBrands", 1]]
+
+
+def test_the_log_of_another_brand_and_of_other_objects_keeps_its_names(brand, other_brand):
+    people = []
+    for each in (brand, other_brand):
+        with brand_scope(each.pk):
+            member = make_follower(make_account()).member
+            services.change_profile(member_id=member.pk, name="同名", city="")
+            people.append(member)
+    with brand_scope(brand.pk):
+        Member.objects.filter(pk=people[0].pk).update(name="")
+        objects = [("members.member", member.pk) for member in people]  # both numbers, also the stranger's
+        assert forget_in_audit(objects=objects, words=["同名"]) == 1
+        assert forget_in_audit(objects=[], words=["同名"]) == 0
+        assert list(AuditEntry.objects.filter(object_label="同名")) == []
+        with pytest.raises(ProgrammingError), transaction.atomic():
+            AuditEntry.objects.update(object_label="x")  # nobody else changes the log
+    with brand_scope(other_brand.pk):
+        (entry,) = AuditEntry.objects.filter(object_type="members.member", object_id=str(people[1].pk))
+        assert (entry.object_label, entry.changes["name"]) == ("同名", ["", "同名"])
+
+
+def test_quotes_and_braces_in_a_name_leave_the_entry_readable(in_brand):
+    follower = make_follower(make_account())
+    name = 'A"},{"x\\'
+    services.change_profile(member_id=follower.member_id, name=name, city="")
+    forget_in_audit(objects=[("members.member", follower.member_id)], words=[name])
+    entry = AuditEntry.objects.get(action="change profile")
+    assert entry.changes["name"] == ["", "***"]
