@@ -62,6 +62,7 @@ INSTALLED_APPS = [
     "stores",
     "members",
     "touchpoints",
+    "loyalty",
     "guides",
     "conversations",
     "inbox",
@@ -190,6 +191,7 @@ CELERY_TASK_ROUTES = {
     "members.tasks.*": {"queue": "sync"},
     "touchpoints.tasks.*": {"queue": "sync"},
 }
+    "loyalty.tasks.*": {"queue": "sync"},
 CELERY_BEAT_SCHEDULE = {
     "sweep inbound": {"task": "wechat_gateway.tasks.sweep_inbound", "schedule": 5.0},
     "refresh tokens": {"task": "wechat_gateway.tasks.refresh_tokens", "schedule": 60.0},
@@ -211,6 +213,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep library": {"task": "library.tasks.sweep_library", "schedule": 60.0},
     "purge sessions": {"task": "members.tasks.purge_sessions", "schedule": 600.0},
     "refresh profiles": {"task": "members.tasks.refresh_due_profiles", "schedule": 15.0},
+    "sweep points": {"task": "loyalty.tasks.sweep", "schedule": 60.0},
+    "warn of points that end": {"task": "loyalty.tasks.warn_all", "schedule": 3600.0},
 }
 
 # --- Language, time --------------------------------------------------------------------------------------------------

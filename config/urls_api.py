@@ -9,6 +9,8 @@ from accounts.rest.views import NothingHere
 from campaigns import api as campaigns
 from config import health, metrics
 from guides import api as guides
+from loyalty.api import facts as loyalty_facts
+from loyalty.api import points
 from members.api import me, people, segments, session
 from stores import api as stores
 from touchpoints import api as touchpoints
@@ -20,6 +22,9 @@ v1: list[URLPattern | URLResolver] = [
     path("me/phone/", me.Phone.as_view()),
     path("me/consents/", me.ConsentBook.as_view()),
     path("me/guide/", guides.MyGuide.as_view()),
+    path("me/points/", points.OwnPoints.as_view()),
+    path("me/points/ledger/", points.OwnLedger.as_view()),
+    path("me/points/gifts/", points.OwnGifts.as_view()),
     path("stores/", stores.StoreList.as_view()),
     path("stores/nearby/", stores.NearbyStores.as_view()),
     path("stores/<str:code>/", stores.StoreDetail.as_view()),
@@ -31,6 +36,16 @@ v1: list[URLPattern | URLResolver] = [
     path("members/", people.PeopleList.as_view()),
     path("members/<str:member_no>/", people.PersonDetail.as_view()),
     path("members/<str:member_no>/tags/", people.PersonTags.as_view()),
+    path("members/<str:member_no>/points/", points.MemberPoints.as_view()),
+    path("members/<str:member_no>/points/ledger/", points.MemberLedger.as_view()),
+    path("members/<str:member_no>/points/earn/", points.Earn.as_view()),
+    path("members/<str:member_no>/points/burn/", points.Burn.as_view()),
+    path("members/<str:member_no>/points/freeze/", points.Freeze.as_view()),
+    path("members/<str:member_no>/benefits/", points.MemberBenefits.as_view()),
+    path("points/holds/<str:hold_id>/capture/", points.Capture.as_view()),
+    path("points/holds/<str:hold_id>/release/", points.Release.as_view()),
+    path("points/entries/<str:entry_id>/reverse/", points.Reverse.as_view()),
+    path("facts/", loyalty_facts.FactReport.as_view()),
     path("tags/", segments.TagList.as_view()),
     path("segments/", segments.SegmentList.as_view()),
     path("segments/conditions/", segments.ConditionList.as_view()),

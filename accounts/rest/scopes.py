@@ -13,5 +13,7 @@ SCOPES: Final[dict[str, Any]] = {
     "stores.read": _("read stores"),
     "channels.read": _("read channels and their figures"),
     "pages.sign": _("sign web pages for WeChat's JS-SDK"),
+    "points.read": _("read points and tiers"),
+    "points.write": _("give, spend and reverse points, report purchases"),
     "campaigns.read": _("read campaigns and their progress"),
 }

@@ -37,7 +37,8 @@ from wechat_gateway import client, tokens
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
 EVERYTHING = [
-    *("members.read", "members.write", "segments.read", "stores.read", "channels.read", "pages.sign", "campaigns.read")
+    *("members.read", "members.write", "segments.read", "stores.read", "channels.read", "pages.sign", "campaigns.read"),
+    *("points.read", "points.write"),
 ]
 _numbers = itertools.count(1)
 

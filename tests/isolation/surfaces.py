@@ -23,7 +23,8 @@ from campaigns.models import Campaign, Delivery, TestSend
 from console.site import site
 from inbox.models import AgentTask, Conversation, Message
 from library.models import MediaItem
-from members.models import Member, Segment
+from loyalty.models import Hold, Journal
+from members.models import Member, Segment, TagRule
 from stores.models import Store
 from touchpoints.models import MiniCode, Touchpoint
 from wechat_gateway.models import OfficialAccount
@@ -155,6 +156,8 @@ SEEN_BY_GUIDES: dict[str, str] = {"stores.Store": "guides see where every store 
 
 
 # --- serializers -----------------------------------------------------------------------------------------------------
+    "loyalty.EarnRule": "what points are given for is the brand's",
+    "loyalty.Tier": "tiers are the brand's",
 
 
 def api_modules() -> list[Any]:

@@ -3,6 +3,7 @@
 import uuid
 
 from console.site import site
+from loyalty.models import Fact
 from members.models import Member, Segment, Tag
 from members.rule_form import PICKED
 from members.segments import conditions
@@ -19,6 +20,8 @@ CALLERS = (
         "key segments.read",
         "key campaigns.read",
         "key channels.read",
+        "key points.read",
+        "key points.write",
         "key pages.sign",
         "member",
         "nobody",
@@ -26,11 +29,34 @@ CALLERS = (
     if THOROUGH
     else ["key full", "key stores.read", "member"]
 )
+FACT = {"system": "pos", "kind": "VISIT", "number": "1", "happened_at": "2025-06-01T08:00:00+08:00"}
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS")
 
 # What a caller may write into each field. A text without a row behind it says so; the others name a row of a brand:
 # (caller, method, path, body or query with "{}", what B's row is known by, the same of no row).
 NO_ROW = {
+    "LineBody.sku": "a product of the caller's own",
+    "LineBody.category": "a category of the caller's own",
+    "LineBody.amount": "a number",
+    "FactBody.system": "the caller's own name",
+    "FactBody.kind": "a choice",
+    "FactBody.number": "the caller's own number; numbers are the brand's (tests/loyalty/test_facts.py)",
+    "FactBody.amount": "a number",
+    "FactBody.lines": "objects of their own",
+    "FactBody.name": "the name of an event",
+    "FactBody.happened_at": "a moment",
+    "OperationBody.key": "the caller's own key; keys are the brand's (tests/loyalty/test_ledger.py)",
+    "PointsBody.key": "the caller's own key",
+    "PointsBody.points": "a number",
+    "PointsBody.number": "the caller's own number",
+    "PointsBody.reason": "the caller's own words",
+    "PartBody.key": "the caller's own key",
+    "PartBody.points": "a number",
+    "PartBody.reason": "the caller's own words",
+    "ReleaseBody.key": "the caller's own key",
+    "GiftBody.key": "the caller's own key",
+    "GiftBody.points": "a number",
+    "CartQuery.amount": "a number",
     "OpeningBody.opening": "a random id of the caller's own",
     "NearbyQuery.lat": "a position",
     "ChannelQuery.archived": "yes or no",
@@ -73,6 +99,38 @@ def rows(world):
         "PeopleQuery.tag": ("key full", "GET", "members/", {"tag": "{}"}, far[Tag].name, "没有的标签"),
         "TagChange.add": ("key full", "POST", person, {"add": ["{}"]}, far[Tag].name, "新客0002A"),
         "TagChange.remove": ("key full", "POST", person, {"remove": ["{}"]}, far[Tag].name, "新客0002A"),
+        "FactBody.member_no": (
+            "key full",
+            "POST",
+            "facts/",
+            FACT | {"member_no": "{}"},
+            far[Member].member_no,
+            "60000000A",
+        ),
+        "FactBody.store": (
+            "key full",
+            "POST",
+            "facts/",
+            FACT | {"member_no": world.a.near[Member].member_no, "store": "{}"},
+            far[Store].code,
+            "SH001A",
+        ),
+        "FactBody.refers": (
+            "key full",
+            "POST",
+            "facts/",
+            FACT | {"kind": "REFUND", "amount": 1, "refers": "{}"},
+            far[Fact].number,
+            "0002A",
+        ),
+        "GiftBody.to": (
+            "member",
+            "POST",
+            "me/points/gifts/",
+            {"key": "gift", "to": "{}", "points": 1},
+            far[Member].member_no,
+            "60000000A",
+        ),
         "PageAddress.appid": (
             "key full",
             "POST",

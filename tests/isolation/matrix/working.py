@@ -43,6 +43,7 @@ def parameters_of(task):
 # Commands: which look at one brand, and with what arguments; the others say why they have none.
 BRAND_COMMANDS = {
     "count_figures": {},
+    "reconcile_points": {},
     "grant_role": {"user": "neighbour", "role": "ANALYST"},
     "replay_inbound": {},
 }

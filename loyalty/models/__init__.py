@@ -1,0 +1,50 @@
+"""What the brand owes its members: the points ledger, what points are earned for, tiers."""
+
+from loyalty.models.facts import EarnRule, EarnRuleVersion, Fact, FactKind, RuleState
+from loyalty.models.ledger import (
+    Account,
+    Adjustment,
+    AdjustmentState,
+    Entry,
+    ExpiryKind,
+    ExpiryWarning,
+    Hold,
+    HoldState,
+    Journal,
+    JournalKind,
+    Lot,
+    MergedAssets,
+    NegativePolicy,
+    Pocket,
+    PointsPolicy,
+)
+from loyalty.models.tiers import Benefit, BenefitKind, Standing, Tier, TierChange, TierChangeKind
+
+__all__ = [
+    "Account",
+    "Adjustment",
+    "AdjustmentState",
+    "Benefit",
+    "BenefitKind",
+    "EarnRule",
+    "EarnRuleVersion",
+    "Entry",
+    "ExpiryKind",
+    "ExpiryWarning",
+    "Fact",
+    "FactKind",
+    "Hold",
+    "HoldState",
+    "Journal",
+    "JournalKind",
+    "Lot",
+    "MergedAssets",
+    "NegativePolicy",
+    "Pocket",
+    "PointsPolicy",
+    "RuleState",
+    "Standing",
+    "Tier",
+    "TierChange",
+    "TierChangeKind",
+]

@@ -1,0 +1,173 @@
+"""Who stands where, what that gives, and what the next evaluation would change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from django.db import connection
+from django.db.models import Count
+
+from accounts.tenancy import current_brand_id
+from loyalty import ladder
+from loyalty.ladder import Place, Rung, Terms
+from loyalty.models import Benefit, BenefitKind, Standing, Tier, TierChange
+from loyalty.selectors.points import policy, zone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+# Purchases of the window, each less what was refunded of it; qualifying value is one for each yuan.
+_VALUE: Final = """
+SELECT coalesce(sum(f.amount - coalesce((
+    SELECT sum(r.amount) FROM loyalty_fact r WHERE r.brand_id = f.brand_id AND r.refers_id = f.id
+), 0)), 0)::bigint / 100
+FROM loyalty_fact f
+WHERE f.brand_id = %s AND f.member_id = %s AND f.kind = 'PURCHASE' AND f.happened_at >= %s AND f.happened_at < %s
+"""
+
+
+@dataclass(frozen=True)
+class View:
+    """Where a member stands, as pages and the API show it."""
+
+    tier: Tier | None
+    standing: Standing | None
+    value: int
+    next_tier: Tier | None
+
+    @property
+    def missing(self) -> int | None:
+        """Give how much value the next tier still needs."""
+        return None if self.next_tier is None else max(0, self.next_tier.threshold - self.value)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the next evaluation of somebody would do if nothing happened until then."""
+
+    standing: Standing
+    kind: str
+    after: str
+    value: int
+    needed: int
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A benefit at checkout, and the rule it comes from: the tier and what it begins at."""
+
+    kind: str
+    value: int
+    saved: int
+    tier: str
+    threshold: int
+    benefit_id: int
+
+
+def terms() -> Terms:
+    """Give for how long tiers hold in this brand."""
+    settings = policy()
+    return Terms(settings.tier_months, settings.tier_grace_days, zone())
+
+
+def tiers() -> list[Tier]:
+    """Give the tiers, lowest first."""
+    return list(Tier.objects.order_by("threshold", "pk"))
+
+
+def rungs() -> list[Rung]:
+    """Give the tiers as decisions see them."""
+    return [Rung(tier.pk, tier.threshold) for tier in tiers()]
+
+
+def value_between(member_id: int, since: datetime, until: datetime) -> int:
+    """Give somebody's qualifying value of a window: net purchases, one for each yuan. The balance has no part in it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_VALUE, [current_brand_id(), member_id, since, until])
+        row = cursor.fetchone()
+    return max(0, int(row[0])) if row else 0
+
+
+def place_of(standing: Standing) -> Place:
+    """Give a row as decisions see it."""
+    return Place(
+        standing.tier_id, standing.since, standing.evaluates_at, standing.in_grace, locked_until=standing.locked_until
+    )
+
+
+def view_of(member_id: int, *, at: datetime) -> View:
+    """Give where a member stands, the value of the running window, and what comes next."""
+    every = tiers()
+    standing = Standing.objects.select_related("tier").filter(member_id=member_id).first()
+    value = value_between(member_id, ladder.window_of(at, terms()), at + timedelta(microseconds=1)) if every else 0
+    tier = standing.tier if standing else (every[0] if every else None)
+    following = next((each for each in every if tier is not None and each.threshold > tier.threshold), None)
+    return View(tier, standing, value, following)
+
+
+def names_of(member_ids: Iterable[int]) -> dict[int, str]:
+    """Give the tiers of several members by name; members without one are left out."""
+    rows = Standing.objects.filter(member_id__in=list(member_ids)).order_by("member_id")
+    return dict(rows.values_list("member_id", "tier__name"))
+
+
+def people_in(tier_ids: Iterable[int]) -> dict[int, int]:
+    """Give how many members stand in each tier."""
+    rows = Standing.objects.filter(tier_id__in=list(tier_ids)).values("tier_id").order_by("tier_id")
+    return {row["tier_id"]: row["people"] for row in rows.annotate(people=Count("pk"))}
+
+
+def changes_of(member_id: int, *, limit: int = 50) -> list[TierChange]:
+    """Give what happened to a member's tier, newest first."""
+    return list(TierChange.objects.filter(member_id=member_id).order_by("-pk")[:limit])
+
+
+def forecasts(*, at: datetime, days: int, limit: int = 200) -> list[Forecast]:
+    """Give whose next evaluation comes within some days and what it would do if nothing happened until then."""
+    every, how = rungs(), terms()
+    names = {tier.pk: tier for tier in tiers()}
+    due = (
+        Standing.objects.select_related("member", "tier")
+        .filter(evaluates_at__lte=at + timedelta(days=days))
+        .order_by("evaluates_at", "pk")
+    )
+    found = []
+    for standing in due[:limit]:
+        member_id = standing.member_id
+        steps = ladder.catch_up(
+            place_of(standing),
+            every,
+            how,
+            lambda since, until, member_id=member_id: value_between(member_id, since, until),  # type: ignore[misc]
+            standing.evaluates_at or at,
+        )
+        if steps:
+            step = steps[0]
+            after = names[step.place.tier_id].name
+            needed = max(0, standing.tier.threshold - step.value)
+            found.append(Forecast(standing, step.kind, after, step.value, needed))
+    return found
+
+
+def benefits_of(tier_id: int | None) -> list[Benefit]:
+    """Give what a tier gives."""
+    if tier_id is None:
+        return []
+    return list(Benefit.objects.select_related("tier").filter(tier_id=tier_id).order_by("kind", "pk"))
+
+
+def applied(member_id: int, *, amount: int, at: datetime) -> list[Applied]:
+    """Give what somebody's tier does to a cart of so many fen, each with the rule that gives it."""
+    tier = view_of(member_id, at=at).tier
+    found = []
+    for benefit in benefits_of(tier.pk if tier else None):
+        saved = 0
+        if benefit.kind == BenefitKind.PRICE:
+            saved = amount * min(benefit.value, 100) // 100
+        elif benefit.kind == BenefitKind.FREE_SHIPPING and amount < benefit.value:
+            continue
+        found.append(Applied(benefit.kind, benefit.value, saved, benefit.tier.name, benefit.tier.threshold, benefit.pk))
+    return found

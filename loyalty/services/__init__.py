@@ -1,0 +1,58 @@
+"""Changes to points and tiers."""
+
+from loyalty.services.corrections import adjust_points, decide_adjustment, set_policy
+from loyalty.services.facts import DryRun, Outcome, Report, dry_run, record_fact
+from loyalty.services.ledger import Operation
+from loyalty.services.people import lapse_points, move_points, undo_merge
+from loyalty.services.points import (
+    burn_points,
+    capture,
+    earn_points,
+    expire_due,
+    expire_lots,
+    freeze_points,
+    gift_points,
+    reinstate_points,
+    release,
+    release_due,
+    reverse,
+)
+from loyalty.services.rules import activate_rule, save_rule, stop_rule
+from loyalty.services.tiers import evaluate_due, lock_tier, refresh_tier, unlock_tier, use_benefits
+from loyalty.services.warnings import on_warning, warn_of_expiry
+
+__all__ = [
+    "DryRun",
+    "Operation",
+    "Outcome",
+    "Report",
+    "activate_rule",
+    "adjust_points",
+    "burn_points",
+    "capture",
+    "decide_adjustment",
+    "dry_run",
+    "earn_points",
+    "evaluate_due",
+    "expire_due",
+    "expire_lots",
+    "freeze_points",
+    "gift_points",
+    "lapse_points",
+    "lock_tier",
+    "move_points",
+    "on_warning",
+    "record_fact",
+    "refresh_tier",
+    "reinstate_points",
+    "release",
+    "release_due",
+    "reverse",
+    "save_rule",
+    "set_policy",
+    "stop_rule",
+    "undo_merge",
+    "unlock_tier",
+    "use_benefits",
+    "warn_of_expiry",
+]

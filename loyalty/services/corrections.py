@@ -1,0 +1,153 @@
+"""Corrections by hand: with a reason, and above the brand's limit only with a second person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.services import record_audit
+from accounts.viewer import current_viewer
+from loyalty.errors import AdjustmentRefused, DecidedAlready, OwnRequest, PointsShort, PolicyInvalid
+from loyalty.models import (
+    Adjustment,
+    AdjustmentState,
+    ExpiryKind,
+    Journal,
+    JournalKind,
+    Pocket,
+    PointsPolicy,
+)
+from loyalty.selectors import points as selectors
+from loyalty.services.ledger import (
+    MOST_POINTS,
+    About,
+    Leg,
+    Operation,
+    done_before,
+    fingerprint,
+    open_account,
+    post,
+    present,
+)
+from loyalty.services.points import give, out_of, take
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+SHORTEST_REASON: Final = 2
+_SPANS: Final = {
+    ExpiryKind.ROLLING: (1, 120),
+    ExpiryKind.MONTH_END: (0, 120),
+    ExpiryKind.YEAR_END: (0, 10),
+    ExpiryKind.ACTIVITY: (1, 120),
+}
+
+
+@transaction.atomic
+def adjust_points(*, member_id: int, points: int, reason: str, at: datetime) -> Adjustment:
+    """Give (or below zero take) points by hand. Above the limit it waits for a second person.
+
+    Raises AdjustmentRefused, PointsShort, MemberGone.
+    """
+    if not isinstance(points, int) or isinstance(points, bool) or not 1 <= abs(points) <= MOST_POINTS:
+        raise AdjustmentRefused(
+            _("Nothing was done. An adjustment moves at least one point."),
+            hint=_("Enter a whole number; below zero takes points away."),
+            field="points",
+        )
+    reason = reason.strip()
+    if len(reason) < SHORTEST_REASON:
+        raise AdjustmentRefused(
+            _("Nothing was done. A reason is needed."), hint=_("Say in a few words why."), field="reason"
+        )
+    member_id, viewer = present(member_id), current_viewer()
+    there = selectors.balance_of(member_id).spendable
+    if points < 0 and there < -points:
+        raise PointsShort(asked=-points, there=there)
+    adjustment = Adjustment.objects.create(
+        member_id=member_id,
+        points=points,
+        reason=reason[:200],
+        asked_by_id=viewer.staff_id if viewer else None,
+        asked_at=at,
+    )
+    if abs(points) <= selectors.policy().adjust_limit:
+        _carry_out(adjustment, at)
+        record_audit(action="adjust points", obj=adjustment, changes={"points": [0, points]}, reason=reason)
+    else:
+        record_audit(action="ask for points", obj=adjustment, changes={"points": [0, points]}, reason=reason)
+    return adjustment
+
+
+@transaction.atomic
+def decide_adjustment(*, adjustment_id: int, approve: bool, at: datetime, note: str = "") -> Adjustment:
+    """Approve or reject a correction that waits. Raises OwnRequest, DecidedAlready, PointsShort, MemberGone."""
+    adjustment = Adjustment.objects.select_for_update().get(pk=adjustment_id)
+    if adjustment.state != AdjustmentState.PENDING:
+        raise DecidedAlready
+    viewer = current_viewer()
+    by = viewer.staff_id if viewer else None
+    if approve and (by is None or by == adjustment.asked_by_id):
+        raise OwnRequest
+    adjustment.decided_by_id = by if by != adjustment.asked_by_id else None
+    adjustment.decided_at, adjustment.note = at, note.strip()[:200]
+    if approve:
+        _carry_out(adjustment, at)
+    else:
+        adjustment.state = AdjustmentState.REJECTED
+        adjustment.save()
+    action = "approve points" if approve else "reject points"
+    record_audit(action=action, obj=adjustment, changes={"points": [0, adjustment.points]}, reason=adjustment.note)
+    return adjustment
+
+
+def _carry_out(adjustment: Adjustment, at: datetime) -> Journal:
+    points = adjustment.points
+    operation = Operation("staff", f"adjustment:{adjustment.pk}")
+    asked = fingerprint(act="adjust", member=adjustment.member_id, points=points)
+    known = done_before(operation, asked)
+    if known is not None:
+        return known
+    account = open_account(adjustment.member_id)
+    about = About(
+        JournalKind.ADJUST,
+        account.member_id,
+        points,
+        "adjustment",
+        at,
+        reason=adjustment.reason,
+        detail={"adjustment": adjustment.pk},
+    )
+    if points > 0:
+        journal = give(operation, asked, about, account, Pocket.ADJUSTED)
+    else:
+        legs = [*out_of(take(account, -points, at), account.member_id), Leg(Pocket.ADJUSTED, -points)]
+        journal = post(operation, asked, about, legs, {account.member_id: account})
+    adjustment.state, adjustment.journal = AdjustmentState.DONE, journal
+    adjustment.save()
+    return journal
+
+
+@transaction.atomic
+def set_policy(*, settings: PointsPolicy, at: datetime) -> PointsPolicy:
+    """Save how points work. Lots that exist keep their day. Raises PolicyInvalid."""
+    low, high = _SPANS.get(ExpiryKind(settings.expiry), (0, 120))
+    if not low <= settings.expiry_span <= high:
+        raise PolicyInvalid(
+            _("Not saved. For this kind of expiry the number is %(low)s to %(high)s.") % {"low": low, "high": high},
+            field="expiry_span",
+        )
+    before = selectors.policy()
+    names = [field.attname for field in settings._meta.local_fields if field.name not in ("id", "brand", "updated_at")]
+    changes = {
+        name: [getattr(before, name), getattr(settings, name)]
+        for name in names
+        if getattr(before, name) != getattr(settings, name)
+    }
+    settings.pk, settings.updated_at = before.pk, at
+    settings.save()
+    if changes:
+        record_audit(action="change points settings", obj=settings, changes=changes)
+    return settings

@@ -1,0 +1,424 @@
+"""Facts as they are reported, what the rules give for them, and what a refund takes back and returns."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.db.models import Sum
+from django.utils.translation import gettext as _
+
+from accounts.tenancy import current_brand_id
+from loyalty.earn_rules import Happening, Line, earn_kinds
+from loyalty.errors import FactChanged, FactRefused, OperationRunning
+from loyalty.models import (
+    BenefitKind,
+    EarnRuleVersion,
+    Fact,
+    FactKind,
+    Journal,
+    JournalKind,
+)
+from loyalty.selectors import points as point_selectors
+from loyalty.selectors import tiers as tier_selectors
+from loyalty.services.ledger import SYSTEM, Operation, claimed, fingerprint, open_account
+from loyalty.services.points import earn_points, reverse
+from loyalty.services.tiers import refresh_tier
+from members.models import Member
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+AHEAD: Final = timedelta(minutes=5)
+MOST_FEN: Final = 100_000_000_00
+ORDER: Final = "order"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A fact as somebody reports it. `refers` is the number of the purchase a refund is about."""
+
+    system: str
+    kind: str
+    number: str
+    happened_at: datetime
+    member_id: int | None = None
+    amount: int = 0
+    lines: tuple[Line, ...] = ()
+    name: str = ""
+    store_id: int | None = None
+    refers: str = ""
+
+    def asked(self) -> Any:
+        """Give a fingerprint of everything in it."""
+        return fingerprint(
+            kind=self.kind,
+            member=None if self.kind == FactKind.REFUND else self.member_id,
+            amount=self.amount,
+            lines=[[line.sku, line.category, line.amount] for line in self.lines],
+            name=self.name,
+            happened=self.happened_at.astimezone(UTC).isoformat(),
+            refers=self.refers,
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a fact led to: entries of the ledger, in order."""
+
+    fact: Fact
+    journals: tuple[Journal, ...]
+    is_new: bool = field(default=True)
+
+
+@transaction.atomic
+def record_fact(*, report: Report, at: datetime) -> Outcome:
+    """Keep a fact and do what follows from it; the same number again gives the first outcome.
+
+    Raises FactChanged, FactRefused, MemberGone, RefundBlocked, OperationRunning.
+    """
+    asked = report.asked()
+    if not claimed(f"fact\x1f{report.system}\x1f{report.kind}\x1f{report.number}\x1f{current_brand_id()}"):
+        raise OperationRunning
+    known = (
+        Fact.objects.select_related("refers")
+        .filter(system=report.system, kind=report.kind, number=report.number)
+        .first()
+    )
+    if known is not None:
+        if known.fingerprint != asked:
+            raise FactChanged
+        return Outcome(known, tuple(outcome_of(known)), is_new=False)
+    _check(report, at)
+    purchase = _purchase(report) if report.kind == FactKind.REFUND else None
+    whose = purchase.member_id if purchase else report.member_id
+    if whose is None:
+        raise FactRefused(_("Nothing was recorded. The member is missing."), field="member_no")
+    member_id = open_account(whose).member_id
+    if purchase is not None:
+        _check_refund(report, purchase)
+    fact = Fact.objects.create(
+        system=report.system,
+        kind=report.kind,
+        number=report.number,
+        fingerprint=asked,
+        member_id=member_id,
+        store_id=report.store_id,
+        refers=purchase,
+        amount=report.amount,
+        body=_body(report),
+        happened_at=report.happened_at,
+        received_at=at,
+    )
+    if purchase is not None:
+        _take_back(fact, purchase, at)
+    else:
+        _give_for(fact, at)
+    refresh_tier(member_id=member_id, at=at)
+    return Outcome(fact, tuple(outcome_of(fact)))
+
+
+def _check(report: Report, at: datetime) -> None:
+    if report.happened_at > at + AHEAD:
+        raise FactRefused(
+            _("Nothing was recorded. The moment lies in the future."),
+            field="happened_at",
+            hint=_("Check the clock of the system that reports."),
+        )
+    if not 0 <= report.amount <= MOST_FEN:
+        raise FactRefused(_("Nothing was recorded. The amount cannot be right."), field="amount")
+    if report.kind in (FactKind.PURCHASE, FactKind.REFUND) and report.amount == 0:
+        raise FactRefused(_("Nothing was recorded. The amount is 0."), field="amount")
+    if sum(line.amount for line in report.lines) > report.amount:
+        raise FactRefused(
+            _("Nothing was recorded. The lines are more than the amount."),
+            field="lines",
+            hint=_("Give for each line what was paid for it after discounts."),
+        )
+
+
+def _purchase(report: Report) -> Fact:
+    found = (
+        Fact.objects.select_for_update(of=("self",))
+        .filter(system=report.system, kind=FactKind.PURCHASE, number=report.refers)
+        .first()
+    )
+    if found is None:
+        raise FactRefused(
+            _("Nothing was recorded. This purchase is unknown."),
+            field="refers",
+            hint=_("Report the purchase first, with the same system."),
+        )
+    return found
+
+
+def _check_refund(report: Report, purchase: Fact) -> None:
+    before = refunded(purchase)
+    if before + report.amount > purchase.amount:
+        raise FactRefused(
+            _("Nothing was recorded. More would be refunded than was paid."),
+            field="amount",
+            hint=_("Look at what was refunded before."),
+        )
+    if report.happened_at < purchase.happened_at:
+        raise FactRefused(_("Nothing was recorded. The refund lies before the purchase."), field="happened_at")
+
+
+def _body(report: Report) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    if report.lines:
+        body["lines"] = [{"sku": each.sku, "category": each.category, "amount": each.amount} for each in report.lines]
+    if report.name:
+        body["name"] = report.name
+    return body
+
+
+def lines_of(fact: Fact) -> tuple[Line, ...]:
+    """Give the lines of a fact."""
+    return tuple(Line(each["sku"], each["category"], each["amount"]) for each in fact.body.get("lines", ()))
+
+
+def happening_of(fact: Fact, *, is_first: bool) -> Happening:
+    """Give a fact as rules see it."""
+    return Happening(fact.kind, fact.amount, lines_of(fact), str(fact.body.get("name", "")), is_first)
+
+
+def refunded(purchase: Fact) -> int:
+    """Give how much of a purchase was refunded, in fen."""
+    total: int | None = Fact.objects.filter(refers=purchase).aggregate(all=Sum("amount"))["all"]
+    return total or 0
+
+
+# --- giving ----------------------------------------------------------------------------------------------------------
+
+
+def _give_for(fact: Fact, at: datetime) -> None:
+    versions = [
+        version
+        for version in EarnRuleVersion.objects.select_related("rule")
+        .filter(since__lte=fact.happened_at)
+        .exclude(until__lte=fact.happened_at)
+        .order_by("rule_id", "number")
+        if _reads(version, fact.kind)
+    ]
+    if not versions:
+        return
+    earlier = Fact.objects.filter(member_id=fact.member_id, kind=FactKind.PURCHASE).exclude(pk=fact.pk)
+    is_first = fact.kind == FactKind.PURCHASE and not earlier.exists()
+    happening = happening_of(fact, is_first=is_first)
+    extra = _extra_percent(fact) if fact.kind == FactKind.PURCHASE else []
+    for version in versions:
+        granted, explained = explain(version, happening, extra)
+        limit = version.params.get("limit_points") if version.params.get("limit_period") else None
+        if limit is not None:
+            room = max(0, limit - _given(fact.member_id, version, at))
+            explained["limit"] = {"period": version.params["limit_period"], "points": limit, "room": room}
+            granted = min(granted, room)
+        if granted:
+            earn_points(
+                operation=Operation(SYSTEM, f"fact:{fact.pk}:{version.rule_id}"),
+                member_id=fact.member_id,
+                points=granted,
+                source=f"rule:{version.rule_id}",
+                number=fact.number,
+                reason=version.rule.name,
+                detail=explained | {"fact": fact.pk, "is_first": is_first},
+                at=at,
+            )
+
+
+def _reads(version: EarnRuleVersion, kind: str) -> bool:
+    found = earn_kinds.find(version.rule.kind)
+    return found is not None and found.reads == kind
+
+
+def explain(version: EarnRuleVersion, happening: Happening, extra: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+    """Give the points of a rule for a happening, and everything they were made of."""
+    kind = earn_kinds.get(version.rule.kind)
+    raw = kind.points(version.params, happening)
+    percent = sum(each["percent"] for each in extra) if happening.kind == FactKind.PURCHASE else 0
+    sentence_values = kind.because(version.params, happening)[1]
+    detail = {
+        "rule": version.rule_id,
+        "kind": version.rule.kind,
+        "version": version.number,
+        "raw": raw,
+        "values": sentence_values,
+    }
+    if extra and raw:
+        detail["extra"] = extra
+    return raw + raw * percent // 100, detail
+
+
+def _extra_percent(fact: Fact) -> list[dict[str, Any]]:
+    """Give what the member's tier adds: which benefit, of which tier, and how many percent."""
+    view = tier_selectors.view_of(fact.member_id, at=fact.happened_at)
+    return [
+        {"benefit": benefit.kind, "tier": benefit.tier.name, "percent": benefit.value}
+        for benefit in tier_selectors.benefits_of(view.tier.pk if view.tier else None)
+        if benefit.kind == BenefitKind.POINTS
+        or (benefit.kind == BenefitKind.BIRTHDAY and _is_birth_month(fact.member_id, fact.happened_at))
+    ]
+
+
+def _is_birth_month(member_id: int, at: datetime) -> bool:
+    mmdd = Member.objects.filter(pk=member_id).values_list("birth_mmdd", flat=True).first()
+    return mmdd is not None and mmdd // 100 == at.astimezone(point_selectors.zone()).month
+
+
+def _given(member_id: int, version: EarnRuleVersion, at: datetime) -> int:
+    """Give what a rule gave somebody in the running period of its limit."""
+    rows = Journal.objects.filter(member_id=member_id, kind=JournalKind.EARN, source=f"rule:{version.rule_id}")
+    since = period_start(version.params["limit_period"], at, point_selectors.zone())
+    if since is not None:
+        rows = rows.filter(at__gte=since)
+    total: int | None = rows.aggregate(all=Sum("points"))["all"]
+    return total or 0
+
+
+def period_start(period: str, at: datetime, zone: ZoneInfo) -> datetime | None:
+    """Give the beginning of the day, month or year of the brand a moment lies in; None: since ever."""
+    day = at.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    starts = {"DAY": day, "MONTH": day.replace(day=1), "YEAR": day.replace(month=1, day=1)}
+    return starts[period].astimezone(UTC) if period in starts else None
+
+
+# --- taking back -----------------------------------------------------------------------------------------------------
+
+
+def _take_back(refund: Fact, purchase: Fact, at: datetime) -> None:
+    """Bring a purchase to where it would be without what was refunded so far: order and parts change nothing."""
+    back = refunded(purchase)
+    by_sku: Counter[str] = Counter()
+    for each in Fact.objects.filter(refers=purchase).order_by("pk"):
+        for line in lines_of(each):
+            by_sku[line.sku] += line.amount
+    for journal in grants_of(purchase):
+        happening = happening_of(purchase, is_first=bool(journal.detail.get("is_first"))).less(back, by_sku)
+        keep = min(_again(journal, happening), journal.points)
+        gone = journal.points - keep - point_selectors.reversed_points(journal.pk)
+        if gone > 0:
+            _reverse(refund, journal, gone, at)
+    for journal in spent_on(purchase):
+        due = journal.points if back >= purchase.amount else journal.points * back // purchase.amount
+        due -= point_selectors.reversed_points(journal.pk)
+        if due > 0:
+            _reverse(refund, journal, due, at)
+
+
+def _again(journal: Journal, happening: Happening) -> int:
+    """Give what the version that gave the points would have given for what is left."""
+    if happening.amount == 0:
+        return 0
+    version = (
+        EarnRuleVersion.objects.select_related("rule")
+        .filter(rule_id=journal.detail["rule"], number=journal.detail["version"])
+        .get()
+    )
+    return explain(version, happening, journal.detail.get("extra", []))[0]
+
+
+def _reverse(refund: Fact, journal: Journal, points: int, at: datetime) -> None:
+    reverse(
+        operation=Operation(SYSTEM, f"fact:{refund.pk}:{journal.pk}"),
+        journal=journal,
+        points=points,
+        number=refund.number,
+        reason=_("Refund %(number)s") % {"number": refund.number},
+        at=at,
+    )
+
+
+def grants_of(fact: Fact) -> list[Journal]:
+    """Give the entries by which rules gave points for a fact."""
+    rules = EarnRuleVersion.objects.order_by().values_list("rule_id", flat=True).distinct()
+    sources = [f"rule:{rule}" for rule in rules]
+    rows = Journal.objects.filter(source__in=sources, number=fact.number, kind=JournalKind.EARN).order_by("pk")
+    return [row for row in rows if row.detail.get("fact") == fact.pk]
+
+
+def spent_on(purchase: Fact) -> list[Journal]:
+    """Give the entries by which points were spent on a purchase: those that name its number."""
+    rows = Journal.objects.filter(source=ORDER, number=purchase.number).order_by("pk")
+    return [row for row in rows if row.kind in (JournalKind.BURN, JournalKind.CAPTURE)]
+
+
+def outcome_of(fact: Fact) -> list[Journal]:
+    """Give the entries a fact led to, in order."""
+    if fact.refers is None:
+        return grants_of(fact)
+    about = [*grants_of(fact.refers), *spent_on(fact.refers)]
+    keys = [f"fact:{fact.pk}:{journal.pk}" for journal in about]
+    return list(Journal.objects.filter(actor=SYSTEM, key__in=keys).order_by("pk"))
+
+
+# --- trying out ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a rule would have given for the facts of a window: to how many people, how many points, at what cost."""
+
+    since: datetime
+    until: datetime
+    facts: int
+    rewarded: int
+    people: int
+    points: int
+    cost: int
+    limited: int
+    examples: tuple[tuple[str, str, int], ...]  # number, member number, points
+
+
+def dry_run(*, kind: str, params: dict[str, Any], since: datetime, until: datetime) -> DryRun:
+    """Let a rule read the facts of a window without giving anything."""
+    found, here = earn_kinds.get(kind), point_selectors.zone()
+    rows = Fact.objects.filter(kind=found.reads, happened_at__gte=since, happened_at__lt=until)
+    firsts = _first_purchases(rows) if found.reads == FactKind.PURCHASE else frozenset[int]()
+    refunds = _refunds_of(rows) if found.reads == FactKind.PURCHASE else {}
+    given: dict[tuple[int, datetime | None], int] = defaultdict(int)
+    limit = params.get("limit_points") if params.get("limit_period") else None
+    facts = rewarded = points = limited = 0
+    people: set[int] = set()
+    examples: list[tuple[str, str, int]] = []
+    for fact in rows.select_related("member").order_by("happened_at", "pk").iterator(chunk_size=2000):
+        facts += 1
+        happening = happening_of(fact, is_first=fact.pk in firsts)
+        if fact.pk in refunds:
+            happening = happening.less(*refunds[fact.pk])
+        granted = found.points(params, happening) if happening.amount or found.reads != FactKind.PURCHASE else 0
+        if limit is not None:
+            period = (fact.member_id, period_start(str(params["limit_period"]), fact.happened_at, here))
+            room = max(0, limit - given[period])
+            limited += granted > room
+            granted = min(granted, room)
+            given[period] += granted
+        if granted:
+            rewarded, points = rewarded + 1, points + granted
+            people.add(fact.member_id)
+            if len(examples) < 5:
+                examples.append((fact.number, fact.member.member_no, granted))
+    cost = round(points * point_selectors.policy().cost_per_100 / 100)
+    return DryRun(since, until, facts, rewarded, len(people), points, cost, limited, tuple(examples))
+
+
+def _first_purchases(rows: Any) -> frozenset[int]:
+    members = rows.order_by().values("member_id")
+    firsts = Fact.objects.filter(kind=FactKind.PURCHASE, member_id__in=members)
+    first = firsts.order_by("member_id", "happened_at", "pk").distinct("member_id")
+    return frozenset(first.values_list("pk", flat=True))
+
+
+def _refunds_of(rows: Any) -> dict[int, tuple[int, Counter[str]]]:
+    found: dict[int, tuple[int, Counter[str]]] = {}
+    refunds: Iterable[Fact] = Fact.objects.filter(refers__in=rows.order_by().values("pk")).order_by("pk")
+    for refund in refunds:
+        amount, by_sku = found.get(refund.refers_id or 0, (0, Counter()))
+        for line in lines_of(refund):
+            by_sku[line.sku] += line.amount
+        found[refund.refers_id or 0] = (amount + refund.amount, by_sku)
+    return found

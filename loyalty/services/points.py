@@ -1,0 +1,591 @@
+"""Earning, spending, freezing, giving, reversing and ending points: each one journal, done once."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db import connection, transaction
+
+from accounts.tenancy import current_brand_id
+from loyalty.errors import (
+    CannotReverse,
+    GiftRefused,
+    HoldEnded,
+    NothingToReverse,
+    OperationRunning,
+    PointsShort,
+    RefundBlocked,
+    ReinstateTooLate,
+)
+from loyalty.expiry import expires_at
+from loyalty.models import (
+    Account,
+    Entry,
+    ExpiryKind,
+    Hold,
+    HoldState,
+    Journal,
+    JournalKind,
+    Lot,
+    NegativePolicy,
+    Pocket,
+)
+from loyalty.selectors import points as selectors
+from loyalty.services.ledger import (
+    SYSTEM,
+    About,
+    Leg,
+    NewLot,
+    Operation,
+    checked_points,
+    done_before,
+    fingerprint,
+    lock_accounts,
+    open_account,
+    post,
+    present,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+RING_DAYS: Final = 30
+_AT_ONCE: Final = 100
+
+
+@transaction.atomic
+def earn_points(
+    *,
+    operation: Operation,
+    member_id: int,
+    points: int,
+    source: str,
+    at: datetime,
+    number: str = "",
+    reason: str = "",
+    detail: dict[str, Any] | None = None,
+) -> Journal:
+    """Give a member points; what they owe is paid first. Raises AmountInvalid, MemberGone, KeyReused."""
+    checked_points(points)
+    asked = fingerprint(act="earn", member=member_id, points=points, source=source, number=number)
+    known = done_before(operation, asked)
+    if known is not None:
+        return known
+    account = open_account(member_id)
+    about = About(
+        JournalKind.EARN, account.member_id, points, source, at, number=number, reason=reason, detail=detail or {}
+    )
+    journal = give(operation, asked, about, account, Pocket.ISSUED)
+    _prolong(account.member_id, at)
+    return journal
+
+
+def give(operation: Operation, asked: uuid.UUID, about: About, account: Account, pocket: str) -> Journal:
+    """Post points that come to a member: a debt first, a lot for the rest."""
+    settings = selectors.policy()
+    paid = min(account.owed, about.points)
+    legs = [Leg(pocket, -about.points)]
+    if paid:
+        legs.append(Leg(Pocket.OWED, paid, about.member_id))
+    if about.points > paid:
+        ends = expires_at(settings.expiry, settings.expiry_span, earned_at=about.at, zone=selectors.zone())
+        lot = NewLot(about.member_id, about.points - paid, about.at, ends)
+        legs.append(Leg(Pocket.AVAILABLE, about.points - paid, about.member_id, lot))
+    return post(operation, asked, about, legs, {account.member_id: account})
+
+
+def _prolong(member_id: int, at: datetime) -> None:
+    """Where points end some time after the last activity, an activity moves that day for all lots."""
+    settings = selectors.policy()
+    if settings.expiry == ExpiryKind.ACTIVITY:
+        ends = expires_at(settings.expiry, settings.expiry_span, earned_at=at, zone=selectors.zone())
+        Lot.objects.filter(member_id=member_id, expires_at__gt=at, expires_at__lt=ends).update(expires_at=ends)
+
+
+@transaction.atomic
+def burn_points(
+    *,
+    operation: Operation,
+    member_id: int,
+    points: int,
+    source: str,
+    at: datetime,
+    number: str = "",
+    reason: str = "",
+) -> Journal:
+    """Spend points, soonest ending first. Raises AmountInvalid, PointsShort, MemberGone, KeyReused."""
+    checked_points(points)
+    asked = fingerprint(act="burn", member=member_id, points=points, source=source, number=number)
+    known = done_before(operation, asked)
+    if known is not None:
+        return known
+    account = open_account(member_id)
+    taken = take(account, points, at)
+    member_id = account.member_id
+    about = About(JournalKind.BURN, member_id, points, source, at, number=number, reason=reason)
+    legs = [*out_of(taken, member_id), Leg(Pocket.REDEEMED, points)]
+    journal = post(operation, asked, about, legs, {member_id: account})
+    _prolong(member_id, at)
+    return journal
+
+
+def take(account: Account, points: int, at: datetime) -> list[tuple[int, int]]:
+    """Choose the lots that a number of points comes from. Raises PointsShort."""
+    _expire(account, at)
+    there = max(0, account.available - account.owed)
+    if there < points:
+        raise PointsShort(asked=points, there=there)
+    return _chosen(account.member_id, points, at)
+
+
+def _chosen(member_id: int, points: int, at: datetime) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    rows = selectors.spendable_lots(member_id, at=at).values_list("pk", "remaining")
+    start, left = 0, points
+    while left:
+        page = list(rows[start : start + _AT_ONCE])
+        if not page:
+            raise PointsShort(asked=points, there=points - left)
+        for lot, there in page:
+            part = min(there, left)
+            if part:
+                found.append((lot, part))
+                left -= part
+        start += _AT_ONCE
+    return found
+
+
+def out_of(taken: Iterable[tuple[int, int]], member_id: int, pocket: str = Pocket.AVAILABLE) -> list[Leg]:
+    """Give the legs that take points out of lots."""
+    return [Leg(pocket, -points, member_id, lot) for lot, points in taken]
+
+
+def _into(taken: Iterable[tuple[int, int]], member_id: int, pocket: str) -> list[Leg]:
+    return [Leg(pocket, points, member_id, lot) for lot, points in taken]
+
+
+# --- freezing --------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def freeze_points(
+    *,
+    operation: Operation,
+    member_id: int,
+    points: int,
+    source: str,
+    at: datetime,
+    number: str = "",
+    reason: str = "",
+) -> Hold:
+    """Set points aside until they are captured or released. Raises AmountInvalid, PointsShort, MemberGone."""
+    checked_points(points)
+    asked = fingerprint(act="freeze", member=member_id, points=points, source=source, number=number)
+    known = done_before(operation, asked)
+    if known is not None:
+        return Hold.objects.get(journal=known)
+    account = open_account(member_id)
+    taken = take(account, points, at)
+    member_id = account.member_id
+    about = About(JournalKind.FREEZE, member_id, points, source, at, number=number, reason=reason)
+    legs = [*out_of(taken, member_id), *_into(taken, member_id, Pocket.HELD)]
+    journal = post(operation, asked, about, legs, {member_id: account})
+    return Hold.objects.create(
+        public_id=uuid.uuid4(),
+        member_id=member_id,
+        journal=journal,
+        points=points,
+        until=at + timedelta(minutes=selectors.policy().hold_minutes),
+    )
+
+
+@transaction.atomic
+def capture(*, operation: Operation, hold: Hold, at: datetime, points: int | None = None, reason: str = "") -> Journal:
+    """Spend frozen points, all of them or some; the rest is released. Raises HoldEnded, PointsShort, KeyReused."""
+    asked = fingerprint(act="capture", hold=hold.pk, points=points)
+    known = done_before(operation, asked)
+    if known is not None:
+        return known
+    hold, account = _open_hold(hold, at)
+    wanted = hold.points if points is None else checked_points(points)
+    if wanted > hold.points:
+        raise PointsShort(asked=wanted, there=hold.points)
+    spent, rest = _split(_frozen(hold), wanted)
+    about = About(
+        JournalKind.CAPTURE,
+        hold.member_id,
+        wanted,
+        hold.journal.source,
+        at,
+        number=hold.journal.number,
+        reason=reason,
+        detail={"frozen": hold.points, "hold": str(hold.public_id)},
+    )
+    legs = [
+        *out_of([*spent, *rest], hold.member_id, Pocket.HELD),
+        *_into(rest, hold.member_id, Pocket.AVAILABLE),
+        Leg(Pocket.REDEEMED, wanted),
+    ]
+    journal = post(operation, asked, about, legs, {hold.member_id: account})
+    _end(hold, HoldState.CAPTURED, at)
+    _prolong(hold.member_id, at)
+    return journal
+
+
+@transaction.atomic
+def release(*, operation: Operation, hold: Hold, at: datetime, reason: str = "") -> Journal:
+    """Give frozen points back to the lots they came from. Raises HoldEnded, KeyReused."""
+    asked = fingerprint(act="release", hold=hold.pk)
+    known = done_before(operation, asked)
+    if known is not None:
+        return known
+    hold, account = _open_hold(hold, at, late=True)
+    return _release(operation, asked, hold, account, at, reason)
+
+
+def _release(
+    operation: Operation, asked: uuid.UUID, hold: Hold, account: Account, at: datetime, reason: str
+) -> Journal:
+    parts = _frozen(hold)
+    about = About(
+        JournalKind.RELEASE,
+        hold.member_id,
+        hold.points,
+        hold.journal.source,
+        at,
+        number=hold.journal.number,
+        reason=reason,
+        detail={"hold": str(hold.public_id)},
+    )
+    legs = [*out_of(parts, hold.member_id, Pocket.HELD), *_into(parts, hold.member_id, Pocket.AVAILABLE)]
+    journal = post(operation, asked, about, legs, {hold.member_id: account})
+    _end(hold, HoldState.RELEASED, at)
+    return journal
+
+
+def _open_hold(hold: Hold, at: datetime, *, late: bool = False) -> tuple[Hold, Account]:
+    """Lock the account, then the freeze; one whose time is over can only be released."""
+    account = open_account(hold.member_id)
+    row = Hold.objects.select_for_update(of=("self",)).select_related("journal").get(pk=hold.pk)
+    if row.state != HoldState.HELD or (row.until <= at and not late):
+        raise HoldEnded(str(HoldState(row.state).label if row.state != HoldState.HELD else HoldState.RELEASED.label))
+    return row, account
+
+
+def _frozen(hold: Hold) -> list[tuple[int, int]]:
+    rows = Entry.objects.filter(journal_id=hold.journal_id, pocket=Pocket.HELD).order_by("pk")
+    return [(lot, points) for lot, points in rows.values_list("lot_id", "points") if lot is not None]
+
+
+def _split(parts: list[tuple[int, int]], points: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Divide parts of lots into the first so many points and the rest."""
+    first, rest, left = [], [], points
+    for lot, there in parts:
+        part = min(there, left)
+        left -= part
+        if part:
+            first.append((lot, part))
+        if there > part:
+            rest.append((lot, there - part))
+    return first, rest
+
+
+def _end(hold: Hold, state: HoldState, at: datetime) -> None:
+    hold.state, hold.ended_at = state, at
+    hold.save(update_fields=["state", "ended_at"])
+
+
+def release_due(*, at: datetime, limit: int = 200) -> int:
+    """Release freezes whose time is over; gives how many."""
+    due = Hold.objects.filter(state=HoldState.HELD, until__lte=at).order_by("until", "pk")
+    released = 0
+    for hold in due[:limit]:
+        with transaction.atomic():
+            key = f"release:{hold.pk}"
+            try:
+                release(operation=Operation(SYSTEM, key), hold=hold, at=at, reason="timeout")
+            except HoldEnded:
+                continue
+            released += 1
+    return released
+
+
+# --- giving ----------------------------------------------------------------------------------------------------------
+
+_RING: Final = """
+WITH RECURSIVE reached(id) AS (
+    SELECT %(receiver)s::bigint
+    UNION
+    SELECT j.other_id FROM loyalty_journal j JOIN reached r ON r.id = j.member_id
+    WHERE j.brand_id = %(brand)s AND j.kind = 'GIFT' AND j.at > %(since)s
+)
+SELECT EXISTS (SELECT 1 FROM reached WHERE id = %(giver)s)
+"""
+
+
+@transaction.atomic
+def gift_points(*, operation: Operation, giver_id: int, receiver_id: int, points: int, at: datetime) -> Journal:
+    """Give own points to somebody else; they keep the day on which they end.
+
+    Raises AmountInvalid, PointsShort, MemberGone, GiftRefused.
+    """
+    checked_points(points)
+    asked = fingerprint(act="gift", member=giver_id, to=receiver_id, points=points)
+    known = done_before(operation, asked)
+    if known is not None:
+        return known
+    giver_id, receiver_id = present(giver_id), present(receiver_id, "to")
+    if giver_id == receiver_id:
+        raise GiftRefused(ring=False)
+    accounts = lock_accounts([giver_id, receiver_id])
+    if (giver_id, receiver_id) != (present(giver_id), present(receiver_id, "to")):
+        raise OperationRunning  # a merge came between: asked again, it finds who they are now
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _RING,
+            {
+                "receiver": receiver_id,
+                "giver": giver_id,
+                "brand": current_brand_id(),
+                "since": at - timedelta(days=RING_DAYS),
+            },
+        )
+        if cursor.fetchone() == (True,):
+            raise GiftRefused(ring=True)
+    taken = take(accounts[giver_id], points, at)
+    lots = {lot.pk: lot for lot in Lot.objects.filter(pk__in=[lot for lot, _points in taken])}
+    legs = out_of(taken, giver_id)
+    for lot, part in taken:
+        new = NewLot(receiver_id, part, lots[lot].earned_at, lots[lot].expires_at)
+        legs.append(Leg(Pocket.AVAILABLE, part, receiver_id, new))
+    about = About(JournalKind.GIFT, giver_id, points, "gift", at, other_id=receiver_id)
+    journal = post(operation, asked, about, legs, accounts)
+    _prolong(giver_id, at)
+    _prolong(receiver_id, at)
+    return journal
+
+
+# --- reversing -------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def reverse(
+    *,
+    operation: Operation,
+    journal: Journal,
+    at: datetime,
+    points: int | None = None,
+    number: str = "",
+    reason: str = "",
+) -> Journal:
+    """Reverse an entry, all that is left of it or some points: spent ones return, earned ones are taken back.
+
+    Raises CannotReverse, NothingToReverse, RefundBlocked, MemberGone, AmountInvalid, KeyReused.
+    """
+    asked = fingerprint(act="reverse", journal=journal.pk, points=points)
+    known = done_before(operation, asked)
+    if known is not None:
+        return known
+    if journal.kind not in (JournalKind.EARN, JournalKind.BURN, JournalKind.CAPTURE):
+        raise CannotReverse
+    if points is not None:
+        checked_points(points)
+    account = open_account(journal.member_id)
+    left = journal.points - selectors.reversed_points(journal.pk)
+    wanted = left if points is None else points
+    if not 0 < wanted <= left:
+        raise NothingToReverse(left=left)
+    if journal.kind == JournalKind.EARN:
+        return _claw_back(operation, asked, journal, account, wanted, at, number, reason)
+    return _return(operation, asked, journal, account, wanted, at, number, reason)
+
+
+def _return(
+    operation: Operation,
+    asked: uuid.UUID,
+    journal: Journal,
+    account: Account,
+    points: int,
+    at: datetime,
+    number: str,
+    reason: str,
+) -> Journal:
+    """Put spent points back into the lots they came from: those that were taken last come back first."""
+    spent = _spent(journal)
+    for lot, back in _returned(journal.pk).items():
+        spent[lot] -= back
+    order = list(reversed([(lot, there) for lot, there in spent.items() if there > 0]))
+    parts, _rest = _split(order, points)
+    owners = dict(Lot.objects.filter(pk__in=[lot for lot, _points in parts]).values_list("pk", "member_id"))
+    legs = [Leg(Pocket.REDEEMED, -points)]
+    legs += [Leg(Pocket.AVAILABLE, part, owners[lot], lot) for lot, part in parts]
+    others = set(owners.values()) - {account.member_id}
+    accounts = {account.member_id: account} | (lock_accounts(others) if others else {})
+    about = About(
+        JournalKind.RETURN,
+        account.member_id,
+        points,
+        journal.source,
+        at,
+        number=number or journal.number,
+        reason=reason,
+        reverses_id=journal.pk,
+    )
+    made = post(operation, asked, about, legs, accounts)
+    _give_time([lot for lot, _points in parts], at)
+    return made
+
+
+def _spent(journal: Journal) -> dict[int, int]:
+    """Give from which lots a journal spent, in its order."""
+    pocket = Pocket.AVAILABLE if journal.kind == JournalKind.BURN else Pocket.HELD
+    spent: dict[int, int] = {}
+    for lot, points in (
+        Entry.objects.filter(journal=journal, pocket__in=[pocket, Pocket.AVAILABLE], lot__isnull=False)
+        .order_by("pk")
+        .values_list("lot_id", "points")
+    ):
+        if lot is not None:
+            spent[lot] = spent.get(lot, 0) - points
+    return spent
+
+
+def _returned(journal_id: int) -> dict[int, int]:
+    back: dict[int, int] = {}
+    rows = Entry.objects.filter(journal__reverses_id=journal_id, pocket=Pocket.AVAILABLE).order_by("pk")
+    for lot, points in rows.values_list("lot_id", "points"):
+        if lot is not None:
+            back[lot] = back.get(lot, 0) + points
+    return back
+
+
+def _give_time(lots: list[int], at: datetime) -> None:
+    """Points that come back into a lot that has ended can be spent for the days of reinstatement."""
+    days = selectors.policy().reinstate_days
+    if days:
+        until = at + timedelta(days=days)
+        Lot.objects.filter(pk__in=lots, remaining__gt=0, expires_at__lte=at).update(expires_at=until)
+
+
+def _claw_back(
+    operation: Operation,
+    asked: uuid.UUID,
+    journal: Journal,
+    account: Account,
+    points: int,
+    at: datetime,
+    number: str,
+    reason: str,
+) -> Journal:
+    """Take granted points back: from their own lot first, then soonest ending; what is missing by the brand's rule."""
+    settings = selectors.policy()
+    _expire(account, at)
+    member_id = account.member_id
+    own = Lot.objects.filter(journal=journal, member_id=member_id, remaining__gt=0).order_by("pk")
+    rest = selectors.spendable_lots(member_id, at=at)
+    found: dict[int, int] = {}
+    left = points
+    for lot, there in [*own.values_list("pk", "remaining"), *rest.values_list("pk", "remaining")]:
+        part = min(there, left) if lot not in found else 0
+        if part:
+            found[lot] = part
+            left -= part
+    missing = left
+    if missing and settings.negative == NegativePolicy.BLOCK:
+        raise RefundBlocked(asked=points, there=points - missing)
+    legs = [*out_of(found.items(), member_id), Leg(Pocket.ISSUED, points)]
+    if missing:
+        owes = settings.negative == NegativePolicy.ALLOW
+        legs.append(Leg(Pocket.OWED, -missing, member_id) if owes else Leg(Pocket.FORGIVEN, -missing))
+    about = About(
+        JournalKind.CLAWBACK,
+        member_id,
+        points,
+        journal.source,
+        at,
+        number=number or journal.number,
+        reason=reason,
+        reverses_id=journal.pk,
+        detail={"missing": missing, "policy": settings.negative} if missing else {},
+    )
+    return post(operation, asked, about, legs, {member_id: account})
+
+
+# --- ending ----------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def expire_lots(*, member_id: int, at: datetime) -> Journal | None:
+    """End what has reached its day of one member; None when nothing has."""
+    account = lock_accounts([member_id])[member_id]
+    return _expire(account, at)
+
+
+def _expire(account: Account, at: datetime) -> Journal | None:
+    ended = list(
+        Lot.objects.filter(member_id=account.member_id, remaining__gt=0, expires_at__lte=at)
+        .order_by("expires_at", "pk")
+        .values_list("pk", "remaining"),
+    )
+    if not ended:
+        return None
+    points = sum(there for _lot, there in ended)
+    about = About(JournalKind.EXPIRE, account.member_id, points, "expiry", at)
+    legs = [*out_of(ended, account.member_id), Leg(Pocket.EXPIRED, points)]
+    # The account is locked and the lots are empty afterwards, so nobody does this twice: the key only has to be new.
+    operation = Operation(SYSTEM, f"expire:{uuid.uuid4()}")
+    return post(operation, fingerprint(act="expire", lots=ended), about, legs, {account.member_id: account})
+
+
+@transaction.atomic
+def reinstate_points(*, operation: Operation, member_id: int, at: datetime, reason: str = "") -> Journal:
+    """Bring back what expired within the brand's days, for as many days. Raises ReinstateTooLate, MemberGone."""
+    asked = fingerprint(act="reinstate", member=member_id)
+    known = done_before(operation, asked)
+    if known is not None:
+        return known
+    account = open_account(member_id)
+    settings, member_id = selectors.policy(), account.member_id
+    since = at - timedelta(days=settings.reinstate_days)
+    parts = _expired_since(member_id, since) if settings.reinstate_days else []
+    if not parts:
+        raise ReinstateTooLate(settings.reinstate_days)
+    points = sum(part for _lot, part in parts)
+    about = About(JournalKind.REINSTATE, member_id, points, "expiry", at, reason=reason)
+    legs = [Leg(Pocket.EXPIRED, -points), *_into(parts, member_id, Pocket.AVAILABLE)]
+    journal = post(operation, asked, about, legs, {member_id: account})
+    _give_time([lot for lot, _part in parts], at)
+    return journal
+
+
+_EXPIRED_SINCE: Final = """
+SELECT e.lot_id, -sum(e.points)::bigint FROM loyalty_entry e
+JOIN loyalty_journal j ON j.brand_id = e.brand_id AND j.id = e.journal_id
+JOIN loyalty_lot l ON l.brand_id = e.brand_id AND l.id = e.lot_id
+WHERE e.brand_id = %(brand)s AND l.member_id = %(member)s AND e.pocket = 'AVAILABLE' AND j.at > %(since)s
+    AND j.kind IN ('EXPIRE', 'REINSTATE')
+GROUP BY e.lot_id HAVING sum(e.points) < 0 ORDER BY e.lot_id
+"""
+
+
+def _expired_since(member_id: int, since: datetime) -> list[tuple[int, int]]:
+    with connection.cursor() as cursor:
+        cursor.execute(_EXPIRED_SINCE, {"brand": current_brand_id(), "member": member_id, "since": since})
+        return [(lot, points) for lot, points in cursor.fetchall()]
+
+
+def expire_due(*, at: datetime, limit: int = 500) -> int:
+    """End what has reached its day, member by member in transactions of their own; gives of how many members."""
+    members = (
+        Lot.objects.filter(remaining__gt=0, expires_at__lte=at)
+        .order_by("member_id")
+        .values_list("member_id", flat=True)
+    )
+    done = 0
+    for member_id in list(members.distinct()[:limit]):
+        if expire_lots(member_id=member_id, at=at) is not None:
+            done += 1
+    return done

@@ -1,0 +1,210 @@
+"""Changes to who stands where: up at once, kept or down at the evaluation, locked by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils.translation import gettext as _
+
+from accounts.services import record_audit
+from loyalty import ladder
+from loyalty.errors import TierRefused
+from loyalty.ladder import Step, height
+from loyalty.models import Benefit, Standing, Tier, TierChange, TierChangeKind
+from loyalty.selectors import tiers as selectors
+from loyalty.services.ledger import lock_accounts, present
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loyalty.ladder import Rung, Terms
+
+_INSTANT = timedelta(microseconds=1)
+
+
+@transaction.atomic
+def refresh_tier(*, member_id: int, at: datetime) -> Standing | None:
+    """Bring a member's tier up to date after something happened; None while the brand has no tiers."""
+    every = selectors.rungs()
+    if not every:
+        return None
+    how = selectors.terms()
+    lock_accounts([member_id])
+    standing = Standing.objects.select_for_update().filter(member_id=member_id).first()
+    standing = _catch_up(standing, every, how, at) if standing else None
+    place = selectors.place_of(standing) if standing else None
+    value = selectors.value_between(member_id, ladder.window_of(at, how), at + _INSTANT)
+    step = ladder.rise(place, every, how, value, at)
+    return _walk(member_id, standing, [step] if step else [])
+
+
+def _catch_up(standing: Standing, every: list[Rung], how: Terms, at: datetime) -> Standing:
+    def value_between(since: datetime, until: datetime) -> int:
+        return selectors.value_between(standing.member_id, since, until)
+
+    place = selectors.place_of(standing)
+    steps = ladder.catch_up(place, every, how, value_between, at)
+    moved = _walk(standing.member_id, standing, steps)
+    if not steps and standing.evaluates_at is not None and standing.evaluates_at <= at:
+        # Locked: nothing is decided, and nobody has to look again before the lock ends.
+        standing.evaluates_at = standing.locked_until
+        standing.save(update_fields=["evaluates_at"])
+    return moved or standing
+
+
+def _walk(member_id: int, standing: Standing | None, steps: Iterable[Step]) -> Standing | None:
+    """Write decisions down and stand where the last one leads."""
+    steps = list(steps)
+    if not steps:
+        return standing
+    names = dict(Tier.objects.order_by("pk").values_list("pk", "name"))
+    TierChange.objects.bulk_create(
+        TierChange(
+            member_id=member_id,
+            kind=step.kind,
+            before=names.get(step.before, "") if step.before else "",
+            after=names.get(step.place.tier_id, ""),
+            value=step.value,
+            window_from=step.window_from,
+            at=step.at,
+        )
+        for step in steps
+    )
+    place = steps[-1].place
+    row = standing or Standing(member_id=member_id)
+    row.tier_id, row.since, row.evaluates_at = place.tier_id, place.since, place.evaluates_at
+    row.in_grace, row.locked_until = place.in_grace, place.locked_until
+    row.save()
+    return row
+
+
+def evaluate_due(*, at: datetime, limit: int = 500) -> int:
+    """Hold the evaluations that are due, member by member; gives how many members were looked at."""
+    if not selectors.rungs():
+        return 0
+    due = (
+        Standing.objects.filter(evaluates_at__lte=at).order_by("evaluates_at", "pk").values_list("member_id", flat=True)
+    )
+    members = list(due[:limit])
+    for member_id in members:
+        with transaction.atomic():
+            lock_accounts([member_id])
+            standing = Standing.objects.select_for_update().filter(member_id=member_id).first()
+            if standing is not None:
+                _catch_up(standing, selectors.rungs(), selectors.terms(), at)
+    return len(members)
+
+
+@transaction.atomic
+def lock_tier(*, member_id: int, tier: Tier, until: datetime, reason: str, at: datetime) -> Standing:
+    """Put a member into a tier by hand and keep them there until a day; above it they may still rise.
+
+    Raises TierRefused, MemberGone.
+    """
+    member_id, reason = present(member_id), reason.strip()
+    if until <= at:
+        raise TierRefused(_("Not locked. The day is over already."), hint=_("Choose a later day."), field="until")
+    if len(reason) < 2:
+        raise TierRefused(_("Not locked. A reason is needed."), hint=_("Say in a few words why."), field="reason")
+    lock_accounts([member_id])
+    row = Standing.objects.select_for_update().select_related("tier").filter(member_id=member_id).first()
+    before = row.tier.name if row else ""
+    row = row or Standing(member_id=member_id)
+    if row.tier_id != tier.pk:
+        row.since = at
+    row.tier, row.locked_until, row.evaluates_at, row.in_grace = tier, until, until, False
+    row.save()
+    _note(row, TierChangeKind.LOCK, before, reason, at)
+    record_audit(action="lock tier", obj=row, changes={"tier": [before, tier.name]}, reason=reason)
+    return row
+
+
+@transaction.atomic
+def unlock_tier(*, member_id: int, reason: str, at: datetime) -> Standing:
+    """End a lock; the next sweep evaluates as usual. Raises TierRefused."""
+    row = Standing.objects.select_for_update().select_related("tier").filter(member_id=member_id).first()
+    if row is None or row.locked_until is None:
+        raise TierRefused(_("Nothing was changed. This tier is not locked."), hint=_("Open the page again."))
+    row.locked_until = None
+    every = selectors.rungs()
+    row.evaluates_at = at if height(row.tier_id, every) else None
+    row.save()
+    _note(row, TierChangeKind.UNLOCK, row.tier.name, reason, at)
+    record_audit(action="unlock tier", obj=row, reason=reason.strip())
+    return row
+
+
+def _note(row: Standing, kind: str, before: str, reason: str, at: datetime) -> None:
+    since = ladder.window_of(at, selectors.terms())
+    TierChange.objects.create(
+        member_id=row.member_id,
+        kind=kind,
+        before=before,
+        after=row.tier.name,
+        value=selectors.value_between(row.member_id, since, at),
+        window_from=since,
+        reason=reason.strip()[:200],
+        at=at,
+    )
+
+
+def use_benefits(*, benefit_ids: Iterable[int]) -> int:
+    """Count that benefits were applied."""
+    return Benefit.objects.filter(pk__in=list(benefit_ids)).update(used=F("used") + 1)
+
+
+# --- merges ----------------------------------------------------------------------------------------------------------
+
+
+def written(standing: Standing | None) -> dict[str, Any] | None:
+    """Give where somebody stands as plain values, for undoing a merge."""
+    if standing is None:
+        return None
+    return {
+        "tier": standing.tier_id,
+        "since": standing.since.isoformat(),
+        "evaluates_at": standing.evaluates_at.isoformat() if standing.evaluates_at else None,
+        "in_grace": standing.in_grace,
+        "locked_until": standing.locked_until.isoformat() if standing.locked_until else None,
+    }
+
+
+def restore(member_id: int, stood: dict[str, Any] | None) -> None:
+    """Let somebody stand where they stood; a tier that is no longer there leaves them without."""
+    Standing.objects.filter(member_id=member_id).delete()
+    if stood is None or not Tier.objects.filter(pk=stood["tier"]).exists():
+        return
+
+    def moment(name: str) -> datetime | None:
+        return datetime.fromisoformat(stood[name]) if stood[name] else None
+
+    since = moment("since")
+    if since is not None:
+        Standing.objects.create(
+            member_id=member_id,
+            tier_id=stood["tier"],
+            since=since,
+            evaluates_at=moment("evaluates_at"),
+            in_grace=stood["in_grace"],
+            locked_until=moment("locked_until"),
+        )
+
+
+def join_standings(*, kept_id: int, merged_id: int, at: datetime) -> None:
+    """When two records become one, the higher tier stays, and what both bought counts together."""
+    every = selectors.rungs()
+    if not every:
+        return
+    rows = {
+        row.member_id: row for row in Standing.objects.select_for_update().filter(member_id__in=[kept_id, merged_id])
+    }
+    kept, merged = rows.get(kept_id), rows.get(merged_id)
+    if merged is not None:
+        if kept is None or height(merged.tier_id, every) > height(kept.tier_id, every):
+            restore(kept_id, written(merged))
+        merged.delete()
+    if rows:
+        refresh_tier(member_id=kept_id, at=at)

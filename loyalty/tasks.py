@@ -1,0 +1,59 @@
+"""Work that time brings: points that end, freezes that run out, warnings, evaluations of tiers."""
+
+from __future__ import annotations
+
+from accounts.tasks_base import brand_task, global_task, ring
+from accounts.tenancy import brand_scope, every_brand
+from common import clock
+
+
+@global_task(name="loyalty.tasks.sweep")
+def sweep() -> None:
+    """Find the brands in which something is due, and ring for them."""
+    from loyalty.models import Hold, HoldState, Lot, Standing
+
+    at = clock.now()
+    with every_brand(reason="points and tiers that are due"):
+        due = [
+            Lot.objects.filter(remaining__gt=0, expires_at__lte=at),
+            Hold.objects.filter(state=HoldState.HELD, until__lte=at),
+            Standing.objects.filter(evaluates_at__lte=at),
+        ]
+        brands = {
+            brand_id for rows in due for brand_id in rows.order_by().values_list("brand_id", flat=True).distinct()
+        }
+    for brand_id in sorted(brands):
+        ring(run_due, brand_id)
+
+
+@brand_task(name="loyalty.tasks.run_due")
+def run_due(brand_id: int) -> None:
+    """Release, end and evaluate what is due in a brand, a part at a time."""
+    from loyalty import services
+
+    for work in (services.release_due, services.expire_due, services.evaluate_due):
+        more = 1
+        while more:
+            with brand_scope(brand_id):
+                more = work(at=clock.now())
+
+
+@global_task(name="loyalty.tasks.warn_all")
+def warn_all() -> None:
+    """Ring for every brand whose members have points that end (once an hour)."""
+    from loyalty.models import Lot
+
+    with every_brand(reason="points that end some day"):
+        rows = Lot.objects.filter(remaining__gt=0, expires_at__isnull=False)
+        brands = sorted(set(rows.order_by().values_list("brand_id", flat=True).distinct()))
+    for brand_id in brands:
+        ring(warn, brand_id)
+
+
+@brand_task(name="loyalty.tasks.warn")
+def warn(brand_id: int) -> None:
+    """Note whose points end soon, and have them told."""
+    from loyalty import services
+
+    with brand_scope(brand_id):
+        services.warn_of_expiry(at=clock.now())
