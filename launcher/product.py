@@ -72,7 +72,7 @@ def workers(env: Mapping[str, str]) -> list[Spec]:
         Spec(
             name=name,
             argv=_module(
-                *("celery", "-A", "config", "worker", "-Q", queues, "-c", "2", "-n", f"{name}@%h", "-l", "INFO"),
+                *("celery", "-A", "config.worker", "worker", "-Q", queues, "-c", "2", "-n", f"{name}@%h", "-l", "INFO"),
                 *("--without-gossip", "--without-mingle"),
             ),
             env=env,
@@ -88,7 +88,7 @@ def beat(state: State, env: Mapping[str, str]) -> Spec:
     schedule = str(state.folder / "beat-schedule")
     return Spec(
         name="beat",
-        argv=_module("celery", "-A", "config", "beat", "-s", schedule, "--pidfile=", "-l", "INFO"),
+        argv=_module("celery", "-A", "config.worker", "beat", "-s", schedule, "--pidfile=", "-l", "INFO"),
         env=env,
         ready=lambda child: b"beat" in child.output(),
     )

@@ -117,7 +117,7 @@ class Campaign:
             for size in (1, 2, 4):
                 # A database of the broker's own for each, so that only the one that is measured hears the bell.
                 env = {**stack.env, "REDIS_URL": f"{broker}/{size}", "ZHIYIN_WECHAT_BASE_URL": url}
-                argv = [sys.executable, *"-m celery -A config worker -Q send,sync,default -l INFO".split()]
+                argv = [sys.executable, *"-m celery -A config.worker worker -Q send,sync,default -l INFO".split()]
                 argv += ["-c", str(size), "-n", f"of-{size}@bench", "--without-gossip", "--without-mingle"]
                 workers[size] = exits.enter_context(Worker(argv, env, folder / f"worker-{size}.log"))
             contestants: dict[str, Contestant | Absent] = {}

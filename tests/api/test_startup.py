@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ENTRIES = {
     "gateway": "import asyncio, importlib\nasync def load(): importlib.import_module('config.gateway')\nasyncio.run(load())",
     "web": "import config.wsgi",
-    "worker": "from celery.signals import worker_init; import config.celery; import django; django.setup(); worker_init.send(None)",
+    "worker": "from celery.signals import worker_init; import config.worker; worker_init.send(None)",
 }
 
 

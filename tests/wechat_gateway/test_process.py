@@ -1,8 +1,10 @@
-"""The gateway as its server loads it: everything that answers pushes, nothing that only pages, REST or calls need."""
+"""Gateway and workers as they are loaded: everything they need, nothing that only pages need."""
 
 import json
 import subprocess
 import sys
+
+from django.urls import reverse
 
 from wechat_gateway import registries
 
@@ -23,3 +25,26 @@ def test_gateway_loads_what_answers_pushes_and_no_pages():
     assert not {"unfold", "rest_framework", "django.contrib.admin", "pycurl", "phonenumbers"} & set(modules)
     assert registered == [[key for key, _ in each.items()] for each in every]
     assert all(registered)
+
+
+WORKER = """
+import json, sys
+import config.worker
+config.worker.app.loader.import_default_modules()
+before = [name for name in sys.modules if name.endswith(".admin") or ".admin." in name]
+from django.urls import reverse
+link = reverse("admin:conversations_replyrule_changelist", urlconf="config.urls_console")
+print(json.dumps([before, link, sorted(config.worker.app.tasks)]))
+"""
+
+
+def test_worker_loads_every_task_and_no_pages_until_it_asks_for_an_address():
+    done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True, check=True)
+    modules, link, tasks = json.loads(done.stdout.splitlines()[-1])
+
+    from config.celery import app
+
+    assert [name for name in modules if not name.startswith(("django.", "unfold."))] == []
+    assert link == reverse("admin:conversations_replyrule_changelist", urlconf="config.urls_console")
+    app.loader.import_default_modules()
+    assert set(app.tasks) - set(tasks) <= {name for name in app.tasks if name.startswith("tests.")}
