@@ -93,7 +93,8 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc] # Unfold has no types
         viewer = viewer_of(request)
         tabs = visible_tabs(viewer)
         url_name = request.resolver_match.url_name if request.resolver_match else ""
-        current = next((tab for tab in tabs if tab.covers(url_name or "")), None)
+        covering = [tab for tab in tabs if tab.covers(url_name or "")]  # the inbox covers what lies below its lists too
+        current = max(covering, key=lambda tab: (tab.name == url_name, len(tab.prefix)), default=None)
         place_key = current.place if current else ("today" if url_name == "index" else "")
         place = registry.places.find(place_key) if place_key else None
         context.update(

@@ -112,3 +112,11 @@ def test_phone_is_revealed_fifty_times_a_day_and_no_more(as_owner, ours, monkeyp
     with_phone(ours)
     shown = ["13800006721" in reveal(as_owner, ours, "核对身份").content.decode() for _ in range(3)]
     assert shown == [True, True, False]
+
+
+def test_every_tab_is_the_one_that_is_lit_on_its_page(as_owner, ours):
+    for entry in as_owner.get("/b/lanyu/").context["zy_nav"][1:]:
+        for tab in as_owner.get(entry["link"]).context["zy_tabs"]:
+            page = as_owner.get(tab["link"], follow=True)
+
+            assert [each["link"] for each in page.context["zy_tabs"] if each["active"]] == [tab["link"]]
