@@ -43,16 +43,36 @@ def test_csv_comes_as_spreadsheets_write_it(body, found):
     assert read_table(body) == found
 
 
+def sheet_of(rows):
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    return f'<worksheet xmlns="{main}"><sheetData>{rows}</sheetData></worksheet>'
+
+
 def workbook(**parts):
     """A workbook as other programs write it: shared texts, numbers, a formula with its value, a gap, two sheets."""
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    types = "http://schemas.openxmlformats.org/package/2006/content-types"
+    links = "http://schemas.openxmlformats.org/package/2006/relationships"
+    sheet = "application/vnd.openxmlformats-officedocument.spreadsheetml"
     files = {
-        "xl/workbook.xml": f'<x:workbook xmlns:x="{main}" xmlns:q="{office}"><x:sheets><x:sheet name="b" q:id="r2"/>'
-        f'<x:sheet name="a" q:id="r1"/></x:sheets></x:workbook>',
-        "xl/_rels/workbook.xml.rels": '<Relationships><Relationship Id="r1" Target="worksheets/sheet1.xml"/>'
-        '<Relationship Id="r2" Target="/xl/worksheets/other.xml"/></Relationships>',
-        "xl/sharedStrings.xml": f'<sst xmlns="{main}"><si><t>名</t><rPh><t>ming</t></rPh></si>'
+        "[Content_Types].xml": f'<Types xmlns="{types}"><Default Extension="rels" ContentType="x/rels"/>'
+        f'<Override PartName="/xl/workbook.xml" ContentType="{sheet}.sheet.main+xml"/>'
+        f'<Override PartName="/xl/sharedStrings.xml" ContentType="{sheet}.sharedStrings+xml"/>'
+        f'<Override PartName="/xl/styles.xml" ContentType="{sheet}.styles+xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{links}"><Relationship Id="r0" Type="{office}/officeDocument" '
+        'Target="xl/workbook.xml"/></Relationships>',
+        "xl/styles.xml": f'<styleSheet xmlns="{main}"><fonts><font/></fonts><fills><fill><patternFill/></fill></fills><borders><border/></borders>'
+        '<cellStyleXfs><xf numFmtId="0" fontId="0" fillId="0" borderId="0"/></cellStyleXfs><cellXfs>'
+        + "".join(f'<xf numFmtId="{form}" fontId="0" fillId="0" borderId="0"/>' for form in (0, 14, 20, 22))
+        + "</cellXfs></styleSheet>",
+        "xl/workbook.xml": f'<x:workbook xmlns:x="{main}" xmlns:q="{office}"><x:sheets><x:sheet name="b" sheetId="2" q:id="r2"/>'
+        f'<x:sheet name="a" sheetId="1" q:id="r1"/></x:sheets></x:workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{links}">'
+        f'<Relationship Id="r1" Type="{office}/worksheet" Target="worksheets/sheet1.xml"/>'
+        f'<Relationship Id="r2" Type="{office}/worksheet" Target="/xl/worksheets/other.xml"/>'
+        f'<Relationship Id="r3" Type="{office}/styles" Target="styles.xml"/></Relationships>',
+        "xl/sharedStrings.xml": f'<sst xmlns="{main}"><si><t>名</t><rPh sb="0" eb="1"><t>ming</t></rPh></si>'
         "<si><r><t>富</t></r><r><t>文本</t></r></si></sst>",
         "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{main}"><sheetData/></worksheet>',
         "xl/worksheets/other.xml": f'<worksheet xmlns="{main}"><sheetData><row r="1"><c r="A1" t="s"><v>0</v></c>'
@@ -65,6 +85,21 @@ def workbook(**parts):
             if text is not None:
                 archive.writestr(path, text)
     return packed.getvalue()
+
+
+def test_numbers_days_and_times_come_as_people_type_them():
+    cells = "".join(
+        f'<c r="{"ABCDEFG"[place]}1" s="{style}"><v>{value}</v></c>'
+        for place, (style, value) in enumerate(
+            [(0, "1.38E10"), (0, "13800138000"), (0, "0.1"), (1, "45809"), (2, "0.4375"), (3, "45809.5"), (0, "1E-7")]
+        )
+    )
+
+    found = read_table(workbook(**{"xl/worksheets/other.xml": sheet_of(f'<row r="1">{cells}</row>')}))
+
+    assert found == [
+        ["13800000000", "13800138000", "0.1", "2025-06-01", "10:30:00", "2025-06-01 12:00:00", "0.0000001"]
+    ]
 
 
 def test_the_first_sheet_of_another_programs_workbook_is_read():
@@ -80,12 +115,12 @@ def test_the_first_sheet_of_another_programs_workbook_is_read():
         b'"open',
         b"a\x00b",
         b"\xff\xff\xff\xfe",
-        workbook(**{"xl/worksheets/other.xml": "<a>"}),
-        workbook(**{"xl/worksheets/other.xml": None}),
+        workbook(**{"xl/worksheets/other.xml": sheet_of('<row r="1"><c r="A1">').partition("<c")[0]}),
+        workbook(**{"xl/workbook.xml": None}),
         workbook(**{"xl/sharedStrings.xml": '<!DOCTYPE a [<!ENTITY b "c">]><sst><si><t>&b;</t></si></sst>'}),
-        workbook(**{"xl/worksheets/other.xml": '<worksheet><row r="9999999"><c><v>1</v></c></row></worksheet>'}),
-        workbook(**{"xl/worksheets/other.xml": '<worksheet><row><c r="ZZZ1"><v>1</v></c></row></worksheet>'}),
-        workbook(**{"xl/worksheets/other.xml": '<worksheet><row><c t="s"><v>x</v></c></row></worksheet>'}),
+        workbook(**{"xl/worksheets/other.xml": sheet_of('<row r="9999999"><c><v>1</v></c></row>')}),
+        workbook(**{"xl/worksheets/other.xml": sheet_of('<row><c r="ZZZ1"><v>1</v></c></row>')}),
+        workbook(**{"xl/worksheets/other.xml": sheet_of('<row><c t="s"><v>x</v></c></row>')}),
         workbook(bomb="0" * 41_000_000),
         write_csv([["长" * 20_001]]),
         write_csv([["a"] * 201]),
