@@ -190,8 +190,8 @@ CELERY_TASK_ROUTES = {
     "library.tasks.*": {"queue": "sync"},
     "members.tasks.*": {"queue": "sync"},
     "touchpoints.tasks.*": {"queue": "sync"},
-}
     "loyalty.tasks.*": {"queue": "sync"},
+}
 CELERY_BEAT_SCHEDULE = {
     "sweep inbound": {"task": "wechat_gateway.tasks.sweep_inbound", "schedule": 5.0},
     "refresh tokens": {"task": "wechat_gateway.tasks.refresh_tokens", "schedule": 60.0},
