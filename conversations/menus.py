@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -39,11 +40,15 @@ REMOVED: Final = ("sex", "country", "province", "city", "language", "group_id")
 
 @dataclass(frozen=True)
 class MenuFault:
-    """One thing WeChat would refuse; `path` like `1` or `2.3` (from one). `hard`: no draft may have it either."""
+    """One thing WeChat would refuse; `path` like `1` or `2.3` (from one). `hard`: no draft may have it either.
+
+    `field` is what to correct on the button, '' for the button or the menu as a whole.
+    """
 
     path: str
     message: str
     hard: bool = False
+    field: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,15 +60,18 @@ class Change:
     after: str
 
 
-def faults(buttons: object) -> list[MenuFault]:
-    """Give everything WeChat would refuse about a menu; an empty list means it can be published."""
+def faults(buttons: object, *, files: Collection[str] | None = None) -> list[MenuFault]:
+    """Give everything WeChat would refuse about a menu; an empty list means it can be published.
+
+    `files` are the media ids that the account really has; without them ids are only asked for.
+    """
     if not isinstance(buttons, list) or not buttons:
         return [MenuFault("", _("A menu needs at least one button."))]
     found: list[MenuFault] = []
     if len(buttons) > TOP:
         found.append(MenuFault("", _("A menu has three buttons at most."), hard=True))
     for index, button in enumerate(buttons, 1):
-        found += _button(button, str(index), TOP_BYTES)
+        found += _button(button, str(index), TOP_BYTES, files)
         children = button.get("sub_button") if isinstance(button, dict) else None
         if children and not isinstance(children, list):
             found.append(MenuFault(str(index), _("This is no button."), hard=True))
@@ -71,7 +79,7 @@ def faults(buttons: object) -> list[MenuFault]:
             if len(children) > SUB:
                 found.append(MenuFault(str(index), _("A button opens five entries at most."), hard=True))
             for number, child in enumerate(children, 1):
-                found += _button(child, f"{index}.{number}", SUB_BYTES)
+                found += _button(child, f"{index}.{number}", SUB_BYTES, files)
                 if isinstance(child, dict) and child.get("sub_button"):
                     found.append(MenuFault(f"{index}.{number}", _("An entry opens no entries of its own."), hard=True))
     domains = sorted(_domains(buttons))
@@ -81,50 +89,87 @@ def faults(buttons: object) -> list[MenuFault]:
     return found
 
 
-def _button(button: Any, path: str, limit: int) -> list[MenuFault]:
+def _button(button: Any, path: str, limit: int, files: Collection[str] | None) -> list[MenuFault]:
     if not isinstance(button, dict):
         return [MenuFault(path, _("This is no button."), hard=True)]
     name = str(button.get("name", "")).strip()
     found = []
     if not name:
-        found.append(MenuFault(path, _("The button has no name.")))
+        found.append(MenuFault(path, _("The button has no name."), field="name"))
     if len(name.encode()) > limit:
         said = _("The name is too long: %(used)s of %(limit)s bytes (a Chinese character takes three).")
-        found.append(MenuFault(path, said % {"used": len(name.encode()), "limit": limit}, hard=True))
+        found.append(MenuFault(path, said % {"used": len(name.encode()), "limit": limit}, hard=True, field="name"))
     if button.get("sub_button"):
         return found
     kind = button.get("type")
     if kind not in TYPES:
-        return [*found, MenuFault(path, _("Choose what the button does."))]
+        return [*found, MenuFault(path, _("Choose what the button does."), field="type")]
     for field in TYPES[kind][1]:
-        found += _FIELD_FAULTS[field](str(button.get(field) or ""), path)
+        value = str(button.get(field) or "")
+        said = _FIELD_FAULTS[field](value)
+        if not said and field == "media_id" and files is not None and value not in files:
+            said = _(
+                "The service account does not have this file for good. "
+                "Keep it for good in the library, then choose it here."
+            )
+        if said:
+            hard = field in _LONGEST and len(value.encode()) > _LONGEST[field]
+            found.append(MenuFault(path, said, hard=hard, field=field))
     return found
 
 
-def _key(value: str, path: str) -> list[MenuFault]:
+def _key(value: str) -> str:
     if value and len(value.encode()) <= KEY_BYTES:
-        return []
-    return [MenuFault(path, _("A button that asks us needs a key of at most 128 bytes."), hard=bool(value))]
+        return ""
+    return _("A button that asks us needs a key of at most 128 bytes.")
 
 
-def _url(value: str, path: str) -> list[MenuFault]:
+def _url(value: str) -> str:
     if not value:
-        return [MenuFault(path, _("The button needs a link."))]
-    problem = link_fault(value)
-    return [MenuFault(path, problem, hard=len(value.encode()) > URL_BYTES)] if problem else []
+        return _("The button needs a link, such as https://shop.example.com/spring.")
+    said = link_fault(value)
+    if not said and not value.lower().startswith("https://"):
+        return _("The link begins with http://. Phones warn of such pages: use https://.")
+    return said
 
 
-def _mini(value: str, path: str) -> list[MenuFault]:
-    return [] if value else [MenuFault(path, _("A mini-program button needs an AppID and a page."))]
+def _appid(value: str) -> str:
+    if not value:
+        return _("A mini-program button needs the AppID of the mini program.")
+    if not _APPID.fullmatch(value):
+        return _("An AppID begins with wx and has no blanks: copy it from the mini program's settings.")
+    return ""
 
 
-def _id(value: str, path: str) -> list[MenuFault]:
-    return [] if value else [MenuFault(path, _("The button needs the id of what it sends."))]
+def _pagepath(value: str) -> str:
+    if not value:
+        return _("A mini-program button needs a page, such as pages/home/index.")
+    if "://" in value:
+        return _("This is a link. A page of a mini program looks like pages/home/index?from=menu.")
+    if value.startswith("/"):
+        return _("A page begins without “/”, as in pages/home/index.")
+    if not _PAGE.fullmatch(value):
+        return _("A page has letters, digits, “-”, “_” and “/”, then perhaps “?” and what it is told, without blanks.")
+    if len(value.encode()) > URL_BYTES:
+        return _("A page has at most 1,024 bytes.")
+    return ""
 
 
-_FIELD_FAULTS: Final[dict[str, Any]] = {
-    "key": _key, "url": _url, "appid": _mini, "pagepath": _mini, "media_id": _id, "article_id": _id,
+def _file(value: str) -> str:
+    return "" if value else _("Choose the file that the button sends.")
+
+
+def _article(value: str) -> str:
+    return "" if value else _("The button needs the id of a published article.")
+
+
+_FIELD_FAULTS: Final[dict[str, Callable[[str], str]]] = {
+    "key": _key, "url": _url, "appid": _appid, "pagepath": _pagepath, "media_id": _file, "article_id": _article,
 }  # fmt: skip
+# What is longer than WeChat takes is no draft either.
+_LONGEST: Final = {"key": KEY_BYTES, "url": URL_BYTES, "pagepath": URL_BYTES}
+_APPID: Final = re.compile(r"wx[0-9A-Za-z]{4,30}")
+_PAGE: Final = re.compile(r"[\w./-]+(\?[^\s#\"<>]*)?", re.ASCII)
 
 
 def _domains(buttons: Iterable[Any]) -> set[str]:

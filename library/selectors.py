@@ -79,6 +79,13 @@ def copies_of(item_ids: Sequence[int]) -> dict[int, list[MediaCopy]]:
     return found
 
 
+def files_for_menus(account_id: int) -> list[MediaCopy]:
+    """Give what an account has for good and a menu can send, newest file first (reference: service account 5.4)."""
+    rows = MediaCopy.objects.filter(account_id=account_id, permanent=True, state=CopyState.THERE).exclude(media_id="")
+    rows = rows.filter(item__kind__in=[MediaKind.IMAGE, MediaKind.VOICE, MediaKind.VIDEO])
+    return list(rows.select_related("item").order_by("item__kind", "-item__created_at", "-item_id", "pk")[:OFFERED])
+
+
 def rooms(account_ids: Sequence[int]) -> list[Room]:
     """Give the room of each account and kind, in two queries: WeChat's word, or our own count where that is more."""
     said = {row.account_id: row for row in MediaCount.objects.filter(account_id__in=account_ids)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
 from django.db.models import F
@@ -32,7 +32,7 @@ RETURNING s.follower_id
 
 def take_consents(*, follower_ids: Collection[int], template: MessageTemplate, at: datetime) -> set[int]:
     """Take one notification for each of these people; gives those who had one left. Long-term ones are not used up."""
-    params = {
+    params: dict[str, Any] = {
         "brand": current_brand_id(),
         "followers": sorted(set(follower_ids)),
         "template": template.template_id,

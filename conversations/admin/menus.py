@@ -13,13 +13,16 @@ from django.utils.translation import gettext, gettext_lazy
 
 from common.clock import now
 from common.errors import AppError
+from console import formats
 from console.http import row_id, viewer_of
 from console.registry import Page, Tab, nav, pages
 from console.site import page_response
 from conversations import reasons, services
-from conversations.menus import FIELDS, SUB, SUB_BYTES, TOP, TOP_BYTES, TYPES, changes, faults, plain
+from conversations.menus import FIELDS, SUB, SUB_BYTES, TOP, TOP_BYTES, TYPES, MenuFault, changes, faults, plain
 from conversations.models import Menu, MenuState, MenuVersion, TagMenu
-from conversations.selectors import menus_seen, people_of_menus, troubles_of_menu
+from conversations.selectors import leaves_of, menus_seen, people_of_menus, troubles_of_menu
+from library.models import MediaKind
+from library.selectors import files_for_menus
 from members.models import Follower, Tag
 from members.selectors import find_members
 from wechat_gateway.models import OfficialAccount
@@ -35,9 +38,10 @@ FIELD_LABELS = {
     "url": gettext_lazy("Link"),
     "appid": gettext_lazy("AppID"),
     "pagepath": gettext_lazy("Page"),
-    "media_id": "media_id",
-    "article_id": "article_id",
+    "media_id": gettext_lazy("File of the library"),
+    "article_id": gettext_lazy("Id of the article"),
 }
+EXAMPLES = {"url": "https://shop.example.com/spring", "pagepath": "pages/home/index", "appid": "wx0123456789abcdef"}
 
 
 def _chosen(request: HttpRequest) -> tuple[list[OfficialAccount], OfficialAccount | None]:
@@ -79,16 +83,19 @@ def menu_page(request: HttpRequest) -> HttpResponse:
         done = _act(request, account, chosen, typed)
         if done is not None:
             return done
+    files = services.files_of(account) if account else set()
     draft = typed if typed is not None else (chosen.draft if chosen else (menu.draft if menu else []))
+    found = faults(draft, files=files) if draft else []
     context = {
         "title": gettext("Custom menu"),
         "accounts": accounts,
         "account": account,
         "menu": menu,
         "chosen": chosen,
-        "rows": _rows(draft),
+        "rows": _rows(draft, found),
         "types": [("", gettext("no button")), *((key, label) for key, (label, _needs) in TYPES.items())],
-        "problems": faults(draft) if draft else [],
+        "problems": found,
+        "files": _files(account, draft) if account else [],
         "may_edit": viewer_of(request).can("menus.edit"),
         "review": bool(request.GET.get("review")),
         "limits": {"top": TOP_BYTES, "sub": SUB_BYTES},
@@ -224,16 +231,38 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def _rows(draft: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _files(account: OfficialAccount, draft: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Give (media id, name) of what a button may send; what a menu from elsewhere sends keeps its place."""
+    known = [
+        (copy.media_id, f"{MediaKind(copy.item.kind).label} · {copy.item.name}") for copy in files_for_menus(account.pk)
+    ]
+    named = {media_id for media_id, _name in known}
+    used = [str(button["media_id"]) for _path, button in leaves_of(draft) if button.get("media_id")]
+    foreign = sorted({media_id for media_id in used if media_id not in named})
+    return known + [
+        (media_id, gettext("Not from the library · %(tail)s") % {"tail": formats.tail(media_id)})
+        for media_id in foreign
+    ]
+
+
+def _rows(draft: list[dict[str, Any]], found: list[MenuFault]) -> list[dict[str, Any]]:
+    said: dict[str, dict[str, str]] = {}
+    for fault in found:
+        said.setdefault(fault.path, {}).setdefault(fault.field, fault.message)
     rows = []
     for index in range(TOP):
         button = draft[index] if index < len(draft) else {}
         children = button.get("sub_button") or []
         rows.append(
             {
-                **_row(f"b{index}", index + 1, button),
+                **_row(f"b{index}", index + 1, button, said.get(f"{index + 1}", {})),
                 "children": [
-                    _row(f"b{index}s{place}", place + 1, children[place] if place < len(children) else {})
+                    _row(
+                        f"b{index}s{place}",
+                        place + 1,
+                        children[place] if place < len(children) else {},
+                        said.get(f"{index + 1}.{place + 1}", {}),
+                    )
                     for place in range(SUB)
                 ],
             },
@@ -241,17 +270,21 @@ def _rows(draft: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(prefix: str, number: int, button: dict[str, Any]) -> dict[str, Any]:
+def _row(prefix: str, number: int, button: dict[str, Any], said: dict[str, str]) -> dict[str, Any]:
     """Give one button with its fields; the page shows those that its type needs."""
     return {
         "prefix": prefix,
         "number": number,
         "button": button,
+        "wrong": said,
         "fields": [
             {
                 "name": f"{prefix}-{field}",
                 "label": FIELD_LABELS[field],
+                "key": field,
                 "value": button.get(field, ""),
+                "wrong": said.get(field, ""),
+                "example": EXAMPLES.get(field, ""),
                 "types": " ".join(key for key, (_label, needs) in TYPES.items() if field in needs),
             }
             for field in FIELDS

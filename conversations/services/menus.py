@@ -17,7 +17,8 @@ from conversations import tasks
 from conversations.errors import MenuInvalid, MenuRefused
 from conversations.menus import faults, match_fault, plain
 from conversations.models import LastTag, Menu, MenuState, MenuVersion, TagMenu
-from conversations.selectors import tags_at_wechat, wanted_tags
+from conversations.selectors import leaves_of, tags_at_wechat, wanted_tags
+from library.selectors import files_for_menus
 from members.models import RemoteTag, Tag
 from wechat_gateway import calls
 from wechat_gateway.errcodes import explain
@@ -34,7 +35,7 @@ LEASE: Final = timedelta(minutes=3)
 
 def save_menu(*, account: OfficialAccount, buttons: list[dict[str, Any]]) -> Menu:
     """Keep a draft; it may be incomplete, not larger than WeChat takes (`MenuInvalid`). Publishing checks the rest."""
-    _refuse_too_large(buttons)
+    _refuse_unfit(buttons, account)
     menu, _created = Menu.objects.get_or_create(account=account)
     if menu.draft != buttons:
         record_audit(action="change menu draft", obj=menu, changes={"draft": [menu.draft, buttons]})
@@ -65,7 +66,7 @@ def save_tag_menu(
         raise MenuInvalid(
             "", _("WeChat does not know the tag “%(name)s”. Keep it in step with WeChat first.") % {"name": tag.name}
         )
-    _refuse_too_large(buttons)
+    _refuse_unfit(buttons, account)
     row = TagMenu.objects.filter(account=account, tag=tag).first() or TagMenu(account=account, tag=tag)
     before = {"position": row.position, "draft": row.draft, "is_enabled": row.is_enabled} if row.pk else {}
     row.position, row.draft, row.is_enabled = position, buttons, is_enabled
@@ -77,10 +78,30 @@ def save_tag_menu(
     return row
 
 
-def _refuse_too_large(buttons: list[dict[str, Any]]) -> None:
-    for fault in faults(buttons) if buttons else []:
+def _refuse_unfit(buttons: list[dict[str, Any]], account: OfficialAccount) -> None:
+    """What is larger than WeChat takes, and a file that the account does not have, is no draft either."""
+    found = faults(buttons, files=files_of(account)) if buttons else []
+    for fault in found:
         if fault.hard:
             raise MenuInvalid(fault.path, fault.message)
+    wrong = {fault.path: fault.message for fault in found if fault.field == "media_id"}
+    for path, button in leaves_of(buttons):
+        if path in wrong and button.get("media_id"):
+            raise MenuInvalid(path, wrong[path])
+
+
+def files_of(account: OfficialAccount) -> set[str]:
+    """Give the media ids that a menu of an account may name: what it has for good, and what is live already.
+
+    A menu that was made elsewhere may send files that the library has never seen.
+    """
+    known = {copy.media_id for copy in files_for_menus(account.pk)}
+    menu = Menu.objects.filter(account=account).first()
+    latest = MenuVersion.objects.filter(account=account).order_by("-number").first()
+    live = [menu.published if menu else [], *(each["buttons"] for each in (latest.tag_menus if latest else []))]
+    return known | {
+        str(button["media_id"]) for buttons in live for _path, button in leaves_of(buttons) if button.get("media_id")
+    }
 
 
 def draft_of(account: OfficialAccount) -> dict[str, Any]:
@@ -96,12 +117,13 @@ def draft_of(account: OfficialAccount) -> dict[str, Any]:
     }
 
 
-def require_publishable(wanted: Mapping[str, Any]) -> None:
+def require_publishable(wanted: Mapping[str, Any], account: OfficialAccount) -> None:
     """Raise `MenuInvalid` for the first thing WeChat would refuse."""
-    for fault in faults(wanted["buttons"]):
+    files = files_of(account)
+    for fault in faults(wanted["buttons"], files=files):
         raise MenuInvalid(fault.path, fault.message)
     for each in wanted["tag_menus"]:
-        for fault in faults(each["buttons"]):
+        for fault in faults(each["buttons"], files=files):
             raise MenuInvalid(f"{each['name']} {fault.path}".strip(), fault.message)
 
 
@@ -109,7 +131,7 @@ def require_publishable(wanted: Mapping[str, Any]) -> None:
 def ask_to_publish(*, account: OfficialAccount, at: datetime, publish_at: datetime | None = None) -> Menu:
     """Have the draft as it is now published by a worker, at once or at a time. Raises `MenuInvalid`."""
     wanted = draft_of(account)
-    require_publishable(wanted)
+    require_publishable(wanted, account)
     if publish_at is not None and publish_at <= at:
         raise MenuInvalid("", _("The time to publish at has passed."))
     menu, _created = Menu.objects.select_for_update().get_or_create(account=account)
@@ -203,9 +225,9 @@ def publish_menu(brand_id: int, account_id: int, *, at: datetime) -> Menu:
 
 
 def _publish(brand_id: int, menu: Menu, wanted: Mapping[str, Any], at: datetime) -> Menu:
-    require_publishable(wanted)
     with brand_scope(brand_id):
         account = OfficialAccount.objects.get(pk=menu.account_id)
+        require_publishable(wanted, account)
         remote_tags = dict(RemoteTag.objects.filter(account=account).values_list("tag_id", "remote_id"))
     for each in wanted["tag_menus"]:
         if each["tag"] not in remote_tags:

@@ -44,6 +44,8 @@ CLICK = {"type": "click", "name": "会员", "key": "K"}
         ([{"type": "view", "name": "商城", "url": "https://u:p@a.example/"}], ["1"]),
         ([{"type": "view", "name": "商城", "url": "http://[::1"}], ["1"]),
         ([{"type": "miniprogram", "name": "商城", "url": "https://a.example/"}], ["1", "1"]),
+        ([{"type": "view", "name": "商城", "url": "http://a.example/"}], ["1"]),
+        ([{"type": "view", "name": "商城", "url": "https:///shop"}], ["1"]),
         ([{"type": "location_select", "name": "位置", "key": "L"}], []),
         ([{"type": "article_id", "name": "手册"}], ["1"]),
         ([{"type": "nope", "name": "x"}], ["1"]),
