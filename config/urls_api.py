@@ -9,6 +9,7 @@ from accounts.rest.views import NothingHere
 from campaigns import api as campaigns
 from config import health, metrics
 from guides import api as guides
+from library import api as library
 from loyalty.api import facts as loyalty_facts
 from loyalty.api import points
 from members.api import me, people, segments, session
@@ -50,6 +51,8 @@ v1: list[URLPattern | URLResolver] = [
     path("segments/", segments.SegmentList.as_view()),
     path("segments/conditions/", segments.ConditionList.as_view()),
     path("segments/preview/", segments.SegmentPreview.as_view()),
+    path("media/", library.MediaList.as_view()),
+    path("media/<str:media_id>/", library.MediaDetail.as_view()),
     path("campaigns/", campaigns.CampaignList.as_view()),
     path("campaigns/<str:campaign_id>/progress/", campaigns.CampaignProgress.as_view()),
 ]

@@ -62,7 +62,11 @@ class CopyState(models.TextChoices):
 
 
 class MediaCopy(BrandOwned):
-    """A file as one account knows it: WeChat's id for it, and until when that works (permanent ones: always)."""
+    """A file as one account knows it: WeChat's id for it, and until when that works (permanent ones: always).
+
+    `ordered_at` is when WeChat was first about to be given a permanent one: from then on it may have it already, and is
+    asked before the file is uploaded again.
+    """
 
     item = BrandForeignKey(MediaItem, models.CASCADE, related_name="copies")
     account = BrandForeignKey(OfficialAccount, models.PROTECT, related_name="+", verbose_name=_("service account"))
@@ -71,6 +75,7 @@ class MediaCopy(BrandOwned):
     media_id = models.CharField(max_length=256, blank=True)
     expires_at = models.DateTimeField(_("until"), null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
+    ordered_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
     code = models.IntegerField(_("WeChat's code"), null=True, blank=True)
     cause = models.CharField(_("cause"), max_length=40, blank=True)

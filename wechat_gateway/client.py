@@ -81,12 +81,14 @@ def call(
     at: datetime | None = None,
     query: Mapping[str, str] | None = None,
     sends: bool = False,
+    once: bool = False,
     raw: tuple[bytes, str] | None = None,
 ) -> Answer:
     """Make one call: POST with `payload` as JSON (or `raw` as (body, content type)), GET without either.
 
-    `sends` says that doing it twice would be seen by a person: then it is never repeated by itself. Never raises for
-    an answer: look at `Answer.ok`. `at` defaults to now.
+    `sends` says that doing it twice would be seen by a person: then it is never repeated by itself. `once` says that
+    doing it twice leaves two at WeChat: then the transport does not repeat it on a fresh connection either. Never
+    raises for an answer: look at `Answer.ok`. `at` defaults to now.
     """
     at = at or clock.now()
     answer = Answer(Outcome.NOT_SENT, Reaction.RETRY, cause="NOT_TRIED")
@@ -99,7 +101,7 @@ def call(
         _ring_if_due(app, token)
         point("client: before the call")
         answer = classify(
-            transport.perform(_request(path, payload, query, raw, token, sends=sends)),
+            transport.perform(_request(path, payload, query, raw, token, repeatable=not (sends or once))),
             id_field=ID_FIELDS.get(path, ""),
             sends=sends,
         )
@@ -387,14 +389,14 @@ def _request(
     raw: tuple[bytes, str] | None,
     token: tokens.Token,
     *,
-    sends: bool,
+    repeatable: bool,
 ) -> transport.HttpRequest:
     url = _url(path, token, query)
     if raw is not None:
-        return transport.HttpRequest(url, raw[0], raw[1], repeatable=not sends)
+        return transport.HttpRequest(url, raw[0], raw[1], repeatable=repeatable)
     # Raw UTF-8: several endpoints store \uXXXX escapes literally (reference: service account 5).
     body = None if payload is None else orjson.dumps(payload)
-    return transport.HttpRequest(url, body, repeatable=not sends)
+    return transport.HttpRequest(url, body, repeatable=repeatable)
 
 
 def _url(path: str, token: tokens.Token, query: Mapping[str, str] | None) -> str:

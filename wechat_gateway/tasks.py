@@ -47,9 +47,10 @@ def refresh_token(brand_id: int, appid: str) -> None:
 
 @global_task(name="wechat_gateway.tasks.purge_inbound")
 def purge_inbound() -> None:
-    """Ring for every brand to drop handled pushes that are old (every day)."""
+    """Drop old handled events of the platform, and ring for every brand to drop handled pushes that are old."""
     from wechat_gateway import services
 
+    services.purge_platform_pushes(at=clock.now())
     services.purge_inbound(at=clock.now())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
@@ -23,12 +23,13 @@ class BodyTooLarge(exceptions.APIException):
 
 
 class StrictJSONParser(BaseParser):
-    """JSON in UTF-8 without doubled names, `NaN`, byte order marks or deep nesting; 64 KiB at most.
+    """JSON in UTF-8 without doubled names, `NaN`, byte order marks or deep nesting; 64 KiB at most, or `most` bytes.
 
     Broken bodies are 400 (`ParseError`), large ones 413 (`BodyTooLarge`).
     """
 
     media_type = "application/json"
+    most: ClassVar[int] = MAX_BYTES
 
     def parse(
         self,
@@ -37,9 +38,9 @@ class StrictJSONParser(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         """Read and check the body."""
-        raw: bytes = stream.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise BodyTooLarge(_("The body may have %(bytes)s bytes at most.") % {"bytes": MAX_BYTES})
+        raw: bytes = stream.read(self.most + 1)
+        if len(raw) > self.most:
+            raise BodyTooLarge(_("The body may have %(bytes)s bytes at most.") % {"bytes": self.most})
         try:
             data = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse)
         except (ValueError, RecursionError):

@@ -15,5 +15,7 @@ SCOPES: Final[dict[str, Any]] = {
     "pages.sign": _("sign web pages for WeChat's JS-SDK"),
     "points.read": _("read points and tiers"),
     "points.write": _("give, spend and reverse points, report purchases"),
+    "library.read": _("read the material library"),
+    "library.write": _("add files to the material library"),
     "campaigns.read": _("read campaigns and their progress"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from library.services.copies import count_media, keep_for_good, media_id_for, settle_copy, take_away
 from library.services.items import add_media, describe_media, note_sent, put_away
+from library.services.retention import tidy_library, unused_files
 
 __all__ = [
     "add_media",
@@ -15,4 +16,6 @@ __all__ = [
     "put_away",
     "settle_copy",
     "take_away",
+    "tidy_library",
+    "unused_files",
 ]

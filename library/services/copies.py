@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 LIVES: Final = timedelta(days=3)  # reference: service account 5.12
 TRIES: Final = 5
+_PAGE: Final = 20  # reference: service account 5.12
+_MOST_PAGES: Final = 25  # the newest 500: what a try of ours left is among them
+_OURS: Final = frozenset({"FULL", "FILE_GONE"})
 
 
 def media_id_for(*, brand_id: int, item_id: int, account: OfficialAccount, at: datetime) -> str | Answer:
@@ -105,14 +108,15 @@ def settle_copy(*, brand_id: int, copy_id: int, at: datetime) -> None:
             return
         copy.attempts += 1
         copy.due_at = at + timedelta(minutes=2**copy.attempts)
-        copy.save(update_fields=["attempts", "due_at"])
+        ordered_before, copy.ordered_at = copy.ordered_at, copy.ordered_at or at
+        copy.save(update_fields=["attempts", "due_at", "ordered_at"])
         item, account = MediaItem.objects.get(pk=copy.item_id), OfficialAccount.objects.get(pk=copy.account_id)
     if copy.state == CopyState.LEAVING:
         said = calls.delete_material(account, copy.media_id, at=at)
         point("library: taken away, not recorded")
         _record_leaving(copy, said)
     else:
-        _upload(copy, item, account, at)
+        _upload(copy, item, account, ordered_before, at)
     count_media(brand_id=brand_id, account_id=account.pk, at=at)
 
 
@@ -133,7 +137,16 @@ def count_media(*, brand_id: int, account_id: int, at: datetime) -> None:
         MediaCount.objects.update_or_create(account=account, defaults={**counts, "at": at})
 
 
-def _upload(copy: MediaCopy, item: MediaItem, account: OfficialAccount, at: datetime) -> None:
+def _upload(
+    copy: MediaCopy, item: MediaItem, account: OfficialAccount, ordered_before: datetime | None, at: datetime
+) -> None:
+    if ordered_before is not None:  # an earlier try may have left it there
+        known = _already_there(copy, item, account, ordered_before, at)
+        if known is None:
+            return  # asked again when it is due
+        if known:
+            _record_upload(copy, Answer(Outcome.ACCEPTED), known)
+            return
     count_media(brand_id=copy.brand_id, account_id=account.pk, at=at)  # others fill the account, too
     with brand_scope(copy.brand_id):
         room = room_of(account.pk, item.kind)
@@ -147,7 +160,7 @@ def _upload(copy: MediaCopy, item: MediaItem, account: OfficialAccount, at: date
             account,
             item.kind.lower(),
             body,
-            file_name=_file_name(item),
+            file_name=_order_name(copy, item),
             content_type=item.content_type,
             title=item.name,
             introduction=item.description,
@@ -155,8 +168,13 @@ def _upload(copy: MediaCopy, item: MediaItem, account: OfficialAccount, at: date
         )
         point("library: kept, not recorded")
     media_id = str(said.data.get("media_id", "")) if said.ok else ""
-    if not media_id and said.outcome is Outcome.NOT_SENT and copy.attempts < TRIES:
-        return  # again when it is due
+    unsettled = said.outcome in (Outcome.NOT_SENT, Outcome.UNKNOWN) and said.cause not in _OURS
+    if not media_id and unsettled and copy.attempts < TRIES:
+        return  # again when it is due; what WeChat has by then is found in its list
+    _record_upload(copy, said, media_id)
+
+
+def _record_upload(copy: MediaCopy, said: Answer, media_id: str) -> None:
     with brand_scope(copy.brand_id):
         row = MediaCopy.objects.select_for_update().filter(pk=copy.pk, state=CopyState.WAITING).first()
         if row is None:
@@ -167,6 +185,29 @@ def _upload(copy: MediaCopy, item: MediaItem, account: OfficialAccount, at: date
         if media_id:
             for _key, listener in media_listeners.items():
                 listener(account_id=row.account_id, item_id=row.item_id)
+
+
+def _already_there(
+    copy: MediaCopy, item: MediaItem, account: OfficialAccount, ordered_at: datetime, at: datetime
+) -> str | None:
+    """Look for what an earlier try may have uploaded: its media id, '' when WeChat has none, None without an answer.
+
+    The name of an order is its own; of a video WeChat may show the title instead, which must be younger than the order.
+    """
+    wanted, since = _order_name(copy, item), ordered_at.timestamp()
+    for page in range(_MOST_PAGES):
+        said = calls.list_material(account, item.kind.lower(), offset=page * _PAGE, count=_PAGE, at=at)
+        if not said.ok:
+            return None
+        found = [row for row in said.data.get("item") or [] if isinstance(row, dict)]
+        for row in found:
+            is_ours = row.get("name") == wanted
+            is_video = item.kind == MediaKind.VIDEO and row.get("name") == item.name
+            if is_ours or (is_video and int(row.get("update_time") or 0) >= int(since)):
+                return str(row.get("media_id", ""))
+        if len(found) < _PAGE:
+            break
+    return ""
 
 
 def _record_leaving(copy: MediaCopy, said: Answer) -> None:
@@ -195,6 +236,11 @@ def _body(item: MediaItem | None) -> bytes | None:
 
 def _file_name(item: MediaItem) -> str:
     return f"{item.pk}.{item.path.rpartition('.')[2]}"
+
+
+def _order_name(copy: MediaCopy, item: MediaItem) -> str:
+    """The name under which one order is uploaded: the same at every try, and nobody else's."""
+    return f"zy-{copy.brand_id}-{copy.pk}-{item.sha256[:12]}.{item.path.rpartition('.')[2]}"
 
 
 __all__ = ["MARGIN", "count_media", "keep_for_good", "media_id_for", "settle_copy", "take_away"]

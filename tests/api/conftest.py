@@ -38,7 +38,7 @@ from wechat_gateway.models import MiniProgram, OfficialAccount
 
 EVERYTHING = [
     *("members.read", "members.write", "segments.read", "stores.read", "channels.read", "pages.sign", "campaigns.read"),
-    *("points.read", "points.write"),
+    *("points.read", "points.write", "library.read", "library.write"),
 ]
 _numbers = itertools.count(1)
 

@@ -291,6 +291,7 @@ def test_scopes_open_their_endpoints_only(a):
         "campaigns.read": [("GET", "/campaigns/")],
         "stores.read": [("GET", "/stores/")],
         "channels.read": [("GET", "/channels/")],
+        "library.read": [("GET", "/media/")],
     }
     bodies = {"/segments/preview/": '{"rule": {"all": []}}'}
 

@@ -17,6 +17,7 @@ from accounts.services import revoke_api_key
 from accounts.tenancy import BrandOwned, brand_scope
 from campaigns.services import create_campaign
 from common import clock
+from library.models import MediaItem
 from members.services import save_segment
 from tests.api import contract
 from tests.api.conftest import a, b, rates, session_of, simulator, wechat  # noqa: F401 - fixtures
@@ -119,6 +120,9 @@ def furnished(transactional_db, a, b, wechat):  # noqa: F811
         segment = save_segment(name="全部", rule={"all": []}, at=AT)
         a.campaign = create_campaign(name="秋季新品", account=a.account, at=AT, segment=segment)
         a.channel = create_touchpoint(name="澜屿门口", account=a.account, store=a.store, at=AT)
+        a.media = MediaItem.objects.create(
+            name="x", content_type="image/png", size=1, sha256="x", path="x", created_at=AT
+        )
         a.mini_code = create_mini_code(touchpoint=a.channel, program=a.program, page="pages/index", at=AT)
     return a
 
@@ -152,6 +156,7 @@ def operations():
 
 def address(path, side):
     real = path.removeprefix("/api/v1").replace("{code}", side.store.code)
+    real = real.replace("{media_id}", str(side.media.pk))
     real = real.replace("{channel_id}", str(side.channel.pk)).replace("{scene}", side.mini_code.code)
     return real.replace("{campaign_id}", str(side.campaign.public_id)).replace("{member_no}", side.member.member_no)
 
@@ -192,6 +197,7 @@ BODIES = {
     "preview_segment": {"rule": {"all": []}},
     "sign_page": {"appid": "wx0123456789abcdef", "url": "https://crm.example.com/h5"},
     "record_scene_opening": {"opening": "0f5b3c1e9a7d4428"},
+    "add_media": {"kind": "IMAGE", "name": "x", "content": ""},
 }
 
 

@@ -115,6 +115,7 @@ REST_PARAMETERS: dict[str, tuple[type[models.Model], str]] = {
     "campaign_id": (Campaign, "public_id"),
     "channel_id": (Touchpoint, "id"),
     "scene": (MiniCode, "code"),
+    "media_id": (MediaItem, "id"),
 }
 
 

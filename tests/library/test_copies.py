@@ -141,15 +141,65 @@ def test_a_refusal_of_wechat_is_kept_with_its_code_and_can_be_tried_again(in_bra
     assert kept(item, wechat.account, wechat.now()).state == CopyState.THERE
 
 
-def test_an_upload_that_may_have_arrived_is_not_repeated_by_itself(in_brand, wechat):
+def permanent(wechat):
+    """The names of what the account has for good, by WeChat's own list."""
+    said = calls.list_material(wechat.account, "image", at=wechat.now()).require()
+    return [row["name"] for row in said.data["item"]]
+
+
+@pytest.mark.parametrize("fault", ["close_after", "empty_200"])
+def test_an_upload_that_may_have_arrived_is_looked_for_before_it_is_repeated(in_brand, wechat, fault):
+    at, item = wechat.now(), add(in_brand)
+    wechat.simulator.fault(kind=fault, path="/cgi-bin/material/add_material", appid=wechat.account.appid, count=1)
+    row = kept(item, wechat.account, at)
+    assert (row.state, row.media_id, row.ordered_at) == (CopyState.WAITING, "", at)
+    assert len(permanent(wechat)) == 1  # it has arrived, and nothing sent it a second time
+
+    later = at + timedelta(minutes=2)
+    assert settle(row, later).state == CopyState.THERE
+    assert len(permanent(wechat)) == 1
+    assert id_of(item, wechat.account, later) == MediaCopy.objects.get().media_id
+    assert there(wechat, MediaCopy.objects.get().media_id)
+
+
+def test_a_worker_that_died_after_the_upload_leaves_one_file(in_brand, wechat):
+    at, item = wechat.now(), add(in_brand)
+    copy = services.keep_for_good(item_id=item.pk, account_id=wechat.account.pk, at=at)
+    settle(copy, at)
+    first = MediaCopy.objects.get().media_id
+    MediaCopy.objects.update(state=CopyState.WAITING, media_id="", due_at=at)  # the answer was never written down
+    assert settle(copy, at).media_id == first
+    assert len(permanent(wechat)) == 1
+
+
+def test_what_did_not_arrive_is_uploaded_again_and_other_files_are_not_taken_for_it(in_brand, wechat):
     at = wechat.now()
-    add_material = {"path": "/cgi-bin/material/add_material", "appid": wechat.account.appid, "count": 9}
-    wechat.simulator.fault(kind="close_after", **add_material)
+    for number in range(21):  # more than a page of somebody else's files
+        calls.add_material(
+            wechat.account, "image", PNG + bytes([number]), file_name=f"a{number}.png", content_type="image/png", at=at
+        ).require()
+    path = {"path": "/cgi-bin/material/add_material", "appid": wechat.account.appid, "count": 1}
+    wechat.simulator.fault(kind="close_before", **path)
     row = kept(add(in_brand), wechat.account, at)
-    assert (row.state, row.code, row.due_at) == (CopyState.REFUSED, None, None)
-    assert row.cause
+    assert row.state == CopyState.WAITING
+    assert settle(row, at + timedelta(minutes=2)).state == CopyState.THERE
     said = calls.count_material(wechat.account, at=at).require().data["image_count"]
-    assert MediaCount.objects.get().images == said > 0  # WeChat has it, and the meter says so
+    assert said == 22
+
+
+def test_without_wechats_list_nothing_is_uploaded_again(in_brand, wechat):
+    at = wechat.now()
+    wechat.simulator.fault(
+        kind="close_after", path="/cgi-bin/material/add_material", appid=wechat.account.appid, count=1
+    )
+    row = kept(add(in_brand), wechat.account, at)
+    wechat.simulator.fault(
+        kind="busy", errcode=-1, path="/cgi-bin/material/batchget_material", appid=wechat.account.appid
+    )
+    row = settle(row, at + timedelta(minutes=2))
+    assert (row.state, row.attempts) == (CopyState.WAITING, 2)
+    wechat.simulator.delete("/_sim/faults")
+    assert len(permanent(wechat)) == 1
 
 
 def test_wechat_being_busy_is_tried_again_when_due(in_brand, wechat):

@@ -3,11 +3,13 @@
 import threading
 import time
 from datetime import timedelta
+from io import StringIO
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 import uvicorn
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from accounts.services import create_brand
@@ -31,6 +33,7 @@ from wechat_gateway.models import (
     PlatformPush,
 )
 from wechat_gateway.on_screen import check_lines
+from wechat_gateway.tasks import purge_inbound
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -413,3 +416,25 @@ def test_secrets_of_the_platform_are_sealed_and_bound_to_their_column(platform):
 
     with pytest.raises(Unsealable):
         _ = Platform.objects.get().callback_token
+
+
+def test_old_handled_events_leave_and_what_waits_for_people_stays(db):
+    at = clock.now()
+    for number, (state, days) in enumerate([("HANDLED", 31), ("HANDLED", 29), ("FAILED", 400), ("NEW", 400)]):
+        PlatformPush.objects.create(
+            info_type="authorized", dedupe_key=f"{number:032x}", body=None, event_at=at, state=state,
+            received_at=at - timedelta(days=days),
+        )  # fmt: skip
+    assert services.purge_platform_pushes(at=at, dry_run=True) == 1
+    assert PlatformPush.objects.count() == 4
+
+    out = StringIO()
+    call_command("purge_platform_events", "--dry-run", "--days", "10", stdout=out)
+    assert out.getvalue() == "2 handled events older than 10 days would go\n"
+    call_command("purge_platform_events", stdout=out)
+    assert sorted(PlatformPush.objects.values_list("state", flat=True)) == ["FAILED", "HANDLED", "NEW"]
+    purge_inbound.run()
+    call_command("purge_platform_events", "--days", "10", stdout=out)
+    assert sorted(PlatformPush.objects.values_list("state", flat=True)) == ["FAILED", "NEW"]
+    with pytest.raises(CommandError):
+        call_command("purge_platform_events", "--days", "0")

@@ -49,6 +49,7 @@ _USED: Final = frozenset({61009, 61010})
 _APPID: Final = re.compile(r"wx[0-9a-z]{16}")
 _LEASE: Final = timedelta(seconds=60)
 _MOST_ATTEMPTS: Final = 5
+_PURGE_PIECE: Final = 1_000
 _A_ROUND: Final = 50
 _GONE: Final = 61003
 
@@ -181,6 +182,23 @@ def replay_platform_push(*, push_id: int, at: datetime) -> None:
         push.state, push.attempts, push.retry_at = PushState.NEW, 0, None
         push.save(update_fields=["state", "attempts", "retry_at"])
     ring(tasks.handle_platform_pushes)
+
+
+def purge_platform_pushes(*, at: datetime, days: int | None = None, dry_run: bool = False) -> int:
+    """Delete handled authorisation events older than KEEP_PUSHES_DAYS (or `days`); gives how many go.
+
+    Those that still wait, or that nobody could handle, stay for people.
+    """
+    old = at - timedelta(days=settings.KEEP_PUSHES_DAYS if days is None else days)
+    rows = PlatformPush.objects.filter(state=PushState.HANDLED, received_at__lt=old)
+    if dry_run:
+        return rows.count()
+    gone = 0
+    while True:
+        piece = list(rows.order_by("pk").values_list("pk", flat=True)[:_PURGE_PIECE])
+        gone += PlatformPush.objects.filter(pk__in=piece).delete()[0]
+        if len(piece) < _PURGE_PIECE:
+            return gone
 
 
 def ask_for_ticket() -> None:
