@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING
 
 from django.utils import timezone
+from django.utils.functional import lazy
 from django.utils.translation import get_language, gettext, ngettext
 
 from common import clock
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 NOTHING = "--"
 WAN = 10_000
@@ -109,3 +114,8 @@ def mask(value: str) -> str:
     if value.isdigit() and len(value) == 11:
         return f"{value[:3]}****{value[-4:]}"
     return f"{value[0]}{'*' * max(1, len(value) - 1)}"
+
+
+def numbered(text: StrOrPromise, number: int) -> StrOrPromise:
+    """Give a heading with its number in the language of whoever reads it; `%` would settle for the one of now."""
+    return lazy(lambda: str(text) % {"number": number}, str)()

@@ -12,6 +12,7 @@ from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from common.clock import now
+from console import formats
 from console.admin import ConsoleModelAdmin, site
 from console.columns import state, two_lines
 from console.forms import BrandModelForm
@@ -244,7 +245,7 @@ class DialogueAdmin(ConsoleModelAdmin):
         (None, {"fields": ("account", "name", "words", "is_enabled", "publish")}),
         *(
             (
-                gettext_lazy("Step %(number)s") % {"number": number},
+                formats.numbered(gettext_lazy("Step %(number)s"), number),
                 {
                     "fields": tuple(
                         f"s{number}_{name}" for name in ("kind", "text", "answer", "field", "why", "choices", "goto")

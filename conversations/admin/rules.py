@@ -21,6 +21,7 @@ from unfold.widgets import (
 
 from common.clock import now
 from common.errors import AppError
+from console import formats
 from console.admin import ConsoleModelAdmin, site
 from console.columns import excerpt, state, two_lines
 from console.forms import BrandModelForm
@@ -396,7 +397,7 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
         ),
         *(
             (
-                gettext_lazy("Answer %(number)s") % {"number": number + 1},
+                formats.numbered(gettext_lazy("Answer %(number)s"), number + 1),
                 {
                     "fields": (
                         *(("pick",) if number == 1 else ()),

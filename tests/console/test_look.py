@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.utils import timezone, translation
+from django.utils.translation import gettext_lazy
 
 from console import formats
 
@@ -112,3 +113,10 @@ def test_personal_data_is_masked():
     assert formats.mask("13812346721") == "138****6721"
     assert formats.mask("张三丰") == "张**"
     assert formats.tail("oABCDEF123456") == "…123456"
+
+
+def test_numbered_headings_are_in_the_language_of_the_reader():
+    heading = formats.numbered(gettext_lazy("Step %(number)s"), 2)
+    for language, shown in (("zh-hans", "第 2 步"), ("en", "Step 2")):
+        with translation.override(language):
+            assert str(heading) == shown
