@@ -26,6 +26,12 @@
     }
   });
 
+  // On a phone the tabs are wider than the screen: the one that is open is brought into sight.
+  document.addEventListener("DOMContentLoaded", () => {
+    const tabs = document.querySelector(".zy-tabs"), open = tabs && tabs.querySelector(".is-active");
+    if (open) tabs.scrollLeft = open.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - open.offsetWidth) / 2;
+  });
+
   function tick() {
     for (const label of document.querySelectorAll("[data-clock]")) {
       const offset = label.dataset.offset ?? (Number(label.dataset.clock) - Date.now());
