@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
 OPTED_OUT: Final = "OPTED_OUT"
+ON_LIST: Final = "ON_LIST"
+IN_CONTROL: Final = "IN_CONTROL"
 NOT_FOLLOWER: Final = "NOT_FOLLOWER"
 UNFOLLOWED: Final = "UNFOLLOWED"
 WINDOW_CLOSED: Final = "WINDOW_CLOSED"
@@ -49,6 +51,8 @@ _SELF = _("Nothing to do: it goes on by itself.")
 
 _OWN: Final[dict[str, tuple[_StrPromise, _StrPromise]]] = {
     OPTED_OUT: (_("They have opted out of this kind of message."), _LEAVE_OUT),
+    ON_LIST: (_("They are on the brand's do-not-send list."), _LEAVE_OUT),
+    IN_CONTROL: (_("They are in the control group, which gets no marketing so that its effect shows."), _LEAVE_OUT),
     NOT_FOLLOWER: (
         _("They have never followed this service account."),
         _("Invite them to follow, or hand them to a guide."),

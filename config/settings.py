@@ -188,6 +188,7 @@ CELERY_TASK_ROUTES = {
     "welcomes.tasks.run_due": {"queue": "send"},
     "campaigns.tasks.*": {"queue": "send"},
     "library.tasks.*": {"queue": "sync"},
+    "members.tasks.apply_due_facts": {"queue": "default"},  # seconds matter, and nothing of WeChat is waited for
     "members.tasks.*": {"queue": "sync"},
     "touchpoints.tasks.*": {"queue": "sync"},
     "loyalty.tasks.*": {"queue": "sync"},
@@ -210,11 +211,13 @@ CELERY_BEAT_SCHEDULE = {
     "renew codes": {"task": "touchpoints.tasks.renew_all_codes", "schedule": 3600.0},
     "count figures": {"task": "touchpoints.tasks.count_all_figures", "schedule": 30.0},
     "erase due": {"task": "members.tasks.erase_due", "schedule": 600.0},
+    "snapshot groupings": {"task": "members.tasks.snapshot_groupings", "schedule": 3600.0},
+    "sweep tags": {"task": "members.tasks.sweep_tags", "schedule": 5.0},
     "sweep library": {"task": "library.tasks.sweep_library", "schedule": 60.0},
-    "purge sessions": {"task": "members.tasks.purge_sessions", "schedule": 600.0},
-    "refresh profiles": {"task": "members.tasks.refresh_due_profiles", "schedule": 15.0},
     "sweep points": {"task": "loyalty.tasks.sweep", "schedule": 60.0},
     "warn of points that end": {"task": "loyalty.tasks.warn_all", "schedule": 3600.0},
+    "purge sessions": {"task": "members.tasks.purge_sessions", "schedule": 600.0},
+    "refresh profiles": {"task": "members.tasks.refresh_due_profiles", "schedule": 15.0},
 }
 
 # --- Language, time --------------------------------------------------------------------------------------------------

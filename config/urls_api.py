@@ -51,6 +51,7 @@ v1: list[URLPattern | URLResolver] = [
     path("segments/", segments.SegmentList.as_view()),
     path("segments/conditions/", segments.ConditionList.as_view()),
     path("segments/preview/", segments.SegmentPreview.as_view()),
+    path("segments/<str:segment_id>/why/", segments.SegmentWhy.as_view()),
     path("media/", library.MediaList.as_view()),
     path("media/<str:media_id>/", library.MediaDetail.as_view()),
     path("campaigns/", campaigns.CampaignList.as_view()),

@@ -38,6 +38,17 @@ ACTIONS: dict[str, Any] = {
     "replay push": gettext_lazy("Handle push again"),
     "create tag": gettext_lazy("Create tag"),
     "change tag": gettext_lazy("Change tag"),
+    "create tag group": gettext_lazy("Create tag group"),
+    "change tag group": gettext_lazy("Change tag group"),
+    "create tag rule": gettext_lazy("Create automatic tag"),
+    "change tag rule": gettext_lazy("Change automatic tag"),
+    "remove tag rule": gettext_lazy("Remove automatic tag"),
+    "create grouping": gettext_lazy("Create grouping"),
+    "change grouping": gettext_lazy("Change grouping"),
+    "pre-tag": gettext_lazy("Tag people before they come"),
+    "suppress member": gettext_lazy("Put on the do-not-send list"),
+    "release member": gettext_lazy("Take off the do-not-send list"),
+    "change control group": gettext_lazy("Change control group"),
     "tag members": gettext_lazy("Add tag"),
     "untag members": gettext_lazy("Remove tag"),
     "bind phone": gettext_lazy("Bind phone"),
@@ -176,6 +187,9 @@ SOURCES: dict[str, Any] = {
     "API": gettext_lazy("API"),
     "api": gettext_lazy("API"),
     "demo": gettext_lazy("sample data"),
+    "list": gettext_lazy("list"),
+    "expired": gettext_lazy("end of its days"),
+    "exclusive group": gettext_lazy("exclusive tag group"),
 }
 
 

@@ -18,6 +18,7 @@ from accounts.tenancy import brand_scope
 from common import clock
 from conversations.models import Menu, ReplyRule
 from demo import channels
+from demo.automatic import make_automatic_tags
 from demo.brands import BRANDS, PASSWORD, PLATFORM_ADMIN
 from demo.pictures import make_pictures
 from demo.platform import load_platform
@@ -113,6 +114,7 @@ def build(demo: DemoBrand, at: datetime) -> OfficialAccount:
         name: create_tag(name=name, group=group, meaning=meaning, sync=sync, at=at)
         for name, group, meaning, sync in demo.tags
     }
+    make_automatic_tags(at)
     make_guides(demo, account, stores, tags, at)
     for rule in demo.replies:
         ReplyRule.objects.create(account=account, updated_at=at, **rule)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from common.errors import Conflict, Invalid
 
@@ -79,3 +80,85 @@ class PhoneCodeUsed(Conflict):
             _("This phone code was used or has expired."),
             hint=_("Look whether the phone is bound already; if not, let the person tap the button again."),
         )
+
+
+class TagFieldInvalid(Invalid):
+    """A fact of a tag is out of range; `field` names it."""
+
+    code = "tag_field_invalid"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message, field=field)
+
+
+class TagGroupHasDoubles(Conflict):
+    """A group cannot become exclusive as long as people carry two of its tags."""
+
+    code = "tag_group_has_doubles"
+
+    def __init__(self, name: str, people: int) -> None:
+        super().__init__(
+            ngettext(
+                "%(people)s person carries more than one tag of the group “%(name)s”.",
+                "%(people)s people carry more than one tag of the group “%(name)s”.",
+                people,
+            )
+            % {"people": people, "name": name},
+            hint=_("Let everybody keep the tag they got last, or take the others off first."),
+        )
+        self.people = people
+
+
+class TagRuleNameTaken(Conflict):
+    """Another automatic tag of the brand has this name."""
+
+    code = "tag_rule_name_taken"
+
+    def __init__(self) -> None:
+        super().__init__(_("Another automatic tag already has this name."), hint=_("Choose another name."))
+
+
+class ShareInvalid(Invalid):
+    """A share of people is out of range."""
+
+    code = "share_invalid"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(_("A share from 0 to %(most)s %% is possible.") % {"most": most}, field="percent")
+
+
+class SuppressionInvalid(Invalid):
+    """An entry of the do-not-send list cannot be made as it is; `field` says why."""
+
+    code = "suppression_invalid"
+
+    def __init__(self, field: str) -> None:
+        said = {
+            "reason": _("Give a reason of up to 120 characters."),
+            "until": _("The end must lie in the future."),
+        }
+        super().__init__(said[field], field=field)
+
+
+class GroupingInvalid(Invalid):
+    """A grouping cannot be made like this; `field` names what is wrong."""
+
+    code = "grouping_invalid"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message, field=field)
+
+
+class PreTagInvalid(Invalid):
+    """A list of tags that wait for people cannot be taken as it is; `field` says why."""
+
+    code = "pre_tag_invalid"
+
+    def __init__(self, field: str) -> None:
+        said = {
+            "source": _("Say in up to 40 characters where the list comes from."),
+            "values": _("Give 1 to 1,000 phones or UnionIDs."),
+            "tags": _("This tag does not exist."),
+            "until": _("The end must lie in the future."),
+        }
+        super().__init__(said[field], field=field)

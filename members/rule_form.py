@@ -32,6 +32,7 @@ _PATH: Final = re.compile(r"r(\.\d{1,3}){0,8}")
 _STEP: Final = re.compile(r"(?:all|any|none)\[(\d+)\]")
 _MOST_NODES: Final = 400
 _TEXT: Final = 4_000
+_COMMAS: Final = re.compile(r"[,，、;；]")
 
 # What a field that picks rows may pick: kind -> (model, names of the columns that are searched).
 PICKED: Final[dict[str, type[Model]]] = {"tags": Tag, "stores": Store}
@@ -142,6 +143,20 @@ def names_in(rules: Iterable[object]) -> dict[str, dict[int, str]]:
     }
 
 
+def tree_context(rule: object, *, fault: Fault | None = None, fresh: str = "", can_edit: bool) -> dict[str, Any]:
+    """Give what the template of a tree needs."""
+    count = leaves(rule)
+    return {
+        "root": tree(rule, fault=fault, fresh=fresh),
+        "leaves": count,
+        "full": count >= MAX_LEAVES,
+        "most": MAX_LEAVES,
+        "deepest": MAX_DEPTH,
+        "menu": [(key, item.label) for key, item in conditions.items()],
+        "can_edit": can_edit,
+    }
+
+
 def leaves(rule: object) -> int:
     """Count the conditions of a rule."""
     if not isinstance(rule, dict):
@@ -249,6 +264,8 @@ def _posted_value(data: QueryDict, path: str, each: Field) -> Any:
     if each.kind in PICKED:
         return [int(value) for value in data.getlist(name) if value.isascii() and value.isdigit() and len(value) < 19]
     value = data.get(name, "")[:60]
+    if each.kind == "words":
+        return [word.strip() for word in _COMMAS.split(data.get(name, "")[:_TEXT]) if word.strip()]
     if each.kind == "number" and re.fullmatch(r"-?[0-9]{1,12}", value):
         return int(value)
     return value
@@ -312,6 +329,8 @@ def _input(each: Field, params: Mapping[str, Any], context: _Context, mine: Faul
         names = context.names[each.kind]
         ids = [pk for pk in value if isinstance(pk, int)] if isinstance(value, list) else []
         picked = tuple(Picked(pk, names.get(pk, str(pk)), pk not in names) for pk in dict.fromkeys(ids))
+    if each.kind == "words":
+        value = _("、").join(str(word) for word in value) if isinstance(value, list) else ""
     return Input(
         name=each.name,
         label=str(each.label),
@@ -326,7 +345,7 @@ def _input(each: Field, params: Mapping[str, Any], context: _Context, mine: Faul
 
 
 def _defaults(item: Condition) -> dict[str, Any]:
-    return {each.name: [] if each.kind in PICKED else each.default for each in item.fields}
+    return {each.name: [] if each.kind in PICKED or each.kind == "words" else each.default for each in item.fields}
 
 
 def _every_leaf(rule: object) -> Iterable[dict[str, Any]]:

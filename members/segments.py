@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 5
 MAX_LEAVES = 50
+MOST_WORDS = 50
+WORD_LENGTH = 40
 GROUPS = {"all": gettext_lazy("all of"), "any": gettext_lazy("any of"), "none": gettext_lazy("none of")}
 
 
@@ -34,7 +36,7 @@ GROUPS = {"all": gettext_lazy("all of"), "any": gettext_lazy("any of"), "none": 
 class Field:
     """One parameter of a condition, as the builder screen and the API describe it.
 
-    `kind` is one of choice, number, tags, stores; `choices` are (value, label) pairs.
+    `kind` is one of choice, number, words (a list of texts), tags, stores; `choices` are (value, label) pairs.
     """
 
     name: str
@@ -83,6 +85,11 @@ def compile_rule(rule: object, *, at: datetime) -> Q:
     return predicate
 
 
+def walk(rule: object, leaf: Callable[[Condition, Any], Any], join: Callable[[str, list[Any]], Any]) -> Any:
+    """Read a rule once: `leaf` makes something of each condition, `join` of each group. Raises `RuleInvalid`."""
+    return _group(rule, "", 1, [MAX_LEAVES], leaf, join)
+
+
 def matching(rule: object, *, at: datetime) -> QuerySet[Member]:
     """Give the members a rule selects (brand in scope, merged records left out)."""
     return Member.objects.filter(compile_rule(rule, at=at), merged_into__isnull=True)
@@ -93,6 +100,28 @@ def sentence(rule: object) -> str:
     budget = [MAX_LEAVES]
     text: str = _group(rule, "", 1, budget, lambda item, params: item.sentence(params), _say)
     return text or _("everybody")
+
+
+def mentioned(rule: object, kind: str) -> dict[int, str]:
+    """Give the rows a rule names in fields of a kind (such as `tags`), each with the path where it does."""
+    found: dict[int, str] = {}
+    _mentioned(rule, "", kind, found)
+    return found
+
+
+def _mentioned(node: object, path: str, kind: str, found: dict[int, str]) -> None:
+    if not isinstance(node, dict):
+        return
+    if "condition" in node:
+        item, params = conditions.find(str(node["condition"])), node.get("params")
+        for each in item.fields if item and isinstance(params, dict) else ():
+            value = params.get(each.name) if isinstance(params, dict) else None
+            if each.kind == kind and isinstance(value, list):
+                found.update(dict.fromkeys((pk for pk in value if isinstance(pk, int)), f"{path}.params.{each.name}"))
+        return
+    for key, children in node.items():
+        for index, child in enumerate(children if isinstance(children, list) else ()):
+            _mentioned(child, f"{path}.{key}[{index}]".lstrip("."), kind, found)
 
 
 def describe() -> list[dict[str, Any]]:
@@ -210,6 +239,8 @@ def _value(each: Field, value: object, path: str) -> Any:
                 path, _("A number from %(low)s to %(high)s is expected here.") % {"low": low, "high": high}
             )
         return value
+    if each.kind == "words":
+        return _words(value, path)
     ids = value if isinstance(value, list) else []
     if (
         not ids
@@ -218,6 +249,15 @@ def _value(each: Field, value: object, path: str) -> Any:
     ):
         raise RuleInvalid(path, _("Choose at least one."))
     return tuple(cast("list[int]", ids))
+
+
+def _words(value: object, path: str) -> tuple[str, ...]:
+    words = value if isinstance(value, list) else []
+    if not words or len(words) > MOST_WORDS or not all(isinstance(word, str) and word.strip() for word in words):
+        raise RuleInvalid(path, _("Write at least one word, %(count)s at most.") % {"count": MOST_WORDS})
+    if any(len(word) > WORD_LENGTH or "\x00" in word for word in words):
+        raise RuleInvalid(path, _("A word has %(count)s characters at most.") % {"count": WORD_LENGTH})
+    return tuple(dict.fromkeys(word.strip() for word in words))
 
 
 def days_back(at: datetime, days: int) -> datetime:

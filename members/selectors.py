@@ -20,8 +20,11 @@ from members.models import (
     Identity,
     IdentityKind,
     Member,
+    MemberTag,
     Segment,
+    Snapshot,
     Tag,
+    TagRule,
 )
 from members.reach import carriers
 from members.segments import matching
@@ -272,5 +275,82 @@ def tags() -> QuerySet[Tag]:
 
 
 def tags_by_name(names: Iterable[str]) -> dict[str, int]:
-    """Give the ids of tags by name."""
-    return dict(Tag.objects.filter(name__in=set(names)).values_list("name", "pk"))
+    """Give the ids of tags by name or synonym; a name comes before another tag's synonym."""
+    wanted = set(names)
+    found: dict[str, int] = {}
+    for pk, name, synonyms in Tag.objects.filter(Q(name__in=wanted) | Q(synonyms__overlap=sorted(wanted))).values_list(
+        "pk", "name", "synonyms"
+    ):
+        found.update({word: pk for word in synonyms if word in wanted and word not in found})
+        if name in wanted:
+            found[name] = pk
+    return found
+
+
+@dataclass(frozen=True)
+class TagOnPerson:
+    """A tag somebody carries: what it means, who or what put it there, since when and until when.
+
+    `source` is who gave it ("" when only rules hold it), `rules` are the names of the automatic tags that hold it.
+    """
+
+    tag_id: int
+    name: str
+    group: str
+    meaning: str
+    owner: str
+    source: str
+    rules: tuple[str, ...]
+    at: datetime
+    expires_at: datetime | None
+
+
+def tags_of(member_id: int) -> list[TagOnPerson]:
+    """Give the tags somebody carries, newest first. Two queries."""
+    rows = list(MemberTag.objects.select_related("tag").filter(member_id=member_id).order_by("-at", "-pk"))
+    wanted = {rule_id for row in rows for rule_id in row.rule_ids}
+    names = dict(TagRule.objects.filter(pk__in=wanted).values_list("pk", "name"))
+    return [
+        TagOnPerson(
+            row.tag_id,
+            row.tag.name,
+            row.tag.group,
+            row.tag.meaning,
+            row.tag.owner,
+            row.source if row.given else "",
+            tuple(names[rule_id] for rule_id in row.rule_ids if rule_id in names),
+            row.at,
+            row.expires_at,
+        )
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True)
+class Move:
+    """How many people stood in one stage and later in another; None is whoever one of the two did not know."""
+
+    before: int | None
+    after: int | None
+    people: int
+
+
+_MOVES_SQL = """
+SELECT a.stage, b.stage, count(*) FROM
+(SELECT member_id, stage FROM members_snapshotmember WHERE brand_id = %(brand)s AND snapshot_id = %(before)s) a
+FULL JOIN
+(SELECT member_id, stage FROM members_snapshotmember WHERE brand_id = %(brand)s AND snapshot_id = %(after)s) b
+USING (member_id) GROUP BY a.stage, b.stage ORDER BY a.stage NULLS LAST, b.stage NULLS LAST
+"""
+
+
+def moves(before: Snapshot, after: Snapshot) -> list[Move]:
+    """Give who moved from where to where between two snapshots of a grouping; the people add up to both."""
+    with connection.cursor() as cursor:
+        cursor.execute(_MOVES_SQL, {"brand": current_brand_id(), "before": before.pk, "after": after.pk})
+        return [Move(*row) for row in cursor.fetchall()]
+
+
+def snapshots(grouping_id: int) -> QuerySet[Snapshot]:
+    """Give the snapshots of a grouping, newest first."""
+    return Snapshot.objects.filter(grouping_id=grouping_id).order_by("-at", "-pk")

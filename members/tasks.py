@@ -8,6 +8,8 @@ from accounts.tasks_base import brand_task, global_task, ring
 from accounts.tenancy import brand_scope, every_brand
 from common import clock
 
+MOST_CHUNKS = 200
+
 
 @global_task(name="members.tasks.refresh_due_profiles")
 def refresh_due_profiles() -> None:
@@ -97,3 +99,73 @@ def erase_brand_due(brand_id: int) -> None:
     from members import services
 
     services.erase_due(brand_id, at=clock.now())
+
+
+@global_task(name="members.tasks.sweep_tags")
+def sweep_tags() -> None:
+    """Find the brands where automatic tags have something to look at, or tags and list entries end."""
+    from members.models import FactDue, MemberTag, Suppression, TagRule
+
+    at = clock.now()
+    with every_brand(reason="automatic tags that are due"):
+        facts = set(FactDue.objects.order_by().values_list("brand_id", flat=True).distinct())
+        rules = set(TagRule.objects.filter(run_due_at__lte=at).order_by().values_list("brand_id", flat=True).distinct())
+        over = MemberTag.objects.filter(expires_at__lte=at)
+        ends = set(over.order_by().values_list("brand_id", flat=True).distinct())
+        listed = Suppression.objects.filter(until__lte=at)
+        ends |= set(listed.order_by().values_list("brand_id", flat=True).distinct())
+    for brand_id in sorted(facts):
+        ring(apply_due_facts, brand_id)
+    for brand_id in sorted(rules):
+        ring(run_tag_rules, brand_id)
+    for brand_id in sorted(ends):
+        ring(expire_tags, brand_id)
+
+
+@brand_task(name="members.tasks.apply_due_facts")
+def apply_due_facts(brand_id: int) -> None:
+    """Look again at people whose facts changed."""
+    from members import services
+
+    while services.apply_due_facts(brand_id, at=clock.now()):
+        pass
+
+
+@brand_task(name="members.tasks.run_tag_rules")
+def run_tag_rules(brand_id: int) -> None:
+    """Bring rules that are due over everybody, a chunk a transaction; what is left the next round does."""
+    from members import services
+
+    for _chunk in range(MOST_CHUNKS):
+        if not services.run_rules(brand_id, at=clock.now()):
+            return
+
+
+@brand_task(name="members.tasks.expire_tags")
+def expire_tags(brand_id: int) -> None:
+    """Take off the tags of a brand that have come to their end, and entries of the do-not-send list."""
+    from members import services
+
+    with brand_scope(brand_id):
+        services.expire_tags(at=clock.now())
+    with brand_scope(brand_id):
+        services.end_suppressions(at=clock.now())
+
+
+@global_task(name="members.tasks.snapshot_groupings")
+def snapshot_groupings() -> None:
+    """Find the brands with groupings that are kept month by month (every hour)."""
+    from members.models import Grouping
+
+    with every_brand(reason="groupings of the month"):
+        brands = list(Grouping.objects.filter(is_monthly=True).order_by().values_list("brand_id", flat=True).distinct())
+    for brand_id in brands:
+        ring(snapshot_brand, brand_id)
+
+
+@brand_task(name="members.tasks.snapshot_brand")
+def snapshot_brand(brand_id: int) -> None:
+    """Take this month's snapshots of a brand, unless they are there."""
+    from members import services
+
+    services.take_monthly(brand_id, at=clock.now())

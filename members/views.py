@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
@@ -11,20 +12,23 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from common.clock import now
 from console import formats
-from console.http import viewer_of
+from console.http import row_id, viewer_of
 from console.registry import Hit, Page, SearchGroup, Tab, nav, pages, search_groups
 from console.site import page_response
 from members import rule_form, segment_preview, selectors
 from members import services as member_services
 from members.errors import RuleInvalid, SegmentNameTaken
-from members.models import Segment
+from members.models import Segment, Tag
 from members.segment_conditions import remembering
-from members.segments import MAX_DEPTH, MAX_LEAVES, conditions, sentence
+from members.segments import sentence
+from members.why import explain
 from stores.models import Store
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 PER_PAGE = 50
 CHOICES = 20
 NAME_LENGTH = 60
+EARLIEST = datetime(2011, 1, 1, tzinfo=UTC)  # before WeChat
 FIRST_RULE: dict[str, Any] = {"all": [{"condition": "subscribed", "params": {"value": "yes"}}]}
 
 
@@ -77,6 +82,43 @@ def segment_edit(request: HttpRequest, pk: int) -> HttpResponse:
     return _builder(request, segment, segment.rule)
 
 
+def segment_why(request: HttpRequest, pk: int) -> HttpResponse:
+    """Say why one person is in a segment or not, now or at a past time."""
+    segment = Segment.objects.filter(pk=pk).first()
+    if segment is None:
+        raise Http404
+    viewer = viewer_of(request)
+    at, term = now(), request.GET.get("who", "").strip()[:60]
+    then, problem = _moment(request.GET.get("at", ""), at)
+    context: dict[str, Any] = {
+        "title": _("Why in, why out"),
+        "zy_object": segment,
+        "zy_deeper": True,
+        "segment": segment,
+        "sentence": _said(segment.rule),
+        "who": term,
+        "at": request.GET.get("at", "")[:20],
+        "latest": formats.local(at).strftime("%Y-%m-%dT%H:%M"),
+        "problem": problem,
+    }
+    chosen = row_id(request.GET.get("member", ""))
+    if chosen is not None:
+        member = selectors.visible_members(viewer).filter(pk=chosen).first()
+        if member is None:
+            raise Http404
+    else:
+        found = selectors.find_members(viewer, term) if term else []
+        context["found"] = found
+        member = found[0] if len(found) == 1 else None
+    if member is not None and not problem:
+        context["member"] = member
+        try:
+            context["why"] = explain(segment.rule, member=member, at=at, then=then)
+        except RuleInvalid as error:
+            context["problem"] = error.message
+    return page_response(request, "members/segments/why.html", context)
+
+
 def segment_tree(request: HttpRequest) -> HttpResponse:
     """Make one edit of the tree that was posted, and give the tree."""
     _require_post(request)
@@ -119,6 +161,8 @@ def segment_choices(request: HttpRequest, kind: str) -> HttpResponse:
     wanted = Q(name__icontains=term)
     if model is Store:
         wanted |= Q(code__istartswith=term)
+    if model is Tag:
+        wanted |= Q(synonyms__contains=[term])
     found = list(model._default_manager.filter(wanted).order_by("name", "pk")[: CHOICES + 1])
     context = {"rows": found[:CHOICES], "more": len(found) > CHOICES, "term": term, "kind": kind}
     return TemplateResponse(request, "members/segments/_choices.html", context)
@@ -182,16 +226,7 @@ def _builder(
 
 
 def _tree_context(request: HttpRequest, rule: object, fault: rule_form.Fault | None, fresh: str) -> dict[str, Any]:
-    count = rule_form.leaves(rule)
-    return {
-        "root": rule_form.tree(rule, fault=fault, fresh=fresh),
-        "leaves": count,
-        "full": count >= MAX_LEAVES,
-        "most": MAX_LEAVES,
-        "deepest": MAX_DEPTH,
-        "menu": [(key, item.label) for key, item in conditions.items()],
-        "can_edit": viewer_of(request).can("segments.edit"),
-    }
+    return rule_form.tree_context(rule, fault=fault, fresh=fresh, can_edit=viewer_of(request).can("segments.edit"))
 
 
 def _counted(viewer: Viewer, rule: object, draw: int) -> dict[str, Any]:
@@ -235,6 +270,25 @@ def _require_post(request: HttpRequest, capability: str = "segments.edit") -> No
         raise Http404
 
 
+def _moment(text: str, at: datetime) -> tuple[datetime | None, str]:
+    """Read a moment in the brand's zone; gives it, or what is wrong with it."""
+    if not text:
+        return None, ""
+    try:
+        given = parse_datetime(text[:20])
+    except ValueError:
+        given = None
+    if given is None:
+        return None, _("Write a date and time such as 2026-05-20 12:00.")
+    try:
+        moment = timezone.make_aware(given) if timezone.is_naive(given) else given
+    except (ValueError, OverflowError):
+        return None, _("Write a date and time such as 2026-05-20 12:00.")
+    if not EARLIEST <= moment <= at:
+        return None, _("Choose a time in the past; before it the rule cannot be asked.")
+    return moment, ""
+
+
 def _number(text: str | None, least: int, most: int) -> int:
     return min(max(int(text), least), most) if text and text.isascii() and text.isdigit() and len(text) < 9 else least
 
@@ -260,6 +314,7 @@ for _page in (
     Page("segments/preview/", segment_preview_part, "segment_preview", "segments"),
     Page("segments/choices/<slug:kind>/", segment_choices, "segment_choices", "segments", "edit"),
     Page("segments/<int:pk>/", segment_edit, "segment_edit", "segments"),
+    Page("segments/<int:pk>/why/", segment_why, "segment_why", "segments"),
 ):
     pages.register(_page.name, _page)
 search_groups.register("segments", SearchGroup(gettext_lazy("Segments"), "segments", _find_segments, 40))

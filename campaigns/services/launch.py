@@ -14,7 +14,7 @@ from campaigns import reasons, selectors, tasks
 from campaigns.errors import AlreadyLaunched, NotInThisState, NotReady
 from campaigns.models import Campaign, CampaignState, Lane, Pace
 from campaigns.services.drafts import carrier_of, unknown_policy
-from campaigns.services.statements import ALLOWANCE
+from campaigns.services.statements import ALLOWANCE, HELD_BACK
 from campaigns.services.steering import ring_lanes
 from campaigns.services.tallies import STEERING_SHARD
 from campaigns.variables import names_in
@@ -170,7 +170,7 @@ FROM (
         SELECT DISTINCT ON (m.id)
             m.id AS member_id, f.id AS follower_id, coalesce(f.openid, '') AS openid, {{facts}} AS variables,
             CASE
-                WHEN o.id IS NOT NULL THEN '{reasons.OPTED_OUT}'
+                WHEN o.id IS NOT NULL THEN {HELD_BACK}
                 WHEN f.id IS NULL THEN '{reasons.NOT_FOLLOWER}'
                 WHEN NOT f.subscribed THEN '{reasons.UNFOLLOWED}'
                 ELSE {{allowance}}

@@ -22,6 +22,11 @@ ALLOWANCE: Final = f"""coalesce((
     FROM inbox_replyledger l WHERE l.brand_id = %(brand)s AND l.follower_id = f.id
 ), '{reasons.WINDOW_CLOSED}')"""  # noqa: S608 - constants of ours
 
+# Why somebody with a row `o` among the opt-outs gets nothing: what they said themselves comes first.
+HELD_BACK: Final = f"""CASE
+    WHEN o.withdrawn THEN '{reasons.OPTED_OUT}' WHEN o.listed THEN '{reasons.ON_LIST}' ELSE '{reasons.IN_CONTROL}'
+END"""
+
 # Who is due, may be sent now, and is not being worked on by anybody else. A row that may have been sent already
 # (`tried_at`) is only sent again while WeChat still recognises its id; afterwards the campaign's rule decides.
 # The moment is the statement's: a process may have been stopped for long since its transaction began.
@@ -40,7 +45,7 @@ WITH picked AS (
 ), judged AS (
     SELECT p.*,
         CASE
-            WHEN o.found THEN '{reasons.OPTED_OUT}'
+            WHEN o.id IS NOT NULL THEN {HELD_BACK}
             WHEN f.id IS NULL THEN '{reasons.NOT_FOLLOWER}'
             WHEN NOT f.subscribed THEN '{reasons.UNFOLLOWED}'
             WHEN %(windowed)s THEN {ALLOWANCE}
@@ -50,10 +55,10 @@ WITH picked AS (
     FROM picked p
     LEFT JOIN members_follower f ON f.brand_id = %(brand)s AND f.id = p.follower_id
     LEFT JOIN LATERAL (
-        SELECT true AS found FROM members_optout o
+        SELECT o.* FROM members_optout o
         WHERE o.brand_id = %(brand)s AND o.member_id = p.member_id AND o.purpose = %(purpose)s
         UNION ALL
-        SELECT true FROM members_optout o
+        SELECT o.* FROM members_optout o
         WHERE o.brand_id = %(brand)s AND o.member_id = f.member_id AND o.purpose = %(purpose)s
             AND f.member_id <> p.member_id
         LIMIT 1

@@ -24,7 +24,7 @@ from console.registry import BulkColumn
 from console.reveal import reveal
 from members import services
 from members.models import Consent, Follower, Identity, IdentityKind, Member, MemberTag, Purpose, Tag
-from members.selectors import find_members, visible_members
+from members.selectors import find_members, tags_of, visible_members
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -276,13 +276,16 @@ class MemberAdmin(ConsoleModelAdmin):
             )
             self.audit(request, "tag members", member, {"tag": [None, str(tag)]})
         elif act == "untag":
-            services.untag_members(member_ids=[member.pk], tag_ids=[tag.pk])
+            source = f"staff: {viewer_of(request).label}"
+            if not services.untag_members(member_ids=[member.pk], tag_ids=[tag.pk], source=source, at=now()):
+                held = gettext("The tag stays: an automatic tag gives it. Change the rule, or the fact it looks at.")
+                self.message_user(request, held, level="warning")
+                return here
             self.audit(request, "untag members", member, {"tag": [str(tag), None]})
         return here
 
     def _page(self, request: HttpRequest, member: Member, extra: dict[str, Any]) -> Any:
         viewer = viewer_of(request)
-        tags = list(MemberTag.objects.select_related("tag").filter(member=member).order_by("-at", "-pk"))
         context = {
             **self.admin_site.each_context(request),
             "title": str(member),
@@ -290,7 +293,7 @@ class MemberAdmin(ConsoleModelAdmin):
             "member": member,
             "opts": self.opts,
             "original": member,
-            "tags": [{"row": row, "source": source_label(row.source)} for row in tags],
+            "tags": _tag_lines(member),
             "tag_form": TagForm() if viewer.can("members.edit") else None,
             "may_reveal": viewer.can("members.reveal") and bool(member.phone_masked),
             "followers": Follower.objects.select_related("account").filter(member=member).order_by("pk"),
@@ -301,6 +304,16 @@ class MemberAdmin(ConsoleModelAdmin):
             **extra,
         }
         return TemplateResponse(request, "console/member.html", context)
+
+
+def _tag_lines(member: Member) -> list[dict[str, Any]]:
+    """Give each tag of a person with what it means, who put it there and when it ends."""
+    lines = []
+    for row in tags_of(member.pk):
+        sources = [source_label(row.source)] if row.source else []
+        sources += [source_label(f"rule: {name}") for name in row.rules]
+        lines.append({"row": row, "source": gettext(", ").join(sources)})
+    return lines
 
 
 def _consents(member: Member) -> list[dict[str, Any]]:
@@ -395,10 +408,7 @@ class FollowerAdmin(ConsoleModelAdmin):
             "member": member,
             "through": self.through(follower),
             "opts": self.opts,
-            "tags": [
-                {"row": row, "source": source_label(row.source)}
-                for row in MemberTag.objects.select_related("tag").filter(member=member).order_by("-at", "-pk")
-            ],
+            "tags": _tag_lines(member),
             "panels": panels_of(member, request),
             "days": by_day(timeline_of(member)),
         }

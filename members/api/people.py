@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.http import Http404
 from django.utils.translation import gettext as _
@@ -110,10 +110,80 @@ class TagChange(StrictSerializer):
     )
 
 
-class PersonTags(BrandAPIView):
-    """`/api/v1/members/{member_no}/tags/`: put tags on and take them off."""
+class TagOnPersonLine(serializers.Serializer[Any]):
+    """A tag somebody carries."""
 
-    permission_classes = (needs_scope("members.write"),)
+    name = serializers.CharField(help_text="Name.")
+    group = serializers.CharField(allow_blank=True, help_text="Tag group; may be empty.")
+    meaning = serializers.CharField(allow_blank=True, help_text="What it says of the person; may be empty.")
+    source = serializers.CharField(  # type: ignore[assignment] # a field called so
+        allow_blank=True, help_text="Who or what gave it; empty when only automatic tags hold it."
+    )
+    rules = serializers.ListField(child=serializers.CharField(), help_text="Automatic tags that hold it.")
+    since = serializers.DateTimeField(help_text="Since when.")
+    until = serializers.DateTimeField(allow_null=True, help_text="When it ends; null for good.")
+
+
+class TagsOnPerson(serializers.Serializer[Any]):
+    """Every tag of a person, newest first."""
+
+    results = TagOnPersonLine(many=True)
+
+
+class NoQuery(StrictSerializer):
+    """No parameters."""
+
+
+class PersonTags(BrandAPIView):
+    """`/api/v1/members/{member_no}/tags/`: read tags, put them on and take them off."""
+
+    def get_permissions(self) -> list[Any]:
+        """Reading and writing have scopes of their own."""
+        scope = "members.read" if self.request.method in {"GET", "HEAD"} else "members.write"
+        return [needs_scope(scope)()]
+
+    @endpoint(
+        "list_member_tags",
+        "List a member's tags",
+        tag="members",
+        auth=SYSTEM,
+        answer=TagsOnPerson,
+        example={
+            "results": [
+                {
+                    "name": "高消费",
+                    "group": "消费能力",
+                    "meaning": "近 12 个月实付 5,000 元以上",
+                    "source": "",
+                    "rules": ["年消费分档"],
+                    "since": "2026-11-20T02:00:00Z",
+                    "until": None,
+                },
+            ],
+        },
+        errors=problems(404, 422),
+        description="Needs the scope `members.read`. Says of each tag what it means, who set it and when it ends.",
+    )
+    def get(self, request: Request, member_no: str) -> Response:
+        """Show the tags."""
+        read_query(NoQuery, request.query_params)
+        member = _person_or_404(member_no)
+        return Response(
+            {
+                "results": [
+                    {
+                        "name": row.name,
+                        "group": row.group,
+                        "meaning": row.meaning,
+                        "source": row.source,
+                        "rules": list(row.rules),
+                        "since": row.at,
+                        "until": row.expires_at,
+                    }
+                    for row in selectors.tags_of(member.id)
+                ],
+            }
+        )
 
     @endpoint(
         "tag_member",
@@ -140,7 +210,7 @@ class PersonTags(BrandAPIView):
         if add:
             services.tag_members(member_ids=[member.id], tag_ids=add, source="API", at=clock.now())
         if remove:
-            services.untag_members(member_ids=[member.id], tag_ids=remove)
+            services.untag_members(member_ids=[member.id], tag_ids=remove, source="API", at=clock.now())
         return Response(person(_person_or_404(member_no)))
 
 

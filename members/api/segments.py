@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from django.http import Http404
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
 from accounts.rest.pagination import PAGE_PARAMETERS, Keyset, page_body
 from accounts.rest.permissions import needs_scope
 from accounts.rest.schema import SYSTEM, endpoint, problems
-from accounts.rest.serializers import StrictSerializer, read_body, read_query
-from accounts.rest.views import BrandAPIView
+from accounts.rest.serializers import CodeField, MomentParameter, StrictSerializer, read_body, read_query
+from accounts.rest.views import BrandAPIView, known_text
 from common import clock
 from members import selectors
 from members.segments import describe, sentence
+from members.why import explain
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-    from members.models import Segment
+    from members.models import Segment, Tag
+    from members.why import Part
 
+EARLIEST = datetime(2011, 1, 1, tzinfo=UTC)  # before WeChat
+LONGEST_ID = 19
 RULE_EXAMPLE = {
     "all": [
         {"condition": "subscribed", "params": {"value": "yes"}},
@@ -238,12 +246,97 @@ class SegmentPreview(BrandAPIView):
         )
 
 
+class WhyQuery(StrictSerializer):
+    """About whom, and at which time."""
+
+    member_no = CodeField(max_length=20, help_text="Member number.")
+    at = MomentParameter(required=False, help_text="A past moment; without it the answer is about now.")
+
+
+@extend_schema_field(OpenApiTypes.OBJECT)
+class PartField(serializers.Field[Any, Any, Any, Any]):
+    """A part of the tree; parts nest."""
+
+
+class WhyShape(serializers.Serializer[Any]):
+    """Why somebody is in a segment or not."""
+
+    holds = serializers.BooleanField(allow_null=True, help_text="Whether they are in it; null where it is not known.")
+    at = serializers.DateTimeField(help_text="The moment the answer is about.")
+    known_since = serializers.DateTimeField(help_text="When the brand first met them; before it they are in nothing.")
+    tree = PartField(
+        help_text="`holds`, then `kind` (all, any, none) with `parts`, or `sentence` with the `fact` that was used."
+    )
+
+
+class SegmentWhy(BrandAPIView):
+    """`/api/v1/segments/{segment_id}/why/`: why one person is in a segment or not."""
+
+    permission_classes = (needs_scope("segments.read"), needs_scope("members.read"))
+
+    @endpoint(
+        "explain_segment",
+        "Explain why a member is in a segment",
+        tag="segments",
+        auth=SYSTEM,
+        parameters=[WhyQuery],
+        answer=WhyShape,
+        example={
+            "holds": False,
+            "at": "2026-11-21T05:00:00Z",
+            "known_since": "2026-03-01T02:00:00Z",
+            "tree": {
+                "holds": False,
+                "kind": "all",
+                "parts": [
+                    {"holds": True, "sentence": "已关注", "fact": "已关注"},
+                    {"holds": False, "sentence": "最近 30 天有互动", "fact": "最近互动 10-02 12:30"},
+                ],
+            },
+        },
+        errors=problems(404, 422),
+        description=(
+            "Needs the scopes `segments.read` and `members.read`. For a past moment, what was not kept (city, store, "
+            "birthday) is unknown, and `holds` is null where the answer hangs on it."
+        ),
+    )
+    def get(self, request: Request, segment_id: str) -> Response:
+        """Explain."""
+        wanted = read_query(WhyQuery, request.query_params)
+        text = known_text(segment_id)
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < LONGEST_ID else None
+        segment = selectors.segments().filter(pk=number).first() if number is not None else None
+        found = selectors.people(selectors.Wanted(member_no=wanted["member_no"]), limit=1)
+        if segment is None or not found:
+            raise Http404
+        at, then = clock.now(), wanted.get("at")
+        if then is not None and not EARLIEST <= then <= at:
+            raise ValidationError({"at": [_("Choose a time in the past; before it the rule cannot be asked.")]})
+        member = selectors.member_by_id(found[0].id)
+        why = explain(segment.rule, member=member, at=at, then=then)
+        return Response(
+            {"holds": why.tree.holds, "at": why.at, "known_since": member.created_at, "tree": _part(why.tree)}
+        )
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if part.kind:
+        return {"holds": part.holds, "kind": part.kind, "parts": [_part(each) for each in part.parts]}
+    return {"holds": part.holds, "sentence": part.sentence, "fact": part.fact}
+
+
 class TagLine(serializers.Serializer[Any]):
     """A tag."""
 
     id = serializers.IntegerField(help_text="Number of the tag, as rules name it.")
     name = serializers.CharField(help_text="Name.")
     group = serializers.CharField(allow_blank=True, help_text="Tag group; may be empty.")
+    meaning = serializers.CharField(allow_blank=True, help_text="What it says of a person; may be empty.")
+    owner = serializers.CharField(allow_blank=True, help_text="Who looks after it; may be empty.")
+    lasts_days = serializers.IntegerField(
+        allow_null=True, help_text="Days it stays on whom it is given to; null for good."
+    )
+    synonyms = serializers.ListField(child=serializers.CharField(), help_text="Other words that find it.")
 
 
 class TagPage(serializers.Serializer[Any]):
@@ -266,7 +359,20 @@ class TagList(BrandAPIView):
         auth=SYSTEM,
         parameters=PAGE_PARAMETERS,
         answer=TagPage,
-        example={"results": [{"id": 3, "name": "会员", "group": ""}], "next": None},
+        example={
+            "results": [
+                {
+                    "id": 3,
+                    "name": "高消费",
+                    "group": "消费能力",
+                    "meaning": "近 12 个月实付 5,000 元以上",
+                    "owner": "会员运营",
+                    "lasts_days": 365,
+                    "synonyms": ["大客"],
+                },
+            ],
+            "next": None,
+        },
         errors=problems(422),
         description="Needs the scope `segments.read`.",
     )
@@ -274,7 +380,19 @@ class TagList(BrandAPIView):
         """Show a page."""
         read_query(NoQuery, request.query_params, paging=True)
         tags, cursor = self.keyset.page(selectors.tags(), request.query_params)
-        return Response(page_body([{"id": tag.pk, "name": tag.name, "group": tag.group} for tag in tags], cursor))
+        return Response(page_body([_tag_line(tag) for tag in tags], cursor))
+
+
+def _tag_line(tag: Tag) -> dict[str, Any]:
+    return {
+        "id": tag.pk,
+        "name": tag.name,
+        "group": tag.group,
+        "meaning": tag.meaning,
+        "owner": tag.owner,
+        "lasts_days": tag.lasts_days,
+        "synonyms": tag.synonyms,
+    }
 
 
 def _line(segment: Segment) -> dict[str, Any]:

@@ -21,12 +21,15 @@ from members.models import (
     ErasureClock,
     ErasureReason,
     ErasureState,
+    FactChange,
+    FactDue,
     Follower,
     Identity,
     IdentityKind,
     Member,
     MemberTag,
     MiniProgramSession,
+    PreTag,
     PrivacyPolicy,
     RemoteTagging,
 )
@@ -149,6 +152,9 @@ def _erase(follower: Follower, *, whole: bool, at: datetime) -> dict[str, int]:
     erased["identities"] = ties.delete()[0]
     if gone:
         erased["tags"] = MemberTag.objects.filter(member=member).delete()[0]
+        FactChange.objects.filter(member=member).delete()
+        FactDue.objects.filter(member=member).delete()
+        PreTag.objects.filter(member=member).delete()
         erased["sessions"] = MiniProgramSession.objects.filter(member=member).delete()[0]
         Member.objects.filter(pk=member.pk).update(
             name="",

@@ -16,6 +16,7 @@ from members.models import ErasureReason, Follower, Identity, IdentityKind, Memb
 from members.services.erasure import start_clocks, stop_clock
 from members.services.identity import link_unionid
 from members.services.people import new_member_no, record_contact, refresh_subscribed
+from members.services.pre_tags import awaited
 from wechat_gateway import calls
 from wechat_gateway.models import OfficialAccount
 
@@ -107,6 +108,7 @@ def _meet(account: OfficialAccount, profiles: Sequence[dict[str, Any]], at: date
             kind=IdentityKind.UNIONID, namespace=subject, value__in=unionids, ended_at__isnull=True
         ).values_list("value", flat=True),
     )
+    taken |= awaited(IdentityKind.UNIONID, sorted(unionids))  # tags wait for them: the careful path gives them
     fresh = [row for row in profiles if str(row.get("unionid", "")) not in taken]
     moments = [_followed_at(row) or at for row in fresh]
     members = Member.objects.bulk_create(
@@ -165,7 +167,7 @@ def keep_profile(*, account: OfficialAccount, follower: Follower, profile: dict[
     if unionid:
         follower.unionid = unionid
     follower.save()
-    refresh_subscribed(member_ids=[follower.member_id])
+    refresh_subscribed(member_ids=[follower.member_id], at=at)
     if follower.subscribed and not was_following:
         stop_clock(follower=follower, at=at)
     elif was_following and not follower.subscribed:

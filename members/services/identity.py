@@ -14,6 +14,7 @@ from accounts.services import record_audit
 from accounts.tenancy import current_brand_id
 from common.registry import Registry
 from members.errors import PhoneInvalid, PhoneTaken
+from members.facts import TAGS
 from members.models import (
     Consent,
     Follower,
@@ -23,9 +24,11 @@ from members.models import (
     MemberTag,
     MergeRecord,
     MiniProgramSession,
-    OptOut,
 )
+from members.services.consent import move_holds
+from members.services.facts import TAG, log_facts, note_fact
 from members.services.people import join, new_member, refresh_subscribed
+from members.services.pre_tags import apply_pre_tags
 from members.services.tags import refresh_tag_ids
 
 if TYPE_CHECKING:
@@ -146,8 +149,8 @@ def merge_members(*, kept: Member, merged: Member, evidence: str, at: datetime) 
         "followers": Follower.objects.filter(member=merged).update(member=kept),
         "identities": Identity.objects.filter(member=merged).update(member=kept),
         "sessions": MiniProgramSession.objects.filter(member=merged).update(member=kept),
-        "tags": _move_tags(kept, merged),
-        "opt-outs": _move_opt_outs(kept, merged),
+        "tags": _move_tags(kept, merged, at),
+        "opt-outs": move_holds(kept=kept, merged=merged),
         "consents": _copy_consents(kept, merged, at),
     }
     for key, step in on_merge.items():
@@ -168,7 +171,7 @@ def merge_members(*, kept: Member, merged: Member, evidence: str, at: datetime) 
     kept.created_at = min(kept.created_at, merged.created_at)
     kept.last_interaction_at = max(filter(None, [kept.last_interaction_at, merged.last_interaction_at]), default=None)
     kept.save()
-    refresh_subscribed(member_ids=[kept.pk])
+    refresh_subscribed(member_ids=[kept.pk], at=at)
     refresh_tag_ids(member_ids=[kept.pk, merged.pk])
     MergeRecord.objects.create(kept=kept, merged=merged, evidence=evidence, moved=moved, at=at)
     record_audit(action="merge members", obj=kept, changes={"merged": [None, merged.member_no]}, reason=evidence)
@@ -197,13 +200,15 @@ def _one_at_a_time(kind: str, namespace: str, value: str) -> None:
 
 
 def _tie(member: Member, kind: str, namespace: str, value: str, *, source: str, at: datetime) -> None:
-    Identity.objects.get_or_create(
+    _edge, created = Identity.objects.get_or_create(
         kind=kind,
         namespace=namespace,
         value=value,
         ended_at=None,
         defaults={"member": member, "source": source, "since": at},
     )
+    if created and kind != IdentityKind.OPENID:
+        apply_pre_tags(member_id=member.pk, kind=kind, value=value, at=at)
 
 
 def _older(one: Member, other: Member) -> bool:
@@ -220,18 +225,24 @@ def _same_namespaces(one: Member, other: Member) -> bool:
     return bool(appids(one) & appids(other))
 
 
-def _move_tags(kept: Member, merged: Member) -> int:
-    have = MemberTag.objects.filter(member=kept).values_list("tag_id", flat=True)
-    moved = MemberTag.objects.filter(member=merged).exclude(tag_id__in=list(have)).update(member=kept)
-    MemberTag.objects.filter(member=merged).delete()
-    return moved
-
-
-def _move_opt_outs(kept: Member, merged: Member) -> int:
-    have = OptOut.objects.filter(member=kept).values_list("purpose", flat=True)
-    moved = OptOut.objects.filter(member=merged).exclude(purpose__in=list(have)).update(member=kept)
-    OptOut.objects.filter(member=merged).delete()
-    return moved
+def _move_tags(kept: Member, merged: Member, at: datetime) -> int:
+    """Give the one who stays the other's tags; what both have, or what an exclusive group forbids, stays as it is."""
+    mine = {row.tag_id: row for row in MemberTag.objects.filter(member=kept)}
+    slots = {row.slot for row in mine.values() if row.slot is not None}
+    theirs = list(MemberTag.objects.filter(member=merged).order_by("pk"))
+    moving = [row for row in theirs if row.tag_id not in mine and (row.slot is None or row.slot not in slots)]
+    for row in theirs:
+        known = mine.get(row.tag_id)
+        if known is not None and row.given and not known.given:
+            known.given, known.source, known.expires_at = True, row.source, row.expires_at
+            known.save(update_fields=["given", "source", "expires_at"])
+    MemberTag.objects.filter(pk__in=[row.pk for row in theirs if row not in moving]).delete()
+    MemberTag.objects.filter(pk__in=[row.pk for row in moving]).update(member=kept)
+    gone, came = [(merged.pk, row.tag_id) for row in theirs], [(kept.pk, row.tag_id) for row in moving]
+    log_facts(what=TAG, pairs=gone, before="yes", after="", source="merge", at=at)
+    log_facts(what=TAG, pairs=came, before="", after="yes", source="merge", at=at)
+    note_fact(kind=TAGS, member_ids=[kept.pk])
+    return len(moving)
 
 
 def _copy_consents(kept: Member, merged: Member, at: datetime) -> int:

@@ -6,11 +6,14 @@ import secrets
 import uuid
 from typing import TYPE_CHECKING
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 
+from accounts.tenancy import current_brand_id
+from members import facts
 from members.models import ErasureReason, Follower, Identity, IdentityKind, Member
 from members.services.erasure import start_clocks, stop_clock
+from members.services.facts import SUBSCRIBED, log_facts, note_fact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +81,8 @@ def record_follow(*, follower: Follower, at: datetime) -> bool:
     follower.follow_count += 1
     follower.profile_due_at = at
     follower.save(update_fields=["subscribed", "followed_at", "follow_count", "profile_due_at"])
-    Member.objects.filter(pk=follower.member_id).update(subscribed=True)
+    refresh_subscribed(member_ids=[follower.member_id], at=at)
+    note_fact(kind=facts.FOLLOW, member_ids=[follower.member_id])
     if came_back:
         stop_clock(follower=follower, at=at)
     return came_back
@@ -94,7 +98,8 @@ def record_unfollow(*, follower: Follower, at: datetime) -> None:
         follower.subscribed = False
     follower.profile_due_at = at if follower.followed_at == at else follower.profile_due_at
     follower.save(update_fields=["unfollowed_at", "subscribed", "profile_due_at"])
-    refresh_subscribed(member_ids=[follower.member_id])
+    refresh_subscribed(member_ids=[follower.member_id], at=at)
+    note_fact(kind=facts.FOLLOW, member_ids=[follower.member_id])
     if not follower.subscribed:
         start_clocks(followers=[follower], reason=ErasureReason.UNFOLLOWED, at=at)
 
@@ -109,6 +114,7 @@ def record_interaction(*, follower: Follower, at: datetime) -> None:
         Q(last_interaction_at__lt=at) | Q(last_interaction_at__isnull=True),
         pk=follower.member_id,
     ).update(last_interaction_at=at)
+    note_fact(kind=facts.ACT, member_ids=[follower.member_id])
 
 
 def mark_unfollowed(*, account_id: int, openids: Sequence[str], at: datetime) -> int:
@@ -123,19 +129,32 @@ def mark_unfollowed(*, account_id: int, openids: Sequence[str], at: datetime) ->
         unfollowed_at=at,
         profile_due_at=at,
     )
-    refresh_subscribed(member_ids=[follower.member_id for follower in followers])
+    refresh_subscribed(member_ids=[follower.member_id for follower in followers], at=at)
     start_clocks(followers=followers, reason=ErasureReason.UNFOLLOWED, at=at)
     return len(followers)
 
 
-def refresh_subscribed(*, member_ids: Sequence[int]) -> None:
-    """Make the flag on members equal to their followers again."""
+def refresh_subscribed(*, member_ids: Sequence[int], at: datetime) -> None:
+    """Make the flag on members equal to their followers again, and write down whom that changed."""
     following = set(
         Follower.objects.filter(member_id__in=member_ids, subscribed=True).values_list("member_id", flat=True),
     )
-    gone = set(member_ids) - following
-    Member.objects.filter(pk__in=gone, subscribed=True).update(subscribed=False)
-    Member.objects.filter(pk__in=following, subscribed=False).update(subscribed=True)
+    for people, now in ((set(member_ids) - following, False), (following, True)):
+        pairs = [(member_id, 0) for member_id in _flip(people, subscribed=now)]
+        before, after = ("", "yes") if now else ("yes", "")
+        log_facts(what=SUBSCRIBED, pairs=pairs, before=before, after=after, source="", at=at)
+
+
+def _flip(people: set[int], *, subscribed: bool) -> list[int]:
+    if not people:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE members_member SET subscribed = %s WHERE brand_id = %s AND id = ANY(%s) AND subscribed <> %s "
+            "RETURNING id",
+            [subscribed, current_brand_id(), sorted(people), subscribed],
+        )
+        return [pk for (pk,) in cursor.fetchall()]
 
 
 def set_store(*, member_id: int, store: Store) -> None:
@@ -150,4 +169,5 @@ def join(*, member: Member, at: datetime, name: str = "") -> Member:
     if name and not member.name:
         member.name = name[:60]
     member.save(update_fields=["joined_at", "name"])
+    note_fact(kind=facts.JOIN, member_ids=[member.pk])
     return member

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from accounts.services import record_audit
+from members.facts import PROFILE
 from members.models import Member
+from members.services.facts import note_fact
 
 if TYPE_CHECKING:
     from typing import TypedDict, Unpack
@@ -32,4 +34,5 @@ def change_profile(*, member_id: int, **profile: Unpack[Profile]) -> Member:
     if changes:
         member.save(update_fields=list(changes))
         record_audit(action="change profile", obj=member, changes=changes)
+        note_fact(kind=PROFILE, member_ids=[member.pk])
     return member

@@ -162,7 +162,8 @@ def _take_over(remote_tag: RemoteTag, added: set[int], removed: set[int], at: da
         member_ids = [people[pk] for pk in added]
         tag_members(member_ids=member_ids, tag_ids=[remote_tag.tag_id], source=GROUP_FROM_WECHAT, at=at)
     if removed:
-        untag_members(member_ids=[people[pk] for pk in removed], tag_ids=[remote_tag.tag_id])
+        member_ids = [people[pk] for pk in removed]
+        untag_members(member_ids=member_ids, tag_ids=[remote_tag.tag_id], source=GROUP_FROM_WECHAT, at=at)
 
 
 def _openids_at_wechat(account: OfficialAccount, remote_id: int, at: datetime) -> set[str]:

@@ -349,7 +349,16 @@ def test_segments_are_listed(a, b):
 
 
 def test_tags_are_listed(a, b):
-    assert a.system.get("/tags/").json()["results"] == [{"id": a.tag.pk, "name": "会员", "group": ""}]
+    (tag,) = a.system.get("/tags/").json()["results"]
+    assert tag == {
+        "id": a.tag.pk,
+        "name": "会员",
+        "group": "",
+        "meaning": "",
+        "owner": "",
+        "lasts_days": None,
+        "synonyms": [],
+    }
     assert a.tag.pk != b.tag.pk
 
 

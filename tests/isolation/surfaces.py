@@ -24,7 +24,7 @@ from console.site import site
 from inbox.models import AgentTask, Conversation, Message
 from library.models import MediaItem
 from loyalty.models import Hold, Journal
-from members.models import Member, Segment, TagRule
+from members.models import Grouping, Member, Segment, TagRule
 from stores.models import Store
 from touchpoints.models import MiniCode, Touchpoint
 from wechat_gateway.models import OfficialAccount
@@ -90,7 +90,9 @@ def outside() -> list[tuple[Address, Any]]:
 # Which row a parameter of an address names. The admin's object_id is the row of the model in the address.
 PREFIXES: dict[str, type[models.Model]] = {
     "campaigns/": Campaign,
+    "segments/groupings/": Grouping,
     "segments/": Segment,
+    "tags/automatic/": TagRule,
     "inbox/": Conversation,
     "library/file/": MediaItem,
 }
@@ -114,6 +116,7 @@ REST_PARAMETERS: dict[str, tuple[type[models.Model], str]] = {
     "member_no": (Member, "member_no"),
     "campaign_id": (Campaign, "public_id"),
     "channel_id": (Touchpoint, "id"),
+    "segment_id": (Segment, "id"),
     "scene": (MiniCode, "code"),
     "media_id": (MediaItem, "id"),
 }
@@ -142,6 +145,8 @@ BRAND_WIDE: dict[str, str] = {
     "members.ErasureClock": "only owners see it",
     "stores.Region": "the tree of regions is the brand's",
     "members.Tag": "tags are words of the whole brand",
+    "members.TagGroup": "tags are words of the whole brand",
+    "members.TagRule": "tags are words of the whole brand; the page counts and names nobody",
     "conversations.ReplyRule": "an account answers for the whole brand",
     "conversations.Dialogue": "an account talks for the whole brand",
     "conversations.ReplyRecord": "narrowed to people within the data scope (test_records.py)",
@@ -151,6 +156,7 @@ BRAND_WIDE: dict[str, str] = {
     "inbox.ServiceHours": "the desk answers for the whole brand",
     "library.MediaItem": "files of the whole brand",
     "welcomes.Sequence": "an account welcomes for the whole brand; its report counts and names nobody",
+    "members.Grouping": "segments are the brand's; its pages count and name nobody",
     "members.Segment": "segments are the brand's; whom they name is narrowed (test_shown.py)",
 }
 SEEN_BY_GUIDES: dict[str, str] = {"stores.Store": "guides see where every store is"}

@@ -24,8 +24,8 @@ from console.site import site
 from inbox.models import AgentTask, CannedReply, Conversation, ServiceHours
 from inbox.services import give_task, record_push, set_duty
 from library.models import MediaItem
-from members.models import Segment
-from members.services import save_segment, start_clocks
+from members.models import Grouping, Segment, TagRule
+from members.services import save_grouping, save_segment, save_tag_group, save_tag_rule, start_clocks
 from stores.models import Region
 from tests.factories import AT, make_mini_program, make_staff
 from tests.inbox.conftest import push_of
@@ -157,6 +157,10 @@ def foreign_rows(theirs):
         make_mini_program()
         Region.objects.create(name="灶区")
         segment = save_segment(name="灶人群", rule={"all": []}, at=AT)
+        other = save_segment(name="灶人群二", rule={"all": []}, at=AT)
+        save_grouping(name="灶分组", segment_ids=[segment.pk, other.pk], at=AT)
+        save_tag_group(name="灶组", at=AT)
+        save_tag_rule(name="灶自动", tag_id=theirs.tag.pk, rule={"all": []}, at=AT)
         create_campaign(name="灶活动", account=theirs.account, at=AT, segment=segment)
         open_incident(kind=TOKEN, appid="灶", at=AT)
         start_clocks(followers=[theirs.follower], reason="REVOKED", at=AT)
@@ -168,7 +172,8 @@ def foreign_rows(theirs):
         give_task(conversation_id=conversation.pk, staff_id=None, note="灶", due_at=AT, at=AT)
         set_duty(staff_id=StaffUser.objects.get(username="neighbour").pk, on_duty=True, at=AT)
         return {
-            model: model.objects.order_by("pk").first() for model in {*site._registry, Segment, Conversation, AgentTask}
+            model: model.objects.order_by("pk").first()
+            for model in {*site._registry, Segment, Grouping, TagRule, Conversation, AgentTask}
         }
 
 
@@ -181,7 +186,9 @@ def model_behind(name, rows):
     own = {
         "campaigns/templates/": OfficialAccount,
         "campaigns/": Campaign,
+        "segments/groupings/": Grouping,
         "segments/": Segment,
+        "tags/automatic/": TagRule,
         "inbox/tasks/": AgentTask,
         "library/file/": MediaItem,
         "inbox/": Conversation,

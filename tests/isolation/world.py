@@ -86,20 +86,26 @@ from loyalty.models import (
 from members import services as member_services
 from members.models import (
     Consent,
+    ControlGroup,
     ErasureClock,
     FactChange,
     FactDue,
     Follower,
+    Grouping,
     Identity,
     Member,
     MemberTag,
     MergeRecord,
     MiniProgramSession,
     OptOut,
+    PreTag,
     PrivacyPolicy,
     RemoteTag,
     RemoteTagging,
     Segment,
+    Snapshot,
+    SnapshotMember,
+    Suppression,
     Tag,
     TagGroup,
     TagRule,
@@ -200,11 +206,14 @@ MEANT: dict[str, str] = {
     "members.identity.source": "the key of a source",
     "members.member.phone_masked": "the twins have the same phone",
     "members.membertag.source": "the key of a source",
+    "members.controlgroup.salt": "by what chance chooses",
     "members.factchange.after": "yes or nothing",
     "members.factchange.before": "yes or nothing",
     "members.factchange.source": "the key of a source",
     "members.factchange.what": "the key of a fact",
     "members.factdue.kind": "the key of a fact",
+    "members.pretag.source": "the key of a source",
+    "members.pretag.value": "a fingerprint or an id of WeChat",
     "members.mergerecord.evidence": "the key of an evidence",
     "members.miniprogramsession.appid": "the AppID of a mini program",
     "members.miniprogramsession.openid": "who signed in",
@@ -574,6 +583,15 @@ def _people(add, side, account, program, store, tag, number, at, mark, *, far):
     add(TagRule, name=f"自动{number}", tag=tag, rule={"all": []}, is_on=False, created_at=at, updated_at=at)
     add(FactChange, member=member, what="tag", ref=tag.pk, after="yes", at=at)
     add(FactDue, member=member, kind="members.tags", at=at)
+    add(Suppression, member=member, reason="x", at=at)
+    add(PreTag, kind="UNIONID", value=f"u{number}", tag=tag, source="list: x", at=at)
+    grouping = add(Grouping, name=f"分组{number}", created_at=at, updated_at=at)
+    snapshot = add(Snapshot, grouping=grouping, version=1, at=at)
+    add(SnapshotMember, snapshot=snapshot, member=member, stage=0)
+    if far:
+        side.rows.setdefault(ControlGroup, ControlGroup.objects.get())
+    else:
+        add(ControlGroup, salt="x", changed_at=at)
     remote = add(RemoteTag, account=account, tag=tag, remote_id=101, synced_at=at)
     add(RemoteTagging, remote_tag=remote, follower=follower)
     add(Consent, member=member, purpose="SERVICE", granted=True, text_version="2026-11", source="mini program", at=at)

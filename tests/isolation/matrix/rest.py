@@ -87,6 +87,7 @@ NO_ROW = {
     "PhoneBinding.code": "WeChat's code; it names a person only to WeChat",
     "PhoneBinding.consent": "an object of its own",
     "LogIn.code": "WeChat's code",
+    "WhyQuery.at": "a moment",
     "Rule.rule": "asked below, condition by condition",
 }
 
@@ -105,6 +106,14 @@ def rows(world):
         ),
         "PeopleQuery.phone": ("key full", "GET", "members/", {"phone": "{}"}, "13800138000", "13800138009"),
         "PeopleQuery.tag": ("key full", "GET", "members/", {"tag": "{}"}, far[Tag].name, "没有的标签"),
+        "WhyQuery.member_no": (
+            "key full",
+            "GET",
+            f"segments/{world.a.near[Segment].pk}/why/",
+            {"member_no": "{}"},
+            far[Member].member_no,
+            "60000000A",
+        ),
         "TagChange.add": ("key full", "POST", person, {"add": ["{}"]}, far[Tag].name, "新客0002A"),
         "TagChange.remove": ("key full", "POST", person, {"remove": ["{}"]}, far[Tag].name, "新客0002A"),
         "FactBody.member_no": (
@@ -199,11 +208,11 @@ def ask_conditions(cells, world, asker, prefix):
     """Every condition of a rule that names rows, with rows of B and with none."""
     for key, condition in conditions.items():
         params = {
-            each.name: each.choices[0][0] if each.choices else 30 if each.kind == "number" else []
+            each.name: each.choices[0][0] if each.choices else {"number": 30, "words": ["上海"]}.get(each.kind, [])
             for each in condition.fields
         }
         for each in condition.fields:
-            if each.kind in {"choice", "number"}:
+            if each.kind in {"choice", "number", "words"}:
                 continue
             if each.kind not in PICKED:
                 cells.undeclare(f"condition {key} picks {each.kind}")

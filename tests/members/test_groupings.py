@@ -1,0 +1,152 @@
+"""Groupings: everybody in one stage, snapshots that never change, and moves that add up."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import DatabaseError, transaction
+from django.test import Client
+
+from accounts.tenancy import brand_scope
+from members.errors import GroupingInvalid
+from members.models import Grouping, Member, Snapshot, SnapshotMember
+from members.selectors import moves, snapshots
+from members.services import merge_members, save_grouping, save_segment, take_monthly, take_snapshot
+from tests.factories import AT, make_account, make_member, make_staff
+
+DAY = timedelta(days=1)
+
+
+def heard_of(days):
+    return {"condition": "last_interaction", "params": {"how": "within", "days": days}}
+
+
+@pytest.fixture
+def stages(in_brand):
+    """Active within a week, within a month; the second fits the first as well."""
+    return [save_segment(name=f"{days} 天内", rule={"all": [heard_of(days)]}, at=AT) for days in (7, 30)]
+
+
+@pytest.fixture
+def people(in_brand):
+    """Somebody heard of 1, 6, 20 and 60 days ago, and one who never was."""
+    account = make_account()
+    found = {str(days): make_member(account, last_interaction_at=AT - days * DAY) for days in (1, 6, 20, 60)}
+    return found | {"never": make_member(account, last_interaction_at=None)}
+
+
+def grouped(stages, **more):
+    return save_grouping(name="活跃度", segment_ids=[each.pk for each in stages], at=AT, **more)
+
+
+def test_everybody_stands_in_the_first_stage_that_fits(stages, people):
+    snapshot = take_snapshot(grouping=grouped(stages), at=AT)
+    placed = dict(SnapshotMember.objects.filter(snapshot=snapshot).values_list("member_id", "stage"))
+
+    assert {name: placed[each.pk] for name, each in people.items()} == {"1": 0, "6": 0, "20": 1, "60": -1, "never": -1}
+    assert snapshot.counts == [2, 1, 2]
+    assert [each["name"] for each in snapshot.stages] == ["7 天内", "30 天内"]
+
+
+def test_moves_add_up_to_both_snapshots(stages, people):
+    grouping = grouped(stages)
+    first = take_snapshot(grouping=grouping, at=AT)
+    new = make_member(make_account("另一个号"), last_interaction_at=AT + 4 * DAY)
+    merge_members(kept=people["1"], merged=people["60"], evidence="t", at=AT)
+    second = take_snapshot(grouping=grouping, at=AT + 5 * DAY)
+    found = {(move.before, move.after): move.people for move in moves(first, second)}
+
+    # 1 day ago stays, 6 days ago falls, 20 stays, never stays; one was merged away, one is new
+    assert found == {(0, 0): 1, (0, 1): 1, (1, 1): 1, (-1, -1): 1, (-1, None): 1, (None, 0): 1}
+    assert sum(people for (start, _end), people in found.items() if start is not None) == sum(first.counts)
+    assert sum(people for (_start, end), people in found.items() if end is not None) == sum(second.counts)
+    assert new.pk in SnapshotMember.objects.filter(snapshot=second).values_list("member_id", flat=True)
+
+
+def test_snapshot_stays_what_it_was_whatever_changes_later(stages, people):
+    grouping = grouped(stages)
+    first = take_snapshot(grouping=grouping, at=AT)
+    save_segment(name="3 天内", rule={"all": [heard_of(3)]}, at=AT, segment=stages[0])
+    Member.objects.update(last_interaction_at=None)
+    second = take_snapshot(grouping=grouping, at=AT)
+    kept = Snapshot.objects.get(pk=first.pk)
+
+    assert (kept.counts, kept.stages[0]["rule"]) == ([2, 1, 2], {"all": [heard_of(7)]})
+    assert (second.counts, second.version, kept.version) == ([0, 0, 5], 2, 1)
+    with pytest.raises(DatabaseError), transaction.atomic():
+        SnapshotMember.objects.filter(snapshot=first).update(stage=0)
+    with pytest.raises(DatabaseError), transaction.atomic():
+        SnapshotMember.objects.filter(snapshot=first).delete()
+
+
+def test_month_gets_one_snapshot_in_the_brands_zone(brand):
+    with brand_scope(brand.pk):
+        segments = [save_segment(name=str(days), rule={"all": [heard_of(days)]}, at=AT) for days in (7, 30)]
+        grouping = grouped(segments)
+        save_grouping(name="不按月", segment_ids=[each.pk for each in segments], at=AT, is_monthly=False)
+    in_may = AT.replace(month=5, day=31, hour=15)  # 23:00 on the 31st in Shanghai
+    assert [take_monthly(brand.pk, at=at) for at in (in_may, in_may + timedelta(hours=1), AT, AT + DAY)] == [1, 1, 0, 0]
+    with brand_scope(brand.pk):
+        months = [str(each.month) for each in snapshots(grouping.pk)]
+    assert months == ["2025-06-01", "2025-05-01"]
+
+
+def test_grouping_that_names_what_is_gone_says_so_and_leaves_the_others(brand):
+    with brand_scope(brand.pk):
+        fine, broken = (save_segment(name=name, rule={"all": [heard_of(7)]}, at=AT) for name in ("好", "坏"))
+        third = save_segment(name="三", rule={"all": [heard_of(9)]}, at=AT)
+        bad = save_grouping(name="坏的", segment_ids=[fine.pk, broken.pk], at=AT)
+        save_grouping(name="好的", segment_ids=[fine.pk, third.pk], at=AT)
+        type(broken).objects.filter(pk=broken.pk).update(rule={"all": [{"condition": "gone"}]})
+    assert take_monthly(brand.pk, at=AT) == 1
+    with brand_scope(brand.pk):
+        assert (bool(Grouping.objects.get(pk=bad.pk).problem), Snapshot.objects.count()) == (True, 1)
+
+
+def test_faulty_grouping_names_the_field(stages, in_brand):
+    ids = [each.pk for each in stages]
+    grouped(stages)
+    for given, field in (
+        ({"name": " ", "segment_ids": ids}, "name"),
+        ({"name": "x" * 41, "segment_ids": ids}, "name"),
+        ({"name": "活跃度", "segment_ids": ids}, "name"),
+        ({"name": "x", "segment_ids": ids[:1]}, "stages"),
+        ({"name": "x", "segment_ids": ids * 2}, "stages"),
+        ({"name": "x", "segment_ids": [*ids, 10**9]}, "stages"),
+    ):
+        with pytest.raises(GroupingInvalid) as refused:
+            save_grouping(at=AT, **given)
+        assert refused.value.field == field
+
+
+def test_page_takes_a_snapshot_and_shows_moves_of_this_brand_only(brand, other_brand):
+    for each in (other_brand, brand):
+        with brand_scope(each.pk):
+            segments = [
+                save_segment(name=f"{each.slug}{days}", rule={"all": [heard_of(days)]}, at=AT) for days in (7, 30)
+            ]
+            grouping = save_grouping(name=f"组{each.slug}", segment_ids=[row.pk for row in segments], at=AT)
+            make_member(make_account(), last_interaction_at=AT)
+            take_snapshot(grouping=grouping, at=AT)
+            staff = make_staff(f"{each.slug}-marketer", "MARKETER")
+    client = Client()
+    client.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
+    address = f"/b/{brand.slug}/segments/groupings/{grouping.pk}/"
+
+    assert client.post(address).status_code == 302
+    page = client.get(address).content.decode()
+    assert (page.count('data-testid="matrix"'), brand.slug in page, f"组{other_brand.slug}" in page) == (1, True, False)
+    listed = client.get(f"/b/{brand.slug}/segments/groupings/").content.decode()
+    assert (f"组{brand.slug}" in listed, f"组{other_brand.slug}" in listed) == (True, False)
+    with brand_scope(brand.pk):
+        chosen = [str(pk) for pk in Grouping.objects.get(pk=grouping.pk).stages]
+    turned = {"name": "新名", "stage": [*chosen[::-1], ""]}
+    assert client.post(f"{address}change/", turned).status_code == 302
+    assert client.post(f"{address}change/", {"name": "新名", "stage": chosen[:1]}).status_code == 422
+    with brand_scope(brand.pk):
+        row = Grouping.objects.get(pk=grouping.pk)
+        assert (row.name, row.version, [str(pk) for pk in row.stages], row.is_monthly) == (
+            "新名",
+            2,
+            chosen[::-1],
+            False,
+        )
