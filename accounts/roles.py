@@ -44,6 +44,7 @@ _VIEW_ALL = frozenset(
         "replies",
         "menus",
         "library",
+        "points",
     )
 )
 # Whoever talks with followers; their data scope says with whose.
@@ -60,6 +61,8 @@ _MARKETING = frozenset(
         "replies.edit",
         "menus.edit",
         "library.edit",
+        "points.edit",
+        "points.adjust",
         "quarantine.view",
         *_INBOX,
         "canned.edit",
@@ -92,6 +95,7 @@ CAPABILITIES: dict[str, frozenset[str]] = {
             "privacy.view",
             "privacy.edit",
             "agents.edit",
+            "points.approve",
         },
     ),
     Role.MARKETER: _MARKETING,

@@ -271,6 +271,7 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     from demo.talk import talk
     from demo.wechat import connect_to_wechat
     from demo.welcomes import welcome
+    from demo.points import give_points
 
     say(f"{demo.name}: followers, templates, codes, menu from WeChat")
     connect_to_wechat(brand.pk, account.pk)
@@ -282,6 +283,8 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     for touchpoint in codes_of(brand.pk, account.pk):
         post("/_sim/codes/name", {"appid": demo.appid, "scene": touchpoint.scene, "name": touchpoint.name})
 
+    give_points(brand.pk, random.Random(20250604))
+    arrivals.furnish(brand.pk, demo, account, get(f"/_sim/people?appid={demo.appid}&limit=10000")["people"])
 
 def writer(demo: DemoBrand) -> Callable[[str, str, datetime], None]:
     """Give how the simulated WeChat is told that somebody wrote earlier."""

@@ -80,14 +80,15 @@ class EarnKind(Protocol):
     key: ClassVar[str]
     label: ClassVar[StrOrPromise]
     reads: ClassVar[str]
+    says: ClassVar[StrOrPromise]  # why there are points, with the names that `values` gives
     params: ClassVar[tuple[Param, ...]]
 
     def points(self, params: Mapping[str, Any], happening: Happening) -> int:
         """Give the points for a happening; 0 when the rule does not apply."""
         ...
 
-    def because(self, params: Mapping[str, Any], happening: Happening) -> tuple[StrOrPromise, dict[str, Any]]:
-        """Give the reason as a sentence with its values."""
+    def values(self, params: Mapping[str, Any], happening: Happening) -> dict[str, Any]:
+        """Give what `says` names; amounts in fen end in `_fen`."""
         ...
 
 
@@ -106,15 +107,16 @@ class Spend:
     key: ClassVar[str] = "spend"
     label: ClassVar[StrOrPromise] = _("Spending")
     reads: ClassVar[str] = "PURCHASE"
+    says: ClassVar[StrOrPromise] = _("%(points)s for every %(unit)s of %(amount)s paid")
     params: ClassVar[tuple[Param, ...]] = _RATE
 
     def points(self, params: Mapping[str, Any], happening: Happening) -> int:
         """Count whole units of the amount."""
         return happening.amount // int(params["per_fen"]) * int(params["points"])
 
-    def because(self, params: Mapping[str, Any], happening: Happening) -> tuple[StrOrPromise, dict[str, Any]]:
+    def values(self, params: Mapping[str, Any], happening: Happening) -> dict[str, Any]:
         """Name the amount and the rate."""
-        return _("%(points)s for every %(unit)s of %(amount)s paid"), {
+        return {
             "points": params["points"],
             "unit_fen": params["per_fen"],
             "amount_fen": happening.amount,
@@ -127,6 +129,7 @@ class Category:
     key: ClassVar[str] = "category"
     label: ClassVar[StrOrPromise] = _("Products or categories")
     reads: ClassVar[str] = "PURCHASE"
+    says: ClassVar[StrOrPromise] = _("%(points)s more for every %(unit)s of %(amount)s paid for %(codes)s")
     params: ClassVar[tuple[Param, ...]] = (
         *_RATE,
         Param("codes", _("Product or category codes"), is_text=True, default="", hint=_("Separated by commas.")),
@@ -140,9 +143,9 @@ class Category:
         """Count whole units of what the lines in question cost."""
         return self._amount(params, happening) // int(params["per_fen"]) * int(params["points"])
 
-    def because(self, params: Mapping[str, Any], happening: Happening) -> tuple[StrOrPromise, dict[str, Any]]:
+    def values(self, params: Mapping[str, Any], happening: Happening) -> dict[str, Any]:
         """Name the lines."""
-        return _("%(points)s more for every %(unit)s of %(amount)s paid for %(codes)s"), {
+        return {
             "points": params["points"],
             "unit_fen": params["per_fen"],
             "amount_fen": self._amount(params, happening),
@@ -156,6 +159,7 @@ class FirstPurchase:
     key: ClassVar[str] = "first_purchase"
     label: ClassVar[StrOrPromise] = _("First purchase")
     reads: ClassVar[str] = "PURCHASE"
+    says: ClassVar[StrOrPromise] = _("first purchase, %(amount)s")
     params: ClassVar[tuple[Param, ...]] = (_POINTS, Param("from_fen", _("from so many fen"), low=0, default=0))
 
     def points(self, params: Mapping[str, Any], happening: Happening) -> int:
@@ -163,9 +167,9 @@ class FirstPurchase:
         enough = happening.amount >= int(params["from_fen"]) and happening.amount > 0
         return int(params["points"]) if happening.is_first and enough else 0
 
-    def because(self, params: Mapping[str, Any], happening: Happening) -> tuple[StrOrPromise, dict[str, Any]]:
+    def values(self, params: Mapping[str, Any], happening: Happening) -> dict[str, Any]:
         """Say that it was the first."""
-        return _("first purchase, %(amount)s"), {"amount_fen": happening.amount}
+        return {"amount_fen": happening.amount}
 
 
 class _Fixed:
@@ -178,9 +182,9 @@ class _Fixed:
         """Give the points."""
         return int(params["points"])
 
-    def because(self, params: Mapping[str, Any], happening: Happening) -> tuple[StrOrPromise, dict[str, Any]]:
+    def values(self, params: Mapping[str, Any], happening: Happening) -> dict[str, Any]:
         """Say what it was."""
-        return self.label, {}
+        return {}
 
 
 class Visit(_Fixed):
@@ -189,6 +193,7 @@ class Visit(_Fixed):
     key: ClassVar[str] = "visit"
     label: ClassVar[StrOrPromise] = pgettext_lazy("earn rule", "Visit to a store")
     reads: ClassVar[str] = "VISIT"
+    says: ClassVar[StrOrPromise] = _("visit to a store")
 
 
 class CheckIn(_Fixed):
@@ -197,6 +202,7 @@ class CheckIn(_Fixed):
     key: ClassVar[str] = "check_in"
     label: ClassVar[StrOrPromise] = pgettext_lazy("earn rule", "Daily check-in")
     reads: ClassVar[str] = "CHECK_IN"
+    says: ClassVar[StrOrPromise] = _("daily check-in")
 
 
 class Profile(_Fixed):
@@ -205,6 +211,7 @@ class Profile(_Fixed):
     key: ClassVar[str] = "profile"
     label: ClassVar[StrOrPromise] = pgettext_lazy("earn rule", "Profile completed")
     reads: ClassVar[str] = "PROFILE"
+    says: ClassVar[StrOrPromise] = _("complete profile")
 
 
 class Referral(_Fixed):
@@ -213,6 +220,7 @@ class Referral(_Fixed):
     key: ClassVar[str] = "referral"
     label: ClassVar[StrOrPromise] = pgettext_lazy("earn rule", "Referral")
     reads: ClassVar[str] = "REFERRAL"
+    says: ClassVar[StrOrPromise] = _("somebody was brought")
 
 
 class Event(_Fixed):
@@ -221,15 +229,16 @@ class Event(_Fixed):
     key: ClassVar[str] = "event"
     label: ClassVar[StrOrPromise] = pgettext_lazy("earn rule", "Event")
     reads: ClassVar[str] = "EVENT"
+    says: ClassVar[StrOrPromise] = _("event “%(name)s”")
     params: ClassVar[tuple[Param, ...]] = (_POINTS, Param("name", _("Name of the event"), is_text=True, default=""))
 
     def points(self, params: Mapping[str, Any], happening: Happening) -> int:
         """Give the points for events of that name."""
         return int(params["points"]) if happening.name == params["name"] else 0
 
-    def because(self, params: Mapping[str, Any], happening: Happening) -> tuple[StrOrPromise, dict[str, Any]]:
+    def values(self, params: Mapping[str, Any], happening: Happening) -> dict[str, Any]:
         """Name the event."""
-        return _("event “%(name)s”"), {"name": happening.name}
+        return {"name": happening.name}
 
 
 for _kind in (Spend(), Category(), FirstPurchase(), Visit(), CheckIn(), Profile(), Referral(), Event()):

@@ -114,7 +114,9 @@ def balances_of(member_ids: Iterable[int]) -> dict[int, Balance]:
 
 def lots_of(member_id: int, *, limit: int = 100) -> list[Lot]:
     """Give the lots with something in them, soonest ending first."""
-    rows = Lot.objects.select_related("journal").filter(member_id=member_id).exclude(remaining=0, held=0)
+    rows = (
+        Lot.objects.select_related("journal", "journal__other").filter(member_id=member_id).exclude(remaining=0, held=0)
+    )
     return list(rows.order_by(F("expires_at").asc(nulls_last=True), "earned_at", "pk")[:limit])
 
 

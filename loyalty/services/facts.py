@@ -241,13 +241,13 @@ def explain(version: EarnRuleVersion, happening: Happening, extra: list[dict[str
     kind = earn_kinds.get(version.rule.kind)
     raw = kind.points(version.params, happening)
     percent = sum(each["percent"] for each in extra) if happening.kind == FactKind.PURCHASE else 0
-    sentence_values = kind.because(version.params, happening)[1]
+    values = kind.values(version.params, happening)
     detail = {
         "rule": version.rule_id,
         "kind": version.rule.kind,
         "version": version.number,
         "raw": raw,
-        "values": sentence_values,
+        "values": values,
     }
     if extra and raw:
         detail["extra"] = extra

@@ -142,7 +142,8 @@ def open_account(member_id: int, field_name: str = "member_no") -> Account:
 def present(member_id: int, field_name: str = "member_no") -> int:
     """Give the record in which somebody stands today. Raises MemberGone for people whose data was deleted."""
     for _step in range(100):
-        row = Member.objects.filter(pk=member_id).values_list("merged_into_id", "erased_at").first()
+        rows: Any = Member.objects.filter(pk=member_id).values_list("merged_into_id", "erased_at")
+        row: tuple[int | None, datetime | None] | None = rows.first()
         if row is None or row[1] is not None:
             break
         if row[0] is None:

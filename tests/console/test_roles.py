@@ -23,7 +23,7 @@ def test_sidebar_holds_only_what_the_role_may_see(as_guide, as_owner, ours):
         return [str(row["label"]) for row in client.get("/b/lanyu/").context["zy_nav"]]
 
     assert entries(as_guide) == ["今日", "会话", "会员", "内容", "门店", "导购"]
-    assert entries(as_owner) == ["今日", "会话", "会员", "人群", "活动", "内容", "渠道", "门店", "导购", "设置"]
+    assert entries(as_owner) == ["今日", "会话", "会员", "人群", "活动", "内容", "渠道", "门店", "导购", "权益", "设置"]
 
 
 def test_marketer_cannot_change_stores_but_sees_them(as_marketer, ours):

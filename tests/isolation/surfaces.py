@@ -119,6 +119,8 @@ REST_PARAMETERS: dict[str, tuple[type[models.Model], str]] = {
     "segment_id": (Segment, "id"),
     "scene": (MiniCode, "code"),
     "media_id": (MediaItem, "id"),
+    "hold_id": (Hold, "public_id"),
+    "entry_id": (Journal, "public_id"),
 }
 
 

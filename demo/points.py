@@ -1,0 +1,87 @@
+"""Points, tiers and half a year of purchases at a demo brand. All of it is invented."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from accounts.tenancy import brand_scope
+from common import clock
+from loyalty import services
+from loyalty.earn_rules import Line
+from loyalty.models import Benefit, BenefitKind, EarnRule, Fact, FactKind, PointsPolicy, Tier
+from loyalty.services import Operation, Report
+from loyalty.services.facts import ORDER
+from members.models import Member
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from random import Random
+
+BUYERS: Final = 60
+SINCE: Final = timedelta(days=180)
+TIERS: Final = (
+    ("初见", 0, ()),
+    ("常来", 2_000, ((BenefitKind.PRICE, 5),)),
+    ("知音", 8_000, ((BenefitKind.PRICE, 8), (BenefitKind.FREE_SHIPPING, 0), (BenefitKind.BIRTHDAY, 100))),
+    ("座上宾", 30_000, ((BenefitKind.PRICE, 12), (BenefitKind.POINTS, 50), (BenefitKind.EARLY_ACCESS, 24))),
+)
+RULES: Final = (
+    ("消费积分", "spend", {"points": 1, "per_fen": 100}),
+    ("首单有礼", "first_purchase", {"points": 200, "from_fen": 10_000}),
+    ("到店签到", "visit", {"points": 10, "limit_period": "DAY", "limit_points": 10}),
+    ("当季新品双倍", "category", {"points": 1, "per_fen": 100, "codes": "new"}),
+)
+GOODS: Final = (("LY-1024", "shirts", 89_900), ("LY-2048", "new", 129_900), ("LY-0512", "scarves", 45_900))
+
+
+def give_points(brand_id: int, chance: Random) -> None:
+    """Set tiers and rules up, and let some members have bought, spent, sent back and asked for a correction."""
+    at = clock.now()
+    with brand_scope(brand_id):
+        if Tier.objects.exists():
+            return
+        services.set_policy(settings=PointsPolicy(), at=at)
+        for name, threshold, benefits in TIERS:
+            tier = Tier.objects.create(name=name, threshold=threshold)
+            for kind, value in benefits:
+                Benefit.objects.create(tier=tier, kind=kind, value=value)
+        for name, kind, params in RULES:
+            rule = services.save_rule(rule=EarnRule(name=name, kind=kind, draft=dict(params)), at=at - SINCE)
+            if kind != "category":
+                services.activate_rule(rule_id=rule.pk, at=at - SINCE)
+        rows = Member.objects.filter(joined_at__isnull=False, merged_into__isnull=True).order_by("pk")
+        buyers = list(rows.values_list("pk", flat=True)[:BUYERS])
+    number = 0
+    for member_id in buyers:
+        for _purchase in range(min(int(chance.expovariate(0.35)) + 1, 9)):
+            number += 1
+            when = at - timedelta(minutes=chance.randrange(60, int(SINCE.total_seconds() // 60)))
+            with brand_scope(brand_id):
+                _buy(member_id, f"SO{number:05d}", when, chance)
+    with brand_scope(brand_id):
+        if buyers:
+            services.adjust_points(member_id=buyers[0], points=5_000, reason="门店活动漏发，补 5,000 积分", at=at)
+
+
+def _buy(member_id: int, number: str, at: datetime, chance: Random) -> None:
+    lines = tuple(Line(*goods) for goods in chance.sample(GOODS, chance.randrange(1, 3)))
+    amount = sum(line.amount for line in lines)
+    report = Report("pos", FactKind.PURCHASE, number, at, member_id=member_id, amount=amount, lines=lines)
+    outcome = services.record_fact(report=report, at=at)
+    held = outcome.journals[-1].available if outcome.journals else 0
+    if held > 500 and chance.random() < 0.4:
+        services.burn_points(
+            operation=Operation("demo", f"burn:{number}"),
+            member_id=member_id,
+            points=min(held, 300),
+            source=ORDER,
+            number=number,
+            at=at + timedelta(minutes=1),
+        )
+    if chance.random() < 0.07:
+        back = at + timedelta(days=2)
+        amount, first = lines[0].amount, lines[:1]
+        refund = Report("pos", FactKind.REFUND, f"R{number}", back, amount=amount, lines=first, refers=number)
+        if back < clock.now() and not Fact.objects.filter(number=f"R{number}").exists():
+            services.record_fact(report=refund, at=back)

@@ -1,0 +1,11 @@
+"""Pages about points and tiers."""
+
+from django.utils.translation import gettext_lazy
+
+from console.registry import Place, places
+
+places.register("rewards", Place("rewards", gettext_lazy("Rewards"), "redeem", 85, block=3))
+
+from loyalty.admin import adjustments, member, points, rules, tiers  # noqa: E402 - their tabs need the place
+
+__all__ = ["adjustments", "member", "points", "rules", "tiers"]

@@ -1,0 +1,235 @@
+"""One member's points: balance, lots, ledger, freezes, tier; corrections and locks; and the block on their card."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.dateparse import parse_date
+from django.utils.translation import gettext
+
+from common.clock import now
+from common.errors import AppError
+from console import formats
+from console.admin import site
+from console.http import row_id, viewer_of
+from console.registry import Moment, Page, Panel, pages, panels, timelines
+from loyalty import on_screen, services
+from loyalty.errors import AdjustmentRefused, TierRefused
+from loyalty.models import Journal, Tier, TierChangeKind
+from loyalty.selectors import points as selectors
+from loyalty.selectors import tiers as tier_selectors
+from loyalty.services import Operation
+from members.selectors import visible_members
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponseBase
+
+    from members.models import Member
+
+A_PAGE = 50
+
+
+def _whole(text: str) -> int:
+    """Read a number of points as people type it: with commas, in full width, with a sign."""
+    plain = text.strip().replace(",", "").replace("，", "").replace("−", "-")
+    digits = plain.removeprefix("+").removeprefix("-")
+    if not digits.isdigit() or len(digits) > 10:
+        raise AdjustmentRefused(
+            gettext("Nothing was done. “%(text)s” is no whole number of points.") % {"text": text[:20]},
+            hint=gettext("Enter a number such as 500; below zero takes points away."),
+            field="points",
+        )
+    return int(plain)
+
+
+def member_points(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Show a member's points and tier; correct them; lock the tier."""
+    member = visible_members(viewer_of(request)).filter(pk=pk).first()
+    if member is None:
+        raise Http404
+    if request.method == "POST":
+        return _act(request, member)
+    at = now()
+    before = row_id(request.GET.get("before"))
+    rows = selectors.ledger_of(member.pk).select_related("other")
+    if before is not None:
+        rows = rows.filter(pk__lt=before)
+    page = list(rows[: A_PAGE + 1])
+    balance, view = selectors.balance_of(member.pk), tier_selectors.view_of(member.pk, at=at)
+    settings = selectors.policy()
+    viewer = viewer_of(request)
+    context = {
+        **site.each_context(request),
+        "title": gettext("Points and tier"),
+        "zy_object": str(member),
+        "zy_deeper": True,
+        "member": member,
+        "balance": balance,
+        "lots": [
+            {
+                "row": lot,
+                "source": on_screen.sentence(lot.journal),
+                "last_day": formats.local(lot.expires_at - timedelta(microseconds=1)) if lot.expires_at else None,
+            }
+            for lot in selectors.lots_of(member.pk)
+        ],
+        "endings": selectors.endings_of(member.pk, at=at, days=settings.warn_days),
+        "warn_days": settings.warn_days,
+        "holds": selectors.holds_of(member.pk),
+        "entries": [_entry(row) for row in page[:A_PAGE]],
+        "older": page[A_PAGE - 1].pk if len(page) > A_PAGE else None,
+        "view": view,
+        "benefits": [
+            on_screen.benefit_sentence(each) for each in tier_selectors.benefits_of(view.tier.pk if view.tier else None)
+        ],
+        "changes": [
+            {"row": row, "label": TierChangeKind(row.kind).label}
+            for row in tier_selectors.changes_of(member.pk, limit=20)
+        ],
+        "tiers": tier_selectors.tiers(),
+        "may_adjust": viewer.can("points.adjust"),
+        "may_lock": viewer.can("points.edit"),
+        "limit": settings.adjust_limit,
+        "at": at,
+        "member_link": reverse("admin:members_member_change", args=[member.pk]),
+    }
+    return TemplateResponse(request, "loyalty/member.html", context)
+
+
+def _entry(row: Journal) -> dict[str, Any]:
+    return {
+        "row": row,
+        "sentence": on_screen.sentence(row),
+        "because": on_screen.because(row),
+        "signed": on_screen.signed(row),
+    }
+
+
+def _act(request: HttpRequest, member: Member) -> HttpResponseRedirect:
+    acts = {"adjust": ("points.adjust", _adjust), "reinstate": ("points.adjust", _reinstate)}
+    acts |= {"lock": ("points.edit", _lock), "unlock": ("points.edit", _unlock)}
+    capability, act = acts.get(request.POST.get("act", ""), ("", None))
+    if act is None:
+        raise Http404
+    if not viewer_of(request).can(capability):
+        raise PermissionDenied
+    try:
+        messages.success(request, act(request, member))
+    except AppError as error:
+        messages.error(request, f"{error.message} {error.hint}".strip())
+    return HttpResponseRedirect(reverse("admin:loyalty_member_points", args=[member.pk]))
+
+
+def _adjust(request: HttpRequest, member: Member) -> str:
+    done = services.adjust_points(
+        member_id=member.pk,
+        points=_whole(request.POST.get("points", "")),
+        reason=request.POST.get("reason", ""),
+        at=now(),
+    )
+    if done.journal_id:
+        return gettext("Adjusted by %(points)s points.") % {"points": f"{done.points:+,}"}
+    return gettext("Waits for a second person: it is above the limit.")
+
+
+def _reinstate(request: HttpRequest, member: Member) -> str:
+    viewer = viewer_of(request)
+    key = f"reinstate:{member.pk}:{now().isoformat()}"
+    journal = services.reinstate_points(
+        operation=Operation(f"staff:{viewer.staff_id}", key), member_id=member.pk, reason=viewer.label[:100], at=now()
+    )
+    return gettext("%(points)s expired points came back.") % {"points": formats.count(journal.points)}
+
+
+def _lock(request: HttpRequest, member: Member) -> str:
+    tier = Tier.objects.filter(pk=row_id(request.POST.get("tier")) or 0).first()
+    try:
+        day = parse_date(request.POST.get("until", ""))
+    except ValueError:
+        day = None
+    if tier is None or day is None:
+        raise TierRefused(
+            gettext("Not locked. A tier and a day are needed."), hint=gettext("Choose both and try again.")
+        )
+    until = datetime.combine(day + timedelta(days=1), time(0), tzinfo=selectors.zone())
+    services.lock_tier(member_id=member.pk, tier=tier, until=until, reason=request.POST.get("reason", ""), at=now())
+    return gettext("“%(tier)s” is kept until %(day)s.") % {"tier": tier.name, "day": day.isoformat()}
+
+
+def _unlock(request: HttpRequest, member: Member) -> str:
+    services.unlock_tier(member_id=member.pk, reason=request.POST.get("reason", ""), at=now())
+    return gettext("Unlocked: the next evaluation decides.")
+
+
+_PAGE = Page("members/member/<int:pk>/points/", member_points, "loyalty_member_points", "members")
+pages.register(_PAGE.name, _PAGE)
+
+
+# --- what the card and the timeline show -----------------------------------------------------------------------------
+
+
+@panels.add("loyalty.points")
+def points_of(member: Member, request: HttpRequest) -> Panel | None:
+    """Show balance, what ends soon, and the tier."""
+    at = now()
+    balance, view = selectors.balance_of(member.pk), tier_selectors.view_of(member.pk, at=at)
+    link = reverse("admin:loyalty_member_points", args=[member.pk])
+    why = gettext("%(held)s frozen") % {"held": formats.count(balance.held)} if balance.held else ""
+    rows = [{"label": gettext("Points"), "value": formats.count(balance.spendable), "link": link, "why": why}]
+    settings = selectors.policy()
+    ending = next(iter(selectors.endings_of(member.pk, at=at, days=settings.warn_days)), None)
+    if ending is not None:
+        rows.append(
+            {
+                "label": gettext("Ends soon"),
+                "value": formats.count(ending.points),
+                "link": "",
+                "why": gettext("can be spent until %(day)s") % {"day": formats.local_time(ending.day)},
+            }
+        )
+    if view.tier is not None:
+        missing = (
+            gettext("%(value)s more for “%(tier)s”")
+            % {"value": formats.count(view.missing), "tier": view.next_tier.name}
+            if view.next_tier
+            else gettext("the highest tier")
+        )
+        rows.append({"label": gettext("Tier"), "value": view.tier.name, "link": link, "why": missing})
+    return Panel(gettext("Points and tier"), "console/panel_facts.html", {"rows": rows, "hint": ""}, 20)
+
+
+@timelines.add("loyalty.points")
+def moments(member: Member, limit: int) -> list[Moment]:
+    """Give what happened to a member's points."""
+    rows = selectors.ledger_of(member.pk).select_related("other")[:limit]
+    link = reverse("admin:loyalty_member_points", args=[member.pk])
+    return [
+        Moment(
+            at=row.at,
+            sentence=on_screen.sentence(row),
+            kind=gettext("Points"),
+            detail=on_screen.because(row),
+            link=link,
+        )
+        for row in rows
+    ]
+
+
+@timelines.add("loyalty.tiers")
+def tier_moments(member: Member, limit: int) -> list[Moment]:
+    """Give what happened to a member's tier."""
+    return [
+        Moment(
+            at=row.at,
+            sentence=f"{TierChangeKind(row.kind).label}: {row.after}",
+            kind=gettext("Tier"),
+            detail=gettext("qualifying value %(value)s") % {"value": formats.count(row.value)},
+        )
+        for row in tier_selectors.changes_of(member.pk, limit=limit)
+    ]

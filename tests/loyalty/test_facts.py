@@ -1,0 +1,244 @@
+"""Facts, the rules that read them, refunds of what they gave, and trying a rule out before it gives anything."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loyalty import services
+from loyalty.earn_rules import Happening, Line, earn_kinds
+from loyalty.errors import FactChanged, FactRefused, RefundBlocked, RuleInvalid
+from loyalty.models import Benefit, EarnRule, EarnRuleVersion, Fact, Journal, Standing, Tier
+from loyalty.services import Report
+from members.models import Member
+from tests.factories import AT
+from tests.loyalty.conftest import balance, burn, earn, policy
+
+DAY = timedelta(days=1)
+
+
+def rule(kind="spend", title="消费", /, at=AT - DAY, **params):
+    """A rule in force."""
+    settings = {"points": 1, "per_fen": 100} if kind in ("spend", "category") else {"points": 10}
+    row = EarnRule(name=title, kind=kind, draft=settings | params)
+    services.save_rule(rule=row, at=at)
+    services.activate_rule(rule_id=row.pk, at=at)
+    return row
+
+
+def fact(member, kind="PURCHASE", number="SO1", at=AT, **more):
+    report = Report("pos", kind, number, more.pop("happened_at", at), member_id=member.pk if member else None, **more)
+    return services.record_fact(report=report, at=at)
+
+
+def given_by(outcome):
+    return [(journal.kind, journal.points) for journal in outcome.journals]
+
+
+def test_a_purchase_gives_whole_units_and_the_same_number_again_gives_the_same(people):
+    rule()
+    first = fact(people.ann, amount=12_399)
+    again = fact(people.ann, amount=12_399, at=AT + DAY, happened_at=AT)
+    assert given_by(first) == given_by(again) == [("EARN", 123)]
+    assert (first.is_new, again.is_new) == (True, False)
+    assert [each.pk for each in first.journals] == [each.pk for each in again.journals]
+    assert balance(people.ann) == (123, 0, 0)
+    with pytest.raises(FactChanged):
+        fact(people.ann, amount=12_400)
+    with pytest.raises(FactChanged):
+        fact(people.ben, amount=12_399)
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"amount": 0}, "amount"),
+        ({"amount": -5}, "amount"),
+        ({"amount": 10**13}, "amount"),
+        ({"amount": 100, "happened_at": AT + DAY}, "happened_at"),
+        ({"amount": 100, "lines": (Line("a", "", 101),)}, "lines"),
+    ],
+)
+def test_what_cannot_be_is_not_recorded(people, more, field):
+    rule()
+    with pytest.raises(FactRefused) as refused:
+        fact(people.ann, **more)
+    assert refused.value.field == field
+    assert (Fact.objects.count(), Journal.objects.count()) == (0, 0)
+
+
+def test_every_kind_of_rule_gives_what_it_says_and_why(people):
+    rules = {
+        "spend": rule(),
+        "category": rule("category", "衬衫", codes="shirts, LY-9", points=2),
+        "first_purchase": rule("first_purchase", "首单", points=100, from_fen=5000),
+        "visit": rule("visit", "到店"),
+        "check_in": rule("check_in", "签到", points=5),
+        "profile": rule("profile", "资料", points=50),
+        "referral": rule("referral", "推荐", points=200),
+        "event": rule("event", "体验课", points=30, name="class"),
+    }
+    bought = fact(
+        people.ann, amount=10_000, lines=(Line("LY-1", "shirts", 3_050), Line("LY-9", "", 950), Line("LY-2", "", 6_000))
+    )
+    by_rule = {journal.detail["kind"]: (journal.points, journal.reason) for journal in bought.journals}
+    assert by_rule == {"spend": (100, "消费"), "category": (80, "衬衫"), "first_purchase": (100, "首单")}
+    assert {each.detail["rule"] for each in bought.journals} == {
+        rules[kind].pk for kind in ("spend", "category", "first_purchase")
+    }
+    assert given_by(fact(people.ann, number="SO2", amount=10_000)) == [("EARN", 100)]
+    small = {kind: given_by(fact(people.ann, kind, "1")) for kind in ("VISIT", "CHECK_IN", "PROFILE", "REFERRAL")}
+    assert small == {
+        "VISIT": [("EARN", 10)],
+        "CHECK_IN": [("EARN", 5)],
+        "PROFILE": [("EARN", 50)],
+        "REFERRAL": [("EARN", 200)],
+    }
+    assert given_by(fact(people.ann, "EVENT", "1", name="class")) == [("EARN", 30)]
+    assert given_by(fact(people.ann, "EVENT", "2", name="other")) == []
+
+
+def test_a_limit_gives_what_is_left_of_it_by_the_brands_day(people):
+    rule("check_in", "签到", points=10, limit_period="DAY", limit_points=15)
+    late = AT.replace(hour=15, minute=59)  # 23:59 in Shanghai
+    assert given_by(fact(people.ann, "CHECK_IN", "1", at=late)) == [("EARN", 10)]
+    second = fact(people.ann, "CHECK_IN", "2", at=late)
+    assert given_by(second) == [("EARN", 5)]
+    assert second.journals[0].detail["limit"] == {"period": "DAY", "points": 15, "room": 5}
+    assert given_by(fact(people.ann, "CHECK_IN", "3", at=late)) == []
+    assert given_by(fact(people.ben, "CHECK_IN", "4", at=late)) == [("EARN", 10)]
+    assert given_by(fact(people.ann, "CHECK_IN", "5", at=late + timedelta(minutes=1))) == [("EARN", 10)]
+
+
+def test_a_fact_is_read_by_the_version_that_was_in_force_when_it_happened(people):
+    row = rule()
+    row.draft = row.draft | {"points": 3}
+    services.save_rule(rule=row, at=AT + DAY)
+    assert given_by(fact(people.ann, number="1", amount=1000, at=AT + DAY)) == [("EARN", 10)]
+    services.activate_rule(rule_id=row.pk, at=AT + 2 * DAY)
+    assert given_by(fact(people.ann, number="2", amount=1000, at=AT + 3 * DAY)) == [("EARN", 30)]
+    assert given_by(fact(people.ann, number="3", amount=1000, at=AT + 3 * DAY, happened_at=AT)) == [("EARN", 10)]
+    services.stop_rule(rule_id=row.pk, at=AT + 4 * DAY)
+    assert given_by(fact(people.ann, number="4", amount=1000, at=AT + 4 * DAY)) == []
+    assert [each.number for each in EarnRuleVersion.objects.order_by("number")] == [1, 2]
+
+
+def test_a_rule_with_wrong_settings_is_not_activated(people):
+    row = EarnRule(name="x", kind="spend", draft={"points": 0, "per_fen": 100})
+    services.save_rule(rule=row, at=AT)
+    with pytest.raises(RuleInvalid) as refused:
+        services.activate_rule(rule_id=row.pk, at=AT)
+    assert refused.value.field == "points"
+
+
+# --- refunds ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_partial_refund_of_a_mixed_cart_returns_spent_points_and_takes_granted_ones_back(people):
+    rule()
+    rule("category", "衬衫", codes="shirts")
+    earn(people.ann, 500)
+    fact(people.ann, amount=20_000, lines=(Line("a", "shirts", 5_000), Line("b", "", 15_000)))
+    burn(people.ann, 300, number="SO1")
+    assert balance(people.ann) == (500 + 200 + 50 - 300, 0, 0)
+
+    back = fact(None, "REFUND", "R1", amount=5_000, lines=(Line("a", "", 5_000),), refers="SO1")
+    assert sorted(given_by(back)) == [("CLAWBACK", 50), ("CLAWBACK", 50), ("RETURN", 75)]
+    rest = fact(None, "REFUND", "R2", amount=15_000, refers="SO1", at=AT + DAY)
+    assert sorted(given_by(rest)) == [("CLAWBACK", 150), ("RETURN", 225)]
+    assert balance(people.ann) == (500, 0, 0)
+    again = fact(
+        None, "REFUND", "R1", amount=5_000, lines=(Line("a", "", 5_000),), refers="SO1", happened_at=AT, at=AT + DAY
+    )
+    assert sorted(given_by(again)) == sorted(given_by(back))
+    assert balance(people.ann) == (500, 0, 0)
+
+
+def test_no_more_is_refunded_than_was_paid_and_nothing_unknown(people):
+    rule()
+    fact(people.ann, amount=10_000)
+    fact(None, "REFUND", "R1", amount=9_000, refers="SO1")
+    for number, more, field in [
+        ("R2", {"amount": 1_001, "refers": "SO1"}, "amount"),
+        ("R3", {"amount": 1, "refers": "SO9"}, "refers"),
+        ("R4", {"amount": 1, "refers": "SO1", "happened_at": AT - DAY}, "happened_at"),
+    ]:
+        with pytest.raises(FactRefused) as refused:
+            fact(None, "REFUND", number, **more)
+        assert refused.value.field == field
+    assert balance(people.ann) == (10, 0, 0)
+
+
+def test_a_refund_that_the_brand_refuses_leaves_nothing(people):
+    rule()
+    policy(negative="BLOCK")
+    fact(people.ann, amount=10_000)
+    burn(people.ann, 60)
+    with pytest.raises(RefundBlocked):
+        fact(None, "REFUND", "R1", amount=10_000, refers="SO1")
+    assert (Fact.objects.count(), balance(people.ann)) == (1, (40, 0, 0))
+
+
+@given(parts=st.lists(st.integers(1, 4_000), min_size=1, max_size=6), rate=st.sampled_from([100, 150, 700]))
+def test_in_however_many_parts_a_purchase_is_refunded_what_is_left_is_what_the_rest_would_have_given(parts, rate):
+    kind, params = earn_kinds.get("spend"), {"points": 3, "per_fen": rate}
+    bought = Happening("PURCHASE", sum(parts) + 500)
+    kept, back = kind.points(params, bought), 0
+    for part in parts:
+        back += part
+        kept -= max(0, kept - kind.points(params, bought.less(back, {})))
+    assert kept == kind.points(params, Happening("PURCHASE", 500))
+
+
+def test_refunded_lines_come_off_their_own_line_and_the_rest_off_all_alike():
+    cart = Happening("PURCHASE", 1000, (Line("a", "", 400), Line("b", "", 600)))
+    assert [line.amount for line in cart.less(400, {"a": 400}).lines] == [0, 600]
+    assert [line.amount for line in cart.less(500, {}).lines] == [200, 300]
+    assert [line.amount for line in cart.less(1000, {"a": 400}).lines] == [0, 0]
+
+
+# --- tiers and trying out --------------------------------------------------------------------------------------------
+
+
+def test_what_a_tier_adds_is_named_in_the_grant(people):
+    rule()
+    Member.objects.filter(pk=people.ann.pk).update(birth_mmdd=615)
+    tier = Tier.objects.create(name="知音", threshold=0)
+    Benefit.objects.create(tier=tier, kind="POINTS", value=20)
+    Benefit.objects.create(tier=tier, kind="BIRTHDAY", value=100)
+    Standing.objects.create(member=people.ann, tier=tier, since=AT)
+    ann, ben = fact(people.ann, amount=10_000), fact(people.ben, number="SO2", amount=10_000)
+    assert (given_by(ann), given_by(ben)) == ([("EARN", 220)], [("EARN", 120)])
+    assert [each["benefit"] for each in ann.journals[0].detail["extra"]] == ["BIRTHDAY", "POINTS"]
+    assert {each["tier"] for each in ann.journals[0].detail["extra"]} == {"知音"}
+    assert given_by(fact(None, "REFUND", "R1", amount=5_000, refers="SO1")) == [("CLAWBACK", 110)]
+
+
+def test_trying_a_rule_out_gives_what_it_would_have_given_and_nothing_else(people):
+    policy(cost_per_100=150)
+    for number, (member, amount) in enumerate([(people.ann, 10_000), (people.ann, 5_050), (people.ben, 300)]):
+        fact(member, number=f"SO{number}", amount=amount)
+    fact(None, "REFUND", "R", amount=2_000, refers="SO0")
+    fact(people.ben, number="old", amount=99_900, happened_at=AT - 60 * DAY)
+    window = {"since": AT - 30 * DAY, "until": AT + DAY}
+
+    spend = services.dry_run(kind="spend", params={"points": 2, "per_fen": 100}, **window)
+    assert (spend.facts, spend.rewarded, spend.people, spend.points) == (3, 3, 2, 160 + 100 + 6)
+    assert spend.cost == 399
+    limit = {"limit_period": "MONTH", "limit_points": 170}
+    limited = services.dry_run(kind="spend", params={"points": 2, "per_fen": 100} | limit, **window)
+    assert (limited.points, limited.limited) == (170 + 6, 1)
+    first = services.dry_run(kind="first_purchase", params={"points": 10, "from_fen": 0}, **window)
+    assert (first.rewarded, first.points) == (1, 10)
+    assert Journal.objects.count() == 0
+
+
+def test_a_dry_run_over_facts_equals_what_activating_would_have_given(people):
+    row = rule()
+    for number, amount in enumerate([100, 250, 9_999, 55_555]):
+        fact(people.ann if number % 2 else people.ben, number=f"SO{number}", amount=amount)
+    tried = services.dry_run(kind="spend", params=row.draft, since=AT - DAY, until=AT + DAY)
+    assert tried.points == sum(Journal.objects.filter(kind="EARN").values_list("points", flat=True))
