@@ -58,6 +58,9 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "message templates",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "account", "template_id"), name="template_of_account")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -187,6 +190,17 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "campaigns",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["brand", "-created_at", "-id"], name="campaign_newest"),
+                    models.Index(
+                        condition=models.Q(
+                            ("finished_at__isnull", True),
+                            ("state__in", ["SCHEDULED", "FREEZING", "SENDING", "PARKED", "STOPPED"]),
+                        ),
+                        fields=["state", "brand"],
+                        name="campaign_at_work",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -220,6 +234,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "paces",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "campaign"), name="one_pace_per_campaign")],
             },
         ),
         migrations.CreateModel(
@@ -270,6 +285,9 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "tallies",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "campaign", "shard", "state", "reason"), name="tally_once")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -311,6 +329,10 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "test messages",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(fields=["brand", "campaign", "-id"], name="test_sends_newest"),
+                    models.Index(fields=["brand", "msgid"], name="test_send_by_msgid"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -504,43 +526,6 @@ class Migration(migrations.Migration):
                 "base_manager_name": "objects",
                 "constraints": [models.UniqueConstraint(fields=("brand", "campaign", "number"), name="lane_once")],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="messagetemplate",
-            constraint=models.UniqueConstraint(fields=("brand", "account", "template_id"), name="template_of_account"),
-        ),
-        migrations.AddIndex(
-            model_name="campaign",
-            index=models.Index(fields=["brand", "-created_at", "-id"], name="campaign_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="campaign",
-            index=models.Index(
-                condition=models.Q(
-                    ("finished_at__isnull", True),
-                    ("state__in", ["SCHEDULED", "FREEZING", "SENDING", "PARKED", "STOPPED"]),
-                ),
-                fields=["state", "brand"],
-                name="campaign_at_work",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="pace",
-            constraint=models.UniqueConstraint(fields=("brand", "campaign"), name="one_pace_per_campaign"),
-        ),
-        migrations.AddConstraint(
-            model_name="tally",
-            constraint=models.UniqueConstraint(
-                fields=("brand", "campaign", "shard", "state", "reason"), name="tally_once"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="testsend",
-            index=models.Index(fields=["brand", "campaign", "-id"], name="test_sends_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="testsend",
-            index=models.Index(fields=["brand", "msgid"], name="test_send_by_msgid"),
         ),
         SecureBrandTables("campaigns", append_only=("DeliveryAttempt",)),
     ]

@@ -23,12 +23,33 @@ class Migration(migrations.Migration):
                 ("remote_tag_id", models.IntegerField()),
                 ("remote_tag_ids", models.JSONField(default=list)),
                 ("at", models.DateTimeField(verbose_name="when")),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="accounts.brand",
+                    ),
+                ),
+                (
+                    "follower",
+                    accounts.tenancy.BrandForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="members.follower",
+                        verbose_name="follower",
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "last tag",
                 "verbose_name_plural": "last tags",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "follower"), name="one_last_tag")],
             },
         ),
         migrations.CreateModel(
@@ -39,12 +60,35 @@ class Migration(migrations.Migration):
                 ("buttons", models.JSONField(default=list)),
                 ("tag_menus", models.JSONField(default=list)),
                 ("published_at", models.DateTimeField(verbose_name="published at")),
+                (
+                    "account",
+                    accounts.tenancy.BrandForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="wechat_gateway.officialaccount",
+                        verbose_name="service account",
+                    ),
+                ),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="accounts.brand",
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "menu version",
                 "verbose_name_plural": "menu versions",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "account", "number"), name="menu_version_once")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -54,12 +98,44 @@ class Migration(migrations.Migration):
                 ("position", models.PositiveIntegerField(default=100, verbose_name="order")),
                 ("draft", models.JSONField(default=list, verbose_name="draft")),
                 ("is_enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                (
+                    "account",
+                    accounts.tenancy.BrandForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="wechat_gateway.officialaccount",
+                        verbose_name="service account",
+                    ),
+                ),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="accounts.brand",
+                    ),
+                ),
+                (
+                    "tag",
+                    accounts.tenancy.BrandForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="members.tag",
+                        verbose_name="tag",
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "personalised menu",
                 "verbose_name_plural": "personalised menus",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "account", "tag"), name="one_menu_per_tag")],
             },
         ),
         migrations.AddField(
@@ -119,87 +195,6 @@ class Migration(migrations.Migration):
                 fields=["brand", "wanted_at"],
                 name="menus_to_publish",
             ),
-        ),
-        migrations.AddField(
-            model_name="lasttag",
-            name="brand",
-            field=models.ForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name="+", to="accounts.brand"
-            ),
-        ),
-        migrations.AddField(
-            model_name="lasttag",
-            name="follower",
-            field=accounts.tenancy.BrandForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="+",
-                to="members.follower",
-                verbose_name="follower",
-            ),
-        ),
-        migrations.AddField(
-            model_name="menuversion",
-            name="account",
-            field=accounts.tenancy.BrandForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="+",
-                to="wechat_gateway.officialaccount",
-                verbose_name="service account",
-            ),
-        ),
-        migrations.AddField(
-            model_name="menuversion",
-            name="brand",
-            field=models.ForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name="+", to="accounts.brand"
-            ),
-        ),
-        migrations.AddField(
-            model_name="tagmenu",
-            name="account",
-            field=accounts.tenancy.BrandForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="+",
-                to="wechat_gateway.officialaccount",
-                verbose_name="service account",
-            ),
-        ),
-        migrations.AddField(
-            model_name="tagmenu",
-            name="brand",
-            field=models.ForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name="+", to="accounts.brand"
-            ),
-        ),
-        migrations.AddField(
-            model_name="tagmenu",
-            name="tag",
-            field=accounts.tenancy.BrandForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="+",
-                to="members.tag",
-                verbose_name="tag",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="lasttag",
-            constraint=models.UniqueConstraint(fields=("brand", "follower"), name="one_last_tag"),
-        ),
-        migrations.AddConstraint(
-            model_name="menuversion",
-            constraint=models.UniqueConstraint(fields=("brand", "account", "number"), name="menu_version_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="tagmenu",
-            constraint=models.UniqueConstraint(fields=("brand", "account", "tag"), name="one_menu_per_tag"),
         ),
         SecureBrandTables("conversations"),
     ]

@@ -86,6 +86,9 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "dialogue versions",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "dialogue", "number"), name="dialogue_version_once")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -148,21 +151,13 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "talks",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "ACTIVE")), fields=("brand", "follower"), name="one_talk_at_a_time"
+                    )
+                ],
+                "indexes": [models.Index(fields=["brand", "version", "state"], name="talks_of_version")],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="dialogueversion",
-            constraint=models.UniqueConstraint(fields=("brand", "dialogue", "number"), name="dialogue_version_once"),
-        ),
-        migrations.AddIndex(
-            model_name="dialoguerun",
-            index=models.Index(fields=["brand", "version", "state"], name="talks_of_version"),
-        ),
-        migrations.AddConstraint(
-            model_name="dialoguerun",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "ACTIVE")), fields=("brand", "follower"), name="one_talk_at_a_time"
-            ),
         ),
         SecureBrandTables("conversations"),
     ]

@@ -78,6 +78,15 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "guides",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "staff_no"), name="staff_no_in_brand"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("touchpoint__isnull", False)),
+                        fields=("brand", "touchpoint"),
+                        name="one_guide_per_code",
+                    ),
+                ],
+                "indexes": [models.Index(fields=["brand", "store"], name="guide_of_store")],
             },
         ),
         migrations.CreateModel(
@@ -124,33 +133,15 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "assignments",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("until__isnull", True)),
+                        fields=("brand", "member"),
+                        name="one_guide_at_a_time",
+                    )
+                ],
+                "indexes": [models.Index(fields=["brand", "guide", "until"], name="members_of_guide")],
             },
-        ),
-        migrations.AddIndex(
-            model_name="guide",
-            index=models.Index(fields=["brand", "store"], name="guide_of_store"),
-        ),
-        migrations.AddConstraint(
-            model_name="guide",
-            constraint=models.UniqueConstraint(fields=("brand", "staff_no"), name="staff_no_in_brand"),
-        ),
-        migrations.AddConstraint(
-            model_name="guide",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("touchpoint__isnull", False)),
-                fields=("brand", "touchpoint"),
-                name="one_guide_per_code",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="assignment",
-            index=models.Index(fields=["brand", "guide", "until"], name="members_of_guide"),
-        ),
-        migrations.AddConstraint(
-            model_name="assignment",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("until__isnull", True)), fields=("brand", "member"), name="one_guide_at_a_time"
-            ),
         ),
         SecureBrandTables("guides"),
     ]

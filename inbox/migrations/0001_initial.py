@@ -71,6 +71,11 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "attachments",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("due_at__isnull", False)), fields=["brand", "due_at"], name="attachment_due"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -97,6 +102,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "canned replies",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "shortcut"), name="shortcut_in_brand")],
             },
         ),
         migrations.CreateModel(
@@ -209,6 +215,41 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "conversations",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("brand", "account", "follower"), name="one_conversation_per_follower"
+                    )
+                ],
+                "indexes": [
+                    models.Index(fields=["brand", "-last_at", "-id"], name="conversation_newest"),
+                    models.Index(fields=["brand", "follower"], name="conversation_of_follower"),
+                    models.Index(
+                        condition=models.Q(("state__in", ["WAITING", "OPEN"])),
+                        fields=["brand", "assignee", "waiting_since"],
+                        name="conversation_of_agent",
+                    ),
+                    models.Index(
+                        condition=models.Q(("state", "WAITING")),
+                        fields=["brand", "waiting_since", "id"],
+                        name="conversation_waiting",
+                    ),
+                    models.Index(
+                        condition=models.Q(("return_at__isnull", False)),
+                        fields=["brand", "return_at"],
+                        name="conversation_return_due",
+                    ),
+                    models.Index(
+                        condition=models.Q(("state", "SNOOZED")),
+                        fields=["brand", "snoozed_until"],
+                        name="conversation_snooze_due",
+                    ),
+                    models.Index(
+                        condition=models.Q(("promised_at__isnull", False)),
+                        fields=["brand", "promised_at"],
+                        name="conversation_promise_due",
+                    ),
+                    models.Index(fields=["brand", "store", "-last_at"], name="conversation_of_store"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -268,6 +309,14 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "tasks",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("done_at__isnull", True)),
+                        fields=["brand", "due_at", "id"],
+                        name="agent_task_due",
+                    ),
+                    models.Index(fields=["brand", "conversation"], name="agent_tasks_of_conversation"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -315,6 +364,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "routing steps",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [models.Index(fields=["brand", "conversation", "-id"], name="hops_of_conversation")],
             },
         ),
         migrations.CreateModel(
@@ -342,6 +392,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "pictures",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "sha256"), name="picture_once")],
             },
         ),
         migrations.CreateModel(
@@ -385,6 +436,9 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "pictures at WeChat",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "item", "account"), name="one_copy_per_account")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -485,6 +539,27 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "messages",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("push_id__isnull", False)),
+                        fields=("brand", "push_id", "direction"),
+                        name="one_message_per_push",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("client_key__isnull", False)),
+                        fields=("brand", "client_key"),
+                        name="one_message_per_click",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["brand", "conversation", "-at", "-id"], name="message_of_conversation"),
+                    models.Index(
+                        condition=models.Q(("state__in", ["QUEUED", "SENDING"])),
+                        fields=["brand", "at"],
+                        name="message_under_way",
+                    ),
+                    django.contrib.postgres.indexes.GinIndex(fields=["brand", "grams"], name="message_words"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -554,6 +629,8 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "answers",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "message"), name="answer_once")],
+                "indexes": [models.Index(fields=["brand", "at", "store"], name="answers_by_time")],
             },
         ),
         migrations.CreateModel(
@@ -598,6 +675,14 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "reply windows",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "follower"), name="one_ledger_per_follower")],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("open_until__isnull", False)),
+                        fields=["brand", "open_until"],
+                        name="ledger_open",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -631,6 +716,12 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "service hours",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "weekday", "opens"), name="service_span_of_day"),
+                    models.CheckConstraint(
+                        condition=models.Q(("weekday__gte", 0), ("weekday__lte", 6)), name="service_weekday_exists"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -697,156 +788,6 @@ class Migration(migrations.Migration):
                 "base_manager_name": "objects",
                 "constraints": [models.UniqueConstraint(fields=("brand", "staff_user"), name="one_agent_per_person")],
             },
-        ),
-        migrations.AddIndex(
-            model_name="attachment",
-            index=models.Index(
-                condition=models.Q(("due_at__isnull", False)), fields=["brand", "due_at"], name="attachment_due"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="cannedreply",
-            constraint=models.UniqueConstraint(fields=("brand", "shortcut"), name="shortcut_in_brand"),
-        ),
-        migrations.AddIndex(
-            model_name="conversation",
-            index=models.Index(fields=["brand", "-last_at", "-id"], name="conversation_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="conversation",
-            index=models.Index(fields=["brand", "follower"], name="conversation_of_follower"),
-        ),
-        migrations.AddIndex(
-            model_name="conversation",
-            index=models.Index(
-                condition=models.Q(("state__in", ["WAITING", "OPEN"])),
-                fields=["brand", "assignee", "waiting_since"],
-                name="conversation_of_agent",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="conversation",
-            index=models.Index(
-                condition=models.Q(("state", "WAITING")),
-                fields=["brand", "waiting_since", "id"],
-                name="conversation_waiting",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="conversation",
-            index=models.Index(
-                condition=models.Q(("return_at__isnull", False)),
-                fields=["brand", "return_at"],
-                name="conversation_return_due",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="conversation",
-            index=models.Index(
-                condition=models.Q(("state", "SNOOZED")),
-                fields=["brand", "snoozed_until"],
-                name="conversation_snooze_due",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="conversation",
-            index=models.Index(
-                condition=models.Q(("promised_at__isnull", False)),
-                fields=["brand", "promised_at"],
-                name="conversation_promise_due",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="conversation",
-            index=models.Index(fields=["brand", "store", "-last_at"], name="conversation_of_store"),
-        ),
-        migrations.AddConstraint(
-            model_name="conversation",
-            constraint=models.UniqueConstraint(
-                fields=("brand", "account", "follower"), name="one_conversation_per_follower"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="agenttask",
-            index=models.Index(
-                condition=models.Q(("done_at__isnull", True)), fields=["brand", "due_at", "id"], name="agent_task_due"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="agenttask",
-            index=models.Index(fields=["brand", "conversation"], name="agent_tasks_of_conversation"),
-        ),
-        migrations.AddIndex(
-            model_name="hop",
-            index=models.Index(fields=["brand", "conversation", "-id"], name="hops_of_conversation"),
-        ),
-        migrations.AddConstraint(
-            model_name="mediaitem",
-            constraint=models.UniqueConstraint(fields=("brand", "sha256"), name="picture_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="mediacopy",
-            constraint=models.UniqueConstraint(fields=("brand", "item", "account"), name="one_copy_per_account"),
-        ),
-        migrations.AddIndex(
-            model_name="message",
-            index=models.Index(fields=["brand", "conversation", "-at", "-id"], name="message_of_conversation"),
-        ),
-        migrations.AddIndex(
-            model_name="message",
-            index=models.Index(
-                condition=models.Q(("state__in", ["QUEUED", "SENDING"])),
-                fields=["brand", "at"],
-                name="message_under_way",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="message",
-            index=django.contrib.postgres.indexes.GinIndex(fields=["brand", "grams"], name="message_words"),
-        ),
-        migrations.AddConstraint(
-            model_name="message",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("push_id__isnull", False)),
-                fields=("brand", "push_id", "direction"),
-                name="one_message_per_push",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="message",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("client_key__isnull", False)),
-                fields=("brand", "client_key"),
-                name="one_message_per_click",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="answer",
-            index=models.Index(fields=["brand", "at", "store"], name="answers_by_time"),
-        ),
-        migrations.AddConstraint(
-            model_name="answer",
-            constraint=models.UniqueConstraint(fields=("brand", "message"), name="answer_once"),
-        ),
-        migrations.AddIndex(
-            model_name="replyledger",
-            index=models.Index(
-                condition=models.Q(("open_until__isnull", False)), fields=["brand", "open_until"], name="ledger_open"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="replyledger",
-            constraint=models.UniqueConstraint(fields=("brand", "follower"), name="one_ledger_per_follower"),
-        ),
-        migrations.AddConstraint(
-            model_name="servicehours",
-            constraint=models.UniqueConstraint(fields=("brand", "weekday", "opens"), name="service_span_of_day"),
-        ),
-        migrations.AddConstraint(
-            model_name="servicehours",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("weekday__gte", 0), ("weekday__lte", 6)), name="service_weekday_exists"
-            ),
         ),
         SecureBrandTables("inbox"),
     ]

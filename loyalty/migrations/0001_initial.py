@@ -106,6 +106,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "earn rules",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "name"), name="earn_rule_name_in_brand")],
             },
         ),
         migrations.CreateModel(
@@ -142,6 +143,14 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "versions of earn rules",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "rule", "number"), name="earn_rule_version_once"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("until__isnull", True)),
+                        fields=("brand", "rule"),
+                        name="one_version_in_force",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -178,6 +187,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "warnings that points expire",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "member", "day"), name="warned_once_a_day")],
             },
         ),
         migrations.CreateModel(
@@ -259,6 +269,27 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "reported facts",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "system", "kind", "number"), name="fact_once"),
+                    models.CheckConstraint(condition=models.Q(("amount__gte", 0)), name="fact_amount_is_not_negative"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("kind", "REFUND"), ("refers__isnull", False)),
+                            models.Q(models.Q(("kind", "REFUND"), _negated=True), ("refers__isnull", True)),
+                            _connector="OR",
+                        ),
+                        name="refund_refers",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["brand", "member", "kind", "happened_at"], name="reported_of_member"),
+                    models.Index(
+                        condition=models.Q(("refers__isnull", False)),
+                        fields=["brand", "refers"],
+                        name="refunds_of_purchase",
+                    ),
+                    models.Index(fields=["brand", "kind", "happened_at"], name="reported_by_time"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -352,6 +383,25 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "points ledger",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "actor", "key"), name="journal_operation_once")
+                ],
+                "indexes": [
+                    models.Index(fields=["brand", "member", "-id"], name="journals_of_member"),
+                    models.Index(
+                        condition=models.Q(("reverses__isnull", False)),
+                        fields=["brand", "reverses"],
+                        name="journal_reversals",
+                    ),
+                    models.Index(
+                        condition=models.Q(("number", ""), _negated=True),
+                        fields=["brand", "source", "number"],
+                        name="journal_by_number",
+                    ),
+                    models.Index(
+                        condition=models.Q(("kind", "GIFT")), fields=["brand", "other", "member"], name="journal_gifts"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -413,6 +463,14 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "freezes of points",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state", "HELD")), fields=["brand", "until"], name="holds_to_release"
+                    ),
+                    models.Index(
+                        condition=models.Q(("state", "HELD")), fields=["brand", "member"], name="holds_of_member"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -492,6 +550,26 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "points adjustments",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("points", 0), _negated=True), name="adjustment_moves_something"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("decided_by__isnull", True),
+                            ("asked_by__isnull", True),
+                            models.Q(("decided_by", models.F("asked_by")), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="adjustment_by_two_people",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state", "PENDING")), fields=["brand", "-id"], name="adjustments_waiting"
+                    ),
+                    models.Index(fields=["brand", "member"], name="adjustments_of_member"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -540,6 +618,36 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "lots of points",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("granted__gt", 0),
+                            ("held__gte", 0),
+                            ("remaining__gte", 0),
+                            (
+                                "granted__gte",
+                                django.db.models.expressions.CombinedExpression(
+                                    models.F("remaining"), "+", models.F("held")
+                                ),
+                            ),
+                        ),
+                        name="lot_is_whole",
+                    )
+                ],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("remaining__gt", 0)),
+                        fields=["brand", "member", "expires_at"],
+                        name="lots_to_spend",
+                    ),
+                    models.Index(
+                        condition=models.Q(("expires_at__isnull", False), ("remaining__gt", 0)),
+                        fields=["brand", "expires_at"],
+                        name="lots_to_expire",
+                    ),
+                    models.Index(fields=["brand", "member"], name="lots_of_member"),
+                    models.Index(fields=["brand", "journal"], name="lots_of_journal"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -617,6 +725,33 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "legs of the points ledger",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("points", 0), _negated=True), name="entry_moves_something"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("lot__isnull", False), ("member__isnull", False), ("pocket__in", ["AVAILABLE", "HELD"])
+                            ),
+                            models.Q(("lot__isnull", True), ("member__isnull", False), ("pocket", "OWED")),
+                            models.Q(
+                                models.Q(("pocket__in", ["AVAILABLE", "HELD", "OWED"]), _negated=True),
+                                ("lot__isnull", True),
+                                ("member__isnull", True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="entry_in_its_pocket",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["brand", "journal"], name="entries_of_journal"),
+                    models.Index(
+                        condition=models.Q(("lot__isnull", False)), fields=["brand", "lot"], name="entries_of_lot"
+                    ),
+                    models.Index(fields=["brand", "at", "pocket"], include=("points",), name="entries_by_time"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -663,6 +798,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "points of merged records",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [models.Index(fields=["brand", "merged", "-id"], name="assets_of_merged")],
             },
         ),
         migrations.CreateModel(
@@ -778,6 +914,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "points settings",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand",), name="one_points_policy")],
             },
         ),
         migrations.CreateModel(
@@ -806,6 +943,10 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "tiers",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "name"), name="tier_name_in_brand"),
+                    models.UniqueConstraint(fields=("brand", "threshold"), name="tier_threshold_in_brand"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -853,6 +994,15 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "tiers of members",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "member"), name="one_standing")],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("evaluates_at__isnull", False)),
+                        fields=["brand", "evaluates_at"],
+                        name="standing_due",
+                    ),
+                    models.Index(fields=["brand", "tier"], name="members_of_tier"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -902,6 +1052,9 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "benefits",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "tier", "kind"), name="benefit_once_per_tier")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -956,6 +1109,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "changes of tiers",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [models.Index(fields=["brand", "member", "-id"], name="tier_changes_of_member")],
             },
         ),
         migrations.CreateModel(
@@ -1000,240 +1154,6 @@ class Migration(migrations.Migration):
                     ),
                 ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="earnrule",
-            constraint=models.UniqueConstraint(fields=("brand", "name"), name="earn_rule_name_in_brand"),
-        ),
-        migrations.AddConstraint(
-            model_name="earnruleversion",
-            constraint=models.UniqueConstraint(fields=("brand", "rule", "number"), name="earn_rule_version_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="earnruleversion",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("until__isnull", True)), fields=("brand", "rule"), name="one_version_in_force"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="expirywarning",
-            constraint=models.UniqueConstraint(fields=("brand", "member", "day"), name="warned_once_a_day"),
-        ),
-        migrations.AddIndex(
-            model_name="fact",
-            index=models.Index(fields=["brand", "member", "kind", "happened_at"], name="reported_of_member"),
-        ),
-        migrations.AddIndex(
-            model_name="fact",
-            index=models.Index(
-                condition=models.Q(("refers__isnull", False)), fields=["brand", "refers"], name="refunds_of_purchase"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="fact",
-            index=models.Index(fields=["brand", "kind", "happened_at"], name="reported_by_time"),
-        ),
-        migrations.AddConstraint(
-            model_name="fact",
-            constraint=models.UniqueConstraint(fields=("brand", "system", "kind", "number"), name="fact_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="fact",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount__gte", 0)), name="fact_amount_is_not_negative"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="fact",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("kind", "REFUND"), ("refers__isnull", False)),
-                    models.Q(models.Q(("kind", "REFUND"), _negated=True), ("refers__isnull", True)),
-                    _connector="OR",
-                ),
-                name="refund_refers",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="journal",
-            index=models.Index(fields=["brand", "member", "-id"], name="journals_of_member"),
-        ),
-        migrations.AddIndex(
-            model_name="journal",
-            index=models.Index(
-                condition=models.Q(("reverses__isnull", False)), fields=["brand", "reverses"], name="journal_reversals"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="journal",
-            index=models.Index(
-                condition=models.Q(("number", ""), _negated=True),
-                fields=["brand", "source", "number"],
-                name="journal_by_number",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="journal",
-            index=models.Index(
-                condition=models.Q(("kind", "GIFT")), fields=["brand", "other", "member"], name="journal_gifts"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="journal",
-            constraint=models.UniqueConstraint(fields=("brand", "actor", "key"), name="journal_operation_once"),
-        ),
-        migrations.AddIndex(
-            model_name="hold",
-            index=models.Index(
-                condition=models.Q(("state", "HELD")), fields=["brand", "until"], name="holds_to_release"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="hold",
-            index=models.Index(
-                condition=models.Q(("state", "HELD")), fields=["brand", "member"], name="holds_of_member"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="adjustment",
-            index=models.Index(
-                condition=models.Q(("state", "PENDING")), fields=["brand", "-id"], name="adjustments_waiting"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="adjustment",
-            index=models.Index(fields=["brand", "member"], name="adjustments_of_member"),
-        ),
-        migrations.AddConstraint(
-            model_name="adjustment",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("points", 0), _negated=True), name="adjustment_moves_something"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="adjustment",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("decided_by__isnull", True),
-                    ("asked_by__isnull", True),
-                    models.Q(("decided_by", models.F("asked_by")), _negated=True),
-                    _connector="OR",
-                ),
-                name="adjustment_by_two_people",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="lot",
-            index=models.Index(
-                condition=models.Q(("remaining__gt", 0)), fields=["brand", "member", "expires_at"], name="lots_to_spend"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="lot",
-            index=models.Index(
-                condition=models.Q(("expires_at__isnull", False), ("remaining__gt", 0)),
-                fields=["brand", "expires_at"],
-                name="lots_to_expire",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="lot",
-            index=models.Index(fields=["brand", "member"], name="lots_of_member"),
-        ),
-        migrations.AddIndex(
-            model_name="lot",
-            index=models.Index(fields=["brand", "journal"], name="lots_of_journal"),
-        ),
-        migrations.AddConstraint(
-            model_name="lot",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("granted__gt", 0),
-                    ("held__gte", 0),
-                    ("remaining__gte", 0),
-                    (
-                        "granted__gte",
-                        django.db.models.expressions.CombinedExpression(models.F("remaining"), "+", models.F("held")),
-                    ),
-                ),
-                name="lot_is_whole",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="entry",
-            index=models.Index(fields=["brand", "journal"], name="entries_of_journal"),
-        ),
-        migrations.AddIndex(
-            model_name="entry",
-            index=models.Index(
-                condition=models.Q(("lot__isnull", False)), fields=["brand", "lot"], name="entries_of_lot"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="entry",
-            index=models.Index(fields=["brand", "at", "pocket"], include=("points",), name="entries_by_time"),
-        ),
-        migrations.AddConstraint(
-            model_name="entry",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("points", 0), _negated=True), name="entry_moves_something"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="entry",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("lot__isnull", False), ("member__isnull", False), ("pocket__in", ["AVAILABLE", "HELD"])),
-                    models.Q(("lot__isnull", True), ("member__isnull", False), ("pocket", "OWED")),
-                    models.Q(
-                        models.Q(("pocket__in", ["AVAILABLE", "HELD", "OWED"]), _negated=True),
-                        ("lot__isnull", True),
-                        ("member__isnull", True),
-                    ),
-                    _connector="OR",
-                ),
-                name="entry_in_its_pocket",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="mergedassets",
-            index=models.Index(fields=["brand", "merged", "-id"], name="assets_of_merged"),
-        ),
-        migrations.AddConstraint(
-            model_name="pointspolicy",
-            constraint=models.UniqueConstraint(fields=("brand",), name="one_points_policy"),
-        ),
-        migrations.AddConstraint(
-            model_name="tier",
-            constraint=models.UniqueConstraint(fields=("brand", "name"), name="tier_name_in_brand"),
-        ),
-        migrations.AddConstraint(
-            model_name="tier",
-            constraint=models.UniqueConstraint(fields=("brand", "threshold"), name="tier_threshold_in_brand"),
-        ),
-        migrations.AddIndex(
-            model_name="standing",
-            index=models.Index(
-                condition=models.Q(("evaluates_at__isnull", False)),
-                fields=["brand", "evaluates_at"],
-                name="standing_due",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="standing",
-            index=models.Index(fields=["brand", "tier"], name="members_of_tier"),
-        ),
-        migrations.AddConstraint(
-            model_name="standing",
-            constraint=models.UniqueConstraint(fields=("brand", "member"), name="one_standing"),
-        ),
-        migrations.AddConstraint(
-            model_name="benefit",
-            constraint=models.UniqueConstraint(fields=("brand", "tier", "kind"), name="benefit_once_per_tier"),
-        ),
-        migrations.AddIndex(
-            model_name="tierchange",
-            index=models.Index(fields=["brand", "member", "-id"], name="tier_changes_of_member"),
         ),
         migrations.RunSQL(_GUARDS, _GONE),
         SecureBrandTables("loyalty", append_only=("Journal", "Entry", "TierChange")),

@@ -86,6 +86,23 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "members",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "member_no"), name="member_no_in_brand"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("merged_into__isnull", True), ("phone_index__isnull", False)),
+                        fields=("brand", "phone_index"),
+                        name="one_member_per_phone",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["brand", "phone_tail"], name="member_by_phone_tail"),
+                    models.Index(fields=["brand", "name"], name="member_by_name"),
+                    models.Index(fields=["brand", "last_interaction_at"], name="member_by_interaction"),
+                    models.Index(fields=["brand", "store", "last_interaction_at"], name="member_of_store"),
+                    models.Index(fields=["brand", "birth_mmdd"], name="member_by_birthday"),
+                    models.Index(fields=["brand", "joined_at"], name="member_by_joining"),
+                    django.contrib.postgres.indexes.GinIndex(fields=["brand", "tag_ids"], name="member_by_tags"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -131,6 +148,14 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "identities",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at__isnull", True)),
+                        fields=("brand", "kind", "namespace", "value"),
+                        name="identity_of_one_member",
+                    )
+                ],
+                "indexes": [models.Index(fields=["brand", "member"], name="identity_of_member")],
             },
         ),
         migrations.CreateModel(
@@ -183,6 +208,18 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "followers",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "account", "openid"), name="openid_of_account")
+                ],
+                "indexes": [
+                    models.Index(fields=["brand", "member"], name="follower_of_member"),
+                    models.Index(fields=["brand", "account", "-followed_at"], name="follower_newest"),
+                    models.Index(
+                        condition=models.Q(("profile_due_at__isnull", False)),
+                        fields=["brand", "profile_due_at"],
+                        name="follower_profile_due",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -227,6 +264,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "consents",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [models.Index(fields=["brand", "member", "purpose", "-at", "-id"], name="consent_newest")],
             },
         ),
         migrations.CreateModel(
@@ -273,6 +311,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "merges",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [models.Index(fields=["brand", "-at"], name="merge_newest")],
             },
         ),
         migrations.CreateModel(
@@ -314,6 +353,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "opt-outs",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "member", "purpose"), name="opted_out_once")],
             },
         ),
         migrations.CreateModel(
@@ -349,6 +389,9 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "tags at WeChat",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "account", "remote_id"), name="remote_tag_once")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -390,6 +433,9 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "taggings at WeChat",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "remote_tag", "follower"), name="remote_tagging_once")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -417,6 +463,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "segments",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "name"), name="segment_name_in_brand")],
             },
         ),
         migrations.CreateModel(
@@ -443,6 +490,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "tags",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "name"), name="tag_name_in_brand")],
             },
         ),
         migrations.AddField(
@@ -500,119 +548,13 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "tags of members",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "member", "tag"), name="tag_once_per_member")],
+                "indexes": [models.Index(fields=["brand", "tag", "member"], name="members_of_tag")],
             },
-        ),
-        migrations.AddIndex(
-            model_name="member",
-            index=models.Index(fields=["brand", "phone_tail"], name="member_by_phone_tail"),
-        ),
-        migrations.AddIndex(
-            model_name="member",
-            index=models.Index(fields=["brand", "name"], name="member_by_name"),
-        ),
-        migrations.AddIndex(
-            model_name="member",
-            index=models.Index(fields=["brand", "last_interaction_at"], name="member_by_interaction"),
-        ),
-        migrations.AddIndex(
-            model_name="member",
-            index=models.Index(fields=["brand", "store", "last_interaction_at"], name="member_of_store"),
-        ),
-        migrations.AddIndex(
-            model_name="member",
-            index=models.Index(fields=["brand", "birth_mmdd"], name="member_by_birthday"),
-        ),
-        migrations.AddIndex(
-            model_name="member",
-            index=models.Index(fields=["brand", "joined_at"], name="member_by_joining"),
-        ),
-        migrations.AddIndex(
-            model_name="member",
-            index=django.contrib.postgres.indexes.GinIndex(fields=["brand", "tag_ids"], name="member_by_tags"),
-        ),
-        migrations.AddConstraint(
-            model_name="member",
-            constraint=models.UniqueConstraint(fields=("brand", "member_no"), name="member_no_in_brand"),
-        ),
-        migrations.AddConstraint(
-            model_name="member",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("merged_into__isnull", True), ("phone_index__isnull", False)),
-                fields=("brand", "phone_index"),
-                name="one_member_per_phone",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="identity",
-            index=models.Index(fields=["brand", "member"], name="identity_of_member"),
-        ),
-        migrations.AddConstraint(
-            model_name="identity",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("ended_at__isnull", True)),
-                fields=("brand", "kind", "namespace", "value"),
-                name="identity_of_one_member",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="follower",
-            index=models.Index(fields=["brand", "member"], name="follower_of_member"),
-        ),
-        migrations.AddIndex(
-            model_name="follower",
-            index=models.Index(fields=["brand", "account", "-followed_at"], name="follower_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="follower",
-            index=models.Index(
-                condition=models.Q(("profile_due_at__isnull", False)),
-                fields=["brand", "profile_due_at"],
-                name="follower_profile_due",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="follower",
-            constraint=models.UniqueConstraint(fields=("brand", "account", "openid"), name="openid_of_account"),
-        ),
-        migrations.AddIndex(
-            model_name="consent",
-            index=models.Index(fields=["brand", "member", "purpose", "-at", "-id"], name="consent_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="mergerecord",
-            index=models.Index(fields=["brand", "-at"], name="merge_newest"),
-        ),
-        migrations.AddConstraint(
-            model_name="optout",
-            constraint=models.UniqueConstraint(fields=("brand", "member", "purpose"), name="opted_out_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="remotetagging",
-            constraint=models.UniqueConstraint(fields=("brand", "remote_tag", "follower"), name="remote_tagging_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="segment",
-            constraint=models.UniqueConstraint(fields=("brand", "name"), name="segment_name_in_brand"),
-        ),
-        migrations.AddConstraint(
-            model_name="tag",
-            constraint=models.UniqueConstraint(fields=("brand", "name"), name="tag_name_in_brand"),
         ),
         migrations.AddConstraint(
             model_name="remotetag",
             constraint=models.UniqueConstraint(fields=("brand", "account", "tag"), name="tag_once_per_account"),
-        ),
-        migrations.AddConstraint(
-            model_name="remotetag",
-            constraint=models.UniqueConstraint(fields=("brand", "account", "remote_id"), name="remote_tag_once"),
-        ),
-        migrations.AddIndex(
-            model_name="membertag",
-            index=models.Index(fields=["brand", "tag", "member"], name="members_of_tag"),
-        ),
-        migrations.AddConstraint(
-            model_name="membertag",
-            constraint=models.UniqueConstraint(fields=("brand", "member", "tag"), name="tag_once_per_member"),
         ),
         SecureBrandTables("members", append_only=("Consent", "MergeRecord")),
     ]

@@ -48,6 +48,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "regions",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "name"), name="region_name_in_brand")],
             },
         ),
         migrations.CreateModel(
@@ -90,6 +91,21 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "stores",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "code"), name="store_code_in_brand"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("lat__isnull", True),
+                            models.Q(("lat__gte", -90), ("lat__lte", 90), ("lng__gte", -180), ("lng__lte", 180)),
+                            _connector="OR",
+                        ),
+                        name="store_is_on_earth",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["brand", "lat", "lng"], name="store_in_box"),
+                    models.Index(fields=["brand", "name"], name="store_by_name"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -125,6 +141,12 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "opening hours",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "store", "weekday", "opens"), name="opening_span_of_day"),
+                    models.CheckConstraint(
+                        condition=models.Q(("weekday__gte", 0), ("weekday__lte", 6)), name="weekday_exists"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -161,6 +183,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "exceptions",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "store", "day"), name="one_exception_a_day")],
             },
         ),
         migrations.CreateModel(
@@ -204,54 +227,10 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "stores of a role",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "grant", "store"), name="store_of_grant_once")
+                ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="region",
-            constraint=models.UniqueConstraint(fields=("brand", "name"), name="region_name_in_brand"),
-        ),
-        migrations.AddIndex(
-            model_name="store",
-            index=models.Index(fields=["brand", "lat", "lng"], name="store_in_box"),
-        ),
-        migrations.AddIndex(
-            model_name="store",
-            index=models.Index(fields=["brand", "name"], name="store_by_name"),
-        ),
-        migrations.AddConstraint(
-            model_name="store",
-            constraint=models.UniqueConstraint(fields=("brand", "code"), name="store_code_in_brand"),
-        ),
-        migrations.AddConstraint(
-            model_name="store",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("lat__isnull", True),
-                    models.Q(("lat__gte", -90), ("lat__lte", 90), ("lng__gte", -180), ("lng__lte", 180)),
-                    _connector="OR",
-                ),
-                name="store_is_on_earth",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="openinghours",
-            constraint=models.UniqueConstraint(
-                fields=("brand", "store", "weekday", "opens"), name="opening_span_of_day"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="openinghours",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("weekday__gte", 0), ("weekday__lte", 6)), name="weekday_exists"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="dayexception",
-            constraint=models.UniqueConstraint(fields=("brand", "store", "day"), name="one_exception_a_day"),
-        ),
-        migrations.AddConstraint(
-            model_name="storegrant",
-            constraint=models.UniqueConstraint(fields=("brand", "grant", "store"), name="store_of_grant_once"),
         ),
         SecureBrandTables("stores"),
     ]

@@ -50,11 +50,10 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "regions of a role",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "grant", "region"), name="region_of_grant_once")
+                ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="regiongrant",
-            constraint=models.UniqueConstraint(fields=("brand", "grant", "region"), name="region_of_grant_once"),
         ),
         SecureBrandTables("stores"),
     ]

@@ -85,6 +85,14 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "channels",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("scene", ""), _negated=True),
+                        fields=("brand", "account", "scene"),
+                        name="scene_of_account",
+                    )
+                ],
+                "indexes": [models.Index(fields=["brand", "parent", "name"], name="touchpoint_tree")],
             },
         ),
         migrations.CreateModel(
@@ -152,6 +160,17 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "touches",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("push_id__isnull", False)),
+                        fields=("brand", "push_id"),
+                        name="one_touch_per_push",
+                    )
+                ],
+                "indexes": [
+                    models.Index(fields=["brand", "touchpoint", "-at"], name="touch_of_point"),
+                    models.Index(fields=["brand", "member", "-at"], name="touch_of_member"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -195,37 +214,10 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "tags of channels",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "touchpoint", "tag"), name="tag_once_per_touchpoint")
+                ],
             },
-        ),
-        migrations.AddIndex(
-            model_name="touchpoint",
-            index=models.Index(fields=["brand", "parent", "name"], name="touchpoint_tree"),
-        ),
-        migrations.AddConstraint(
-            model_name="touchpoint",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("scene", ""), _negated=True),
-                fields=("brand", "account", "scene"),
-                name="scene_of_account",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="touch",
-            index=models.Index(fields=["brand", "touchpoint", "-at"], name="touch_of_point"),
-        ),
-        migrations.AddIndex(
-            model_name="touch",
-            index=models.Index(fields=["brand", "member", "-at"], name="touch_of_member"),
-        ),
-        migrations.AddConstraint(
-            model_name="touch",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("push_id__isnull", False)), fields=("brand", "push_id"), name="one_touch_per_push"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="touchpointtag",
-            constraint=models.UniqueConstraint(fields=("brand", "touchpoint", "tag"), name="tag_once_per_touchpoint"),
         ),
         SecureBrandTables("touchpoints"),
     ]

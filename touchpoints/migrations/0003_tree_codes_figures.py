@@ -25,12 +25,39 @@ class Migration(migrations.Migration):
                 ("ends_on", models.DateField(verbose_name="to")),
                 ("note", models.CharField(blank=True, max_length=60, verbose_name="for what")),
                 ("created_at", models.DateTimeField(verbose_name="created")),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="accounts.brand",
+                    ),
+                ),
+                (
+                    "touchpoint",
+                    accounts.tenancy.BrandForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="costs",
+                        to="touchpoints.touchpoint",
+                        verbose_name="channel",
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "cost of a channel",
                 "verbose_name_plural": "costs of channels",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("amount__gte", 0), ("ends_on__gte", models.F("starts_on"))),
+                        name="cost_of_some_days",
+                    )
+                ],
+                "indexes": [models.Index(fields=["brand", "touchpoint"], name="cost_of_touchpoint")],
             },
         ),
         migrations.CreateModel(
@@ -44,12 +71,45 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(verbose_name="created")),
                 ("ends_at", models.DateTimeField(blank=True, null=True, verbose_name="in use until")),
                 ("revoked_at", models.DateTimeField(blank=True, null=True, verbose_name="revoked")),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="accounts.brand",
+                    ),
+                ),
+                (
+                    "program",
+                    accounts.tenancy.BrandForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="wechat_gateway.miniprogram",
+                        verbose_name="mini program",
+                    ),
+                ),
+                (
+                    "touchpoint",
+                    accounts.tenancy.BrandForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="touchpoints.touchpoint",
+                        verbose_name="channel",
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "mini-program code",
                 "verbose_name_plural": "mini-program codes",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "code"), name="short_scene_once")],
+                "indexes": [models.Index(fields=["brand", "touchpoint"], name="mini_code_of_touchpoint")],
             },
         ),
         migrations.CreateModel(
@@ -58,12 +118,57 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("restates", models.BooleanField(default=False, verbose_name="past counted at the new place")),
                 ("at", models.DateTimeField(verbose_name="when")),
+                (
+                    "after",
+                    accounts.tenancy.BrandForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="touchpoints.touchpoint",
+                    ),
+                ),
+                (
+                    "before",
+                    accounts.tenancy.BrandForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="touchpoints.touchpoint",
+                    ),
+                ),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="accounts.brand",
+                    ),
+                ),
+                (
+                    "touchpoint",
+                    accounts.tenancy.BrandForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="touchpoints.touchpoint",
+                        verbose_name="channel",
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "move of a channel",
                 "verbose_name_plural": "moves of channels",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "indexes": [models.Index(fields=["brand", "touchpoint", "at"], name="move_of_touchpoint")],
             },
         ),
         migrations.CreateModel(
@@ -71,12 +176,33 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("since", models.DateTimeField(verbose_name="since")),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="accounts.brand",
+                    ),
+                ),
+                (
+                    "member",
+                    accounts.tenancy.BrandForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="members.member",
+                        verbose_name="member",
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "person of the staff",
                 "verbose_name_plural": "people of the staff",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "member"), name="staff_person_once")],
             },
         ),
         migrations.CreateModel(
@@ -85,12 +211,40 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("at", models.DateTimeField(verbose_name="when")),
                 ("push_id", models.BigIntegerField(blank=True, null=True)),
+                (
+                    "brand",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="accounts.brand",
+                    ),
+                ),
+                (
+                    "follower",
+                    accounts.tenancy.BrandForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="members.follower",
+                        verbose_name="follower",
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "unfollow",
                 "verbose_name_plural": "unfollows",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("push_id__isnull", False)),
+                        fields=("brand", "push_id"),
+                        name="one_unfollow_per_push",
+                    )
+                ],
+                "indexes": [models.Index(fields=["brand", "follower", "at"], name="unfollow_of_follower")],
             },
         ),
         migrations.AddField(
@@ -180,6 +334,14 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "code pictures",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "touchpoint", "ticket"), name="ticket_once_per_touchpoint")
+                ],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("is_permanent", True)), fields=["brand", "account"], name="permanent_codes"
+                    )
+                ],
             },
         ),
         migrations.AddField(
@@ -198,190 +360,6 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="touch",
             index=models.Index(fields=["brand", "at"], name="touch_of_time"),
-        ),
-        migrations.AddField(
-            model_name="cost",
-            name="brand",
-            field=models.ForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name="+", to="accounts.brand"
-            ),
-        ),
-        migrations.AddField(
-            model_name="cost",
-            name="touchpoint",
-            field=accounts.tenancy.BrandForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="costs",
-                to="touchpoints.touchpoint",
-                verbose_name="channel",
-            ),
-        ),
-        migrations.AddField(
-            model_name="minicode",
-            name="brand",
-            field=models.ForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name="+", to="accounts.brand"
-            ),
-        ),
-        migrations.AddField(
-            model_name="minicode",
-            name="program",
-            field=accounts.tenancy.BrandForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="wechat_gateway.miniprogram",
-                verbose_name="mini program",
-            ),
-        ),
-        migrations.AddField(
-            model_name="minicode",
-            name="touchpoint",
-            field=accounts.tenancy.BrandForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="touchpoints.touchpoint",
-                verbose_name="channel",
-            ),
-        ),
-        migrations.AddField(
-            model_name="move",
-            name="after",
-            field=accounts.tenancy.BrandForeignKey(
-                blank=True,
-                db_constraint=False,
-                db_index=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="touchpoints.touchpoint",
-            ),
-        ),
-        migrations.AddField(
-            model_name="move",
-            name="before",
-            field=accounts.tenancy.BrandForeignKey(
-                blank=True,
-                db_constraint=False,
-                db_index=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="touchpoints.touchpoint",
-            ),
-        ),
-        migrations.AddField(
-            model_name="move",
-            name="brand",
-            field=models.ForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name="+", to="accounts.brand"
-            ),
-        ),
-        migrations.AddField(
-            model_name="move",
-            name="touchpoint",
-            field=accounts.tenancy.BrandForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="+",
-                to="touchpoints.touchpoint",
-                verbose_name="channel",
-            ),
-        ),
-        migrations.AddField(
-            model_name="staffperson",
-            name="brand",
-            field=models.ForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name="+", to="accounts.brand"
-            ),
-        ),
-        migrations.AddField(
-            model_name="staffperson",
-            name="member",
-            field=accounts.tenancy.BrandForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="+",
-                to="members.member",
-                verbose_name="member",
-            ),
-        ),
-        migrations.AddField(
-            model_name="unfollow",
-            name="brand",
-            field=models.ForeignKey(
-                db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name="+", to="accounts.brand"
-            ),
-        ),
-        migrations.AddField(
-            model_name="unfollow",
-            name="follower",
-            field=accounts.tenancy.BrandForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="members.follower",
-                verbose_name="follower",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="codeissue",
-            index=models.Index(
-                condition=models.Q(("is_permanent", True)), fields=["brand", "account"], name="permanent_codes"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="codeissue",
-            constraint=models.UniqueConstraint(
-                fields=("brand", "touchpoint", "ticket"), name="ticket_once_per_touchpoint"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="cost",
-            index=models.Index(fields=["brand", "touchpoint"], name="cost_of_touchpoint"),
-        ),
-        migrations.AddConstraint(
-            model_name="cost",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("amount__gte", 0), ("ends_on__gte", models.F("starts_on"))),
-                name="cost_of_some_days",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="minicode",
-            index=models.Index(fields=["brand", "touchpoint"], name="mini_code_of_touchpoint"),
-        ),
-        migrations.AddConstraint(
-            model_name="minicode",
-            constraint=models.UniqueConstraint(fields=("brand", "code"), name="short_scene_once"),
-        ),
-        migrations.AddIndex(
-            model_name="move",
-            index=models.Index(fields=["brand", "touchpoint", "at"], name="move_of_touchpoint"),
-        ),
-        migrations.AddConstraint(
-            model_name="staffperson",
-            constraint=models.UniqueConstraint(fields=("brand", "member"), name="staff_person_once"),
-        ),
-        migrations.AddIndex(
-            model_name="unfollow",
-            index=models.Index(fields=["brand", "follower", "at"], name="unfollow_of_follower"),
-        ),
-        migrations.AddConstraint(
-            model_name="unfollow",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("push_id__isnull", False)),
-                fields=("brand", "push_id"),
-                name="one_unfollow_per_push",
-            ),
         ),
         SecureBrandTables("touchpoints"),
     ]

@@ -163,7 +163,23 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options=_options("order of a code", "orders of codes"),
+            options={
+                **_options("order of a code", "orders of codes"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "ASKED")),
+                        fields=("brand", "touchpoint"),
+                        name="one_open_order_per_touchpoint",
+                    )
+                ],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("is_permanent", True), ("state", "LOST")),
+                        fields=["brand", "account"],
+                        name="lost_orders",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="CodeAllowance",
@@ -188,27 +204,10 @@ class Migration(migrations.Migration):
                 ),
                 ("brand", models.ForeignKey(**_BRAND)),
             ],
-            options=_options("allowance of codes", "allowances of codes"),
-        ),
-        migrations.AddConstraint(
-            model_name="codeorder",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "ASKED")),
-                fields=("brand", "touchpoint"),
-                name="one_open_order_per_touchpoint",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="codeorder",
-            index=models.Index(
-                condition=models.Q(("is_permanent", True), ("state", "LOST")),
-                fields=["brand", "account"],
-                name="lost_orders",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="codeallowance",
-            constraint=models.UniqueConstraint(fields=("brand", "account"), name="allowance_of_account"),
+            options={
+                **_options("allowance of codes", "allowances of codes"),
+                "constraints": [models.UniqueConstraint(fields=("brand", "account"), name="allowance_of_account")],
+            },
         ),
         # --- sums
         migrations.CreateModel(
@@ -232,28 +231,18 @@ class Migration(migrations.Migration):
                 ("due_at", models.DateTimeField(null=True)),
                 ("brand", models.ForeignKey(**_BRAND)),
             ],
-            options=_options("counted touch", "counted touches"),
-        ),
-        migrations.AddConstraint(
-            model_name="countedtouch",
-            constraint=models.UniqueConstraint(fields=("brand", "touch_id"), name="touch_counted_once"),
-        ),
-        migrations.AddIndex(
-            model_name="countedtouch",
-            index=models.Index(fields=["brand", "member_id", "seq"], name="counted_of_member"),
-        ),
-        migrations.AddIndex(
-            model_name="countedtouch",
-            index=models.Index(fields=["brand", "touchpoint_id", "-at", "-touch_id"], name="counted_of_point"),
-        ),
-        migrations.AddIndex(
-            model_name="countedtouch", index=models.Index(fields=["brand", "-at", "-touch_id"], name="counted_newest")
-        ),
-        migrations.AddIndex(
-            model_name="countedtouch",
-            index=models.Index(
-                condition=models.Q(("due_at__isnull", False)), fields=["brand", "due_at"], name="counted_due"
-            ),
+            options={
+                **_options("counted touch", "counted touches"),
+                "constraints": [models.UniqueConstraint(fields=("brand", "touch_id"), name="touch_counted_once")],
+                "indexes": [
+                    models.Index(fields=["brand", "member_id", "seq"], name="counted_of_member"),
+                    models.Index(fields=["brand", "touchpoint_id", "-at", "-touch_id"], name="counted_of_point"),
+                    models.Index(fields=["brand", "-at", "-touch_id"], name="counted_newest"),
+                    models.Index(
+                        condition=models.Q(("due_at__isnull", False)), fields=["brand", "due_at"], name="counted_due"
+                    ),
+                ],
+            },
         ),
         migrations.CreateModel(
             name="ChannelSum",
@@ -269,14 +258,24 @@ class Migration(migrations.Migration):
                 ("parts", models.BigIntegerField()),
                 ("brand", models.ForeignKey(**_BRAND)),
             ],
-            options=_options("sum of a channel", "sums of channels"),
-        ),
-        migrations.AddConstraint(
-            model_name="channelsum",
-            constraint=models.UniqueConstraint(
-                fields=("brand", "model", "per_month", "day", "touchpoint_id", "placed_at", "cohort", "outcome"),
-                name="one_sum_per_key",
-            ),
+            options={
+                **_options("sum of a channel", "sums of channels"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=(
+                            "brand",
+                            "model",
+                            "per_month",
+                            "day",
+                            "touchpoint_id",
+                            "placed_at",
+                            "cohort",
+                            "outcome",
+                        ),
+                        name="one_sum_per_key",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="Recount",
@@ -296,11 +295,10 @@ class Migration(migrations.Migration):
                 ("counted_at", models.DateTimeField(null=True)),
                 ("brand", models.ForeignKey(**_BRAND)),
             ],
-            options=_options("state of figures", "states of figures"),
-        ),
-        migrations.AddConstraint(
-            model_name="figurestate",
-            constraint=models.UniqueConstraint(fields=("brand",), name="one_figure_state"),
+            options={
+                **_options("state of figures", "states of figures"),
+                "constraints": [models.UniqueConstraint(fields=("brand",), name="one_figure_state")],
+            },
         ),
         SecureBrandTables("touchpoints"),
     ]

@@ -98,6 +98,10 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "service accounts",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(fields=("brand", "appid"), name="account_once_per_brand"),
+                    models.UniqueConstraint(fields=("path_token",), name="account_path_token"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -158,6 +162,19 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "pushes",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "account", "dedupe_key"), name="push_once")],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state", "NEW")),
+                        fields=["brand", "lane", "event_at", "id"],
+                        name="push_waiting",
+                    ),
+                    models.Index(
+                        condition=models.Q(("state__in", ["FAILED", "QUARANTINED"])),
+                        fields=["brand", "state", "-received_at"],
+                        name="push_needs_people",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -209,6 +226,11 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "quota uses",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("brand", "appid", "api", "window", "window_start"), name="one_counter_per_window"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -321,38 +343,6 @@ class Migration(migrations.Migration):
                 "base_manager_name": "objects",
                 "constraints": [models.UniqueConstraint(fields=("brand", "appid"), name="mini_program_once_per_brand")],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="officialaccount",
-            constraint=models.UniqueConstraint(fields=("brand", "appid"), name="account_once_per_brand"),
-        ),
-        migrations.AddConstraint(
-            model_name="officialaccount",
-            constraint=models.UniqueConstraint(fields=("path_token",), name="account_path_token"),
-        ),
-        migrations.AddIndex(
-            model_name="inboundpush",
-            index=models.Index(
-                condition=models.Q(("state", "NEW")), fields=["brand", "lane", "event_at", "id"], name="push_waiting"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="inboundpush",
-            index=models.Index(
-                condition=models.Q(("state__in", ["FAILED", "QUARANTINED"])),
-                fields=["brand", "state", "-received_at"],
-                name="push_needs_people",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="inboundpush",
-            constraint=models.UniqueConstraint(fields=("brand", "account", "dedupe_key"), name="push_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="quotause",
-            constraint=models.UniqueConstraint(
-                fields=("brand", "appid", "api", "window", "window_start"), name="one_counter_per_window"
-            ),
         ),
         SecureBrandTables(
             "wechat_gateway",

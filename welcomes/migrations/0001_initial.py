@@ -61,6 +61,13 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "welcome sequences",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_enabled", True)),
+                        fields=("brand", "account"),
+                        name="one_sequence_per_account",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
@@ -119,6 +126,15 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "new followers in sequences",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "follower"), name="enrolled_once")],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("due_at__isnull", False), ("state", "ACTIVE")),
+                        fields=["brand", "due_at"],
+                        name="enrolment_due",
+                    ),
+                    models.Index(fields=["brand", "sequence", "until"], name="enrolments_of_sequence"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -161,33 +177,8 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "steps of new followers",
                 "abstract": False,
                 "base_manager_name": "objects",
+                "constraints": [models.UniqueConstraint(fields=("brand", "enrolment", "step"), name="step_once")],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="sequence",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("is_enabled", True)), fields=("brand", "account"), name="one_sequence_per_account"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="enrolment",
-            index=models.Index(
-                condition=models.Q(("due_at__isnull", False), ("state", "ACTIVE")),
-                fields=["brand", "due_at"],
-                name="enrolment_due",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="enrolment",
-            index=models.Index(fields=["brand", "sequence", "until"], name="enrolments_of_sequence"),
-        ),
-        migrations.AddConstraint(
-            model_name="enrolment",
-            constraint=models.UniqueConstraint(fields=("brand", "follower"), name="enrolled_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="steprecord",
-            constraint=models.UniqueConstraint(fields=("brand", "enrolment", "step"), name="step_once"),
         ),
         SecureBrandTables("welcomes"),
     ]
