@@ -1,0 +1,1 @@
+"""The points ledger against plain INSERTs of the same rows."""
