@@ -158,6 +158,8 @@ BRAND_WIDE: dict[str, str] = {
     "inbox.ServiceHours": "the desk answers for the whole brand",
     "library.MediaItem": "files of the whole brand",
     "welcomes.Sequence": "an account welcomes for the whole brand; its report counts and names nobody",
+    "loyalty.EarnRule": "what points are given for is the brand's",
+    "loyalty.Tier": "tiers are the brand's",
     "members.Grouping": "segments are the brand's; its pages count and name nobody",
     "members.Segment": "segments are the brand's; whom they name is narrowed (test_shown.py)",
 }
@@ -165,8 +167,6 @@ SEEN_BY_GUIDES: dict[str, str] = {"stores.Store": "guides see where every store 
 
 
 # --- serializers -----------------------------------------------------------------------------------------------------
-    "loyalty.EarnRule": "what points are given for is the brand's",
-    "loyalty.Tier": "tiers are the brand's",
 
 
 def api_modules() -> list[Any]:
