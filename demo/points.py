@@ -44,8 +44,8 @@ def give_points(brand_id: int, chance: Random) -> None:
         services.set_policy(settings=PointsPolicy(), at=at)
         for name, threshold, benefits in TIERS:
             tier = Tier.objects.create(name=name, threshold=threshold)
-            for kind, value in benefits:
-                Benefit.objects.create(tier=tier, kind=kind, value=value)
+            for benefit, value in benefits:
+                Benefit.objects.create(tier=tier, kind=benefit, value=value)
         for name, kind, params in RULES:
             rule = services.save_rule(rule=EarnRule(name=name, kind=kind, draft=dict(params)), at=at - SINCE)
             if kind != "category":

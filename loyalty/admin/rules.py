@@ -83,8 +83,8 @@ class RuleForm(BrandModelForm):
             return  # somebody who may only look
         kind.choices = [(key, item.label) for key, item in earn_kinds.items()]
         stored = self.instance.draft or {"points": 1, "per_fen": 100}
-        self.initial |= {name: stored.get(name) for name in (*NUMBERS, "codes", "limit_period")}
-        self.initial |= {"kind": self.instance.kind or "spend", "name_of_event": stored.get("name", "")}
+        self.initial.update({name: stored.get(name) for name in (*NUMBERS, "codes", "limit_period")})
+        self.initial.update(kind=self.instance.kind or "spend", name_of_event=stored.get("name", ""))
 
     def clean(self) -> dict[str, Any]:
         """Keep the settings of the kind, and check them."""

@@ -28,6 +28,7 @@ from loyalty.selectors import tiers as tier_selectors
 from loyalty.services.ledger import SYSTEM, Operation, claimed, fingerprint, open_account
 from loyalty.services.points import earn_points, reverse
 from loyalty.services.tiers import refresh_tier
+from members import services as member_services
 from members.models import Member
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 AHEAD: Final = timedelta(minutes=5)
 MOST_FEN: Final = 100_000_000_00
 ORDER: Final = "order"
+PURCHASED: Final = "loyalty.purchase"  # as automatic tags and segments know it
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ def record_fact(*, report: Report, at: datetime) -> Outcome:
         _take_back(fact, purchase, at)
     else:
         _give_for(fact, at)
+    if fact.kind == FactKind.PURCHASE:
+        member_services.note_fact(kind=PURCHASED, member_ids=[member_id])
     refresh_tier(member_id=member_id, at=at)
     return Outcome(fact, tuple(outcome_of(fact)))
 
