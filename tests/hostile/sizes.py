@@ -6,11 +6,11 @@ from pathlib import Path
 
 # name: (in every run of the tests, by `make hostile`, what it counts)
 SIZES = {
-    "mutants": (5_000, 20_000, "mutants of right requests (S1)"),
-    "inputs": (10_000, 50_000, "inputs to the callback path, half of them authentic (S5)"),
+    "mutants": (2_000, 20_000, "mutants of right requests (S1)"),
+    "inputs": (5_000, 50_000, "inputs to the callback path, half of them authentic (S5)"),
     "texts": (2_000, 10_000, "reply texts there and back (S7)"),
     "faults": (5, 15, "faults of WeChat, each with three calls that carry secrets (S8)"),
-    "cases": (800, 3_000, "requests to the REST API, about (A6)"),
+    "cases": (500, 3_000, "requests to the REST API, about (A6)"),
     "timings": (0, 20_000, "timings per kind of refusal (S6)"),
 }
 FIGURES = "ZHIYIN_HOSTILE_FIGURES"
