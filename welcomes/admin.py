@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import admin
@@ -13,6 +14,7 @@ from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
 
@@ -22,7 +24,10 @@ from console.admin import ConsoleModelAdmin, site
 from console.columns import state, two_lines
 from console.forms import BrandModelForm
 from console.registry import BulkColumn
+from library.selectors import media_choices
 from members.models import Tag
+from stores.selectors import brand_zone
+from wechat_gateway.models import MiniProgram
 from welcomes import on_screen, plan, selectors, services
 from welcomes.models import Sequence
 
@@ -31,13 +36,22 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
+QUIET_FROM, QUIET_UNTIL = time(22), time(8)  # proposed for a new sequence
 UNITS: Final = {"second": 1, "minute": 60, "hour": 3600}
 UNIT_CHOICES = [
     ("second", gettext_lazy("seconds")),
     ("minute", gettext_lazy("minutes")),
     ("hour", gettext_lazy("hours")),
 ]
-PARTS: Final = ("text", "after", "unit", "unless_joined", "unless_acted", "tag", "waits", "key")
+KIND_CHOICES = [
+    (plan.TEXT, gettext_lazy("Text")),
+    (plan.IMAGE, gettext_lazy("Picture")),
+    (plan.MINI, gettext_lazy("Mini-program card")),
+]
+PARTS: Final = (
+    "kind", "text", "item", "title", "appid", "page", "after", "unit", "unless_joined", "unless_acted", "tag", "waits",
+    "key",
+)  # fmt: skip
 
 
 def _step_fields() -> dict[str, forms.Field]:
@@ -45,6 +59,35 @@ def _step_fields() -> dict[str, forms.Field]:
     made: dict[str, forms.Field] = {}
     for number in range(1, plan.MOST_STEPS + 1):
         made |= {
+            f"s{number}_kind": forms.ChoiceField(
+                label=gettext_lazy("What is sent"),
+                required=False,
+                choices=KIND_CHOICES,
+                widget=UnfoldAdminSelectWidget,
+            ),
+            f"s{number}_item": forms.TypedChoiceField(
+                label=gettext_lazy("Picture of the library"),
+                required=False,
+                coerce=int,
+                empty_value=None,
+                widget=UnfoldAdminSelectWidget,
+                help_text=gettext_lazy("Sent as it is, or shown as the cover of the card."),
+            ),
+            f"s{number}_title": forms.CharField(
+                label=gettext_lazy("Title of the card"),
+                required=False,
+                max_length=32,
+                widget=UnfoldAdminTextInputWidget,
+            ),
+            f"s{number}_appid": forms.ChoiceField(
+                label=gettext_lazy("Mini program"), required=False, widget=UnfoldAdminSelectWidget
+            ),
+            f"s{number}_page": forms.CharField(
+                label=gettext_lazy("Page"),
+                required=False,
+                max_length=1024,
+                widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "pages/home/index"}),
+            ),
             f"s{number}_text": forms.CharField(
                 label=gettext_lazy("What is said"),
                 required=False,
@@ -99,10 +142,22 @@ class SequenceForm(_Fields):  # type: ignore[misc] # the fields of steps are mad
         super().__init__(*args, **kwargs)
         tags = [("", gettext("(everybody)")), *Tag.objects.order_by("name", "pk").values_list("pk", "name")]
         steps = plan.read_steps(self.instance.steps)
+        if self.instance.pk is None:
+            self.initial.setdefault("quiet_from", QUIET_FROM)
+            self.initial.setdefault("quiet_until", QUIET_UNTIL)
+        pictures = [("", "--"), *media_choices()]
+        programs = [
+            ("", "--"),
+            *MiniProgram.objects.filter(is_active=True).order_by("name", "pk").values_list("appid", "name"),
+        ]
         for number in range(1, plan.MOST_STEPS + 1):
             field: Any = self.fields[f"s{number}_tag"]
             field.choices = tags
             step = steps[number - 1] if number <= len(steps) else None
+            item: Any = self.fields[f"s{number}_item"]
+            item.choices = _with(pictures, step.item if step else None)
+            program: Any = self.fields[f"s{number}_appid"]
+            program.choices = _with(programs, step.appid if step and step.appid else None)
             self.initial |= {f"s{number}_{name}": value for name, value in _initial(step).items()}
 
     def clean(self) -> dict[str, Any]:
@@ -111,10 +166,12 @@ class SequenceForm(_Fields):  # type: ignore[misc] # the fields of steps are mad
         numbers = [
             number
             for number in range(1, plan.MOST_STEPS + 1)
-            if str(cleaned.get(f"s{number}_text") or "").strip() and f"s{number}_after" in cleaned
+            if _is_step(cleaned, number) and f"s{number}_after" in cleaned
         ]
         steps = [_step(cleaned, number) for number in numbers]
         self.instance.steps = [plan.written(step) for step in steps]
+        if (cleaned.get("quiet_from") is None) != (cleaned.get("quiet_until") is None):
+            self.add_error("quiet_until", gettext("Quiet hours need both a beginning and an end, or neither."))
         if cleaned.get("is_enabled") and not self.errors:
             for fault in plan.faults(steps, at=now()):
                 self.add_error(f"s{numbers[fault.number - 1] if fault.number else 1}_{fault.field}", fault.message)
@@ -129,12 +186,30 @@ class SequenceForm(_Fields):  # type: ignore[misc] # the fields of steps are mad
             self.add_error("is_enabled", said % {"name": other.name})
 
 
+def _with(choices: list[tuple[Any, str]], chosen: Any) -> list[tuple[Any, str]]:
+    """What is chosen already stays a choice, also when it is no longer offered."""
+    if chosen is None or chosen in {value for value, _label in choices}:
+        return choices
+    return [*choices, (chosen, gettext("no longer offered"))]
+
+
+def _is_step(cleaned: dict[str, Any], number: int) -> bool:
+    if (cleaned.get(f"s{number}_kind") or plan.TEXT) != plan.TEXT:
+        return True
+    return bool(str(cleaned.get(f"s{number}_text") or "").strip())
+
+
 def _initial(step: plan.Step | None) -> dict[str, Any]:
     if step is None:
-        return {"unit": "minute", "unless_joined": True, "waits": True, "key": uuid4().hex[:8]}
+        return {"kind": plan.TEXT, "unit": "minute", "unless_joined": True, "waits": True, "key": uuid4().hex[:8]}
     seconds = int(step.after.total_seconds())
     unit = next((name for name in ("hour", "minute") if seconds and seconds % UNITS[name] == 0), "second")
     return {
+        "kind": step.kind,
+        "item": step.item,
+        "title": step.title,
+        "appid": step.appid,
+        "page": step.page,
         "text": step.text,
         "after": seconds // UNITS[unit],
         "unit": unit,
@@ -153,7 +228,12 @@ def _step(cleaned: dict[str, Any], number: int) -> plan.Step:
     return plan.Step(
         key=get("key") or uuid4().hex[:8],
         after=timedelta(seconds=(get("after") or 0) * UNITS[get("unit") or "second"]),
-        text=get("text").strip(),
+        text=(get("text") or "").strip(),
+        kind=get("kind") or plan.TEXT,
+        item=get("item"),
+        title=(get("title") or "").strip(),
+        appid=get("appid") or "",
+        page=(get("page") or "").strip(),
         unless_joined=bool(get("unless_joined")),
         unless_acted=bool(get("unless_acted")),
         tag_id=get("tag"),
@@ -206,11 +286,34 @@ class SequenceAdmin(ConsoleModelAdmin):
     ordering = ("brand", "account", "name", "pk")
     phone_columns: ClassVar[tuple[str, ...]] = ("titled", "activation", "enabled")
     change_form_template = "welcomes/sequence_form.html"
+    conditional_fields: ClassVar[dict[str, str]] = {
+        f"s{number}_{name}": f"{kinds}.includes(s{number}_kind)"
+        for number in range(1, plan.MOST_STEPS + 1)
+        for name, kinds in {
+            "text": "['TEXT']",
+            "item": "['IMAGE','MINI']",
+            "title": "['MINI']",
+            "appid": "['MINI']",
+            "page": "['MINI']",
+        }.items()
+    }
     fieldsets = (
-        (None, {"fields": ("account", "name", "control_percent", "ends_on_act", "is_enabled")}),
+        (
+            None,
+            {
+                "fields": (
+                    "account",
+                    "name",
+                    "control_percent",
+                    "ends_on_act",
+                    ("quiet_from", "quiet_until"),
+                    "is_enabled",
+                )
+            },
+        ),
         *(
             (
-                gettext_lazy("Step %(number)s") % {"number": number},
+                formats.numbered(gettext_lazy("Step %(number)s"), number),
                 {"fields": tuple(f"s{number}_{name}" for name in PARTS)},
             )
             for number in range(1, plan.MOST_STEPS + 1)
@@ -255,6 +358,7 @@ class SequenceAdmin(ConsoleModelAdmin):
             at = now()
             found = selectors.report(obj, at=at)
             tags = dict(Tag.objects.order_by("pk").values_list("pk", "name"))
+            context["quiet"] = services.quiet_of(obj, ZoneInfo(brand_zone()))
             context["preview"] = on_screen.phone(obj, tags, at=at)
             context["report"] = on_screen.figures(found)
             context["step_rows"] = on_screen.step_rows(plan.read_steps(obj.steps), found)

@@ -19,7 +19,8 @@ class Sequence(BrandOwned):
     """What an account says to new followers in their first 48 hours; one per account can be on.
 
     `steps` is read by `plan.read_steps`. A step keeps its key when it is moved or reworded, so that whoever had it does
-    not get it again.
+    not get it again. Between `quiet_from` and `quiet_until`, in the brand's zone, nothing is sent but what follows the
+    follow at once; without both there are no quiet hours.
     """
 
     account = BrandForeignKey(OfficialAccount, models.CASCADE, related_name="+", verbose_name=_("service account"))
@@ -30,6 +31,8 @@ class Sequence(BrandOwned):
     )
     ends_on_act = models.BooleanField(_("ends as soon as they write or tap"), default=False)
     steps = models.JSONField(_("steps"), default=list, blank=True)
+    quiet_from = models.TimeField(_("quiet from"), null=True, blank=True)
+    quiet_until = models.TimeField(_("quiet until"), null=True, blank=True)
     updated_at = models.DateTimeField(_("changed"))
 
     class Meta(BrandOwned.Meta):

@@ -10,6 +10,7 @@ from django.utils.translation import ngettext
 
 from console import formats
 from console.columns import excerpt
+from library.models import MediaItem
 from welcomes import plan
 
 if TYPE_CHECKING:
@@ -54,11 +55,29 @@ def conditions(step: Step, tags: dict[int, str], *, at: datetime) -> list[str]:
 
 def phone(sequence: Sequence, tags: dict[int, str], *, at: datetime) -> dict[str, Any]:
     """Give the saved steps as somebody sees them on the phone."""
+    items = {step.item for step in plan.read_steps(sequence.steps) if step.item is not None}
+    names = dict(MediaItem.objects.filter(pk__in=items).values_list("pk", "name")) if items else {}
     bubbles: list[dict[str, Any]] = [{"kind": "note", "text": _("follows")}]
     for step in plan.read_steps(sequence.steps):
         when = " · ".join([after(step.after), *conditions(step, tags, at=at)])
-        bubbles += [{"kind": "note", "text": when}, {"kind": "text", "text": step.text}]
+        bubbles += [{"kind": "note", "text": when}, *_bubbles(step, names)]
     return {"account": sequence.account.name, "bubbles": bubbles}
+
+
+def _bubbles(step: Step, names: dict[int, str]) -> list[dict[str, Any]]:
+    named = names.get(step.item or 0, _("a file that is no longer in the library"))
+    if step.kind == plan.IMAGE:
+        return [{"kind": "news", "title": _("Picture"), "text": named}]
+    if step.kind == plan.MINI:
+        return [{"kind": "news", "title": step.title, "text": _("Mini program · %(cover)s") % {"cover": named}}]
+    return [{"kind": "text", "text": step.text}]
+
+
+def said(step: Step) -> str:
+    """Give what a step sends, in one line."""
+    if step.kind == plan.IMAGE:
+        return _("Picture")
+    return step.title if step.kind == plan.MINI else step.text
 
 
 def figures(report: Report) -> dict[str, Any]:
@@ -81,7 +100,7 @@ def figures(report: Report) -> dict[str, Any]:
 def step_rows(steps: Several[Step], report: Report) -> list[dict[str, Any]]:
     """Give what came of each step, in their order; steps that are no longer there come last."""
     known = [step.key for step in steps]
-    texts = {step.key: (after(step.after), excerpt(step.text, 40)) for step in steps}
+    texts = {step.key: (after(step.after), excerpt(said(step), 40)) for step in steps}
     keys = [*known, *sorted(set(report.steps) - set(known))]
     rows = []
     for key in keys:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
 
@@ -30,6 +31,12 @@ OFF: Final = "OFF"
 TIME: Final = "TIME"
 NO_TAG: Final = "NO_TAG"
 CLOSED: Final = "CLOSED"
+QUIET: Final = "QUIET"
+
+# What a step sends.
+TEXT: Final = "TEXT"
+IMAGE: Final = "IMAGE"
+MINI: Final = "MINI"
 
 
 def reason(key: str) -> str:
@@ -44,13 +51,17 @@ def reason(key: str) -> str:
         TIME: _("48 hours are over"),
         NO_TAG: _("does not have the tag"),
         CLOSED: _("nothing they did allowed a message"),
+        QUIET: _("quiet hours until the 48 hours were over"),
     }
     return words.get(key, key)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One message: when after the follow at the earliest, for whom, and whether it waits for an act that allows it."""
+    """One message: when after the follow at the earliest, for whom, and whether it waits for an act that allows it.
+
+    `kind` is TEXT, IMAGE (the library's file `item`) or MINI (a card of a mini program: title, AppID, page and cover).
+    """
 
     key: str
     after: timedelta
@@ -59,6 +70,31 @@ class Step:
     unless_acted: bool = False
     tag_id: int | None = None
     waits: bool = True
+    kind: str = TEXT
+    item: int | None = None
+    title: str = ""
+    appid: str = ""
+    page: str = ""
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """Hours of the day, in the brand's zone, in which nobody is written to; they may go over midnight."""
+
+    begins: time
+    ends: time
+    zone: ZoneInfo
+
+    def over_at(self, at: datetime) -> datetime | None:
+        """Give when the quiet hours that hold now are over; None outside of them."""
+        local = at.astimezone(self.zone)
+        now = local.time().replace(tzinfo=None)
+        over_midnight = self.begins > self.ends
+        begun, ended = now >= self.begins, now >= self.ends
+        if not (begun or not ended if over_midnight else begun and not ended):
+            return None
+        day = local.date() + timedelta(days=int(over_midnight and begun))
+        return datetime.combine(day, self.ends, self.zone)
 
 
 @dataclass(frozen=True)
@@ -102,6 +138,11 @@ def read_steps(rows: Iterable[dict[str, Any]]) -> tuple[Step, ...]:
             unless_acted=bool(row.get("unless_acted", False)),
             tag_id=row.get("tag_id"),
             waits=bool(row.get("waits", True)),
+            kind=str(row.get("kind", TEXT)),
+            item=row.get("item"),
+            title=str(row.get("title", "")),
+            appid=str(row.get("appid", "")),
+            page=str(row.get("page", "")),
         )
         for row in rows
     ]
@@ -110,6 +151,11 @@ def read_steps(rows: Iterable[dict[str, Any]]) -> tuple[Step, ...]:
 
 def written(step: Step) -> dict[str, Any]:
     """Give a step as it is stored."""
+    sent: dict[str, Any] = {}
+    if step.kind != TEXT:
+        sent = {"kind": step.kind, "item": step.item}
+    if step.kind == MINI:
+        sent |= {"title": step.title, "appid": step.appid, "page": step.page}
     return {
         "key": step.key,
         "after": int(step.after.total_seconds()),
@@ -118,6 +164,7 @@ def written(step: Step) -> dict[str, Any]:
         "unless_acted": step.unless_acted,
         "tag_id": step.tag_id,
         "waits": step.waits,
+        **sent,
     }
 
 
@@ -127,10 +174,7 @@ def faults(steps: Sequence[Step], *, at: datetime) -> list[Fault]:
         return [Fault(0, "text", _("A sequence needs at least one step."))]
     found = []
     for number, step in enumerate(steps, 1):
-        if not step.text.strip():
-            found.append(Fault(number, "text", _("Write what is said.")))
-        elif len(step.text.encode()) > MAX_BYTES:
-            found.append(Fault(number, "text", _("The text is too long: at most 2,048 bytes, about 600 characters.")))
+        found += [Fault(number, field, message) for field, message in _wrong(step)]
         if not timedelta() <= step.after < LASTS:
             found.append(Fault(number, "after", _("A step comes within 48 hours after the follow.")))
     most = _messages(windows.Act.FOLLOW, at)
@@ -140,13 +184,38 @@ def faults(steps: Sequence[Step], *, at: datetime) -> list[Fault]:
     return found
 
 
+def _wrong(step: Step) -> list[tuple[str, str]]:
+    """Give what is missing or wrong in what a step sends, by field."""
+    found = []
+    if step.kind == TEXT:
+        if not step.text.strip():
+            found.append(("text", _("Write what is said.")))
+        elif len(step.text.encode()) > MAX_BYTES:
+            found.append(("text", _("The text is too long: at most 2,048 bytes, about 600 characters.")))
+    elif step.item is None:
+        found.append(("item", _("Choose a picture of the library.")))
+    if step.kind == MINI:
+        if not step.title.strip():
+            found.append(("title", _("Give the card a title.")))
+        if not step.appid:
+            found.append(("appid", _("Choose a mini program.")))
+        if not step.page or step.page.startswith("/") or "://" in step.page or " " in step.page:
+            found.append(("page", _("A page looks like pages/home/index, without “/” in front and without blanks.")))
+    return found
+
+
 def needs_no_act(step: Step, *, at: datetime) -> bool:
     """Say whether following alone allows a step; later ones need a message or tap of the person."""
     return step.after < next(rule.lasts for rule in windows.rules_at(at) if rule.act == windows.Act.FOLLOW)
 
 
-def decide(steps: Sequence[Step], facts: Facts, *, at: datetime) -> Decision:
-    """Say what is done now for one person: never more than one message, never one that is not allowed."""
+def decide(steps: Sequence[Step], facts: Facts, *, at: datetime, quiet: Quiet | None = None) -> Decision:
+    """Say what is done now for one person: never more than one message, never one that is not allowed.
+
+    In quiet hours a message moves to their end, or is skipped where the 48 hours are over by then. What following alone
+    allows answers the follow, and comes at any time.
+    """
+    resting = quiet.over_at(at) if quiet else None
     skipped: list[tuple[str, str]] = []
     waiting = [step for step in steps if step.key not in facts.done]
     for number, step in enumerate(waiting):
@@ -157,6 +226,10 @@ def decide(steps: Sequence[Step], facts: Facts, *, at: datetime) -> Decision:
             if step.waits:
                 return Decision(tuple(skipped))
             why = CLOSED
+        if not why and resting is not None and not needs_no_act(step, at=at):
+            if resting < facts.followed_at + LASTS:
+                return Decision(tuple(skipped), None, resting)
+            why = QUIET
         if why:
             skipped.append((step.key, why))
             continue

@@ -32,7 +32,7 @@ from wechat_gateway.answers import Outcome
 from wechat_gateway.errcodes import Reaction, explain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from uuid import UUID
 
     from library.models import MediaItem
@@ -80,17 +80,27 @@ def send_picture(*, conversation_id: int, staff_id: int, item: MediaItem, client
     )
 
 
-def send_by_itself(conversation: Conversation, *, text: str, at: datetime) -> Message | None:
-    """Send a text of ours in a locked conversation if it is allowed; None when it is not. Ends nobody's waiting."""
+def send_by_itself(
+    conversation: Conversation,
+    *,
+    text: str,
+    at: datetime,
+    kind: str = "text",
+    facts: Mapping[str, object] | None = None,
+) -> Message | None:
+    """Send a message of ours in a locked conversation if it is allowed; None when it is not. Ends nobody's waiting.
+
+    `kind` is text, image or miniprogrampage; `facts` hold what it needs besides (see `_outgoing`).
+    """
     if not reserve_send(follower_id=conversation.follower_id, at=at).open:
         return None
     line = lines.add_line(
         conversation,
         direction=Direction.OUT,
-        kind="text",
+        kind=kind,
         text=text,
         at=at,
-        facts={"auto": True},
+        facts={**(facts or {}), "auto": True},
         state=SendState.QUEUED,
         reserved_at=at,
     )
@@ -98,12 +108,14 @@ def send_by_itself(conversation: Conversation, *, text: str, at: datetime) -> Me
     return line
 
 
-def send_unasked(*, follower: Follower, text: str, at: datetime) -> Message | None:
-    """Send a text of ours that nobody has asked for, if a follower's own acts allow it; None when they do not."""
+def send_unasked(
+    *, follower: Follower, text: str, at: datetime, kind: str = "text", facts: Mapping[str, object] | None = None
+) -> Message | None:
+    """Send a message of ours that nobody has asked for, if a follower's own acts allow it; None when they do not."""
     if not selectors.allowance_of(follower.pk, at=at).open:
         return None
     conversation = lines.conversation_with(follower=follower, at=at)
-    line = send_by_itself(conversation, text=text, at=at)
+    line = send_by_itself(conversation, text=text, at=at, kind=kind, facts=facts)
     if line is not None:
         lines.save(conversation)
     return line
@@ -313,13 +325,18 @@ def _outgoing(brand_id: int, conversation: Conversation, line: Message, at: date
     if way is not None:
         return way.make(conversation, line)
     openid = conversation.follower.openid
-    if line.kind != "image":
+    if line.kind not in ("image", "miniprogrampage"):
         return client.custom_text(openid=openid, text=line.text)
     item_id = int(line.facts["item"])
     media_id = library_services.media_id_for(brand_id=brand_id, item_id=item_id, account=conversation.account, at=at)
     if isinstance(media_id, Said):
         return media_id
-    return client.custom_image(openid=openid, media_id=media_id)
+    if line.kind == "image":
+        return client.custom_image(openid=openid, media_id=media_id)
+    card = line.facts
+    return client.custom_mini_program(
+        openid=openid, title=card["title"], appid=card["appid"], path=card["page"], thumb_media_id=media_id
+    )
 
 
 def _record(message_id: int, said: Said, at: datetime) -> None:

@@ -1,7 +1,9 @@
 """What is done when, for whom, and how sure a difference is: the pure parts of sequences."""
 
 import random
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -131,3 +133,89 @@ def test_the_interval_is_newcombes():
     assert not lift_of(Share(5, 10), Share(4, 10)).certain
     assert lift_of(Share(0, 0), Share(4, 10)) is None
     assert Share(0, 0).rate is None
+
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+NIGHT = plan.Quiet(time(22), time(8), SHANGHAI)
+LUNCH = plan.Quiet(time(12), time(14), SHANGHAI)
+
+
+def local(day, hour, minute=0):
+    return datetime(2025, 6, day, hour, minute, tzinfo=SHANGHAI)
+
+
+@pytest.mark.parametrize(
+    ("quiet", "at", "over"),
+    [
+        (NIGHT, local(1, 21, 59), None),
+        (NIGHT, local(1, 22), local(2, 8)),
+        (NIGHT, local(2, 0), local(2, 8)),
+        (NIGHT, local(2, 7, 59), local(2, 8)),
+        (NIGHT, local(2, 8), None),
+        (LUNCH, local(1, 11, 59), None),
+        (LUNCH, local(1, 12), local(1, 14)),
+        (LUNCH, local(1, 14), None),
+    ],
+)
+def test_quiet_hours_begin_and_end_on_the_minute_in_the_brands_zone(quiet, at, over):
+    assert quiet.over_at(at) == over
+    assert quiet.over_at(at.astimezone(UTC)) == over
+
+
+def test_quiet_hours_follow_the_clock_of_the_zone_when_it_changes():
+    paris = plan.Quiet(time(22), time(8), ZoneInfo("Europe/Paris"))
+    night = datetime(2025, 3, 29, 23, tzinfo=ZoneInfo("Europe/Paris"))  # the clocks go forward before morning
+    assert paris.over_at(night) == datetime(2025, 3, 30, 6, tzinfo=UTC)
+
+
+def test_a_step_in_quiet_hours_moves_to_their_end():
+    followed = local(1, 21)
+    known = Facts(followed_at=followed, left=3)
+    found = decide((SECOND_STEP,), known, at=followed + 2 * HOUR, quiet=NIGHT)
+    assert found == plan.Decision((), None, local(2, 8))
+    assert decide((SECOND_STEP,), known, at=local(2, 8), quiet=NIGHT).send == SECOND_STEP
+    assert decide((SECOND_STEP,), known, at=followed + 2 * HOUR).send == SECOND_STEP
+
+
+def test_what_the_48_hours_would_end_before_is_skipped_with_the_reason():
+    followed = local(1, 7)
+    known = Facts(followed_at=followed, left=3)
+    steps = (Step("late", 45 * HOUR, "x"), Step("last", 46 * HOUR, "y"))
+    found = decide(steps, known, at=followed + 45 * HOUR, quiet=plan.Quiet(time(4), time(7), SHANGHAI))
+    assert found.skipped == (("late", plan.QUIET),)
+    assert plan.reason(plan.QUIET) != plan.QUIET
+    hours = plan.Quiet(time(4), time(6, 59), SHANGHAI)
+    assert decide(steps, known, at=followed + 45 * HOUR, quiet=hours).look_at == local(3, 6, 59)
+
+
+def test_what_answers_the_follow_comes_at_night_too():
+    followed = local(1, 23)
+    assert decide((FIRST,), Facts(followed_at=followed, left=3), at=followed + 10 * SECOND, quiet=NIGHT).send == FIRST
+
+
+PICTURE = Step("p", HOUR, "", kind=plan.IMAGE, item=7)
+CARD = Step("m", HOUR, "", kind=plan.MINI, item=7, title="会员中心", appid="wx0123456789abcdef", page="pages/home")
+
+
+@pytest.mark.parametrize(
+    ("step", "fields"),
+    [
+        (PICTURE, []),
+        (replace(PICTURE, item=None), ["item"]),
+        (CARD, []),
+        (replace(CARD, item=None, title=" ", appid="", page=""), ["item", "title", "appid", "page"]),
+        (replace(CARD, page="/pages/home"), ["page"]),
+        (replace(CARD, page="https://a.example/"), ["page"]),
+    ],
+)
+def test_pictures_and_cards_name_what_is_missing(step, fields):
+    assert [fault.field for fault in faults((step,), at=AT)] == fields
+
+
+@pytest.mark.parametrize("step", [FIRST, PICTURE, CARD])
+def test_steps_are_read_as_they_were_written(step):
+    assert read_steps([written(step)]) == (step,)
+
+
+def test_texts_are_stored_as_before():
+    assert set(written(FIRST)) == {"key", "after", "text", "unless_joined", "unless_acted", "tag_id", "waits"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 from accounts.tasks_base import ring
 from accounts.tenancy import every_brand
@@ -11,8 +12,11 @@ from common.failpoints import point
 from inbox.models import Conversation
 from inbox.selectors import LIVE, allowances
 from inbox.services import send_unasked
+from library.models import MediaItem
+from library.services import note_sent
 from members.models import OptOut, Purpose
 from members.services import record_contact
+from stores.selectors import brand_zone
 from wechat_gateway.windows import granted_by
 from welcomes import plan, selectors, tasks
 from welcomes.models import Enrolment, EnrolmentState, Sequence, StepOutcome, StepRecord
@@ -38,6 +42,7 @@ class _World:
     done: dict[int, frozenset[str]]
     talking: frozenset[int]
     opted_out: frozenset[int]
+    zone: ZoneInfo
 
     @classmethod
     def of(cls, rows: Several[Enrolment], at: datetime) -> _World:
@@ -50,6 +55,7 @@ class _World:
             selectors.settled_steps([row.pk for row in rows]),
             frozenset(talking.order_by().values_list("follower_id", flat=True)),
             frozenset(opted_out.order_by().values_list("member_id", flat=True)),
+            ZoneInfo(brand_zone()),
         )
 
 
@@ -170,15 +176,38 @@ def _go_on(row: Enrolment, world: _World, done: frozenset[str], at: datetime) ->
         acted=row.acted_at is not None,
         tag_ids=frozenset(row.follower.member.tag_ids),
     )
-    decision = plan.decide(read_steps(row.sequence.steps), facts, at=at)
+    decision = plan.decide(read_steps(row.sequence.steps), facts, at=at, quiet=quiet_of(row.sequence, world.zone))
     for key, why in decision.skipped:
         _settle(row, key, at, reason=why)
     if decision.send is not None:
-        line = send_unasked(follower=row.follower, text=decision.send.text, at=at)
+        line = _send(row.follower, decision.send, at)
         if line is None:  # somebody has taken the last one a moment ago
             return min(at + plan.SPACING, row.until)
         _settle(row, decision.send.key, at, line=line)
     return min(decision.look_at or row.until, row.until)
+
+
+def quiet_of(sequence: Sequence, zone: ZoneInfo) -> plan.Quiet | None:
+    """Give the quiet hours of a sequence in the brand's zone, None without any."""
+    begins, ends = sequence.quiet_from, sequence.quiet_until
+    return plan.Quiet(begins, ends, zone) if begins is not None and ends is not None and begins != ends else None
+
+
+def _send(follower: Follower, step: plan.Step, at: datetime) -> Message | None:
+    """Hand a step to the inbox, which sends it; None when somebody has taken the last message a moment ago."""
+    if step.kind == plan.TEXT:
+        return send_unasked(follower=follower, text=step.text, at=at)
+    facts: dict[str, object] = {"item": step.item}
+    if step.kind == plan.MINI:
+        facts |= {"title": step.title, "appid": step.appid, "page": step.page}
+    kind = {plan.IMAGE: "image", plan.MINI: "miniprogrampage"}[step.kind]
+    text = step.title if step.kind == plan.MINI else ""
+    line = send_unasked(follower=follower, text=text, at=at, kind=kind, facts=facts)
+    # A file that is no longer there is told by the send; nothing is counted for it.
+    item_id = step.item or 0
+    if line is not None and MediaItem.objects.filter(pk=item_id).exists():
+        note_sent(item_id=item_id)
+    return line
 
 
 def _end(row: Enrolment, why: str, done: frozenset[str], at: datetime) -> None:

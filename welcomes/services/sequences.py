@@ -14,7 +14,7 @@ from welcomes.plan import faults, read_steps
 if TYPE_CHECKING:
     from datetime import datetime
 
-_AUDITED = ("name", "is_enabled", "control_percent", "ends_on_act", "steps")
+_AUDITED = ("name", "is_enabled", "control_percent", "ends_on_act", "steps", "quiet_from", "quiet_until")
 
 
 @transaction.atomic
@@ -27,6 +27,12 @@ def save_sequence(*, sequence: Sequence, at: datetime) -> Sequence:
     sequence.updated_at = at
     sequence.save()
     after = {name: getattr(sequence, name) for name in _AUDITED}
-    changes = {name: [before.get(name), value] for name, value in after.items() if before.get(name) != value}
+    changes = {
+        name: [_plain(before.get(name)), _plain(value)] for name, value in after.items() if before.get(name) != value
+    }
     record_audit(action="change sequence" if before else "create sequence", obj=sequence, changes=changes)
     return sequence
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value
