@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
@@ -21,13 +21,45 @@ from wechat_gateway import incidents, quotas, tokens, transport
 from wechat_gateway.answers import PICTURE, Answer, Outcome, classify
 from wechat_gateway.errcodes import Reaction
 from wechat_gateway.errors import CallsParked
+from wechat_gateway.messages import (
+    CUSTOM_SEND,
+    SUBSCRIBE_SEND,
+    TEMPLATE_SEND,
+    Outgoing,
+    custom_image,
+    custom_mini_program,
+    custom_news,
+    custom_text,
+    subscribe_message,
+    template_message,
+)
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
+__all__ = [  # what others call WeChat with, in one place
+    "BATCH_SECONDS",
+    "CUSTOM_SEND",
+    "ID_FIELDS",
+    "MASS_SEND",
+    "MASS_SEND_ALL",
+    "MINI_CODE",
+    "SUBSCRIBE_SEND",
+    "TEMPLATE_SEND",
+    "App",
+    "Outgoing",
+    "Portion",
+    "call",
+    "custom_image",
+    "custom_mini_program",
+    "custom_news",
+    "custom_text",
+    "get_templates",
+    "send_many",
+    "send_stream",
+    "subscribe_message",
+    "template_message",
+]
 App: TypeAlias = OfficialAccount | MiniProgram
 
-TEMPLATE_SEND: Final = "/cgi-bin/message/template/send"
-SUBSCRIBE_SEND: Final = "/cgi-bin/message/subscribe/bizsend"
-CUSTOM_SEND: Final = "/cgi-bin/message/custom/send"
 MASS_SEND: Final = "/cgi-bin/message/mass/send"
 MASS_SEND_ALL: Final = "/cgi-bin/message/mass/sendall"
 MINI_CODE: Final = "/wxa/getwxacodeunlimit"
@@ -50,14 +82,6 @@ BATCH_SECONDS: Final = 60.0
 _proven: dict[tuple[int, str], int] = {}
 _rung: dict[tuple[int, str], float] = {}
 _troubled: dict[tuple[int, str, str], set[str]] = {}  # (brand, appid, path): what of it this process saw refused
-
-
-@dataclass(slots=True)
-class Outgoing:
-    """One message on its way: the API path and its JSON body (a mapping, or bytes that are ready)."""
-
-    path: str
-    body: Mapping[str, Any] | bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,82 +164,6 @@ def send_stream(
     way unknown.
     """
     return _Stream(app, concurrency, share).run(iter(portions))
-
-
-def template_message(
-    *,
-    openid: str,
-    template_id: str,
-    data: Mapping[str, str],
-    url: str = "",
-    mini_program: tuple[str, str] | None = None,
-    client_msg_id: str = "",
-) -> Outgoing:
-    """A template message (5.6). `mini_program` is (appid, path) and wins over `url`; `data` maps keywords to texts."""
-    body: dict[str, Any] = {
-        "touser": openid,
-        "template_id": template_id,
-        "data": {key: {"value": value} for key, value in data.items()},
-    }
-    if url:
-        body["url"] = url
-    if mini_program is not None:
-        body["miniprogram"] = {"appid": mini_program[0], "pagepath": mini_program[1]}
-    if client_msg_id:
-        body["client_msg_id"] = client_msg_id
-    return Outgoing(TEMPLATE_SEND, orjson.dumps(body))
-
-
-def subscribe_message(
-    *,
-    openid: str,
-    template_id: str,
-    data: Mapping[str, str],
-    page: str = "",
-    mini_program: tuple[str, str] | None = None,
-) -> Outgoing:
-    """A subscribe notification (5.7); each uses up one permission."""
-    body: dict[str, Any] = {
-        "touser": openid,
-        "template_id": template_id,
-        "data": {key: {"value": value} for key, value in data.items()},
-    }
-    if page:
-        body["page"] = page
-    if mini_program is not None:
-        body["miniprogram"] = {"appid": mini_program[0], "pagepath": mini_program[1]}
-    return Outgoing(SUBSCRIBE_SEND, orjson.dumps(body))
-
-
-def custom_text(*, openid: str, text: str, kf_account: str = "") -> Outgoing:
-    """A customer-service text (5.9); WeChat has nothing against doubles here."""
-    return _custom(openid, "text", {"content": text}, kf_account)
-
-
-def custom_image(*, openid: str, media_id: str, kf_account: str = "") -> Outgoing:
-    """A customer-service picture (5.9)."""
-    return _custom(openid, "image", {"media_id": media_id}, kf_account)
-
-
-def custom_news(
-    *, openid: str, title: str, description: str, url: str, picture_url: str, kf_account: str = ""
-) -> Outgoing:
-    """A customer-service article card (5.9); WeChat allows exactly one article."""
-    article = {"title": title, "description": description, "url": url, "picurl": picture_url}
-    return _custom(openid, "news", {"articles": [article]}, kf_account)
-
-
-def custom_mini_program(*, openid: str, title: str, appid: str, path: str, thumb_media_id: str) -> Outgoing:
-    """A customer-service mini-program card (5.9)."""
-    card = {"title": title, "appid": appid, "pagepath": path, "thumb_media_id": thumb_media_id}
-    return _custom(openid, "miniprogrampage", card, "")
-
-
-def _custom(openid: str, kind: str, content: Mapping[str, Any], kf_account: str) -> Outgoing:
-    body: dict[str, Any] = {"touser": openid, "msgtype": kind, kind: content}
-    if kf_account:
-        body["customservice"] = {"kf_account": kf_account}
-    return Outgoing(CUSTOM_SEND, orjson.dumps(body))
 
 
 def get_templates(app: App, *, at: datetime | None = None) -> list[dict[str, Any]]:

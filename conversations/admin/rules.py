@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from django import forms
 from django.contrib import admin
 from django.http import Http404, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
-from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminSelectWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-)
 
 from common.clock import now
-from common.errors import AppError
 from console import formats
 from console.admin import ConsoleModelAdmin, site
 from console.columns import excerpt, state, two_lines
-from console.forms import BrandModelForm
 from console.http import row_id, viewer_of
 from console.registry import BulkColumn, Page, Step, home_cards, pages
 from conversations import answers, reasons, services
+from conversations.admin.rule_forms import EXTRA, EXTRA_LABELS, FIRST_FIELDS, RuleForm, suggestion_named
 from conversations.audiences import Audience
-from conversations.audiences import options as audience_options
-from conversations.engine import Asked, Facts, contents_of, rule_of, schedule_of
-from conversations.models import Match, ReplyRule, Suggestion, Trigger
-from conversations.overlaps import NEVER, SOME, overlaps
-from conversations.patterns import check_pattern
-from conversations.selectors import facts_of, file_fault, hits_of, rules_of, rules_to_compare
-from conversations.sheets import split_words
-from library.models import MediaKind
-from library.selectors import media_choices
+from conversations.engine import Asked, Facts, contents_of, schedule_of
+from conversations.models import Match, ReplyRule, Trigger
+from conversations.selectors import facts_of, hits_of, rules_of
 from members.models import Follower
 from members.selectors import find_members
 from wechat_gateway.models import OfficialAccount
-from wechat_gateway.replies import clean
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -49,10 +33,8 @@ if TYPE_CHECKING:
 
     from accounts.viewer import Viewer
     from conversations.answers import Content
-    from conversations.engine import Rule
     from conversations.overlaps import Overlap
 
-EXTRA = answers.MOST - 1
 SHOWN = 20
 TRIALS = (
     (Trigger.KEYWORD, gettext_lazy("Writes")),
@@ -60,245 +42,6 @@ TRIALS = (
     (Trigger.REFOLLOW, gettext_lazy("Comes back")),
     (Trigger.CLICK, gettext_lazy("Taps the menu (key)")),
 )
-_FIRST_FIELDS = ("text", "title", "url", "picture_url", "media_id", "mini_appid", "mini_page")
-_COMPARED = ("name", "trigger", "match", "position", "from_time", "until_time", "from_date", "until_date")
-_CONTENT_FIELD = {"mini_appid": "appid", "mini_page": "page"}
-_EXTRA_LABELS = {
-    "text": gettext_lazy("Text"),
-    "title": gettext_lazy("Title"),
-    "url": gettext_lazy("Link"),
-    "picture_url": gettext_lazy("Picture (link)"),
-    "media_id": gettext_lazy("File of the library"),
-    "appid": gettext_lazy("Mini-program's AppID"),
-    "page": gettext_lazy("Mini-program's page"),
-}
-
-
-def _file_field() -> forms.ChoiceField:
-    return forms.ChoiceField(
-        label=gettext_lazy("File of the library"),
-        required=False,
-        choices=lambda: [("", gettext("(none)")), *_files()],
-        widget=UnfoldAdminSelectWidget,
-        help_text=gettext_lazy("New files are added under Content, library. The account keeps what a rule sends."),
-    )
-
-
-def _files() -> list[tuple[str, list[tuple[str, str]]]]:
-    """Give what the library has, by kind."""
-    rows = [
-        (str(kind.label), [(answers.item_key(pk), name) for pk, name in media_choices(kind.value)])
-        for kind in MediaKind
-    ]
-    return [row for row in rows if row[1]]
-
-
-def _extra_fields() -> dict[str, forms.Field]:
-    """Give the fields of the answers after the first: m1_kind, m1_text and so on."""
-    made: dict[str, forms.Field] = {}
-    for number in range(1, EXTRA + 1):
-        made[f"m{number}_kind"] = forms.ChoiceField(
-            label=gettext_lazy("Kind"),
-            required=False,
-            choices=lambda: [("", gettext("(none)")), *answers.kind_choices()],
-            widget=UnfoldAdminSelectWidget,
-        )
-        for name, label in _EXTRA_LABELS.items():
-            if name == "media_id":
-                made[f"m{number}_media_id"] = _file_field()
-                continue
-            wide = name == "text"
-            made[f"m{number}_{name}"] = forms.CharField(
-                label=label,
-                required=False,
-                max_length=2000,
-                widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}) if wide else UnfoldAdminTextInputWidget,
-            )
-    return made
-
-
-class _RuleFields(BrandModelForm):
-    """What a rule's form asks besides the columns."""
-
-    words = forms.CharField(
-        label=gettext_lazy("Keywords"),
-        required=False,
-        max_length=2000,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-        help_text=gettext_lazy(
-            "Separate several by commas or new lines; expressions each stand on a line. For a menu button: its key."
-        ),
-    )
-    who = forms.ChoiceField(
-        label=gettext_lazy("Only for"),
-        required=False,
-        choices=lambda: [("", gettext("Everybody")), *audience_options()],
-        widget=UnfoldAdminSelectWidget,
-        help_text=gettext_lazy(
-            "When somebody follows, channels are tried first, then tags, segments, and everybody last."
-        ),
-    )
-    days = forms.MultipleChoiceField(
-        label=gettext_lazy("Weekdays"),
-        required=False,
-        choices=[(str(number), day) for number, day in enumerate(reasons.WEEKDAYS)],
-        widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text=gettext_lazy("None chosen means every day."),
-    )
-    media_id = _file_field()
-    overlap_seen = forms.CharField(required=False, widget=forms.HiddenInput, label="")
-    suggestion = forms.CharField(required=False, widget=forms.HiddenInput, label="")
-
-
-RuleFields: Any = type("RuleFields", (_RuleFields,), _extra_fields())
-
-
-class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answers are made by the dozen
-    """A rule; an overlap with another one is shown once before it is saved."""
-
-    overlaps: list[Overlap]
-    data: Any
-    is_typed = False  # asked while somebody types: nothing is saved, so nothing has to be confirmed
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Show what is stored in the form's own fields."""
-        super().__init__(*args, **kwargs)
-        self.overlaps = []
-        self.chosen_suggestion: Suggestion | None = None
-        row = self.instance
-        separator = "\n" if row.match == Match.REGEX else gettext(", ")
-        self.initial.setdefault("words", separator.join(str(word) for word in row.keywords))
-        self.initial["who"] = f"{row.audience_kind}:{row.audience_id}" if row.audience_kind else ""
-        self.initial["days"] = [str(day) for day in row.weekdays]
-        for number, each in enumerate(row.more[:EXTRA], 1):
-            for name in ("kind", *answers.FIELDS):
-                self.initial[f"m{number}_{name}"] = each.get(name, "")
-        self._keep_known_files()
-
-    def _keep_known_files(self) -> None:
-        """Offer what is stored, too: an id of WeChat's own, or a file that was put away since."""
-        for name in ("media_id", *(f"m{number}_media_id" for number in range(1, EXTRA + 1))):
-            known, field = str(self.initial.get(name) or ""), self.fields.get(name)
-            if not known or not isinstance(field, forms.ChoiceField):
-                continue
-            offered: list[Any] = [*cast("Any", field.choices)]
-            if known not in {key for _label, rows in offered[1:] for key, _name in rows}:
-                shown = gettext("Picture …%(tail)s") % {"tail": known[-6:]}
-                field.choices = [*offered, (gettext("As stored"), [(known, shown)])]
-
-    def clean(self) -> dict[str, Any]:
-        """Ask for what the trigger and the kinds of answer need; show overlaps."""
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        self._clean_words(cleaned)
-        self._clean_answers(cleaned)
-        self._clean_schedule(cleaned)
-        kind, _separator, pk = cleaned.get("who", "").partition(":")
-        self.instance.audience_kind, self.instance.audience_id = kind, row_id(pk) if kind else None
-        self.chosen_suggestion = _suggestion(cleaned.get("suggestion"))
-        if not self.errors and not self.is_typed:
-            self._look_for_overlaps(cleaned)
-        return cleaned
-
-    def _clean_words(self, cleaned: dict[str, Any]) -> None:
-        expression = cleaned.get("match") == Match.REGEX and cleaned.get("trigger") == Trigger.KEYWORD
-        words = split_words(cleaned.get("words", ""), expression=expression)
-        self.instance.keywords = words if cleaned.get("trigger") in {Trigger.KEYWORD, Trigger.CLICK} else []
-        if cleaned.get("trigger") in {Trigger.KEYWORD, Trigger.CLICK} and not words:
-            self.add_error("words", gettext("Write at least one keyword (for a menu button: its key)."))
-        if expression:
-            for word in words:
-                try:
-                    check_pattern(word)
-                except AppError as error:
-                    self.add_error("words", " ".join(part for part in (error.message, error.hint) if part))
-
-    def _clean_answers(self, cleaned: dict[str, Any]) -> None:
-        first = answers.Content(
-            cleaned.get("reply_kind", ""),
-            **{_CONTENT_FIELD.get(name, name): clean(cleaned.get(name) or "").strip() for name in _FIRST_FIELDS},
-        )
-        account = cleaned.get("account")
-        for name, problem in (answers.faults_of(first) or file_fault(first, account)).items():
-            self.add_error({"appid": "mini_appid", "page": "mini_page", "kind": "reply_kind"}.get(name, name), problem)
-        more = []
-        for number in range(1, EXTRA + 1):
-            if cleaned.get(f"m{number}_kind"):
-                content = answers.read_content(
-                    {name: cleaned.get(f"m{number}_{name}", "") for name in ("kind", *answers.FIELDS)}
-                )
-                for name, problem in (answers.faults_of(content) or file_fault(content, account)).items():
-                    self.add_error(f"m{number}_{name}", problem)
-                more.append(answers.kept(content))
-        self.instance.more = more
-
-    def _clean_schedule(self, cleaned: dict[str, Any]) -> None:
-        self.instance.weekdays = sorted(int(day) for day in cleaned.get("days", []))
-        if (cleaned.get("from_time") is None) != (cleaned.get("until_time") is None):
-            self.add_error("until_time", gettext("Give both hours or none."))
-        first, last = cleaned.get("from_date"), cleaned.get("until_date")
-        if first and last and last < first:
-            self.add_error("until_date", gettext("The last day is before the first."))
-
-    def look_while_typing(self) -> list[Overlap] | None:
-        """Give the overlaps of what is typed so far; None while nothing can be said, as without keywords."""
-        self.is_typed = True
-        self.full_clean()
-        typed = {"words", "match", "trigger", "account"}
-        if typed & set(self.errors) or not self._is_compared(self.cleaned_data) or not self.instance.keywords:
-            return None
-        return self._overlaps_with(
-            self.cleaned_data, rules_to_compare(self.cleaned_data["account"].pk, except_for=self.instance.pk)
-        )
-
-    @staticmethod
-    def _is_compared(cleaned: dict[str, Any]) -> bool:
-        wanted = cleaned.get("trigger") == Trigger.KEYWORD and cleaned.get("is_enabled")
-        return bool(wanted and cleaned.get("account"))
-
-    def _overlaps_with(self, cleaned: dict[str, Any], others: list[Rule]) -> list[Overlap]:
-        row = self.instance
-        probe = ReplyRule(
-            pk=row.pk,
-            account_id=cleaned["account"].pk,
-            keywords=row.keywords,
-            weekdays=row.weekdays,
-            audience_kind=row.audience_kind,
-            audience_id=row.audience_id,
-            **{name: cleaned[name] for name in _COMPARED if cleaned.get(name) is not None},
-        )
-        compiled = rule_of(probe)
-        return overlaps(compiled, others) if compiled is not None else []
-
-    def _look_for_overlaps(self, cleaned: dict[str, Any]) -> None:
-        row = self.instance
-        if not self._is_compared(cleaned):
-            return
-        before = row_id(self.data.get("put_before", ""))
-        others = rules_to_compare(cleaned["account"].pk, except_for=row.pk)
-        ahead = next((other for other in others if other.pk == before), None)
-        if ahead is not None:
-            row.position = cleaned["position"] = max(ahead.position - 1, 0)
-            self.data = self.data.copy()
-            self.data["position"] = str(row.position)
-        self.overlaps = self._overlaps_with(cleaned, others)
-        shown = [each for each in self.overlaps if each.share in {NEVER, SOME}]
-        digest = _digest(shown)
-        if shown and digest != cleaned.get("overlap_seen"):
-            self.data = self.data.copy()
-            self.data["overlap_seen"] = digest
-            self.add_error(
-                None, gettext("Not saved yet: another rule captures some of the same messages. Look at the overlaps.")
-            )
-
-
-def _digest(found: list[Overlap]) -> str:
-    said = repr([(each.other.pk, each.winner.pk, each.share, each.example) for each in found])
-    return blake2b(said.encode(), digest_size=12).hexdigest()
-
-
-def _suggestion(value: object) -> Suggestion | None:
-    pk = row_id(str(value or ""))
-    return Suggestion.objects.filter(pk=pk).first() if pk is not None else None
 
 
 class TriggerView(DropdownFilter):  # type: ignore[misc] # Unfold has no types
@@ -387,7 +130,7 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
             pgettext_lazy("rule", "When"),
             {"fields": ("account", "name", "trigger", "match", "words", "position", "is_enabled")},
         ),
-        (gettext_lazy("Answer"), {"fields": ("reply_kind", *_FIRST_FIELDS, "overlap_seen", "suggestion")}),
+        (gettext_lazy("Answer"), {"fields": ("reply_kind", *FIRST_FIELDS, "overlap_seen", "suggestion")}),
         (
             gettext_lazy("For whom and at which times"),
             {
@@ -402,7 +145,7 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
                     "fields": (
                         *(("pick",) if number == 1 else ()),
                         f"m{number}_kind",
-                        *(f"m{number}_{name}" for name in _EXTRA_LABELS),
+                        *(f"m{number}_{name}" for name in EXTRA_LABELS),
                     ),
                     "classes": ("collapse",),
                 },
@@ -455,7 +198,7 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Begin a rule from a suggestion."""
-        suggestion = _suggestion(request.GET.get("suggestion"))
+        suggestion = suggestion_named(request.GET.get("suggestion"))
         if suggestion is None:
             accounts = list(OfficialAccount.objects.filter(is_active=True).order_by("pk")[:2])
             only = {"account": accounts[0].pk} if len(accounts) == 1 else {}
