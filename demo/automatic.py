@@ -1,10 +1,13 @@
-"""Automatic tags of the invented brands: how often somebody is heard of, one band a person."""
+"""Automatic tags of the invented brands, one band a person, and where everybody stands in the life cycle."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from members.services import create_tag, save_tag_group, save_tag_rule
+from accounts.tenancy import brand_scope
+from common import clock
+from members.services import begin_lifecycle, create_tag, save_tag_group, save_tag_rule, take_snapshot
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,3 +32,12 @@ def make_automatic_tags(at: datetime) -> None:
     for name, meaning, rule in BANDS:
         tag = create_tag(name=name, group=GROUP, meaning=meaning, owner="会员运营", at=at)
         save_tag_rule(name=name, tag_id=tag.pk, rule=rule, at=at)
+
+
+def take_first_snapshots(brand_id: int) -> None:
+    """Begin with the life cycle: where everybody stood a month ago, as far as it shows, and stands now."""
+    with brand_scope(brand_id):
+        at = clock.now()
+        grouping = begin_lifecycle(at=at)
+        take_snapshot(grouping=grouping, at=at - timedelta(days=30))
+        take_snapshot(grouping=grouping, at=at)

@@ -18,7 +18,7 @@ from accounts.tenancy import brand_scope
 from common import clock
 from conversations.models import Menu, ReplyRule
 from demo import channels
-from demo.automatic import make_automatic_tags
+from demo.automatic import make_automatic_tags, take_first_snapshots
 from demo.brands import BRANDS, PASSWORD, PLATFORM_ADMIN
 from demo.pictures import make_pictures
 from demo.platform import load_platform
@@ -284,6 +284,7 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
         post("/_sim/codes/name", {"appid": demo.appid, "scene": touchpoint.scene, "name": touchpoint.name})
 
     give_points(brand.pk, random.Random(20250604))
+    take_first_snapshots(brand.pk)
     arrivals.furnish(brand.pk, demo, account, get(f"/_sim/people?appid={demo.appid}&limit=10000")["people"])
 
 def writer(demo: DemoBrand) -> Callable[[str, str, datetime], None]:

@@ -27,7 +27,11 @@ CHOICES = 200
 
 
 def groupings(request: HttpRequest) -> HttpResponse:
-    """Show the brand's groupings."""
+    """Show the brand's groupings; begin with the life cycle."""
+    if request.method == "POST":
+        viewer_of(request).require("segments.edit")
+        made = services.begin_lifecycle(at=now())
+        return HttpResponseRedirect(reverse("admin:grouping", args=[made.pk]))
     rows = Grouping.objects.order_by("name", "pk")[:CHOICES]
     context = {
         "title": _("Snapshots and moves"),

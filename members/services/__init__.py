@@ -11,7 +11,7 @@ from members.services.consent import (
 from members.services.erasure import erase_due, privacy_policy, set_privacy_policy, start_clocks, stop_clock
 from members.services.facts import note_fact
 from members.services.followers import fetch_followers, refresh_due
-from members.services.groupings import save_grouping, take_monthly, take_snapshot
+from members.services.groupings import begin_lifecycle, save_grouping, take_monthly, take_snapshot
 from members.services.identity import bind_phone, link_unionid, merge_members, record_mini_program_user
 from members.services.people import (
     join,
@@ -50,6 +50,7 @@ __all__ = [
     "apply_due_facts",
     "apply_pre_tags",
     "apply_rules",
+    "begin_lifecycle",
     "bind_phone",
     "change_profile",
     "change_tag",

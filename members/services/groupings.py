@@ -12,8 +12,10 @@ from django.utils.translation import gettext as _
 from accounts.services import record_audit
 from accounts.tenancy import brand_scope, current_brand_id
 from members.errors import GroupingInvalid, RuleInvalid
+from members.happenings import happenings
 from members.models import Grouping, Member, Segment, Snapshot
 from members.segments import compile_rule, sentence
+from members.services.segments import save_segment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +58,49 @@ def save_grouping(
     if changes:
         record_audit(action="change grouping" if before else "create grouping", obj=row, changes=changes)
     return row
+
+
+def _heard_of(days: int) -> dict[str, Any]:
+    return {"condition": "last_interaction", "params": {"how": "within", "days": days}}
+
+
+def _yes(key: str) -> dict[str, Any]:
+    return {"condition": key, "params": {"value": "yes"}}
+
+
+def lifecycle() -> list[tuple[str, dict[str, Any]]]:
+    """Give the stages of the life cycle, latest first, with a rule each; buying counts where an app tells of it."""
+    bought = next((key for key, _item in happenings.items() if key.endswith(".purchase")), None)
+
+    def buys(times: int) -> dict[str, Any]:
+        return {"condition": "event", "params": {"how": "did", "event": bought, "times": times, "days": 365}}
+
+    stages = [(_("Bought again"), {"all": [buys(2)]}), (_("Bought"), {"all": [buys(1)]})] if bought else []
+    return [
+        *stages,
+        (_("Brand member"), {"all": [_yes("joined"), _heard_of(90)]}),
+        (_("Takes part"), {"all": [_heard_of(7)]}),
+        (_("Interested"), {"all": [_heard_of(30)]}),
+        (_("Knows the brand"), {"all": [_yes("subscribed")]}),
+        (_("Contact only"), {"none": [_yes("subscribed")]}),
+    ]
+
+
+@transaction.atomic
+def begin_lifecycle(*, at: datetime) -> Grouping:
+    """Make the segments of the life cycle and a grouping of them; both are the brand's to change from then on.
+
+    Doing it again gives the grouping that is there. A segment of the same name is used as it is.
+    """
+    name = _("Life cycle")
+    known = Grouping.objects.filter(name=name).first()
+    if known is not None:
+        return known
+    chosen = []
+    for stage, rule in lifecycle():
+        segment = Segment.objects.filter(name=stage).first()
+        chosen.append(segment or save_segment(name=stage, rule=rule, at=at))
+    return save_grouping(name=name, segment_ids=[segment.pk for segment in chosen], at=at)
 
 
 @transaction.atomic

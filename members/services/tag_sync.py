@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from accounts.tenancy import brand_scope
 from common.failpoints import point
-from members.models import Follower, MemberTag, RemoteTag, RemoteTagging, Tag
+from members.models import Follower, MemberTag, RemoteTag, RemoteTagging, Tag, TagDirection, TagGroup
 from members.services.people import record_contact
 from members.services.tags import tag_members, untag_members
 from wechat_gateway import calls
@@ -123,9 +123,8 @@ def _settle(brand_id: int, account: OfficialAccount, remote_tag: RemoteTag, at: 
                 "pk", flat=True
             ),
         )
-        # What only WeChat changed since we agreed is taken over.
-        added = (theirs - agreed) - ours
-        removed = (agreed - theirs) & ours
+        direction = _direction(remote_tag.tag)
+        added, removed = _to_take_over(direction, theirs, agreed, ours)
         _take_over(remote_tag, added, removed, at)
         result.taken_over += len(added) + len(removed)
         ours = (ours | added) - removed
@@ -134,7 +133,8 @@ def _settle(brand_id: int, account: OfficialAccount, remote_tag: RemoteTag, at: 
             (RemoteTagging(remote_tag=remote_tag, follower_id=pk) for pk in sorted(theirs & ours)),
             ignore_conflicts=True,
         )
-        openids = dict(Follower.objects.filter(pk__in=ours ^ theirs).values_list("pk", "openid"))
+        differing = set() if direction == TagDirection.PULL else ours ^ theirs
+        openids = dict(Follower.objects.filter(pk__in=differing).values_list("pk", "openid"))
     point("tags: compared")
     problems: list[str] = []
     tagging = [(pk, openids[pk]) for pk in sorted(ours - theirs) if pk in openids]
@@ -154,6 +154,21 @@ def _settle(brand_id: int, account: OfficialAccount, remote_tag: RemoteTag, at: 
         )
     result.pushed += len(put) + len(gone)
     result.problems += [f"{remote_tag.tag.name}: {problem}" for problem in problems]
+
+
+def _direction(tag: Tag) -> str:
+    """Whose word counts: what the tag's group declares, both ways without one."""
+    declared = TagGroup.objects.filter(name=tag.group).values_list("direction", flat=True).first()
+    return declared or TagDirection.BOTH
+
+
+def _to_take_over(direction: str, theirs: set[int], agreed: set[int], ours: set[int]) -> tuple[set[int], set[int]]:
+    """Give who shall get and lose the tag here: what only WeChat changed since we agreed, all of it, or nothing."""
+    if direction == TagDirection.PUSH:
+        return set(), set()
+    if direction == TagDirection.PULL:
+        return theirs - ours, ours - theirs
+    return (theirs - agreed) - ours, (agreed - theirs) & ours
 
 
 def _take_over(remote_tag: RemoteTag, added: set[int], removed: set[int], at: datetime) -> None:

@@ -150,3 +150,35 @@ def test_page_takes_a_snapshot_and_shows_moves_of_this_brand_only(brand, other_b
             chosen[::-1],
             False,
         )
+
+
+def test_life_cycle_is_there_at_one_tap_and_everybody_has_a_place(brand):
+    with brand_scope(brand.pk):
+        staff = make_staff("marketer", "MARKETER")
+        account = make_account()
+        member = make_member(account, joined_at=AT, last_interaction_at=AT - 60 * DAY)
+        active = make_member(account, last_interaction_at=AT - DAY)
+        quiet = make_member(account, last_interaction_at=AT - 200 * DAY)
+        gone = make_member(account, last_interaction_at=AT - 20 * DAY, subscribed=False)
+        nobody = make_member(account, last_interaction_at=None, subscribed=False)
+        save_segment(name="感兴趣", rule={"all": [heard_of(21)]}, at=AT)  # the brand's own word stays
+    client = Client()
+    client.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
+    for _ in range(2):
+        assert client.post(f"/b/{brand.slug}/segments/groupings/").status_code == 302
+    with brand_scope(brand.pk):
+        grouping = Grouping.objects.get()
+        snapshot = take_snapshot(grouping=grouping, at=AT)
+        names = [each["name"] for each in snapshot.stages]
+        placed = dict(SnapshotMember.objects.filter(snapshot=snapshot).values_list("member_id", "stage"))
+
+    assert names == ["再次购买", "已购买", "品牌会员", "参与互动", "感兴趣", "认识品牌", "仅有接触"]
+    assert [names[placed[each.pk]] for each in (member, active, quiet, gone, nobody)] == [
+        "品牌会员",
+        "参与互动",
+        "认识品牌",
+        "感兴趣",
+        "仅有接触",
+    ]
+    assert snapshot.counts[-1] == 0
+    assert snapshot.stages[4]["rule"] == {"all": [heard_of(21)]}

@@ -3,16 +3,19 @@
 import pytest
 
 from accounts.tenancy import brand_scope
-from members.models import Follower, Member, MemberTag, RemoteTag, RemoteTagging, Tag
+from members.models import Follower, Member, MemberTag, RemoteTag, RemoteTagging, Tag, TagGroup
 from members.services import (
+    change_tag,
     fetch_followers,
     record_mini_program_user,
     refresh_due,
+    save_tag_group,
     sync_tags,
     tag_members,
     untag_members,
 )
 from tests.factories import AT, make_account, make_tag
+from wechat_gateway import calls
 
 
 @pytest.fixture
@@ -176,3 +179,23 @@ def test_tag_made_at_wechat_appears_here(brand, crowd, simulator):
     sync_tags(brand.pk, crowd["account"].pk, at=AT)
     with brand_scope(brand.pk):
         assert Tag.objects.get(name="门店老客").sync
+
+
+@pytest.mark.parametrize("direction", ["PUSH", "PULL"])
+def test_declared_direction_decides_where_both_sides_differ(brand, crowd, simulator, direction):
+    """Both sides change other people; afterwards both are as the side says whose word counts."""
+    account, ours, theirs = crowd["account"], crowd["openids"][:3], crowd["openids"][2:5]
+    with brand_scope(brand.pk):
+        change_tag(tag=crowd["tag"], group="门店", at=AT)
+        save_tag_group(group=TagGroup.objects.get(name="门店"), name="门店", direction=direction, at=AT)
+    sync_tags(brand.pk, account.pk, at=AT)
+    with brand_scope(brand.pk):
+        remote_id = RemoteTag.objects.get().remote_id
+        tag_here(crowd, ours)
+    assert calls.tag_followers(account, remote_id, theirs, at=AT).ok
+    for _ in range(2):
+        sync_tags(brand.pk, account.pk, at=AT)
+
+    expected = set(ours if direction == "PUSH" else theirs)
+    with brand_scope(brand.pk):
+        assert (tagged_here(crowd["tag"]), tagged_at_wechat(simulator, account, crowd["tag"])) == (expected, expected)
