@@ -425,8 +425,11 @@ class Inbox:
         self.mended = True
         self._replay_all()
         world.run(500.0)
-        self._replay_all()  # what a sweeper that slept has set aside only now
-        world.run(600.0)
+        # Whoever slept until now may still set aside what died with it: once everybody is awake, replay that too.
+        awake = max((each.stopped_until for each in world.processes if each.alive), default=0.0)
+        world.run(max(world.now, awake + 60.0))
+        self._replay_all()
+        world.run(world.now + 100.0)
         self._check(repaired=True)
         return self.breaches
 
