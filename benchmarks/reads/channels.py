@@ -175,6 +175,7 @@ class Reports:
             "page attribution, place opened": lambda: self.page(f"attribution/?days=90&branch={self.branch}&level=3"),
             "page tree, search": lambda: self.page("touchpoint/?days=0&q=%E7%89%A9%E4%BB%B6"),
             "page dead codes": lambda: self.page("touchpoint/?days=90&show=quiet"),
+            "page codes for print": lambda: self.page("sheet/"),
             "page quality": lambda: self.page("quality/"),
             "page rows scans, everything": lambda: self.page("rows/?days=0&figure=scans"),
             "page rows kept_30, everything": lambda: self.page("rows/?days=0&figure=kept_30"),

@@ -24,7 +24,13 @@ PAGES: Final = (
     *(f"page {page}, {days}" for page in ("tree", "attribution") for days in ("today", "7 days", "30 days", "90 days")),
     *("page tree, everything", "page attribution, everything", "page code, everything", "page medium, 90 days"),
     *("page tree, place opened", "page attribution, place opened", "page tree, search", "page dead codes"),
-    *("page quality", "page rows scans, everything", "page rows kept_30, everything", "page rows kept_90, 366 last"),
+    *(
+        "page codes for print",
+        "page quality",
+        "page rows scans, everything",
+        "page rows kept_30, everything",
+        "page rows kept_90, 366 last",
+    ),
     "API report, 366 days",
 )
 

@@ -4,12 +4,14 @@ from datetime import timedelta
 
 import pytest
 
+from accounts.tenancy import brand_scope
 from guides.models import Assignment
 from guides.selectors import guide_of
 from guides.services import assign_guide
 from members.models import Follower, Member
 from members.services import record_follow, record_unfollow
 from tests.factories import AT, make_account, make_follower, make_guide, make_store, make_tag, make_touchpoint
+from touchpoints import selectors
 from touchpoints.models import Touch
 from touchpoints.services import record_touch
 
@@ -84,3 +86,26 @@ def test_replacing_a_guide_keeps_the_history(code):
         ("LY0007", AT, LATER),
         ("LY0008", LATER, None),
     ]
+
+
+def test_latest_touches_are_the_newest_of_these_codes_and_brand(brand, other_brand):
+    with brand_scope(brand.pk):
+        codes = [make_touchpoint(make_account(), name=name) for name in "甲乙丙丁"]
+        follower = make_follower(codes[0].account)
+        came = {}
+        for minute, number in enumerate((0, 1, 1, 1, 0, 2, 3, 3)):
+            at = AT + timedelta(minutes=minute)
+            came[minute] = Touch.objects.create(
+                touchpoint=codes[number], follower=follower, member=follower.member, kind="SCAN", at=at
+            )
+        same = Touch.objects.create(
+            touchpoint=codes[2], follower=follower, member=follower.member, kind="SCAN", at=AT + timedelta(minutes=4)
+        )
+        ids = [code.pk for code in codes[:3]]
+    with brand_scope(other_brand.pk):
+        assert selectors.latest_touches(ids, limit=3) == []
+    with brand_scope(brand.pk):
+        assert selectors.latest_touches(ids, limit=3) == [came[5], same, came[4]]
+        assert selectors.latest_touches(ids, limit=5) == [came[5], same, came[4], came[3], came[2]]
+        assert len(selectors.latest_touches(ids, limit=99)) == 7
+        assert selectors.latest_touches([], limit=3) == []

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 T = TypeVar("T")
-MOST_LINES: Final = 200  # at once: a page of thousands takes seconds to build and to read
+MOST_LINES: Final = 100  # at once: a page of thousands takes seconds to build and to read
 
 
 class Pages:

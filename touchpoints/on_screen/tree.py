@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
     from touchpoints.models import Touchpoint
     from touchpoints.on_screen.options import Options
     from touchpoints.selectors import CodeHealth, Path, Shape, TreeFigures
+
+
+Natural = tuple[tuple[int, int | str], ...]
+
+
+def natural(name: str) -> Natural:
+    """Give a key that sorts names as people count: stand 2 before stand 10."""
+    parts = re.split(r"([0-9]+)", name)
+    return tuple((0, int(part)) if number % 2 else (1, part) for number, part in enumerate(parts) if part)
 
 
 @dataclass(frozen=True)
@@ -46,12 +56,12 @@ class Places:
         homes = {pk: selectors.path_of(today, pk) for pk in self._known}
         paths = dict.fromkeys(homes.values(), False)
         paths |= {path: True for path in counted if path[-1] in self._known and homes[path[-1]] != path}
-        below: dict[Path, list[tuple[bool, str, Path]]] = {}
+        below: dict[Path, list[tuple[bool, Natural, Path]]] = {}
         for path, is_past in paths.items():
             above = path[:-1]
             while above and above not in paths:  # the nearest place above that the person may see
                 above = above[:-1]
-            below.setdefault(above, []).append((is_past, self._known[path[-1]].name, path))
+            below.setdefault(above, []).append((is_past, natural(self._known[path[-1]].name), path))
         self._below = {above: sorted(found) for above, found in below.items()}
         self._paths = frozenset(paths)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 WHOLE: Final = 1_000_000  # a person's credit is shared out in whole parts, so that sums are exact
 STAYS: Final = (7, 30, 90)  # days
 MONTHS: Final = 6  # of cohorts
+CASES: Final = tuple(TouchCase.values)
 FAST: Final = timedelta(days=3)
 FOLLOWS: Final = "('FOLLOW', 'REFOLLOW')"  # kinds of touches, as SQL
 
@@ -29,12 +30,14 @@ FOLLOWS: Final = "('FOLLOW', 'REFOLLOW')"  # kinds of touches, as SQL
 class Attribution:
     """A way to share a person among their touches: `weight` is SQL over `n` (which touch, from 1) and `c` (how many).
 
-    The weights of a person's touches must add up to WHOLE.
+    The weights of a person's touches must add up to WHOLE. With `first_only` all but the first have none: whoever
+    looks for the rows behind a figure need not look at more.
     """
 
     label: StrOrPromise
     meaning: StrOrPromise
     weight: str
+    first_only: bool = False
 
 
 attributions: Registry[Attribution] = Registry("attribution models", purpose="how a person is shared among touches")
@@ -44,6 +47,7 @@ attributions.register(
         _("First touch"),
         _("Each person counts for the code they scanned first."),
         f"CASE WHEN n = 1 THEN {WHOLE} ELSE 0 END",
+        first_only=True,
     ),
 )
 attributions.register(
@@ -125,9 +129,7 @@ Credited = dict[tuple[int, int], Figures]  # of each code in each span of the tr
 
 def figures_of(cases: Sequence[int], parts: Mapping[str, int]) -> Figures:
     """Give figures from touches by case, in the order of the cases, and shares by key."""
-    return Figures(
-        scans=sum(cases), cases=Counter(dict(zip(TouchCase.values, cases, strict=True))), parts=Counter(parts)
-    )
+    return Figures(scans=sum(cases), cases=Counter(dict(zip(CASES, cases, strict=True))), parts=Counter(parts))
 
 
 def stages() -> list[tuple[str, Stage]]:
@@ -176,6 +178,12 @@ def measures(keys: Sequence[str]) -> dict[str, str]:
     found["fast_30"] = f"{found['old_30']} AND left_at <= followed_at + %(fast)s"
     found["joined_30"] = f"{found['old_30']} AND stage_{keys.index('join')}"
     return found
+
+
+def days_since_follow(figure: str) -> int:
+    """Give how many days ago at least they followed whom a figure counts; 0 when it does not say."""
+    kind, _line, days = figure.partition("_")
+    return int(days) if kind in ("old", "kept") and days.isdigit() else 0
 
 
 @dataclass(frozen=True)

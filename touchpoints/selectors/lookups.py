@@ -87,14 +87,19 @@ def touches_of(member_id: int) -> QuerySet[Touch]:
     return Touch.objects.select_related("touchpoint").filter(member_id=member_id).order_by("-at", "-pk")
 
 
-# Each code's newest come from its index; one list of all of them would be read and sorted whole.
+# First when the last of them was, from the index alone; then only what is not older is read.
 _LATEST: Final = """
-SELECT t.id FROM unnest(%(codes)s::bigint[]) AS code
-CROSS JOIN LATERAL (
-    SELECT id, at FROM touchpoints_touch WHERE brand_id = %(brand)s AND touchpoint_id = code
-    ORDER BY at DESC, id DESC LIMIT %(limit)s
-) t
-ORDER BY t.at DESC, t.id DESC LIMIT %(limit)s
+WITH moment AS MATERIALIZED (
+    SELECT t.at FROM unnest(%(codes)s::bigint[]) AS code
+    CROSS JOIN LATERAL (
+        SELECT at FROM touchpoints_touch WHERE brand_id = %(brand)s AND touchpoint_id = code
+        ORDER BY at DESC LIMIT %(limit)s
+    ) t
+    ORDER BY t.at DESC LIMIT %(limit)s
+)
+SELECT id FROM touchpoints_touch
+WHERE brand_id = %(brand)s AND touchpoint_id = ANY(%(codes)s) AND at >= (SELECT min(at) FROM moment)
+ORDER BY at DESC, id DESC LIMIT %(limit)s
 """
 
 

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from django.db import connection
 
 from accounts.tenancy import current_brand_id
-from touchpoints.models import FigureState, TouchCase
+from touchpoints.models import FigureState
 from touchpoints.selectors import figures as defined
 from touchpoints.selectors.figures import (
+    CASES,
     PAGE,
     Cohort,
     Figures,
     Row,
     Window,
     attributions,
+    days_since_follow,
     figures_of,
     filled,
     measures,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from touchpoints.selectors.tree import Path
 
 # Where a touch stood that is older than every move; a real moment, because Python knows no infinite one.
+LAST_ID: Final = 2**63 - 1
 ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAYOUT: Final = "3"  # of the rows in ChannelSum and CountedTouch; another number has all of them made again
 
@@ -61,7 +64,7 @@ def meaning_of_sums(zone: tzinfo) -> str:
         defined.ENGAGED,
         defined.LEFT_AT,
         defined.CASE,
-        *TouchCase.values,
+        *CASES,
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -126,7 +129,7 @@ def brought() -> str:
     """Give the common part of statements over what `people` bring: `brought` has a row for each sum to change."""
     shares = [filled(_SHARE, {"model": key, "weight": model.weight}) for key, model in sorted(attributions.items())]
     figures = [f"coalesce(sum(part){_if(bit)}, 0)" for bit in _positions().values()]
-    cases = [f"count(*) FILTER (WHERE \"case\" = '{case}')" for case in TouchCase.values]
+    cases = [f"count(*) FILTER (WHERE \"case\" = '{case}')" for case in CASES]
     return filled(
         _BROUGHT,
         {"shares": " UNION ALL ".join(shares), "figures": _array(figures), "cases": _array(cases)},
@@ -150,7 +153,7 @@ def _array(values: Sequence[str]) -> str:
 
 def length_of_sums() -> int:
     """Give how many numbers a sum has: the figures of a model, or touches by case."""
-    return max(len(_positions()), len(TouchCase.values))
+    return max(len(_positions()), len(CASES))
 
 
 # --- the tree --------------------------------------------------------------------------------------------------------
@@ -165,27 +168,29 @@ GROUP BY 1, 2, 3
 """
 # The days between the window's first and where whole months begin, to be added; or those between the beginning of a
 # month and the window's first, to be taken out. Who came on them counts from their first touch there, and no longer
-# from their first touch after them.
+# from their first touch after them. Window functions instead of joins: planners know nothing of such rows and would
+# compare each with each.
 _DAYS: Final = """
 WITH came AS MATERIALIZED (
-    SELECT member_id, seq, total, touchpoint_id, placed_at, previous_day, outcome, "case"
+    SELECT member_id, seq, total, touchpoint_id, placed_at, "case",
+        first_value(seq) OVER w AS first_seq, first_value(outcome) OVER w AS first_outcome
     FROM touchpoints_countedtouch WHERE brand_id = %(brand)s AND at >= %(opens)s AND at < %(closes)s
-), opened AS (
-    SELECT member_id, seq, total, outcome FROM came WHERE previous_day IS NULL OR previous_day < %(first)s
-), later AS (
-    SELECT b.member_id, b.seq, b.total, b.touchpoint_id, b.placed_at, b.previous_day, b.outcome
-    FROM opened o JOIN touchpoints_countedtouch b
-        ON b.brand_id = %(brand)s AND b.member_id = o.member_id AND b.seq > o.seq AND b.at >= %(closes)s
-    WHERE %(goes_on)s AND o.total > o.seq
+    WINDOW w AS (PARTITION BY member_id ORDER BY seq)
+), later AS MATERIALIZED (
+    SELECT b.seq, b.total, b.touchpoint_id, b.placed_at, a.first_seq, a.first_outcome,
+        first_value(b.seq) OVER w AS next_seq, first_value(b.outcome) OVER w AS next_outcome
+    FROM came a JOIN touchpoints_countedtouch b
+        ON b.brand_id = %(brand)s AND b.member_id = a.member_id AND b.seq > a.seq AND b.at >= %(closes)s
+    WHERE %(goes_on)s AND a.seq = a.first_seq AND a.total > a.seq
+    WINDOW w AS (PARTITION BY b.member_id ORDER BY b.seq)
 ), shared AS (
-    SELECT b.touchpoint_id, b.placed_at, a.outcome, b.seq - a.seq + 1 AS n, a.total - a.seq + 1 AS c, 1 AS sign
-    FROM opened a JOIN (
-        SELECT member_id, seq, touchpoint_id, placed_at FROM came
-        UNION ALL SELECT member_id, seq, touchpoint_id, placed_at FROM later
-    ) b USING (member_id)
+    SELECT touchpoint_id, placed_at, first_outcome AS outcome, seq - first_seq + 1 AS n, total - first_seq + 1 AS c,
+        1 AS sign
+    FROM came
     UNION ALL
-    SELECT b.touchpoint_id, b.placed_at, a.outcome, b.seq - a.seq + 1, a.total - a.seq + 1, -1
-    FROM later a JOIN later b USING (member_id) WHERE a.previous_day < %(end)s
+    SELECT touchpoint_id, placed_at, first_outcome, seq - first_seq + 1, total - first_seq + 1, 1 FROM later
+    UNION ALL
+    SELECT touchpoint_id, placed_at, next_outcome, seq - next_seq + 1, total - next_seq + 1, -1 FROM later
 ), credited AS (
     SELECT touchpoint_id, width_bucket(placed_at, %(moments)s::timestamptz[]) AS span, outcome, n, c, sign
     FROM shared WHERE %(all)s OR touchpoint_id = ANY(%(codes)s)
@@ -213,7 +218,7 @@ def summed_credits(
     With `keys` touches are not counted, only these shares of people. At most two statements, whatever there is.
     """
     places = {key: bit for key, bit in _positions().items() if keys is None or key in keys}
-    cases = TouchCase.values if keys is None else []
+    cases = CASES if keys is None else ()
     cut = _cut(window, zone)
     parameters: dict[str, Any] = {
         "brand": current_brand_id(),
@@ -261,7 +266,7 @@ def _array_of(values: Iterable[str]) -> str:
 
 
 def _credited(found: dict[tuple[str, int, int], list[int]], model: str, keys: Sequence[str], cases: int) -> Credited:
-    nothing = [0] * len(TouchCase.values)
+    nothing = [0] * len(CASES)
     credited = {}
     for key, touchpoint_id, span in found:
         if key != ("" if cases else model):
@@ -277,8 +282,6 @@ class _Cut(NamedTuple):
     """Where a window is cut: whole months from `month` on, and days to add (`sign` 1) or to take out (-1)."""
 
     month: date | None
-    first: date
-    end: date
     opens: datetime
     closes: datetime
     sign: int
@@ -291,17 +294,17 @@ _NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 def _cut(window: Window, zone: tzinfo) -> _Cut:
     """Cut a window at the nearest end of a month: half a month of days at most. A short one is days only."""
     if window.since is None:
-        return _Cut(date.min, date.min, date.min, ALWAYS, ALWAYS, 1)
+        return _Cut(date.min, ALWAYS, ALWAYS, 1)
     day = window.since.astimezone(zone).date()
     if window.until - window.since <= timedelta(days=FEW_DAYS):
-        return _Cut(None, day, date.max, window.since, _NEVER, 1)
+        return _Cut(None, window.since, _NEVER, 1)
     this = day.replace(day=1)
     following = (this + timedelta(days=32)).replace(day=1)
     if following - day <= day - this:
         opens, closes = (datetime.combine(each, time.min, zone) for each in (day, following))
-        return _Cut(following, day, following, opens, closes, 1)
+        return _Cut(following, opens, closes, 1)
     opens, closes = (datetime.combine(each, time.min, zone) for each in (this, day))
-    return _Cut(this, this, day, opens, closes, -1)
+    return _Cut(this, opens, closes, -1)
 
 
 _COHORTS: Final = """
@@ -365,7 +368,24 @@ FROM (
     ) a
     WHERE b.brand_id = %(brand)s AND b.touchpoint_id = ANY(%(nodes)s) AND b.at >= %(since)s
         AND {place} AND (%(case)s = '' OR b."case" = %(case)s) AND (b.at, b.touch_id) < (%(after)s, %(after_id)s)
-        AND a.outcome & %(bit)s = %(bit)s AND {weight} > 0
+        AND (%(bit)s = 0 OR a.outcome & %(bit)s <> 0) AND {weight} > 0
+    ORDER BY b.at DESC, b.touch_id DESC LIMIT %(size)s
+) b
+JOIN members_member m ON m.brand_id = %(brand)s AND m.id = b.member_id
+ORDER BY b.at DESC, b.touch_id DESC
+"""
+# When only first touches count, `a` and `b` are the same, and none is younger than who followed by it.
+_FIRSTS: Final = """
+SELECT b.touch_id, b.member_id, m.name, m.member_no, b.touchpoint_id, b.at, b."case", b.part, b.left_at, m.joined_at
+FROM (
+    SELECT b.*, {weight} AS part
+    FROM (SELECT b.*, 1 AS n, b.total - b.seq + 1 AS c FROM touchpoints_countedtouch b) b
+    WHERE b.brand_id = %(brand)s AND b.touchpoint_id = ANY(%(nodes)s) AND b.at >= %(since)s
+        AND (b.seq = 1 OR NOT EXISTS (
+            SELECT 1 FROM touchpoints_countedtouch a
+            WHERE a.brand_id = %(brand)s AND a.member_id = b.member_id AND a.seq = b.seq - 1 AND a.at >= %(since)s))
+        AND {place} AND (%(case)s = '' OR b."case" = %(case)s) AND (b.at, b.touch_id) < (%(after)s, %(after_id)s)
+        AND (%(bit)s = 0 OR b.outcome & %(bit)s <> 0) AND {weight} > 0
     ORDER BY b.at DESC, b.touch_id DESC LIMIT %(size)s
 ) b
 JOIN members_member m ON m.brand_id = %(brand)s AND m.id = b.member_id
@@ -394,6 +414,11 @@ def summed_rows(
     pairs = places_of(form, touchpoint_id=touchpoint_id, path=path, reachable=reachable)
     nodes = {pk for pk, _span in pairs}
     split = bool(form.moments) and len(pairs) < len(nodes) * len(form.parents)  # some stood elsewhere for a time
+    shared, bit = attributions.get(model), _positions().get(figure, 0)
+    days = days_since_follow(figure)
+    if shared.first_only and days and figure != "scans":
+        oldest = now - timedelta(days=days), LAST_ID
+        after = min(after, oldest) if after else oldest
     parameters: dict[str, Any] = {
         "brand": current_brand_id(),
         "since": window.since or ALWAYS,
@@ -402,12 +427,14 @@ def summed_rows(
         "points": [pk for pk, _span in pairs],
         "spans": [span for _pk, span in pairs],
         "case": case,
-        "bit": bits([key for key, _stage in stages()]).get(figure, 0),
+        "bit": bit,
         "after": after[0] if after else "infinity",
         "after_id": after[1] if after else 0,
         "size": PAGE + 1,
     }
-    text = _SCANS if figure == "scans" else _SHARES.replace("{weight}", f"({attributions.get(model).weight})")
+    text = _SCANS
+    if figure != "scans":
+        text = filled(_FIRSTS if shared.first_only else _SHARES, {"weight": f"({shared.weight})"})
     with connection.cursor() as cursor:
         cursor.execute(text.replace("{place}", _PLACE if split else "true"), parameters)
         return [Row(*row) for row in cursor.fetchall()]

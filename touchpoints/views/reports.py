@@ -121,7 +121,7 @@ def _named(request: HttpRequest, found: Sequence[Row], figure: str) -> list[dict
         {
             "row": row,
             "name": row.member_name or row.member_no if row.member_id in visible else "",
-            "number": row.member_no if row.member_id in visible else "",
+            "number": row.member_no if row.member_id in visible and row.member_name else "",
             "link": reverse("admin:members_member_change", args=[row.member_id]) if row.member_id in visible else "",
             "channel": names.get(row.touchpoint_id, ""),
             "channel_link": reverse("admin:touchpoints_touchpoint_change", args=[row.touchpoint_id]),

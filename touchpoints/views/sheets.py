@@ -21,6 +21,7 @@ from touchpoints.signs import LAYOUTS, MOST_SIGNS, Layout, Sign, file_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+DRAWN: Final = 60  # codes that are shown as they look: each takes some milliseconds to draw
 FORMATS: Final = {"pdf": "application/pdf", "png": "image/png", "svg": "image/svg+xml"}
 
 
@@ -35,11 +36,11 @@ def choose(request: HttpRequest) -> HttpResponse:
         "codes": [
             {
                 "row": row,
-                "picture": code_svg(row.code_url),
+                "picture": code_svg(row.code_url) if number < DRAWN else "",
                 "state": on_screen.state_of(row, None, now()),
                 "usable": bool(row.code_url),
             }
-            for row in codes
+            for number, row in enumerate(codes)
         ],
         "usable": sum(bool(row.code_url) for row in codes),
         "temporary": sum(bool(row.code_url) and not row.is_permanent for row in codes),
