@@ -94,9 +94,9 @@ class EarnKind(Protocol):
 
 earn_kinds: Registry[EarnKind] = Registry("earn rules", purpose="what points can be given for")
 
-_POINTS = Param("points", _("Points"), default=10)
+_POINTS = Param("points", pgettext_lazy("loyalty", "Points"), default=10)
 _RATE = (
-    Param("points", _("Points"), default=1),
+    Param("points", pgettext_lazy("loyalty", "Points"), default=1),
     Param("per_fen", _("for every … fen"), default=100, hint=_("100 fen are one yuan. Parts of it give nothing.")),
 )
 

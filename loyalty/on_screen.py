@@ -91,7 +91,7 @@ def because(journal: Journal) -> str:
         parts.append(_("at most %(points)s points %(period)s") % words)
     if detail.get("missing"):
         parts.append(_("%(points)s points were no longer there") % {"points": formats.count(detail["missing"])})
-    if journal.number:
+    if journal.number and journal.kind == JournalKind.EARN:
         parts.append(journal.number)
     return " · ".join(parts)
 

@@ -57,7 +57,7 @@ class AdjustmentAdmin(ConsoleModelAdmin):
     allow_change = False
     audit_writes = False
     empty_text = gettext_lazy("Corrections by hand appear here. They are made on the page of a member's points.")
-    list_display = (moment("asked_at", gettext_lazy("asked")), "whose", "moved", "why", "status")
+    list_display = (moment("asked_at", gettext_lazy("asked at")), "whose", "moved", "why", "status")
     list_display_links = ("asked_at", "whose")
     list_select_related = ("member", "asked_by")
     list_filter = (StateView,)
@@ -118,7 +118,7 @@ class AdjustmentAdmin(ConsoleModelAdmin):
             "limit": selectors.policy().adjust_limit,
             "spendable": selectors.balance_of(row.member_id).spendable,
             "list_link": reverse("admin:loyalty_adjustment_changelist"),
-            "member_link": reverse("admin:loyalty_member_points", args=[row.member_id]),
+            "member_link": reverse("admin:members_member_points", args=[row.member_id]),
         }
         return TemplateResponse(request, "loyalty/adjustment.html", context)
 

@@ -11,7 +11,7 @@ from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.dateparse import parse_date
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 
 from common.clock import now
 from common.errors import AppError
@@ -123,7 +123,7 @@ def _act(request: HttpRequest, member: Member) -> HttpResponseRedirect:
         messages.success(request, act(request, member))
     except AppError as error:
         messages.error(request, f"{error.message} {error.hint}".strip())
-    return HttpResponseRedirect(reverse("admin:loyalty_member_points", args=[member.pk]))
+    return HttpResponseRedirect(reverse("admin:members_member_points", args=[member.pk]))
 
 
 def _adjust(request: HttpRequest, member: Member) -> str:
@@ -167,7 +167,7 @@ def _unlock(request: HttpRequest, member: Member) -> str:
     return gettext("Unlocked: the next evaluation decides.")
 
 
-_PAGE = Page("members/member/<int:pk>/points/", member_points, "loyalty_member_points", "members")
+_PAGE = Page("members/member/<int:pk>/points/", member_points, "members_member_points", "members")
 pages.register(_PAGE.name, _PAGE)
 
 
@@ -177,30 +177,27 @@ pages.register(_PAGE.name, _PAGE)
 @panels.add("loyalty.points")
 def points_of(member: Member, request: HttpRequest) -> Panel | None:
     """Show balance, what ends soon, and the tier."""
-    at = now()
-    balance, view = selectors.balance_of(member.pk), tier_selectors.view_of(member.pk, at=at)
-    link = reverse("admin:loyalty_member_points", args=[member.pk])
-    why = gettext("%(held)s frozen") % {"held": formats.count(balance.held)} if balance.held else ""
-    rows = [{"label": gettext("Points"), "value": formats.count(balance.spendable), "link": link, "why": why}]
-    settings = selectors.policy()
-    ending = next(iter(selectors.endings_of(member.pk, at=at, days=settings.warn_days)), None)
-    if ending is not None:
-        rows.append(
-            {
-                "label": gettext("Ends soon"),
-                "value": formats.count(ending.points),
-                "link": "",
-                "why": gettext("can be spent until %(day)s") % {"day": formats.local_time(ending.day)},
-            }
-        )
-    if view.tier is not None:
-        missing = (
-            gettext("%(value)s more for “%(tier)s”")
-            % {"value": formats.count(view.missing), "tier": view.next_tier.name}
-            if view.next_tier
-            else gettext("the highest tier")
-        )
-        rows.append({"label": gettext("Tier"), "value": view.tier.name, "link": link, "why": missing})
+    found = tier_selectors.card_of(member.pk, at=now())
+    link = reverse("admin:members_member_points", args=[member.pk])
+    why = gettext("%(held)s frozen") % {"held": formats.count(found.balance.held)} if found.balance.held else ""
+    rows = [
+        {
+            "label": pgettext("loyalty", "Points"),
+            "value": formats.count(found.balance.spendable),
+            "link": link,
+            "why": why,
+        }
+    ]
+    if found.ends_at is not None:
+        last = formats.local_time(formats.local(found.ends_at - timedelta(microseconds=1)).date())
+        can = gettext("can be spent until %(day)s") % {"day": last}
+        rows.append({"label": gettext("Ends soon"), "value": formats.count(found.ending), "link": "", "why": can})
+    if found.tier is not None:
+        missing = gettext("the highest tier")
+        if found.next_tier is not None:
+            words = {"value": formats.count(found.missing), "tier": found.next_tier}
+            missing = gettext("%(value)s more for “%(tier)s”") % words
+        rows.append({"label": gettext("Tier"), "value": found.tier, "link": link, "why": missing})
     return Panel(gettext("Points and tier"), "console/panel_facts.html", {"rows": rows, "hint": ""}, 20)
 
 
@@ -208,28 +205,14 @@ def points_of(member: Member, request: HttpRequest) -> Panel | None:
 def moments(member: Member, limit: int) -> list[Moment]:
     """Give what happened to a member's points."""
     rows = selectors.ledger_of(member.pk).select_related("other")[:limit]
-    link = reverse("admin:loyalty_member_points", args=[member.pk])
+    link = reverse("admin:members_member_points", args=[member.pk])
     return [
         Moment(
             at=row.at,
             sentence=on_screen.sentence(row),
-            kind=gettext("Points"),
+            kind=pgettext("loyalty", "Points"),
             detail=on_screen.because(row),
             link=link,
         )
         for row in rows
-    ]
-
-
-@timelines.add("loyalty.tiers")
-def tier_moments(member: Member, limit: int) -> list[Moment]:
-    """Give what happened to a member's tier."""
-    return [
-        Moment(
-            at=row.at,
-            sentence=f"{TierChangeKind(row.kind).label}: {row.after}",
-            kind=gettext("Tier"),
-            detail=gettext("qualifying value %(value)s") % {"value": formats.count(row.value)},
-        )
-        for row in tier_selectors.changes_of(member.pk, limit=limit)
     ]

@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, pgettext, pgettext_lazy
 
 from common.clock import now
 from common.errors import AppError
@@ -55,7 +55,7 @@ def overview(request: HttpRequest) -> HttpResponseBase:
         row[1] += points
     context = {
         **site.each_context(request),
-        "title": gettext("Points"),
+        "title": pgettext("loyalty", "Points"),
         "day": day,
         "today": today,
         "at": until,
@@ -73,7 +73,10 @@ def overview(request: HttpRequest) -> HttpResponseBase:
 
 _OVERVIEW = Page("loyalty/points/", overview, "loyalty_points", "points")
 pages.register(_OVERVIEW.name, _OVERVIEW)
-nav.register("rewards.points", Tab("rewards", gettext_lazy("Points"), "loyalty_points", "points", 10))
+nav.register(
+    "rewards.points",
+    Tab("rewards", pgettext_lazy("loyalty", "Points"), "loyalty_points", "points", 10, "loyalty_settings"),
+)
 
 
 class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -45,8 +45,8 @@ def _number(label: Any, hint: Any = "", low: int = 0) -> forms.IntegerField:
 class RuleForm(BrandModelForm):
     """A rule with the settings of every kind; those its kind does not know are not kept."""
 
-    kind = forms.ChoiceField(label=gettext_lazy("For what"), widget=UnfoldAdminSelectWidget)
-    points = _number(gettext_lazy("Points"), low=1)
+    kind = forms.ChoiceField(label=gettext_lazy("What it is given for"), widget=UnfoldAdminSelectWidget)
+    points = _number(pgettext_lazy("loyalty", "Points"), low=1)
     per_fen = _number(
         gettext_lazy("for every … fen"),
         gettext_lazy("Spending, products: 100 fen are one yuan; parts of it give nothing."),
@@ -78,10 +78,9 @@ class RuleForm(BrandModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Show what is stored in the form's own fields."""
         super().__init__(*args, **kwargs)
-        kind: Any = self.fields.get("kind")
-        if kind is None:
-            return  # somebody who may only look
-        kind.choices = [(key, item.label) for key, item in earn_kinds.items()]
+        if "kind" in self.fields:
+            field: Any = self.fields["kind"]
+            field.choices = [(key, item.label) for key, item in earn_kinds.items()]
         stored = self.instance.draft or {"points": 1, "per_fen": 100}
         self.initial.update({name: stored.get(name) for name in (*NUMBERS, "codes", "limit_period")})
         self.initial.update(kind=self.instance.kind or "spend", name_of_event=stored.get("name", ""))
@@ -89,7 +88,7 @@ class RuleForm(BrandModelForm):
     def clean(self) -> dict[str, Any]:
         """Keep the settings of the kind, and check them."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        kind = earn_kinds.find(str(cleaned.get("kind", "")))
+        kind = earn_kinds.find(str(cleaned.get("kind") or self.instance.kind))
         if kind is None or self.errors:
             return cleaned
         params: dict[str, Any] = {}
@@ -156,7 +155,13 @@ class EarnRuleAdmin(ConsoleModelAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show roles that may only look the rule as a sentence."""
         may = self.has_change_permission(request, obj) if obj is not None else self.has_add_permission(request)
-        return ((None, {"fields": self.fields if may else ("name", "says", "status")}),)
+        if not may:
+            return ((None, {"fields": ("name", "says", "status")}),)
+        kind = earn_kinds.find(obj.kind) if obj is not None else None
+        if kind is None:
+            return ((None, {"fields": self.fields}),)
+        own = tuple("name_of_event" if param.name == "name" else param.name for param in kind.params)
+        return ((None, {"fields": ("name", *own, "limit_period", "limit_points")}),)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Give what only-lookers see as text."""

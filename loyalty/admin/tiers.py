@@ -101,7 +101,7 @@ def preview(request: HttpRequest) -> HttpResponseBase:
         "rows": [
             {
                 "who": two_lines(each.standing.member, each.standing.member.member_no),
-                "link": reverse("admin:loyalty_member_points", args=[each.standing.member_id]),
+                "link": reverse("admin:members_member_points", args=[each.standing.member_id]),
                 "tier": each.standing.tier.name,
                 "when": each.standing.evaluates_at,
                 "what": TierChangeKind(each.kind).label,

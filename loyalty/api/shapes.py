@@ -168,7 +168,9 @@ BALANCE_EXAMPLE = {
 
 def member_or_404(member_no: str) -> Member:
     """Give a member by number; merged records lead to the one that stayed."""
-    member = Member.objects.filter(member_no=known_text(member_no)).first()
+    member = Member.objects.select_related("merged_into").filter(member_no=known_text(member_no)).first()
+    while member is not None and member.merged_into is not None:
+        member = member.merged_into
     if member is None:
         raise Http404
     return member

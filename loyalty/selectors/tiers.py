@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
 from django.db.models import Count
@@ -12,8 +12,8 @@ from django.db.models import Count
 from accounts.tenancy import current_brand_id
 from loyalty import ladder
 from loyalty.ladder import Place, Rung, Terms
-from loyalty.models import Benefit, BenefitKind, Standing, Tier, TierChange
-from loyalty.selectors.points import policy, zone
+from loyalty.models import Benefit, BenefitKind, PointsPolicy, Standing, Tier, TierChange
+from loyalty.selectors.points import Balance, policy, zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +27,68 @@ SELECT coalesce(sum(f.amount - coalesce((
 FROM loyalty_fact f
 WHERE f.brand_id = %s AND f.member_id = %s AND f.kind = 'PURCHASE' AND f.happened_at >= %s AND f.happened_at < %s
 """
+
+
+# A member's card asks everything about points and tier at once.
+_CARD: Final = """
+WITH how AS (
+    SELECT b.timezone AS zone, coalesce(p.tier_months, %(months)s) AS months, coalesce(p.warn_days, %(days)s) AS days
+    FROM accounts_brand b LEFT JOIN loyalty_pointspolicy p ON p.brand_id = b.id WHERE b.id = %(brand)s
+), ending AS (
+    SELECT expires_at, sum(remaining)::bigint AS points FROM loyalty_lot, how
+    WHERE brand_id = %(brand)s AND member_id = %(member)s AND remaining > 0
+        AND expires_at > %(at)s AND expires_at <= %(at)s + make_interval(days => how.days)
+    GROUP BY expires_at ORDER BY expires_at LIMIT 1
+), own AS (
+    SELECT t.name, t.threshold FROM loyalty_tier t
+    LEFT JOIN loyalty_standing s ON s.brand_id = t.brand_id AND s.tier_id = t.id AND s.member_id = %(member)s
+    WHERE t.brand_id = %(brand)s ORDER BY s.id IS NULL, t.threshold LIMIT 1
+), value AS (
+    SELECT coalesce(sum(f.amount - coalesce((
+        SELECT sum(r.amount) FROM loyalty_fact r WHERE r.brand_id = f.brand_id AND r.refers_id = f.id
+    ), 0)), 0)::bigint / 100 AS value
+    FROM how LEFT JOIN loyalty_fact f ON f.brand_id = %(brand)s AND f.member_id = %(member)s AND f.kind = 'PURCHASE'
+        AND f.happened_at >=
+            ((%(at)s AT TIME ZONE how.zone) - make_interval(months => how.months)) AT TIME ZONE how.zone
+        AND f.happened_at <= %(at)s
+)
+SELECT coalesce(a.available, 0), coalesce(a.held, 0), coalesce(a.owed, 0), ending.expires_at, ending.points,
+    own.name, value.value, higher.name, higher.threshold
+FROM value
+LEFT JOIN loyalty_account a ON a.brand_id = %(brand)s AND a.member_id = %(member)s
+LEFT JOIN ending ON true LEFT JOIN own ON true
+LEFT JOIN LATERAL (
+    SELECT name, threshold FROM loyalty_tier WHERE brand_id = %(brand)s AND threshold > own.threshold
+    ORDER BY threshold LIMIT 1
+) higher ON true
+"""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a member's card says of points and tier."""
+
+    balance: Balance
+    ends_at: datetime | None
+    ending: int | None
+    tier: str | None
+    value: int
+    next_tier: str | None
+    next_threshold: int | None
+
+    @property
+    def missing(self) -> int | None:
+        """Give how much value the next tier still needs."""
+        return None if self.next_threshold is None else max(0, self.next_threshold - self.value)
+
+
+def card_of(member_id: int, *, at: datetime) -> Card:
+    """Give what a member's card says of points and tier, in one query."""
+    given: dict[str, Any] = {"brand": current_brand_id(), "member": member_id, "at": at}
+    with connection.cursor() as cursor:
+        cursor.execute(_CARD, given | {"months": PointsPolicy().tier_months, "days": PointsPolicy().warn_days})
+        available, held, owed, ends_at, ending, tier, value, following, threshold = cursor.fetchone()
+    return Card(Balance(available, held, owed), ends_at, ending, tier, max(0, value), following, threshold)
 
 
 @dataclass(frozen=True)

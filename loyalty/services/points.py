@@ -298,9 +298,10 @@ def _end(hold: Hold, state: HoldState, at: datetime) -> None:
     hold.save(update_fields=["state", "ended_at"])
 
 
-def release_due(*, at: datetime, limit: int = 200) -> int:
+def release_due(*, at: datetime, limit: int = 100) -> int:
     """Release freezes whose time is over; gives how many."""
-    due = Hold.objects.filter(state=HoldState.HELD, until__lte=at).order_by("until", "pk")
+    # By member, like everything that locks several accounts: two in opposite order would wait for each other.
+    due = Hold.objects.filter(state=HoldState.HELD, until__lte=at).order_by("member_id", "pk")
     released = 0
     for hold in due[:limit]:
         with transaction.atomic():
@@ -577,7 +578,7 @@ def _expired_since(member_id: int, since: datetime) -> list[tuple[int, int]]:
         return [(lot, points) for lot, points in cursor.fetchall()]
 
 
-def expire_due(*, at: datetime, limit: int = 500) -> int:
+def expire_due(*, at: datetime, limit: int = 100) -> int:
     """End what has reached its day, member by member in transactions of their own; gives of how many members."""
     members = (
         Lot.objects.filter(remaining__gt=0, expires_at__lte=at)

@@ -81,13 +81,11 @@ def _walk(member_id: int, standing: Standing | None, steps: Iterable[Step]) -> S
     return row
 
 
-def evaluate_due(*, at: datetime, limit: int = 500) -> int:
+def evaluate_due(*, at: datetime, limit: int = 100) -> int:
     """Hold the evaluations that are due, member by member; gives how many members were looked at."""
     if not selectors.rungs():
         return 0
-    due = (
-        Standing.objects.filter(evaluates_at__lte=at).order_by("evaluates_at", "pk").values_list("member_id", flat=True)
-    )
+    due = Standing.objects.filter(evaluates_at__lte=at).order_by("member_id").values_list("member_id", flat=True)
     members = list(due[:limit])
     for member_id in members:
         with transaction.atomic():

@@ -24,6 +24,7 @@ from console.site import site
 from inbox.models import AgentTask, CannedReply, Conversation, ServiceHours
 from inbox.services import give_task, record_push, set_duty
 from library.models import MediaItem
+from loyalty.models import Adjustment, EarnRule, Tier
 from members.models import Grouping, Segment, TagRule
 from members.services import save_grouping, save_segment, save_tag_group, save_tag_rule, start_clocks
 from stores.models import Region
@@ -167,6 +168,9 @@ def foreign_rows(theirs):
         CannedReply.objects.create(shortcut="hi", title="灶", text="灶", updated_at=AT)
         ServiceHours.objects.create(weekday=0, opens=time(9), closes=time(21))
         Sequence.objects.create(account=theirs.account, name="灶新粉", updated_at=AT)
+        Adjustment.objects.create(member=theirs.member, points=5, reason="灶", asked_at=AT)
+        EarnRule.objects.create(name="灶规则", kind="visit", draft={"points": 5}, updated_at=AT)
+        Tier.objects.create(name="灶级", threshold=0)
         MediaItem.objects.create(name="灶", size=1, sha256="灶", path="灶.png", created_at=AT)
         conversation = record_push(push=push_of(theirs.follower, content="灶")).conversation
         give_task(conversation_id=conversation.pk, staff_id=None, note="灶", due_at=AT, at=AT)

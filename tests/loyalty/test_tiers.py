@@ -13,6 +13,7 @@ from loyalty import ladder, services
 from loyalty.errors import TierRefused
 from loyalty.ladder import Place, Rung, Terms
 from loyalty.models import Benefit, Standing, Tier, TierChange
+from loyalty.selectors import points as point_selectors
 from loyalty.selectors import tiers as selectors
 from loyalty.services import Report
 from members.services.identity import merge_members
@@ -157,6 +158,22 @@ def test_a_merge_keeps_the_higher_tier_and_counts_what_both_bought(people, tiers
     after = Standing.objects.get(member=people.ann).since, Standing.objects.get(member=people.ben).evaluates_at
     assert (stands(people.ann), stands(people.ben), after) == (("初见", False), ("常来", False), before)
     assert selectors.view_of(people.ann.pk, at=AT + DAY).value == 1_500
+
+
+def test_the_card_says_in_one_query_what_the_page_says_in_many(people, tiers):
+    policy(expiry="MONTH_END", expiry_span=0, warn_days=40)
+    buy(people.ann, 2_500, "1", AT)
+    earn(people.ann, 70, at=AT)
+    for at in (AT, AT + 10 * DAY, AT + 366 * DAY):
+        for member in (people.ann, people.ben):
+            card, view = selectors.card_of(member.pk, at=at), selectors.view_of(member.pk, at=at)
+            following = view.next_tier.name if view.next_tier else None
+            assert (card.tier, card.value, card.next_tier, card.missing) == (
+                view.tier.name, view.value, following, view.missing,
+            )  # fmt: skip
+            ending = next(iter(point_selectors.endings_of(member.pk, at=at, days=40)), None)
+            assert card.balance == point_selectors.balance_of(member.pk)
+            assert card.ending == (ending.points if ending else None)
 
 
 def test_one_cart_costs_three_tiers_three_totals_and_says_by_which_rule(people, tiers):
