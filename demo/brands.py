@@ -54,6 +54,7 @@ class DemoBrand:
     replies: tuple[dict[str, Any], ...]
     menu: tuple[dict[str, Any], ...]
     templates: tuple[dict[str, Any], ...]
+    notices: tuple[dict[str, Any], ...]
     welcome: str
     crowd: int
 
@@ -207,6 +208,24 @@ LANYU = DemoBrand(
             ],
         },
     ),
+    notices=(
+        {
+            "title": "取货提醒",
+            "keys": [
+                {"key": "thing1", "label": "商品"},
+                {"key": "time2", "label": "取货时间"},
+                {"key": "thing3", "label": "门店"},
+            ],
+        },
+        {
+            "title": "新品到店通知",
+            "keys": [
+                {"key": "thing1", "label": "新品"},
+                {"key": "time2", "label": "到店时间"},
+                {"key": "thing3", "label": "门店"},
+            ],
+        },
+    ),
     welcome="你好，这里是{store}。我是你的专属导购{guide}（{staff_no}），有任何需要直接在这里告诉我。",
     crowd=2000,
 )
@@ -267,6 +286,12 @@ ZAOSHAN = DemoBrand(
                 {"key": "character_string2", "label": "排队号码"},
                 {"key": "thing3", "label": "温馨提示"},
             ],
+        },
+    ),
+    notices=(
+        {
+            "title": "新菜上桌通知",
+            "keys": [{"key": "thing1", "label": "新菜"}, {"key": "time2", "label": "时间"}],
         },
     ),
     welcome="你好，这里是{store}，今天由{guide}（{staff_no}）为你服务。",

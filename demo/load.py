@@ -17,7 +17,7 @@ from accounts.services import create_brand, grant_role
 from accounts.tenancy import brand_scope
 from common import clock
 from conversations.models import Menu, ReplyRule
-from demo import channels
+from demo import arrivals, channels
 from demo.automatic import make_automatic_tags, take_first_snapshots
 from demo.brands import BRANDS, PASSWORD, PLATFORM_ADMIN
 from demo.pictures import make_pictures
@@ -241,6 +241,7 @@ def describe_to_simulator(demo: DemoBrand, account: OfficialAccount) -> None:
                     "aes_key": demo.aes_key,
                     "mode": "safe",
                     "templates": list(demo.templates),
+                    "notices": list(demo.notices),
                 },
                 {
                     "appid": demo.mini_appid,
@@ -257,6 +258,8 @@ def describe_to_simulator(demo: DemoBrand, account: OfficialAccount) -> None:
                     "count": per_day + 7 * ((day * 5) % 9),
                     "follows": [demo.appid],
                     "at": start - (DAYS - day) * 86_400 + 3 * 3_600,
+                    # Who came on the first days has met the subscribe button since.
+                    "agrees": {demo.notices[0]["title"]: 1 + day % 2} if day in arrivals.AGREED_ON else {},
                 }
                 for day in range(DAYS)
             ]
@@ -268,10 +271,10 @@ def describe_to_simulator(demo: DemoBrand, account: OfficialAccount) -> None:
 def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callable[[str], None]) -> None:
     """Do what an operator does on the first day: fetch the followers, templates; make the codes; publish the menu."""
     from demo.people import enliven
+    from demo.points import give_points
     from demo.talk import talk
     from demo.wechat import connect_to_wechat
     from demo.welcomes import welcome
-    from demo.points import give_points
 
     say(f"{demo.name}: followers, templates, codes, menu from WeChat")
     connect_to_wechat(brand.pk, account.pk)
@@ -280,12 +283,12 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     channels.plant(brand.pk, demo, account, random.Random(20250602))
     talk(brand.pk, demo.slug, account, writer(demo))
     welcome(brand.pk, account.pk, random.Random(20250603))
-    for touchpoint in codes_of(brand.pk, account.pk):
-        post("/_sim/codes/name", {"appid": demo.appid, "scene": touchpoint.scene, "name": touchpoint.name})
-
     give_points(brand.pk, random.Random(20250604))
     take_first_snapshots(brand.pk)
     arrivals.furnish(brand.pk, demo, account, get(f"/_sim/people?appid={demo.appid}&limit=10000")["people"])
+    for touchpoint in codes_of(brand.pk, account.pk):
+        post("/_sim/codes/name", {"appid": demo.appid, "scene": touchpoint.scene, "name": touchpoint.name})
+
 
 def writer(demo: DemoBrand) -> Callable[[str, str, datetime], None]:
     """Give how the simulated WeChat is told that somebody wrote earlier."""

@@ -479,9 +479,18 @@ class World:
                 self.people[person_id] = person = Person(person_id, f"{item.get('nickname', '粉丝')}{index}", phone)
             for account in accounts:
                 self._already_follows(account, person, at)
+                self._agrees(self.fan(account, person), item.get("agrees", {}))
             for account in gone:
                 self.fan(account, person).at = at
         return count
+
+    @staticmethod
+    def _agrees(fan: Fan, titles: dict[str, int]) -> None:
+        """Have agreed to notices by title, once: what is used up stays used up."""
+        if not titles or fan.consents is not None:
+            return
+        by_title = {notice.title: notice.template_id for notice in fan.account.notices.values()}
+        fan.consents = {by_title[title]: int(times) for title, times in titles.items()}
 
     # --- state file -----------------------------------------------------------------------------------------------
 

@@ -9,12 +9,16 @@ from django.core.management import CommandError, call_command
 
 from accounts.models import StaffUser
 from accounts.tenancy import brand_scope, every_brand
+from campaigns.models import SubscriptionStock
 from common import clock
-from demo import channels
+from conversations.models import Menu
+from conversations.selectors import troubles_of_menu
+from demo import arrivals, channels
 from demo.brands import BRANDS, PASSWORD
 from guides.models import Guide
 from inbox.models import Conversation
 from inbox.selectors import allowance_of
+from library.models import MediaCopy
 from members.models import Follower, Member
 from touchpoints.models import Touch, Touchpoint
 from touchpoints.selectors import quiet_codes, ranking, settled_window, tree_figures
@@ -30,6 +34,24 @@ def run(*arguments):
 def counts():
     with every_brand(reason="test"):
         return [model.objects.count() for model in (OfficialAccount, Follower, Member, Touch, Guide)]
+
+
+def arrives_in_every_way(lanyu, simulator):
+    """Openings, signed pages, agreed notices as WeChat counts them, a file answer, a button that nothing answers."""
+    with brand_scope(lanyu["id"]):
+        account = OfficialAccount.objects.get()
+        assert account.js_domains == ["lanyu.example.com"]
+        assert Touch.objects.exclude(opening="").count() == arrivals.OPENINGS
+        (copy,) = MediaCopy.objects.filter(permanent=True)
+        assert (copy.state, copy.item.name) == ("THERE", "当季新品")
+        dead = troubles_of_menu(account.pk, Menu.objects.get().draft, at=clock.now())
+        assert ("预约量体", "NO_ANSWER") in {(each.name, each.kind) for each in dead}
+        agreed = {row.follower.openid: row.remaining for row in SubscriptionStock.objects.select_related("follower")}
+    people = simulator.get(f"/_sim/people?appid={account.appid}&limit=10000")["people"]
+    relations = [person["accounts"][account.appid] for person in people]
+    wechat = {each["openid"]: sum(each["consents"].values()) for each in relations if each["consents"]}
+    assert len(agreed) > 20
+    assert agreed == wechat
 
 
 @pytest.mark.timeout(600)  # two brands with all their people, twice
@@ -55,6 +77,7 @@ def test_demo_brands_load_once_and_tell_a_script_all_it_needs(db, simulator, set
         someone = Member.objects.exclude(phone_tail="").first()
     assert someone.phone.reveal().endswith(someone.phone_tail)
     judges_channels_as_planted(lanyu)
+    arrives_in_every_way(lanyu, simulator)
 
     for demo, brand in zip(BRANDS, facts["brands"], strict=True):
         with brand_scope(brand["id"]):

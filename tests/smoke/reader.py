@@ -20,6 +20,7 @@ import members.services
 import stores.models
 import touchpoints.models
 import wechat_gateway.models
+import welcomes.models
 from accounts.tenancy import brand_scope
 from common import clock
 
@@ -75,7 +76,7 @@ def serve() -> None:
         "first_buttons": first_buttons,
         "left_for": left_for,
     }
-    for module in (campaigns, conversations, guides, inbox, members, stores, touchpoints, wechat_gateway):
+    for module in (campaigns, conversations, guides, inbox, members, stores, touchpoints, wechat_gateway, welcomes):
         names |= {name: item for name, item in vars(module.models).items() if not name.startswith("_")}
     for line in sys.stdin:
         asked = json.loads(line)

@@ -413,6 +413,26 @@ def test_template_message_arrives_as_a_card_without_reload(open_page, answering)
     expect(page.get_by_test_id("truth-duplicates")).to_have_text("1")
 
 
+def test_agreeing_to_a_notice_and_the_notice_itself_are_seen(open_page, answering):
+    keys = [{"key": "thing1", "label": "商品"}]
+    notice = {"template_id": "ntc-phone-0001", "title": "取货提醒", "keys": keys}
+    answering.control("/world", {"accounts": [{"appid": APPID, "notices": [notice]}]})
+    page = open_page("?person=xiaoyu")
+    follow(page)
+    page.get_by_test_id("chat-more").click()
+    expect(page.get_by_test_id("notice-left")).to_have_text("一次性 · 没有允许")
+    page.get_by_test_id("notice-ask").click()
+    page.get_by_test_id("consent-allow").click()
+    expect(page.get_by_test_id("notice-left")).to_have_text("一次性 · 还可收 1 条")
+    openid = answering.openid("小雨")
+    body = {"touser": openid, "template_id": "ntc-phone-0001", "data": {"thing1": {"value": "亚麻衬衫"}}}
+    assert answering.api("/cgi-bin/message/subscribe/bizsend", body)["errcode"] == 0
+    expect(page.get_by_test_id("notice-left")).to_have_text("一次性 · 没有允许")
+    page.get_by_test_id("profile-chat").click()
+    expect(page.get_by_test_id("notice-card")).to_contain_text("取货提醒")
+    expect(page.get_by_test_id("notice-card")).to_contain_text("亚麻衬衫")
+
+
 def test_typing_shows_in_the_title(open_page, answering):
     openid = answering.follow("xiaoyu")
     page = open_page(f"?person=xiaoyu&appid={APPID}")

@@ -17,7 +17,7 @@ FIVE = 5  # WeChat allows five messages within 48 hours of a person's last one
 
 
 def play(stage: Stage) -> None:
-    """Play the eight scenes."""
+    """Play the nine scenes."""
     brand = stage.brand("lanyu")
     for person, name in ((NING, "阿宁"), (QIAO, "阿乔"), (MO, "小墨")):
         stage.sim("/_sim/people", {"id": person, "nickname": name})
@@ -28,6 +28,7 @@ def play(stage: Stage) -> None:
     menus(stage, brand, operator)
     people(stage, brand)
     channels(stage, brand, operator)
+    ways_in(stage, brand, operator)
     incident(stage, brand, operator)
 
 
@@ -275,8 +276,129 @@ def channels(stage: Stage, brand: dict[str, Any], operator: Operator) -> None:
     )
 
 
+def ways_in(stage: Stage, brand: dict[str, Any], operator: Operator) -> None:
+    """Scene 7: what else lets people in: agreed notices, openings, signed pages, a sequence, rules of a file, replay."""
+    notice(stage, brand, operator)
+    openings(stage, brand)
+    imported(stage, brand, operator)
+    sequence(stage, brand)
+    replayed(stage, brand)
+
+
+def notice(stage: Stage, brand: dict[str, Any], operator: Operator) -> None:
+    """Somebody agrees to a notification on a page; it is sent from the conversation, once, and uses the consent up."""
+    openid = openid_of(stage, brand, NING)
+    stage.act(NING, "allow_notices", brand, titles=["取货提醒"])
+    left = f"list(SubscriptionStock.objects.filter(follower__openid='{openid}').values_list('remaining', flat=True))"
+    stage.until("we know that they agreed", lambda: stage.query(brand, left) == [1])
+    talk = stage.query(brand, f"Conversation.objects.get(follower__openid='{openid}').pk")
+    path = f"/inbox/{talk}/notice/"
+    shown = operator.get(path).text
+    stage.holds("the page says what it costs", "用掉一次允许" in plain(shown), plain(shown)[:300])
+    form = {
+        "template": re.search(r'name="template" value="(\d+)"', shown)[1],
+        "client_key": re.search(r'name="client_key" value="([^"]+)"', shown)[1],
+        "content.thing1": "驼色羊绒围巾",
+        "content.time2": "2025-06-07 15:30",
+        "content.thing3": "上海静安店",
+    }
+    for _ in range(2):  # a double click
+        operator.post(path, **form)
+    stage.until("the phone shows it", lambda: notices(stage, brand, NING))
+    stage.check("once", [row["value"] for row in notices(stage, brand, NING)[0]["rows"]][:1], ["驼色羊绒围巾"])
+    stage.check("one notification", len(notices(stage, brand, NING)), 1)
+    stage.check("the consent is used up", stage.query(brand, left), [0])
+    stage.say("订阅通知：阿宁在网页里允许一次，会话里写好并连点两次，手机只收到一条，剩余 0 次")
+
+
+def notices(stage: Stage, brand: dict[str, Any], person: str) -> list[dict[str, Any]]:
+    """Give the subscribe notifications on a phone."""
+    chat = stage.sim(f"/_sim/people/{person}/conversation?appid={brand['appid']}&limit=1000")["entries"]
+    return [entry for entry in chat if entry.get("via") == "subscribe"]
+
+
+def openings(stage: Stage, brand: dict[str, Any]) -> None:
+    """Somebody opens the mini program by a printed code, and one of the brand's web pages is signed."""
+    api, mini = stage.demo["api"], brand["mini_program"]["appid"]
+    code = stage.act(QIAO, "login", brand, appid=mini)["code"]
+    session = stage.http.post(f"{api}session/", json={"appid": mini, "code": code}, timeout=30)
+    stage.check("session", session.status_code, 201)
+    headers = {"Authorization": f"Bearer {session.json()['token']}"}
+    scene = stage.query(brand, "MiniCode.objects.order_by('pk').first().code")
+    for _ in range(2):  # the mini program repeats the call
+        body = {"opening": "story-arrive-0001"}
+        kept = stage.http.post(f"{api}scenes/{scene}/openings/", json=body, headers=headers, timeout=30)
+        stage.check("an opening", kept.status_code, 200)
+    found = stage.query(brand, "Touch.objects.filter(opening__endswith=':story-arrive-0001').count()")
+    stage.check("kept once", found, 1)
+    page = {"appid": brand["appid"], "url": "https://lanyu.example.com/h5/pickup?from=menu"}
+    signed = stage.http.post(f"{api}js-config/", json=page, headers=headers, timeout=30)
+    stage.check("a page of the brand is signed", signed.status_code, 200)
+    stage.check("by SHA-1", len(signed.json()["signature"]), 40)
+    foreign = {**page, "url": "https://elsewhere.example.org/"}
+    refused = stage.http.post(f"{api}js-config/", json=foreign, headers=headers, timeout=30)
+    stage.check("no other page is", refused.status_code, 422)
+    stage.say(f"小程序码 {scene} 打开两次调用只记一次；js-config 只给本品牌域名签名，别的域名 422")
+
+
+def imported(stage: Stage, brand: dict[str, Any], operator: Operator) -> None:
+    """Rules come from a file: first it is shown what would happen, then it happens, and phones hear the answer."""
+    account = str(stage.query(brand, "OfficialAccount.objects.get().pk"))
+    file = "名称,回复场景,匹配方式,关键词,回复类型,文字\n洗护,关键词回复,全匹配,怎么洗,文字,羊绒请手洗，水温不超过三十度。\n"
+    path = f"{operator.base}/conversations/rules/import/"
+    token = {"account": account, "csrfmiddlewaretoken": operator.http.cookies["csrftoken"]}
+    shown = operator.http.post(
+        path, data=token, files={"file": ("rules.csv", file.encode())}, headers={"Referer": path}, timeout=30
+    ).text
+    fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', shown))
+    stage.holds("the file was read", fields.get("carried") and "洗护" in shown, plain(shown)[:400])
+    stage.check("nothing is done yet", stage.query(brand, "ReplyRule.objects.filter(name='洗护').count()"), 0)
+    done = {"account": account, "act": "import", "carried": fields["carried"], "digest": fields.get("digest", "")}
+    operator.post("/conversations/rules/import/", **done)
+    stage.until(
+        "the imported rule answers", lambda: "水温" in stage.saw(stage.act(QIAO, "text", brand, content="怎么洗"))[0]
+    )
+    stage.say("规则表格：先看会做什么，再导入；手机上问「怎么洗」即得新规则的回答")
+
+
+def sequence(stage: Stage, brand: dict[str, Any]) -> None:
+    """A new follower hears of the sequence after they tapped the menu, three hours later."""
+    name = ""
+    for number in range(9):  # some belong to the control group, by chance
+        name = f"story-new{number}"
+        stage.sim("/_sim/people", {"id": name, "nickname": f"新粉{number}"})
+        stage.act(name, "follow", brand)
+        row = f"Enrolment.objects.filter(follower__openid='{openid_of(stage, brand, name)}')"
+        stage.until("they are enrolled", lambda row=row: stage.query(brand, f"{row}.exists()"))
+        if not stage.query(brand, f"{row}.get().in_control"):
+            break
+    stage.sim("/_sim/clock", {"advance": 3 * 3600 + 60})
+    stage.act(name, "tap", brand, key="MEMBER_HOME")
+    found = stage.until(
+        "the step of the sequence", lambda: [text for text in texts(stage, brand, name) if "见面礼" in text]
+    )
+    stage.check("once", len(found), 1)
+    stage.say(f"新粉 48 小时：关注 3 小时后点菜单，序列的下一步「{found[0][:12]}…」随即送到")
+
+
+def replayed(stage: Stage, brand: dict[str, Any]) -> None:
+    """A push that was not handled is handled again by a command, and counts once."""
+    openid = openid_of(stage, brand, MO)
+    scans = f"InboundPush.objects.filter(openid='{openid}', kind='SCAN')"
+    touches = f"Touch.objects.filter(follower__openid='{openid}').count()"
+    before = stage.query(brand, touches)
+    push = stage.query(brand, f"{scans}.order_by('-pk').first().pk")
+    stage.query(brand, f"InboundPush.objects.filter(pk={push}).update(state='FAILED')")
+    said = stage.manage("replay_inbound", "--brand", brand["slug"], "--push", str(push))
+    stage.holds("the command says what it did", said.startswith("1 of 1 pushes"), said)
+    again = f"InboundPush.objects.get(pk={push}).state"
+    stage.until("it is handled", lambda: stage.query(brand, again) == "HANDLED")
+    stage.check("its effects count once", stage.query(brand, touches), before)
+    stage.say("隔离区：一条推送用 replay_inbound 重新处理，来访记录没有多一条")
+
+
 def incident(stage: Stage, brand: dict[str, Any], operator: Operator) -> None:
-    """Scene 7: WeChat shuts the account out: one incident in plain words, which closes itself."""
+    """Scene 8: WeChat shuts the account out: one incident in plain words, which closes itself."""
     account = stage.query(brand, "OfficialAccount.objects.get().pk")
     page = f"/wechat_gateway/officialaccount/{account}/change/"
     stage.sim("/_sim/faults", {"kind": "errcode", "errcode": 48001, "name": "shut", "appid": brand["appid"]})

@@ -1,0 +1,108 @@
+"""How people reach a demo brand besides its codes: openings, signed pages, what they agreed to, odd buttons."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from accounts.tenancy import brand_scope
+from campaigns.models import MessageTemplate, SubscriptionStock
+from common import clock
+from conversations.models import Match, Menu, ReplyRule, Trigger
+from conversations.services import save_menu, save_rule
+from library.models import MediaItem
+from library.services import keep_for_good, settle_copy
+from members.models import Follower
+from touchpoints.models import Touchpoint
+from touchpoints.services import create_mini_code, record_opening
+from wechat_gateway.models import MiniProgram, OfficialAccount
+from wechat_gateway.services import set_js_domains
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from demo.brands import DemoBrand
+
+AGREED_ON: Final = (0, 1)  # days of the crowd
+OPENINGS: Final = 9
+DEAD: Final = {"type": "click", "name": "预约量体", "key": "MEASURE"}  # nothing answers it: the page says so
+
+
+def furnish(brand_id: int, demo: DemoBrand, account: OfficialAccount, people: list[dict[str, Any]]) -> None:
+    """Give a demo brand openings of its mini program, signed pages, agreed notices, a file answer and a dead button."""
+    at = clock.now()
+    with brand_scope(brand_id):
+        account = OfficialAccount.objects.get(pk=account.pk)
+        set_js_domains(account=account, domains=[f"{demo.slug}.example.com"])
+        _agreed(account, people, at)
+        _openings(at)
+        copy = _file_answer(account, at)
+        _dead_button(account)
+    settle_copy(brand_id=brand_id, copy_id=copy, at=at)
+
+
+def _agreed(account: OfficialAccount, people: list[dict[str, Any]], at: datetime) -> None:
+    """Know what WeChat knows of the notifications that people have agreed to."""
+    consents = {
+        relation["openid"]: relation["consents"]
+        for person in people
+        if (relation := person["accounts"].get(account.appid)) and relation["consents"]
+    }
+    known = set(MessageTemplate.objects.filter(account=account).values_list("template_id", flat=True))
+    followers = Follower.objects.filter(account=account, openid__in=list(consents)).order_by("pk")
+    SubscriptionStock.objects.bulk_create(
+        [
+            SubscriptionStock(follower=follower, template_id=template_id, remaining=left, updated_at=at)
+            for follower in followers
+            for template_id, left in consents[follower.openid].items()
+            if template_id in known
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _openings(at: datetime) -> None:
+    """Let some people have opened the mini program by a printed code, at different times of the past days."""
+    program = MiniProgram.objects.order_by("pk").first()
+    code = Touchpoint.objects.exclude(scene="").order_by("pk").first()
+    if program is None or code is None:
+        return
+    mini = create_mini_code(touchpoint=code, program=program, page="pages/home/index", at=at)
+    members = Follower.objects.order_by("-followed_at", "-pk").values_list("member_id", flat=True)
+    for number, member_id in enumerate(members[:OPENINGS]):
+        moment = at - timedelta(hours=7 * number + 1)
+        record_opening(
+            member_id=member_id, appid=program.appid, scene=mini.code, opening=f"demo-opening-{number:02d}", at=moment
+        )
+
+
+def _file_answer(account: OfficialAccount, at: datetime) -> int:
+    """Answer a word with a picture of the library, kept for good; gives the copy that has to be uploaded."""
+    item = MediaItem.objects.filter(name="当季新品").order_by("pk")[0]
+    rule = ReplyRule(
+        account=account,
+        name="新品图",
+        trigger=Trigger.KEYWORD,
+        match=Match.EXACT,
+        keywords=["新品图"],
+        reply_kind="IMAGE",
+        media_id=f"item:{item.pk}",
+        position=40,
+        updated_at=at,
+    )
+    save_rule(rule=rule, at=at)
+    return keep_for_good(item_id=item.pk, account_id=account.pk, at=at).pk
+
+
+def _dead_button(account: OfficialAccount) -> None:
+    """Leave a button in the draft whose key nothing answers."""
+    menu = Menu.objects.get(account=account)
+    draft = deepcopy(menu.draft)
+    for button in draft:
+        if button.get("sub_button"):
+            button["sub_button"].append(dict(DEAD))
+            break
+    else:
+        draft.append(dict(DEAD))
+    save_menu(account=account, buttons=draft)
