@@ -20,7 +20,6 @@ from tests.factories import AT, make_account, make_member
 from tests.loyalty.conftest import burn, earn, freeze, policy, reverse
 from tests.loyalty.test_facts import rule
 
-
 # What is done, and which invariants must say so (others may as well).
 DAMAGE = {
     "missing leg": (
@@ -28,8 +27,10 @@ DAMAGE = {
         "every journal sums to 0",
     ),
     "doubled leg": (
-        "INSERT INTO loyalty_entry (brand_id, journal_id, pocket, member_id, lot_id, points, at) "
-        "SELECT brand_id, journal_id, pocket, member_id, lot_id, points, at FROM loyalty_entry ORDER BY id LIMIT 1",
+        (
+            "INSERT INTO loyalty_entry (brand_id, journal_id, pocket, member_id, lot_id, points, at) "
+            "SELECT brand_id, journal_id, pocket, member_id, lot_id, points, at FROM loyalty_entry ORDER BY id LIMIT 1"
+        ),
         "every journal sums to 0",
     ),
     "all legs gone": (
@@ -82,8 +83,10 @@ DAMAGE = {
         "points that were issued have a lot or paid a debt",
     ),
     "granted twice": (
-        "UPDATE loyalty_journal SET detail = (SELECT detail FROM loyalty_journal WHERE detail ? 'fact' LIMIT 1) "
-        "WHERE kind = 'EARN'",
+        (
+            "UPDATE loyalty_journal SET detail = (SELECT detail FROM loyalty_journal WHERE detail ? 'fact' LIMIT 1) "
+            "WHERE kind = 'EARN'"
+        ),
         "one grant for a fact and rule",
     ),
     "more refunded than paid": (

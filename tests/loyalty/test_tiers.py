@@ -202,47 +202,54 @@ RUNGS = [Rung(1, 0), Rung(2, 2000), Rung(3, 8000)]
 TERMS = Terms(12, 90, SHANGHAI)
 
 
-def day_by_day(purchases, days):
-    """The rules on paper: every day look at purchases first thing, then whether an evaluation is due."""
-    state = {"tier": 0, "until": None, "grace": False}
-    seen = []
+def top(amount):
+    return max(number for number, rung in enumerate(RUNGS) if rung.threshold <= amount)
 
-    def value(since, until):
-        return sum(yuan for at, yuan in purchases if since <= at < until)
 
-    def top(amount):
-        return max(number for number, rung in enumerate(RUNGS) if rung.threshold <= amount)
+def same_day(moment, years):
+    """The same day of another year; the 29th of February becomes the 28th."""
+    day = moment.astimezone(SHANGHAI)
+    return day.replace(year=day.year + years, day=28 if (day.month, day.day) == (2, 29) else day.day)
 
-    def year_before(moment):
-        day = moment.astimezone(SHANGHAI)
-        last = 28 if (day.month, day.day) == (2, 29) else day.day
-        return day.replace(year=day.year - 1, day=last)
 
-    def a_year_on(moment):
-        day = moment.astimezone(SHANGHAI)
-        last = 28 if (day.month, day.day) == (2, 29) else day.day
-        return day.replace(year=day.year + 1, day=last, hour=0, minute=0, second=0) + DAY
+def a_year_on(moment):
+    return same_day(moment, 1).replace(hour=0, minute=0, second=0) + DAY
 
-    def evaluate(moment):
-        earned = top(value(year_before(moment), moment))
-        if earned >= state["tier"]:
-            state.update(until=a_year_on(moment) if state["tier"] else None, grace=False)
-        elif not state["grace"]:
-            state.update(until=moment + 90 * DAY, grace=True)
+
+class Walk:
+    """The rules on paper: where somebody stands, and since when nobody has looked."""
+
+    def __init__(self, purchases):
+        self.purchases, self.tier, self.until, self.grace = purchases, 0, None, False
+
+    def value(self, since, until):
+        return sum(yuan for at, yuan in self.purchases if since <= at < until)
+
+    def evaluate(self, moment):
+        earned = top(self.value(same_day(moment, -1), moment))
+        if earned >= self.tier:
+            self.until, self.grace = (a_year_on(moment) if self.tier else None), False
+        elif not self.grace:
+            self.until, self.grace = moment + 90 * DAY, True
         else:
-            state.update(tier=earned, until=a_year_on(moment) if earned else None, grace=False)
+            self.tier, self.until, self.grace = earned, (a_year_on(moment) if earned else None), False
 
+    def bought(self, now):
+        earned = top(self.value(same_day(now, -1), now + timedelta(seconds=1)))
+        if earned > self.tier or (self.grace and earned == self.tier):
+            self.tier, self.until, self.grace = earned, a_year_on(now), False
+
+
+def day_by_day(purchases, days):
+    """Every day hold what is due, then look at what was bought."""
+    walk, seen = Walk(purchases), []
     for number in range(days):
         now = AT + number * DAY
-        while state["until"] and state["until"] <= now:
-            evaluate(state["until"])
+        while walk.until and walk.until <= now:
+            walk.evaluate(walk.until)
         if any(at == now for at, _yuan in purchases):
-            earned = top(value(year_before(now), now + timedelta(seconds=1)))
-            if earned > state["tier"]:
-                state.update(tier=earned, until=a_year_on(now), grace=False)
-            elif state["grace"] and earned == state["tier"]:
-                state.update(until=a_year_on(now), grace=False)
-        seen.append((state["tier"] + 1, state["grace"]))
+            walk.bought(now)
+        seen.append((walk.tier + 1, walk.grace))
     return seen
 
 
