@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from campaigns import selectors, services
 from campaigns.carriers import carriers
 from campaigns.errors import NoticeRefused
-from campaigns.models import NOTICES
+from campaigns.models import NOTICES, Family
 from campaigns.services.drafts import preview
 from campaigns.services.notices import draft_of
 from common.clock import now
@@ -39,6 +39,7 @@ def notice(request: HttpRequest, pk: int) -> HttpResponse:
     data = request.POST if request.method == "POST" else request.GET
     agreed = selectors.agreed_notices(conversation.follower_id, conversation.account_id)
     usable = [template for template, _left in agreed]
+    lefts = {template.pk: left for template, left in agreed if template.family == Family.NOTICE_ONCE}
     if conversation.follower.subscribed:
         usable += selectors.templates(conversation.account_id)
     if request.method == "POST" and _was_sent(conversation, data):
@@ -49,9 +50,8 @@ def notice(request: HttpRequest, pk: int) -> HttpResponse:
         "title": _("Notice to %(name)s") % {"name": conversation.follower.member},
         "conversation": conversation,
         "back": reverse("admin:inbox_conversation", args=[pk]),
-        "templates": usable,
+        "templates": [{"row": each, "left": lefts.get(each.pk)} for each in usable],
         "template": template,
-        "left": {each.pk: left for each, left in agreed},
         "agreed_to": template is not None and template.family in NOTICES,
         "abouts": services.ABOUTS.items(),
         "about": data.get("about", ""),

@@ -78,6 +78,7 @@ export const initial = (name) => [...String(name || "?").trim()][0] ?? "?";
 export const PUSHES = {
   subscribe: "关注", unsubscribe: "取消关注", SCAN: "扫码", CLICK: "点菜单", VIEW: "菜单打开网页",
   view_miniprogram: "菜单打开小程序", LOCATION: "上报位置", TEMPLATESENDJOBFINISH: "模板消息结果",
+  subscribe_msg_popup_event: "订阅弹窗", subscribe_msg_change_event: "关闭订阅通知", subscribe_msg_sent_event: "订阅通知结果",
   scancode_push: "扫码推事件", scancode_waitmsg: "扫码带提示", pic_sysphoto: "拍照发图", pic_photo_or_album: "拍照或相册",
   pic_weixin: "相册发图", location_select: "发送位置", user_authorization_revoke: "撤回授权",
   user_info_modified: "资料变更", text: "文字消息", image: "图片消息", voice: "语音消息", video: "视频消息",
