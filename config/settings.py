@@ -211,6 +211,7 @@ CELERY_BEAT_SCHEDULE = {
     "renew codes": {"task": "touchpoints.tasks.renew_all_codes", "schedule": 3600.0},
     "count figures": {"task": "touchpoints.tasks.count_all_figures", "schedule": 30.0},
     "erase due": {"task": "members.tasks.erase_due", "schedule": 600.0},
+    "recount segments": {"task": "members.tasks.recount_all_segments", "schedule": 300.0},
     "snapshot groupings": {"task": "members.tasks.snapshot_groupings", "schedule": 3600.0},
     "sweep tags": {"task": "members.tasks.sweep_tags", "schedule": 5.0},
     "sweep library": {"task": "library.tasks.sweep_library", "schedule": 60.0},

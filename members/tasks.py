@@ -169,3 +169,22 @@ def snapshot_brand(brand_id: int) -> None:
     from members import services
 
     services.take_monthly(brand_id, at=clock.now())
+
+
+@global_task(name="members.tasks.recount_all_segments")
+def recount_all_segments() -> None:
+    """Find the brands with segments whose figure is old (every five minutes)."""
+    from members.models import Segment
+
+    with every_brand(reason="segments with old figures"):
+        brands = list(Segment.objects.order_by().values_list("brand_id", flat=True).distinct())
+    for brand_id in brands:
+        ring(recount_segments, brand_id)
+
+
+@brand_task(name="members.tasks.recount_segments")
+def recount_segments(brand_id: int) -> None:
+    """Count a brand's segments again where the figure is older than an hour."""
+    from members import services
+
+    services.recount_segments(brand_id, at=clock.now())

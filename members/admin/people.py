@@ -213,7 +213,7 @@ class MemberAdmin(ConsoleModelAdmin):
 
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show the members a person's data scope reaches; merged records are left out."""
-        return visible_members(viewer_of(request)).order_by(*queryset.query.order_by)
+        return visible_members(viewer_of(request)).select_related("store").order_by(*queryset.query.order_by)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         """Search by what people have in hand: name, phone tail, member number, OpenID tail."""

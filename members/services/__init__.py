@@ -24,7 +24,7 @@ from members.services.people import (
 )
 from members.services.pre_tags import apply_pre_tags, pre_tag
 from members.services.profile import change_profile
-from members.services.segments import save_segment
+from members.services.segments import recount_segments, save_segment
 from members.services.sessions import claim_phone_code, end_session, open_session, purge_sessions, release_phone_code
 from members.services.tag_rules import (
     apply_due_facts,
@@ -77,6 +77,7 @@ __all__ = [
     "record_interaction",
     "record_mini_program_user",
     "record_unfollow",
+    "recount_segments",
     "refresh_due",
     "release_members",
     "release_phone_code",

@@ -1,0 +1,70 @@
+"""One person in whatever order things happen: following, signing in, binding a phone, a card from the shop."""
+
+from datetime import timedelta
+from itertools import permutations
+from random import Random
+
+import pytest
+
+from members.models import Follower, Identity, Member, MemberTag
+from members.selectors import surviving
+from members.services import (
+    bind_phone,
+    link_unionid,
+    pre_tag,
+    record_contact,
+    record_follow,
+    record_interaction,
+    record_mini_program_user,
+    tag_members,
+)
+from members.services.people import new_member
+from tests.factories import AT, make_account, make_tag
+
+EVENTS = ("follow", "profile", "sign in", "phone", "card", "again")
+ORDERS = Random(13).sample(list(permutations(EVENTS)), 14)
+
+
+def happens(event, who, account, at):
+    """One event of a person; each names them only by what WeChat or the shop knows in it."""
+    openid, phone = f"oPerson{who:021d}", f"138{who:08d}"
+    if event in {"follow", "again", "profile"}:
+        follower = record_contact(account_id=account.pk, appid=account.appid, openid=openid, at=at)
+        if event == "profile":
+            link_unionid(member=follower.member, subject="subject", unionid=f"u{who}", source="user info", at=at)
+        else:
+            record_follow(follower=follower, at=at)
+            record_interaction(follower=follower, at=at)
+        return
+    if event == "card":
+        known = Member.objects.filter(phone_tail=phone[-4:], merged_into=None, name=f"卡{who}").first()
+        bind_phone(member=known or new_member(at=at), number=phone, source="POS", at=at)
+        return
+    member = record_mini_program_user(
+        appid="wxmini", openid=f"oMini{who:022d}", unionid=f"u{who}", subject="subject", at=at
+    )
+    if event == "phone":
+        bind_phone(member=member, number=phone, source="mini-program", at=at)
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda order: "-".join(word[:2] for word in order))
+def test_every_order_leads_to_the_same_person(in_brand, order):
+    account, tag, awaited = make_account(), make_tag("静安店"), make_tag("老客")
+    pre_tag(kind="PHONE", values=["+8613800000001"], tag_ids=[awaited.pk], source="名单", at=AT)
+    for minute, event in enumerate(order):
+        happens(event, 1, account, AT + timedelta(minutes=minute))
+        if event == "follow":
+            member_id = Follower.objects.get().member_id
+            tag_members(member_ids=[member_id], tag_ids=[tag.pk], source="code", at=AT + timedelta(minutes=minute))
+
+    (person,) = Member.objects.filter(merged_into=None)
+    assert {surviving(each).pk for each in Member.objects.all()} == {person.pk}
+    ties = Identity.objects.filter(member=person, ended_at=None).values_list("kind", "namespace")
+    assert sorted(ties) == [("OPENID", account.appid), ("OPENID", "wxmini"), ("PHONE", ""), ("UNIONID", "subject")]
+    assert Identity.objects.exclude(member=person).count() == 0
+    assert (person.phone_tail, person.subscribed, person.joined_at is not None) == ("0001", True, True)
+    assert sorted(MemberTag.objects.values_list("member_id", "tag__name")) == sorted(
+        [(person.pk, "静安店"), (person.pk, "老客")]
+    )
+    assert sorted(person.tag_ids) == sorted([tag.pk, awaited.pk])
+    assert person.created_at == AT
