@@ -341,11 +341,11 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "PurposeEnum": "members.models.Purpose",
         "CampaignStateEnum": "campaigns.models.CampaignState",
-    },
         "JournalKindEnum": "loyalty.models.ledger.JournalKind",
         "FactKindEnum": "loyalty.models.facts.FactKind",
         "MediaKindEnum": "library.models.MediaKind.values",
         "BenefitKindEnum": "loyalty.models.tiers.BenefitKind",
+    },
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
     "TAGS": [
