@@ -146,7 +146,7 @@ def test_chunks_and_facts_lead_where_one_look_leads(brand, monkeypatch):
         save_tag_rule(name="杭州", tag_id=tag.pk, at=AT, rule={"any": [_city("杭州"), _city("苏州")]})
         save_tag_rule(name="都不", tag_id=other.pk, at=AT, rule={"none": [_city("杭州")]})
     finish(brand)
-    for _ in range(25):
+    for _ in range(12):
         with brand_scope(brand.pk):
             change_profile(member_id=chance.choice(people).pk, city=chance.choice(["杭州", "苏州", "上海", ""]))
         if chance.random() < 0.5:
