@@ -18,7 +18,7 @@ from members.services.erasure import erase_due, start_clocks
 from tests.factories import AT, make_account, make_follower, make_mini_program
 from tests.touchpoints.conftest import DAY, come, follow_again, leave
 from touchpoints import selectors, services
-from touchpoints.models import ChannelSum, CountedTouch, FigureState, Recount, Touch, Touchpoint
+from touchpoints.models import ChannelSum, CountedTouch, FigureState, Recount, Touch
 from touchpoints.selectors import Stage, Window, funnel_stages
 from touchpoints.services import sums as counting
 
@@ -49,26 +49,35 @@ def plain(figures):
     return (figures.scans, figures.cost, dict(+figures.cases), dict(+figures.parts), dict(-figures.parts))
 
 
-def trees(now, days, model, zone=SHANGHAI, **more):
-    """The figures of the tree, counted from the touches and read from the sums."""
-    window = Window(midnight(now, days, zone), now + timedelta(seconds=1))
-    for credited in (selectors.counted_credits, selectors.summed_credits):
-        found = selectors.tree_figures(window, model=model, now=now, zone=zone, credited=credited, **more)
-        yield (
-            {pk: plain(each) for pk, each in found.nodes.items()},
-            {path: plain(each) for path, each in found.paths.items()},
-            plain(found.whole),
-        )
+def shown(found):
+    """The figures of a tree, to be compared."""
+    return (
+        {pk: plain(each) for pk, each in found.nodes.items()},
+        {path: plain(each) for path, each in found.paths.items()},
+        plain(found.whole),
+    )
 
 
 def assert_equal_everywhere(now, chance, zone=SHANGHAI):
+    """Sums give what counting gives: of all models at once, of one figure alone, of one branch alone."""
+    nodes = selectors.tree_nodes()
     for days in (1, 7, 30, 0, chance.randint(1, 40), chance.randint(1, 366)):
-        as_it_was = chance.random() < 0.7
+        window = Window(midnight(now, days, zone), now + timedelta(seconds=1))
+        asked = {"now": now, "zone": zone, "as_it_was": chance.random() < 0.7, "nodes": nodes}
+        counted = selectors.trees_by_model(window, models=MODELS, **asked)
+        asked["credited"] = selectors.summed_credits
+        summed = selectors.trees_by_model(window, models=MODELS, **asked)
         for model in MODELS:
-            counted, summed = trees(now, days, model, zone, as_it_was=as_it_was)
-            assert summed == counted, (days, model)
-        assert_parts_of_a_reading_equal(now, days, chance, zone, as_it_was)
-    codes = list(Touchpoint.objects.exclude(scene="").order_by("pk").values_list("pk", flat=True))
+            assert shown(summed[model]) == shown(counted[model]), (days, model)
+        model, branch = chance.choice(MODELS), chance.choice(nodes).pk
+        key = chance.choice(["people", "follow", "join", "kept_7", "fast_30"])
+        one = selectors.trees_by_model(window, models=[model], keys=[key], **asked)[model]
+        below = selectors.tree_figures(window, model=model, below=branch, **asked)
+        assert {pk: each.parts[key] for pk, each in one.nodes.items()} == {
+            pk: each.parts[key] for pk, each in counted[model].nodes.items()
+        }
+        assert plain(below.nodes[branch]) == plain(counted[model].nodes[branch])
+    codes = [node.pk for node in nodes if node.is_code]
     for model in MODELS:
         for points in (codes, codes[:1]):
             counted, summed = (
@@ -81,22 +90,6 @@ def assert_equal_everywhere(now, chance, zone=SHANGHAI):
             assert summed == counted
 
 
-def assert_parts_of_a_reading_equal(now, days, chance, zone, as_it_was):
-    """One branch is read, or one figure under all models: each gives what reading everything gives."""
-    branch = chance.choice(list(Touchpoint.objects.order_by("pk").values_list("pk", flat=True)))
-    key = chance.choice(["people", "follow", "join", "kept_7", "fast_30"])
-    window = Window(midnight(now, days, zone), now + timedelta(seconds=1))
-    asked = {"now": now, "zone": zone, "as_it_was": as_it_was, "credited": selectors.summed_credits}
-    one = selectors.trees_by_model(window, models=MODELS, keys=[key], **asked)
-    for model in MODELS:
-        whole = selectors.tree_figures(window, model=model, **asked)
-        below = selectors.tree_figures(window, model=model, below=branch, **asked)
-        assert plain(below.nodes[branch]) == plain(whole.nodes[branch])
-        assert {pk: each.parts[key] for pk, each in one[model].nodes.items()} == {
-            pk: each.parts[key] for pk, each in whole.nodes.items()
-        }
-
-
 def assert_rows_equal(now, days, **which):
     window = Window(midnight(now, days), now + timedelta(seconds=1))
     counted, summed = (
@@ -104,10 +97,10 @@ def assert_rows_equal(now, days, **which):
     )
     whole = which["figure"] == "scans"
 
-    def shown(rows):
+    def facts(rows):
         return [(row.touch_id, row.member_id, 0 if whole else row.part, row.case, row.joined_at) for row in rows]
 
-    assert shown(summed) == shown(counted)
+    assert facts(summed) == facts(counted)
     if not whole:
         assert [row.left_at for row in summed] == [row.left_at for row in counted]
 
