@@ -479,8 +479,9 @@ class Inbox:
                 self._breach("only the unreadable is in quarantine", number)
             if push["state"] == "FAILED" and repaired and trouble != "unreadable":
                 self._breach("what was repaired can be handled", number)
-            # A worker may die three times while it holds an innocent push; nothing else sets one aside.
-            if push["state"] == "FAILED" and not trouble and self.world.seen.get("kill", 0) + self.world.breaks < 3:
+            # Three times a worker may die or stand still while it holds an innocent push; nothing else sets one aside.
+            ended = self.world.seen.get("kill", 0) + self.world.seen.get("stop", 0) + self.world.breaks
+            if push["state"] == "FAILED" and not trouble and ended < 3:
                 self._breach("the innocent are not set aside", f"{number} {push['reason']}")
             if push["attempts"] > inbox.MAX_ATTEMPTS:
                 self._breach("attempts are bounded", number)
