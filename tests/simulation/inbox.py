@@ -219,6 +219,7 @@ class Inbox:
         world.on_death.append(self._restart)
         self.mended = False
         self.trouble = {}
+        self.raised = set()
         intake.psycopg2 = SimpleNamespace(
             connect=lambda *args, **how: Connection(self, asyncio.get_running_loop()),
             **{
@@ -390,6 +391,7 @@ class Inbox:
             if key == "b" and trouble.startswith("raises"):
                 if trouble == "raises once":
                     self.trouble.pop(number)
+                    self.raised.add(number)
                 raise RuntimeError(trouble)
 
         return run
@@ -479,8 +481,10 @@ class Inbox:
                 self._breach("only the unreadable is in quarantine", number)
             if push["state"] == "FAILED" and repaired and trouble != "unreadable":
                 self._breach("what was repaired can be handled", number)
-            # Three times a worker may die or stand still while it holds an innocent push; nothing else sets one aside.
+            # Three times a worker may die or stand still while it holds an innocent push, or twice when its handler
+            # has raised once; nothing else sets one aside.
             ended = self.world.seen.get("kill", 0) + self.world.seen.get("stop", 0) + self.world.breaks
+            ended += number in self.raised
             if push["state"] == "FAILED" and not trouble and ended < 3:
                 self._breach("the innocent are not set aside", f"{number} {push['reason']}")
             if push["attempts"] > inbox.MAX_ATTEMPTS:

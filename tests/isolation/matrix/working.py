@@ -46,11 +46,13 @@ BRAND_COMMANDS = {
     "reconcile_points": {},
     "grant_role": {"user": "neighbour", "role": "ANALYST"},
     "replay_inbound": {},
+    "tidy_library": {},
 }
 GLOBAL_COMMANDS = {
     "demo": "loads invented brands into a development installation; refused in production",
     "extensions": "lists registries of code; asks the database nothing",
     "migrate": "changes tables as their owner",
+    "purge_platform_events": "deletes events of the installation's platform, which belong to no brand",
     "set_platform": "stores keys of the installation, which belong to no brand",
 }
 
