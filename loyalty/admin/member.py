@@ -167,7 +167,7 @@ def _unlock(request: HttpRequest, member: Member) -> str:
     return gettext("Unlocked: the next evaluation decides.")
 
 
-_PAGE = Page("members/member/<int:pk>/points/", member_points, "members_member_points", "members")
+_PAGE = Page("loyalty/member/<int:pk>/", member_points, "members_member_points", "members")
 pages.register(_PAGE.name, _PAGE)
 
 

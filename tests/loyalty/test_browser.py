@@ -69,7 +69,7 @@ def test_every_page_of_points_is_whole_in_both_widths_and_speaks_chinese(visitor
         "adjustment": f"loyalty/adjustment/{waits.pk}/change/",
         "tiers": "loyalty/tier/",
         "preview": "loyalty/tier-preview/",
-        "member": f"members/member/{member.pk}/points/",
+        "member": f"loyalty/member/{member.pk}/",
         "card": f"members/member/{member.pk}/change/",
     }
     wide, words = {}, {}
@@ -95,7 +95,7 @@ def test_points_are_adjusted_in_the_dialog(visitor):
     brand, member, _rule, _waits = furnished()
     with brand_scope(brand.pk):
         before = selectors.balance_of(member.pk).available
-    visitor.goto(f"/b/lanyu/members/member/{member.pk}/points/")
+    visitor.goto(f"/b/lanyu/loyalty/member/{member.pk}/")
     visitor.click(".zy-primary")
     visitor.fill("#zy-points", "-50")
     visitor.fill("#zy-reason", "误发")

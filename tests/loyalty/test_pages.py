@@ -36,7 +36,7 @@ def page(answer):
 
 
 def points_page(of):
-    return f"/b/{of.brand.slug}/members/member/{of.member.pk}/points/"
+    return f"/b/{of.brand.slug}/loyalty/member/{of.member.pk}/"
 
 
 def test_a_members_page_shows_balance_lots_ledger_and_tier(as_owner, ours, theirs):
@@ -57,7 +57,7 @@ def test_a_members_page_shows_balance_lots_ledger_and_tier(as_owner, ours, their
     assert "灶" not in shown
     card = page(as_owner.get(f"/b/lanyu/members/member/{ours.member.pk}/change/"))
     assert "Points and tier" in card
-    foreign = as_owner.get(f"/b/lanyu/members/member/{theirs.member.pk}/points/")
+    foreign = as_owner.get(f"/b/lanyu/loyalty/member/{theirs.member.pk}/")
     assert foreign.status_code == 404
 
 
@@ -103,7 +103,7 @@ def test_whoever_may_only_look_neither_adjusts_nor_locks(ours):
 
 def test_a_store_manager_sees_points_of_own_members_only(as_manager, ours):
     assert as_manager.get(points_page(ours)).status_code == 200
-    assert as_manager.get(f"/b/lanyu/members/member/{ours.far_member.pk}/points/").status_code == 404
+    assert as_manager.get(f"/b/lanyu/loyalty/member/{ours.far_member.pk}/").status_code == 404
     assert as_manager.get("/b/lanyu/loyalty/points/").status_code == 403
 
 
