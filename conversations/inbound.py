@@ -113,7 +113,7 @@ def where_talk_stands(push: Push, book: ReplyBook) -> Query | None:
     """Ask for the talk somebody is in."""
     if not may_be_talk(push, book):
         return None
-    return partial(talk_query, push.account_id, push.openid, at=push.received_at)
+    return partial(talk_query, book.get(DIALOGUES), push.account_id, push.openid, at=push.received_at)
 
 
 @reply_to("text", "CLICK", key="conversations.dialogue", rank=50, asks=where_talk_stands)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from django.db import connection
-from django.db.models import BigIntegerField, Case, Count, F, Value, When
-from django.db.models.expressions import RawSQL
+from django.db.models import BigIntegerField, Case, Count, F, Func, Value, When
 from django.utils.translation import gettext as _
 
 from accounts.models import Brand
@@ -175,6 +173,9 @@ def facts_in(rows: Sequence[Mapping[str, Any]], rules: Rules) -> Facts:
     return Facts(came_back=row["left_at"] is not None, holds=frozenset(held))
 
 
+_ASKED_ABOUT: Final = Func(template="p.member_id", output_field=BigIntegerField())
+
+
 def _predicates(rules: Rules, at: datetime) -> tuple[str, tuple[Any, ...]]:
     """Write what must be asked of `p` beyond what is always known, as more columns of the query."""
     columns, params = "", ()
@@ -185,7 +186,7 @@ def _predicates(rules: Rules, at: datetime) -> tuple[str, tuple[Any, ...]]:
             logger.warning("the audience %s %s cannot be used", audience.kind, audience.value)
             continue
         if predicate is not None:
-            people = Member.objects.filter(predicate, pk=RawSQL("p.member_id", ())).values("pk")
+            people = Member.objects.filter(predicate, pk=_ASKED_ABOUT).values("pk")
             sql, more = people.query.sql_with_params()
             columns, params = f"{columns}, EXISTS ({sql}) AS found_{number}", (*params, *more)
     return columns, params
@@ -330,6 +331,8 @@ class Dialogues:
     """What begins which dialogue of an account: {word or menu key: (version, its steps)}."""
 
     starts: Mapping[str, tuple[int, tuple[Step, ...]]]
+    kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What a selector has worked out for this account and wants to find again."""
 
     def steps_of(self, version_id: int) -> tuple[Step, ...]:
         """Give the steps of one of these versions."""
@@ -494,20 +497,22 @@ def talk_of(run: DialogueRun | None) -> Talk | None:
     return Talk(run.version_id, read_steps(run.version.steps), state, run.updated_at)
 
 
-def talk_query(account_id: int, openid: str, *, at: datetime) -> tuple[str, tuple[Any, ...]]:
-    """Give the query for the talk somebody is in and its parameters; `talk_in` reads its row."""
-    sql, params = _written_talk(current_brand_id(), account_id, at.replace(second=0, microsecond=0))
+def talk_query(dialogues: Dialogues, account_id: int, openid: str, *, at: datetime) -> tuple[str, tuple[Any, ...]]:
+    """Give the query for the talk somebody is in and its parameters; `talk_in` reads its row.
+
+    Written once a minute for everybody of an account.
+    """
+    minute = at.replace(second=0, microsecond=0)
+    kept = dialogues.kept.get("talk query")
+    if kept is None or kept[0] != minute:
+        rows = _running(account_id, _OPENID, minute)
+        wanted = rows.values("version_id", "step", "answers", "tries", "updated_at", steps=F("version__steps"))
+        kept = dialogues.kept["talk query"] = (minute, *wanted.order_by("pk")[:1].query.sql_with_params())
+    _minute, sql, params = kept
     return sql, tuple(openid if value == _OPENID else value for value in params)
 
 
 _OPENID: Final = "\x02openid"  # stands in a written query for the openid of whoever is asked about
-
-
-@lru_cache(maxsize=1000)
-def _written_talk(brand_id: int, account_id: int, at: datetime) -> tuple[str, tuple[Any, ...]]:
-    rows = _running(account_id, _OPENID, at).filter(brand_id=brand_id)
-    wanted = rows.values("version_id", "step", "answers", "tries", "updated_at", steps=F("version__steps"))
-    return wanted.order_by("pk")[:1].query.sql_with_params()
 
 
 def talk_in(rows: Sequence[Mapping[str, Any]]) -> Talk | None:

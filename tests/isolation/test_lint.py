@@ -15,6 +15,10 @@ REASONS = {
         "lru_cache on automaton_of: a cache outlives the brand",
     ): "of a pattern's text, no rows",
     ("conversations/patterns.py", "lru_cache on compiled: a cache outlives the brand"): "of a pattern's text, no rows",
+    **{
+        ("members/person.py", f"cached_property on {name}: a cache outlives the brand"): "of a person, for one answer"
+        for name in ("_changes", "last_act", "subscribed", "tags")
+    },
 }
 MODULE_MEMORY = {
     "campaigns/services/results.py": "when a brand's matcher was rung, by brand",
