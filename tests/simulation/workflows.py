@@ -24,10 +24,12 @@ from conversations.models import LastTag, Menu, ReplyRecord, TagMenu
 from conversations.services import save_menu
 from inbox.services import record_act
 from members import services as members
+from members.facts import ACT
 from members.models import (
     ErasureClock,
     ErasureReason,
     ErasureState,
+    FactDue,
     Follower,
     Identity,
     Member,
@@ -37,6 +39,7 @@ from members.models import (
     RemoteTagging,
     Segment,
     Tag,
+    TagRule,
 )
 from members.services import followers, tag_sync
 from tests.factories import AT, make_account, make_brand, make_follower, make_mini_program, make_touchpoint
@@ -462,6 +465,35 @@ def tag_member(stage):
         rows = list(MemberTag.objects.filter(member=member).values_list("tag_id", flat=True))
         assert Member.objects.get(pk=member.pk).tag_ids == rows
         assert rows == [tag.pk] or not finished
+
+    return do, holds
+
+
+def automatic_tags(stage):
+    _, member = stage.fresh()
+    following = {"all": [{"condition": "subscribed", "params": {"value": "yes"}}]}
+    with stage.scope:
+        TagRule.objects.update(is_on=False, run_due_at=None)
+        FactDue.objects.all().delete()
+        tag = Tag.objects.create(name=f"自动{next(_numbers)}", created_at=AT)
+        members.save_tag_rule(name=tag.name, tag_id=tag.pk, rule=following, at=AT)
+        TagRule.objects.filter(tag=tag).update(run_due_at=AT)
+
+    def do():
+        with stage.scope:
+            members.note_fact(kind=ACT, member_ids=[member.pk])
+        while members.apply_due_facts(stage.brand.pk, at=AT):
+            pass
+        while members.run_rules(stage.brand.pk, at=AT):
+            pass
+
+    def holds(finished):
+        carriers = set(MemberTag.objects.filter(tag=tag).values_list("member_id", flat=True))
+        shown = set(Member.objects.filter(tag_ids__contains=[tag.pk]).values_list("pk", flat=True))
+        assert carriers == shown
+        if finished:
+            assert carriers == set(Member.objects.filter(subscribed=True).values_list("pk", flat=True))
+            assert not FactDue.objects.exists()
 
     return do, holds
 
@@ -895,7 +927,7 @@ def count_figures(stage):
 
 
 WORKFLOWS = (
-    follow, scan_pushed, bind_phone, merge, erase_person, tag_member, sync_tags, fetch_followers, launch, send_step, finish_event,
+    follow, scan_pushed, bind_phone, merge, erase_person, tag_member, automatic_tags, sync_tags, fetch_followers, launch, send_step, finish_event,
     steer, mini_program_login, save_segment, token, publish_menu, publish_due_menus, settle_menus, send_replies, issue_code,
     count_figures, page_ticket,
     probe, sweep_and_replay, refused_secret,
