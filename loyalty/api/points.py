@@ -334,7 +334,7 @@ class Capture(BrandAPIView):
     )
     def post(self, request: Request, hold_id: str) -> Response:
         """Spend frozen points."""
-        hold, given = _hold_or_404(hold_id), read_body(PartBody, request.data)
+        given, hold = read_body(PartBody, request.data), _hold_or_404(hold_id)
         journal = services.capture(
             operation=_operation(request, given["key"]),
             hold=hold,
@@ -369,7 +369,7 @@ class Release(BrandAPIView):
     )
     def post(self, request: Request, hold_id: str) -> Response:
         """Release frozen points."""
-        hold, given = _hold_or_404(hold_id), read_body(ReleaseBody, request.data)
+        given, hold = read_body(ReleaseBody, request.data), _hold_or_404(hold_id)
         journal = services.release(operation=_operation(request, given["key"]), hold=hold, at=clock.now())
         return Response(entry(journal), status=201)
 
@@ -397,10 +397,10 @@ class Reverse(BrandAPIView):
     )
     def post(self, request: Request, entry_id: str) -> Response:
         """Reverse."""
+        given = read_body(PartBody, request.data)
         journal = Journal.objects.filter(public_id=public_id(entry_id)).first()
         if journal is None:
             raise Http404
-        given = read_body(PartBody, request.data)
         made = services.reverse(
             operation=_operation(request, given["key"]),
             journal=journal,

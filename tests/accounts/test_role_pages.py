@@ -85,7 +85,7 @@ def test_regions_are_given_on_the_page_of_the_role(as_owner, ours, theirs):
     ("role", "entries"),
     [
         (Role.SERVICE_DESK, ["今日", "会话", "会员", "内容", "门店"]),
-        (Role.AUDITOR, ["今日", "会话", "会员", "人群", "活动", "内容", "渠道", "门店", "导购", "设置"]),
+        (Role.AUDITOR, ["今日", "会话", "会员", "人群", "活动", "内容", "渠道", "门店", "导购", "权益", "设置"]),
     ],
 )
 def test_the_sidebar_holds_what_the_role_may_see(ours, role, entries):
