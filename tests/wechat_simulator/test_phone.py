@@ -462,6 +462,7 @@ def test_clock_pauses_and_jumps_after_saying_what_falls_due(open_page, answering
     page = open_page(f"?person=xiaoyu&appid={APPID}")
     page.get_by_test_id("rate-0").click()
     expect(page.get_by_test_id("rate-0")).to_have_attribute("aria-pressed", "true")
+    wait_until(lambda: answering.look("/clock")["rate"] == 0)
     answering.control("/clock", {"set": "2025-06-01T08:00"})
     expect(page.get_by_test_id("clock-now")).to_have_text("2025-06-01 08:00:00")
     expect(page.get_by_test_id("phone-time")).to_have_text("08:00")

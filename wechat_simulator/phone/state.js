@@ -67,6 +67,7 @@ export const loadClock = loader(async () => {
 });
 
 export function setClock(view, heard = performance.now()) {
+  if (state.clock && view.real_epoch < state.clock.real_epoch) return; // an answer older than what is known
   state.clock = { ...view, heard };
   emit("clock");
 }
