@@ -159,15 +159,15 @@ def test_every_page_speaks_chinese_and_loads_nothing_from_elsewhere(visitor):
     assert visitor.complaints == []
 
 
-def test_pages_fit_the_screen_with_one_heading_and_one_primary_action(visitor):
+@pytest.mark.parametrize("width", [1400, 375])
+def test_pages_fit_the_screen_with_one_heading_and_one_primary_action(visitor, width):
+    visitor.set_viewport_size({"width": width, "height": 800})
     for path in PAGES:
         visitor.goto(f"/b/lanyu/{path}")
-        for width in (1400, 375):
-            visitor.set_viewport_size({"width": width, "height": 800})
-            wide = visitor.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            assert wide <= 0, (path, width)
-            assert visitor.locator("h1").count() == 1, path
-            assert visitor.locator(".zy-primary:visible").count() <= 1, (path, width)
+        wide = visitor.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, path
+        assert visitor.locator("h1").count() == 1, path
+        assert visitor.locator(".zy-primary:visible").count() <= 1, path
     assert visitor.complaints == []
 
 

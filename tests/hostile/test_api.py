@@ -117,8 +117,8 @@ def furnished(transactional_db, a, b, wechat):  # noqa: F811
     """A brand with something behind every address; WeChat knows its mini program."""
     wechat.know(a.program)
     with brand_scope(a.brand.pk):
-        segment = save_segment(name="全部", rule={"all": []}, at=AT)
-        a.campaign = create_campaign(name="秋季新品", account=a.account, at=AT, segment=segment)
+        a.segment = save_segment(name="全部", rule={"all": []}, at=AT)
+        a.campaign = create_campaign(name="秋季新品", account=a.account, at=AT, segment=a.segment)
         a.channel = create_touchpoint(name="澜屿门口", account=a.account, store=a.store, at=AT)
         a.media = MediaItem.objects.create(
             name="x", content_type="image/png", size=1, sha256="x", path="x", created_at=AT
@@ -159,7 +159,7 @@ NOWHERE = "00000000-0000-4000-8000-000000000000"
 
 def address(path, side):
     real = path.removeprefix("/api/v1").replace("{code}", side.store.code)
-    real = real.replace("{media_id}", str(side.media.pk))
+    real = real.replace("{media_id}", str(side.media.pk)).replace("{segment_id}", str(side.segment.pk))
     real = real.replace("{entry_id}", NOWHERE).replace("{hold_id}", NOWHERE)
     real = real.replace("{channel_id}", str(side.channel.pk)).replace("{scene}", side.mini_code.code)
     return real.replace("{campaign_id}", str(side.campaign.public_id)).replace("{member_no}", side.member.member_no)
