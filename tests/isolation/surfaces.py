@@ -90,6 +90,7 @@ def outside() -> list[tuple[Address, Any]]:
 # Which row a parameter of an address names. The admin's object_id is the row of the model in the address.
 PREFIXES: dict[str, type[models.Model]] = {
     "campaigns/": Campaign,
+    "loyalty/member/": Member,
     "segments/groupings/": Grouping,
     "segments/": Segment,
     "tags/automatic/": TagRule,

@@ -25,7 +25,7 @@ from inbox.models import AgentTask, CannedReply, Conversation, ServiceHours
 from inbox.services import give_task, record_push, set_duty
 from library.models import MediaItem
 from loyalty.models import Adjustment, EarnRule, Tier
-from members.models import Grouping, Segment, TagRule
+from members.models import Grouping, Member, Segment, TagRule
 from members.services import save_grouping, save_segment, save_tag_group, save_tag_rule, start_clocks
 from stores.models import Region
 from tests.factories import AT, make_mini_program, make_staff
@@ -190,6 +190,7 @@ def model_behind(name, rows):
     own = {
         "campaigns/templates/": OfficialAccount,
         "campaigns/": Campaign,
+        "loyalty/member/": Member,
         "segments/groupings/": Grouping,
         "segments/": Segment,
         "tags/automatic/": TagRule,
