@@ -15,13 +15,13 @@ SETTINGS := ZHIYIN_SECRET_KEY=only-for-checks-0123456789-abcdefghijklmnopqrstuvw
 	DATABASE_INTAKE_URL=postgresql://zhiyin_intake@127.0.0.1:9/none REDIS_URL=redis://127.0.0.1:9/0
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint types layers messages check smoke bench chaos isolation hostile simulate sabotage repeat demo manage lock \
+.PHONY: help up test lint types layers descriptions template messages check smoke bench chaos isolation hostile simulate sabotage repeat demo manage lock \
 	clean python venv venv-dev venv-peers
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf 'make %-8s %s\n' "$$name" "$$text"; done
 
-up: python ## install what is needed and run everything: console, API, gateway, workers, simulator, PostgreSQL, Valkey
+up: python ## install what is needed and run everything: console, API, gateway, workers, simulator, PostgreSQL, Valkey (SIZE=M or L: a crowd)
 	@exec $(PYTHON) -m launcher up
 
 test: venv-dev ## run the tests in parallel (ARGS="tests/members -k merge" narrows them)
@@ -40,11 +40,17 @@ layers: venv-dev ## check who imports whom
 messages: venv-dev ## collect, merge and compile the message catalogues (ARGS="--check" only looks)
 	@$(PY) -m scripts.messages $(ARGS)
 
-check: lint types layers ## all checks: style, types, layers, catalogues, migrations, production settings, API description
+check: types lint layers descriptions ## all checks: style, types, layers, catalogues, migrations, production settings, API description
+
+descriptions: venv-dev
 	@$(PY) -m scripts.messages --check
 	@$(SETTINGS) ZHIYIN_ENV=test $(PY) manage.py makemigrations --check --dry-run
 	@$(SETTINGS) ZHIYIN_ENV=production $(PY) manage.py check --deploy --fail-level WARNING
 	@$(SETTINGS) ZHIYIN_ENV=production $(PY) manage.py spectacular --validate --fail-on-warn --file /dev/null
+
+# Every later run of the tests restores what this one has migrated.
+template: venv-dev
+	@$(PY) -m pytest -q tests/launcher/test_template_dump.py
 
 smoke: venv ## play a story against a whole product on free ports, and assert it (STORY=name plays one)
 	@$(PY) -m launcher around -- $(PY) -m tests.smoke $(STORY)
@@ -71,7 +77,7 @@ repeat: venv-dev ## run the tests again and again in random order and count flak
 	@$(PY) -m scripts.repeat $(ARGS)
 
 demo: venv ## load what is missing of the demo brands into a running `make up`, and print how to sign in
-	@$(PY) -m launcher manage demo --load
+	@$(PY) -m launcher manage demo --load --size $(or $(SIZE),S)
 	@$(PY) -m launcher manage demo --banner
 
 manage: venv ## run a management command in a running `make up` (ARGS="extensions")

@@ -200,7 +200,7 @@ def _start(
     with_demo = chosen >= {"simulator", "web"} and not options.no_demo
     if with_demo:
         say("loading the demo brands")
-        supervisor.run("demo", product.manage("demo", "--load"), env)
+        supervisor.run("demo", product.manage("demo", "--load", "--size", os.environ.get("SIZE") or "S"), env)
     if "workers" in chosen:
         supervisor.start(*product.workers(env))
     fronts = {"gateway": product.gateway, "web": product.web}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 import pytest
 
-from launcher import roles, valkey
+from launcher import roles, template_dump, valkey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,9 +164,9 @@ def _delete_rows(cursor: Cursor, tables: list[tuple[str, bool]]) -> bool:
     """Delete every row in one transaction, which lifts row security for itself alone; False when it cannot be done."""
     forced = [table for table, is_forced in tables if is_forced]
     cursor.execute(
-        "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE tgname LIKE '%\\_append\\_only' ORDER BY 1"
+        "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal AND tgtype & 8 <> 0 ORDER BY 1"
     )
-    kept = [table for (table,) in cursor.fetchall() if table in {name for name, _ in tables}]
+    watched = [table for (table,) in cursor.fetchall() if table in {name for name, _ in tables}]
     try:
         cursor.execute(
             "; ".join(
@@ -174,10 +174,10 @@ def _delete_rows(cursor: Cursor, tables: list[tuple[str, bool]]) -> bool:
                     "BEGIN",
                     "SET CONSTRAINTS ALL DEFERRED",
                     *(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY" for table in forced),
-                    *(f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in kept),  # not even the owner may delete
+                    *(f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in watched),  # they refuse, or write rows
                     *(f"DELETE FROM {table}" for table, _ in tables),  # noqa: S608 - names from the catalogue
                     "SET CONSTRAINTS ALL IMMEDIATE",  # a table with pending checks cannot be altered
-                    *(f"ALTER TABLE {table} ENABLE TRIGGER USER" for table in kept),
+                    *(f"ALTER TABLE {table} ENABLE TRIGGER USER" for table in watched),
                     *(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY" for table in forced),
                     "COMMIT",
                 ]
@@ -227,9 +227,6 @@ def test_run() -> TestRun:
 @pytest.fixture(scope="session")
 def database_template(django_test_environment: None, django_db_blocker: DjangoDbBlocker, test_run: TestRun) -> str:
     """Give the name of the migrated template database, which the first worker makes while the others wait."""
-    from django.core.management import call_command
-    from django.db import connections
-
     with roles.cursor_on(test_run.owner_url) as cursor:
         cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", [test_run.template])
         cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [test_run.template])
@@ -241,20 +238,33 @@ def database_template(django_test_environment: None, django_db_blocker: DjangoDb
         cursor.execute(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
         with roles.cursor_on(test_run.urls(unfinished).owner) as inside:
             roles.prepare_database(inside, unfinished)
-        with django_db_blocker.unblock():
-            owner = connections["owner"]
-            own_name = owner.settings_dict["NAME"]
-            owner.close()
-            owner.settings_dict["NAME"] = unfinished
-            try:
-                call_command("migrate", database="owner", interactive=False, verbosity=0)
-            finally:
-                connections.close_all()
-                owner.settings_dict["NAME"] = own_name
+        kept = template_dump.place()
+        if test_run.own_postgres and kept.exists():
+            template_dump.restore(test_run.urls(unfinished).owner, kept)
+        else:
+            with django_db_blocker.unblock():
+                _migrate(unfinished)
+            if test_run.own_postgres:
+                template_dump.save(test_run.urls(unfinished).owner, kept)
         with roles.cursor_on(test_run.urls(unfinished).owner) as inside:
             _keep_statistics_away(inside)
         cursor.execute(f"ALTER DATABASE {name} RENAME TO {roles.quoted(test_run.template)}")
     return test_run.template
+
+
+def _migrate(database: str) -> None:
+    from django.core.management import call_command
+    from django.db import connections
+
+    owner = connections["owner"]
+    own_name = owner.settings_dict["NAME"]
+    owner.close()
+    owner.settings_dict["NAME"] = database
+    try:
+        call_command("migrate", database="owner", interactive=False, verbosity=0)
+    finally:
+        connections.close_all()
+        owner.settings_dict["NAME"] = own_name
 
 
 @pytest.fixture(scope="session")

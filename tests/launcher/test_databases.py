@@ -60,6 +60,20 @@ def test_restore_deletes_rows_without_a_copy_and_leaves_row_security(database, u
     assert forced > 0
 
 
+def test_restore_takes_away_rows_that_a_trigger_keeps_and_leaves_the_trigger(database, urls):
+    write(urls)
+    roles.statements(
+        urls.owner,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'it stays'; END $$",
+        "CREATE TRIGGER region_stays BEFORE DELETE ON stores_region FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+
+    database.restore()
+
+    assert (count_of_regions(urls), database.copies) == (0, 1)
+    assert scalar(urls.owner, "SELECT tgenabled FROM pg_trigger WHERE tgname = 'region_stays'") == "O"
+
+
 def test_restore_brings_back_what_migrations_have_written(database, urls):
     kinds = scalar(urls.owner, "SELECT count(*) FROM django_content_type")
     roles.statements(urls.owner, "UPDATE django_content_type SET model = 'changed' WHERE model = 'brand'")
