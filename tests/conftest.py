@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.utils import timezone, translation
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from accounts.models import Brand
-from accounts.sealing import forget_keys
 from accounts.tenancy import brand_scope
 from tests.factories import make_brand
+from tests.memory import FORGET
 from tests.simulator import Simulator
 
 # How long an example takes is the machine's affair, which may be busy with something else.
@@ -21,9 +22,15 @@ hypothesis_settings.load_profile("zhiyin")
 
 
 @pytest.fixture(autouse=True)
-def no_keys_of_earlier_brands() -> None:
-    """A brand of this test may have the number of one that an earlier test has taken away."""
-    forget_keys()
+def nothing_of_earlier_tests() -> None:
+    """Begin as a new process would: whatever an earlier test made this one remember is forgotten.
+
+    Django, too, leaves the language and the time zone of the last request on in this thread.
+    """
+    for forget in FORGET:
+        forget()
+    translation.deactivate()
+    timezone.deactivate()
 
 
 @pytest.fixture

@@ -84,6 +84,13 @@ _rung: dict[tuple[int, str], float] = {}
 _troubled: dict[tuple[int, str, str], set[str]] = {}  # (brand, appid, path): what of it this process saw refused
 
 
+def forget_answers() -> None:
+    """Drop what this process learned from WeChat's answers; the next call is as careful as the first."""
+    _proven.clear()
+    _rung.clear()
+    _troubled.clear()
+
+
 @dataclass(frozen=True, slots=True)
 class Portion:
     """Messages that may leave now. Both moments are of the monotonic clock.

@@ -105,6 +105,13 @@ def next_reset(at: datetime) -> datetime:
     return (day_start(at) + timedelta(hours=36)).replace(hour=0)
 
 
+def forget_limits() -> None:
+    """Drop the limits this process remembers; the next call reads PostgreSQL."""
+    global _limits_read
+    _limits.clear()
+    _limits_read = 0.0
+
+
 def limit_of(api: str, at: datetime) -> int | None:
     """The documented limit per day of a path on a date, None when none is known."""
     return _limits_of(api, at).get(QuotaWindow.DAY)

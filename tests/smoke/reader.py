@@ -15,12 +15,14 @@ import conversations.services
 import guides.models
 import inbox.models
 import inbox.selectors
+import loyalty.invariants
 import members.models
 import members.services
 import stores.models
 import touchpoints.models
 import wechat_gateway.models
 import welcomes.models
+from accounts.services import issue_api_key
 from accounts.tenancy import brand_scope
 from common import clock
 
@@ -40,6 +42,21 @@ def send_to_everybody(template: str, content: dict[str, str]) -> int:
         carrier="template",
         template=campaigns.models.MessageTemplate.objects.get(title=template),
         content=content,
+    )
+    return campaigns.services.launch(campaign=campaign, at=at).pk
+
+
+def speak_to(segment_id: int, text: str) -> int:
+    """Launch a customer-service message, meant to sell, to the people of a segment; give the campaign's id."""
+    at = clock.now()
+    campaign = campaigns.services.create_campaign(
+        name=text[:20],
+        account=wechat_gateway.models.OfficialAccount.objects.get(),
+        purpose="MARKETING",
+        at=at,
+        segment=members.models.Segment.objects.get(pk=segment_id),
+        carrier="custom",
+        content={"text": text},
     )
     return campaigns.services.launch(campaign=campaign, at=at).pk
 
@@ -72,8 +89,11 @@ def serve() -> None:
         "clock": clock,
         "member_services": members.services,
         "send_to_everybody": send_to_everybody,
+        "speak_to": speak_to,
         "change_rule": change_rule,
         "first_buttons": first_buttons,
+        "breaches": loyalty.invariants.breaches,
+        "issue_api_key": issue_api_key,
         "left_for": left_for,
     }
     for module in (campaigns, conversations, guides, inbox, members, stores, touchpoints, wechat_gateway, welcomes):

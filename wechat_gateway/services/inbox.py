@@ -54,6 +54,11 @@ _store = InboxStore()
 _met: Counter[int] = Counter()  # how often PostgreSQL went away under a push in this process
 
 
+def forget_met() -> None:
+    """Drop how often pushes met a database that went away; each may meet it anew."""
+    _met.clear()
+
+
 @dataclass(frozen=True, slots=True)
 class _Claim:
     push_id: int

@@ -1,0 +1,24 @@
+"""What a process of the product remembers between requests, and how to make it forget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from accounts.sealing import forget_keys
+from campaigns.services.results import forget_rings
+from conversations.selectors import forget_compiled
+from wechat_gateway.client import forget_answers
+from wechat_gateway.quotas import forget_limits
+from wechat_gateway.services.inbox import forget_met
+from wechat_gateway.tokens import forget_cached
+
+FORGET: Final[tuple[Callable[[], None], ...]] = (
+    forget_keys,
+    forget_rings,
+    forget_compiled,
+    forget_answers,
+    forget_limits,
+    forget_met,
+    forget_cached,
+)
