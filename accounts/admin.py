@@ -375,6 +375,9 @@ class AuditEntryAdmin(ConsoleModelAdmin):
     def who(self, row: AuditEntry) -> Any:
         """Show the person and the role they acted in."""
         role = Role(row.role).label if row.role in Role.values else ""
+        kind, _space, number = row.actor_label.partition(" ")
+        if kind == "member" and number.isdigit():  # they did it themselves, in the mini program
+            return two_lines(gettext("Member %(number)s") % {"number": number}, role)
         return two_lines(gettext("System") if row.actor_label == "system" else row.actor_label, role)
 
     @admin.display(description=gettext_lazy("what"))
@@ -389,11 +392,11 @@ class AuditEntryAdmin(ConsoleModelAdmin):
 
     @admin.display(description=gettext_lazy("object"))
     def thing(self, row: AuditEntry) -> str:
-        """Show the name of the object; a bare number gets its sign, a role its words."""
+        """Show the name of the object; a bare number gets its sign, a role its words, other codes behind it none."""
         number, _space, code = row.object_label.partition(" ")
         if number.isdigit() and code in Role.values:
             return f"{Role(code).label} #{number}"
-        return f"#{row.object_label}" if row.object_label.isdigit() else row.object_label
+        return f"#{number}" if number.isdigit() and code.isascii() else row.object_label
 
     @admin.display(description=gettext_lazy("reason"))
     def reason_text(self, row: AuditEntry) -> str:

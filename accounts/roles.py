@@ -45,6 +45,8 @@ _VIEW_ALL = frozenset(
         "menus",
         "library",
         "points",
+        "coupons",
+        "profile",
     )
 )
 # Whoever talks with followers; their data scope says with whose.
@@ -53,6 +55,8 @@ _MARKETING = frozenset(
     {
         *_VIEW_ALL,
         "members.edit",
+        "members.merge",
+        "profile.edit",
         "tags.edit",
         "segments.edit",
         "campaigns.edit",
@@ -63,6 +67,14 @@ _MARKETING = frozenset(
         "library.edit",
         "points.edit",
         "points.adjust",
+        "coupons.edit",
+        "coupons.give",
+        "counter.view",
+        "counter.undo",
+        "imports.view",
+        "imports.edit",
+        "exports.view",
+        "exports.edit",
         "quarantine.view",
         *_INBOX,
         "canned.edit",
@@ -74,7 +86,8 @@ _STORE_MANAGING = (
     frozenset(
         {"members.view", "members.edit", "tags.view", "stores.view", "stores.edit", "guides.view", "guides.edit"},
     )
-    | {"touchpoints.view"}
+    | {"touchpoints.view", "coupons.view", "coupons.give", "counter.view", "counter.undo"}
+    | {"touchpoints.view", "exports.view", "exports.edit"}
     | _INBOX
 )
 CAPABILITIES: dict[str, frozenset[str]] = {
@@ -101,7 +114,8 @@ CAPABILITIES: dict[str, frozenset[str]] = {
     Role.MARKETER: _MARKETING,
     Role.REGION_MANAGER: _STORE_MANAGING | {"segments.view", "campaigns.view", "agents.view"},
     Role.STORE_MANAGER: _STORE_MANAGING,
-    Role.GUIDE: frozenset({"members.view", "tags.view", "stores.view", "guides.view"}) | _INBOX,
+    Role.GUIDE: frozenset({"members.view", "tags.view", "stores.view", "guides.view", "coupons.give", "counter.view"})
+    | _INBOX,
     # Talks with everybody, and looks up what an answer needs; what is said to many at once stays with marketing.
     Role.SERVICE_DESK: frozenset(
         {
@@ -123,6 +137,8 @@ CAPABILITIES: dict[str, frozenset[str]] = {
         "agents.view",
         "audit.view",
         "canned.view",
+        "exports.view",
+        "imports.view",
         "inbox.view",
         "incidents.view",
         "keys.view",

@@ -14,6 +14,8 @@ from accounts.models import Brand, RoleGrant
 from accounts.tenancy import every_brand
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from accounts.models import StaffUser
 
 
@@ -25,6 +27,7 @@ class KeyHolder:
     brand_id: int
     label: str
     scopes: tuple[str, ...]
+    last_used_at: datetime | None
 
 
 def brand_by_slug(slug: str) -> Brand | None:
@@ -55,7 +58,7 @@ def brands_of(staff_user: StaffUser) -> list[tuple[Brand, str]]:
 
 # Every call of another system asks this, so it is plain SQL: building the query costs the ORM more than running it.
 _KEY_SQL = """
-SELECT k.fingerprint, k.id, k.brand_id, k.label, k.scopes::text FROM accounts_apikey k
+SELECT k.fingerprint, k.id, k.brand_id, k.label, k.scopes::text, k.last_used_at FROM accounts_apikey k
 JOIN accounts_brand b ON b.id = k.brand_id WHERE k.prefix = %s AND k.revoked_at IS NULL AND b.is_active
 """
 
@@ -71,4 +74,4 @@ def holder_of_key(clear: str) -> KeyHolder | None:
     given = hashlib.sha256(clear.encode()).hexdigest()
     if row is None or not hmac.compare_digest(row[0], given):
         return None
-    return KeyHolder(row[1], row[2], row[3], tuple(json.loads(row[4])))
+    return KeyHolder(row[1], row[2], row[3], tuple(json.loads(row[4])), row[5])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection, transaction
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from django.db.models import Model
 
 from common import clock
+
+_USE_NOTED_EVERY: Final = timedelta(minutes=5)
 
 
 def create_brand(*, slug: str, name: str, name_en: str = "", timezone: str = "Asia/Shanghai") -> Brand:
@@ -87,6 +90,14 @@ def revoke_api_key(*, key: ApiKey, at: datetime) -> None:
     record_audit(action="revoke key", obj=key)
 
 
+def note_key_use(*, key_id: int, last: datetime | None, at: datetime) -> None:
+    """Write down that a key was used, once in five minutes; a call beside this one does not wait for it."""
+    if last is not None and at - last < _USE_NOTED_EVERY:
+        return
+    free = ApiKey.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=key_id).order_by("pk")
+    ApiKey.objects.filter(pk__in=free.values("pk")).update(last_used_at=at)
+
+
 def record_audit(
     *,
     action: str,
@@ -134,4 +145,11 @@ def forget_in_audit(*, objects: Iterable[tuple[str, int]], words: Iterable[str])
             "SELECT zhiyin_forget_in_audit(%s::text[], %s::text[], %s::text[])",
             [[kind for kind, _number in named], [number for _kind, number in named], unlike],
         )
+        return int(cursor.fetchone()[0])
+
+
+def trim_audit(*, before: datetime, most: int) -> int:
+    """Let entries older than a moment go, at most so many; those of the newest 180 days stay, whoever asks."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT zhiyin_trim_audit(%s, %s)", [before, most])
         return int(cursor.fetchone()[0])

@@ -10,8 +10,9 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 from xml.etree.ElementTree import ParseError
 
 from django.utils.translation import gettext as _
@@ -26,10 +27,14 @@ MOST_COLUMNS: Final = 200
 LONGEST_CELL: Final = 20_000
 _UNPACKED: Final = 40_000_000
 _MOST_PARTS: Final = 500
+FORMULA: Final = "\uf8ff="  # how a cell begins that holds a formula, where the reader wants to know
 # What a spreadsheet program would take for a formula; a leading apostrophe makes it a text (OWASP: CSV injection).
 _FORMULA: Final = re.compile(r"^[=+\-@\t\r]")
 _MARKED: Final = re.compile(r"^'+[=+\-@\t\r]")
 _ESCAPED: Final = re.compile(r"_x([0-9A-Fa-f]{4})_")
+_SHEET: Final = re.compile(r"xl/worksheets/[^/]+\.xml")
+_MERGED: Final = re.compile(rb'<mergeCell ref="([A-Z]{1,3}[0-9]{1,7}:[A-Z]{1,3}[0-9]{1,7})"')
+_NAMED: Final = 5
 # What neither XML nor the database carries.
 _NOT_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -43,25 +48,76 @@ class TableUnreadable(Invalid):
         super().__init__(message, hint=hint or _("Save it as XLSX or CSV (UTF-8) and try again."), field="file")
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """How much of a file is read: bytes, what a workbook unpacks to, rows with something in them, blank rows."""
+
+    largest: int = LARGEST
+    unpacked: int = _UNPACKED
+    rows: int = MOST_ROWS
+    blank: int = 0
+
+
 def read_table(body: bytes) -> list[list[str]]:
     """Give the rows of the first sheet, each cell as text without blanks around it. Raises TableUnreadable.
 
     What the file is, its bytes say, not its name.
     """
-    if not body:
-        raise TableUnreadable(_("The file is empty."))
-    if len(body) > LARGEST:
-        raise TableUnreadable(_("The file is larger than 2 MB."), _("Split it into several files."))
-    rows = _read_xlsx(body) if body.startswith(b"PK\x03\x04") else _read_csv(body)
-    found: list[list[str]] = []
-    for number, row in enumerate(rows, 1):
-        if number > MOST_ROWS:
-            raise TableUnreadable(_("The file has more than 20,000 rows."), _("Split it into several files."))
-        if len(row) > MOST_COLUMNS:
-            raise TableUnreadable(_("Row %(row)s has more than 200 columns.") % {"row": number})
-        found.append([_plain(cell) for cell in row])
+    found = list(iter_table(body))
     while found and not any(found[-1]):
         found.pop()
+    return found
+
+
+def iter_table(body: bytes, *, bounds: Bounds | None = None, mark_formulas: bool = False) -> Iterator[list[str]]:
+    """Give the rows of the first sheet one by one, blank ones too. Raises TableUnreadable.
+
+    With `mark_formulas` a cell of a workbook that holds a formula begins with `FORMULA`; else it is what the formula
+    last gave.
+    """
+    limit = bounds or Bounds()
+    if not body:
+        raise TableUnreadable(_("The file is empty."))
+    if len(body) > limit.largest:
+        said = _("The file is larger than %(megabytes)s MB.") % {"megabytes": limit.largest // 1_000_000}
+        raise TableUnreadable(said, _("Split it into several files."))
+    rows = _read_xlsx(body, limit, mark_formulas) if body.startswith(b"PK\x03\x04") else _read_csv(body)
+    filled = 0
+    for number, row in enumerate(rows, 1):
+        filled += any(row)
+        if filled > limit.rows or number > limit.rows + limit.blank:
+            said = _("The file has more than %(rows)s rows.") % {"rows": f"{limit.rows:,}"}
+            raise TableUnreadable(said, _("Split it into several files."))
+        if len(row) > MOST_COLUMNS:
+            raise TableUnreadable(_("Row %(row)s has more than 200 columns.") % {"row": number})
+        yield [_plain(cell) for cell in row]
+
+
+def merged_cells(body: bytes) -> list[str]:
+    """Give the first ranges of merged cells in a workbook: of each only the upper left cell has a value."""
+    found: list[str] = []
+    if not body.startswith(b"PK\x03\x04"):
+        return found
+    try:
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            for name in sorted(archive.namelist()):
+                if _SHEET.fullmatch(name):
+                    found += _merged_in(archive, name)
+    except _UNREADABLE:
+        return []
+    return found[:_NAMED]
+
+
+def _merged_in(archive: zipfile.ZipFile, name: str) -> list[str]:
+    found: list[str] = []
+    tail = b""
+    with archive.open(name) as part:
+        while chunk := part.read(1_000_000):
+            text = tail + chunk
+            found += [match[1].decode() for match in _MERGED.finditer(text)]
+            if len(found) >= _NAMED:
+                break
+            tail = text[-40:] if not _MERGED.search(text[-80:]) else b""
     return found
 
 
@@ -135,27 +191,36 @@ def _decoded(body: bytes) -> str:
 # --- XLSX ------------------------------------------------------------------------------------------------------------
 
 
-def _read_xlsx(body: bytes) -> list[list[str]]:
+def _read_xlsx(body: bytes, limit: Bounds, mark_formulas: bool) -> Iterator[list[str]]:
     try:
-        if _unpacked(body) <= _UNPACKED:
-            return _first_sheet(body)
+        small = _unpacked(body) <= limit.unpacked
+        if small:
+            yield from _first_sheet(body, limit, mark_formulas)
     except _UNREADABLE as error:
         logger.info("a workbook could not be read: %r", error)
         raise TableUnreadable(_("The file is no workbook that can be read.")) from None
-    raise TableUnreadable(_("The file unpacks to too much."), _("Split it into several files."))
+    if not small:
+        raise TableUnreadable(_("The file unpacks to too much."), _("Split it into several files."))
 
 
-def _first_sheet(body: bytes) -> list[list[str]]:
-    """Give its rows, at most one more than may be; what a formula last gave counts as its text."""
+def _first_sheet(body: bytes, limit: Bounds, mark_formulas: bool) -> Iterator[list[str]]:
+    """Give its rows, at most one more than may be."""
     import openpyxl
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about styles and extensions that reading leaves out
-        book = openpyxl.load_workbook(io.BytesIO(body), read_only=True, data_only=True, keep_links=False)
+        book = openpyxl.load_workbook(io.BytesIO(body), read_only=True, data_only=not mark_formulas, keep_links=False)
         page = book.worksheets[0]
         page.reset_dimensions()  # what a file says of its size need not be true
-        rows = page.iter_rows(max_row=MOST_ROWS + 1, values_only=True)
-        return [[_text_of(value) for value in row] for row in rows]
+        for row in page.iter_rows(max_row=limit.rows + limit.blank + 1):
+            yield [_cell(each, mark_formulas) for each in row]
+
+
+def _cell(cell: Any, mark_formulas: bool) -> str:
+    text = _text_of(cell.value)
+    if mark_formulas and cell.data_type == "f":
+        return f"{FORMULA}{text.removeprefix('=')}"
+    return text
 
 
 def _unpacked(body: bytes) -> int:

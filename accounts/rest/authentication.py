@@ -84,7 +84,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         holder: KeyHolder | None = holder_of_key(clear) if clear.isascii() and clear.isprintable() else None
         if holder is None:
             raise exceptions.AuthenticationFailed
-        return SystemPrincipal(holder.brand_id, holder.key_id, holder.label, holder.scopes), None
+        return SystemPrincipal(holder.brand_id, holder.key_id, holder.label, holder.scopes, holder.last_used_at), None
 
     def authenticate_header(self, request: Request) -> str:
         """Name the scheme, so that refusals are 401."""

@@ -32,6 +32,7 @@ class SystemPrincipal:
     key_id: int
     label: str
     scopes: tuple[str, ...]
+    last_used_at: datetime | None
     is_authenticated: bool = True
 
 

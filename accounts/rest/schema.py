@@ -115,7 +115,8 @@ def endpoint(
     """Describe one method of a view: what it takes, gives and refuses, with examples."""
     examples = []
     if body_example is not None:
-        examples.append(OpenApiExample("request", value=body_example, request_only=True))
+        sent_as = next(iter(body)) if isinstance(body, dict) else "application/json"
+        examples.append(OpenApiExample("request", value=body_example, request_only=True, media_type=sent_as))
     if example is not None:
         examples.append(OpenApiExample("answer", value=example, response_only=True, status_codes=[str(status)]))
     responses: dict[Any, Any] = {status: answer if answer is not None else OpenApiResponse(description="Done.")}

@@ -18,6 +18,7 @@ from accounts.rest.parsers import StrictJSONParser
 from accounts.rest.permissions import Authenticated
 from accounts.rest.renderers import OrjsonRenderer
 from accounts.rest.throttling import PerCaller, PerKey, caller_address
+from accounts.services import note_key_use
 from accounts.tenancy import brand_scope
 from accounts.viewer import Viewer, viewing
 from common import clock
@@ -101,6 +102,8 @@ class BrandAPIView(JsonAPIView):
         if isinstance(user, SessionClaim):
             user = live_principal(user, clock.now())
             request.user = user
+        elif isinstance(user, SystemPrincipal):
+            note_key_use(key_id=user.key_id, last=user.last_used_at, at=clock.now())
         label = user.label if isinstance(user, SystemPrincipal) else f"member {user.member_id}"
         viewer = Viewer(
             staff_id=None,

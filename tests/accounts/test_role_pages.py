@@ -78,7 +78,7 @@ def test_regions_are_given_on_the_page_of_the_role(as_owner, ours, theirs):
     listed = east.get("/b/lanyu/members/member/").context["cl"].result_list
     assert [row.name for row in listed] == ["澜陈子涵"]
     entries = [str(row["label"]) for row in east.get("/b/lanyu/").context["zy_nav"]]
-    assert entries == ["今日", "会话", "会员", "人群", "活动", "内容", "渠道", "门店", "导购"]
+    assert entries == ["今日", "会话", "会员", "人群", "活动", "内容", "渠道", "门店", "导购", "权益"]
 
 
 @pytest.mark.parametrize(
