@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import pgettext_lazy
 
 from common.registry import Registry
-from members.models import Consent, FactChange
+from members.models import Consent, FactChange, StageMove
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,4 +46,10 @@ happenings.register(
 happenings.register(
     "members.consented",
     Happening(pgettext_lazy("has …", "agreed to a use of their data"), lambda: Consent.objects.filter(granted=True)),
+)
+happenings.register(
+    "members.stage_moved",
+    Happening(
+        pgettext_lazy("has …", "moved to another stage"), lambda: StageMove.objects.filter(before_id__isnull=False)
+    ),
 )

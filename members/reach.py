@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Way:
-    """A way to reach people: its label, and which of a set of members it reaches at a moment."""
+    """A way to reach people: its label, and which of a set of members it reaches at a moment.
+
+    `by_time`: time alone may change whom it reaches. Where it does not, kept segments follow it by what changes.
+    """
 
     key: str
     label: Any
     narrow: Callable[[QuerySet[Member], datetime], QuerySet[Member]]
+    by_time: bool = True
 
 
 carriers: Registry[Way] = Registry("ways of reaching", purpose="how many of a segment each carrier can reach")

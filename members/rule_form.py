@@ -10,18 +10,18 @@ import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from members.errors import RuleInvalid
-from members.models import Tag
-from members.segments import GROUPS, MAX_DEPTH, MAX_LEAVES, conditions
-from stores.models import Store
+from members.picks import names_of, picks
+from members.segments import GROUPS, LARGEST_ID, MAX_DEPTH, MAX_LEAVES, conditions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from django.db.models import Model
     from django.http import QueryDict
 
     from members.segments import Condition, Field
@@ -33,9 +33,6 @@ _STEP: Final = re.compile(r"(?:all|any|none)\[(\d+)\]")
 _MOST_NODES: Final = 400
 _TEXT: Final = 4_000
 _COMMAS: Final = re.compile(r"[,，、;；]")
-
-# What a field that picks rows may pick: kind -> (model, names of the columns that are searched).
-PICKED: Final[dict[str, type[Model]]] = {"tags": Tag, "stores": Store}
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,7 @@ class Input:
     minimum: int | None = None
     maximum: int | None = None
     error: str = ""
+    search: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,19 +126,16 @@ def tree(rule: object, *, fault: Fault | None = None, fresh: str = "") -> Node:
 
 
 def names_in(rules: Iterable[object]) -> dict[str, dict[int, str]]:
-    """Give the names of the tags and stores that rules mention: kind to id to name. One query per kind at most."""
-    wanted: dict[str, set[int]] = {kind: set() for kind in PICKED}
+    """Give the names of the rows that rules mention: kind to id to name. One query per kind at most."""
+    wanted: dict[str, set[int]] = {kind: set() for kind, _pick in picks.items()}
     for leaf in (each for rule in rules for each in _every_leaf(rule)):
         item = conditions.find(str(leaf.get("condition", "")))
         params = leaf.get("params")
         for each in item.fields if item and isinstance(params, dict) else ():
             value = params.get(each.name)  # type: ignore[union-attr] # narrowed by the line above
-            if each.kind in PICKED and isinstance(value, list):
-                wanted[each.kind].update(pk for pk in value if isinstance(pk, int))
-    return {
-        kind: dict(model._default_manager.filter(pk__in=wanted[kind]).values_list("pk", "name")) if wanted[kind] else {}
-        for kind, model in PICKED.items()
-    }
+            if each.kind in wanted and isinstance(value, list):
+                wanted[each.kind].update(pk for pk in value if isinstance(pk, int) and abs(pk) <= LARGEST_ID)
+    return {kind: dict(names_of(kind, ids)) if ids else {} for kind, ids in wanted.items()}
 
 
 def tree_context(rule: object, *, fault: Fault | None = None, fresh: str = "", can_edit: bool) -> dict[str, Any]:
@@ -155,6 +150,12 @@ def tree_context(rule: object, *, fault: Fault | None = None, fresh: str = "", c
         "menu": [(key, item.label) for key, item in conditions.items()],
         "can_edit": can_edit,
     }
+
+
+def builder_link(rule: object, *, name: str) -> str:
+    """Give the address of the builder with a rule that is not saved yet: who fits, and a segment of them."""
+    query = urlencode({"rule": json.dumps(rule, ensure_ascii=False, separators=(",", ":")), "name": name})
+    return f"{reverse('admin:segment_new')}?{query}"
 
 
 def leaves(rule: object) -> int:
@@ -261,7 +262,7 @@ def _posted(data: QueryDict, path: str) -> dict[str, Any]:
 
 def _posted_value(data: QueryDict, path: str, each: Field) -> Any:
     name = f"{path}.params.{each.name}"
-    if each.kind in PICKED:
+    if each.kind in picks:
         return [int(value) for value in data.getlist(name) if value.isascii() and value.isdigit() and len(value) < 19]
     value = data.get(name, "")[:60]
     if each.kind == "words":
@@ -325,7 +326,7 @@ def _leaf(item: object, path: str, depth: int, context: _Context, mine: Fault | 
 def _input(each: Field, params: Mapping[str, Any], context: _Context, mine: Fault | None) -> Input:
     value = params.get(each.name, each.default)
     picked: tuple[Picked, ...] = ()
-    if each.kind in PICKED:
+    if each.kind in picks:
         names = context.names[each.kind]
         ids = [pk for pk in value if isinstance(pk, int)] if isinstance(value, list) else []
         picked = tuple(Picked(pk, names.get(pk, str(pk)), pk not in names) for pk in dict.fromkeys(ids))
@@ -341,11 +342,12 @@ def _input(each: Field, params: Mapping[str, Any], context: _Context, mine: Faul
         minimum=each.minimum,
         maximum=each.maximum,
         error=mine.message if mine and mine.field == f"params.{each.name}" else "",
+        search=str(picks.get(each.kind).search) if each.kind in picks else "",
     )
 
 
 def _defaults(item: Condition) -> dict[str, Any]:
-    return {each.name: [] if each.kind in PICKED or each.kind == "words" else each.default for each in item.fields}
+    return {each.name: [] if each.kind in picks or each.kind == "words" else each.default for each in item.fields}
 
 
 def _every_leaf(rule: object) -> Iterable[dict[str, Any]]:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from common.registry import Registry
+from members import nesting
 from members.errors import RuleInvalid
 from members.models import Member
 
@@ -29,6 +30,8 @@ MAX_DEPTH = 5
 MAX_LEAVES = 50
 MOST_WORDS = 50
 WORD_LENGTH = 40
+MOST_PICKED = 200
+LARGEST_ID = 2**63 - 1
 GROUPS = {"all": gettext_lazy("all of"), "any": gettext_lazy("any of"), "none": gettext_lazy("none of")}
 
 
@@ -36,7 +39,8 @@ GROUPS = {"all": gettext_lazy("all of"), "any": gettext_lazy("any of"), "none": 
 class Field:
     """One parameter of a condition, as the builder screen and the API describe it.
 
-    `kind` is one of choice, number, words (a list of texts), tags, stores; `choices` are (value, label) pairs.
+    `kind` is one of choice, number, words (a list of texts), or a key of `members.picks`; `choices` are (value, label)
+    pairs.
     """
 
     name: str
@@ -49,7 +53,13 @@ class Field:
 
 
 class Condition(Protocol):
-    """A leaf of a rule. `Params` is a frozen dataclass; `clean` checks it, `to_q` gives its predicate on members."""
+    """A leaf of a rule. `Params` is a frozen dataclass; `clean` checks it, `to_q` gives its predicate on members.
+
+    A condition may also have: `exact_past` (`to_q` is right for past moments, too), `was(params, person)` (whether it
+    held for a `PersonAt`, None where it is not known), `fact(params, person)` (what it looked at, in words), and
+    `turns(params, since, until)`: querysets of ids of members for whom time alone may change the answer between two
+    moments. Without `turns` (or when it gives None) a kept segment with it is found anew each time.
+    """
 
     key: ClassVar[str]
     label: ClassVar[Any]
@@ -80,14 +90,36 @@ def condition(cls: type) -> type:
 
 def compile_rule(rule: object, *, at: datetime) -> Q:
     """Turn a rule into a predicate; raises `RuleInvalid` with the path of the first fault."""
-    budget = [MAX_LEAVES]
-    predicate: Q = _group(rule, "", 1, budget, lambda item, params: item.to_q(params, at), _join)
+    predicate: Q = _read(rule, lambda item, params: item.to_q(params, at), _join)
     return predicate
 
 
 def walk(rule: object, leaf: Callable[[Condition, Any], Any], join: Callable[[str, list[Any]], Any]) -> Any:
     """Read a rule once: `leaf` makes something of each condition, `join` of each group. Raises `RuleInvalid`."""
-    return _group(rule, "", 1, [MAX_LEAVES], leaf, join)
+    return _read(rule, leaf, join)
+
+
+def turning(rule: object, *, since: datetime, until: datetime) -> list[QuerySet[Any]] | None:
+    """Give querysets of ids of members for whom time alone may change the answer between two moments.
+
+    None when a condition of the rule cannot tell.
+    """
+    parts: list[list[QuerySet[Any]] | None] = []
+
+    def leaf(item: Condition, params: Any) -> None:
+        turns = getattr(item, "turns", None)
+        parts.append(None if turns is None else turns(params, since, until))
+
+    _read(rule, leaf, lambda _kind, _parts: None)
+    return None if None in parts else [each for part in parts if part is not None for each in part]
+
+
+def crossed(
+    rows: QuerySet[Any], member: str, column: str, since: datetime, until: datetime, *, days: int = 0
+) -> QuerySet[Any]:
+    """Give the ids of members with a row whose moment lies between two moments, both some days back."""
+    window = {f"{column}__gte": days_back(since, days), f"{column}__lte": days_back(until, days)}
+    return rows.filter(**window).order_by().values_list(member, flat=True)
 
 
 def matching(rule: object, *, at: datetime) -> QuerySet[Member]:
@@ -97,8 +129,7 @@ def matching(rule: object, *, at: datetime) -> QuerySet[Member]:
 
 def sentence(rule: object) -> str:
     """Say a rule as one sentence; an empty rule is everybody."""
-    budget = [MAX_LEAVES]
-    text: str = _group(rule, "", 1, budget, lambda item, params: item.sentence(params), _say)
+    text: str = _read(rule, lambda item, params: item.sentence(params), _say)
     return text or _("everybody")
 
 
@@ -165,6 +196,11 @@ def _say(kind: str, parts: list[str]) -> str:
     return _Phrase((_(" and ") if kind == "all" else _(" or ")).join(said))
 
 
+def _read(rule: object, leaf: Callable[[Condition, Any], Any], join: Callable[[str, list[Any]], Any]) -> Any:
+    with nesting.reading():
+        return _group(rule, "", 1, [MAX_LEAVES], leaf, join)
+
+
 def _group(
     node: object,
     path: str,
@@ -204,7 +240,11 @@ def _leaf(node: dict[str, Any], path: str, budget: list[int], leaf: Callable[[Co
     item = conditions.find(key) if isinstance(key, str) else None
     if item is None:
         raise RuleInvalid(f"{path}.condition", _("This condition is unknown: %(key)s") % {"key": str(key)[:40]})
-    return leaf(item, read_params(item, node.get("params", {}), f"{path}.params"))
+    params = read_params(item, node.get("params", {}), f"{path}.params")
+    try:
+        return leaf(item, params)
+    except RuleInvalid as error:  # of a rule inside: the place is here
+        raise RuleInvalid(f"{path}.params", error.message) from None
 
 
 def read_params(item: Condition, given: object, path: str) -> Any:
@@ -227,7 +267,7 @@ def read_params(item: Condition, given: object, path: str) -> Any:
 
 def _value(each: Field, value: object, path: str) -> Any:
     if each.kind == "choice":
-        if value not in dict(each.choices):
+        if not isinstance(value, str) or value not in dict(each.choices):
             raise RuleInvalid(path, _("Choose one of: %(choices)s") % {"choices": ", ".join(dict(each.choices))})
         return value
     if each.kind == "number":
@@ -242,13 +282,12 @@ def _value(each: Field, value: object, path: str) -> Any:
     if each.kind == "words":
         return _words(value, path)
     ids = value if isinstance(value, list) else []
-    if (
-        not ids
-        or len(ids) > 200
-        or not all(isinstance(each_id, int) and not isinstance(each_id, bool) for each_id in ids)
-    ):
+    if not ids or not all(isinstance(each_id, int) and not isinstance(each_id, bool) for each_id in ids):
         raise RuleInvalid(path, _("Choose at least one."))
-    return tuple(cast("list[int]", ids))
+    if len(ids) > MOST_PICKED:
+        raise RuleInvalid(path, _("Choose %(count)s at most.") % {"count": MOST_PICKED})
+    # A number that no row can have is one that does not exist, not a fault of the database.
+    return tuple(each_id if 0 < each_id <= LARGEST_ID else 0 for each_id in cast("list[int]", ids))
 
 
 def _words(value: object, path: str) -> tuple[str, ...]:

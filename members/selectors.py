@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
-from django.db.models import Q
+from django.db.models import BigIntegerField, Func, Q
+from django.utils.translation import gettext as _
 
 from accounts.rest.callers import MemberPrincipal, SessionClaim
 from accounts.roles import DataScope
 from accounts.sealing import blind_index
 from accounts.tenancy import current_brand_id, reporting
 from common.registry import Registry
+from members.choices import PERSONAL, QUIET, carrier_key, topic_key
+from members.freshness import people_of
 from members.models import (
     Consent,
+    ConsentPurpose,
+    ConsentText,
+    Flag,
     Follower,
     Identity,
     IdentityKind,
     Member,
     MemberTag,
+    MiniProgramSession,
+    OptOut,
+    ProfileField,
+    ProfileValue,
+    Purpose,
+    RightsRequest,
     Segment,
+    Sensitivity,
     Snapshot,
     Tag,
     TagRule,
+    Topic,
 )
+from members.personal import Person
+from members.profiles import COMMON, PRECEDENCE, Said, masked, winner
 from members.reach import carriers
 from members.segments import matching
 from stores.selectors import store_ids_of_grant
@@ -38,6 +57,11 @@ if TYPE_CHECKING:
     from accounts.viewer import Viewer
 
 SAMPLE = 20
+_LOOKED_AT: Final = 200  # people whose names begin as somebody typed
+_LAST: Final = "\U0010ffff"  # comes after everything a name goes on with (the database compares by code point)
+_CARD: Final = re.compile(r"[!-~]{1,64}")
+_OPENID_TAIL: Final = re.compile(r"(?=.*[A-Za-z_-])[A-Za-z0-9_-]{6,64}")
+FEW = 20_000  # people of a preview that are named one by one
 
 # How apps above narrow members to “own” ones of a viewer (say, a guide's): callable(viewer) -> Q on Member.
 own_members: Registry[Callable[[Viewer], Q]] = Registry("own members", purpose="whom a role with the scope OWN sees")
@@ -94,21 +118,30 @@ def within_reach(people: QuerySet[Member], viewer: Viewer | None) -> QuerySet[Me
 
 
 def find_members(viewer: Viewer, text: str, *, limit: int = 8) -> list[Member]:
-    """Search visible members by name prefix, phone tail, member number or the tail of an OpenID."""
+    """Search visible members by name prefix, phone tail, card, member number or the tail of an OpenID.
+
+    Of very many whose names begin alike the first by name are looked at; who was last in contact comes first. A query
+    for each thing it could be: together in one they would read everybody of the brand, since row security lets only
+    plain comparisons use an index.
+    """
     text = text.strip()
     if not text:
         return []
     visible = visible_members(viewer)
-    wanted = Q(name__startswith=text)
-    if text.isdigit() and len(text) == 4:
-        wanted |= Q(phone_tail=text)
-    if text.isdigit():
-        wanted |= Q(member_no=text)
-    found = list(visible.filter(wanted).order_by("-last_interaction_at", "-pk")[:limit])
-    if not found and len(text) >= 6:
-        edges = Identity.objects.filter(kind=IdentityKind.OPENID, value__endswith=text).values("member_id")
-        found = list(visible.filter(pk__in=edges).order_by("-pk")[:limit])
-    return found
+    alike = visible.filter(name__gte=text, name__lt=f"{text}{_LAST}", name__startswith=text)
+    found = {row.pk: row for row in alike.order_by("brand", "name", "pk")[: max(limit, _LOOKED_AT)]}
+    if text.isascii() and text.isdigit():
+        named = Q(member_no=text) | Q(phone_tail=text) if len(text) == 4 else Q(member_no=text)
+        found |= {row.pk: row for row in visible.filter(named)}
+    edges = Identity.objects.filter(ended_at__isnull=True)
+    if _CARD.fullmatch(text):
+        cards = edges.filter(kind=IdentityKind.CARD, namespace="", value=text).values("member_id")
+        found |= {row.pk: row for row in visible.filter(pk__in=cards)}
+    if not found and _OPENID_TAIL.fullmatch(text):
+        followers = edges.filter(kind=IdentityKind.OPENID, value__endswith=text).values("member_id")
+        found = {row.pk: row for row in visible.filter(pk__in=followers).order_by("-pk")[:limit]}
+    never = datetime.min.replace(tzinfo=UTC)
+    return sorted(found.values(), key=lambda row: (row.last_interaction_at or never, row.pk), reverse=True)[:limit]
 
 
 def preview(rule: object, *, at: datetime, viewer: Viewer | None = None) -> Preview:
@@ -116,22 +149,75 @@ def preview(rule: object, *, at: datetime, viewer: Viewer | None = None) -> Prev
 
     Figures are the brand's; the sample names only people within reach of `viewer`.
     """
+    return preview_of(matching(rule, at=at), at=at, viewer=viewer)
+
+
+def preview_of(people: QuerySet[Member], *, at: datetime, viewer: Viewer | None = None) -> Preview:
+    """Count, sample and reach of people; see `preview`. Who they are is looked at once."""
     with reporting(current_brand_id()):
-        people = matching(rule, at=at)
-        count = people.count()
-        sample = tuple(
-            PersonLine(row.pk, row.name, row.member_no, row.phone_masked, row.subscribed)
-            for row in within_reach(people, viewer)
-            .only("name", "member_no", "phone_masked", "subscribed")
-            .order_by("-last_interaction_at", "-pk")[:SAMPLE]
-        )
-        reach, anyhow = [], Q(pk__in=[])
-        for key, way in carriers.items():
-            reached = way.narrow(people, at)
-            reach.append(Reach(key, str(way.label), reached.count()))
-            anyhow |= Q(pk__in=reached.values("pk"))
-        reachable = people.filter(anyhow).count() if reach else 0
-    return Preview(count, sample, tuple(reach), reachable)
+        found = list(people.order_by().values_list("id", "last_interaction_at")[: FEW + 1])
+        if len(found) <= FEW:  # the planner can be told how many they are
+            whom = "SELECT * FROM unnest(%s::bigint[], %s::timestamptz[]) AS p(id, last_interaction_at)"
+            values: list[Any] = [[pk for pk, _last in found], [last for _pk, last in found]]
+        else:
+            whom, params = _written(people, "id", "last_interaction_at")
+            values = list(params)
+        statement, more = _preview_statement(whom, at, viewer)
+        with connection.cursor() as cursor:
+            if len(found) > FEW:
+                # Nobody can say beforehand how many a rule finds; comparing many with everybody never pays.
+                cursor.execute("SET LOCAL enable_nestloop = off")
+            cursor.execute(statement, [*values, *more])
+            count, ids, *reached, reachable = cursor.fetchone()
+            cursor.execute("SET LOCAL enable_nestloop = on")
+        rows = Member.objects.only("name", "member_no", "phone_masked", "subscribed").in_bulk(ids or [])
+    sample = tuple(
+        PersonLine(row.pk, row.name, row.member_no, row.phone_masked, row.subscribed)
+        for row in (rows[pk] for pk in ids or [] if pk in rows)
+    )
+    ways = carriers.items()
+    reach = tuple(Reach(key, str(way.label), number) for (key, way), number in zip(ways, reached, strict=True))
+    return Preview(count, sample, reach, reachable)
+
+
+def _written(people: QuerySet[Member], *columns: str) -> tuple[str, tuple[Any, ...]]:
+    """Write a query as text; one that can find nobody (a scope without a store) is written as such."""
+    try:
+        text, params = people.order_by().values(*columns).query.sql_with_params()
+    except EmptyResultSet:
+        return f"SELECT {', '.join(_NOTHING[each] for each in columns)} WHERE false", ()
+    return str(text), tuple(params)
+
+
+_NOTHING: Final = {"id": "NULL::bigint AS id", "last_interaction_at": "NULL::timestamptz AS last_interaction_at"}
+# The people of the statement, which names them before anything else.
+_THEM: Final = Func(template="(SELECT id FROM people)", output_field=BigIntegerField())
+
+
+def _preview_statement(whom: str, at: datetime, viewer: Viewer | None) -> tuple[str, list[Any]]:
+    """Give one statement over `people` (id, last_interaction_at): how many, a sample, and how many each way reaches."""
+    found = Member.objects.filter(pk__in=_THEM)
+    parts, reached = [f"people AS MATERIALIZED ({whom})"], []
+    values: list[Any] = []
+    for number, (_key, way) in enumerate(carriers.items()):
+        text, params = _written(way.narrow(found, at), "id")
+        parts.append(f"way_{number} AS MATERIALIZED ({text})")
+        values += params
+        reached.append(f"way_{number}")
+    shown = "people"
+    if viewer is not None and viewer.scope != DataScope.BRAND:
+        text, params = _written(within_reach(found, viewer), "id", "last_interaction_at")
+        parts.append(f"shown AS MATERIALIZED ({text})")
+        values += params
+        shown = "shown"
+    anybody = " UNION ".join(f"SELECT id FROM {each}" for each in reached)  # noqa: S608 - names of ours, here and below
+    counts = [
+        "(SELECT count(*) FROM people)",
+        f"ARRAY(SELECT id FROM {shown} ORDER BY last_interaction_at DESC, id DESC LIMIT {SAMPLE})",  # noqa: S608
+        *(f"(SELECT count(*) FROM {each})" for each in reached),  # noqa: S608
+        f"(SELECT count(*) FROM ({anybody}) a)" if reached else "0",  # noqa: S608
+    ]
+    return f"WITH {', '.join(parts)} SELECT {', '.join(counts)}", values
 
 
 def segments() -> QuerySet[Segment]:
@@ -151,6 +237,102 @@ def surviving(member: Member) -> Member:
         seen.add(member.pk)
         member = Member.objects.get(pk=member.merged_into_id)
     return member
+
+
+@dataclass(frozen=True)
+class Word:
+    """What one source says about a fact: `text` is empty where the value is sealed."""
+
+    id: int
+    source: str
+    text: str
+    sealed: bool
+    at: datetime
+    by: str
+    is_stale: bool
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact of a profile with everything said about it, the word that counts first; `field` is None for common ones.
+
+    `in_conflict`: sources say different things. Sealed words are compared without showing them.
+    """
+
+    key: str
+    label: str
+    field: ProfileField | None
+    words: tuple[Word, ...]
+    counts: Word | None
+    in_conflict: bool
+
+
+def profile_of(member_id: int, *, at: datetime, by_member: bool = False) -> list[Fact]:
+    """Give the common facts about which something was said, and every field of the brand. Two queries.
+
+    With `by_member` only what the member may see and change.
+    """
+    fields = list(ProfileField.objects.order_by("label", "pk"))
+    rows: dict[str, list[ProfileValue]] = {}
+    for row in ProfileValue.objects.filter(member_id=member_id).order_by("pk"):
+        rows.setdefault(row.key, []).append(row)
+    facts = [] if by_member else [_fact(key, each.label, None, rows.get(key, []), at) for key, each in COMMON.items()]
+    facts = [fact for fact in facts if fact.words]
+    wanted = [field for field in fields if field.by_member or not by_member]
+    return facts + [_fact(field.key, field.label, field, rows.get(field.key, []), at) for field in wanted]
+
+
+def _fact(key: str, label: Any, field: ProfileField | None, rows: list[ProfileValue], at: datetime) -> Fact:
+    fresh_days = field.fresh_days if field else None
+    since = None if fresh_days is None else at - timedelta(days=fresh_days)
+    said = [row for row in rows if row.text or row.sealed]
+    best = winner(
+        (Said(row.source, row.at) for row in said),
+        precedence=field.sources if field else PRECEDENCE,
+        fresh_days=fresh_days,
+        at=at,
+    )
+    ranked = sorted(said, key=lambda row: (row.source != best, -row.at.timestamp(), row.pk))
+    words = tuple(
+        Word(
+            row.pk,
+            row.source,
+            _seen(row, field),
+            row.sealed is not None,
+            row.at,
+            row.by,
+            since is not None and row.at < since,
+        )
+        for row in ranked
+    )
+    different = {row.sealed.reveal() if row.sealed else row.text for row in said}
+    return Fact(key, str(label), field, words, words[0] if words else None, len(different) > 1)
+
+
+def _seen(row: ProfileValue, field: ProfileField | None) -> str:
+    if row.sealed is None:
+        return row.text
+    return masked(row.sealed.reveal()) if field and field.sensitivity == Sensitivity.MASKED else ""
+
+
+def flags_of(member_id: int) -> list[Flag]:
+    """Give why somebody is left out."""
+    return list(Flag.objects.filter(member_id=member_id).order_by("kind"))
+
+
+def left_out_since(member_id: int) -> tuple[bool, datetime | None]:
+    """Say whether somebody is left out of rewards and reports, and from when on; None: from the start."""
+    found = list(Flag.objects.filter(member_id=member_id).values_list("since", flat=True))
+    if not found:
+        return False, None
+    moments = [moment for moment in found if moment is not None]
+    return True, min(moments) if len(moments) == len(found) else None
+
+
+def number_today(member_no: str) -> str | None:
+    """Give the number of the record that a merged one became; None for a number that nobody ever had."""
+    gone = Member.objects.filter(member_no=member_no, merged_into__isnull=False).first()
+    return surviving(gone).member_no if gone is not None else None
 
 
 _SESSION_SQL = """
@@ -192,10 +374,145 @@ def member_card(member_id: int) -> dict[str, Any]:
     }
 
 
+def shown_tags(member_id: int) -> list[tuple[str, str]]:
+    """Give the tags of a member that the brand shows to members: name and group."""
+    rows = MemberTag.objects.filter(member_id=member_id, tag__is_shown=True).order_by("tag__name", "pk")
+    return list(rows.values_list("tag__name", "tag__group"))
+
+
+def purposes() -> list[tuple[str, str]]:
+    """Give what the brand may use data for: ours, and those it has added, as (code, name)."""
+    own = ConsentPurpose.objects.filter(is_active=True).order_by("name", "pk").values_list("code", "name")
+    return [(value, str(label)) for value, label in Purpose.choices] + list(own)
+
+
+def purpose_words(keys: Iterable[str]) -> dict[str, str]:
+    """Give the words of purposes and of people's choices by key; at most two queries, however many keys."""
+    wanted = set(keys)
+    said = {value: str(label) for value, label in Purpose.choices}
+    said |= {PERSONAL: _("Personalised messages"), QUIET: _("Messages at any hour")}
+    said |= {carrier_key(key): _("Offers and news by %(way)s") % {"way": way.label} for key, way in carriers.items()}
+    if any(key.startswith("TOPIC:") for key in wanted):
+        rows = Topic.objects.order_by("pk").values_list("pk", "name")
+        said |= {topic_key(pk): _("Topic “%(name)s”") % {"name": name} for pk, name in rows}
+    if wanted - set(said):
+        said |= dict(ConsentPurpose.objects.order_by("pk").values_list("code", "name"))
+    return {key: said.get(key, key) for key in wanted}
+
+
+def texts_in_force(*, at: datetime) -> dict[str, ConsentText]:
+    """Give the wordings that people are shown at a moment, by purpose."""
+    rows = ConsentText.objects.filter(effective_at__lte=at).order_by("purpose", "-effective_at", "-pk")
+    return {row.purpose: row for row in rows.distinct("purpose")}
+
+
+def consent_behind(*, member_id: int, purpose: str, at: datetime) -> Consent | None:
+    """Give the statement about a purpose that was in force for a person at a moment; their earlier records count."""
+    people = [member_id]
+    into = Member.objects.filter(pk=member_id).values_list("merged_into_id", flat=True).first()
+    people += [into] if into else []
+    rows = Consent.objects.filter(member_id__in=people, purpose=purpose, at__lte=at)
+    return rows.order_by("-at", "-pk").first()
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """What somebody wants: topics and ways as (key, label, meaning, wanted), the hours of quiet, and the switch."""
+
+    marketing: bool
+    topics: list[tuple[str, str, str, bool]]
+    ways: list[tuple[str, str, str, bool]]
+    quiet: tuple[time, time] | None
+    personal: bool
+    minor: bool
+
+
+def preferences_of(member_id: int) -> Preferences:
+    """Give a person's choices; two queries."""
+    rows = {row.purpose: row for row in OptOut.objects.filter(member_id=member_id).order_by("pk")}
+    topics = Topic.objects.filter(is_active=True).order_by("name", "pk")
+    quiet, marketing = rows.get(QUIET), rows.get(Purpose.MARKETING)
+    return Preferences(
+        marketing=marketing is None or not marketing.withdrawn,
+        topics=[(row.code, row.name, row.meaning, topic_key(row.pk) not in rows) for row in topics],
+        ways=[(key, str(way.label), "", carrier_key(key) not in rows) for key, way in carriers.items()],
+        quiet=(quiet.quiet_from, quiet.quiet_until) if quiet and quiet.quiet_from and quiet.quiet_until else None,
+        personal=PERSONAL not in rows,
+        minor=marketing is not None and marketing.minor,
+    )
+
+
 def consents_in_force(member_id: int) -> dict[str, Consent]:
     """Give the newest statement of a person about each purpose."""
     rows = Consent.objects.filter(member_id=member_id).order_by("purpose", "-at", "-pk").distinct("purpose")
     return {row.purpose: row for row in rows}
+
+
+def objectors() -> QuerySet[OptOut]:
+    """Give the choices of those who want nothing decided for them automatically (PIPL 24); no rule tags them."""
+    return OptOut.objects.filter(purpose=PERSONAL).order_by()
+
+
+def person_of(member_id: int) -> Person:
+    """Give a person in all their shapes: every record that was merged into theirs, their followers, their OpenIDs."""
+    people = [member_id]
+    fresh = people
+    while fresh:
+        merged = Member.objects.filter(merged_into__in=fresh).exclude(pk__in=people)
+        fresh = list(merged.order_by("pk").values_list("pk", flat=True))
+        people = people + fresh
+    followers = list(
+        Follower.objects.filter(member__in=people).order_by("pk").values_list("pk", "account_id", "openid")
+    )
+    programs = MiniProgramSession.objects.filter(member__in=people).order_by("pk").values_list("openid", flat=True)
+    openids = [(account, openid) for _pk, account, openid in followers] + [(0, openid) for openid in programs]
+    return Person(tuple(people), tuple(pk for pk, _account, _openid in followers), tuple(openids))
+
+
+def requests_of(member_id: int) -> list[RightsRequest]:
+    """Give a person's requests about their data, newest first."""
+    return list(RightsRequest.objects.filter(member_id=member_id).order_by("-asked_at", "-pk")[:50])
+
+
+def request_of(member_id: int, public_id: str) -> RightsRequest | None:
+    """Give one request of a person by its id; None for anybody else's."""
+    try:
+        wanted = uuid.UUID(public_id)
+    except ValueError:
+        return None
+    return RightsRequest.objects.filter(member_id=member_id, public_id=wanted).first()
+
+
+@dataclass(frozen=True)
+class Edge:
+    """By what somebody is known, as other systems see it: never the whole value."""
+
+    kind: str
+    issuer: str
+    masked: str
+    source: str
+    since: datetime
+    until: datetime | None
+
+
+def edges_today(member_id: int, *, at: datetime) -> QuerySet[Identity]:
+    """Give the edges of a person that hold."""
+    holds = Q(expires_at__isnull=True) | Q(expires_at__gt=at)
+    return Identity.objects.filter(holds, member_id=member_id, ended_at__isnull=True)
+
+
+def shown_edges(member: Member, rows: Iterable[Identity]) -> list[Edge]:
+    """Mask the edges of a person."""
+    return [
+        Edge(row.kind, row.namespace, _masked_value(member, row), row.source, row.since, row.expires_at) for row in rows
+    ]
+
+
+def _masked_value(member: Member, row: Identity) -> str:
+    if row.kind == IdentityKind.PHONE:  # the fingerprint says nothing to anybody
+        return member.phone_masked if row.value == str(member.phone_index) else "****"
+    shown = min(4, len(row.value) // 3)
+    return f"****{row.value[len(row.value) - shown :]}"
 
 
 def member_by_id(member_id: int) -> Member:
@@ -207,7 +524,7 @@ def member_by_id(member_id: int) -> Member:
 class Wanted:
     """Which people another system asks for; every given condition must hold.
 
-    `phone` is E.164 and found by its fingerprint; `tag` is a name; `before` is a key.
+    `phone` is E.164 and found by its fingerprint; `tag` is a name; `before` and `ids` are keys.
     """
 
     before: int | None = None
@@ -216,6 +533,7 @@ class Wanted:
     tag: str | None = None
     joined_since: datetime | None = None
     interacted_since: datetime | None = None
+    ids: list[int] | None = None
 
 
 class PersonRow(NamedTuple):
@@ -254,6 +572,7 @@ _PEOPLE_CONDITIONS = {
     "AND t.id = mt.tag_id WHERE mt.brand_id = m.brand_id AND mt.member_id = m.id AND t.name = %(tag)s)",
     "joined_since": "m.joined_at >= %(joined_since)s",
     "interacted_since": "m.last_interaction_at >= %(interacted_since)s",
+    "ids": "m.id = ANY (%(ids)s)",
 }
 
 
@@ -267,6 +586,15 @@ def people(wanted: Wanted, *, limit: int) -> list[PersonRow]:
     with connection.cursor() as cursor:
         cursor.execute(_PEOPLE_SQL.format(conditions=conditions), {**given, "brand": brand_id, "limit": limit})
         return [PersonRow(*row) for row in cursor.fetchall()]
+
+
+def people_in(segment: Segment, *, at: datetime, before: int | None, limit: int) -> list[PersonRow]:
+    """Give at most `limit` people of a segment, newest contact first, after the one with the key `before`."""
+    with reporting(current_brand_id()):
+        found = people_of(segment, at=at)
+        rows = found if before is None else found.filter(pk__lt=before)
+        ids = list(rows.order_by("-pk").values_list("pk", flat=True)[:limit])
+    return people(Wanted(ids=ids), limit=limit) if ids else []
 
 
 def tags() -> QuerySet[Tag]:
@@ -324,31 +652,6 @@ def tags_of(member_id: int) -> list[TagOnPerson]:
         )
         for row in rows
     ]
-
-
-@dataclass(frozen=True)
-class Move:
-    """How many people stood in one stage and later in another; None is whoever one of the two did not know."""
-
-    before: int | None
-    after: int | None
-    people: int
-
-
-_MOVES_SQL = """
-SELECT a.stage, b.stage, count(*) FROM
-(SELECT member_id, stage FROM members_snapshotmember WHERE brand_id = %(brand)s AND snapshot_id = %(before)s) a
-FULL JOIN
-(SELECT member_id, stage FROM members_snapshotmember WHERE brand_id = %(brand)s AND snapshot_id = %(after)s) b
-USING (member_id) GROUP BY a.stage, b.stage ORDER BY a.stage NULLS LAST, b.stage NULLS LAST
-"""
-
-
-def moves(before: Snapshot, after: Snapshot) -> list[Move]:
-    """Give who moved from where to where between two snapshots of a grouping; the people add up to both."""
-    with connection.cursor() as cursor:
-        cursor.execute(_MOVES_SQL, {"brand": current_brand_id(), "before": before.pk, "after": after.pk})
-        return [Move(*row) for row in cursor.fetchall()]
 
 
 def snapshots(grouping_id: int) -> QuerySet[Snapshot]:

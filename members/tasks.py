@@ -101,6 +101,34 @@ def erase_brand_due(brand_id: int) -> None:
     services.erase_due(brand_id, at=clock.now())
 
 
+@brand_task(name="members.tasks.make_copies")
+def make_copies(brand_id: int) -> None:
+    """Make the copies of personal data that people have asked for."""
+    from members import services
+
+    services.make_copies(brand_id, at=clock.now())
+
+
+@global_task(name="members.tasks.keep_privacy")
+def keep_privacy() -> None:
+    """Ring every brand that has people: what is too old goes, copies nobody has begun are made (every hour)."""
+    from accounts.models import Brand
+
+    for brand_id in Brand.objects.filter(is_active=True).order_by("pk").values_list("pk", flat=True):
+        ring(retain, brand_id)
+        ring(make_copies, brand_id)
+
+
+@brand_task(name="members.tasks.retain")
+def retain(brand_id: int) -> None:
+    """Let what a brand keeps no longer go, piece by piece."""
+    from members import services
+
+    services.retain(brand_id, at=clock.now())
+    with brand_scope(brand_id):
+        services.drop_copies(at=clock.now())
+
+
 @global_task(name="members.tasks.sweep_tags")
 def sweep_tags() -> None:
     """Find the brands where automatic tags have something to look at, or tags and list entries end."""
@@ -154,21 +182,23 @@ def expire_tags(brand_id: int) -> None:
 
 @global_task(name="members.tasks.snapshot_groupings")
 def snapshot_groupings() -> None:
-    """Find the brands with groupings that are kept month by month (every hour)."""
+    """Find the brands with groupings that are kept month by month, or followed day by day (every hour)."""
     from members.models import Grouping
 
     with every_brand(reason="groupings of the month"):
-        brands = list(Grouping.objects.filter(is_monthly=True).order_by().values_list("brand_id", flat=True).distinct())
+        kept = Grouping.objects.filter(is_monthly=True) | Grouping.objects.exclude(recipe="")
+        brands = list(kept.order_by().values_list("brand_id", flat=True).distinct())
     for brand_id in brands:
         ring(snapshot_brand, brand_id)
 
 
 @brand_task(name="members.tasks.snapshot_brand")
 def snapshot_brand(brand_id: int) -> None:
-    """Take this month's snapshots of a brand, unless they are there."""
+    """Take this month's snapshots of a brand and this day's moves, unless they are there."""
     from members import services
 
     services.take_monthly(brand_id, at=clock.now())
+    services.track_due(brand_id, at=clock.now())
 
 
 @global_task(name="members.tasks.recount_all_segments")
@@ -188,3 +218,23 @@ def recount_segments(brand_id: int) -> None:
     from members import services
 
     services.recount_segments(brand_id, at=clock.now())
+
+
+@global_task(name="members.tasks.sweep_segments")
+def sweep_segments() -> None:
+    """Find the brands with segments whose people are kept (every minute)."""
+    from members.models import Freshness, Segment
+
+    with every_brand(reason="segments whose people are kept"):
+        kept = Segment.objects.exclude(freshness=Freshness.LIVE)
+        brands = list(kept.order_by().values_list("brand_id", flat=True).distinct())
+    for brand_id in brands:
+        ring(refresh_segments, brand_id)
+
+
+@brand_task(name="members.tasks.refresh_segments")
+def refresh_segments(brand_id: int) -> None:
+    """Bring the kept segments of a brand that are due up to date."""
+    from members import services
+
+    services.refresh_segments(brand_id, at=clock.now())

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -24,12 +23,12 @@ from console.registry import Hit, Page, SearchGroup, Tab, nav, pages, search_gro
 from console.site import page_response
 from members import rule_form, segment_preview, selectors
 from members import services as member_services
-from members.errors import RuleInvalid, SegmentNameTaken
-from members.models import Segment, Tag
-from members.segment_conditions import remembering
-from members.segments import sentence
+from members.errors import LimitInvalid, RuleInvalid, SegmentNameTaken
+from members.freshness import Age, age_of, span
+from members.models import Freshness, Segment
+from members.picks import picks, remembering
+from members.segments import compile_rule, sentence
 from members.why import explain
-from stores.models import Store
 
 if TYPE_CHECKING:
     from accounts.viewer import Viewer
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 PER_PAGE = 50
 CHOICES = 20
 NAME_LENGTH = 60
+LONGEST_RULE = 6_000  # in an address
 EARLIEST = datetime(2011, 1, 1, tzinfo=UTC)  # before WeChat
 FIRST_RULE: dict[str, Any] = {"all": [{"condition": "subscribed", "params": {"value": "yes"}}]}
 
@@ -51,7 +51,8 @@ def segment_list(request: HttpRequest) -> HttpResponse:
     first = (page - 1) * PER_PAGE
     found = list(rows[first : first + PER_PAGE + 1])
     with remembering(rule_form.names_in(row.rule for row in found)):
-        shown = [{"row": row, "sentence": _said(row.rule)} for row in found[:PER_PAGE]]
+        at = now()
+        shown = [{"row": row, "sentence": _said(row.rule), "age": age_of(row, at=at)} for row in found[:PER_PAGE]]
     context = {
         "title": _("Segments"),
         "segments": shown,
@@ -68,7 +69,20 @@ def segment_new(request: HttpRequest) -> HttpResponse:
     viewer_of(request).require("segments.edit")
     if request.method == "POST":
         return _save(request, None)
-    return _builder(request, None, FIRST_RULE)
+    return _builder(request, None, _asked_for(request), name=request.GET.get("name", ""))
+
+
+def _asked_for(request: HttpRequest) -> object:
+    """Give the rule that another page begins a segment with, such as a cell of a table; else the usual one."""
+    text = request.GET.get("rule", "")
+    if not text or len(text) > LONGEST_RULE:
+        return FIRST_RULE
+    try:
+        rule = json.loads(text)
+        compile_rule(rule, at=now())
+    except (ValueError, RecursionError, RuleInvalid):
+        return FIRST_RULE
+    return rule
 
 
 def segment_edit(request: HttpRequest, pk: int) -> HttpResponse:
@@ -119,6 +133,22 @@ def segment_why(request: HttpRequest, pk: int) -> HttpResponse:
     return page_response(request, "members/segments/why.html", context)
 
 
+def segment_refresh(request: HttpRequest, pk: int) -> HttpResponse:
+    """Find the people of a kept segment anew, now."""
+    _require_post(request)
+    segment = Segment.objects.filter(pk=pk).first()
+    if segment is None:
+        raise Http404
+    try:
+        found = member_services.refresh_segment(segment=segment, at=now())
+        messages.success(
+            request, _("Brought up to date: %(count)s people.") % {"count": formats.count(found.counted or 0)}
+        )
+    except RuleInvalid as error:
+        messages.error(request, _("Not brought up to date. %(why)s") % {"why": error.message})
+    return HttpResponseRedirect(reverse("admin:segment_edit", args=[pk]))
+
+
 def segment_tree(request: HttpRequest) -> HttpResponse:
     """Make one edit of the tree that was posted, and give the tree."""
     _require_post(request)
@@ -154,18 +184,20 @@ def segment_preview_part(request: HttpRequest) -> HttpResponse:
 
 def segment_choices(request: HttpRequest, kind: str) -> HttpResponse:
     """Find tags or stores of the brand by name, for a field that picks them."""
-    model = rule_form.PICKED.get(kind)
-    if model is None:
+    pick = picks.find(kind)
+    if pick is None:
         raise Http404
     term = request.GET.get("q", "").strip()[:30]
-    wanted = Q(name__icontains=term)
-    if model is Store:
-        wanted |= Q(code__istartswith=term)
-    if model is Tag:
-        wanted |= Q(synonyms__contains=[term])
-    found = list(model._default_manager.filter(wanted).order_by("name", "pk")[: CHOICES + 1])
-    context = {"rows": found[:CHOICES], "more": len(found) > CHOICES, "term": term, "kind": kind}
+    rows = pick.model._default_manager.filter(pick.find(term)).order_by(pick.name, "pk")
+    found = list(rows[: CHOICES + 1])
+    shown = [{"pk": row.pk, "name": pick.shown(getattr(row, pick.name)), "hint": _hint(row)} for row in found[:CHOICES]]
+    context = {"rows": shown, "more": len(found) > CHOICES, "term": term, "none": pick.none}
     return TemplateResponse(request, "members/segments/_choices.html", context)
+
+
+def _hint(row: Any) -> str:
+    """Give what tells rows of one name apart: the code of a store, the group of a tag."""
+    return str(getattr(row, "code", "") or getattr(row, "group", "") or getattr(row, "staff_no", ""))
 
 
 def _save(request: HttpRequest, segment: Segment | None) -> HttpResponse:
@@ -181,12 +213,19 @@ def _save(request: HttpRequest, segment: Segment | None) -> HttpResponse:
         errors["seen"] = _("Somebody changed this segment at %(time)s. Reload to see it, or save yours as a copy.") % {
             "time": formats.local_time(segment.updated_at),
         }
+    limit = _limit(request, errors)
     try:
         rule = rule_form.rule_of(request.POST)
         count = selectors.preview(rule, at=at).count
         if not errors:
             saved = member_services.save_segment(
-                name=name, rule=rule, at=at, segment=None if copy else segment, counted=count
+                name=name,
+                rule=rule,
+                at=at,
+                segment=None if copy else segment,
+                counted=count,
+                freshness=request.POST.get("freshness") or None,
+                limit_minutes=limit,
             )
             said = ngettext("Saved “%(name)s”: %(count)s person.", "Saved “%(name)s”: %(count)s people.", count)
             messages.success(request, said % {"name": saved.name, "count": formats.count(count)})
@@ -196,7 +235,19 @@ def _save(request: HttpRequest, segment: Segment | None) -> HttpResponse:
         errors["rule"] = error.message
     except SegmentNameTaken as error:
         errors["name"] = f"{error.message} {error.hint}"
+    except LimitInvalid as error:
+        errors[error.field] = error.message
     return _builder(request, segment, rule, errors=errors, fault=fault)
+
+
+def _limit(request: HttpRequest, errors: dict[str, str]) -> int | None:
+    text = request.POST.get("limit_minutes", "").strip()
+    if not text:
+        return 0 if "freshness" in request.POST else None
+    if not (text.isascii() and text.isdigit() and len(text) < 7):
+        errors["limit_minutes"] = _("A whole number of minutes is expected here.")
+        return None
+    return int(text)
 
 
 def _builder(
@@ -204,11 +255,12 @@ def _builder(
     segment: Segment | None,
     rule: object,
     *,
+    name: str = "",
     errors: dict[str, str] | None = None,
     fault: rule_form.Fault | None = None,
 ) -> HttpResponse:
     can_edit = viewer_of(request).can("segments.edit")
-    name = request.POST.get("name", segment.name if segment else "")[: NAME_LENGTH * 2]
+    name = request.POST.get("name", segment.name if segment else name)[: NAME_LENGTH * 2]
     context = {
         "title": segment.name if segment else _("New segment"),
         "zy_object": segment or _("New segment"),
@@ -219,10 +271,33 @@ def _builder(
         "name_length": NAME_LENGTH,
         "errors": errors or {},
         "rule_json": json.dumps(rule, ensure_ascii=False),
+        **_freshness_context(request, segment),
         **_tree_context(request, rule, fault, ""),
     }
     status = 422 if errors else 200
     return page_response(request, "members/segments/builder.html", context, status=status)
+
+
+def _freshness_context(request: HttpRequest, segment: Segment | None) -> dict[str, Any]:
+    chosen = request.POST.get("freshness") or (segment.freshness if segment else Freshness.LIVE.value)
+    limit = request.POST.get("limit_minutes", str(segment.limit_minutes or "") if segment else "")
+    age: Age | None = age_of(segment, at=now()) if segment and segment.freshness != Freshness.LIVE else None
+    return {
+        "freshness": [
+            {"key": key, "label": label, "hint": _HINTS[key], "chosen": key == chosen}
+            for key, label in Freshness.choices
+        ],
+        "limit_minutes": limit[:8],
+        "age": age,
+        "age_limit": span(age.limit) if age and age.limit else "",
+    }
+
+
+_HINTS = {
+    Freshness.LIVE.value: gettext_lazy("Whoever fits at the moment of use. Best for most segments."),
+    Freshness.MINUTES.value: gettext_lazy("Kept, and brought up to date by what changes: quick even when it is large."),
+    Freshness.DAILY.value: gettext_lazy("Kept, and found anew once a day: for rules that take long."),
+}
 
 
 def _tree_context(request: HttpRequest, rule: object, fault: rule_form.Fault | None, fresh: str) -> dict[str, Any]:
@@ -315,6 +390,7 @@ for _page in (
     Page("segments/choices/<slug:kind>/", segment_choices, "segment_choices", "segments", "edit"),
     Page("segments/<int:pk>/", segment_edit, "segment_edit", "segments"),
     Page("segments/<int:pk>/why/", segment_why, "segment_why", "segments"),
+    Page("segments/<int:pk>/refresh/", segment_refresh, "segment_refresh", "segments", "edit"),
 ):
     pages.register(_page.name, _page)
 search_groups.register("segments", SearchGroup(gettext_lazy("Segments"), "segments", _find_segments, 40))

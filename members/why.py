@@ -72,6 +72,20 @@ def explain(rule: object, *, member: Member, at: datetime, then: datetime | None
     return Why(member, moment, then is not None, known, tree)
 
 
+def holds(rule: object, *, member: Member, then: datetime) -> bool | None:
+    """Say whether somebody fitted a rule at a past moment; None where it is not known any more."""
+    person = PersonAt(member, then)
+    leaves: list[_Leaf] = []
+
+    def leaf(item: Condition, params: Any) -> _Leaf:
+        leaves.append(_Leaf(item, params, len(leaves)))
+        return leaves[-1]
+
+    shape = walk(rule, leaf, lambda kind, parts: (kind, parts))
+    found = _verdicts(leaves, person, then, then)
+    return _tree(shape, found, person, is_past=True).holds
+
+
 def _verdicts(leaves: list[_Leaf], person: PersonAt, at: datetime, then: datetime | None) -> list[bool | None]:
     moment = then or at
     asked = [leaf for leaf in leaves if then is None or getattr(leaf.item, "exact_past", False)]

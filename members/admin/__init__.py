@@ -1,5 +1,43 @@
 """Console pages of the app, and what it adds to the home page, the search and a member's timeline."""
 
-from members.admin import groupings, holds, home, people, pre_tags, privacy, tag_rules, tags, timeline
+from members.admin import (
+    consents,
+    decisions,
+    doubts,
+    flags,
+    groupings,
+    holds,
+    home,
+    identity,
+    people,
+    person_privacy,
+    pre_tags,
+    privacy,
+    profile,
+    retention,
+    rights,
+    tag_rules,
+    tags,
+    timeline,
+)
 
-__all__ = ["groupings", "holds", "home", "people", "pre_tags", "privacy", "tag_rules", "tags", "timeline"]
+__all__ = [
+    "consents",
+    "decisions",
+    "doubts",
+    "flags",
+    "groupings",
+    "holds",
+    "home",
+    "identity",
+    "people",
+    "person_privacy",
+    "pre_tags",
+    "privacy",
+    "profile",
+    "retention",
+    "rights",
+    "tag_rules",
+    "tags",
+    "timeline",
+]

@@ -150,10 +150,19 @@ def _put_on_list(request: HttpRequest, viewer: Viewer, form: ListForm) -> bool:
     return True
 
 
+def opt_outs(member: Member) -> dict[str, OptOut]:
+    """Give what a person must not be written to about, by key; asked once a page."""
+    known: dict[str, OptOut] | None = member.__dict__.get("zy_opt_outs")
+    if known is None:
+        known = {row.purpose: row for row in OptOut.objects.filter(member=member).order_by("pk")}
+        member.__dict__["zy_opt_outs"] = known
+    return known
+
+
 @panels.add("members.held_back")
 def held_back_panel(member: Member, request: HttpRequest) -> Panel | None:
     """Say on a member's card why they get no marketing."""
-    row = OptOut.objects.filter(member=member, purpose=Purpose.MARKETING).first()
+    row = opt_outs(member).get(Purpose.MARKETING)
     if row is None or not (row.listed or row.control):
         return None
     rows: list[dict[str, Any]] = []

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
@@ -19,12 +20,23 @@ from console.columns import moment, recently, state, two_lines
 from console.formats import tail
 from console.http import row_id, viewer_of
 from console.labels import source_label
-from console.person import by_day, panels_of, timeline_of
+from console.person import panels_of, timeline_context
 from console.registry import BulkColumn
 from console.reveal import reveal
 from members import services
-from members.models import Consent, Follower, Identity, IdentityKind, Member, MemberTag, Purpose, Tag
-from members.selectors import find_members, tags_of, visible_members
+from members.models import (
+    Consent,
+    Flag,
+    Follower,
+    Identity,
+    IdentityKind,
+    Member,
+    MemberTag,
+    ProfileValue,
+    Purpose,
+    Tag,
+)
+from members.selectors import find_members, surviving, tags_of, visible_members
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -207,16 +219,23 @@ class MemberAdmin(ConsoleModelAdmin):
     list_filter = (MemberView, FollowingFilter, TagFilter, StoreFilter)
     views_filter = MemberView
     search_fields = ("name",)  # shows the box; `get_search_results` decides
-    search_help_text = gettext_lazy("Name, last 4 digits of the phone, member number")
+    search_help_text = gettext_lazy("Name, last 4 digits of the phone, card, member number")
     ordering = ("brand", "-pk")
     phone_columns: ClassVar[tuple[str, ...]] = ("person", "follows", "last_interaction_at")
 
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show the members a person's data scope reaches; merged records are left out."""
-        return visible_members(viewer_of(request)).select_related("store").order_by(*queryset.query.order_by)
+        people = visible_members(viewer_of(request)).select_related("store").order_by(*queryset.query.order_by)
+        if "change" not in request.path:
+            return people
+        # The page of a person asks here whether there is anything to show in two of its blocks.
+        return people.annotate(
+            has_flags=Exists(Flag.objects.filter(member=OuterRef("pk"))),
+            has_profile=Exists(ProfileValue.objects.filter(member=OuterRef("pk"))),
+        )
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        """Search by what people have in hand: name, phone tail, member number, OpenID tail."""
+        """Search by what people have in hand: name, phone tail, card, member number, OpenID tail."""
         if not search_term:
             return queryset, False
         found = find_members(viewer_of(request), search_term, limit=FOUND)
@@ -246,6 +265,8 @@ class MemberAdmin(ConsoleModelAdmin):
     ) -> Any:
         """Show everything about one person; act on their tags; reveal the phone for a reason."""
         member = self.get_object(request, object_id) if object_id else None
+        if member is None and request.method == "GET" and (stays := _stays(request, object_id)) is not None:
+            return HttpResponseRedirect(reverse("admin:members_member_change", args=[stays]))
         if member is None or not self.has_view_permission(request, member):
             raise Http404
         if request.method == "POST":
@@ -300,10 +321,20 @@ class MemberAdmin(ConsoleModelAdmin):
             "consents": _consents(member),
             "identities": _identities(member),
             "panels": panels_of(member, request),
-            "days": by_day(timeline_of(member)),
+            **timeline_context(member, request),
             **extra,
         }
         return TemplateResponse(request, "console/member.html", context)
+
+
+def _stays(request: HttpRequest, object_id: str | None) -> int | None:
+    """Give the record that a merged one became, if that may be seen: links to the old one lead there."""
+    pk = row_id(object_id)
+    gone = Member.objects.filter(pk=pk, merged_into__isnull=False).first() if pk is not None else None
+    if gone is None:
+        return None
+    stays = surviving(gone).pk
+    return stays if visible_members(viewer_of(request)).filter(pk=stays).exists() else None
 
 
 def _tag_lines(member: Member) -> list[dict[str, Any]]:
@@ -410,6 +441,6 @@ class FollowerAdmin(ConsoleModelAdmin):
             "opts": self.opts,
             "tags": _tag_lines(member),
             "panels": panels_of(member, request),
-            "days": by_day(timeline_of(member)),
+            **timeline_context(member, request),
         }
         return TemplateResponse(request, "console/follower.html", context)

@@ -20,8 +20,10 @@ from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, state
 from console.registry import Page, Panel, pages, panels
 from members import services
+from members.admin.rights import proof_lines
 from members.models import ErasureClock, ErasureState, Follower, Member
 from members.services.erasure import MOST_GRACE_DAYS
+from members.services.proof import is_intact
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -128,6 +130,9 @@ class ErasureClockAdmin(ConsoleModelAdmin):
             "who": self.who(row),
             "why": self.why(row),
             "status": self.status(row),
+            "proof": proof_lines(row.proof),
+            "intact": is_intact(row.proof) if row.proof else True,
+            "digest": row.proof.get("digest", ""),
             "erased": [(_KINDS.get(key, key), rows) for key, rows in sorted(row.erased.items()) if rows],
         }
         return TemplateResponse(request, "members/erasure.html", context)
@@ -185,6 +190,8 @@ def erasure_of(member: Member, request: HttpRequest) -> Panel | None:
     if running is not None:
         rows.append({"label": running.get_reason_display(), "value": formats.local_time(running.started_at)})
         rows.append({"label": gettext("deleted at"), "value": formats.local_time(running.due_at)})
+        if running.held_for:
+            rows.append({"label": gettext("waits for"), "value": running.held_for})
     if member.erased_at is not None:
         rows.append({"label": gettext("personal data deleted"), "value": formats.local_time(member.erased_at)})
     if not rows:

@@ -20,7 +20,7 @@ from console.site import page_response
 from members import rule_form, services
 from members.errors import RuleInvalid, TagRuleNameTaken
 from members.models import Tag, TagRule
-from members.segment_conditions import remembering
+from members.picks import remembering
 from members.segments import sentence
 
 if TYPE_CHECKING:

@@ -151,7 +151,7 @@ class TagAdmin(ConsoleModelAdmin):
     )
     search_fields = ("name", "meaning")
     search_help_text = gettext_lazy("Name of a tag")
-    fields = ("name", "group", "meaning", "owner", "lasts_days", "synonyms", "sync")
+    fields = ("name", "group", "meaning", "owner", "lasts_days", "synonyms", "is_shown", "sync")
     ordering = ("brand", "name", "pk")
     phone_columns: ClassVar[tuple[str, ...]] = ("tag_name", "people", "sync_state")
     field_labels: ClassVar[dict[str, Any]] = {

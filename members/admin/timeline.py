@@ -6,12 +6,14 @@ import base64
 from typing import TYPE_CHECKING
 
 from django.urls import reverse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from console.columns import excerpt
 from console.labels import source_label
-from console.registry import Moment, timelines
+from console.registry import Moment, TimelineKind, timeline_kinds, timelines
+from members.admin.doubts import evidence_words
 from members.models import Consent, Follower, Member, MemberTag, MergeRecord
+from members.selectors import purpose_words
 from wechat_gateway.events import Push, read_push
 from wechat_gateway.models import InboundPush, PushState
 from wechat_gateway.sentences import sentence_of
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 
 # Follows and scans are told by their touches; results of sendings by the deliveries.
 TOLD_ELSEWHERE = ("subscribe", "SCAN", "TEMPLATESENDJOBFINISH", "MASSSENDJOBFINISH")
+
+
+timeline_kinds.register(
+    "members.pushes", TimelineKind(gettext_lazy("Messages and taps"), area="inbox", link_area="quarantine", order=20)
+)
+timeline_kinds.register("members.tags", TimelineKind(gettext_lazy("Tags"), link_area="tags", order=60))
+timeline_kinds.register("members.life", TimelineKind(gettext_lazy("Membership and consent"), order=70))
 
 
 @timelines.add("members.pushes")
@@ -35,7 +44,14 @@ def pushes(member: Member, limit: int) -> list[Moment]:
         .exclude(state=PushState.QUARANTINED)
         .order_by("-received_at", "-pk")[:limit]
     )
-    return [Moment(at=row.event_at, sentence=_sentence(row), kind=gettext("WeChat"), tone=_tone(row)) for row in rows]
+    return [
+        Moment(at=row.event_at, sentence=_sentence(row), kind=gettext("WeChat"), tone=_tone(row), link=_push_page(row))
+        for row in rows
+    ]
+
+
+def _push_page(row: InboundPush) -> str:
+    return reverse("admin:wechat_gateway_inboundpush_change", args=[row.pk])
 
 
 def _tone(row: InboundPush) -> str:
@@ -85,6 +101,7 @@ def taggings(member: Member, limit: int) -> list[Moment]:
             at=row.at,
             sentence=gettext("Got the tag “%(name)s”") % {"name": row.tag.name},
             kind=gettext("Tag"),
+            link=reverse("admin:members_tag_change", args=[row.tag_id]),
             detail=source_label(row.source),
         )
         for row in rows
@@ -94,24 +111,25 @@ def taggings(member: Member, limit: int) -> list[Moment]:
 @timelines.add("members.life")
 def life(member: Member, limit: int) -> list[Moment]:
     """Give joining, consent and merges."""
+    said = list(Consent.objects.filter(member=member).order_by("-at", "-pk")[:limit])
+    words = purpose_words({row.purpose for row in said})
     found = [
         Moment(
             at=row.at,
             sentence=(
                 gettext("Agreed to: %(purpose)s") if row.granted else gettext("Withdrew the consent to: %(purpose)s")
             )
-            % {"purpose": row.get_purpose_display()},
+            % {"purpose": words[row.purpose]},
             kind=gettext("Consent"),
             detail=source_label(row.source),
         )
-        for row in Consent.objects.filter(member=member).order_by("-at", "-pk")[:limit]
+        for row in said
     ]
     if member.joined_at:
         found.append(Moment(at=member.joined_at, sentence=gettext("Became a member"), kind=gettext("Member")))
     for record in MergeRecord.objects.filter(kept=member).order_by("-at")[:limit]:
         text = gettext("Another record of the same person was merged into this one")
-        history = reverse("admin:members_member_history", args=[member.pk])
-        found.append(
-            Moment(at=record.at, sentence=text, kind=gettext("Identity"), detail=record.evidence, link=history)
-        )
+        page = reverse("admin:members_member_identity", args=[member.pk])
+        detail = evidence_words(record.evidence)
+        found.append(Moment(at=record.at, sentence=text, kind=gettext("Identity"), detail=detail, link=page))
     return found

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.utils.translation import gettext as _
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
 from accounts.rest.permissions import MembersOnly
 from accounts.rest.schema import MEMBER, endpoint, problems
-from accounts.rest.serializers import BirthdayField, CodeField, StrictSerializer, TextField, YesNoField, read_body
+from accounts.rest.serializers import BirthdayField, CodeField, StrictSerializer, TextField, read_body
 from accounts.rest.throttling import PerCaller
 from accounts.rest.views import BrandAPIView
 from accounts.tenancy import brand_scope
 from common import clock
 from members import selectors, services
+from members.api import sections as _own_sections  # noqa: F401 - registers what this app shows on the card
 from members.api.shapes import CARD_EXAMPLE, Card
 from members.card import sections
-from members.errors import PhoneCodeUsed
+from members.errors import PhoneCodeUsed, PhoneTaken
 from members.models import Purpose
 from wechat_gateway import services as gateway
 from wechat_gateway.errors import CodeRefused, TooManyTries, WeChatAway
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from wechat_gateway.models import MiniProgram
 
 SOURCE = "mini program"
+CHANNEL = "MINI_PROGRAM"
 
 
 def card(member_id: int) -> dict[str, Any]:
@@ -160,9 +160,14 @@ class Phone(MemberView):
                 raise PhoneCodeUsed
             program = program_of(caller.appid)
         number = _ask_wechat(caller, program, given["code"])
-        with brand_scope(caller.brand_id):
-            member = _bind(caller, number, given.get("consent"))
-            return Response(card(member.pk))
+        try:
+            with brand_scope(caller.brand_id):
+                member = _bind(caller, number, given.get("consent"))
+                return Response(card(member.pk))
+        except PhoneTaken as error:
+            with brand_scope(caller.brand_id):  # nothing was bound; that both want the phone is kept
+                services.note_taken_phone(member_id=caller.member_id, error=error, source=SOURCE, at=clock.now())
+            raise
 
 
 def _ask_wechat(caller: MemberPrincipal, program: MiniProgram | None, code: str) -> str:
@@ -185,103 +190,11 @@ def _bind(caller: MemberPrincipal, number: str, consent: dict[str, Any] | None) 
     if consent is not None:
         for purpose in sorted(set(consent["purposes"])):
             services.give_consent(
-                member=member, purpose=purpose, text_version=consent["text_version"], source=SOURCE, at=at
+                member=member,
+                purpose=purpose,
+                text_version=consent["text_version"],
+                channel=CHANNEL,
+                source=SOURCE,
+                at=at,
             )
     return member
-
-
-class ConsentState(serializers.Serializer[Any]):
-    """What somebody said last about one purpose."""
-
-    purpose = serializers.ChoiceField(choices=Purpose.choices, help_text="What the data may be used for.")
-    label = serializers.CharField(help_text="The purpose in words.")  # type: ignore[assignment] # a field called so
-    granted = serializers.BooleanField(allow_null=True, help_text="Null while nothing was said.")
-    text_version = serializers.CharField(allow_blank=True, help_text="Version agreed to; empty after withdrawal.")
-    at = serializers.DateTimeField(allow_null=True, help_text="When it was said.")
-
-
-class Consents(serializers.Serializer[Any]):
-    """One line per purpose."""
-
-    results = ConsentState(many=True)
-
-
-class Statement(StrictSerializer):
-    """One statement about one purpose."""
-
-    purpose = serializers.ChoiceField(choices=Purpose.choices, help_text="What the data may be used for.")
-    granted = YesNoField(help_text="true agrees, false withdraws.")
-    text_version = CodeField(max_length=20, required=False, help_text="Version of the text; needed to agree.")
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Nobody agrees to a text that is not named."""
-        if attrs["granted"] and "text_version" not in attrs:
-            raise ValidationError({"text_version": [_("Name the version of the text.")]})
-        return attrs
-
-
-CONSENTS_EXAMPLE = {
-    "results": [
-        {
-            "purpose": "SERVICE",
-            "label": "服务通知",
-            "granted": True,
-            "text_version": "2026-11",
-            "at": "2026-11-21T05:45:00Z",
-        },
-        {"purpose": "MARKETING", "label": "营销", "granted": None, "text_version": "", "at": None},
-    ],
-}
-
-
-class ConsentBook(MemberView):
-    """`/api/v1/me/consents/`: what the brand may use a member's data for."""
-
-    @endpoint("list_consents", "List consents", tag="me", auth=MEMBER, answer=Consents, example=CONSENTS_EXAMPLE)
-    def get(self, request: Request) -> Response:
-        """Show what is in force."""
-        return Response(self._body())
-
-    @endpoint(
-        "state_consent",
-        "Agree to a purpose, or withdraw",
-        tag="me",
-        auth=MEMBER,
-        body=Statement,
-        body_example={"purpose": "MARKETING", "granted": False},
-        answer=Consents,
-        example=CONSENTS_EXAMPLE,
-        description="Withdrawing twice is the same as once; from then on nothing is sent for that purpose.",
-    )
-    def post(self, request: Request) -> Response:
-        """Record the statement unless it is in force already."""
-        given = read_body(Statement, request.data)
-        member, at = selectors.member_by_id(self.caller.member_id), clock.now()
-        known = selectors.consents_in_force(member.pk).get(given["purpose"])
-        if given["granted"]:
-            if known is None or not known.granted or known.text_version != given["text_version"]:
-                services.give_consent(
-                    member=member,
-                    purpose=given["purpose"],
-                    text_version=given["text_version"],
-                    source=SOURCE,
-                    at=at,
-                )
-        elif known is None or known.granted:
-            services.withdraw_consent(member=member, purpose=given["purpose"], source=SOURCE, at=at)
-        return Response(self._body())
-
-    def _body(self) -> dict[str, Any]:
-        known = selectors.consents_in_force(self.caller.member_id)
-        return {
-            "results": [
-                {
-                    "purpose": purpose.value,
-                    "label": str(purpose.label),
-                    "granted": known[purpose].granted if purpose in known else None,
-                    "text_version": known[purpose].text_version if purpose in known else "",
-                    "at": known[purpose].at if purpose in known else None,
-                }
-                for purpose in Purpose
-            ],
-        }

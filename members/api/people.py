@@ -88,7 +88,7 @@ class PersonDetail(BrandAPIView):
     )
     def get(self, request: Request, member_no: str) -> Response:
         """Show one person."""
-        return Response(person(_person_or_404(member_no)))
+        return Response(person(person_or_404(member_no)))
 
 
 class TagChange(StrictSerializer):
@@ -167,7 +167,7 @@ class PersonTags(BrandAPIView):
     def get(self, request: Request, member_no: str) -> Response:
         """Show the tags."""
         read_query(NoQuery, request.query_params)
-        member = _person_or_404(member_no)
+        member = person_or_404(member_no)
         return Response(
             {
                 "results": [
@@ -202,7 +202,7 @@ class PersonTags(BrandAPIView):
     )
     def post(self, request: Request, member_no: str) -> Response:
         """Change the tags."""
-        member = _person_or_404(member_no)
+        member = person_or_404(member_no)
         given = read_body(TagChange, request.data)
         add, remove = _tag_ids("add", given["add"]), _tag_ids("remove", given["remove"])
         if set(add) & set(remove):
@@ -211,11 +211,15 @@ class PersonTags(BrandAPIView):
             services.tag_members(member_ids=[member.id], tag_ids=add, source="API", at=clock.now())
         if remove:
             services.untag_members(member_ids=[member.id], tag_ids=remove, source="API", at=clock.now())
-        return Response(person(_person_or_404(member_no)))
+        return Response(person(person_or_404(member_no)))
 
 
-def _person_or_404(member_no: str) -> PersonRow:
-    found = selectors.people(selectors.Wanted(member_no=known_text(member_no)), limit=1)
+def person_or_404(member_no: str) -> PersonRow:
+    """Give somebody by number, also by one that a merge has closed."""
+    number = known_text(member_no)
+    found = selectors.people(selectors.Wanted(member_no=number), limit=1)
+    if not found and (stays := selectors.number_today(number)) is not None:  # merged: the number leads on
+        found = selectors.people(selectors.Wanted(member_no=stays), limit=1)
     if not found:
         raise Http404
     return found[0]

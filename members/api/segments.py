@@ -18,30 +18,28 @@ from accounts.rest.pagination import PAGE_PARAMETERS, Keyset, page_body
 from accounts.rest.permissions import needs_scope
 from accounts.rest.schema import SYSTEM, endpoint, problems
 from accounts.rest.serializers import CodeField, MomentParameter, StrictSerializer, read_body, read_query
-from accounts.rest.views import BrandAPIView, known_text
+from accounts.rest.views import BrandAPIView
 from common import clock
 from members import selectors
+from members.api.segment_people import (
+    RULE_EXAMPLE,
+    RULE_HELP,
+    SEGMENT_EXAMPLE,
+    NoQuery,
+    SegmentLine,
+    segment_line,
+    segment_or_404,
+)
 from members.segments import describe, sentence
 from members.why import explain
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-    from members.models import Segment, Tag
+    from members.models import Tag
     from members.why import Part
 
 EARLIEST = datetime(2011, 1, 1, tzinfo=UTC)  # before WeChat
-LONGEST_ID = 19
-RULE_EXAMPLE = {
-    "all": [
-        {"condition": "subscribed", "params": {"value": "yes"}},
-        {"condition": "last_interaction", "params": {"how": "within", "days": 30}},
-    ],
-}
-RULE_HELP = (
-    "A tree of groups `all`, `any`, `none` with conditions as leaves, at most 5 deep and 50 conditions; "
-    "`GET /segments/conditions/` lists the conditions."
-)
 
 
 @extend_schema_field(OpenApiTypes.OBJECT)
@@ -51,21 +49,6 @@ class RuleField(serializers.Field[Any, Any, Any, Any]):
     def to_internal_value(self, data: Any) -> Any:
         """Take any JSON; the compiler judges it."""
         return data
-
-
-class NoQuery(StrictSerializer):
-    """No parameters."""
-
-
-class SegmentLine(serializers.Serializer[Any]):
-    """A saved segment."""
-
-    id = serializers.IntegerField(help_text="Number of the segment.")
-    name = serializers.CharField(help_text="Name.")
-    rule = serializers.DictField(help_text=RULE_HELP)
-    counted = serializers.IntegerField(allow_null=True, help_text="How many people at the last count.")
-    counted_at = serializers.DateTimeField(allow_null=True, help_text="When that was.")
-    updated_at = serializers.DateTimeField(help_text="Last change.")
 
 
 class SegmentPage(serializers.Serializer[Any]):
@@ -89,16 +72,7 @@ class SegmentList(BrandAPIView):
         parameters=PAGE_PARAMETERS,
         answer=SegmentPage,
         example={
-            "results": [
-                {
-                    "id": 12,
-                    "name": "近 30 天活跃",
-                    "rule": RULE_EXAMPLE,
-                    "counted": 1280,
-                    "counted_at": "2026-11-21T05:00:00Z",
-                    "updated_at": "2026-11-20T05:00:00Z",
-                },
-            ],
+            "results": [SEGMENT_EXAMPLE],
             "next": None,
         },
         errors=problems(422),
@@ -108,7 +82,8 @@ class SegmentList(BrandAPIView):
         """Show a page."""
         read_query(NoQuery, request.query_params, paging=True)
         segments, cursor = self.keyset.page(selectors.segments(), request.query_params)
-        return Response(page_body([_line(segment) for segment in segments], cursor))
+        at = clock.now()
+        return Response(page_body([segment_line(segment, at=at) for segment in segments], cursor))
 
 
 class ParameterShape(serializers.Serializer[Any]):
@@ -303,11 +278,9 @@ class SegmentWhy(BrandAPIView):
     def get(self, request: Request, segment_id: str) -> Response:
         """Explain."""
         wanted = read_query(WhyQuery, request.query_params)
-        text = known_text(segment_id)
-        number = int(text) if text.isascii() and text.isdigit() and len(text) < LONGEST_ID else None
-        segment = selectors.segments().filter(pk=number).first() if number is not None else None
+        segment = segment_or_404(segment_id)
         found = selectors.people(selectors.Wanted(member_no=wanted["member_no"]), limit=1)
-        if segment is None or not found:
+        if not found:
             raise Http404
         at, then = clock.now(), wanted.get("at")
         if then is not None and not EARLIEST <= then <= at:
@@ -392,15 +365,4 @@ def _tag_line(tag: Tag) -> dict[str, Any]:
         "owner": tag.owner,
         "lasts_days": tag.lasts_days,
         "synonyms": tag.synonyms,
-    }
-
-
-def _line(segment: Segment) -> dict[str, Any]:
-    return {
-        "id": segment.pk,
-        "name": segment.name,
-        "rule": segment.rule,
-        "counted": segment.counted,
-        "counted_at": segment.counted_at,
-        "updated_at": segment.updated_at,
     }

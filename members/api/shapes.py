@@ -75,6 +75,19 @@ CARD_EXAMPLE = {
     "following": True,
     "store": {"code": "SH004", "name": "上海静安店"},
     "guide": {"staff_no": "LY0007", "name": "王敏", "store_name": "上海静安店", "since": "2026-11-21T05:44:10Z"},
+    "tags": {"results": [{"name": "品鉴会", "group": "兴趣"}]},
+    "consents": {"results": [{"purpose": "SERVICE", "granted": True}, {"purpose": "MARKETING", "granted": None}]},
+    "points": {
+        "spendable": 1280,
+        "held": 0,
+        "owed": 0,
+        "ending": 300,
+        "ends_at": "2026-12-31T16:00:00Z",
+        "tier": "知音",
+        "value": 8620,
+        "next_tier": None,
+        "missing": None,
+    },
 }
 PERSON_EXAMPLE = {
     "member_no": "4820175936",

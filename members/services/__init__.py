@@ -1,5 +1,7 @@
 """Changes to people: contacts and identity, tags, segments, consent."""
 
+from members.services.access import watch_access
+from members.services.codes import ShownCode, current_code, use_code
 from members.services.consent import (
     end_suppressions,
     give_consent,
@@ -8,11 +10,50 @@ from members.services.consent import (
     suppress_members,
     withdraw_consent,
 )
-from members.services.erasure import erase_due, privacy_policy, set_privacy_policy, start_clocks, stop_clock
+from members.services.consent_texts import add_purpose, check_statement, write_text
+from members.services.copies import copy_of
+from members.services.doubts import decide_doubt, open_doubt, propose_merge
+from members.services.erasure import (
+    end_hold,
+    erase_due,
+    erase_member,
+    hold_member,
+    privacy_policy,
+    reasons_to_wait,
+    set_privacy_policy,
+    start_clocks,
+    stop_clock,
+)
+from members.services.explaining import explanation_of
 from members.services.facts import note_fact
+from members.services.flags import clear_flag, is_left_out, set_flag
 from members.services.followers import fetch_followers, refresh_due
-from members.services.groupings import begin_lifecycle, save_grouping, take_monthly, take_snapshot
-from members.services.identity import bind_phone, link_unionid, merge_members, record_mini_program_user
+from members.services.groupings import (
+    back_test,
+    begin_lifecycle,
+    begin_recipe,
+    change_recipe,
+    save_grouping,
+    take_monthly,
+    take_snapshot,
+    track_due,
+    track_stages,
+)
+from members.services.identity import (
+    Known,
+    Linked,
+    bind_phone,
+    link_identity,
+    link_phone,
+    link_unionid,
+    meet,
+    note_taken_phone,
+    record_mini_program_user,
+    waits_for_contact,
+)
+from members.services.links import end_identity, report_identity
+from members.services.membership import refresh_segment, refresh_segments
+from members.services.merging import merge_members, undo_merge
 from members.services.people import (
     join,
     mark_unfollowed,
@@ -23,7 +64,20 @@ from members.services.people import (
     set_store,
 )
 from members.services.pre_tags import apply_pre_tags, pre_tag
-from members.services.profile import change_profile
+from members.services.preferences import Quiet, save_topic, set_minor, set_preferences
+from members.services.profile import change_profile, save_profile_field, say, unsay
+from members.services.retention import keep_days, preview, retain, set_retention
+from members.services.rights import (
+    answer_correction,
+    answer_erasure,
+    answer_explanation,
+    ask,
+    drop_copies,
+    fetch_copy,
+    make_copies,
+    refuse,
+    take_back,
+)
 from members.services.segments import recount_segments, save_segment
 from members.services.sessions import claim_phone_code, end_session, open_session, purge_sessions, release_phone_code
 from members.services.tag_rules import (
@@ -47,31 +101,66 @@ from members.services.tags import (
 )
 
 __all__ = [
+    "Known",
+    "Linked",
+    "Quiet",
+    "ShownCode",
+    "add_purpose",
+    "answer_correction",
+    "answer_erasure",
+    "answer_explanation",
     "apply_due_facts",
     "apply_pre_tags",
     "apply_rules",
+    "ask",
+    "back_test",
     "begin_lifecycle",
+    "begin_recipe",
     "bind_phone",
     "change_profile",
+    "change_recipe",
     "change_tag",
+    "check_statement",
     "claim_phone_code",
+    "clear_flag",
+    "copy_of",
     "create_tag",
+    "current_code",
+    "decide_doubt",
+    "drop_copies",
     "dry_run",
+    "end_hold",
+    "end_identity",
     "end_session",
     "end_suppressions",
     "erase_due",
+    "erase_member",
     "expire_tags",
+    "explanation_of",
+    "fetch_copy",
     "fetch_followers",
     "give_consent",
+    "hold_member",
+    "is_left_out",
     "join",
+    "keep_days",
+    "link_identity",
+    "link_phone",
     "link_unionid",
+    "make_copies",
     "mark_unfollowed",
+    "meet",
     "merge_members",
     "note_fact",
+    "note_taken_phone",
+    "open_doubt",
     "open_session",
     "pre_tag",
+    "preview",
     "privacy_policy",
+    "propose_merge",
     "purge_sessions",
+    "reasons_to_wait",
     "record_contact",
     "record_follow",
     "record_interaction",
@@ -79,16 +168,28 @@ __all__ = [
     "record_unfollow",
     "recount_segments",
     "refresh_due",
+    "refresh_segment",
+    "refresh_segments",
+    "refuse",
     "release_members",
     "release_phone_code",
     "remove_tag_rule",
+    "report_identity",
+    "retain",
     "run_rules",
     "save_grouping",
+    "save_profile_field",
     "save_segment",
     "save_tag_group",
     "save_tag_rule",
+    "save_topic",
+    "say",
     "set_control_group",
+    "set_flag",
+    "set_minor",
+    "set_preferences",
     "set_privacy_policy",
+    "set_retention",
     "set_store",
     "set_tag_sync",
     "start_clocks",
@@ -97,8 +198,17 @@ __all__ = [
     "switch_tag_rule",
     "sync_tags",
     "tag_members",
+    "take_back",
     "take_monthly",
     "take_snapshot",
+    "track_due",
+    "track_stages",
+    "undo_merge",
+    "unsay",
     "untag_members",
+    "use_code",
+    "waits_for_contact",
+    "watch_access",
     "withdraw_consent",
+    "write_text",
 ]

@@ -24,10 +24,12 @@ ENDED_AT_ONCE: Final = 1000
 
 
 @transaction.atomic
-def give_consent(*, member: Member, purpose: str, text_version: str, source: str, at: datetime) -> Consent:
-    """Note that a person agrees to a purpose. The brand's list and the control group are not theirs to leave."""
+def give_consent(
+    *, member: Member, purpose: str, text_version: str, source: str, at: datetime, channel: str = ""
+) -> Consent:
+    """Note that a person agrees to a purpose. The brand's list, the control group, age are not theirs to leave."""
     rows = OptOut.objects.filter(member=member, purpose=purpose)
-    rows.filter(listed=False, control=False).delete()
+    rows.filter(listed=False, control=False, minor=False).delete()
     rows.update(withdrawn=False)
     note_fact(kind=CONSENT, member_ids=[member.pk])
     return Consent.objects.create(
@@ -35,18 +37,21 @@ def give_consent(*, member: Member, purpose: str, text_version: str, source: str
         purpose=purpose,
         granted=True,
         text_version=text_version,
+        channel=channel,
         source=source,
         at=at,
     )
 
 
-def withdraw_consent(*, member: Member, purpose: str, source: str, at: datetime) -> Consent:
+def withdraw_consent(*, member: Member, purpose: str, source: str, at: datetime, channel: str = "") -> Consent:
     """Note that a person takes a purpose back; nothing that is not yet claimed is sent any more. Safe to repeat."""
     row, created = OptOut.objects.get_or_create(member=member, purpose=purpose, defaults={"at": at})
     if not created and not row.withdrawn:
         OptOut.objects.filter(pk=row.pk).update(withdrawn=True, at=at)
     note_fact(kind=CONSENT, member_ids=[member.pk])
-    return Consent.objects.create(member=member, purpose=purpose, granted=False, text_version="", source=source, at=at)
+    return Consent.objects.create(
+        member=member, purpose=purpose, granted=False, text_version="", channel=channel, source=source, at=at
+    )
 
 
 @transaction.atomic
@@ -115,13 +120,13 @@ _LEAVE = f"""
 UPDATE members_optout o SET control = false
 FROM members_member m JOIN members_controlgroup g ON g.brand_id = m.brand_id
 WHERE o.brand_id = %s AND m.brand_id = o.brand_id AND m.id = o.member_id AND o.control
-    AND (o.withdrawn OR o.listed) AND NOT {_IN_CONTROL}
+    AND (o.withdrawn OR o.listed OR o.minor) AND NOT {_IN_CONTROL}
 """  # noqa: S608
 _GO = f"""
 DELETE FROM members_optout o
 USING members_member m JOIN members_controlgroup g ON g.brand_id = m.brand_id
 WHERE o.brand_id = %s AND m.brand_id = o.brand_id AND m.id = o.member_id AND o.control
-    AND NOT o.withdrawn AND NOT o.listed AND NOT {_IN_CONTROL}
+    AND NOT o.withdrawn AND NOT o.listed AND NOT o.minor AND NOT {_IN_CONTROL}
 """  # noqa: S608
 
 
@@ -148,15 +153,23 @@ def move_holds(*, kept: Member, merged: Member) -> int:
     """Let the one who stays have what held for the other; the control group goes by the one who stays alone."""
     moved = 0
     for row in OptOut.objects.filter(member=merged):
-        if row.withdrawn or row.listed:
+        if row.withdrawn or row.listed or row.minor:
             mine, created = OptOut.objects.get_or_create(
                 member=kept,
                 purpose=row.purpose,
-                defaults={"at": row.at, "withdrawn": row.withdrawn, "listed": row.listed},
+                defaults={
+                    "at": row.at,
+                    "withdrawn": row.withdrawn,
+                    "listed": row.listed,
+                    "minor": row.minor,
+                    "quiet_from": row.quiet_from,
+                    "quiet_until": row.quiet_until,
+                },
             )
             if not created:
                 mine.withdrawn, mine.listed = mine.withdrawn or row.withdrawn, mine.listed or row.listed
-                mine.save(update_fields=["withdrawn", "listed"])
+                mine.minor = mine.minor or row.minor
+                mine.save(update_fields=["withdrawn", "listed", "minor"])
             moved += 1
     OptOut.objects.filter(member=merged).delete()
     theirs = Suppression.objects.filter(member=merged).first()
@@ -172,7 +185,7 @@ def move_holds(*, kept: Member, merged: Member) -> int:
 
 
 def _hold(people: Sequence[int], why: str, at: datetime) -> None:
-    holds = {"withdrawn": False, "listed": False, "control": False, why: True}
+    holds = {"withdrawn": False, "listed": False, "control": False, "minor": False, why: True}
     OptOut.objects.bulk_create(
         [OptOut(member_id=pk, purpose=Purpose.MARKETING, at=at, **holds) for pk in people],
         update_conflicts=True,
@@ -183,6 +196,6 @@ def _hold(people: Sequence[int], why: str, at: datetime) -> None:
 
 def _let_go(people: Sequence[int], why: str) -> None:
     rows = OptOut.objects.filter(member_id__in=people, purpose=Purpose.MARKETING)
-    others = {name: False for name in ("withdrawn", "listed", "control") if name != why}
+    others = {name: False for name in ("withdrawn", "listed", "control", "minor") if name != why}
     rows.filter(**others).delete()
     rows.update(**{why: False})

@@ -6,10 +6,12 @@ Members who joined, or who still follow another account of the brand, stay; only
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
@@ -17,6 +19,7 @@ from accounts.tenancy import brand_scope
 from common.errors import Invalid
 from common.failpoints import point
 from common.registry import Registry
+from members.errors import ErasureHeld, RequestInvalid
 from members.models import (
     ErasureClock,
     ErasureReason,
@@ -26,13 +29,18 @@ from members.models import (
     Follower,
     Identity,
     IdentityKind,
+    LegalHold,
     Member,
     MemberTag,
     MiniProgramSession,
     PreTag,
     PrivacyPolicy,
+    ProfileValue,
     RemoteTagging,
 )
+from members.personal import Fate, Person
+from members.selectors import person_of
+from members.services.proof import look, settle
 from wechat_gateway import services as gateway_services
 
 if TYPE_CHECKING:
@@ -50,10 +58,17 @@ KNOWN_REVOCATIONS: Final[Mapping[str, frozenset[str]]] = {
     "207": frozenset({"media"}),
 }
 _A_ROUND: Final = 200
+_REASON: Final = 120
+
+_HELD_ON = timedelta(days=1)
 
 on_erase: Registry[Callable[..., int]] = Registry(
     "erasure steps",
     purpose="what an app deletes of a person whose clock has run out: callable(*, follower, whole, at) -> rows",
+)
+exceptions: Registry[Callable[[int], list[str]]] = Registry(
+    "erasure exceptions",
+    purpose="what must be settled before a person is deleted: callable(member_id) -> sentences",
 )
 
 
@@ -122,27 +137,98 @@ def erase_due(brand_id: int, *, at: datetime, limit: int = _A_ROUND) -> int:
     return ended
 
 
+def erase_member(*, member: Member, reason: str, at: datetime) -> dict[str, Any]:
+    """Delete everything about a person that no law keeps, whoever they still follow; gives the proof.
+
+    Raises `ErasureHeld` while something must be settled first.
+    """
+    member = Member.objects.select_for_update().get(pk=member.pk)
+    held = reasons_to_wait(member.pk)
+    if held:
+        raise ErasureHeld(held)
+    person = person_of(member.pk)
+    before = look(person)
+    followers = list(Follower.objects.select_for_update().filter(pk__in=person.follower_ids).order_by("pk"))
+    nobody = Follower(pk=0, brand_id=member.brand_id, account_id=0, member=member, openid="")
+    erased: Counter[str] = Counter()
+    for follower in followers or [nobody]:
+        erased.update({key: step(follower=follower, whole=True, at=at) for key, step in on_erase.items()})
+        _blank(follower)
+    proof = settle(before, at=at)
+    Member.objects.filter(pk__in=person.member_ids).update(erased_at=at, subscribed=False)
+    ErasureClock.objects.filter(follower_id__in=person.follower_ids, state=ErasureState.RUNNING).update(
+        state=ErasureState.DONE, ended_at=at, held_for=""
+    )
+    counts = {line["table"]: line["before"] for line in proof["lines"] if line["fate"] == Fate.DELETED}
+    record_audit(action="erase person", obj=member, changes={"erased": [None, counts]}, reason=reason, label="***")
+    return proof
+
+
+def reasons_to_wait(member_id: int) -> list[str]:
+    """Say what keeps a person from being deleted now: legal holds, and what apps have registered."""
+    holds = LegalHold.objects.filter(member_id=member_id, ended_at=None).order_by("pk")
+    found = [_("legal hold: %(reason)s") % {"reason": hold.reason} for hold in holds]
+    for _key, ask in exceptions.items():
+        found += ask(member_id)
+    return found
+
+
+@transaction.atomic
+def hold_member(*, member: Member, reason: str, by: str, at: datetime) -> LegalHold:
+    """Keep everything of a person for a dispute or an inquiry, whatever clocks run. Raises `RequestInvalid`."""
+    reason = reason.strip()
+    if not reason or len(reason) > _REASON:
+        raise RequestInvalid("reason")
+    row, created = LegalHold.objects.get_or_create(
+        member=member, ended_at=None, defaults={"reason": reason, "by": by[:60], "at": at}
+    )
+    if created:
+        record_audit(action="hold person", obj=member, reason=reason)
+    return row
+
+
+@transaction.atomic
+def end_hold(*, member: Member, at: datetime) -> int:
+    """End a legal hold: clocks that have run out meanwhile go on in the next round."""
+    ended = LegalHold.objects.filter(member=member, ended_at=None).update(ended_at=at)
+    if ended:
+        followers = Follower.objects.filter(member=member).values("pk")
+        ErasureClock.objects.filter(follower__in=followers, state=ErasureState.RUNNING).exclude(held_for="").update(
+            due_at=at, held_for=""
+        )
+        record_audit(action="end hold", obj=member)
+    return ended
+
+
 def _run_out(clock: ErasureClock, at: datetime) -> None:
     follower = Follower.objects.select_for_update().get(pk=clock.follower_id)
-    state, erased = ErasureState.DONE, {}
+    held = reasons_to_wait(follower.member_id)
+    if held and clock.reason != ErasureReason.MODIFIED:
+        ErasureClock.objects.filter(pk=clock.pk).update(due_at=at + _HELD_ON, held_for="; ".join(held)[:200])
+        return
+    state = ErasureState.DONE
+    erased: dict[str, int] = {}
+    proof: dict[str, Any] = {}
     if clock.reason == ErasureReason.UNFOLLOWED and follower.subscribed:
         state = ErasureState.STOPPED
     elif clock.reason in (ErasureReason.UNFOLLOWED, ErasureReason.CANCELLED):
-        erased = _erase(follower, whole=clock.reason == ErasureReason.CANCELLED, at=at)
+        erased, proof = _erase(follower, whole=clock.reason == ErasureReason.CANCELLED, at=at)
     elif clock.reason == ErasureReason.REVOKED:
         erased = _erase_kinds(follower, clock.what)
     else:
         Follower.objects.filter(pk=follower.pk).update(profile_due_at=at)  # what changed is read anew
-    ErasureClock.objects.filter(pk=clock.pk).update(state=state, ended_at=at, erased=erased)
+    ErasureClock.objects.filter(pk=clock.pk).update(state=state, ended_at=at, erased=erased, proof=proof, held_for="")
     if erased:
         record_audit(action="erase person", obj=follower, changes={"erased": [None, erased]}, reason=clock.reason)
 
 
-def _erase(follower: Follower, *, whole: bool, at: datetime) -> dict[str, int]:
+def _erase(follower: Follower, *, whole: bool, at: datetime) -> tuple[dict[str, int], dict[str, Any]]:
     """Delete what one account knew of a person, and the person where nothing else ties them to the brand."""
     member = Member.objects.select_for_update().get(pk=follower.member_id)
     others = Follower.objects.filter(member=member, subscribed=True).exclude(pk=follower.pk).exists()
     gone = whole or not (others or member.joined_at is not None)
+    known = Person((member.pk,), (follower.pk,), ((follower.account_id, follower.openid),))
+    before = look(known) if gone else []
     erased = {key: step(follower=follower, whole=gone, at=at) for key, step in on_erase.items()}
     erased["pushes"] = gateway_services.erase_pushes(account_id=follower.account_id, openid=follower.openid)
     erased["taggings"] = RemoteTagging.objects.filter(follower=follower).delete()[0]
@@ -167,10 +253,15 @@ def _erase(follower: Follower, *, whole: bool, at: datetime) -> dict[str, int]:
             tag_ids=[],
             erased_at=at,
         )
+    _blank(follower)
+    counts = {key: rows for key, rows in erased.items() if rows} | {"member": int(gone)}
+    return counts, settle(before, at=at) if gone else {}
+
+
+def _blank(follower: Follower) -> None:
     Follower.objects.filter(pk=follower.pk).update(
-        openid=f"erased-{follower.pk}", unionid="", follow_scene="", profile_due_at=None
+        openid=f"erased-{follower.pk}", unionid="", follow_scene="", profile_due_at=None, subscribed=False
     )
-    return {key: rows for key, rows in erased.items() if rows} | {"member": int(gone)}
 
 
 def _erase_kinds(follower: Follower, what: str) -> dict[str, int]:
@@ -180,6 +271,8 @@ def _erase_kinds(follower: Follower, what: str) -> dict[str, int]:
     erased: dict[str, int] = {}
     if "name" in kinds:
         erased["name"] = member.exclude(name="").update(name="")
+        ProfileValue.objects.filter(member_id=follower.member_id, key="name").delete()
     if "location" in kinds:
         erased["city"] = member.exclude(city="").update(city="")
+        ProfileValue.objects.filter(member_id=follower.member_id, key="city").delete()
     return erased

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Case, SmallIntegerField, Value, When
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
 from accounts.tenancy import brand_scope, current_brand_id
+from members import placing
 from members.errors import GroupingInvalid, RuleInvalid
-from members.happenings import happenings
-from members.models import Grouping, Member, Segment, Snapshot
-from members.segments import compile_rule, sentence
+from members.models import Grouping, GroupingVersion, Segment, Snapshot
+from members.recipes import read_settings, recipes
+from members.segments import sentence
 from members.services.segments import save_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date, datetime
 
 MOST_STAGES: Final = 12
 NAME_LENGTH: Final = 40
 NOWHERE: Final = -1
+TRACKED_EVERY: Final = timedelta(hours=23)
 
 
 @transaction.atomic
@@ -43,8 +47,11 @@ def save_grouping(
         raise GroupingInvalid("stages", _("Choose 2 to %(count)s different segments.") % {"count": MOST_STAGES})
     if Segment.objects.filter(pk__in=stages).count() != len(stages):
         raise GroupingInvalid("stages", _("This segment does not exist."))
-    row = Grouping.objects.select_for_update().get(pk=grouping.pk) if grouping else Grouping(created_at=at)
-    before = {"name": row.name, "stages": row.stages, "is_monthly": row.is_monthly} if grouping else {}
+    is_new = grouping is None or grouping.pk is None
+    row = grouping or Grouping(created_at=at)
+    if not is_new:
+        row = Grouping.objects.select_for_update().get(pk=row.pk)
+    before = {} if is_new else {"name": row.name, "stages": row.stages, "is_monthly": row.is_monthly}
     if before and before["stages"] != stages:
         row.version += 1
     row.name, row.stages, row.is_monthly, row.updated_at, row.problem = name, stages, is_monthly, at, ""
@@ -57,50 +64,107 @@ def save_grouping(
     changes = {key: [before.get(key), value] for key, value in now.items() if before.get(key) != value}
     if changes:
         record_audit(action="change grouping" if before else "create grouping", obj=row, changes=changes)
+    if before.get("stages") != stages:
+        _write_version(row, at)
     return row
 
 
-def _heard_of(days: int) -> dict[str, Any]:
-    return {"condition": "last_interaction", "params": {"how": "within", "days": days}}
+@transaction.atomic
+def begin_recipe(*, key: str, at: datetime, settings: Mapping[str, Any] | None = None) -> Grouping:
+    """Make the segments of a recipe and a grouping of them; both are the brand's to change from then on.
+
+    Doing it again gives the grouping that is there. A segment of the same name is used as it is. Raises
+    `GroupingInvalid`.
+    """
+    recipe = recipes.get(key)
+    known = Grouping.objects.filter(Q(recipe=key) | Q(name=str(recipe.label))).order_by("pk").first()
+    if known is not None:
+        return known
+    numbers = read_settings(recipe, settings or {})
+    chosen = []
+    for name, rule in recipe.stages(numbers):
+        segment = Segment.objects.filter(name=name).first()
+        chosen.append(segment or save_segment(name=name, rule=rule, at=at))
+    return save_grouping(
+        name=str(recipe.label),
+        segment_ids=[segment.pk for segment in chosen],
+        at=at,
+        grouping=Grouping(created_at=at, recipe=key, settings=numbers),
+    )
 
 
-def _yes(key: str) -> dict[str, Any]:
-    return {"condition": key, "params": {"value": "yes"}}
-
-
-def lifecycle() -> list[tuple[str, dict[str, Any]]]:
-    """Give the stages of the life cycle, latest first, with a rule each; buying counts where an app tells of it."""
-    bought = next((key for key, _item in happenings.items() if key.endswith(".purchase")), None)
-
-    def buys(times: int) -> dict[str, Any]:
-        return {"condition": "event", "params": {"how": "did", "event": bought, "times": times, "days": 365}}
-
-    stages = [(_("Bought again"), {"all": [buys(2)]}), (_("Bought"), {"all": [buys(1)]})] if bought else []
-    return [
-        *stages,
-        (_("Brand member"), {"all": [_yes("joined"), _heard_of(90)]}),
-        (_("Takes part"), {"all": [_heard_of(7)]}),
-        (_("Interested"), {"all": [_heard_of(30)]}),
-        (_("Knows the brand"), {"all": [_yes("subscribed")]}),
-        (_("Contact only"), {"none": [_yes("subscribed")]}),
-    ]
+def begin_lifecycle(*, at: datetime) -> Grouping:
+    """Make the segments of the life cycle and a grouping of them."""
+    return begin_recipe(key="lifecycle", at=at)
 
 
 @transaction.atomic
-def begin_lifecycle(*, at: datetime) -> Grouping:
-    """Make the segments of the life cycle and a grouping of them; both are the brand's to change from then on.
+def change_recipe(*, grouping: Grouping, settings: Mapping[str, Any], at: datetime) -> Grouping:
+    """Give the stages of a recipe other numbers: their rules follow, and a new version begins.
 
-    Doing it again gives the grouping that is there. A segment of the same name is used as it is.
+    Raises `GroupingInvalid` for numbers that are out of range, or stages that are not the recipe's any more.
     """
-    name = _("Life cycle")
-    known = Grouping.objects.filter(name=name).first()
-    if known is not None:
-        return known
-    chosen = []
-    for stage, rule in lifecycle():
-        segment = Segment.objects.filter(name=stage).first()
-        chosen.append(segment or save_segment(name=stage, rule=rule, at=at))
-    return save_grouping(name=name, segment_ids=[segment.pk for segment in chosen], at=at)
+    row = Grouping.objects.select_for_update().get(pk=grouping.pk)
+    recipe = recipes.get(row.recipe)
+    numbers = read_settings(recipe, settings)
+    stages = recipe.stages(numbers)
+    segments = Segment.objects.in_bulk(row.stages)
+    if len(segments) != len(stages) or len(row.stages) != len(stages):
+        raise GroupingInvalid("stages", _("Its stages were changed by hand; change the rules of its segments instead."))
+    for pk, (_name, rule) in zip(row.stages, stages, strict=True):
+        if segments[pk].rule != rule:
+            save_segment(name=segments[pk].name, rule=rule, at=at, segment=segments[pk])
+    before = row.settings
+    if before != numbers:
+        row.version += 1
+        row.settings, row.updated_at = numbers, at
+        row.save(update_fields=["version", "settings", "updated_at"])
+        _write_version(row, at)
+        record_audit(action="change grouping", obj=row, changes={"settings": [before, numbers]})
+    return row
+
+
+@dataclass(frozen=True)
+class BackTest:
+    """How many people stand in each stage of some numbers, now and at a moment before; the last number is in none.
+
+    `undated` names conditions whose facts are not kept for past times: then nothing is said of the past.
+    """
+
+    names: tuple[str, ...]
+    now: tuple[int, ...]
+    then: tuple[int, ...] | None
+    undated: tuple[str, ...]
+
+
+def back_test(
+    *, key: str, settings: Mapping[str, Any], at: datetime, then: datetime, everybody: bool = False
+) -> BackTest:
+    """Say what numbers would give now and would have given before; nothing is changed. Raises `GroupingInvalid`.
+
+    Staff, test people and blocked ones are left out unless `everybody`.
+    """
+    recipe = recipes.get(key)
+    stages = recipe.stages(read_settings(recipe, settings))
+    rules = [rule for _name, rule in stages]
+    missing = tuple(placing.undated(rules))
+    past = None if missing else tuple(placing.counted(rules, at=then, everybody=everybody))
+    now = tuple(placing.counted(rules, at=at, everybody=everybody))
+    return BackTest(tuple(name for name, _rule in stages), now, past, missing)
+
+
+def _kept(stages: Sequence[Segment]) -> list[dict[str, Any]]:
+    return [{"name": each.name, "rule": each.rule, "sentence": sentence(each.rule)} for each in stages]
+
+
+def _write_version(row: Grouping, at: datetime) -> None:
+    segments = Segment.objects.in_bulk(row.stages)
+    stages = [segments[pk] for pk in row.stages if pk in segments]
+    GroupingVersion.objects.get_or_create(
+        grouping=row,
+        number=row.version,
+        defaults={"settings": row.settings, "stages": _kept(stages), "since": at},
+    )
 
 
 @transaction.atomic
@@ -114,21 +178,16 @@ def take_snapshot(*, grouping: Grouping, at: datetime, month: date | None = None
         return None
     segments = Segment.objects.in_bulk(row.stages)
     stages = [segments[pk] for pk in row.stages if pk in segments]
-    kept = [{"name": each.name, "rule": each.rule, "sentence": sentence(each.rule)} for each in stages]
+    kept = _kept(stages)
     newest = Snapshot.objects.filter(grouping=row).order_by("-at", "-pk").first()
     if newest is not None and newest.version == row.version and _rules(newest.stages) != _rules(kept):
         row.version += 1  # the stages are the same segments, but one of them has another rule
         row.save(update_fields=["version"])
+    _write_version(row, at)
     snapshot = Snapshot.objects.create(
         grouping=row, version=row.version, month=month, at=at, stages=kept, counts=[0] * len(kept)
     )
-    place = Case(
-        *(When(compile_rule(each.rule, at=at), then=Value(number)) for number, each in enumerate(stages)),
-        default=Value(NOWHERE),
-        output_field=SmallIntegerField(),
-    )
-    people = Member.objects.filter(merged_into=None).annotate(place=place).values_list("pk", "place")
-    statement, params = people.order_by().query.sql_with_params()
+    statement, params = placing.placed([each.rule for each in stages], range(len(stages)), nowhere=NOWHERE, at=at)
     brand_id = current_brand_id()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -157,6 +216,67 @@ def take_monthly(brand_id: int, *, at: datetime) -> int:
             except RuleInvalid as error:
                 Grouping.objects.filter(pk=grouping.pk).update(problem=error.message[:200])
     return taken
+
+
+_TRACK: Final = """
+WITH placed AS MATERIALIZED ({people}),
+changed AS MATERIALIZED (
+    SELECT p.id, p.place, s.stage_id AS before FROM placed p
+    LEFT JOIN members_stagemember s ON s.brand_id = %s AND s.grouping_id = %s AND s.member_id = p.id
+    WHERE s.stage_id IS DISTINCT FROM p.place
+), noted AS (
+    INSERT INTO members_stagemove (brand_id, grouping_id, member_id, before_id, after_id, at)
+    SELECT %s, %s, c.id, c.before, c.place, %s FROM changed c WHERE %s RETURNING 1
+), stands AS (
+    INSERT INTO members_stagemember (brand_id, grouping_id, member_id, stage_id, since)
+    SELECT %s, %s, c.id, c.place, %s FROM changed c
+    ON CONFLICT (brand_id, grouping_id, member_id) DO UPDATE SET stage_id = excluded.stage_id, since = excluded.since
+)
+SELECT count(*) FROM noted
+"""
+
+
+@transaction.atomic
+def track_stages(*, grouping: Grouping, at: datetime) -> int:
+    """Write down where everybody stands now and who moved since the last time, in one statement; gives how many moved.
+
+    When the stages mean something else than the last time, everybody is placed anew and nobody has moved. Raises
+    `RuleInvalid`.
+    """
+    row = Grouping.objects.select_for_update().get(pk=grouping.pk)
+    segments = Segment.objects.in_bulk(row.stages)
+    stages = [segments[pk] for pk in row.stages if pk in segments]
+    _write_version(row, at)
+    newest = GroupingVersion.objects.get(grouping=row, number=row.version)
+    if _rules(newest.stages) != [each.rule for each in stages]:
+        row.version += 1
+        _write_version(row, at)
+    people, params = placing.placed([each.rule for each in stages], [each.pk for each in stages], nowhere=0, at=at)
+    mine = [current_brand_id(), row.pk]
+    with connection.cursor() as cursor:
+        moves = row.tracked_version == row.version
+        cursor.execute(_TRACK.format(people=people), [*params, *mine, *mine, at, moves, *mine, at])
+        moved: int = cursor.fetchone()[0]
+    row.tracked_at, row.tracked_version, row.problem = at, row.version, ""
+    row.save(update_fields=["tracked_at", "tracked_version", "version", "problem"])
+    return moved
+
+
+def track_due(brand_id: int, *, at: datetime) -> int:
+    """Write down the moves of each grouping with a recipe, once a day; gives how many groupings were looked at."""
+    with brand_scope(brand_id):
+        due = Grouping.objects.exclude(recipe="").filter(Q(tracked_at=None) | Q(tracked_at__lte=at - TRACKED_EVERY))
+        groupings = list(due.order_by("pk"))
+    done = 0
+    for grouping in groupings:
+        with brand_scope(brand_id):
+            try:
+                with transaction.atomic():
+                    track_stages(grouping=grouping, at=at)
+                done += 1
+            except RuleInvalid as error:
+                Grouping.objects.filter(pk=grouping.pk).update(problem=error.message[:200])
+    return done
 
 
 def _rules(stages: list[dict[str, Any]]) -> list[Any]:

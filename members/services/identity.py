@@ -5,42 +5,47 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 from django.db import connection, transaction
 
 from accounts.sealing import blind_index
 from accounts.services import record_audit
 from accounts.tenancy import current_brand_id
-from common.registry import Registry
 from members.errors import PhoneInvalid, PhoneTaken
-from members.facts import TAGS
-from members.models import (
-    Consent,
-    Follower,
-    Identity,
-    IdentityKind,
-    Member,
-    MemberTag,
-    MergeRecord,
-    MiniProgramSession,
-)
-from members.services.consent import move_holds
-from members.services.facts import TAG, log_facts, note_fact
-from members.services.people import join, new_member, refresh_subscribed
+from members.models import Doubt, Identity, IdentityKind, Member
+from members.services.doubts import against, against_by_phone, is_apart, open_doubt, who_stays
+from members.services.merging import merge_members, on_merge
+from members.services.people import join, lock_standing, new_member
 from members.services.pre_tags import apply_pre_tags
-from members.services.tags import refresh_tag_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
     from datetime import datetime
 
-_PHONE = re.compile(r"\+?[0-9 ()-]{6,24}")
+__all__ = ["merge_members", "on_merge"]  # where they were looked for before they had a module of their own
 
-# What apps above move when two records become one: callable(kept=Member, merged=Member, at=datetime) -> how many rows.
-on_merge: Registry[Callable[..., int]] = Registry(
-    "merge steps", purpose="what moves when two records become one person"
-)
+_PHONE = re.compile(r"\+?[0-9 ()-]{6,24}")
+PENDING_LASTS: Final = timedelta(days=90)  # WeCom's pending_id (reference: WeCom 4)
+
+
+@dataclass(frozen=True)
+class Known:
+    """Something a person is known by: a kind of identity, who issued it, and what it is."""
+
+    kind: str
+    value: str
+    namespace: str = ""
+
+
+@dataclass(frozen=True)
+class Linked:
+    """Whom identities lead to, and what could not be settled about it."""
+
+    member: Member
+    doubts: tuple[Doubt, ...] = ()
 
 
 def record_mini_program_user(
@@ -53,13 +58,14 @@ def record_mini_program_user(
 ) -> Member:
     """Give the person behind a mini-program log-in; the same unionid as a follower's means the same member."""
     _one_at_a_time(IdentityKind.OPENID, appid, openid)
-    known = _member_of(IdentityKind.OPENID, appid, openid)
+    known = _member_of(IdentityKind.OPENID, appid, openid, at)
     if known is None:
         if unionid:
             _one_at_a_time(IdentityKind.UNIONID, subject, unionid)
-        by_union = _member_of(IdentityKind.UNIONID, subject, unionid) if unionid else None
+        by_union = _member_of(IdentityKind.UNIONID, subject, unionid, at) if unionid else None
         known = by_union or new_member(at=at)
         _tie(known, IdentityKind.OPENID, appid, openid, source="mini-program log-in", at=at)
+    _met(known, at)
     if unionid:
         return link_unionid(member=known, subject=subject, unionid=unionid, source="mini-program log-in", at=at)
     return known
@@ -67,41 +73,99 @@ def record_mini_program_user(
 
 def link_unionid(*, member: Member, subject: str, unionid: str, source: str, at: datetime) -> Member:
     """Tie a person to a unionid. If another record has it, both become one; gives the record that stays."""
-    _one_at_a_time(IdentityKind.UNIONID, subject, unionid)
-    other = _member_of(IdentityKind.UNIONID, subject, unionid)
+    return link_identity(
+        member=member, known=Known(IdentityKind.UNIONID, unionid, subject), source=source, at=at
+    ).member
+
+
+def link_identity(*, member: Member, known: Known, source: str, at: datetime) -> Linked:
+    """Tie a person to something they are known by, other than a phone.
+
+    If another record has it, both become one unless something speaks against it: then somebody looks at them.
+    """
+    _one_at_a_time(known.kind, known.namespace, known.value)
+    other = _member_of(known.kind, known.namespace, known.value, at)
+    if other is not None and other.pk == member.pk:
+        _seen_again(member, known, at)
+        return Linked(member)
+    member = lock_standing(member_id=member.pk)
     if other is None:
-        _tie(member, IdentityKind.UNIONID, subject, unionid, source=source, at=at)
-        return member
+        _tie(member, known.kind, known.namespace, known.value, source=source, at=at)
+        return Linked(member)
+    other = lock_standing(member_id=other.pk)
     if other.pk == member.pk:
-        return member
-    if member.phone_index and other.phone_index and member.phone_index != other.phone_index:
-        # Two phones speak for two people: leave both and let somebody look (the audit log names both records).
-        record_audit(action="identity conflict", obj=member, changes={"same unionid as": [None, other.member_no]})
-        return member
-    kept, merged = (other, member) if _older(other, member) else (member, other)
-    return merge_members(kept=kept, merged=merged, evidence=f"unionid ({source})", at=at)
+        return Linked(member)
+    evidence = f"{known.kind.lower()} ({source})"
+    reasons = against(member, other)
+    if reasons or is_apart(member, other):
+        doubt = open_doubt(one_id=member.pk, other_id=other.pk, reasons=reasons, evidence=evidence, at=at)
+        return Linked(member, (doubt,))
+    kept, merged = who_stays(member, other)
+    return Linked(merge_members(kept=kept, merged=merged, evidence=evidence, at=at))
+
+
+def meet(*, identities: Sequence[Known], source: str, at: datetime) -> Linked:
+    """Give the person behind identities that one system says belong together, and tie them all to that person.
+
+    A record is opened at first contact. Phones are tied last, and those another person holds lead to a doubt.
+    """
+    for each in sorted(identities, key=lambda each: (each.kind, each.namespace, each.value)):
+        _one_at_a_time(each.kind, each.namespace, stored_value(each))
+    ordered = sorted(identities, key=lambda each: each.kind == IdentityKind.PHONE)
+    found = (_member_of(each.kind, each.namespace, stored_value(each), at) for each in ordered)
+    member = next((each for each in found if each is not None), None) or new_member(at=at)
+    doubts: list[Doubt] = []
+    for each in ordered:
+        if each.kind == IdentityKind.PHONE:
+            linked = link_phone(member=member, number=each.value, source=source, at=at)
+        else:
+            linked = link_identity(member=member, known=each, source=source, at=at)
+        member = linked.member
+        doubts += linked.doubts
+    _met(member, at)
+    return Linked(member, tuple(doubts))
+
+
+def link_phone(*, member: Member, number: str, source: str, at: datetime) -> Linked:
+    """Bind a phone as `bind_phone` does; where that is refused somebody looks at both records, and nothing is bound."""
+    try:
+        with transaction.atomic():
+            return Linked(bind_phone(member=member, number=number, source=source, at=at))
+    except PhoneTaken as error:
+        return Linked(member, (note_taken_phone(member_id=member.pk, error=error, source=source, at=at),))
+
+
+def note_taken_phone(*, member_id: int, error: PhoneTaken, source: str, at: datetime) -> Doubt:
+    """Have somebody look at two records that want the same phone."""
+    if error.holder_id is None:
+        raise error
+    return open_doubt(
+        one_id=member_id, other_id=error.holder_id, reasons=error.reasons, evidence=f"phone ({source})", at=at
+    )
 
 
 def bind_phone(*, member: Member, number: str, source: str, at: datetime) -> Member:
     """Bind a phone and make the person a member. Gives the record that stays.
 
-    `number` is E.164 or mainland. If another record of the brand has the phone: one person when only one of the two has
-    a WeChat identity under each appid (say, a card from the shop), else `PhoneTaken`. Raises `PhoneInvalid`.
+    `number` is E.164 or mainland. If another record of the brand has the phone, both become one person when nothing
+    speaks against it (say, a card from the shop), else `PhoneTaken`. Raises `PhoneInvalid`.
     """
     phone = normalised_phone(number)
     index = blind_index(current_brand_id(), "phone", phone)
     _one_at_a_time(IdentityKind.PHONE, "", str(index))
-    member = Member.objects.select_for_update().get(pk=member.pk)
-    other = (
+    member = lock_standing(member_id=member.pk)
+    holder = (
         Member.objects.select_for_update()
         .filter(phone_index=index, merged_into__isnull=True)
         .exclude(pk=member.pk)
         .first()
     )
-    if other is not None:
-        if _same_namespaces(member, other) or (member.phone_index and member.phone_index != index):
-            raise PhoneTaken
-        member = merge_members(kept=other, merged=member, evidence=f"phone ({source})", at=at)
+    if holder is not None:
+        reasons = against_by_phone(asking=member, holder=holder, source=source, at=at)
+        if reasons or is_apart(member, holder):
+            raise PhoneTaken(holder_id=holder.pk, reasons=tuple(reasons))
+        kept, merged = who_stays(holder, member)
+        member = merge_members(kept=kept, merged=merged, evidence=f"phone ({source})", at=at)
     if member.phone_index != index:
         Identity.objects.filter(member=member, kind=IdentityKind.PHONE, ended_at__isnull=True).update(ended_at=at)
         member.phone = phone
@@ -110,6 +174,24 @@ def bind_phone(*, member: Member, number: str, source: str, at: datetime) -> Mem
         _tie(member, IdentityKind.PHONE, "", str(index), source=source, at=at)
         record_audit(action="bind phone", obj=member, changes={"phone": [None, "***"]}, reason=source)
     return join(member=member, at=at)
+
+
+def holder_of(*, known: Known, at: datetime) -> Member | None:
+    """Give whom something leads to; whoever else decides about it waits until this transaction ends."""
+    value = stored_value(known)
+    _one_at_a_time(known.kind, known.namespace, value)
+    return _member_of(known.kind, known.namespace, value, at)
+
+
+def waits_for_contact(*, member: Member, corp: str, at: datetime) -> bool:
+    """Say whether WeCom has to be asked (again) for the pending_id by which a contact to come will be known.
+
+    It lasts 90 days and is asked for when the person does something (reference: WeCom 4), never in bulk.
+    """
+    edges = Identity.objects.filter(member=member, namespace=corp, ended_at__isnull=True)
+    if edges.filter(kind=IdentityKind.EXTERNAL).exists():
+        return False
+    return not edges.filter(kind=IdentityKind.PENDING, expires_at__gt=at).exists()
 
 
 def normalised_phone(number: str) -> str:
@@ -138,54 +220,43 @@ def masked_phone(phone: str) -> str:
     return f"{national[:3]}****{national[-4:]}"
 
 
-@transaction.atomic
-def merge_members(*, kept: Member, merged: Member, evidence: str, at: datetime) -> Member:
-    """Make two records one person: everything of `merged` moves to `kept`, and a record says what moved."""
-    locked = {
-        row.pk: row for row in Member.objects.select_for_update().filter(pk__in=[kept.pk, merged.pk]).order_by("pk")
-    }
-    kept, merged = locked[kept.pk], locked[merged.pk]
-    moved: dict[str, int] = {
-        "followers": Follower.objects.filter(member=merged).update(member=kept),
-        "identities": Identity.objects.filter(member=merged).update(member=kept),
-        "sessions": MiniProgramSession.objects.filter(member=merged).update(member=kept),
-        "tags": _move_tags(kept, merged, at),
-        "opt-outs": move_holds(kept=kept, merged=merged),
-        "consents": _copy_consents(kept, merged, at),
-    }
-    for key, step in on_merge.items():
-        moved[key] = step(kept=kept, merged=merged, at=at)
-    if merged.phone_index and not kept.phone_index:
-        kept.phone = merged.phone
-        kept.phone_index, kept.phone_tail, kept.phone_masked = (
-            merged.phone_index,
-            merged.phone_tail,
-            merged.phone_masked,
-        )
-    merged.merged_into = kept
-    merged.subscribed = False
-    merged.save(update_fields=["merged_into", "subscribed"])
-    kept.name = kept.name or merged.name
-    kept.store_id = kept.store_id or merged.store_id
-    kept.joined_at = min(filter(None, [kept.joined_at, merged.joined_at]), default=None)
-    kept.created_at = min(kept.created_at, merged.created_at)
-    kept.last_interaction_at = max(filter(None, [kept.last_interaction_at, merged.last_interaction_at]), default=None)
-    kept.save()
-    refresh_subscribed(member_ids=[kept.pk], at=at)
-    refresh_tag_ids(member_ids=[kept.pk, merged.pk])
-    MergeRecord.objects.create(kept=kept, merged=merged, evidence=evidence, moved=moved, at=at)
-    record_audit(action="merge members", obj=kept, changes={"merged": [None, merged.member_no]}, reason=evidence)
-    kept.refresh_from_db()
-    return kept
-
-
-def _member_of(kind: str, namespace: str, value: str) -> Member | None:
+def _member_of(kind: str, namespace: str, value: str, at: datetime) -> Member | None:
     edge = (
         Identity.objects.select_related("member")
         .filter(kind=kind, namespace=namespace, value=value, ended_at__isnull=True)
         .first()
     )
-    return edge.member if edge else None
+    if edge is None:
+        return None
+    if edge.expires_at is not None and edge.expires_at <= at:
+        Identity.objects.filter(pk=edge.pk).update(ended_at=edge.expires_at)
+        return None
+    member: Member = edge.member
+    return member
+
+
+def stored_value(known: Known) -> str:
+    """Give what is kept of it: of a phone its fingerprint. Raises `PhoneInvalid`."""
+    if known.kind != IdentityKind.PHONE:
+        return known.value
+    return str(blind_index(current_brand_id(), "phone", normalised_phone(known.value)))
+
+
+def _met(member: Member, at: datetime) -> None:
+    """First contact may have been earlier than what was heard of first."""
+    if at < member.created_at:
+        Member.objects.filter(pk=member.pk, created_at__gt=at).update(created_at=at)
+        member.created_at = at
+
+
+def _seen_again(member: Member, known: Known, at: datetime) -> None:
+    """The same news again: an edge is as old as the oldest of it, and a passing one lasts from the newest."""
+    edge = Identity.objects.filter(
+        member=member, kind=known.kind, namespace=known.namespace, value=known.value, ended_at__isnull=True
+    )
+    edge.filter(since__gt=at).update(since=at)
+    if known.kind == IdentityKind.PENDING:
+        edge.filter(expires_at__lt=at + PENDING_LASTS).update(expires_at=at + PENDING_LASTS)
 
 
 def _one_at_a_time(kind: str, namespace: str, value: str) -> None:
@@ -205,57 +276,12 @@ def _tie(member: Member, kind: str, namespace: str, value: str, *, source: str, 
         namespace=namespace,
         value=value,
         ended_at=None,
-        defaults={"member": member, "source": source, "since": at},
+        defaults={
+            "member": member,
+            "source": source[:40],
+            "since": at,
+            "expires_at": at + PENDING_LASTS if kind == IdentityKind.PENDING else None,
+        },
     )
-    if created and kind != IdentityKind.OPENID:
+    if created and kind in (IdentityKind.UNIONID, IdentityKind.PHONE):
         apply_pre_tags(member_id=member.pk, kind=kind, value=value, at=at)
-
-
-def _older(one: Member, other: Member) -> bool:
-    return (one.created_at, one.pk) <= (other.created_at, other.pk)
-
-
-def _same_namespaces(one: Member, other: Member) -> bool:
-    """Say whether both records have an OpenID of the same appid: then they are two WeChat users, not one."""
-
-    def appids(member: Member) -> set[str]:
-        edges = Identity.objects.filter(member=member, kind=IdentityKind.OPENID, ended_at__isnull=True)
-        return set(edges.values_list("namespace", flat=True))
-
-    return bool(appids(one) & appids(other))
-
-
-def _move_tags(kept: Member, merged: Member, at: datetime) -> int:
-    """Give the one who stays the other's tags; what both have, or what an exclusive group forbids, stays as it is."""
-    mine = {row.tag_id: row for row in MemberTag.objects.filter(member=kept)}
-    slots = {row.slot for row in mine.values() if row.slot is not None}
-    theirs = list(MemberTag.objects.filter(member=merged).order_by("pk"))
-    moving = [row for row in theirs if row.tag_id not in mine and (row.slot is None or row.slot not in slots)]
-    for row in theirs:
-        known = mine.get(row.tag_id)
-        if known is not None and row.given and not known.given:
-            known.given, known.source, known.expires_at = True, row.source, row.expires_at
-            known.save(update_fields=["given", "source", "expires_at"])
-    MemberTag.objects.filter(pk__in=[row.pk for row in theirs if row not in moving]).delete()
-    MemberTag.objects.filter(pk__in=[row.pk for row in moving]).update(member=kept)
-    gone, came = [(merged.pk, row.tag_id) for row in theirs], [(kept.pk, row.tag_id) for row in moving]
-    log_facts(what=TAG, pairs=gone, before="yes", after="", source="merge", at=at)
-    log_facts(what=TAG, pairs=came, before="", after="yes", source="merge", at=at)
-    note_fact(kind=TAGS, member_ids=[kept.pk])
-    return len(moving)
-
-
-def _copy_consents(kept: Member, merged: Member, at: datetime) -> int:
-    rows = list(Consent.objects.filter(member=merged).order_by("at", "pk"))
-    Consent.objects.bulk_create(
-        Consent(
-            member=kept,
-            purpose=row.purpose,
-            granted=row.granted,
-            text_version=row.text_version,
-            source=f"merge: {row.source}"[:40],
-            at=row.at,
-        )
-        for row in rows
-    )
-    return len(rows)

@@ -29,6 +29,14 @@ def new_member_no() -> str:
     return str(secrets.randbelow(9 * 10 ** (MEMBER_NO_DIGITS - 1)) + 10 ** (MEMBER_NO_DIGITS - 1))
 
 
+def lock_standing(*, member_id: int) -> Member:
+    """Lock the record that stands for a person now: it may have become part of another since it was read."""
+    member = Member.objects.select_for_update().get(pk=member_id)
+    while member.merged_into_id is not None:
+        member = Member.objects.select_for_update().get(pk=member.merged_into_id)
+    return member
+
+
 def new_member(*, at: datetime) -> Member:
     """Open a record for a person met for the first time."""
     for _attempt in range(5):
@@ -164,7 +172,7 @@ def set_store(*, member_id: int, store: Store) -> None:
 
 def join(*, member: Member, at: datetime, name: str = "") -> Member:
     """Make a person a member (入会). Doing it again changes nothing."""
-    if member.joined_at is None:
+    if member.joined_at is None or at < member.joined_at:  # older news may come later
         member.joined_at = at
     if name and not member.name:
         member.name = name[:60]

@@ -1,38 +1,280 @@
-"""What people say about themselves."""
+"""What is said about people: each source's newest word is kept, and by precedence and freshness one of them counts."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
 from accounts.services import record_audit
+from common import clock
+from common.secret import Secret
+from members import profiles
+from members.errors import ProfileFieldInvalid, ProfileValueInvalid
 from members.facts import PROFILE
-from members.models import Member
+from members.models import Member, ProfileField, ProfileValue, Sensitivity
 from members.services.facts import note_fact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
     from typing import TypedDict, Unpack
 
+    from members.models import Follower
+
     class Profile(TypedDict, total=False):
-        """The facts a person may set: name, birthday as month × 100 + day, city. Those left out stay."""
+        """The facts a person may set: name, birthday as month × 100 + day, city, gender. Those left out stay."""
 
         name: str
         birth_mmdd: int | None
         city: str
+        gender: str
+
+
+_OF_COLUMN = {each.column: key for key, each in profiles.COMMON.items()}
+
+
+def change_profile(*, member_id: int, **profile: Unpack[Profile]) -> Member:
+    """Change what a person says about themselves; only the given facts change."""
+    said = {_OF_COLUMN[name]: profiles.said_common(_OF_COLUMN[name], value) for name, value in profile.items()}
+    return say(member_id=member_id, source=profiles.MEMBER, values=said, at=clock.now())
 
 
 @transaction.atomic
-def change_profile(*, member_id: int, **profile: Unpack[Profile]) -> Member:
-    """Change what a person says about themselves; only the given facts change."""
+def say(*, member_id: int, source: str, values: Mapping[str, object], at: datetime, by: str = "") -> Member:
+    """Keep what a source says about a person: common facts and fields of the brand by key; an empty value forgets.
+
+    Older news than the same source's last changes nothing. Raises `ProfileValueInvalid`.
+    """
+    if source not in profiles.sources:
+        message = f"no such source: {source}"
+        raise ValueError(message)
     member = Member.objects.select_for_update().get(pk=member_id)
-    changes = {
-        name: [getattr(member, name), value] for name, value in profile.items() if getattr(member, name) != value
-    }
-    for name, (_before, after) in changes.items():
-        setattr(member, name, after)
+    fields = _fields(values)
+    read = {key: _read(fields.get(key), key, source, value) for key, value in values.items()}
+    changes: dict[str, list[Any]] = {}
+    for key, text in read.items():
+        field = fields.get(key)
+        column = profiles.COMMON[key].column if field is None else ""
+        before = getattr(member, column) if column else None
+        is_new = _keep(member, key, source, text, field, at, by)
+        _recount(member, key, field, at)
+        if column and getattr(member, column) != before:
+            changes[column] = [before, getattr(member, column)]
+        elif not column and is_new:
+            plain = field is not None and field.sensitivity == Sensitivity.PLAIN
+            changes[key] = [None, text if plain else "***"]
     if changes:
-        member.save(update_fields=list(changes))
-        record_audit(action="change profile", obj=member, changes=changes)
+        record_audit(action="change profile", obj=member, changes=changes, reason=source)
         note_fact(kind=PROFILE, member_ids=[member.pk])
     return member
+
+
+@transaction.atomic
+def unsay(
+    *,
+    member_id: int,
+    source: str,
+    by: str,
+    words: Mapping[str, str | None],
+    columns: Mapping[str, Any],
+    at: datetime,
+) -> None:
+    """Take back what a source said of common facts under a name: its word of before (None: none) stands again.
+
+    What was said after that stays. `columns` is what the record held before: it holds it again where nobody says
+    anything any more.
+    """
+    member = Member.objects.select_for_update().get(pk=member_id)
+    changes: dict[str, list[Any]] = {}
+    for key, word in words.items():
+        row = ProfileValue.objects.filter(member=member, key=key, source=source, by=by).first()
+        if row is None:
+            continue
+        if word is None:
+            row.delete()
+        else:
+            row.text, row.by, row.at = word, "", at
+            row.save()
+        column = profiles.COMMON[key].column
+        before = getattr(member, column)
+        if ProfileValue.objects.filter(member=member, key=key).exists():
+            _recount(member, key, None, at)
+        else:
+            setattr(member, column, columns[key])
+            member.save(update_fields=[column])
+        if getattr(member, column) != before:
+            changes[column] = [before, getattr(member, column)]
+    if changes:
+        record_audit(action="change profile", obj=member, changes=changes, reason=source)
+        note_fact(kind=PROFILE, member_ids=[member.pk])
+
+
+def _fields(keys: Iterable[str]) -> dict[str, ProfileField]:
+    wanted = [key for key in keys if key not in profiles.COMMON]
+    return {row.key: row for row in ProfileField.objects.filter(key__in=wanted)} if wanted else {}
+
+
+def _read(field: ProfileField | None, key: str, source: str, value: object) -> str:
+    if key in profiles.COMMON:
+        text = "" if value is None else value
+        if not isinstance(text, str):
+            raise ProfileValueInvalid(key, "")
+        return profiles.said_common(key, profiles.read_common(key, text))
+    if field is None:
+        raise ProfileValueInvalid(key, profiles.unknown_field())
+    if source not in field.sources:
+        raise ProfileValueInvalid(key, profiles.not_from(source))
+    return profiles.read_value(field, value)
+
+
+def _keep(member: Member, key: str, source: str, text: str, field: ProfileField | None, at: datetime, by: str) -> bool:
+    """Keep a source's word unless a newer one is known; gives whether anything is different now."""
+    row = ProfileValue.objects.filter(member=member, key=key, source=source).first()
+    if row is not None and row.at > at:
+        return False
+    if row is None:
+        if not text:
+            legacy = getattr(member, profiles.COMMON[key].column) if field is None else None
+            if not legacy:
+                return False  # nothing was known, and nothing is said
+        row = ProfileValue(member=member, key=key, source=source)
+    before = shown_value(row)
+    is_plain = field is None or field.sensitivity == Sensitivity.PLAIN
+    row.text = text if is_plain else ""
+    row.sealed = None if is_plain or not text else Secret(text)
+    row.at, row.by = at, by[:60]
+    row.save()
+    return before != text
+
+
+def shown_value(row: ProfileValue) -> str:
+    """Give the value of a row in full."""
+    return row.sealed.reveal() if row.sealed else row.text
+
+
+def _recount(member: Member, key: str, field: ProfileField | None, at: datetime) -> None:
+    """Say which source's word counts, and keep the common fact's column equal to it."""
+    rows = list(ProfileValue.objects.filter(member=member, key=key).order_by("pk"))
+    if not rows:
+        return
+    best = profiles.winner(
+        (profiles.Said(row.source, row.at, empty=not row.text and not row.sealed) for row in rows),
+        precedence=field.sources if field else profiles.PRECEDENCE,
+        fresh_days=field.fresh_days if field else None,
+        at=at,
+    )
+    ProfileValue.objects.filter(pk__in=[row.pk for row in rows if row.counts and row.source != best]).update(
+        counts=False
+    )
+    ProfileValue.objects.filter(pk__in=[row.pk for row in rows if not row.counts and row.source == best]).update(
+        counts=True
+    )
+    if field is not None:
+        return
+    column = profiles.COMMON[key].column
+    text = next((row.text for row in rows if row.source == best), "")
+    value = profiles.read_common(key, text)
+    if getattr(member, column) != value:
+        setattr(member, column, value)
+        member.save(update_fields=[column])
+
+
+# --- the brand's own fields ------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def save_profile_field(*, field: ProfileField, at: datetime) -> ProfileField:
+    """Make a field, or change its words, precedence and freshness; type and who sees it stay.
+
+    Raises `ProfileFieldInvalid`.
+    """
+    profiles.check_field(field)
+    before = ProfileField.objects.filter(pk=field.pk).first() if field.pk else None
+    fixed = ("key", "kind", "sensitivity")
+    if before is not None and any(getattr(before, name) != getattr(field, name) for name in fixed):
+        raise ProfileFieldInvalid("kind", profiles.fixed_field())
+    others = ProfileField.objects.exclude(pk=field.pk)
+    if others.filter(key=field.key).exists() or others.filter(label=field.label).exists():
+        raise ProfileFieldInvalid("label", profiles.taken_field())
+    if before is None:
+        field.created_at = at
+    field.save()
+    record_audit(action="create profile field" if before is None else "change profile field", obj=field)
+    return field
+
+
+# --- merges and erasure ----------------------------------------------------------------------------------------------
+
+_ASIDE = "~"
+
+
+def move_profile(*, kept: Member, merged: Member, at: datetime) -> dict[str, Any]:
+    """When two records become one: of each source's words the newer goes along; nothing is copied or dropped."""
+    mine = {(row.key, row.source): row for row in ProfileValue.objects.filter(member=kept)}
+    theirs = list(ProfileValue.objects.filter(member=merged).order_by("pk"))
+    if not theirs:
+        return {}
+    known = {key for key, _source in mine}
+    came, went = [], []
+    for row in theirs:
+        own = mine.get((row.key, row.source))
+        if own is None:
+            came.append(row.pk)
+        elif row.at > own.at:
+            came.append(row.pk)
+            went.append(own.pk)
+    _swap(came, kept, went, merged)
+    touched = sorted({row.key for row in theirs})
+    # A column without anybody's word stays; one that was empty takes the word that came, and is emptied by an undo.
+    kept.refresh_from_db()
+    blank = [key for key in touched if key in profiles.COMMON and not getattr(kept, profiles.COMMON[key].column)]
+    _recount_all([kept], [key for key in touched if key in known or key in blank or key not in profiles.COMMON], at)
+    return {"came": came, "went": went, "keys": touched, "blank": blank}
+
+
+def return_profile(*, kept: Member, merged: Member, moved: dict[str, Any], at: datetime) -> None:
+    """When a merge is undone: words that changed hands go back."""
+    came = list(ProfileValue.objects.filter(pk__in=moved["came"], member=kept).values_list("pk", flat=True))
+    went = list(ProfileValue.objects.filter(pk__in=moved["went"], member=merged).values_list("pk", flat=True))
+    _swap(came, merged, went, kept)
+    for each in (kept, merged):
+        each.refresh_from_db()
+    spoken = set(ProfileValue.objects.filter(member=kept).values_list("key", flat=True))
+    _recount_all([kept, merged], moved["keys"], at)
+    emptied = []
+    for key in moved["blank"]:
+        column = profiles.COMMON[key].column
+        if key not in spoken and getattr(kept, column) == getattr(merged, column):
+            setattr(kept, column, None if key == "birthday" else "")
+            emptied.append(column)
+    if emptied:
+        kept.save(update_fields=emptied)
+
+
+def _swap(came: list[int], taker: Member, went: list[int], giver: Member) -> None:
+    """Let rows change hands both ways; a source's place is taken until the other row has left it."""
+    for row in ProfileValue.objects.filter(pk__in=went).order_by("pk"):
+        ProfileValue.objects.filter(pk=row.pk).update(source=_ASIDE + row.source)
+    ProfileValue.objects.filter(pk__in=came).update(member=taker)
+    for row in ProfileValue.objects.filter(pk__in=went).order_by("pk"):
+        ProfileValue.objects.filter(pk=row.pk).update(member=giver, source=row.source.removeprefix(_ASIDE))
+
+
+def _recount_all(people: Iterable[Member], keys: Iterable[str], at: datetime) -> None:
+    wanted = list(keys)
+    fields = _fields(wanted)
+    for member in people:
+        for key in wanted:
+            _recount(member, key, fields.get(key), at)
+
+
+def forget_profile(*, follower: Follower, whole: bool, at: datetime) -> int:
+    """When a person's data is deleted: what anybody said about them goes too."""
+    if not whole:
+        return 0
+    wave, gone = [follower.member_id], 0
+    while wave:
+        gone += ProfileValue.objects.filter(member_id__in=wave).delete()[0]
+        wave = list(Member.objects.filter(merged_into_id__in=wave).order_by("pk").values_list("pk", flat=True))
+    return gone

@@ -21,6 +21,7 @@ from members import tasks
 from members.errors import RuleInvalid, TagRuleNameTaken
 from members.models import FactDue, Member, MemberTag, TagRule
 from members.segments import compile_rule, matching, mentioned
+from members.selectors import objectors
 from members.services.facts import TAG, log_facts
 from members.services.tags import lock_people, refresh_tag_ids, settled_tags
 
@@ -116,7 +117,7 @@ def dry_run(*, rule: object, tag_id: int, at: datetime, stays: bool = False, rul
     with transaction.atomic():
         slot = settled_tags([tag_id])[tag_id][0]
     with reporting(current_brand_id()):
-        fitting = matching(rule, at=at)
+        fitting = matching(rule, at=at).exclude(pk__in=objectors().values("member_id"))
         carrying = MemberTag.objects.filter(tag_id=tag_id)
         fresh = fitting.exclude(pk__in=carrying.values("member_id"))
         held_back = 0
@@ -215,12 +216,14 @@ def apply_rules(*, rules: Sequence[TagRule], member_ids: Sequence[int], at: date
     known = settled_tags([row.tag_id for row in rules])
     if any(slot is not None for slot, _days in known.values()):
         lock_people(member_ids)
+    objecting = set(objectors().filter(member_id__in=member_ids).values_list("member_id", flat=True))
     changed: set[int] = set()
     coming: list[tuple[TagRule, list[int]]] = []
     for row in rules:
         try:
             with reporting(current_brand_id()):
                 fitting = set(matching(row.rule, at=at).filter(pk__in=member_ids).values_list("pk", flat=True))
+            fitting -= objecting
         except RuleInvalid as error:
             row.problem = error.message[:200]
             TagRule.objects.filter(pk=row.pk).update(problem=row.problem)

@@ -37,6 +37,7 @@ def create_tag(
     owner: str = "",
     lasts_days: int | None = None,
     synonyms: Sequence[str] = (),
+    is_shown: bool = False,
 ) -> Tag:
     """Add a word to the dictionary, and its group with it.
 
@@ -58,6 +59,7 @@ def create_tag(
                 owner=owner,
                 lasts_days=lasts_days,
                 synonyms=also,
+                is_shown=is_shown,
                 created_at=at,
             )
     except IntegrityError:
@@ -68,7 +70,7 @@ def create_tag(
 
 @transaction.atomic
 def change_tag(*, tag: Tag, at: datetime, **facts: Any) -> Tag:
-    """Change what the dictionary says of a tag: any of name, group, meaning, owner, lasts_days, synonyms, sync.
+    """Change what the dictionary says of a tag: any of name, group, meaning, owner, lasts_days, sync ….
 
     A tag that moves into an exclusive group must not meet another of it on anybody. Raises `TagNameTaken`,
     `TagNameTooLong`, `TagFieldInvalid`, `TagGroupHasDoubles`.

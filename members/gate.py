@@ -1,0 +1,38 @@
+"""What anybody asks before writing to people by itself: who has refused, and whose quiet hours hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from members.choices import PERSONAL, QUIET, keys_for
+from members.models import OptOut, Purpose
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import time
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The answers for some people: who refuses the message, who refuses to be chosen, and whose hours are quiet."""
+
+    refusing: frozenset[int] = frozenset()
+    objecting: frozenset[int] = frozenset()
+    quiet: dict[int, tuple[time, time]] = field(default_factory=dict)
+
+
+def gate_for(member_ids: Collection[int], *, purpose: str, topic_id: int | None = None, carrier: str = "") -> Gate:
+    """Ask for some people at once, in one query. Service messages know neither objections nor quiet hours."""
+    keys = keys_for(purpose=purpose, topic_id=topic_id, carrier=carrier)
+    asked = [*keys, PERSONAL, QUIET] if purpose == Purpose.MARKETING else keys
+    rows = OptOut.objects.filter(member_id__in=member_ids, purpose__in=asked).order_by("member_id", "pk")
+    refusing, objecting, quiet = set(), set(), {}
+    for row in rows:
+        if row.purpose == PERSONAL:
+            objecting.add(row.member_id)
+        elif row.purpose != QUIET:
+            refusing.add(row.member_id)
+        elif row.quiet_from is not None and row.quiet_until is not None:
+            quiet[row.member_id] = (row.quiet_from, row.quiet_until)
+    return Gate(frozenset(refusing), frozenset(objecting), quiet)

@@ -1,0 +1,96 @@
+"""Classes of data of people and of the apps below: how long each is kept."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import AuditEntry
+from accounts.services import trim_audit
+from members.models import Consent, FactChange, MiniProgramSession, RequestFile, RetentionRun
+from members.retention import PIECE, DataClass, classes, piece
+from wechat_gateway.models import InboundPush, PushState
+
+classes.register(
+    "pushes",
+    DataClass(
+        label=_("Messages and events as WeChat pushed them"),
+        law=_("PIPL art. 19: the shortest time the purpose needs; kept to find faults"),
+        old=lambda before: InboundPush.objects.filter(state=PushState.HANDLED, event_at__lt=before),
+        days=lambda: int(settings.KEEP_PUSHES_DAYS),
+        by=_("The installation (ZHIYIN_KEEP_PUSHES_DAYS), every hour; failed ones wait for a person"),
+        order=10,
+    ),
+)
+classes.register(
+    "sessions",
+    DataClass(
+        label=_("Sign-ins of mini-programs"),
+        law=_("PIPL art. 19: gone when the sign-in is over"),
+        old=lambda before: MiniProgramSession.objects.filter(expires_at__lt=before),
+        days=lambda: 0,
+        by=_("By itself, ten minutes after the end"),
+        order=20,
+    ),
+)
+classes.register(
+    "fact_changes",
+    DataClass(
+        label=_("What tags and following were in the past"),
+        law=_("PIPL art. 19; needed to answer why somebody was in a segment"),
+        old=lambda before: FactChange.objects.filter(at__lt=before),
+        proposed=1_095,
+        least=90,
+        most=1_825,
+        drop=lambda before: piece(FactChange.objects.filter(at__lt=before)),
+        order=50,
+    ),
+)
+classes.register(
+    "copies",
+    DataClass(
+        label=_("Copies of personal data that nobody fetched"),
+        law=_("PIPL art. 45; kept seven days to be fetched once"),
+        old=lambda before: RequestFile.objects.filter(made_at__lt=before).exclude(content=None),
+        days=lambda: 7,
+        by=_("By itself, every hour"),
+        order=60,
+    ),
+)
+classes.register(
+    "audit",
+    DataClass(
+        label=_("Audit log"),
+        law=_("Cybersecurity Law art. 21: six months at least; PIPL art. 69 asks for proof"),
+        old=lambda before: AuditEntry.objects.filter(at__lt=before),
+        proposed=1_095,
+        least=180,
+        most=3_650,
+        drop=lambda before: trim_audit(before=before, most=PIECE),
+        order=80,
+    ),
+)
+classes.register(
+    "consents",
+    DataClass(
+        label=_("Consent ledger"),
+        law=_("PIPL art. 14 and 69: the brand must prove consent; without a name once the person is deleted"),
+        old=lambda before: Consent.objects.filter(at__lt=before),
+        days=lambda: 3_650,
+        by=_("Kept; deleting a person takes the name off"),
+        order=90,
+    ),
+)
+classes.register(
+    "runs",
+    DataClass(
+        label=_("Reports of this schedule"),
+        law=_("Names nobody"),
+        old=lambda before: RetentionRun.objects.filter(at__lt=before),
+        proposed=1_095,
+        least=180,
+        most=3_650,
+        drop=lambda before: piece(RetentionRun.objects.filter(at__lt=before)),
+        order=99,
+    ),
+)
