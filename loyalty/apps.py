@@ -15,15 +15,18 @@ class LoyaltyConfig(AppConfig):
 
     def ready(self) -> None:
         """Take part in merges and erasures; let segments and automatic tags know of purchases."""
-        from loyalty.models import Fact, FactKind
-        from loyalty.services import lapse_points, move_points
+        from loyalty import rfm  # noqa: F401 - offers the eight groups
+        from loyalty.models import BirthdayGrant, Fact, FactKind
+        from loyalty.services import lapse_points, move_grants, move_points, return_points, shown_points
         from loyalty.services.facts import PURCHASED
         from members import facts
         from members.happenings import Happening, happenings
+        from members.merging import Asset, Joined, assets
         from members.services.erasure import on_erase
-        from members.services.identity import on_merge
 
-        on_merge.register("loyalty.points", move_points)
+        assets.register("loyalty.points", Asset(_("Points and tier"), move_points, return_points, shown_points, 200))
+        grants = Joined((BirthdayGrant,), move_grants)
+        assets.register("loyalty.birthdays", Asset(_("Birthday benefits"), grants.move, grants.give_back, order=210))
         on_erase.register("loyalty.points", lapse_points)
         facts.kinds.register(PURCHASED, facts.FactKind(_("bought something")))
         happenings.register(

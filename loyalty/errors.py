@@ -237,3 +237,18 @@ class TierRefused(Invalid):
 
     def __init__(self, message: str, *, hint: str, field: str = "") -> None:
         super().__init__(message, hint=hint, field=field)
+
+
+class BirthdayInvalid(Invalid):
+    """Settings of the birthday benefit cannot be used."""
+
+    code = "birthday_invalid"
+
+
+class BandsInvalid(Invalid):
+    """The cuts of an RFM matrix cannot be used; `field` names which."""
+
+    code = "bands_invalid"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message, field=field)

@@ -52,8 +52,38 @@ def warn_all() -> None:
 
 @brand_task(name="loyalty.tasks.warn")
 def warn(brand_id: int) -> None:
-    """Note whose points end soon, and have them told."""
+    """Note whose points end soon, and have them told, a part at a time."""
     from loyalty import services
 
     with brand_scope(brand_id):
         services.warn_of_expiry(at=clock.now())
+    more = 1
+    while more:
+        with brand_scope(brand_id):
+            more = services.carry_warnings(at=clock.now())
+
+
+@global_task(name="loyalty.tasks.find_all_birthdays")
+def find_all_birthdays() -> None:
+    """Ring for every brand that gives something for birthdays (once an hour)."""
+    from loyalty.models import BirthdayGrant, BirthdayProgramme, GrantState
+
+    with every_brand(reason="birthday benefits"):
+        brands = set(BirthdayProgramme.objects.filter(is_on=True).order_by().values_list("brand_id", flat=True))
+        rows = BirthdayGrant.objects.filter(state=GrantState.DUE)
+        brands |= set(rows.order_by().values_list("brand_id", flat=True).distinct())
+    for brand_id in sorted(brands):
+        ring(give_birthdays, brand_id)
+
+
+@brand_task(name="loyalty.tasks.give_birthdays")
+def give_birthdays(brand_id: int) -> None:
+    """Find whose birthday it is, and give what is due, a part at a time."""
+    from loyalty import services
+
+    with brand_scope(brand_id):
+        services.find_birthdays(at=clock.now())
+    more = 1
+    while more:
+        with brand_scope(brand_id):
+            more = services.give_birthdays(at=clock.now())

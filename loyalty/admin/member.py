@@ -11,14 +11,14 @@ from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.dateparse import parse_date
-from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext, pgettext, pgettext_lazy
 
 from common.clock import now
 from common.errors import AppError
 from console import formats
 from console.admin import site
 from console.http import row_id, viewer_of
-from console.registry import Moment, Page, Panel, pages, panels, timelines
+from console.registry import Moment, Page, Panel, TimelineKind, pages, panels, timeline_kinds, timelines
 from loyalty import on_screen, services
 from loyalty.errors import AdjustmentRefused, TierRefused
 from loyalty.models import Journal, Tier, TierChangeKind
@@ -199,6 +199,9 @@ def points_of(member: Member, request: HttpRequest) -> Panel | None:
             missing = gettext("%(value)s more for “%(tier)s”") % words
         rows.append({"label": gettext("Tier"), "value": found.tier, "link": link, "why": missing})
     return Panel(gettext("Points and tier"), "console/panel_facts.html", {"rows": rows, "hint": ""}, 20)
+
+
+timeline_kinds.register("loyalty.points", TimelineKind(pgettext_lazy("loyalty", "Points"), order=40))
 
 
 @timelines.add("loyalty.points")

@@ -88,6 +88,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
             "expiry",
             "expiry_span",
             "warn_days",
+            "warn_text",
             "reinstate_days",
             "negative",
             "adjust_limit",
@@ -104,6 +105,15 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
             field.widget.attrs["class"] = "zy-input"
         self.fields["expiry"].help_text = gettext("Lots that are there keep their day; a change counts for new points.")
         self.fields["adjust_limit"].help_text = gettext("Above it a second person approves.")
+        # In the language of the console: what is filled in stands in braces, in either language.
+        words = pgettext("filled in", "points"), pgettext("filled in", "day")
+        points, day = (f"{{{word}}}" for word in words)
+        self.fields["warn_text"].help_text = gettext(
+            "Sent once for each day on which points end, between 9:00 and 21:00, to whoever may be written to. "
+            "%(points)s and %(day)s are filled in. Empty: nobody is told."
+        ) % {"points": points, "day": day}
+        shown = str(self.initial.get("warn_text", ""))
+        self.initial["warn_text"] = shown.replace("{points}", points).replace("{day}", day)
         self.fields["cost_per_100"].help_text = gettext("For the report of what is owed and for trying rules out.")
 
 

@@ -10,10 +10,12 @@ from rest_framework import serializers
 
 from accounts.rest.serializers import CodeField, StrictSerializer, TextField
 from accounts.rest.views import known_text
+from common import clock
 from loyalty.models import JournalKind
 from loyalty.selectors import points as selectors
 from loyalty.selectors import tiers as tier_selectors
 from loyalty.services.ledger import MOST_POINTS
+from members.card import Section, sections
 from members.models import Member
 
 if TYPE_CHECKING:
@@ -21,6 +23,39 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from loyalty.models import Hold, Journal, Lot
+
+
+class PointsOnCard(serializers.Serializer[Any]):
+    """Points and tier on a member's card; `/me/points/` says more."""
+
+    spendable = serializers.IntegerField(help_text="What a purchase can use now.")
+    held = serializers.IntegerField(help_text="Frozen.")
+    owed = serializers.IntegerField(help_text="Owed after refunds; what is earned next pays it.")
+    ending = serializers.IntegerField(allow_null=True, help_text="What ends next within the days of warning.")
+    ends_at = serializers.DateTimeField(allow_null=True, help_text="From when on that is gone.")
+    tier = serializers.CharField(allow_null=True, help_text="Tier; null while the brand has none.")
+    value = serializers.IntegerField(help_text="Qualifying value of the running window: net purchases in yuan.")
+    next_tier = serializers.CharField(allow_null=True, help_text="Next tier; null on the highest.")
+    missing = serializers.IntegerField(allow_null=True, help_text="What the next tier still needs.")
+
+
+def points_on_card(member_id: int) -> dict[str, Any]:
+    """Give a member's points and tier as plain values, in one query."""
+    found = tier_selectors.card_of(member_id, at=clock.now())
+    return {
+        "spendable": found.balance.spendable,
+        "held": found.balance.held,
+        "owed": found.balance.owed,
+        "ending": found.ending,
+        "ends_at": found.ends_at,
+        "tier": found.tier,
+        "value": found.value,
+        "next_tier": found.next_tier,
+        "missing": found.missing,
+    }
+
+
+sections.register("points", Section("points", PointsOnCard, points_on_card))
 
 
 class LotShape(serializers.Serializer[Any]):

@@ -1,5 +1,6 @@
 """What the brand owes its members: the points ledger, what points are earned for, tiers."""
 
+from loyalty.models.birthdays import BirthdayGrant, BirthdayMode, BirthdayProgramme, GrantState, LeapRule
 from loyalty.models.facts import EarnRule, EarnRuleVersion, Fact, FactKind, RuleState
 from loyalty.models.ledger import (
     Account,
@@ -26,6 +27,9 @@ __all__ = [
     "AdjustmentState",
     "Benefit",
     "BenefitKind",
+    "BirthdayGrant",
+    "BirthdayMode",
+    "BirthdayProgramme",
     "EarnRule",
     "EarnRuleVersion",
     "Entry",
@@ -33,10 +37,12 @@ __all__ = [
     "ExpiryWarning",
     "Fact",
     "FactKind",
+    "GrantState",
     "Hold",
     "HoldState",
     "Journal",
     "JournalKind",
+    "LeapRule",
     "Lot",
     "MergedAssets",
     "NegativePolicy",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -61,7 +62,13 @@ class Fact(BrandOwned):
         indexes: ClassVar = [
             models.Index(fields=["brand", "member", "kind", "happened_at"], name="reported_of_member"),  # tiers, limits
             models.Index(fields=["brand", "refers"], condition=Q(refers__isnull=False), name="refunds_of_purchase"),
-            models.Index(fields=["brand", "kind", "happened_at"], name="reported_by_time"),  # dry run
+            models.Index(fields=["brand", "kind", "happened_at"], name="reported_by_time"),  # dry run, segments
+            GinIndex(
+                fields=["brand", "body"],
+                condition=Q(kind="PURCHASE"),
+                opclasses=["int8_ops", "jsonb_path_ops"],
+                name="bought_goods",
+            ),  # segments by goods, as the reports role
         ]
 
     def __str__(self) -> str:

@@ -250,6 +250,12 @@ class PointsPolicy(BrandOwned):
     warn_days = models.PositiveSmallIntegerField(
         _("days of warning"), default=30, validators=[MinValueValidator(1), MaxValueValidator(180)]
     )
+    warn_text = models.CharField(
+        _("what they are told"),
+        max_length=200,
+        blank=True,
+        default="您有 {points} 积分将于 {day} 到期，记得使用。",
+    )
     reinstate_days = models.PositiveSmallIntegerField(
         _("days in which expired points can come back"), default=14, validators=[MaxValueValidator(365)]
     )
@@ -329,12 +335,17 @@ class ExpiryWarning(BrandOwned):
     points = models.BigIntegerField(_("points"))
     lots = models.JSONField(_("lots of points"), default=list)
     at = models.DateTimeField(_("when"))
+    way = models.CharField(_("told by"), max_length=40, blank=True, db_default="", default="")
+    tried_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("warning that points expire")
         verbose_name_plural = _("warnings that points expire")
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["brand", "member", "day"], name="warned_once_a_day"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["brand", "day", "id"], condition=Q(way=""), name="warnings_to_carry"),
         ]
 
     def __str__(self) -> str:

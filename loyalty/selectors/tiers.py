@@ -7,13 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from accounts.tenancy import current_brand_id
 from loyalty import ladder
 from loyalty.ladder import Place, Rung, Terms
 from loyalty.models import Benefit, BenefitKind, PointsPolicy, Standing, Tier, TierChange
 from loyalty.selectors.points import Balance, policy, zone
+from members.models import Flag, FlagKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -222,7 +223,10 @@ def benefits_of(tier_id: int | None) -> list[Benefit]:
 
 
 def applied(member_id: int, *, amount: int, at: datetime) -> list[Applied]:
-    """Give what somebody's tier does to a cart of so many fen, each with the rule that gives it."""
+    """Give what somebody's tier does to a cart of so many fen, each with the rule that gives it; blocked: nothing."""
+    blocked = Flag.objects.filter(member_id=member_id, kind=FlagKind.BLOCKED)
+    if blocked.filter(Q(since__isnull=True) | Q(since__lte=at)).exists():
+        return []
     tier = view_of(member_id, at=at).tier
     found = []
     for benefit in benefits_of(tier.pk if tier else None):

@@ -1,9 +1,10 @@
 """Changes to points and tiers."""
 
+from loyalty.services.birthdays import find_birthdays, give_birthdays, move_grants, save_birthday_programme
 from loyalty.services.corrections import adjust_points, decide_adjustment, set_policy
 from loyalty.services.facts import DryRun, Outcome, Report, dry_run, record_fact
 from loyalty.services.ledger import Operation
-from loyalty.services.people import lapse_points, move_points, undo_merge
+from loyalty.services.people import lapse_points, move_points, return_points, shown_points, undo_merge
 from loyalty.services.points import (
     burn_points,
     capture,
@@ -19,7 +20,7 @@ from loyalty.services.points import (
 )
 from loyalty.services.rules import activate_rule, save_rule, stop_rule
 from loyalty.services.tiers import evaluate_due, lock_tier, refresh_tier, unlock_tier, use_benefits
-from loyalty.services.warnings import on_warning, warn_of_expiry
+from loyalty.services.warnings import carry_warnings, on_warning, warn_of_expiry
 
 __all__ = [
     "DryRun",
@@ -30,16 +31,20 @@ __all__ = [
     "adjust_points",
     "burn_points",
     "capture",
+    "carry_warnings",
     "decide_adjustment",
     "dry_run",
     "earn_points",
     "evaluate_due",
     "expire_due",
     "expire_lots",
+    "find_birthdays",
     "freeze_points",
     "gift_points",
+    "give_birthdays",
     "lapse_points",
     "lock_tier",
+    "move_grants",
     "move_points",
     "on_warning",
     "record_fact",
@@ -47,9 +52,12 @@ __all__ = [
     "reinstate_points",
     "release",
     "release_due",
+    "return_points",
     "reverse",
+    "save_birthday_programme",
     "save_rule",
     "set_policy",
+    "shown_points",
     "stop_rule",
     "undo_merge",
     "unlock_tier",

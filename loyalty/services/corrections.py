@@ -121,7 +121,7 @@ def _carry_out(adjustment: Adjustment, at: datetime) -> Journal:
         detail={"adjustment": adjustment.pk},
     )
     if points > 0:
-        journal = give(operation, asked, about, account, Pocket.ADJUSTED)
+        journal = give(operation, asked, about, account, Pocket.ADJUSTED, selectors.policy())
     else:
         legs = [*out_of(take(account, -points, at), account.member_id), Leg(Pocket.ADJUSTED, -points)]
         journal = post(operation, asked, about, legs, {account.member_id: account})

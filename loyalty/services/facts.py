@@ -13,6 +13,7 @@ from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from accounts.tenancy import current_brand_id
+from common.registry import Registry
 from loyalty.earn_rules import Happening, Line, earn_kinds
 from loyalty.errors import FactChanged, FactRefused, OperationRunning
 from loyalty.models import (
@@ -32,11 +33,13 @@ from members import services as member_services
 from members.models import Member
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 AHEAD: Final = timedelta(minutes=5)
 MOST_FEN: Final = 100_000_000_00
 ORDER: Final = "order"
+# What a fact sets off beside points and tiers: called once for each new fact, in the transaction that keeps it.
+on_fact: Registry[Callable[[Fact], None]] = Registry("fact listeners", purpose="what a reported fact sets off")
 PURCHASED: Final = "loyalty.purchase"  # as automatic tags and segments know it
 
 
@@ -112,7 +115,7 @@ def record_fact(*, report: Report, at: datetime) -> Outcome:
         store_id=report.store_id,
         refers=purchase,
         amount=report.amount,
-        body=_body(report),
+        body=body_of(report),
         happened_at=report.happened_at,
         received_at=at,
     )
@@ -122,6 +125,8 @@ def record_fact(*, report: Report, at: datetime) -> Outcome:
         _give_for(fact, at)
     if fact.kind == FactKind.PURCHASE:
         member_services.note_fact(kind=PURCHASED, member_ids=[member_id])
+    for _key, listener in on_fact.items():
+        listener(fact)
     refresh_tier(member_id=member_id, at=at)
     return Outcome(fact, tuple(outcome_of(fact)))
 
@@ -169,7 +174,8 @@ def _check_refund(report: Report, purchase: Fact) -> None:
         raise FactRefused(_("Nothing was recorded. The refund lies before the purchase."), field="happened_at")
 
 
-def _body(report: Report) -> dict[str, Any]:
+def body_of(report: Report) -> dict[str, Any]:
+    """Give what a fact keeps of a report beside its columns."""
     body: dict[str, Any] = {}
     if report.lines:
         body["lines"] = [{"sku": each.sku, "category": each.category, "amount": each.amount} for each in report.lines]
@@ -198,6 +204,8 @@ def refunded(purchase: Fact) -> int:
 
 
 def _give_for(fact: Fact, at: datetime) -> None:
+    if member_services.is_left_out(member_id=fact.member_id, at=fact.happened_at):
+        return  # staff, test and blocked people earn nothing
     versions = [
         version
         for version in EarnRuleVersion.objects.select_related("rule")

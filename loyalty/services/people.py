@@ -6,6 +6,8 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from loyalty.models import (
     Account,
@@ -19,6 +21,8 @@ from loyalty.models import (
     Pocket,
     Standing,
 )
+from loyalty.selectors import points as selectors
+from loyalty.selectors import tiers as tier_selectors
 from loyalty.services import tiers
 from loyalty.services.ledger import SYSTEM, About, Leg, Operation, fingerprint, lock_accounts, post
 from loyalty.services.points import release
@@ -31,7 +35,10 @@ if TYPE_CHECKING:
 
 
 def move_points(*, kept: Member, merged: Member, at: datetime) -> int:
-    """When two records become one: lots, freezes, facts and tier go to the one that stays, and are written down."""
+    """When two records become one: lots, freezes, facts and tier go to the one that stays, and are written down.
+
+    Gives the number of what was written down, 0 when nothing moved.
+    """
     accounts = lock_accounts([kept.pk, merged.pk])
     lots = list(Lot.objects.select_for_update().filter(member=merged).order_by("pk"))
     moved: dict[str, Any] = {
@@ -47,9 +54,26 @@ def move_points(*, kept: Member, merged: Member, at: datetime) -> int:
     for model, name in ((Lot, "lots"), (Hold, "holds"), (Fact, "facts"), (Adjustment, "adjustments")):
         model.objects.filter(pk__in=moved[name]).update(member_id=kept.pk)
     tiers.join_standings(kept_id=kept.pk, merged_id=merged.pk, at=at)
-    if any(moved.values()):
-        MergedAssets.objects.create(kept=kept, merged=merged, moved=moved, at=at)
-    return len(lots)
+    if not any(moved.values()):
+        return 0
+    return MergedAssets.objects.create(kept=kept, merged=merged, moved=moved, at=at).pk
+
+
+def return_points(*, kept: Member, merged: Member, moved: int, at: datetime) -> None:
+    """When a merge is undone: the ledger gets an entry for each side, and both stand as they stood."""
+    undo_merge(kept=kept, merged=merged, at=at)
+
+
+def shown_points(member_id: int) -> list[str]:
+    """Say what somebody has, for the preview of a merge."""
+    balance = selectors.balance_of(member_id)
+    said = [ngettext("%(points)s point", "%(points)s points", balance.available) % {"points": f"{balance.available:,}"}]
+    if balance.held:
+        said.append(_("%(points)s frozen") % {"points": f"{balance.held:,}"})
+    if balance.owed:
+        said.append(_("%(points)s owed") % {"points": f"{balance.owed:,}"})
+    tier = tier_selectors.names_of([member_id]).get(member_id)
+    return [*said, tier] if tier else said
 
 
 @transaction.atomic

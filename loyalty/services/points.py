@@ -31,6 +31,7 @@ from loyalty.models import (
     Lot,
     NegativePolicy,
     Pocket,
+    PointsPolicy,
 )
 from loyalty.selectors import points as selectors
 from loyalty.services.ledger import (
@@ -78,14 +79,16 @@ def earn_points(
     about = About(
         JournalKind.EARN, account.member_id, points, source, at, number=number, reason=reason, detail=detail or {}
     )
-    journal = give(operation, asked, about, account, Pocket.ISSUED)
-    _prolong(account.member_id, at)
+    settings = selectors.policy()
+    journal = give(operation, asked, about, account, Pocket.ISSUED, settings)
+    _prolong(account.member_id, at, settings)
     return journal
 
 
-def give(operation: Operation, asked: uuid.UUID, about: About, account: Account, pocket: str) -> Journal:
+def give(
+    operation: Operation, asked: uuid.UUID, about: About, account: Account, pocket: str, settings: PointsPolicy
+) -> Journal:
     """Post points that come to a member: a debt first, a lot for the rest."""
-    settings = selectors.policy()
     paid = min(account.owed, about.points)
     legs = [Leg(pocket, -about.points)]
     if paid:
@@ -97,9 +100,8 @@ def give(operation: Operation, asked: uuid.UUID, about: About, account: Account,
     return post(operation, asked, about, legs, {account.member_id: account})
 
 
-def _prolong(member_id: int, at: datetime) -> None:
+def _prolong(member_id: int, at: datetime, settings: PointsPolicy) -> None:
     """Where points end some time after the last activity, an activity moves that day for all lots."""
-    settings = selectors.policy()
     if settings.expiry == ExpiryKind.ACTIVITY:
         ends = expires_at(settings.expiry, settings.expiry_span, earned_at=at, zone=selectors.zone())
         Lot.objects.filter(member_id=member_id, expires_at__gt=at, expires_at__lt=ends).update(expires_at=ends)
@@ -128,7 +130,7 @@ def burn_points(
     about = About(JournalKind.BURN, member_id, points, source, at, number=number, reason=reason)
     legs = [*out_of(taken, member_id), Leg(Pocket.REDEEMED, points)]
     journal = post(operation, asked, about, legs, {member_id: account})
-    _prolong(member_id, at)
+    _prolong(member_id, at, selectors.policy())
     return journal
 
 
@@ -180,8 +182,12 @@ def freeze_points(
     at: datetime,
     number: str = "",
     reason: str = "",
+    until: datetime | None = None,
 ) -> Hold:
-    """Set points aside until they are captured or released. Raises AmountInvalid, PointsShort, MemberGone."""
+    """Set points aside until they are captured or released. Raises AmountInvalid, PointsShort, MemberGone.
+
+    Without a moment of its own the freeze ends after the brand's minutes.
+    """
     checked_points(points)
     asked = fingerprint(act="freeze", member=member_id, points=points, source=source, number=number)
     known = done_before(operation, asked)
@@ -198,7 +204,7 @@ def freeze_points(
         member_id=member_id,
         journal=journal,
         points=points,
-        until=at + timedelta(minutes=selectors.policy().hold_minutes),
+        until=until or at + timedelta(minutes=selectors.policy().hold_minutes),
     )
 
 
@@ -231,7 +237,7 @@ def capture(*, operation: Operation, hold: Hold, at: datetime, points: int | Non
     ]
     journal = post(operation, asked, about, legs, {hold.member_id: account})
     _end(hold, HoldState.CAPTURED, at)
-    _prolong(hold.member_id, at)
+    _prolong(hold.member_id, at, selectors.policy())
     return journal
 
 
@@ -364,8 +370,9 @@ def gift_points(*, operation: Operation, giver_id: int, receiver_id: int, points
         legs.append(Leg(Pocket.AVAILABLE, part, receiver_id, new))
     about = About(JournalKind.GIFT, giver_id, points, "gift", at, other_id=receiver_id)
     journal = post(operation, asked, about, legs, accounts)
-    _prolong(giver_id, at)
-    _prolong(receiver_id, at)
+    settings = selectors.policy()
+    _prolong(giver_id, at, settings)
+    _prolong(receiver_id, at, settings)
     return journal
 
 

@@ -1,0 +1,113 @@
+"""What the brand gives for birthdays: settings, what they would give within 30 days, what was given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext, gettext_lazy
+
+from common.clock import now
+from common.errors import AppError
+from console.admin import site
+from console.http import viewer_of
+from console.registry import Page, Tab, nav, pages
+from loyalty import services
+from loyalty.birthdays import benefits
+from loyalty.models import BirthdayProgramme, GrantState, Tier
+from loyalty.selectors import birthdays as selectors
+from members.selectors import visible_members
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponseBase
+
+_TONES = {GrantState.DUE: "info", GrantState.GIVEN: "success", GrantState.DROPPED: ""}
+
+
+class ProgrammeForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What is given, when, and to whom."""
+
+    class Meta:
+        model = BirthdayProgramme
+        fields = ("is_on", "benefit", "mode", "days_before", "days_after", "leap")
+
+    tier: Any = forms.ModelChoiceField(queryset=None, required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Offer the registered benefits and ask for what they need."""
+        super().__init__(*args, **kwargs)
+        self.fields["benefit"] = forms.ChoiceField(
+            label=gettext("benefit"), choices=[(key, item.label) for key, item in benefits.items()]
+        )
+        tier: Any = self.fields["tier"]
+        tier.label = gettext("from this tier on")
+        tier.queryset = Tier.objects.order_by("threshold", "pk")
+        tier.empty_label = gettext("every member")
+        self.initial["tier"] = self.instance.tier_id
+        for _key, item in benefits.items():
+            for name, (label, low, high) in item.numbers.items():
+                self.fields[name] = forms.IntegerField(label=label, min_value=low, max_value=high)
+                self.initial[name] = self.instance.params.get(name, 100)
+        self.fields["days_after"].help_text = gettext("Whoever joins within these days still gets it.")
+        self.fields["mode"].help_text = gettext("With the whole month it is given on the first day of the window.")
+        for field in self.fields.values():
+            if not isinstance(field, forms.BooleanField):
+                field.widget.attrs["class"] = "zy-input"
+        self.order_fields(["is_on", "benefit", "points", "mode", "days_before", "days_after", "leap", "tier"])
+
+    def clean(self) -> dict[str, Any]:
+        """Keep what the chosen benefit needs."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        kind = benefits.find(str(cleaned.get("benefit", "")))
+        self.instance.tier = cleaned.get("tier")
+        self.instance.params = {name: cleaned.get(name) for name in kind.numbers} if kind else {}
+        return cleaned
+
+
+def birthdays(request: HttpRequest) -> HttpResponseBase:
+    """Show and change the programme."""
+    viewer, at = viewer_of(request), now()
+    may = viewer.can("points.edit")
+    form = ProgrammeForm(request.POST or None, instance=selectors.programme())
+    if request.method == "POST":
+        viewer.require("points.edit")
+        if form.is_valid():
+            try:
+                services.save_birthday_programme(programme=form.save(commit=False), at=at)
+            except AppError as error:
+                form.add_error(error.field if error.field in form.fields else None, error.message)
+            else:
+                messages.success(request, gettext("Saved."))
+                return HttpResponseRedirect(request.path)
+    stored = selectors.programme()
+    kind = benefits.find(stored.benefit)
+    grants = selectors.newest_grants()
+    visible = set(
+        visible_members(viewer).filter(pk__in=[each.member_id for each in grants]).values_list("pk", flat=True)
+    )
+    context = {
+        **site.each_context(request),
+        "title": gettext("Birthday benefit"),
+        "form": form,
+        "may": may,
+        "stored": stored,
+        "says": kind.says(stored.params) if kind and stored.pk else "",
+        "outlook": selectors.outlook(stored, at=at) if stored.pk else None,
+        "grants": [
+            {
+                "row": each,
+                "who": str(each.member) if each.member_id in visible else "--",
+                "tone": _TONES[GrantState(each.state)],
+            }
+            for each in grants
+        ],
+    }
+    return TemplateResponse(request, "loyalty/birthdays.html", context, status=422 if form.errors else 200)
+
+
+_PAGE = Page("loyalty/birthdays/", birthdays, "loyalty_birthdays", "points")
+pages.register(_PAGE.name, _PAGE)
+nav.register("rewards.birthdays", Tab("rewards", gettext_lazy("Birthday benefit"), "loyalty_birthdays", "points", 60))
