@@ -1,0 +1,5 @@
+"""Pages about coupons."""
+
+from coupons.admin import batches, counter, gifts, member, pushes, templates
+
+__all__ = ["batches", "counter", "gifts", "member", "pushes", "templates"]

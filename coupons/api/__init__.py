@@ -1,0 +1,1 @@
+"""Coupons for mini programs, tills, shops and the brand's other systems."""

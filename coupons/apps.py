@@ -1,0 +1,40 @@
+"""The coupons app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+
+class CouponsConfig(AppConfig):
+    """Coupons and their codes."""
+
+    name = "coupons"
+    verbose_name = _("Coupons")
+
+    def ready(self) -> None:
+        """Take part in merges and erasures; let segments count what people did with coupons."""
+        from coupons.models import Move, MoveKind
+        from coupons.services import lapse_coupons, move_coupons, return_coupons, return_refunded, shown_coupons
+        from loyalty.services.facts import on_fact
+        from members.happenings import Happening, happenings
+        from members.merging import Asset, assets
+        from members.services.erasure import on_erase
+
+        # After points: both lock the accounts of the two people, and freezes come along before their coupons.
+        assets.register("coupons.coupons", Asset(_("Coupons"), move_coupons, return_coupons, shown_coupons, 210))
+        on_fact.register("coupons.refunds", return_refunded)
+        on_erase.register("coupons.coupons", lapse_coupons)
+        happenings.register(
+            "coupons.given",
+            Happening(pgettext_lazy("has …", "been given a coupon"), lambda: Move.objects.filter(kind=MoveKind.ISSUE)),
+        )
+        happenings.register(
+            "coupons.used",
+            Happening(
+                pgettext_lazy("has …", "used a coupon"),
+                lambda: Move.objects.filter(kind=MoveKind.REDEEM),
+                is_act=True,
+            ),
+        )

@@ -1,0 +1,128 @@
+"""Coupons as a benefit of a tier: one statement finds whom a period owes one, each is given once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from django.db import connection, transaction
+
+from accounts.services import record_audit
+from accounts.tenancy import current_brand_id
+from common.failpoints import point
+from coupons.errors import BudgetGone, LeftOut, MemberLimit, TemplateClosed
+from coupons.models import Outcome, Period, TierGift, TierGrant, Way
+from coupons.services.issue import issue_coupon
+from loyalty.errors import MemberGone
+from loyalty.selectors.points import zone
+from loyalty.services import Operation
+from loyalty.services.ledger import SYSTEM
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+AT_ONCE: Final = 200
+
+
+@transaction.atomic
+def save_gift(*, gift: TierGift, at: datetime) -> TierGift:
+    """Save which coupon a tier gives how often. What the running period owes is given within the minute."""
+    before = TierGift.objects.filter(pk=gift.pk).first() if gift.pk else None
+    gift.updated_at = at
+    gift.save()
+    names = ("tier_id", "template_id", "period", "is_on")
+    changes = {
+        name: [getattr(before, name) if before else None, getattr(gift, name)]
+        for name in names
+        if before is None or getattr(before, name) != getattr(gift, name)
+    }
+    record_audit(action="change coupon of a tier", obj=gift, changes=changes)
+    return gift
+
+
+def period_of(kind: str, at: datetime) -> str:
+    """Name the period a moment lies in, by the brand's calendar."""
+    day = at.astimezone(zone()).date()
+    if kind == Period.MONTH:
+        return f"{day:%Y-%m}"
+    if kind == Period.QUARTER:
+        return f"{day.year}-Q{(day.month + 2) // 3}"
+    return f"{day.year}" if kind == Period.YEAR else "once"
+
+
+# Somebody who became part of another record had theirs: it counts for the one that stays.
+_FIND: Final = """
+INSERT INTO coupons_tiergrant (brand_id, gift_id, member_id, period, outcome, at)
+SELECT m.brand_id, %(gift)s, m.id, %(period)s, '', %(at)s
+FROM loyalty_standing s
+JOIN members_member m ON m.brand_id = s.brand_id AND m.id = s.member_id
+WHERE s.brand_id = %(brand)s AND s.tier_id = %(tier)s AND m.merged_into_id IS NULL AND m.erased_at IS NULL
+    AND NOT EXISTS (SELECT 1 FROM members_flag f WHERE f.brand_id = m.brand_id AND f.member_id = m.id
+        AND (f.since IS NULL OR f.since <= %(at)s))
+    AND NOT EXISTS (SELECT 1 FROM coupons_tiergrant g WHERE g.brand_id = m.brand_id AND g.gift_id = %(gift)s
+        AND g.period = %(period)s AND g.member_id = m.id)
+    AND NOT EXISTS (
+        SELECT 1 FROM members_member o JOIN coupons_tiergrant g
+            ON g.brand_id = o.brand_id AND g.gift_id = %(gift)s AND g.member_id = o.id AND g.period = %(period)s
+        WHERE o.brand_id = m.brand_id AND o.merged_into_id = m.id)
+ON CONFLICT DO NOTHING
+"""
+
+
+@transaction.atomic
+def find_gifts(*, at: datetime) -> int:
+    """Write down whom the running period owes a coupon of their tier; gives how many are new."""
+    found = 0
+    for gift in TierGift.objects.filter(is_on=True).order_by("pk"):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _FIND,
+                {
+                    "brand": current_brand_id(),
+                    "gift": gift.pk,
+                    "tier": gift.tier_id,
+                    "period": period_of(gift.period, at),
+                    "at": at,
+                },
+            )
+            found += cursor.rowcount
+    point("tier coupons: found, not committed")
+    return found
+
+
+@transaction.atomic
+def give_gifts(*, at: datetime, limit: int = AT_ONCE) -> int:
+    """Give some of them; gives how many were looked at. Killed anywhere, nobody gets two."""
+    rows = TierGrant.objects.select_for_update(of=("self",), skip_locked=True).filter(outcome="").order_by("pk")
+    grants = list(rows.select_related("gift__tier", "gift__template")[:limit])
+    for grant in grants:
+        grant.outcome = _give(grant, at)
+        grant.at = at
+        grant.save(update_fields=["outcome", "coupon", "at"])
+    point("tier coupons: given, not committed")
+    return len(grants)
+
+
+def _give(grant: TierGrant, at: datetime) -> Outcome:
+    gift = grant.gift
+    try:
+        with transaction.atomic():
+            move = issue_coupon(
+                operation=Operation(SYSTEM, f"tier:{grant.pk}"),
+                template=gift.template,
+                member_id=grant.member_id,
+                at=at,
+                way=Way.TIER,
+                reason=f"{gift.tier.name} · {grant.period}",
+            )
+    except MemberLimit:
+        return Outcome.HAD_IT
+    except BudgetGone:
+        return Outcome.NONE_LEFT
+    except TemplateClosed:
+        return Outcome.CLOSED
+    except LeftOut:
+        return Outcome.FLAGGED
+    except MemberGone:
+        return Outcome.GONE
+    grant.coupon = move.coupon
+    return Outcome.GIVEN
