@@ -1,0 +1,5 @@
+"""Pages of imports and exports."""
+
+from imports.admin import exports, jobs
+
+__all__ = ["exports", "jobs"]

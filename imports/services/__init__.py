@@ -1,0 +1,32 @@
+"""Imports and exports: taken, tried out, run, undone, written, deleted."""
+
+from imports.services import orders, people  # noqa: F401 - they register what can be imported
+from imports.services.exports import ask_for_export, delete_old_exports, download, write_export
+from imports.services.files import delete_old_files, samples_of, take_file
+from imports.services.running import (
+    forget_person,
+    importable,
+    importing,
+    start_import,
+    undo_import,
+    undoing,
+)
+from imports.services.trying import begin_dry_run, try_out
+
+__all__ = [
+    "ask_for_export",
+    "begin_dry_run",
+    "delete_old_exports",
+    "delete_old_files",
+    "download",
+    "forget_person",
+    "importable",
+    "importing",
+    "samples_of",
+    "start_import",
+    "take_file",
+    "try_out",
+    "undo_import",
+    "undoing",
+    "write_export",
+]

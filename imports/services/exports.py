@@ -1,0 +1,254 @@
+"""Lists of members that leave the console: in scope, bounded by role, masked unless somebody may and says why."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from accounts.models import RoleGrant
+from accounts.roles import Role
+from accounts.services import record_audit
+from accounts.tasks_base import ring
+from accounts.tenancy import brand_scope, current_brand_id, reporting
+from accounts.viewer import Viewer
+from common import clock
+from common.failpoints import point
+from common.spreadsheets import write_csv, write_xlsx
+from guides.models import Assignment
+from imports import tasks
+from imports.errors import ExportRefused, FileGone
+from imports.models import Export, ExportChunk, ExportFormat, ExportState
+from loyalty.selectors.points import balances_of
+from members.models import Identity, Member, Tag
+from members.segments import matching
+from members.selectors import visible_members
+from members.services import intake, watch_access
+from stores.models import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from members.models import Segment
+
+#: How many people a role takes out at once; roles that are not named take none.
+MOST: Final[dict[str, int]] = {
+    Role.OWNER: 1_000_000,
+    Role.MARKETER: 100_000,
+    Role.REGION_MANAGER: 20_000,
+    Role.STORE_MANAGER: 5_000,
+}
+AT_ONCE: Final = 1000
+KEPT: Final = timedelta(days=7)
+PIECE: Final = 1_000_000
+LANGUAGE: Final = "zh-hans"
+SHORTEST_REASON: Final = 2
+# In the language of the brand's table whoever opens it; imports know them.
+TITLES: Final = (
+    *("会员号", "手机号", "会员卡号", "姓名", "生日", "性别", "城市", "标签", "导购工号", "入会日期"),
+    *("可用积分", "归属门店", "水印"),
+)
+
+GENDERS: Final = {"F": "女", "M": "男", "X": "其他"}
+
+
+@transaction.atomic
+def ask_for_export(
+    *,
+    viewer: Viewer,
+    at: datetime,
+    segment: Segment | None = None,
+    search: str = "",
+    file_format: str = ExportFormat.CSV,
+    unmasked: bool = False,
+    reason: str = "",
+) -> Export:
+    """Ask for a list of members; it is written right afterwards in the background. Raises ExportRefused, NotAllowed."""
+    viewer.require("exports.edit")
+    if viewer.role not in MOST:
+        raise ExportRefused(_("Nothing was written. This role takes no lists out."))
+    reason = reason.strip()
+    if unmasked:
+        viewer.require("members.reveal")
+        if len(reason) < SHORTEST_REASON:
+            raise ExportRefused(
+                _("Nothing was written. Phones in full need a reason."),
+                hint=_("Say in a few words what the list is for."),
+                field="reason",
+            )
+    row = Export.objects.create(
+        segment=segment,
+        named=str(segment) if segment else "",
+        search=search.strip()[:60],
+        file_format=file_format if file_format in ExportFormat.values else ExportFormat.CSV,
+        unmasked=unmasked,
+        reason=reason[:200],
+        asked_by_id=viewer.staff_id,
+        asked_label=viewer.label[:80],
+        role=viewer.role,
+        scope=viewer.scope,
+        grant_id=viewer.grant_id,
+        asked_at=at,
+        delete_at=at + KEPT,
+    )
+    changes = {"who": [None, row.named or row.search or "*"], "phones in full": [False, unmasked]}
+    record_audit(action="ask for export", obj=row, changes=changes, reason=reason)
+    ring(tasks.write_export, current_brand_id(), row.pk)
+    return row
+
+
+def write_export(*, brand_id: int, export_id: int) -> None:
+    """Write the file: read in short transactions, kept in one; killed in between it begins anew."""
+    with brand_scope(brand_id):
+        row = Export.objects.select_related("segment").filter(pk=export_id, state=ExportState.WAITING).first()
+        if row is None:
+            return
+        viewer = _viewer_now(row)
+        if viewer is None:
+            _refuse(row, _("Whoever asked no longer has the role."))
+            return
+        ids = _whom(row, viewer)
+        if len(ids) > MOST[row.role]:
+            said = _("The list has more than the %(most)s people this role takes out at once. Narrow it down.")
+            _refuse(row, said % {"most": f"{MOST[row.role]:,}"})
+            return
+    with translation.override(LANGUAGE):
+        table = _table(brand_id, row, ids)
+        body = write_xlsx(table, sheet=_("Members")) if row.file_format == ExportFormat.XLSX else write_csv(table)
+    with brand_scope(brand_id):
+        locked = Export.objects.select_for_update().get(pk=row.pk)
+        if locked.state != ExportState.WAITING:
+            return
+        for number, start in enumerate(range(0, len(body), PIECE)):
+            piece = base64.b64encode(body[start : start + PIECE]).decode()
+            ExportChunk.objects.create(job=locked, number=number, body=piece)
+        locked.state, locked.rows, locked.size, locked.written_at = ExportState.READY, len(ids), len(body), clock.now()
+        locked.save(update_fields=["state", "rows", "size", "written_at"])
+        point("exports: kept, not committed")
+
+
+def _refuse(row: Export, why: str) -> None:
+    row.state, row.problem = ExportState.REFUSED, why[:300]
+    row.save(update_fields=["state", "problem"])
+
+
+def _viewer_now(row: Export) -> Viewer | None:
+    """Give whoever asked, if they still have the role they asked with."""
+    grant = RoleGrant.objects.filter(staff_user_id=row.asked_by_id, role=row.role, scope=row.scope).first()
+    if grant is None:
+        return None
+    return Viewer(row.asked_by_id, row.asked_label, row.brand_id, row.role, row.scope, grant.pk)
+
+
+def _whom(row: Export, viewer: Viewer) -> list[int]:
+    """Give the keys of the people, one more at most than the role takes out."""
+    limit = MOST[row.role] + 1
+    people = visible_members(viewer).filter(erased_at__isnull=True)
+    if row.search:
+        wanted = Q(name__startswith=row.search)
+        if row.search.isdigit():
+            wanted |= Q(phone_tail=row.search) | Q(member_no=row.search)
+        people = people.filter(wanted)
+    if row.segment is None:
+        return list(people.order_by("pk").values_list("pk", flat=True)[:limit])
+    with reporting(row.brand_id):
+        chosen = list(matching(row.segment.rule, at=clock.now()).order_by("pk").values_list("pk", flat=True)[:limit])
+    found: list[int] = []
+    for start in range(0, len(chosen), 10_000):
+        found += people.filter(pk__in=chosen[start : start + 10_000]).values_list("pk", flat=True)
+    return sorted(found)
+
+
+def _table(brand_id: int, row: Export, ids: Sequence[int]) -> Iterator[list[str]]:
+    mark = watermark(row)
+    yield list(TITLES)
+    for start in range(0, len(ids), AT_ONCE):
+        with brand_scope(brand_id):
+            lines = _lines(ids[start : start + AT_ONCE], mark, unmasked=row.unmasked)
+        yield from lines
+
+
+def watermark(row: Export) -> str:
+    """Say in every line who took it out, and when."""
+    return f"{row.asked_label} {row.asked_at:%Y-%m-%d} EX{row.pk}"
+
+
+def _lines(ids: Sequence[int], mark: str, *, unmasked: bool) -> list[list[str]]:
+    from zoneinfo import ZoneInfo
+
+    from stores.selectors import brand_zone
+
+    zone = ZoneInfo(brand_zone())
+    members = Member.objects.filter(pk__in=ids).order_by("pk")
+    words = dict(Tag.objects.order_by("pk").values_list("pk", "name"))
+    guides = dict(
+        Assignment.objects.filter(member_id__in=ids, until__isnull=True).values_list("member_id", "guide__staff_no")
+    )
+    cards: dict[int, str] = dict(
+        Identity.objects.filter(member_id__in=ids, kind=intake.CARD, ended_at=None)
+        .order_by("-pk")
+        .values_list("member_id", "value")
+    )
+    stores = dict(Store.objects.order_by("pk").values_list("pk", "name"))
+    balances = balances_of(ids)
+    found = []
+    for member in members:
+        balance = balances.get(member.pk)
+        secret: Any = member.phone if unmasked else None
+        found.append(
+            [
+                member.member_no,
+                _national(secret.reveal()) if secret else member.phone_masked,
+                cards.get(member.pk, ""),
+                member.name,
+                f"{member.birth_mmdd // 100:02d}-{member.birth_mmdd % 100:02d}" if member.birth_mmdd else "",
+                GENDERS.get(member.gender, ""),
+                member.city,
+                "；".join(words[pk] for pk in member.tag_ids if pk in words),
+                guides.get(member.pk, ""),
+                member.joined_at.astimezone(zone).date().isoformat() if member.joined_at else "",
+                str(balance.spendable if balance else 0),
+                stores.get(member.store_id or 0, ""),
+                mark,
+            ]
+        )
+    return found
+
+
+def _national(phone: str) -> str:
+    # Numbers of other countries begin with +, which a spreadsheet would take for a formula; 00 says the same.
+    return phone.removeprefix("+86") if phone.startswith("+86") else f"00{phone.removeprefix('+')}"
+
+
+def download(*, row: Export, viewer: Viewer) -> bytes:
+    """Give the file to whoever asked for it, and write down that they took it. Raises FileGone, NotAllowed."""
+    viewer.require("exports.edit")
+    if row.unmasked:
+        viewer.require("members.reveal")
+    if row.state != ExportState.READY or row.asked_by_id != viewer.staff_id:
+        raise FileGone
+    Export.objects.filter(pk=row.pk).update(downloads=F("downloads") + 1)
+    record_audit(
+        action="download export", obj=row, changes={"rows": [None, row.rows], "phones in full": [None, row.unmasked]}
+    )
+    watch_access(viewer=viewer, at=clock.now())
+    chunks = ExportChunk.objects.filter(job=row).order_by("number")
+    return b"".join(base64.b64decode(chunk.body.reveal()) for chunk in chunks.iterator(chunk_size=4))
+
+
+def delete_old_exports(brand_id: int, *, at: datetime) -> int:
+    """Delete written files whose time is over; gives how many."""
+    with brand_scope(brand_id):
+        old = list(
+            Export.objects.filter(state=ExportState.READY, delete_at__lte=at)
+            .order_by("pk")
+            .values_list("pk", flat=True)
+        )
+        ExportChunk.objects.filter(job_id__in=old).delete()
+        return Export.objects.filter(pk__in=old).update(state=ExportState.GONE)

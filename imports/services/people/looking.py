@@ -1,0 +1,129 @@
+"""What identifies the people of rows, and what the brand knows of them, looked up for a batch at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from guides.models import Assignment, Guide
+from loyalty.services import opening
+from members.models import IdentityKind, Member, MemberTag, ProfileValue, Tag, TagGroup
+from members.profiles import COMMON, IMPORT
+from members.selectors import tags_by_name
+from members.services import intake
+from wechat_gateway.models import OfficialAccount
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imports.kinds import Row
+
+
+@dataclass
+class World:
+    """What the brand knows of a batch of rows, looked up at once."""
+
+    known: intake.Known
+    subject: str
+    members: dict[int, Member] = field(default_factory=dict)
+    tags: dict[str, int] = field(default_factory=dict)
+    slots: dict[int, int] = field(default_factory=dict)
+    carried: dict[int, dict[int, int | None]] = field(default_factory=dict)
+    guides: dict[str, Guide] = field(default_factory=dict)
+    assigned: dict[int, int] = field(default_factory=dict)
+    openings: dict[str, opening.Given] = field(default_factory=dict)
+    words: dict[int, dict[str, str]] = field(default_factory=dict)  # what imports said before, by member and key
+
+
+def phone_of(cells: dict[str, Any]) -> str:
+    """Give the phone of a row; one that an export has masked is none."""
+    phone = str(cells.get("phone") or "")
+    return "" if "*" in phone else phone
+
+
+def ties_of(row: Row) -> list[tuple[str, str]]:
+    """Give what identifies a person beside the member number: kind and value. Worked out once for a row."""
+    cells, ties = row.cells, row.ties
+    if not ties:
+        if phone := phone_of(cells):
+            ties.append((IdentityKind.PHONE.value, intake.phone_key(phone)))
+        if cells.get("card"):
+            ties.append((intake.CARD.value, str(cells["card"])))
+        if cells.get("unionid"):
+            ties.append((IdentityKind.UNIONID.value, str(cells["unionid"])))
+    return ties
+
+
+def phone_index_of(row: Row) -> str:
+    """Give the fingerprint of the phone of a row; empty without one."""
+    return next((value for kind, value in ties_of(row) if kind == IdentityKind.PHONE), "")
+
+
+def person_of(row: Row) -> str:
+    """Name the person by the first of what identifies them."""
+    if row.cells.get("member_no"):
+        return f"member_no\x1f{row.cells['member_no']}"
+    ties = ties_of(row)
+    return "\x1f".join(ties[0]) if ties else ""
+
+
+def locks_of(row: Row, subject: str) -> list[tuple[str, str, str]]:
+    """Give what others must not decide about meanwhile: kind, issuer and value of each identity."""
+    return [(kind, subject if kind == IdentityKind.UNIONID else "", value) for kind, value in ties_of(row)]
+
+
+def subject_of_brand() -> str:
+    """Give the Open Platform account UnionIDs of the brand come from; empty when there is none or several."""
+    found = set(
+        OfficialAccount.objects.exclude(open_platform_subject="").values_list("open_platform_subject", flat=True)
+    )
+    return found.pop() if len(found) == 1 else ""
+
+
+def opening_names(row: Row) -> list[str]:
+    """Name the opening balance of a row by each of what identifies its person."""
+    names = [f"opening:{kind}:{value}" for kind, value in ties_of(row)]
+    return names or [f"opening:NO:{row.cells.get('member_no', '')}"]
+
+
+def look_up(rows: Sequence[Row]) -> World:
+    """Look up at once what a batch of rows is compared with, in a fixed number of statements."""
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        for kind, value in ties_of(row):
+            by_kind[kind].append(value)
+    known = intake.known_people(
+        phones=by_kind[IdentityKind.PHONE],
+        cards=by_kind[intake.CARD],
+        unionids=by_kind[IdentityKind.UNIONID],
+        numbers=[str(row.cells["member_no"]) for row in rows if row.cells.get("member_no")],
+    )
+    world = World(known, subject_of_brand())
+    ids = {pk for each in (known.phones, known.cards, known.unionids, known.numbers) for pk in each.values()}
+    world.members = Member.objects.in_bulk(list(ids))
+    world.tags = tags_by_name({word for row in rows for word in row.cells.get("tags", [])})
+    groups = dict(TagGroup.objects.filter(is_exclusive=True).values_list("name", "pk"))
+    tagged = Tag.objects.filter(pk__in=set(world.tags.values()), group__in=list(groups))
+    world.slots = {pk: groups[group] for pk, group in tagged.values_list("pk", "group")}
+    carried = MemberTag.objects.filter(member_id__in=ids, given=True).values_list("member_id", "tag_id", "slot")
+    for member_id, tag_id, slot in carried:
+        world.carried.setdefault(member_id, {})[tag_id] = slot
+    for member_id, key, text in ProfileValue.objects.filter(
+        member_id__in=ids, key__in=list(COMMON), source=IMPORT
+    ).values_list("member_id", "key", "text"):
+        world.words.setdefault(member_id, {})[key] = text
+    staff = {str(row.cells["staff_no"]) for row in rows if row.cells.get("staff_no")}
+    world.guides = {each.staff_no: each for each in Guide.objects.filter(staff_no__in=staff)}
+    world.assigned = dict(
+        Assignment.objects.filter(member_id__in=ids, until__isnull=True).values_list("member_id", "guide_id")
+    )
+    names = {name for row in rows if row.cells.get("points") for name in opening_names(row)}
+    world.openings = opening.openings_of(names) if names else {}
+    return world
+
+
+def standing_of(row: Row, world: World) -> opening.Given | None:
+    """Give the opening balance of a row's person that stands."""
+    given = (world.openings[name] for name in opening_names(row) if name in world.openings)
+    return next((each for each in given if each.journal_id is not None), None)
