@@ -28,7 +28,9 @@ class CampaignsConfig(AppConfig):
         for module in pkgutil.iter_modules(carriers.__path__):
             import_module(f"campaigns.carriers.{module.name}")
         for key, carrier in carriers.carriers.items():
-            reach.carriers.register(key, reach.Way(key, carrier.label, carrier.reachable))
+            # What people's own acts allow ends by time; following and agreeing do not.
+            way = reach.Way(key, carrier.label, carrier.reachable, by_time=carrier.uses_allowance)
+            reach.carriers.register(key, way)
         if apps.is_installed("django.contrib.admin"):  # the gateway has no pages
             from campaigns import (
                 fallbacks,  # noqa: F401 - tells the inbox what campaigns' channels offer

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from campaigns.carriers import carriers
 from campaigns.models import Campaign, MessageTemplate, UnknownPolicy
-from members.models import Purpose, Segment
+from members.models import Purpose, Segment, Topic
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def read(campaign: Campaign, data: QueryDict, zone: ZoneInfo) -> Reading:
         found.fields["purpose"] = data["purpose"]
     _account(data, found)
     _segment(data, found)
+    _topic(data, found)
     _carrier(campaign, data, found)
     _template(campaign, data, found)
     _content(campaign, data, found)
@@ -99,6 +100,16 @@ def _segment(data: QueryDict, found: Reading) -> None:
         found.errors["segment"] = _("This segment does not exist.")
         return
     found.fields["segment"] = segment
+
+
+def _topic(data: QueryDict, found: Reading) -> None:
+    if "topic" not in data:
+        return
+    topic = _row(Topic, _text(data, "topic"))
+    if topic is None and data["topic"]:
+        found.errors["topic"] = _("This topic does not exist.")
+        return
+    found.fields["topic"] = topic
 
 
 def _carrier(campaign: Campaign, data: QueryDict, found: Reading) -> None:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import StaffUser
 from accounts.tenancy import BrandForeignKey, BrandOwned
-from members.models import Follower, Purpose, Segment
+from members.models import Follower, Purpose, Segment, Topic
 from wechat_gateway.models import OfficialAccount
 
 
@@ -84,6 +84,7 @@ class Campaign(BrandOwned):
     public_id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     name = models.CharField(_("name"), max_length=60)
     purpose = models.CharField(_("purpose"), max_length=20, choices=Purpose, default=Purpose.SERVICE)
+    topic = BrandForeignKey(Topic, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("topic"))
     goal = models.TextField(_("goal"), blank=True)
     account = BrandForeignKey(OfficialAccount, models.PROTECT, related_name="+", verbose_name=_("service account"))
     carrier = models.CharField(_("channel"), max_length=30, default="template")

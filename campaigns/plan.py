@@ -10,8 +10,9 @@ from django.db.models import Exists, OuterRef
 from accounts.tenancy import current_brand_id, reporting
 from campaigns.carriers import carriers
 from campaigns.models import SubscriptionStock
+from members.choices import chooses_people, keys_for
+from members.freshness import people_of
 from members.models import Follower, Member, OptOut
-from members.segments import matching
 from members.selectors import within_reach
 
 if TYPE_CHECKING:
@@ -57,9 +58,16 @@ class Plan:
 def plan_of(campaign: Campaign, *, at: datetime) -> Plan:
     """Count the audience as freezing would. Raises `RuleInvalid` for a segment that cannot be used any more."""
     carrier = carriers.find(campaign.carrier)
+    refusals = keys_for(
+        purpose=campaign.purpose,
+        topic_id=campaign.topic_id,
+        carrier=campaign.carrier,
+        personal=campaign.segment is not None and chooses_people(campaign.segment.rule),
+    )
     with reporting(current_brand_id()):
         people = _people(campaign, at)
-        willing = people.exclude(Exists(OptOut.objects.filter(member=OuterRef("pk"), purpose=campaign.purpose)))
+        refused = OptOut.objects.filter(member=OuterRef("pk"), purpose__in=refusals)
+        willing = people.exclude(Exists(refused))
         hit = people.count()
         wanted = willing.count()
         able = carrier.reachable(willing, at, campaign.account_id) if carrier else willing.none()
@@ -98,4 +106,4 @@ def preview_people(campaign: Campaign, *, at: datetime, viewer: Viewer | None = 
 def _people(campaign: Campaign, at: datetime) -> QuerySet[Member]:
     if campaign.segment is None:
         return Member.objects.none()
-    return matching(campaign.segment.rule, at=at)
+    return people_of(campaign.segment, at=at)

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 OPTED_OUT: Final = "OPTED_OUT"
 ON_LIST: Final = "ON_LIST"
 IN_CONTROL: Final = "IN_CONTROL"
+TOPIC_REFUSED: Final = "TOPIC_REFUSED"
+WAY_REFUSED: Final = "WAY_REFUSED"
+NOT_PERSONALISED: Final = "NOT_PERSONALISED"
+UNDER_14: Final = "UNDER_14"
+QUIET_HOURS: Final = "QUIET_HOURS"
 NOT_FOLLOWER: Final = "NOT_FOLLOWER"
 UNFOLLOWED: Final = "UNFOLLOWED"
 WINDOW_CLOSED: Final = "WINDOW_CLOSED"
@@ -33,6 +38,7 @@ NETWORK: Final = "NETWORK"
 ACCOUNT: Final = "ACCOUNT"
 QUOTA: Final = "QUOTA"
 RULE_INVALID: Final = "RULE_INVALID"
+SEGMENT_OLD: Final = "SEGMENT_OLD"
 MANY_UNKNOWN: Final = "MANY_UNKNOWN"
 NOT_CONFIRMED: Final = "NOT_CONFIRMED"
 
@@ -53,6 +59,14 @@ _OWN: Final[dict[str, tuple[_StrPromise, _StrPromise]]] = {
     OPTED_OUT: (_("They have opted out of this kind of message."), _LEAVE_OUT),
     ON_LIST: (_("They are on the brand's do-not-send list."), _LEAVE_OUT),
     IN_CONTROL: (_("They are in the control group, which gets no marketing so that its effect shows."), _LEAVE_OUT),
+    TOPIC_REFUSED: (_("They do not want to hear about this topic."), _LEAVE_OUT),
+    WAY_REFUSED: (_("They do not want offers and news by this channel."), _("Choose another channel for them.")),
+    NOT_PERSONALISED: (
+        _("They have turned personalised messages off, and this audience is chosen by what people are or did."),
+        _("They get what goes to everybody, such as a campaign to all followers."),
+    ),
+    UNDER_14: (_("They are under 14: no marketing without a guardian."), _LEAVE_OUT),
+    QUIET_HOURS: (_("It waits for the end of their quiet hours."), _SELF),
     NOT_FOLLOWER: (
         _("They have never followed this service account."),
         _("Invite them to follow, or hand them to a guide."),
@@ -94,6 +108,10 @@ _OWN: Final[dict[str, tuple[_StrPromise, _StrPromise]]] = {
     RULE_INVALID: (
         _("The segment uses something that no longer exists."),
         _("Correct the segment, then copy and launch the campaign."),
+    ),
+    SEGMENT_OLD: (
+        _("The people of the segment are older than they may be for sending."),
+        _("It goes on by itself as soon as the segment is refreshed; the segment says what keeps it."),
     ),
     MANY_UNKNOWN: (
         _("WeChat gave many answers that are not known yet."),

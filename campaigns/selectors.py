@@ -30,12 +30,15 @@ from campaigns.models import (
 )
 from campaigns.variables import variables
 from members.errors import RuleInvalid
+from members.freshness import refusal
 from members.segments import compile_rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from django.db.models import QuerySet
+
+    from members.models import Segment
 
 NOT_CONFIRMED_AFTER = timedelta(hours=24)
 PAGE = 50
@@ -191,6 +194,8 @@ def problems(campaign: Campaign, *, at: datetime) -> list[Problem]:
             compile_rule(campaign.segment.rule, at=at)
         except RuleInvalid as error:
             found.append(Problem("rule_invalid", error.message, hint=error.hint, field="segment"))
+        else:
+            found += _too_old(campaign, campaign.segment, at)
     if campaign.scheduled_at is not None and campaign.scheduled_at <= at and campaign.state == CampaignState.DRAFT:
         found.append(Problem("schedule_past", _("The planned time has passed."), field="scheduled_at"))
     if not campaign.account.is_active:
@@ -201,6 +206,15 @@ def problems(campaign: Campaign, *, at: datetime) -> list[Problem]:
     else:
         found += carrier.validate(campaign)
     return found
+
+
+def _too_old(campaign: Campaign, segment: Segment, at: datetime) -> list[Problem]:
+    """Nothing is sent to people kept for too long; a planned campaign is looked at again when its time comes."""
+    refused = refusal(segment, at=at)
+    if refused is None:
+        return []
+    planned = campaign.scheduled_at is not None and campaign.scheduled_at > at
+    return [Problem("segment_old", refused[0], hint=refused[1], field="segment", blocking=not planned)]
 
 
 def progress(campaign: Campaign, *, at: datetime) -> Progress:

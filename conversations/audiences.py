@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from common.registry import Registry
 from members.models import Segment, Tag
-from members.segment_conditions import remembering
+from members.picks import remembering
 from members.segments import compile_rule
 from stores.models import Store
 from touchpoints.models import Touchpoint

@@ -120,6 +120,11 @@ def current_rules(account_id: int) -> Rules:
     return _current(account_id)[0]
 
 
+def forget_compiled() -> None:
+    """Drop the compiled rules this process remembers; the next push compiles them again."""
+    _remembered.clear()
+
+
 def _current(account_id: int) -> tuple[Rules, Dialogues]:
     version = OfficialAccount.objects.values_list("replies_version", flat=True).get(pk=account_id)
     key = (current_brand_id(), account_id)

@@ -13,7 +13,18 @@ from common.clock import now
 from console import formats
 from console.admin import ConsoleModelAdmin, site
 from console.columns import excerpt, state
-from console.registry import BulkColumn, Hit, Moment, SearchGroup, Todo, home_cards, search_groups, timelines
+from console.registry import (
+    BulkColumn,
+    Hit,
+    Moment,
+    SearchGroup,
+    TimelineKind,
+    Todo,
+    home_cards,
+    search_groups,
+    timeline_kinds,
+    timelines,
+)
 from inbox import on_screen, selectors
 from inbox.models import Agent, CannedReply, Conversation, Level, ServiceHours
 
@@ -202,6 +213,9 @@ def waiting(viewer: Viewer) -> Iterator[Card]:
     if viewer.can("inbox.edit"):
         due = selectors.due_tasks(viewer, at=at)[:100].count()
         yield Todo(_("Promises and tasks are due"), due, reverse(on_screen.LIST), _("Look"), "", 6)
+
+
+timeline_kinds.register("inbox.conversations", TimelineKind(gettext_lazy("Conversations"), "inbox", "inbox", 30))
 
 
 @timelines.add("inbox.conversations")

@@ -32,6 +32,7 @@ TIME: Final = "TIME"
 NO_TAG: Final = "NO_TAG"
 CLOSED: Final = "CLOSED"
 QUIET: Final = "QUIET"
+NOT_CHOSEN: Final = "NOT_CHOSEN"
 
 # What a step sends.
 TEXT: Final = "TEXT"
@@ -46,11 +47,12 @@ def reason(key: str) -> str:
         ACTED: _("wrote or tapped by themselves"),
         PERSON: _("talks with a person"),
         LEFT: _("stopped following"),
-        OPTED_OUT: _("has opted out of marketing"),
+        OPTED_OUT: _("wants no marketing, or not by this way"),
         OFF: _("the sequence was turned off"),
         TIME: _("48 hours are over"),
         NO_TAG: _("does not have the tag"),
         CLOSED: _("nothing they did allowed a message"),
+        NOT_CHOSEN: _("does not want messages that are chosen for them"),
         QUIET: _("quiet hours until the 48 hours were over"),
     }
     return words.get(key, key)
@@ -98,6 +100,23 @@ class Quiet:
 
 
 @dataclass(frozen=True)
+class Hours:
+    """Several quiet hours at once, the brand's and a person's own: nobody is written to while any of them holds."""
+
+    each: tuple[Quiet, ...]
+
+    def over_at(self, at: datetime) -> datetime | None:
+        """Give when the last of those that hold now is over; None outside of all."""
+        moment = at
+        for _again in range(2 * len(self.each)):
+            ends = [end for quiet in self.each if (end := quiet.over_at(moment)) is not None]
+            if not ends:
+                break
+            moment = max(ends)
+        return moment if moment > at else None
+
+
+@dataclass(frozen=True)
 class Fault:
     """Something wrong with step `number` (from 1; 0 for all of them)."""
 
@@ -108,7 +127,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of one person now. `left` is how many messages their own acts allow."""
+    """What is known of one person now. `left` is how many messages their own acts allow.
+
+    `objects`: they want nothing that is chosen by what they are (PIPL 24), such as a step for a tag.
+    """
 
     followed_at: datetime
     left: int
@@ -116,6 +138,7 @@ class Facts:
     joined: bool = False
     acted: bool = False
     tag_ids: frozenset[int] = frozenset()
+    objects: bool = False
 
 
 @dataclass(frozen=True)
@@ -209,7 +232,7 @@ def needs_no_act(step: Step, *, at: datetime) -> bool:
     return step.after < next(rule.lasts for rule in windows.rules_at(at) if rule.act == windows.Act.FOLLOW)
 
 
-def decide(steps: Sequence[Step], facts: Facts, *, at: datetime, quiet: Quiet | None = None) -> Decision:
+def decide(steps: Sequence[Step], facts: Facts, *, at: datetime, quiet: Quiet | Hours | None = None) -> Decision:
     """Say what is done now for one person: never more than one message, never one that is not allowed.
 
     In quiet hours a message moves to their end, or is skipped where the 48 hours are over by then. What following alone
@@ -255,6 +278,8 @@ def _unfit(step: Step, facts: Facts) -> str:
         return JOINED
     if step.unless_acted and facts.acted:
         return ACTED
+    if step.tag_id is not None and facts.objects:
+        return NOT_CHOSEN
     if step.tag_id is not None and step.tag_id not in facts.tag_ids:
         return NO_TAG
     return ""

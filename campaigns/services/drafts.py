@@ -16,6 +16,7 @@ from campaigns.models import Campaign, CampaignState, TestSend, UnknownPolicy
 from campaigns.services.consents import settle_consents, take_consents
 from campaigns.variables import facts_of, names_in, render
 from inbox.services import reserve_send, settle_sends
+from members import choices
 from members.models import Follower, Member, Purpose
 from wechat_gateway import client
 from wechat_gateway.answers import Outcome
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 EDITABLE = frozenset(
     {
         "name", "purpose", "goal", "account", "carrier", "template", "content", "url", "mini_appid", "mini_path",
-        "segment", "rate_per_second", "scheduled_at", "unknown_policy",
+        "segment", "topic", "rate_per_second", "scheduled_at", "unknown_policy",
     },
 )  # fmt: skip
 
@@ -94,6 +95,18 @@ def update_campaign(*, campaign: Campaign, at: datetime, **fields: Any) -> Campa
     if changes:
         record_audit(action="change campaign", obj=row, changes=changes)
     return row
+
+
+def refusals_of(campaign: Campaign) -> list[str]:
+    """What a person may have refused so that the campaign does not reach them: keys of `members.choices`."""
+    if campaign.purpose != Purpose.MARKETING:
+        return [campaign.purpose]
+    return choices.keys_for(
+        purpose=campaign.purpose,
+        topic_id=campaign.topic_id,
+        carrier=campaign.carrier,
+        personal=choices.chooses_people(campaign.rule),
+    )
 
 
 def unknown_policy(campaign: Campaign) -> str:

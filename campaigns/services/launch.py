@@ -13,18 +13,24 @@ from accounts.tenancy import current_brand_id
 from campaigns import reasons, selectors, tasks
 from campaigns.errors import AlreadyLaunched, NotInThisState, NotReady
 from campaigns.models import Campaign, CampaignState, Lane, Pace
-from campaigns.services.drafts import carrier_of, unknown_policy
+from campaigns.services.drafts import carrier_of, refusals_of, unknown_policy
 from campaigns.services.statements import ALLOWANCE, HELD_BACK
 from campaigns.services.steering import ring_lanes
 from campaigns.services.tallies import STEERING_SHARD
 from campaigns.variables import names_in
 from common.failpoints import point
 from members.errors import RuleInvalid
+from members.freshness import people_of, refusal
+from members.models import Freshness
 from members.segments import matching
 from wechat_gateway import windows
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from django.db.models import QuerySet
+
+    from members.models import Member, Segment
 
 LANES = 4  # how many workers may work on one campaign at a time
 PER_LANE_PER_SECOND = 200  # a slower campaign gets fewer lanes: waiting for its turn must not hold workers
@@ -86,10 +92,15 @@ def freeze_audience(*, campaign_id: int, at: datetime) -> int | None:
     """Write one message row for everybody the rule selects, in one statement, and begin to send.
 
     Those who cannot or must not be reached get a row, too, with the reason. Gives the size of the audience; None when
-    somebody else has frozen it, or the rule no longer works: then the campaign is stopped.
+    somebody else has frozen it, the rule no longer works (then the campaign is stopped), or the segment's people are
+    too old (then it waits, and is tried again every few seconds).
     """
-    row = Campaign.objects.select_for_update(of=("self",)).select_related("template").get(pk=campaign_id)
+    found = Campaign.objects.select_for_update(of=("self",)).select_related("template", "segment")
+    row = found.get(pk=campaign_id)
     if row.state != CampaignState.FREEZING:
+        return None
+    if row.segment is not None and _is_kept(row, row.segment) and refusal(row.segment, at=at) is not None:
+        Campaign.objects.filter(pk=row.pk).update(parked_code=reasons.SEGMENT_OLD)
         return None
     try:
         statement = _freeze_statement(row, at)
@@ -115,17 +126,28 @@ def freeze_audience(*, campaign_id: int, at: datetime) -> int | None:
         lanes = min(LANES, math.ceil(row.rate_per_second / PER_LANE_PER_SECOND))
         Pace.objects.create(campaign=row)
     Lane.objects.bulk_create([Lane(campaign=row, number=number) for number in range(lanes)])
-    row.state, row.audience_count = CampaignState.SENDING, audience
-    row.save(update_fields=["state", "audience_count"])
+    row.state, row.audience_count, row.parked_code = CampaignState.SENDING, audience, ""
+    row.save(update_fields=["state", "audience_count", "parked_code"])
     ring_lanes(campaign_id=row.pk)
     point("launch: frozen, not committed")
     return audience
 
 
+def _is_kept(campaign: Campaign, segment: Segment) -> bool:
+    """Say whether the people come from those kept; not when the segment has had another rule since the launch."""
+    return segment.freshness != Freshness.LIVE and segment.rule == campaign.rule
+
+
+def _audience(campaign: Campaign, at: datetime) -> QuerySet[Member]:
+    if campaign.segment is not None and _is_kept(campaign, campaign.segment):
+        return people_of(campaign.segment, at=at)
+    return matching(campaign.rule, at=at)
+
+
 def _freeze_statement(campaign: Campaign, at: datetime) -> tuple[str, list[Any]]:
     """The one INSERT … SELECT. `m` is the segment's own statement, brand first; `f` is each person's follower."""
     carrier = carrier_of(campaign)
-    people, people_params = matching(campaign.rule, at=at).order_by().query.sql_with_params()
+    people, people_params = _audience(campaign, at).order_by().query.sql_with_params()
     used, _unknown = names_in(str(text) for text in campaign.content.values())
     facts = ", ".join(f"'{variable.key}', {variable.column}" for variable in used)
     variables = f"jsonb_build_object({facts})" if facts else "'{}'::jsonb"
@@ -141,7 +163,7 @@ def _freeze_statement(campaign: Campaign, at: datetime) -> tuple[str, list[Any]]
     return _FREEZE.format(people=people, facts=variables, allowance=allowance), [
         campaign.brand_id, campaign.pk, campaign.account_id,
         *allowance_params, *people_params,
-        campaign.brand_id, campaign.account_id, campaign.brand_id, campaign.purpose,
+        campaign.brand_id, campaign.account_id, campaign.brand_id, refusals_of(campaign), campaign.purpose,
         campaign.brand_id, campaign.pk,
         campaign.brand_id, campaign.pk, STEERING_SHARD,
     ]  # fmt: skip
@@ -177,8 +199,9 @@ FROM (
             END AS reason
         FROM ({{people}}) m
         LEFT JOIN members_follower f ON f.brand_id = %s AND f.account_id = %s AND f.member_id = m.id
-        LEFT JOIN members_optout o ON o.brand_id = %s AND o.member_id = m.id AND o.purpose = %s
-        ORDER BY m.id, f.subscribed DESC NULLS LAST, f.last_interaction_at DESC NULLS LAST, f.id
+        LEFT JOIN members_optout o ON o.brand_id = %s AND o.member_id = m.id AND o.purpose = ANY(%s::text[])
+        ORDER BY m.id, f.subscribed DESC NULLS LAST, f.last_interaction_at DESC NULLS LAST, f.id,
+            o.purpose = %s DESC, o.purpose
     ) each
 ) p
 WHERE EXISTS (SELECT 1 FROM campaigns_campaign c WHERE c.brand_id = %s AND c.id = %s)

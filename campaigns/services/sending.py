@@ -20,7 +20,7 @@ from campaigns import pacing, reasons
 from campaigns.carriers import Addressee, Unrenderable
 from campaigns.models import CampaignState, DeliveryState, UnknownPolicy
 from campaigns.services import steering, tallies
-from campaigns.services.drafts import carrier_of, unknown_policy
+from campaigns.services.drafts import carrier_of, refusals_of, unknown_policy
 from campaigns.services.store import store
 from common import clock
 from common.failpoints import point
@@ -293,7 +293,8 @@ def _claim_rows(job: Job, size: int, states: Sequence[str]) -> tuple[list[Claime
         {
             "brand": job.brand_id,
             "campaign": campaign.pk,
-            "purpose": campaign.purpose,
+            "keys": refusals_of(campaign),
+            "quiet": campaign.purpose == Purpose.MARKETING,
             "states": [str(state) for state in states],
             "size": size,
             "lease": settings.SEND_LEASE_SECONDS,

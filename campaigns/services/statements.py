@@ -24,13 +24,31 @@ ALLOWANCE: Final = f"""coalesce((
 
 # Why somebody with a row `o` among the opt-outs gets nothing: what they said themselves comes first.
 HELD_BACK: Final = f"""CASE
+    WHEN o.purpose LIKE 'TOPIC:%%' THEN '{reasons.TOPIC_REFUSED}'
+    WHEN o.purpose LIKE 'CARRIER:%%' THEN '{reasons.WAY_REFUSED}'
+    WHEN o.purpose = 'PERSONAL' THEN '{reasons.NOT_PERSONALISED}'
+    WHEN o.minor THEN '{reasons.UNDER_14}'
     WHEN o.withdrawn THEN '{reasons.OPTED_OUT}' WHEN o.listed THEN '{reasons.ON_LIST}' ELSE '{reasons.IN_CONTROL}'
+END"""
+
+# How long the quiet hours `q` still last; nothing outside of them. A held message is looked at again after a quarter of
+# an hour at the latest: the person may have changed them, and clocks change.
+_NOW: Final = (
+    "(%(at)s::timestamptz AT TIME ZONE (SELECT b.timezone FROM accounts_brand b WHERE b.id = %(brand)s))::time"
+)
+QUIET_LEFT: Final = f"""CASE
+    WHEN q.quiet_from < q.quiet_until AND {_NOW} >= q.quiet_from AND {_NOW} < q.quiet_until
+        THEN least(q.quiet_until - {_NOW}, interval '15 minutes')
+    WHEN q.quiet_from > q.quiet_until AND {_NOW} >= q.quiet_from THEN interval '15 minutes'
+    WHEN q.quiet_from > q.quiet_until AND {_NOW} < q.quiet_until
+        THEN least(q.quiet_until - {_NOW}, interval '15 minutes')
 END"""
 
 # Who is due, may be sent now, and is not being worked on by anybody else. A row that may have been sent already
 # (`tried_at`) is only sent again while WeChat still recognises its id; afterwards the campaign's rule decides.
 # The moment is the statement's: a process may have been stopped for long since its transaction began.
-# Two look-ups for the two members that a follower may have had: with OR PostgreSQL would read all who opted out.
+# Two look-ups for the two members that a follower may have had, key by key: with OR, or with all keys at once,
+# PostgreSQL would read all who opted out.
 CLAIM: Final = f"""
 WITH picked AS (
     SELECT d.id, d.state, d.reason, d.member_id, d.follower_id, d.tried_at, d.round
@@ -51,22 +69,32 @@ WITH picked AS (
             WHEN %(windowed)s THEN {ALLOWANCE}
             ELSE ''
         END AS rule,
+        {QUIET_LEFT} AS quiet_left,
         p.tried_at + %(window)s * interval '1 second' AS forgotten_at
     FROM picked p
     LEFT JOIN members_follower f ON f.brand_id = %(brand)s AND f.id = p.follower_id
     LEFT JOIN LATERAL (
-        SELECT o.* FROM members_optout o
-        WHERE o.brand_id = %(brand)s AND o.member_id = p.member_id AND o.purpose = %(purpose)s
-        UNION ALL
-        SELECT o.* FROM members_optout o
-        WHERE o.brand_id = %(brand)s AND o.member_id = f.member_id AND o.purpose = %(purpose)s
-            AND f.member_id <> p.member_id
+        SELECT mine.* FROM unnest(%(keys)s::text[]) AS k(key), LATERAL (
+            SELECT o.* FROM members_optout o
+            WHERE o.brand_id = %(brand)s AND o.member_id = p.member_id AND o.purpose = k.key
+            UNION ALL
+            SELECT o.* FROM members_optout o
+            WHERE o.brand_id = %(brand)s AND o.member_id = f.member_id AND o.purpose = k.key
+                AND f.member_id <> p.member_id
+            LIMIT 1
+        ) mine
         LIMIT 1
     ) o ON true
+    LEFT JOIN LATERAL (
+        SELECT h.quiet_from, h.quiet_until FROM members_optout h
+        WHERE %(quiet)s AND h.brand_id = %(brand)s AND h.member_id = f.member_id AND h.purpose = 'QUIET'
+        LIMIT 1
+    ) q ON true
 ), verdict AS (
     SELECT j.*,
         CASE
-            WHEN j.tried_at IS NULL THEN CASE WHEN j.rule = '' THEN 'SEND' ELSE 'SUPPRESS' END
+            WHEN j.tried_at IS NULL THEN
+                CASE WHEN j.rule <> '' THEN 'SUPPRESS' WHEN j.quiet_left IS NOT NULL THEN 'HOLD' ELSE 'SEND' END
             WHEN j.rule <> '' THEN 'LEAVE'
             WHEN statement_timestamp() < j.forgotten_at THEN 'SEND'
             WHEN %(resend)s AND j.round = 0 THEN
@@ -80,15 +108,17 @@ UPDATE campaigns_delivery d SET
     state = CASE
         WHEN v.act IN ('SEND', 'AGAIN') THEN 'LEASED'
         WHEN v.act = 'SUPPRESS' THEN 'SUPPRESSED'
+        WHEN v.act = 'HOLD' THEN 'PENDING'
         ELSE 'UNKNOWN'
     END,
     reason = CASE
         WHEN v.act IN ('SEND', 'AGAIN') THEN ''
         WHEN v.act = 'SUPPRESS' THEN v.rule
+        WHEN v.act = 'HOLD' THEN '{reasons.QUIET_HOURS}'
         WHEN v.state = 'LEASED' THEN '{reasons.LEASE_LOST}'
         ELSE v.reason
     END,
-    attempt = d.attempt + 1,
+    attempt = d.attempt + (v.act <> 'HOLD')::int,
     round = d.round + (v.act = 'AGAIN')::int,
     tried_at = CASE
         WHEN v.act = 'AGAIN' OR v.act = 'SEND' AND v.tried_at IS NULL THEN statement_timestamp()
@@ -97,6 +127,7 @@ UPDATE campaigns_delivery d SET
     due_at = CASE
         WHEN v.act IN ('SEND', 'AGAIN') THEN statement_timestamp() + %(lease)s * interval '1 second'
         WHEN v.act = 'WAIT' THEN v.forgotten_at + %(settle)s * interval '1 second'
+        WHEN v.act = 'HOLD' THEN statement_timestamp() + v.quiet_left
     END,
     leased_by = %(worker)s,
     final_at = CASE WHEN v.act = 'SUPPRESS' THEN %(at)s::timestamptz END

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from django.contrib import messages
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -24,16 +25,17 @@ from console import formats
 from console.http import brand_of, viewer_of
 from console.site import page_response
 from members import selectors as member_selectors
-from members.models import Follower, Member, Purpose, Segment
+from members.freshness import age_of, people_of
+from members.models import Follower, Member, Purpose, Segment, Topic
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-RELATED: Final = ("account", "template", "segment")
+RELATED: Final = ("account", "template", "segment", "topic")
 # What changes other fields of the page; anything else only changes preview and checks.
 SHAPING: Final = frozenset({"purpose", "account", "carrier", "template"})
-COUNTING: Final = frozenset({"purpose", "account", "carrier", "segment"})
+COUNTING: Final = frozenset({"purpose", "account", "carrier", "segment", "topic"})
 _QUIET: Final = frozenset({"name_missing", "segment_missing", "template_missing", "field_empty"})
 OPENID_LENGTH: Final = 20
 RECIPIENTS: Final = 8
@@ -142,6 +144,7 @@ def audience(request: HttpRequest, pk: int) -> HttpResponse:
         try:
             context["plan"] = plan.plan_of(campaign, at=now())
             context["reach"] = _ways(campaign)
+            context["age"] = age_of(campaign.segment, at=now())
         except AppError as error:
             context["broken"] = error.message
     return TemplateResponse(request, "campaigns/_audience.html", context)
@@ -249,6 +252,7 @@ def _composer(request: HttpRequest, campaign: Campaign, found: composer.Reading,
         "can_edit": can_edit,
         "state": on_screen.state_of(campaign.state),
         "purposes": purposes(campaign.purpose),
+        "topics": Topic.objects.filter(Q(is_active=True) | Q(pk=campaign.topic_id)).order_by("name", "pk"),
         "accounts": OfficialAccount.objects.order_by("-is_active", "pk"),
         "segments": member_selectors.segments()[:200],
         "people": [(f"m:{each.pk}", each.name or each.member_no) for each in _people(request, campaign)],
@@ -335,8 +339,10 @@ def _carrier_choices(campaign: Campaign) -> list[dict[str, Any]]:
 
 
 def _ways(campaign: Campaign) -> list[member_selectors.Reach]:
-    rule = campaign.segment.rule if campaign.segment else {}
-    return list(member_selectors.preview(rule, at=now()).reach)
+    if campaign.segment is None:
+        return []
+    at = now()
+    return list(member_selectors.preview_of(people_of(campaign.segment, at=at), at=at).reach)
 
 
 def _people(request: HttpRequest, campaign: Campaign) -> list[Member]:
@@ -400,6 +406,7 @@ def copy(request: HttpRequest, pk: int) -> HttpResponse:
 
 _COPIED: Final = (
     "goal",
+    "topic",
     "carrier",
     "template",
     "content",

@@ -16,7 +16,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from campaigns import on_screen, plan, selectors, services
+from campaigns import lift, on_screen, plan, selectors, services
 from campaigns.errors import AlreadyLaunched, NotInThisState, NotReady
 from campaigns.models import Campaign, CampaignState, Delivery, DeliveryState, UnknownPolicy
 from campaigns.services.drafts import carrier_of, unknown_policy
@@ -24,10 +24,11 @@ from campaigns.views import composer
 from common.clock import now
 from console import formats
 from console.http import row_id, viewer_of
+from console.labels import source_label
 from console.site import page_response
 from members.errors import RuleInvalid
-from members.models import Member
-from members.selectors import within_reach
+from members.models import Member, Purpose
+from members.selectors import consent_behind, within_reach
 
 if TYPE_CHECKING:
     from campaigns.selectors import Progress, Slice
@@ -73,6 +74,7 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
         "can_edit": on_screen.may_edit(request),
         **_progress_context(request, campaign),
         **_report_context(campaign),
+        **_effect_context(request, campaign),
     }
     return page_response(request, "campaigns/progress.html", context)
 
@@ -182,11 +184,23 @@ def deliveries(request: HttpRequest, pk: int) -> HttpResponse:
 
 def attempts(request: HttpRequest, pk: int, delivery_id: int) -> HttpResponse:
     """List the attempts at one message that were not simply accepted."""
-    delivery = Delivery.objects.filter(pk=delivery_id, campaign_id=pk).first()
+    delivery = Delivery.objects.select_related("campaign").filter(pk=delivery_id, campaign_id=pk).first()
     if delivery is None:
         raise Http404
     rows = [{"row": each, "explanation": on_screen.explain(each.code)} for each in selectors.attempts(delivery)[:50]]
-    return TemplateResponse(request, "campaigns/_attempts.html", {"attempts": rows})
+    return TemplateResponse(request, "campaigns/_attempts.html", {"attempts": rows, **_allowed_by(delivery)})
+
+
+def _allowed_by(delivery: Delivery) -> dict[str, Any]:
+    """Name the statement of the person that allowed the message when it was sent, or forbade it."""
+    purpose = Purpose(delivery.campaign.purpose)
+    moment = delivery.tried_at or delivery.sent_at or delivery.final_at or now()
+    consent = consent_behind(member_id=delivery.member_id, purpose=purpose, at=moment)
+    return {
+        "purpose": purpose.label,
+        "consent": consent,
+        "said_through": source_label(consent.source) if consent else "",
+    }
 
 
 def _pause(campaign: Campaign) -> str:
@@ -345,6 +359,30 @@ def _report_context(campaign: Campaign) -> dict[str, Any]:
     if campaign.state == CampaignState.SCHEDULED:
         context["plan"], _error = _count(campaign)
     return context
+
+
+def _effect_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
+    """Compare with the control group by what the address asks for."""
+    goals, at = lift.goals(), now()
+    goal = request.GET.get("goal", "")
+    goal = goal if goal in dict(goals) else goals[0][0]
+    days = row_id(request.GET.get("days", "")) or lift.DAYS
+    everybody = "everybody" in request.GET
+    found = lift.effect_of(campaign, goal=goal, days=min(days, lift.MOST_DAYS), at=at, everybody=everybody)
+    if found is None:
+        return {"effect": None}
+    points = (
+        [round(each * 100, 1) for each in (found.lift.difference, found.lift.low, found.lift.high)]
+        if found.lift
+        else []
+    )
+    return {
+        "effect": found,
+        "goals": goals,
+        "most_days": lift.MOST_DAYS,
+        "everybody": everybody,
+        "points": [f"{each:+.1f}" for each in points],
+    }
 
 
 def _messages(campaign: Campaign, state: str, reason: str | None = None) -> str:

@@ -93,7 +93,7 @@ def menu_page(request: HttpRequest) -> HttpResponse:
         "menu": menu,
         "chosen": chosen,
         "rows": _rows(draft, found),
-        "types": [("", gettext("no button")), *((key, label) for key, (label, _needs) in TYPES.items())],
+        "types": [("", gettext("no action")), *((key, label) for key, (label, _needs) in TYPES.items())],
         "problems": found,
         "files": _files(account, draft) if account else [],
         "may_edit": viewer_of(request).can("menus.edit"),

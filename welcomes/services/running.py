@@ -14,7 +14,8 @@ from inbox.selectors import LIVE, allowances
 from inbox.services import send_unasked
 from library.models import MediaItem
 from library.services import note_sent
-from members.models import OptOut, Purpose
+from members.gate import Gate, gate_for
+from members.models import Purpose
 from members.services import record_contact
 from stores.selectors import brand_zone
 from wechat_gateway.windows import granted_by
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from wechat_gateway.windows import Allowance
 
 BATCH: Final = 25
+CARRIER: Final = "custom"  # the way of a welcome, as preferences name it
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class _World:
     allowed: dict[int, Allowance]
     done: dict[int, frozenset[str]]
     talking: frozenset[int]
-    opted_out: frozenset[int]
+    gate: Gate
     zone: ZoneInfo
 
     @classmethod
@@ -49,12 +51,11 @@ class _World:
         people = [row.follower_id for row in rows]
         members = [row.follower.member_id for row in rows]
         talking = Conversation.objects.filter(follower_id__in=people, state__in=LIVE)
-        opted_out = OptOut.objects.filter(member_id__in=members, purpose=Purpose.MARKETING)
         return cls(
             allowances(people, at=at),
             selectors.settled_steps([row.pk for row in rows]),
             frozenset(talking.order_by().values_list("follower_id", flat=True)),
-            frozenset(opted_out.order_by().values_list("member_id", flat=True)),
+            gate_for(members, purpose=Purpose.MARKETING, carrier=CARRIER),
             ZoneInfo(brand_zone()),
         )
 
@@ -157,7 +158,7 @@ def _over(row: Enrolment, world: _World, at: datetime) -> str:
         plan.LEFT: not row.follower.subscribed,
         plan.JOINED: member.joined_at is not None and member.joined_at >= row.followed_at,
         plan.PERSON: row.follower_id in world.talking,
-        plan.OPTED_OUT: row.follower.member_id in world.opted_out,
+        plan.OPTED_OUT: row.follower.member_id in world.gate.refusing,
         plan.OFF: not row.sequence.is_enabled,
     }
     time = plan.TIME if at >= row.until else ""
@@ -175,8 +176,9 @@ def _go_on(row: Enrolment, world: _World, done: frozenset[str], at: datetime) ->
         joined=row.follower.member.joined_at is not None,
         acted=row.acted_at is not None,
         tag_ids=frozenset(row.follower.member.tag_ids),
+        objects=row.follower.member_id in world.gate.objecting,
     )
-    decision = plan.decide(read_steps(row.sequence.steps), facts, at=at, quiet=quiet_of(row.sequence, world.zone))
+    decision = plan.decide(read_steps(row.sequence.steps), facts, at=at, quiet=_hours(row, world))
     for key, why in decision.skipped:
         _settle(row, key, at, reason=why)
     if decision.send is not None:
@@ -191,6 +193,13 @@ def quiet_of(sequence: Sequence, zone: ZoneInfo) -> plan.Quiet | None:
     """Give the quiet hours of a sequence in the brand's zone, None without any."""
     begins, ends = sequence.quiet_from, sequence.quiet_until
     return plan.Quiet(begins, ends, zone) if begins is not None and ends is not None and begins != ends else None
+
+
+def _hours(row: Enrolment, world: _World) -> plan.Hours | None:
+    own = world.gate.quiet.get(row.follower.member_id)
+    each = [quiet_of(row.sequence, world.zone), plan.Quiet(*own, world.zone) if own is not None else None]
+    known = tuple(quiet for quiet in each if quiet is not None)
+    return plan.Hours(known) if known else None
 
 
 def _send(follower: Follower, step: plan.Step, at: datetime) -> Message | None:

@@ -154,13 +154,13 @@ class CampaignProgress(BrandAPIView):
     )
     def get(self, request: Request, campaign_id: str) -> Response:
         """Show the progress."""
-        campaign = selectors.campaigns().filter(public_id=_uuid(campaign_id)).first()
+        campaign = selectors.campaigns().filter(public_id=as_uuid(campaign_id)).first()
         if campaign is None:
             raise Http404
         return Response(_progress(selectors.progress(campaign, at=clock.now())))
 
 
-def _uuid(text: str) -> uuid.UUID:
+def as_uuid(text: str) -> uuid.UUID:
     """Read an id; what is none is looked up like one that does not exist."""
     try:
         return uuid.UUID(text)

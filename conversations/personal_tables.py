@@ -1,0 +1,7 @@
+"""What was answered to a person by itself, as `members.personal` wants it."""
+
+from members.personal import by_follower, register
+
+register("conversations.ReplyRecord", by_follower("conversations.ReplyRecord"), "rule__name", "trigger", "way", "at")
+register("conversations.LastTag", by_follower("conversations.LastTag"), "at")
+register("conversations.DialogueRun", by_follower("conversations.DialogueRun"), "answers", "state", "started_at")

@@ -1,0 +1,22 @@
+"""News that points end, as a message within the time in which a follower may be written to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inbox.services.sending import send_unasked
+from members.models import Follower
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from loyalty.models import ExpiryWarning
+
+
+def tell_of_expiry(*, warning: ExpiryWarning, text: str, at: datetime) -> bool:
+    """Write to somebody whose own acts allow it; the line is queued in the transaction that notes the warning."""
+    followers = Follower.objects.select_related("member").filter(member_id=warning.member_id, subscribed=True)
+    for follower in followers.order_by("-last_interaction_at", "pk"):
+        if send_unasked(follower=follower, text=text, at=at, facts={"notice": "points"}) is not None:
+            return True
+    return False
