@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
+from accounts.viewer import current_viewer
 from common.clock import now
 from console import formats
 from console.admin import ConsoleModelAdmin, site
@@ -24,9 +25,11 @@ from console.registry import (
     Moment,
     Panel,
     SearchGroup,
+    TimelineKind,
     columns,
     panels,
     search_groups,
+    timeline_kinds,
     timelines,
 )
 from guides.models import Assignment, Guide
@@ -82,6 +85,11 @@ class GuideAdmin(ConsoleModelAdmin):
         """Show store managers the guides of their stores, guides themselves."""
         return _in_reach(viewer_of(request), queryset)
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave the channel out for roles whose link to it would refuse them: the head names it."""
+        seen = viewer_of(request).can("touchpoints.view")
+        return [name for name in self.fields if seen or name != "touchpoint"]
+
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         """Search by name or staff number."""
         return queryset.filter(Q(name__startswith=search_term) | Q(staff_no__istartswith=search_term)), False
@@ -96,6 +104,11 @@ class GuideAdmin(ConsoleModelAdmin):
         """Show the code's picture and channel."""
         if row.touchpoint is None:
             return gettext("no code yet")
+        viewer = current_viewer()
+        if viewer is None or not viewer.can("touchpoints.view"):  # the channel's own page is not theirs to open
+            return format_html(
+                '<span class="zy-thumb">{}</span> {}', code_svg(row.touchpoint.code_url), row.touchpoint.name
+            )
         link = reverse("admin:touchpoints_touchpoint_change", args=[row.touchpoint_id])
         return format_html(
             '<a href="{}"><span class="zy-thumb">{}</span> {}</a>',
@@ -126,6 +139,7 @@ class GuideAdmin(ConsoleModelAdmin):
                 code=code_svg(row.touchpoint.code_url) if row.touchpoint else "",
                 people=member_counts([row.pk]).get(row.pk, 0),
                 scans=sum(counts.values()),
+                may_open_code=viewer_of(request).can("touchpoints.view"),
             )
         return super().changeform_view(request, object_id, form_url, context)
 
@@ -159,6 +173,9 @@ def own_guide(member: Member, request: HttpRequest) -> Panel | None:
         ]
         hint = ""
     return Panel(gettext("Exclusive guide"), "console/panel_facts.html", {"rows": rows, "hint": hint}, 10)
+
+
+timeline_kinds.register("guides.assignments", TimelineKind(gettext_lazy("Guide"), "guides", "guides", 50))
 
 
 @timelines.add("guides.assignments")

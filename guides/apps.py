@@ -15,13 +15,15 @@ class GuidesConfig(AppConfig):
     def ready(self) -> None:
         """Take part in touches, merges and data scope."""
         from guides.selectors import GUIDES_AS_OWNERS, members_of_viewer
-        from guides.services import assign_by_code, move_assignments
+        from guides.services import ASSIGNMENTS, assign_by_code, shown_guide
+        from members.merging import Asset, assets
         from members.selectors import own_members
-        from members.services.identity import on_merge
         from touchpoints.selectors import owners
         from touchpoints.services import on_touch
 
         owners.register("guide", GUIDES_AS_OWNERS)
         on_touch.register("guides.assign_by_code", assign_by_code)
-        on_merge.register("guides.assignments", move_assignments)
+        assets.register(
+            "guides.assignments", Asset(_("Guide"), ASSIGNMENTS.move, ASSIGNMENTS.give_back, shown_guide, 80)
+        )
         own_members.register("guides.assigned", members_of_viewer)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
 
 from accounts.services import record_audit
 from guides.models import Assignment, Guide
-from guides.selectors import guide_of_code, owning_guide
+from guides.selectors import guide_of, guide_of_code, owning_guide
 from members import services as member_services
+from members.merging import Joined
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from members.models import Member
@@ -38,6 +40,22 @@ def assign_guide(*, member_id: int, guide: Guide, reason: str, at: datetime, rep
     return assignment
 
 
+def assign_members(*, member_ids: Sequence[int], guide: Guide, reason: str, at: datetime) -> dict[int, int]:
+    """Make a guide the exclusive guide of those of these people who have none; gives the assignments by person."""
+    taken = set(
+        Assignment.objects.filter(member_id__in=member_ids, until__isnull=True).values_list("member_id", flat=True)
+    )
+    rows = Assignment.objects.bulk_create(
+        [
+            Assignment(member_id=member_id, guide=guide, since=at, reason=reason[:120])
+            for member_id in dict.fromkeys(member_ids)
+            if member_id not in taken
+        ],
+        batch_size=1000,
+    )
+    return {row.member_id: row.pk for row in rows}
+
+
 def assign_by_code(touch: Touch) -> None:
     """Whoever scans a guide's code without having a guide gets that one; their store comes along.
 
@@ -59,10 +77,18 @@ def give_code(*, guide: Guide, touchpoint: Touchpoint) -> Guide:
     return guide
 
 
-def move_assignments(*, kept: Member, merged: Member, at: datetime) -> int:
-    """When two records become one: the kept record's guide stays; one it lacks comes along."""
-    has = Assignment.objects.filter(member=kept, until__isnull=True).exists()
-    rows = Assignment.objects.filter(member=merged)
-    if has:
-        rows.filter(until__isnull=True).update(until=at)
-    return rows.update(member=kept)
+def _move_assignments(*, kept: Member, merged: Member, at: datetime) -> int:
+    """When two records become one: who became the guide first stays it, whatever arrived first."""
+    now = Assignment.objects.filter(member__in=[kept, merged], until__isnull=True)
+    ranked = sorted(now, key=lambda row: (row.since, row.member_id != kept.pk, row.pk))
+    now.filter(pk__in=[row.pk for row in ranked[1:]]).update(until=at)
+    return Assignment.objects.filter(member=merged).update(member=kept)
+
+
+ASSIGNMENTS: Final = Joined((Assignment,), _move_assignments)
+
+
+def shown_guide(member_id: int) -> list[str]:
+    """Say who looks after somebody, for the preview of a merge."""
+    guide = guide_of(member_id)
+    return [f"{guide.name} {guide.staff_no}"] if guide else []

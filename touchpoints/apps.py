@@ -14,10 +14,13 @@ class TouchpointsConfig(AppConfig):
 
     def ready(self) -> None:
         """Say what moves when two records become one."""
-        from members.services.identity import on_merge
-        from touchpoints.services import move_staff_marks, move_touches
+        from members.merging import Asset, assets
+        from members.services.flags import on_flag
+        from touchpoints.services import STAFF_MARKS, TOUCHES, restate_touches
 
-        on_merge.register("touchpoints.touches", move_touches)
-        on_merge.register("touchpoints.staff_marks", move_staff_marks)
+        on_flag.register("touchpoints.touches", restate_touches)
+        # Touches go back last: by then it is known which followers have gone back.
+        assets.register("touchpoints.touches", Asset(_("Touches"), TOUCHES.move, TOUCHES.give_back, order=5))
+        assets.register("touchpoints.staff_marks", Asset(_("Staff"), STAFF_MARKS.move, STAFF_MARKS.give_back, order=90))
         if apps.is_installed("django.contrib.admin"):  # the gateway has no pages
             from touchpoints import views  # noqa: F401 - puts the pages of channels into the console

@@ -249,6 +249,7 @@ class TouchCase(models.TextChoices):
 class Touch(BrandOwned):
     """One scan of a code (or one follow without any). Kept for ever: attribution is a view on these rows.
 
+    `seen_as` is the case of somebody who is left out of reports, for the day on which they are let in again.
     A mini-program code brings somebody who need not follow; `opening` then tells one opening from a repeated call.
     """
 
@@ -261,6 +262,7 @@ class Touch(BrandOwned):
     member = BrandForeignKey(Member, models.PROTECT, related_name="touches", verbose_name=_("member"))
     kind = models.CharField(_("kind"), max_length=10, choices=TouchKind)
     case = models.CharField(_("who scanned"), max_length=10, choices=TouchCase, blank=True)
+    seen_as = models.CharField(max_length=10, blank=True, db_default="")
     issue = BrandForeignKey(CodeIssue, models.PROTECT, null=True, blank=True, related_name="+")
     mini_code = BrandForeignKey(MiniCode, models.PROTECT, null=True, blank=True, related_name="+")
     scene = models.CharField(_("scene"), max_length=64, blank=True)

@@ -9,7 +9,18 @@ from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy, pgettext
 
 from common.clock import now
-from console.registry import Hit, Moment, SearchGroup, Step, Todo, home_cards, search_groups, timelines
+from console.registry import (
+    Hit,
+    Moment,
+    SearchGroup,
+    Step,
+    TimelineKind,
+    Todo,
+    home_cards,
+    search_groups,
+    timeline_kinds,
+    timelines,
+)
 from touchpoints import on_screen
 from touchpoints.models import Touch, TouchKind, Touchpoint
 
@@ -33,6 +44,11 @@ def _sentence(touch: Touch) -> str:
         TouchKind.REFOLLOW: gettext("Scanned “%(name)s” and followed again") % name,
         TouchKind.OPEN: gettext("Opened the mini program by “%(name)s”") % name,
     }.get(TouchKind(touch.kind), gettext("Scanned “%(name)s”") % name)
+
+
+timeline_kinds.register(
+    "touchpoints.touches", TimelineKind(gettext_lazy("Scans and follows"), link_area="touchpoints", order=10)
+)
 
 
 @timelines.add("touchpoints.touches")

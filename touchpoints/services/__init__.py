@@ -4,13 +4,14 @@ from touchpoints.services.codes import issue_code, keep_code, make_codes, mark_p
 from touchpoints.services.mini_codes import create_mini_code, draw_mini_code, redraw_mini_code, revoke_mini_code
 from touchpoints.services.sums import catch_up, count_again, count_all, mark_changed, rebuild_sums
 from touchpoints.services.touches import (
+    STAFF_MARKS,
+    TOUCHES,
     mark_staff,
-    move_staff_marks,
-    move_touches,
     on_touch,
     record_opening,
     record_touch,
     record_unfollow,
+    restate_touches,
     unmark_staff,
 )
 from touchpoints.services.tree import (
@@ -29,6 +30,8 @@ from touchpoints.services.tree import (
 )
 
 __all__ = [
+    "STAFF_MARKS",
+    "TOUCHES",
     "PlannedCode",
     "add_cost",
     "archive_branch",
@@ -46,8 +49,6 @@ __all__ = [
     "mark_printed",
     "mark_staff",
     "move_branch",
-    "move_staff_marks",
-    "move_touches",
     "new_scene",
     "on_touch",
     "plan_codes",
@@ -59,6 +60,7 @@ __all__ = [
     "remove_cost",
     "renew_codes",
     "replies_changed",
+    "restate_touches",
     "restore_branch",
     "revoke_mini_code",
     "set_allowance",

@@ -6,12 +6,15 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
 from common.registry import Registry
 from members import services as member_services
+from members.merging import Joined, Rows
 from members.models import Member
+from members.selectors import left_out_since
 from touchpoints.errors import NoSuchScene, OddOpening
 from touchpoints.models import CodeIssue, StaffPerson, Touch, TouchCase, TouchKind, TouchpointTag, Unfollow
 from touchpoints.selectors.lookups import is_staff, touchpoint_of_scene
@@ -54,7 +57,7 @@ def record_touch(
         follower=follower,
         member_id=follower.member_id,
         kind=kind,
-        case=_case(follower.member_id, kind, at),
+        **_cases(_case(follower.member_id, kind, at), follower.member_id, at),
         issue=_issue(touchpoint, ticket),
         scene=scene[:64],
         at=at,
@@ -110,7 +113,7 @@ def record_opening(*, member_id: int, appid: str, scene: str, opening: str, at: 
                 touchpoint=code.touchpoint,
                 member_id=member_id,
                 kind=TouchKind.OPEN,
-                case=_case_of_opening(member_id, at),
+                **_cases(_case_of_opening(member_id, at), member_id, at),
                 mini_code=code,
                 scene=code.code,
                 at=at,
@@ -120,6 +123,27 @@ def record_opening(*, member_id: int, appid: str, scene: str, opening: str, at: 
         return Touch.objects.get(opening=key), False
     _keep_promises(touch)
     return touch, True
+
+
+def _cases(case: str, member_id: int, at: datetime) -> dict[str, str]:
+    """Give the case as reports see it, and as it was for whoever is left out of them."""
+    if case != TouchCase.STAFF and member_services.is_left_out(member_id=member_id, at=at):
+        return {"case": TouchCase.STAFF, "seen_as": case}
+    return {"case": case}
+
+
+def restate_touches(*, member_id: int, at: datetime) -> None:
+    """Count what somebody did as their flags say today: left out from a moment on, and in again as it was before."""
+    flagged, since = left_out_since(member_id)
+    touches = Touch.objects.filter(member_id=member_id)
+    inside = touches.filter(case=TouchCase.STAFF).exclude(seen_as="")
+    if flagged:
+        inside = inside.filter(at__lt=since) if since is not None else inside.none()
+    inside.update(case=F("seen_as"), seen_as="")
+    if flagged:
+        outside = touches.exclude(case=TouchCase.STAFF)
+        outside = outside.filter(at__gte=since) if since is not None else outside
+        outside.update(seen_as=F("case"), case=TouchCase.STAFF)
 
 
 def _case_of_opening(member_id: int, at: datetime) -> str:
@@ -178,15 +202,25 @@ def unmark_staff(*, member: Member) -> None:
         record_audit(action="unmark staff", obj=member, changes={"staff": [True, False]})
 
 
-def move_touches(*, kept: Member, merged: Member, at: datetime) -> int:
-    """When two records become one, its touches come along."""
-    return Touch.objects.filter(member=merged).update(member=kept)
+class _Touches(Rows):
+    """Touches come along, and go back with those made since by a follower that goes back."""
+
+    def give_back(self, *, kept: Member, merged: Member, moved: list[int], at: datetime) -> None:
+        """Give back those that moved, and what the follower did since."""
+        super().give_back(kept=kept, merged=merged, moved=moved, at=at)
+        Touch.objects.filter(follower__member=merged, member=kept).update(member=merged)
+        for member in (kept, merged):
+            restate_touches(member_id=member.pk, at=at)
 
 
-def move_staff_marks(*, kept: Member, merged: Member, at: datetime) -> int:
+def _move_staff_marks(*, kept: Member, merged: Member, at: datetime) -> int:
     """When two records become one, it is staff's if one of them was."""
     rows = StaffPerson.objects.filter(member=merged)
     if StaffPerson.objects.filter(member=kept).exists():
         rows.delete()
         return 0
     return rows.update(member=kept)
+
+
+TOUCHES: Final = _Touches(Touch)
+STAFF_MARKS: Final = Joined((StaffPerson,), _move_staff_marks)
