@@ -63,7 +63,9 @@ INSTALLED_APPS = [
     "members",
     "touchpoints",
     "loyalty",
+    "coupons",
     "guides",
+    "imports",
     "conversations",
     "inbox",
     "welcomes",
@@ -192,6 +194,8 @@ CELERY_TASK_ROUTES = {
     "members.tasks.*": {"queue": "sync"},
     "touchpoints.tasks.*": {"queue": "sync"},
     "loyalty.tasks.*": {"queue": "sync"},
+    "coupons.tasks.*": {"queue": "sync"},
+    "imports.tasks.*": {"queue": "sync"},
 }
 CELERY_BEAT_SCHEDULE = {
     "sweep inbound": {"task": "wechat_gateway.tasks.sweep_inbound", "schedule": 5.0},
@@ -211,12 +215,17 @@ CELERY_BEAT_SCHEDULE = {
     "renew codes": {"task": "touchpoints.tasks.renew_all_codes", "schedule": 3600.0},
     "count figures": {"task": "touchpoints.tasks.count_all_figures", "schedule": 30.0},
     "erase due": {"task": "members.tasks.erase_due", "schedule": 600.0},
+    "refresh segments": {"task": "members.tasks.sweep_segments", "schedule": 60.0},
     "recount segments": {"task": "members.tasks.recount_all_segments", "schedule": 300.0},
     "snapshot groupings": {"task": "members.tasks.snapshot_groupings", "schedule": 3600.0},
     "sweep tags": {"task": "members.tasks.sweep_tags", "schedule": 5.0},
     "sweep library": {"task": "library.tasks.sweep_library", "schedule": 60.0},
     "sweep points": {"task": "loyalty.tasks.sweep", "schedule": 60.0},
+    "birthday benefits": {"task": "loyalty.tasks.find_all_birthdays", "schedule": 3600.0},
     "warn of points that end": {"task": "loyalty.tasks.warn_all", "schedule": 3600.0},
+    "sweep coupons": {"task": "coupons.tasks.sweep", "schedule": 60.0},
+    "keep privacy": {"task": "members.tasks.keep_privacy", "schedule": 3600.0},
+    "sweep imports": {"task": "imports.tasks.sweep", "schedule": 30.0},
     "purge sessions": {"task": "members.tasks.purge_sessions", "schedule": 600.0},
     "refresh profiles": {"task": "members.tasks.refresh_due_profiles", "schedule": 15.0},
 }
@@ -342,7 +351,17 @@ SPECTACULAR_SETTINGS = {
         "PurposeEnum": "members.models.Purpose",
         "CampaignStateEnum": "campaigns.models.CampaignState",
         "JournalKindEnum": "loyalty.models.ledger.JournalKind",
+        "CouponKindEnum": "coupons.rules.Kind",
+        "CouponStateEnum": "coupons.models.State",
+        "CouponWayEnum": "coupons.models.Way",
+        "CouponMoveKindEnum": "coupons.models.MoveKind",
+        "CouponPushStateEnum": "coupons.models.PushState",
         "FactKindEnum": "loyalty.models.facts.FactKind",
+        "ProfileFieldKindEnum": "members.models.FieldKind",
+        "RequestKindEnum": "members.models.RequestKind",
+        "IdentityKindEnum": "members.models.IdentityKind",
+        "LinkedKindEnum": "members.api.identities.KINDS",
+        "ImportKindEnum": [("members", "members"), ("orders", "orders")],
         "MediaKindEnum": "library.models.MediaKind.values",
         "BenefitKindEnum": "loyalty.models.tiers.BenefitKind",
     },
@@ -353,7 +372,9 @@ SPECTACULAR_SETTINGS = {
         {"name": "me", "description": "What a member sees and changes about themselves."},
         {"name": "stores", "description": "Stores, nearest first or page by page."},
         {"name": "members", "description": "Members, for the brand's other systems."},
+        {"name": "coupons", "description": "Coupons: at checkout, at the counter, and given by other systems."},
         {"name": "segments", "description": "Segments, for the brand's other systems."},
+        {"name": "imports", "description": "Tables of members and orders, for the brand's other systems."},
         {"name": "campaigns", "description": "Campaigns and their progress, for the brand's other systems."},
     ],
 }
@@ -361,6 +382,7 @@ SPECTACULAR_SETTINGS = {
 API_RATES = {
     "log-in": (60, 2.0),  # an address; many phones share one behind a carrier's NAT
     "phone": (5, 1 / 30),  # a person
+    "code": (10, 1 / 20),  # a person who enters coupon codes
     "member": (60, 10.0),  # a person
     "key": (200, 50.0),  # an API key
 }

@@ -23,6 +23,17 @@ ACTIONS: dict[str, Any] = {
     "authorisation taken back": gettext_lazy("Authorisation taken back"),
     "erase person": gettext_lazy("Delete personal data"),
     "change erasure grace": gettext_lazy("Change days of grace"),
+    "ask about data": gettext_lazy("Take down a request about data"),
+    "fetch copy": gettext_lazy("Fetch copy of personal data"),
+    "answer request": gettext_lazy("Answer request about data"),
+    "refuse request": gettext_lazy("Refuse request about data"),
+    "hold person": gettext_lazy("Put under legal hold"),
+    "end hold": gettext_lazy("End legal hold"),
+    "mark under 14": gettext_lazy("Mark as under 14"),
+    "create topic": gettext_lazy("Create topic"),
+    "change topic": gettext_lazy("Change topic"),
+    "add purpose": gettext_lazy("Add purpose"),
+    "write consent text": gettext_lazy("Publish consent text"),
     "grant role": gettext_lazy("Grant role"),
     "change role": gettext_lazy("Change role"),
     "revoke role": gettext_lazy("Take role away"),
@@ -54,6 +65,15 @@ ACTIONS: dict[str, Any] = {
     "bind phone": gettext_lazy("Bind phone"),
     "change profile": gettext_lazy("Change profile"),
     "merge members": gettext_lazy("Merge members"),
+    "create profile field": gettext_lazy("Create profile field"),
+    "change profile field": gettext_lazy("Change profile field"),
+    "set flag": gettext_lazy("Leave out"),
+    "clear flag": gettext_lazy("Let in again"),
+    "undo merge": gettext_lazy("Undo merge"),
+    "keep members apart": gettext_lazy("Keep members apart"),
+    "free phone": gettext_lazy("Give a phone number up"),
+    "link identity": gettext_lazy("Link identity"),
+    "end identity": gettext_lazy("End identity"),
     "identity conflict": gettext_lazy("Identity conflict"),
     "save segment": gettext_lazy("Save segment"),
     "create segment": gettext_lazy("Create segment"),
@@ -64,6 +84,7 @@ ACTIONS: dict[str, Any] = {
     "approve points": gettext_lazy("Approve a points adjustment"),
     "reject points": gettext_lazy("Reject a points adjustment"),
     "change points settings": gettext_lazy("Change points settings"),
+    "change birthday benefit": gettext_lazy("Change birthday benefit"),
     "create earn rule": gettext_lazy("Create earn rule"),
     "change earn rule": gettext_lazy("Change earn rule"),
     "activate earn rule": gettext_lazy("Turn earn rule on"),
@@ -93,10 +114,54 @@ ACTIONS: dict[str, Any] = {
     "go on duty": gettext_lazy("Go on duty"),
     "go off duty": gettext_lazy("Go off duty"),
     "change retention": gettext_lazy("Change retention"),
+    "upload table": gettext_lazy("Upload table"),
+    "try import out": gettext_lazy("Try import out"),
+    "start import": gettext_lazy("Start import"),
+    "finish import": gettext_lazy("Import finished"),
+    "undo import": gettext_lazy("Undo import"),
+    "finish undoing import": gettext_lazy("Import undone"),
+    "download import errors": gettext_lazy("Download rows with errors"),
+    "ask for export": gettext_lazy("Export members"),
+    "download export": gettext_lazy("Download export"),
     "add file": gettext_lazy("Add file"),
     "put file away": gettext_lazy("Put file away"),
     "keep file for good": gettext_lazy("Keep file for good at WeChat"),
     "take file away": gettext_lazy("Take file away from WeChat"),
+    "move channel": gettext_lazy("Move channel"),
+    "archive channel": gettext_lazy("Archive channel"),
+    "restore channel": gettext_lazy("Restore channel"),
+    "create channels": gettext_lazy("Create channels"),
+    "add channel cost": gettext_lazy("Add cost of channel"),
+    "remove channel cost": gettext_lazy("Remove cost of channel"),
+    "change code allowance": gettext_lazy("Change code allowance"),
+    "create mini-program code": gettext_lazy("Create mini-program code"),
+    "revoke mini-program code": gettext_lazy("Revoke mini-program code"),
+    "mark staff": gettext_lazy("Mark as staff"),
+    "unmark staff": gettext_lazy("Unmark as staff"),
+    "change JS-safe domains": gettext_lazy("Change JS-safe domains"),
+    "schedule menu": gettext_lazy("Schedule menu"),
+    "cancel menu": gettext_lazy("Take menu off the schedule"),
+    "change personalised menu": gettext_lazy("Change personalised menu"),
+    "import rules": gettext_lazy("Import rules"),
+    "leave suggestion aside": gettext_lazy("Leave suggestion aside"),
+    "create dialogue": gettext_lazy("Create dialogue"),
+    "change dialogue": gettext_lazy("Change dialogue"),
+    "create sequence": gettext_lazy("Create sequence"),
+    "change sequence": gettext_lazy("Change sequence"),
+    "send notice": gettext_lazy("Send notice"),
+    "create coupon template": gettext_lazy("Create coupon"),
+    "change coupon template": gettext_lazy("Change coupon"),
+    "activate coupon template": gettext_lazy("Put coupon on offer"),
+    "stop coupon template": gettext_lazy("Stop coupon"),
+    "give coupon": gettext_lazy("Give coupon"),
+    "push coupons": gettext_lazy("Push coupons"),
+    "stop coupon push": gettext_lazy("Stop giving coupons to a segment"),
+    "change coupon of a tier": gettext_lazy("Change coupon of a tier"),
+    "take coupon back": gettext_lazy("Void coupon"),
+    "undo redemption": gettext_lazy("Undo redemption"),
+    "make coupon codes": gettext_lazy("Make coupon codes"),
+    "stop coupon codes": gettext_lazy("Stop coupon codes"),
+    "download coupon codes": gettext_lazy("Download coupon codes"),
 }
 VIAS: dict[str, Any] = {
     "console": gettext_lazy("Console"),
@@ -168,10 +233,25 @@ def _value(field: Any, value: Any) -> str:
     if isinstance(value, bool):
         return gettext("Yes") if value else gettext("No")
     if isinstance(value, list):
-        return gettext(", ").join(_value(None, item) for item in value) or formats.NOTHING
+        between = "\n" if any(isinstance(item, dict) for item in value) else gettext(", ")
+        return between.join(_value(None, item) for item in value) or formats.NOTHING
     if isinstance(value, dict):
-        return gettext(", ").join(f"{key}: {_value(None, item)}" for key, item in value.items())
+        return gettext(", ").join(f"{WORDS.get(key, key)}: {_value(None, item)}" for key, item in value.items())
     return _of_field(field, value)
+
+
+# Keys and values of stored rules and menus.
+WORDS: dict[str, Any] = {
+    "name": gettext_lazy("name"),
+    "type": gettext_lazy("action"),
+    "key": gettext_lazy("key"),
+    "url": gettext_lazy("address"),
+    "text": gettext_lazy("text"),
+    "sub_button": gettext_lazy("submenu"),
+    "click": gettext_lazy("tap"),
+    "view": gettext_lazy("web page"),
+    "miniprogram": gettext_lazy("mini-program"),
+}
 
 
 def _of_field(field: Any, value: Any) -> str:
@@ -180,7 +260,7 @@ def _of_field(field: Any, value: Any) -> str:
     if isinstance(field, models.DateTimeField) and isinstance(value, str):
         with contextlib.suppress(ValueError):
             return formats.local_time(dt.datetime.fromisoformat(value))
-    return str(value)
+    return str(WORDS.get(value, value)) if field is None and isinstance(value, str) else str(value)
 
 
 SOURCES: dict[str, Any] = {
@@ -193,8 +273,16 @@ SOURCES: dict[str, Any] = {
     "import": gettext_lazy("import"),
     "shop": gettext_lazy("shop"),
     "merge": gettext_lazy("merge"),
+    "flag": gettext_lazy("left out"),
+    "test": gettext_lazy("test person"),
+    "blocked": gettext_lazy("blocked person"),
+    "replay_inbound": gettext_lazy("handled again by command"),
     "mini-program log-in": gettext_lazy("mini-program sign-in"),
     "mini-program": gettext_lazy("mini-program"),
+    "mini program": gettext_lazy("mini-program"),
+    "member": gettext_lazy("the member"),
+    "wecom": gettext_lazy("WeCom"),
+    "typed": gettext_lazy("typed by hand"),
     "API": gettext_lazy("API"),
     "api": gettext_lazy("API"),
     "demo": gettext_lazy("sample data"),
@@ -204,12 +292,23 @@ SOURCES: dict[str, Any] = {
 }
 
 
+TIES: dict[str, Any] = {
+    "phone": gettext_lazy("same phone"),
+    "unionid": gettext_lazy("same UnionID"),
+    "card": gettext_lazy("same card"),
+}
+NESTED = ("merge", "flag")  # the name behind these is a source itself
+
+
 def source_label(source: str) -> str:
     """Give where something came from in words: "code: Jing'an" is 渠道码「静安」."""
     kind, separator, name = source.partition(": ")
-    label = SOURCES.get(kind)
+    if not separator and source.endswith(")") and " (" in source:  # what ties two people, and where it came from
+        tie, _open, origin = source[:-1].partition(" (")
+        return gettext("%(what)s (%(source)s)") % {"what": TIES.get(tie, tie), "source": source_label(origin)}
+    label = SOURCES.get(kind) or SOURCES.get(kind.rstrip("0123456789").removesuffix(" "))  # "import 12"
     if label is None:
         return source
     if not separator:
         return str(label)
-    return gettext("%(kind)s “%(name)s”") % {"kind": label, "name": source_label(name) if kind == "merge" else name}
+    return gettext("%(kind)s “%(name)s”") % {"kind": label, "name": source_label(name) if kind in NESTED else name}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -9,21 +10,59 @@ from django.utils.translation import gettext as _
 
 from common.clock import now
 from console import formats
-from console.registry import panels, timelines
+from console.http import viewer_of
+from console.registry import TimelineKind, panels, timeline_kinds, timelines
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+    from accounts.viewer import Viewer
     from console.registry import Moment, Panel
 
 ENTRIES = 60
+MOST_ENTRIES = 600
+_OTHER = TimelineKind("")
 
 
-def timeline_of(person: Any, *, limit: int = ENTRIES) -> list[Moment]:
-    """Give the newest entries of every app, merged, newest first."""
-    moments = [moment for _key, entries in timelines.items() for moment in entries(person, limit)]
+def timeline_of(person: Any, *, viewer: Viewer, only: str = "", limit: int = ENTRIES) -> list[Moment]:
+    """Give the newest entries of every app (or one source) that the viewer may see, merged, newest first."""
+    moments = []
+    for key, entries in timelines.items():
+        kind = timeline_kinds.find(key) or _OTHER
+        if (only and only != key) or not _may(viewer, kind.area):
+            continue
+        found = entries(person, limit)
+        moments += found if _may(viewer, kind.link_area) else [replace(each, link="") for each in found]
     moments.sort(key=lambda moment: moment.at, reverse=True)
     return moments[:limit]
+
+
+def timeline_filter(request: HttpRequest) -> dict[str, Any]:
+    """Give what a page with a timeline shows above and below it: the kinds to choose from, and older entries."""
+    viewer = viewer_of(request)
+    kinds = [(key, kind) for key, kind in timeline_kinds.items() if key in timelines and _may(viewer, kind.area)]
+    kinds.sort(key=lambda pair: (pair[1].order, pair[0]))
+    only = request.GET.get("only", "")
+    only = only if any(key == only for key, _kind in kinds) else ""
+    limit = MOST_ENTRIES if request.GET.get("older") == "1" else ENTRIES
+    views = [{"label": _("All"), "link": "?", "active": not only}]
+    views += [{"label": kind.label, "link": f"?only={key}", "active": key == only} for key, kind in kinds]
+    older = "" if limit == MOST_ENTRIES else f"?only={only}&older=1"
+    return {"only": only, "limit": limit, "timeline_views": views, "older_link": older}
+
+
+def timeline_context(person: Any, request: HttpRequest) -> dict[str, Any]:
+    """Give a person's timeline as a page shows it: filtered as the address says, by day."""
+    chosen = timeline_filter(request)
+    limit = chosen.pop("limit")
+    moments = timeline_of(person, viewer=viewer_of(request), only=chosen.pop("only"), limit=limit)
+    if len(moments) < limit:
+        chosen["older_link"] = ""
+    return {**chosen, "days": by_day(moments)}
+
+
+def _may(viewer: Viewer, area: str) -> bool:
+    return not area or viewer.can(f"{area}.view")
 
 
 def by_day(moments: list[Moment]) -> list[dict[str, Any]]:

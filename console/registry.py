@@ -179,6 +179,20 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class TimelineKind:
+    """How the filter of a timeline calls one source of entries.
+
+    Entries are there for roles that may see `area` (empty: whoever sees the person); their links lead somewhere for
+    roles that may see `link_area`.
+    """
+
+    label: StrOrPromise
+    area: str = ""
+    link_area: str = ""
+    order: int = 100
+
+
+@dataclass(frozen=True)
 class Panel:
     """A block in the card of a member: a title and (label, value, why) rows, or a template with its context."""
 
@@ -240,6 +254,10 @@ search_groups: Registry[SearchGroup] = Registry("console.search_groups", purpose
 timelines: Registry[Callable[[Any, int], list[Moment]]] = Registry(
     "console.timelines",
     purpose="entries of a member's timeline: callable(member, limit), newest first",
+)
+timeline_kinds: Registry[TimelineKind] = Registry(
+    "console.timeline_kinds",
+    purpose="how a source of the timeline is called, and who may see it: same key as the timeline",
 )
 panels: Registry[Callable[[Any, HttpRequest], Panel | None]] = Registry(
     "console.panels",

@@ -10,9 +10,11 @@ from django.utils.translation import gettext as _
 from accounts.models import AuditEntry
 from accounts.services import record_audit
 from common.errors import Conflict, Invalid
+from common.registry import Registry
 from console import formats
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from django.db.models import Model
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 
 PER_DAY = 50
 SHORTEST_REASON = 2
+
+
+watchers: Registry[Callable[..., object]] = Registry(
+    "console.reveal_watchers", purpose="who is told that somebody looked at a value in full: callable(*, viewer, at)"
+)
 
 
 class ReasonMissing(Invalid):
@@ -65,5 +72,7 @@ def reveal(viewer: Viewer, obj: Model, field: str, *, reason: str, at: datetime)
     if seen.count() >= PER_DAY:
         raise RevealedTooOften
     record_audit(action="reveal", obj=obj, changes={field: ["***", "***"]}, reason=reason)
+    for _key, watch in watchers.items():
+        watch(viewer=viewer, at=at)
     secret = getattr(obj, field)
     return secret.reveal() if secret else ""

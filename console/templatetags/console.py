@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from console import formats
-from console.labels import action_label, change_rows
+from console.labels import action_label, change_rows, source_label
 
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString
@@ -25,6 +25,7 @@ register.filter("rate", formats.rate)
 register.filter("mask", formats.mask)
 register.filter("tail", formats.tail)
 register.filter("action_label", action_label)
+register.filter("source_words", source_label)
 register.filter("change_rows", change_rows)
 
 

@@ -32,6 +32,30 @@
     if (open) tabs.scrollLeft = open.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - open.offsetWidth) / 2;
   });
 
+  // On a phone a table that would scroll sideways, or whose cells are squeezed, shows each row as a card with the names of its columns.
+  const narrow = matchMedia("(max-width: 767px)"), TALLEST = 130;
+  function stack() {
+    for (const table of document.querySelectorAll(".zy-scroll > .zy-table:not(.zy-keep, [class*=matrix])")) {
+      table.classList.remove("zy-stacked");
+      const squeezed = [...table.tBodies].some((body) => [...body.rows].some((row) => row.offsetHeight > TALLEST));
+      if (!narrow.matches || (!squeezed && table.scrollWidth <= table.parentElement.clientWidth + 1)) continue;
+      const names = [...table.querySelectorAll("thead tr:last-child > *")].map((cell) => cell.textContent.trim());
+      for (const row of table.querySelectorAll("tbody > tr, tfoot > tr")) {
+        if (row.cells.length !== names.length) continue;
+        [...row.cells].forEach((cell, at) => { if (names[at]) cell.dataset.label = names[at]; });
+      }
+      table.classList.add("zy-stacked");
+    }
+    // Unfold names the first cell of a list after its checkbox, also where there is none.
+    for (const cell of document.querySelectorAll("#result_list tbody td:first-child[data-label]")) {
+      const head = cell.closest("table").querySelector("thead th");
+      if (head && !cell.querySelector("input")) cell.dataset.label = head.textContent.trim();
+    }
+  }
+  document.addEventListener("DOMContentLoaded", stack);
+  document.addEventListener("htmx:afterSettle", stack);
+  narrow.addEventListener("change", stack);
+
   function tick() {
     for (const label of document.querySelectorAll("[data-clock]")) {
       const offset = label.dataset.offset ?? (Number(label.dataset.clock) - Date.now());

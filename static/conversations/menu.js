@@ -12,7 +12,8 @@
     const name = row.querySelector("[data-bytes]");
     const left = row.querySelector("[data-left]");
     const used = bytes.encode(name.value.trim()).length;
-    left.textContent = left.dataset.words.replace("{used}", String(used)).replace("{limit}", name.dataset.bytes);
+    const room = String(Math.max(0, Math.floor((Number(name.dataset.bytes) - used) / 3)));
+    left.textContent = left.dataset.words.replace("{used}", String(used)).replace("{limit}", name.dataset.bytes).replace("{left}", room);
     left.classList.toggle("is-wrong", used > Number(name.dataset.bytes));
     name.toggleAttribute("aria-invalid", used > Number(name.dataset.bytes));
   }
