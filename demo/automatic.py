@@ -1,4 +1,4 @@
-"""Automatic tags of the invented brands, one band a person, and where everybody stands in the life cycle."""
+"""Automatic tags of the invented brands, one band a person, and where everybody stands in life cycle and RFM."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from accounts.tenancy import brand_scope
 from common import clock
-from members.services import begin_lifecycle, create_tag, save_tag_group, save_tag_rule, take_snapshot
+from members.services import (
+    begin_lifecycle,
+    begin_recipe,
+    create_tag,
+    save_segment,
+    save_tag_group,
+    save_tag_rule,
+    take_snapshot,
+    track_stages,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,10 +28,15 @@ def _heard_of(days: int) -> dict[str, Any]:
     return {"condition": "last_interaction", "params": {"how": "within", "days": days}}
 
 
+def _known_for(days: int) -> dict[str, Any]:
+    return {"condition": "followed_when", "params": {"how": "before", "days": days}}
+
+
+# Nobody is judged on the first day: who has just come is neither eager nor silent.
 BANDS: Final = (
-    ("高频互动", "近 7 天有互动", {"all": [_heard_of(7)]}),
-    ("中频互动", "近 8 到 30 天有互动", {"all": [_heard_of(30), {"none": [_heard_of(7)]}]}),
-    ("沉默", "30 天没有互动", {"none": [_heard_of(30)]}),
+    ("高频互动", "关注满 3 天，近 3 天有互动", {"all": [_known_for(3), _heard_of(3)]}),
+    ("中频互动", "关注满 3 天，近 4 到 30 天有互动", {"all": [_known_for(3), _heard_of(30), {"none": [_heard_of(3)]}]}),
+    ("沉默", "关注满 30 天，30 天没有互动", {"all": [_known_for(30), {"none": [_heard_of(30)]}]}),
 )
 
 
@@ -41,3 +55,6 @@ def take_first_snapshots(brand_id: int) -> None:
         grouping = begin_lifecycle(at=at)
         take_snapshot(grouping=grouping, at=at - timedelta(days=30))
         take_snapshot(grouping=grouping, at=at)
+        for each in (grouping, begin_recipe(key="rfm", at=at)):
+            track_stages(grouping=each, at=at)
+        save_segment(name="近 30 天活跃，名单常新", rule={"all": [_heard_of(30)]}, at=at, freshness="MINUTES")

@@ -6,6 +6,7 @@ import json
 import random
 import urllib.request
 from datetime import datetime, time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from zoneinfo import ZoneInfo
@@ -17,12 +18,14 @@ from accounts.services import create_brand, grant_role
 from accounts.tenancy import brand_scope
 from common import clock
 from conversations.models import Menu, ReplyRule
-from demo import arrivals, channels
+from demo import arrivals, channels, privacy
 from demo.automatic import make_automatic_tags, take_first_snapshots
 from demo.brands import BRANDS, PASSWORD, PLATFORM_ADMIN
+from demo.crowd import plant
 from demo.pictures import make_pictures
 from demo.platform import load_platform
 from demo.talks import make_talks
+from demo.truth import SIZES, truth
 from guides.models import Guide
 from guides.services import give_code
 from members.models import Tag
@@ -46,11 +49,12 @@ class SimulatorAway(Exception):
     """The simulator did not answer at `ZHIYIN_SIMULATOR_URL`."""
 
 
-def load(say: Callable[[str], None]) -> None:
-    """Load every demo brand; what is there already stays. `say` is told what is going on."""
+def load(say: Callable[[str], None], size: str = "S") -> None:
+    """Load every demo brand; what is there already stays. `say` is told what is going on.
+
+    Sizes M and L plant a crowd into the first brand and write down what is true of it (`var/truth-M.json`).
+    """
     platform_admin()
-    if settings.SIMULATOR_URL:
-        load_platform(post)
     for demo in BRANDS:
         if settings.SIMULATOR_URL:
             open_the_shops()
@@ -68,6 +72,19 @@ def load(say: Callable[[str], None]) -> None:
             describe_to_simulator(demo, account)
             if not connected:
                 connect(demo, brand, account, say)
+        if demo is BRANDS[0] and SIZES[size]:
+            say(f"{demo.name}: a crowd of {SIZES[size]:,}")
+            plant(brand_id=brand.pk, account_id=account.pk, appid=demo.appid, people=SIZES[size], say=say)
+            write_truth(size)
+    if settings.SIMULATOR_URL:
+        load_platform(post)  # after the brands: a new phone shows the first account there is
+
+
+def write_truth(size: str) -> None:
+    """Write down what is true of the planted crowd, for checking reports."""
+    path = Path(settings.BASE_DIR) / "var" / f"truth-{size}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(truth(SIZES[size]), ensure_ascii=False, indent=1) + "\n")
 
 
 def open_the_shops() -> None:
@@ -270,6 +287,9 @@ def describe_to_simulator(demo: DemoBrand, account: OfficialAccount) -> None:
 
 def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callable[[str], None]) -> None:
     """Do what an operator does on the first day: fetch the followers, templates; make the codes; publish the menu."""
+    from demo.coupons import give_coupons
+    from demo.daily import leave_traces
+    from demo.identities import plant_identities
     from demo.people import enliven
     from demo.points import give_points
     from demo.talk import talk
@@ -284,7 +304,11 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     talk(brand.pk, demo.slug, account, writer(demo))
     welcome(brand.pk, account.pk, random.Random(20250603))
     give_points(brand.pk, random.Random(20250604))
+    give_coupons(brand.pk, random.Random(20250605))
+    plant_identities(brand.pk, demo.subject)
     take_first_snapshots(brand.pk)
+    privacy.furnish(brand.pk)
+    leave_traces(brand.pk, account)
     arrivals.furnish(brand.pk, demo, account, get(f"/_sim/people?appid={demo.appid}&limit=10000")["people"])
     for touchpoint in codes_of(brand.pk, account.pk):
         post("/_sim/codes/name", {"appid": demo.appid, "scene": touchpoint.scene, "name": touchpoint.name})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.db import connection
 
@@ -25,6 +25,7 @@ GIVEN = (
     "嘉树 清和 知夏 明远 念初 书瑶 景行 安然 乐怡 云舒 星辰 沐阳 语嫣 洛 宁"
 ).split()
 JOINED_SHARE, GUIDE_SHARE = 0.63, 0.55
+OLD: Final = timedelta(days=30)  # as the tags 新客 and 老客 say
 _TOLD = (
     "name", "phone_index", "phone_tail", "phone_masked", "birth_mmdd", "joined_at", "store", "tag_ids",
     "last_interaction_at",
@@ -40,7 +41,8 @@ def enliven(brand_id: int, account_id: int, chance: Random) -> None:
         tags: dict[int, list[int]] = {}
         for row in TouchpointTag.objects.all():
             tags.setdefault(row.touchpoint_id, []).append(row.tag_id)
-        extra = list(Tag.objects.filter(group__in=["活跃", "生命周期", "口味", "时段"]).order_by("pk"))
+        extra = list(Tag.objects.filter(group__in=["活跃", "口味", "时段"]).order_by("pk"))
+        ages = {tag.name: tag.pk for tag in Tag.objects.filter(group="生命周期")}
         followers = list(Follower.objects.filter(account_id=account_id).order_by("pk"))
         weights = [3 if "静安" in code.name else 1 for code in codes]
         people = Member.objects.in_bulk([follower.member_id for follower in followers])
@@ -62,6 +64,8 @@ def enliven(brand_id: int, account_id: int, chance: Random) -> None:
             )
             chosen = set(tags.get(code.pk, []) if code else [])
             chosen.update(tag.pk for tag in extra if chance.random() < 0.2)
+            age = ages.get("老客" if at - since >= OLD else "新客")
+            chosen.update([age] if age else [])
             taggings += [MemberTag(member=member, tag_id=pk, source="demo", at=since) for pk in sorted(chosen)]
             member.tag_ids = sorted(chosen)
             if code and code.store_id:
@@ -69,7 +73,7 @@ def enliven(brand_id: int, account_id: int, chance: Random) -> None:
             if code and code.pk in guides and chance.random() < GUIDE_SHARE:
                 reason = f"code: {code.name}"
                 assignments.append(Assignment(member=member, guide=guides[code.pk], since=since, reason=reason))
-            member.last_interaction_at = at - timedelta(minutes=int(chance.paretovariate(0.6) * 40) % 86_400)
+            member.last_interaction_at = since + (at - since) * chance.random() ** 0.4  # rather lately, never before
             if chance.random() < JOINED_SHARE:
                 identities.append(_join(brand_id, member, chance, since))
         Touch.objects.bulk_create(touches, batch_size=1000)

@@ -9,7 +9,7 @@ from accounts.tenancy import brand_scope
 from common import clock
 from loyalty import services
 from loyalty.earn_rules import Line
-from loyalty.models import Benefit, BenefitKind, EarnRule, Fact, FactKind, PointsPolicy, Tier
+from loyalty.models import Benefit, BenefitKind, BirthdayProgramme, EarnRule, Fact, FactKind, PointsPolicy, Tier
 from loyalty.services import Operation, Report
 from loyalty.services.facts import ORDER
 from members.models import Member
@@ -62,6 +62,10 @@ def give_points(brand_id: int, chance: Random) -> None:
     with brand_scope(brand_id):
         if buyers:
             services.adjust_points(member_id=buyers[0], points=5_000, reason="门店活动漏发，补 5,000 积分", at=at)
+        birthdays = BirthdayProgramme(is_on=True, params={"points": 100}, days_before=3, days_after=7)
+        services.save_birthday_programme(programme=birthdays, at=at)
+        services.find_birthdays(at=at)
+        services.give_birthdays(at=at)
 
 
 def _buy(member_id: int, number: str, at: datetime, chance: Random) -> None:

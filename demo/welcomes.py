@@ -23,7 +23,7 @@ STEPS: Final = (
         "看了这么久，有喜欢的吗？回复「预约」，专属导购为你留好试衣间。",
         unless_acted=True,
     ),
-    Step("gift", timedelta(hours=3), "还差一步：点菜单「会员中心」加入会员，到店就能领一份见面礼。"),
+    Step("gift", timedelta(hours=3), "还差一步：回复「会员」加入会员，到店就能领一份见面礼。"),
     Step("shop", timedelta(hours=20), "静安店这周末有新到的亚麻衬衫，来试试吧。", unless_joined=False),
 )
 MOST: Final = 400

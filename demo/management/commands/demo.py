@@ -12,6 +12,7 @@ from accounts.models import Brand
 from accounts.tenancy import brand_scope
 from demo.brands import BRANDS, PASSWORD, PLATFORM_ADMIN
 from demo.load import SimulatorAway, load
+from demo.truth import SIZES
 from guides.models import Guide
 from touchpoints.models import Touchpoint
 from wechat_gateway.models import OfficialAccount
@@ -27,6 +28,7 @@ class Command(BaseCommand):
         mode = parser.add_mutually_exclusive_group(required=True)
         mode.add_argument("--load", action="store_true", help="load the demo brands; what is there stays")
         mode.add_argument("--json", action="store_true", help="print everything a script needs")
+        parser.add_argument("--size", choices=list(SIZES), default="S", help="how large a crowd to plant beside")
         mode.add_argument("--banner", action="store_true", help="print addresses, logins and what to try first")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -36,7 +38,7 @@ class Command(BaseCommand):
             raise CommandError(message)
         if options["load"]:
             try:
-                load(self.stdout.write)
+                load(self.stdout.write, options["size"])
             except SimulatorAway as error:
                 message = f"The simulator at {settings.SIMULATOR_URL} did not take the demo world: {error}"
                 raise CommandError(message) from error
@@ -112,8 +114,8 @@ def banner(facts: dict[str, Any]) -> str:
         "",
         "  Try this first",
         "    1. Phone page: choose 小雨, 扫一扫 → 「上海静安店 · LY0007」 → 关注公众号: the code's welcome appears.",
-        "    2. Type 营业时间, tap 会员中心, send the place 静安寺.",
-        "    3. Console as lanyu-ops: 会员 → 粉丝 shows 小雨 with the code's tags and guide LY0007.",
+        "    2. Type 营业时间, tap 服务 › 附近门店, send the place 静安寺.",
+        "    3. Console as lanyu-ops: 会员 → 粉丝, the newest row: the code's tag and guide LY0007.",
         "    4. 人群 → build one, 活动 → write a template message, 发送测试, 开始发送; watch both windows.",
         "",
     ]

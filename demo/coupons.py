@@ -1,0 +1,159 @@
+"""Coupons at a demo brand: six templates, given in every way, used in stores and online. All of it is invented."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from accounts.tenancy import brand_scope
+from common import clock
+from common.errors import AppError
+from coupons import services
+from coupons.models import Coupon, Template, Way
+from coupons.rules import Cart, Line
+from loyalty.models import Tier
+from loyalty.services import Operation
+from members.models import Member, Segment
+from stores.models import Store
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from random import Random
+
+PEOPLE: Final = 48
+SINCE: Final = timedelta(days=75)
+PRINTED: Final = 200
+GIFT: Final = "新品试饮"
+TEMPLATES: Final[tuple[tuple[str, dict[str, Any], dict[str, Any]], ...]] = (
+    ("满 500 减 60", {"kind": "AMOUNT", "amount": 6_000, "threshold": 50_000, "days": 60}, {"claimable": True}),
+    (
+        "新品 8.5 折",
+        {"kind": "PERCENT", "percent": 15, "cap": 20_000, "categories": ["new"], "days": 14},
+        {"claimable": True, "total": 500},
+    ),
+    (
+        "知音专享 9 折",
+        {"kind": "PERCENT", "percent": 10, "days": 90, "on_refund": "EXTEND"},
+        {"by_guides": True, "per_member": 2},
+    ),
+    (GIFT, {"kind": "GIFT", "gift": "新品咖啡", "days": 30}, {"points_price": 200, "total": 300, "per_member": 3}),
+    (
+        "围巾兑换券",
+        {"kind": "EXCHANGE", "pieces": 1, "products": ["LY-0512"], "days": 30, "on_refund": "VOID"},
+        {"points_price": 3_000, "total": 50},
+    ),
+    ("礼盒随附 50 元", {"kind": "AMOUNT", "amount": 5_000, "threshold": 20_000, "days": 45}, {"per_member": 3}),
+)
+
+RETURNING: Final = (
+    "老友回馈 20 元",
+    {"kind": "AMOUNT", "amount": 2_000, "threshold": 10_000, "days": 30},
+    {"total": 200},
+)
+
+
+def give_coupons(brand_id: int, chance: Random) -> None:
+    """Set templates up and let two and a half months of giving and using happen."""
+    now = clock.now()
+    with brand_scope(brand_id):
+        if Template.objects.exists():
+            return
+        tiers = [[tier.pk, tier.name] for tier in Tier.objects.order_by("threshold")][2:]
+        made = {name: _template(name, rule, settings, tiers, now - SINCE) for name, rule, settings in TEMPLATES}
+        rows = Member.objects.filter(joined_at__isnull=False, merged_into__isnull=True, erased_at__isnull=True)
+        people = list(rows.order_by("pk").values_list("pk", flat=True)[:PEOPLE])
+        stores = list(Store.objects.filter(is_active=True).order_by("pk").values_list("pk", flat=True)[:5])
+    for number, member_id in enumerate(people):
+        with brand_scope(brand_id):
+            _live(member_id, number, made, stores, chance, now)
+    with brand_scope(brand_id):
+        batch = services.create_batch(
+            template=made["礼盒随附 50 元"], label="春节礼盒内卡", count=PRINTED, at=now - timedelta(days=20)
+        )
+        services.make_portion(batch_id=batch.pk, at=now)
+        batch.refresh_from_db()
+        codes = [code for code, _used in services.read_codes(batch=batch)]
+    for member_id, code in zip(people[::4], codes, strict=False):
+        with brand_scope(brand_id):
+            at = now - timedelta(minutes=chance.randrange(60, 20_000))
+            operation = Operation("demo", f"code:{member_id}")
+            services.redeem_code(operation=operation, code=code, member_id=member_id, at=at)
+    with brand_scope(brand_id):
+        _push(now)
+        while services.expire_due(at=now):
+            pass
+
+
+def _push(now: datetime) -> None:
+    """Give a coupon to a segment; the budget is a little short."""
+    at = now - timedelta(days=3)
+    segment = Segment.objects.order_by("pk").first()
+    if segment is None:
+        return
+    template = _template(*RETURNING, [], at)
+    push = services.create_push(
+        operation=Operation("demo", "push"), template=template, segment=segment, reason="老友回馈", at=at
+    )
+    try:
+        services.start_push(push_id=push.pk, at=at)
+    except AppError:
+        return  # a kept segment that nobody has counted yet
+    while services.push_portion(push_id=push.pk, at=at):
+        pass
+
+
+def _template(name: str, rule: dict[str, Any], settings: dict[str, Any], tiers: list[Any], at: datetime) -> Template:
+    draft = {**rule, "tiers": tiers} if name.startswith("知音") and tiers else dict(rule)
+    row = services.save_template(template=Template(name=name, draft=draft, **settings), at=at)
+    services.activate_template(template_id=row.pk, at=at)
+    return Template.objects.get(pk=row.pk)
+
+
+def _live(
+    member_id: int, number: int, made: dict[str, Template], stores: list[int], chance: Random, now: datetime
+) -> None:
+    for name, template in made.items():
+        if chance.random() > (0.7 if template.claimable else 0.25):
+            continue
+        at = now - timedelta(minutes=chance.randrange(30, int(SINCE.total_seconds() // 60)))
+        if template.points_price:
+            at = now - timedelta(minutes=chance.randrange(5, 50))
+        try:
+            coupon = _given(template, name, member_id, at)
+        except AppError:
+            continue  # too few points, or none left: so it is in life
+        if chance.random() < 0.45:
+            used = min(at + timedelta(minutes=chance.randrange(1, 9_000)), now)
+            store = chance.choice(stores) if stores and (template.points_price or chance.random() < 0.5) else None
+            _use(coupon, f"CP{coupon.pk:06d}", store, used, chance)
+
+
+def _given(template: Template, name: str, member_id: int, at: datetime) -> Coupon:
+    operation = Operation("demo", f"{name}:{member_id}")
+    given: dict[str, Any] = {"operation": operation, "template": template, "member_id": member_id, "at": at}
+    if template.points_price:
+        move = services.exchange_points(**given)
+    elif template.claimable:
+        move = services.claim_coupon(**given)
+    else:
+        move = services.issue_coupon(**given, way=Way.GUIDE, reason="到店咨询")
+    coupon: Coupon = move.coupon
+    return coupon
+
+
+def _use(coupon: Coupon, order: str, store: int | None, at: datetime, chance: Random) -> None:
+    amount = chance.choice((45_900, 89_900, 129_900))
+    cart = Cart((Line("LY-0512", "new", amount),), store)
+    try:
+        if store is not None:
+            code, _until = services.show_code(coupon_id=coupon.pk, at=at)
+            services.redeem_at_counter(
+                operation=Operation("demo", order), code=code, cart=cart, cashier="LY0007", at=at
+            )
+            return
+        services.redeem_coupon(operation=Operation("demo", order), coupon_id=coupon.pk, order=order, cart=cart, at=at)
+    except AppError:
+        return  # below the threshold, or not this tier
+    back = at + timedelta(days=2)
+    if chance.random() < 0.2 and back < clock.now():
+        services.return_coupon(operation=Operation("demo", f"R{order}"), coupon_id=coupon.pk, order=order, at=back)

@@ -1,0 +1,82 @@
+"""Planted people: many identities, twins, a recycled phone, some without UnionID, profile fields and a tester."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from accounts.tenancy import brand_scope
+from common import clock
+from members import services
+from members.models import Doubt, Member, ProfileField
+from members.services import Known
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+BY: Final = "会员运营"
+LATER: Final = timedelta(days=400)
+
+
+def plant_identities(brand_id: int, subject: str) -> None:
+    """Plant cases whose outcome is known; planting them again changes nothing."""
+    with brand_scope(brand_id):
+        if Doubt.objects.exists() or ProfileField.objects.exists():
+            return
+        _plant(subject)
+
+
+def _plant(subject: str) -> None:
+    at = clock.now()
+    known = _met(
+        at - timedelta(days=90), "陈嘉宁", Known("CARD", "88000001", "pos"), Known("PHONE", "10009990001"), "shop"
+    )
+    services.link_identity(
+        member=known, known=Known("EXTERNAL", "wmDemoChenJiaNing", "corp"), source="wecom", at=at - timedelta(days=30)
+    )
+    services.link_identity(
+        member=known,
+        known=Known("UNIONID", "uDemoChenJiaNing", subject),
+        source="user info",
+        at=at - timedelta(days=30),
+    )
+    # The owner of this number gave it up; somebody new shows it on their own phone.
+    old = _met(at - LATER, "周国强", Known("CARD", "88000002", "pos"), Known("PHONE", "10009990002"), "shop")
+    new = _met(at, "林晓", Known("OPENID", "oDemoLinXiao", "demo-mini"), None, "mini-program log-in")
+    services.link_phone(member=new, number="10009990002", source="mini program", at=at)
+    # Twins share a home phone that a till typed for both.
+    for name, card, birthday in (("吴双", "88000003", "05-06"), ("吴对", "88000004", "05-07")):
+        twin = _met(at, name, Known("CARD", card, "pos"), None, "shop")
+        services.say(member_id=twin.pk, source="pos", values={"birthday": birthday}, at=at, by=BY)
+        services.link_phone(member=twin, number="10009990003", source="shop", at=at)
+    # Without UnionID nothing ties these two; they heal when both show the phone.
+    for openid in ("oDemoNoUnion1", "oDemoNoUnion2"):
+        _met(at, "", Known("OPENID", openid, f"demo-{openid[-1]}"), None, "mini-program log-in")
+    _fields(known, at)
+    services.set_flag(member_id=old.pk, kind="TEST", since=None, reason="试机号码", by=BY, at=at)
+
+
+def _met(at: datetime, name: str, first: Known, second: Known | None, source: str) -> Member:
+    found = services.meet(identities=[each for each in (first, second) if each], source=source, at=at)
+    if name:
+        services.say(member_id=found.member.pk, source="operator", values={"name": name}, at=clock.now(), by=BY)
+    return Member.objects.get(pk=found.member.pk)
+
+
+def _fields(member: Member, now: datetime) -> None:
+    skin = ProfileField(
+        key="skin",
+        label="肤质",
+        kind="CHOICE",
+        choices=["干性", "油性", "混合"],
+        sources=["member", "operator", "pos"],
+        fresh_days=365,
+        by_member=True,
+    )
+    services.save_profile_field(field=skin, at=now)
+    allergy = ProfileField(
+        key="allergy", label="过敏史", kind="TEXT", sources=["member", "operator"], sensitivity="SEALED"
+    )
+    services.save_profile_field(field=allergy, at=now)
+    services.say(member_id=member.pk, source="pos", values={"skin": "油性"}, at=now - timedelta(days=60), by="收银 2")
+    services.say(member_id=member.pk, source="member", values={"skin": "干性", "allergy": "花生"}, at=now)
