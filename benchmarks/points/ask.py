@@ -81,12 +81,12 @@ class Bench:
             )
 
     def burn(self) -> None:
-        """Spend five points of the next person."""
+        """Spend five points of the person who earned some ACTS acts ago."""
         number = next(self.numbers)
         with brand_scope(self.brand.pk):
             services.burn_points(
                 operation=Operation("bench", f"{number}"),
-                member_id=self.people[number % PEOPLE],
+                member_id=self.people[(number - ACTS) % PEOPLE],
                 points=5,
                 source="order",
                 at=clock.now(),

@@ -1,0 +1,1 @@
+"""Coupons: claims that all want the last of a budget, and codes by the million."""

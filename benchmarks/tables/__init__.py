@@ -1,0 +1,1 @@
+"""What the suite of imports runs beside itself."""
