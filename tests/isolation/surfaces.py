@@ -21,10 +21,12 @@ from rest_framework import serializers
 from accounts.tenancy import BrandOwned
 from campaigns.models import Campaign, Delivery, TestSend
 from console.site import site
+from coupons.models import Coupon, Push
+from imports.models import Export, Import
 from inbox.models import AgentTask, Conversation, Message
 from library.models import MediaItem
 from loyalty.models import Hold, Journal
-from members.models import Grouping, Member, Segment, TagRule
+from members.models import Grouping, Member, RightsRequest, Segment, TagRule
 from stores.models import Store
 from touchpoints.models import MiniCode, Touchpoint
 from wechat_gateway.models import OfficialAccount
@@ -91,10 +93,19 @@ def outside() -> list[tuple[Address, Any]]:
 PREFIXES: dict[str, type[models.Model]] = {
     "campaigns/": Campaign,
     "loyalty/member/": Member,
+    "members/decisions/": Member,
+    "members/privacy/": Member,
+    "coupons/member/": Member,
+    "coupons/pushes/": Push,
+    "members/flags/": Member,
+    "members/identity/": Member,
+    "members/profile/": Member,
     "segments/groupings/": Grouping,
     "segments/": Segment,
     "tags/automatic/": TagRule,
     "inbox/": Conversation,
+    "imports/": Import,
+    "exports/": Export,
     "library/file/": MediaItem,
 }
 PARAMETERS: dict[str, type[models.Model]] = {
@@ -106,9 +117,10 @@ PARAMETERS: dict[str, type[models.Model]] = {
 }
 # Parameters that name no row, and what may stand there.
 WORDS: dict[str, tuple[str, ...]] = {
-    "kind": ("tags", "stores"),
+    "kind": ("tags", "stores"),  # of choices, and of what can be imported
     "app_label": ("members",),
     "url": ("nothing/",),
+    "token": ("made-up",),  # signed: names request, brand and staff member
     "content_type_id": (),  # with object_id: the shortcut of the admin; asked for every model
 }
 # REST: which column of which model a part of the path is compared with.
@@ -122,6 +134,10 @@ REST_PARAMETERS: dict[str, tuple[type[models.Model], str]] = {
     "media_id": (MediaItem, "id"),
     "hold_id": (Hold, "public_id"),
     "entry_id": (Journal, "public_id"),
+    "coupon_id": (Coupon, "public_id"),
+    "request_id": (RightsRequest, "public_id"),
+    "import_id": (Import, "public_id"),
+    "push_id": (Push, "public_id"),
 }
 
 
@@ -146,8 +162,10 @@ BRAND_WIDE: dict[str, str] = {
     "wechat_gateway.MiniProgram": "only owners see it",
     "wechat_gateway.Incident": "what is wrong with an account is wrong for the whole brand",
     "members.ErasureClock": "only owners see it",
+    "members.RightsRequest": "only owners and auditors see it",
     "stores.Region": "the tree of regions is the brand's",
     "members.Tag": "tags are words of the whole brand",
+    "members.ProfileField": "which facts are kept is the brand's",
     "members.TagGroup": "tags are words of the whole brand",
     "members.TagRule": "tags are words of the whole brand; the page counts and names nobody",
     "conversations.ReplyRule": "an account answers for the whole brand",
@@ -159,6 +177,12 @@ BRAND_WIDE: dict[str, str] = {
     "inbox.ServiceHours": "the desk answers for the whole brand",
     "library.MediaItem": "files of the whole brand",
     "welcomes.Sequence": "an account welcomes for the whole brand; its report counts and names nobody",
+    "coupons.Template": "what coupons are given from is the brand's",
+    "coupons.CodeBatch": "batches of codes are the brand's; their pages count and name nobody",
+    "coupons.TierGift": "which coupon a tier gives is the brand's; its page counts and names nobody",
+    "coupons.Push": "what is given to segments is the brand's; whom it names is narrowed (test_shown.py)",
+    "imports.Import": "tables are the brand's; only owners and marketers see them",
+    "imports.Export": "everybody sees their own exports only (tests/imports/test_export.py)",
     "loyalty.EarnRule": "what points are given for is the brand's",
     "loyalty.Tier": "tiers are the brand's",
     "members.Grouping": "segments are the brand's; its pages count and name nobody",

@@ -6,6 +6,7 @@ rows stay as they are. The gateway is the real application, without a network be
 
 import asyncio
 import os
+import re
 import time
 import uuid
 from contextlib import ExitStack
@@ -71,12 +72,13 @@ class WeChat:
 
 
 def opened(answer, account):
-    """What an answer says inside, whatever it is sealed with."""
+    """What an answer says inside, whatever it is sealed with and in whatever second."""
     if b"<Encrypt>" not in answer.body:
         return f"{answer.status} {answer.body.decode()}"
     sealed = answer.body.split(b"<Encrypt><![CDATA[")[1].split(b"]]>")[0]
     keys = forge.keys(aes_key=account.encoding_aes_key.reveal(), appid=account.appid.encode())
-    return f"{answer.status} {codec._decrypt(keys, sealed, time.time())[0].decode()}"
+    inside = codec._decrypt(keys, sealed, time.time())[0].decode()
+    return f"{answer.status} {re.sub('<CreateTime>[0-9]+<', '<CreateTime>…<', inside)}"
 
 
 @pytest.fixture

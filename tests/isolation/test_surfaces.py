@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import os
 import re
 from datetime import time
 from pathlib import Path
@@ -21,15 +22,19 @@ from campaigns.services import create_campaign
 from config.celery import app as celery_app
 from console.admin import ConsoleModelAdmin, ConsoleTabularInline
 from console.site import site
+from coupons.models import CodeBatch, Push, Template, TemplateVersion, TierGift
+from coupons.services import create_push
 from inbox.models import AgentTask, CannedReply, Conversation, ServiceHours
 from inbox.services import give_task, record_push, set_duty
 from library.models import MediaItem
 from loyalty.models import Adjustment, EarnRule, Tier
-from members.models import Grouping, Member, Segment, TagRule
-from members.services import save_grouping, save_segment, save_tag_group, save_tag_rule, start_clocks
+from loyalty.services import Operation
+from members.models import Grouping, Member, ProfileField, Segment, TagRule
+from members.services import ask, open_doubt, save_grouping, save_segment, save_tag_group, save_tag_rule, start_clocks
 from stores.models import Region
-from tests.factories import AT, make_mini_program, make_staff
+from tests.factories import AT, make_follower, make_mini_program, make_staff
 from tests.inbox.conftest import push_of
+from tests.isolation.cells import REPORT
 from wechat_gateway.incidents import TOKEN, open_incident
 from wechat_gateway.models import MiniProgram, OfficialAccount
 from welcomes.models import Sequence
@@ -56,6 +61,7 @@ NO_BRAND_IN_SQL = {
     ("wechat_gateway/directory.py", "_SUMMARY"): "the gateway's directory spans brands, inside every_brand",
     ("accounts/selectors.py", "_KEY_SQL"): "a key names its brand; until it is found none is known, inside every_brand",
     ("wechat_gateway/stores.py", ""): "the sweep asks in which brands something waits, inside every_brand",
+    ("members/watched.py", "_FUNCTION"): "a trigger: row security shows it the rows of the brand that makes the change",
     ("wechat_gateway/intake.py", "_INSERT"): "one insert of pushes of many brands: brand_id is a column of each row",
 }
 
@@ -164,13 +170,30 @@ def foreign_rows(theirs):
         save_tag_rule(name="灶自动", tag_id=theirs.tag.pk, rule={"all": []}, at=AT)
         create_campaign(name="灶活动", account=theirs.account, at=AT, segment=segment)
         open_incident(kind=TOKEN, appid="灶", at=AT)
+        ask(member=theirs.member, kind="COPY", channel="CONSOLE", at=AT)
         start_clocks(followers=[theirs.follower], reason="REVOKED", at=AT)
+        ProfileField.objects.create(key="skin", label="灶肤质", kind="TEXT", sources=["member"], created_at=AT)
+        twin = make_follower(theirs.account, at=AT).member
+        open_doubt(one_id=theirs.member.pk, other_id=twin.pk, reasons=["names"], evidence="phone (灶)", at=AT)
         CannedReply.objects.create(shortcut="hi", title="灶", text="灶", updated_at=AT)
         ServiceHours.objects.create(weekday=0, opens=time(9), closes=time(21))
         Sequence.objects.create(account=theirs.account, name="灶新粉", updated_at=AT)
         Adjustment.objects.create(member=theirs.member, points=5, reason="灶", asked_at=AT)
         EarnRule.objects.create(name="灶规则", kind="visit", draft={"points": 5}, updated_at=AT)
         Tier.objects.create(name="灶级", threshold=0)
+        template = Template.objects.create(name="灶券", draft={"kind": "GIFT", "gift": "灶"}, updated_at=AT)
+        version = TemplateVersion.objects.create(
+            template=template, number=1, name="灶券", rule=template.draft, since=AT
+        )
+        CodeBatch.objects.create(template=template, version=version, label="灶码", count=1, secret="ab", created_at=AT)
+        TierGift.objects.create(tier=Tier.objects.get(), template=template, updated_at=AT)
+        create_push(
+            operation=Operation("t", "灶"),
+            template=template,
+            segment=segment,
+            reason="灶上回馈",
+            at=AT,
+        )
         MediaItem.objects.create(name="灶", size=1, sha256="灶", path="灶.png", created_at=AT)
         conversation = record_push(push=push_of(theirs.follower, content="灶")).conversation
         give_task(conversation_id=conversation.pk, staff_id=None, note="灶", due_at=AT, at=AT)
@@ -191,6 +214,13 @@ def model_behind(name, rows):
         "campaigns/templates/": OfficialAccount,
         "campaigns/": Campaign,
         "loyalty/member/": Member,
+        "members/decisions/": Member,
+        "members/privacy/": Member,
+        "coupons/member/": Member,
+        "coupons/pushes/": Push,
+        "members/flags/": Member,
+        "members/identity/": Member,
+        "members/profile/": Member,
         "segments/groupings/": Grouping,
         "segments/": Segment,
         "tags/automatic/": TagRule,
@@ -226,18 +256,29 @@ def test_every_address_with_a_foreign_id_looks_like_one_with_a_missing_id(as_own
     assert unknown == []  # say above which model's row a new address names
 
 
+def some(names, roles, who):
+    """Give the addresses a role looks at: all in `make isolation`, else they are shared out among the roles."""
+    return [name for turn, name in enumerate(names) if REPORT in os.environ or roles[turn % len(roles)] == who]
+
+
+SMALL_ROLES = ["as_guide", "as_manager", "narrow_analyst"]
+
+
 @pytest.mark.django_db
-@pytest.mark.parametrize("who", ["as_guide", "as_manager", "narrow_analyst"])
+@pytest.mark.parametrize("who", SMALL_ROLES)
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_no_address_breaks_for_a_small_role(request, who, method, ours):
     client = request.getfixturevalue(who)
-    for name, parts in CONSOLE.items():
-        answer = getattr(client, method)(f"/b/lanyu/{address_of(parts)}")
+    for name in some(CONSOLE, SMALL_ROLES, who):
+        answer = getattr(client, method)(f"/b/lanyu/{address_of(CONSOLE[name])}")
         assert answer.status_code < 500, name
 
 
+ROLES = ["as_guide", "as_manager", "as_marketer", "narrow_analyst"]
+
+
 @pytest.mark.django_db
-@pytest.mark.parametrize("who", ["as_guide", "as_manager", "as_marketer", "narrow_analyst"])
+@pytest.mark.parametrize("who", ROLES)
 def test_own_rows_open_or_are_refused_for_every_role(request, who, ours, everybody):
     """A page that a role may only read is another page than the one its writers see."""
     client = request.getfixturevalue(who)
@@ -247,7 +288,7 @@ def test_own_rows_open_or_are_refused_for_every_role(request, who, ours, everybo
         create_campaign(name="澜活动", account=ours.account, at=AT, segment=everybody)
         rows = {model: model.objects.order_by("pk").first() for model in {*site._registry, Segment}}
     opened = 0
-    for name in ADDRESSED:
+    for name in some(ADDRESSED, ROLES, who):
         row = rows.get(model_behind(name, rows))
         if row is None:
             continue

@@ -50,7 +50,21 @@ from conversations.models import (
     Trigger,
     UnmatchedPhrase,
 )
+from coupons.models import (
+    Code,
+    CodeBatch,
+    CounterCode,
+    Coupon,
+    Push,
+    PushPerson,
+    Template,
+    TemplateVersion,
+    TierGift,
+    TierGrant,
+)
+from coupons.models import Move as CouponMove
 from guides.models import Assignment, Guide
+from imports.models import Export, ExportChunk, Import, ImportChunk, ImportRow
 from inbox.models import (
     Agent,
     AgentTask,
@@ -69,6 +83,8 @@ from loyalty.models import (
     Account,
     Adjustment,
     Benefit,
+    BirthdayGrant,
+    BirthdayProgramme,
     EarnRule,
     EarnRuleVersion,
     Entry,
@@ -85,30 +101,49 @@ from loyalty.models import (
 )
 from members import services as member_services
 from members.models import (
+    CodeUse,
     Consent,
+    ConsentPurpose,
+    ConsentText,
     ControlGroup,
+    Doubt,
     ErasureClock,
     FactChange,
     FactDue,
+    Flag,
     Follower,
     Grouping,
+    GroupingVersion,
     Identity,
+    LegalHold,
     Member,
     MemberTag,
     MergeRecord,
+    MergeUndo,
     MiniProgramSession,
     OptOut,
     PreTag,
     PrivacyPolicy,
+    ProfileField,
+    ProfileValue,
     RemoteTag,
     RemoteTagging,
+    RequestFile,
+    RetentionRule,
+    RetentionRun,
+    RightsRequest,
     Segment,
+    SegmentDue,
+    SegmentMember,
     Snapshot,
     SnapshotMember,
+    StageMember,
+    StageMove,
     Suppression,
     Tag,
     TagGroup,
     TagRule,
+    Topic,
 )
 from stores.models import DayException, OpeningHours, Region, RegionGrant, Store, StoreGrant
 from touchpoints.models import (
@@ -181,6 +216,12 @@ MEANT: dict[str, str] = {
     "conversations.replyrule.media_id": "the id of a picture",
     "conversations.replyrule.mini_appid": "an AppID",
     "conversations.replyrule.mini_page": "a page of a mini program",
+    "coupons.coupon.order": "a number of another system",
+    "coupons.move.order": "a number of another system",
+    "coupons.push.actor": "who asked, by key",
+    "coupons.push.problem": "nothing went wrong",
+    "imports.export.role": "a role",
+    "imports.import.kind": "the key of a kind",
     "inbox.attachment.content_type": "a type of file",
     "inbox.attachment.media_id": "WeChat's id of a file",
     "inbox.attachment.path": "a name in private storage",
@@ -193,6 +234,8 @@ MEANT: dict[str, str] = {
     "library.mediaitem.path": "a name in private storage",
     "inbox.message.cause": "the key of a reason",
     "inbox.message.kind": "WeChat's kind of message",
+    "loyalty.birthdaygrant.benefit": "the key of a benefit",
+    "loyalty.birthdayprogramme.benefit": "the key of a benefit",
     "loyalty.benefit.kind": "the key of a benefit",
     "loyalty.earnrule.kind": "the key of a kind of rule",
     "loyalty.fact.number": "a number of another system",
@@ -215,6 +258,12 @@ MEANT: dict[str, str] = {
     "members.pretag.source": "the key of a source",
     "members.pretag.value": "a fingerprint or an id of WeChat",
     "members.mergerecord.evidence": "the key of an evidence",
+    "members.profilefield.key": "a key of the brand's own",
+    "members.profilevalue.key": "the key of a field",
+    "members.profilevalue.source": "the key of a source",
+    "members.codeuse.actor": "the key of a caller",
+    "members.codeuse.key": "a caller's own key",
+    "members.doubt.evidence": "the key of an evidence",
     "members.miniprogramsession.appid": "the AppID of a mini program",
     "members.miniprogramsession.openid": "who signed in",
     "members.consent.text_version": "a version",
@@ -463,6 +512,7 @@ def _side(mark: str, which: str, tail: str) -> Side:
     )  # fmt: skip
     add(StepRecord, enrolment=enrolment, step="a", outcome="SKIPPED", reason="CLOSED", at=at)
     _points(add, side, member, store, number, at)
+    _coupons(add, member, store, number, at)
     segment = add(
         Segment,
         name=f"新客人群 {number}",
@@ -596,6 +646,19 @@ def _people(add, side, account, program, store, tag, number, at, mark, *, far):
     add(RemoteTagging, remote_tag=remote, follower=follower)
     add(Consent, member=member, purpose="SERVICE", granted=True, text_version="2026-11", source="mini program", at=at)
     add(OptOut, member=member, purpose="MARKETING", at=at)
+    add(ConsentPurpose, code=f"P{number:0>4}"[:20], name="调研", meaning="新品调研", created_at=at)
+    add(
+        ConsentText, purpose="SERVICE", version=f"v{number}"[:20], body=f"{mark}用于服务通知", written_by="x",
+        effective_at=at, created_at=at,
+    )  # fmt: skip
+    add(Topic, code=f"t{number}"[:20], name="活动", created_at=at)
+    add(LegalHold, member=member, reason="退款", at=at, ended_at=at)
+    asked = add(
+        RightsRequest, member=member, kind="COPY", channel="CONSOLE", asked_at=at, due_at=at, state="READY", answered_at=at,
+    )  # fmt: skip
+    add(RequestFile, request=asked, content='{"json": {}, "html": ""}', sha256="x", made_at=at, expires_at=at)
+    add(RetentionRule, data_class=f"x{number}"[:40], days=400, updated_at=at)
+    add(RetentionRun, data_class="fact_changes", at=at, before=at, rows=1)
     merged = add(
         Member,
         public_id=uuid.uuid4(),
@@ -607,7 +670,13 @@ def _people(add, side, account, program, store, tag, number, at, mark, *, far):
     add(ErasureClock, follower=follower, reason="REVOKED", what="205", started_at=at, due_at=at + timedelta(days=40))
     add(PrivacyPolicy, updated_at=at) if not far else side.rows.setdefault(PrivacyPolicy, PrivacyPolicy.objects.get())
     add(InboxPolicy, updated_at=at) if not far else side.rows.setdefault(InboxPolicy, InboxPolicy.objects.get())
-    add(MergeRecord, kept=member, merged=merged, evidence="phone", at=at)
+    add(ProfileField, key=f"skin{number}", label=f"肤质{number}", kind="TEXT", sources=["member"], created_at=at)
+    add(ProfileValue, member=member, key=f"skin{number}", source="member", text="干性", at=at)
+    add(CodeUse, member=member, step=1, actor="key:1", key=f"scan-{number}", code_index=uuid.uuid4(), at=at)
+    record = add(MergeRecord, kept=member, merged=merged, evidence="phone", at=at)
+    add(Flag, member=merged, kind="TEST", reason="x", at=at)
+    add(MergeUndo, record=record, reason="x", at=at)
+    add(Doubt, one=member, other=merged, reasons=["names"], evidence="phone (x)", found_at=at)
     Member.objects.bulk_create(
         Member(
             public_id=uuid.uuid4(),
@@ -698,9 +767,81 @@ def _points(add, side, member, store, number, at):
     add(Benefit, tier=tier, kind="PRICE", value=10)
     add(Standing, member=member, tier=tier, since=at, evaluates_at=at + timedelta(days=300))
     add(TierChange, member=member, kind="ENTER", after=tier.name, value=50, window_from=at, at=at)
+    _birthdays(add, side, member, at)
+
+
+def _coupons(add, member, store, number, at):
+    """A template with a version, a coupon of it with its first move, a batch with the code it came by."""
+    rule = {"kind": "AMOUNT", "amount": 500, "days": 300}
+    until = at + timedelta(days=300)
+    template = add(
+        Template, name=f"满减 {number}", state="ACTIVE", draft=rule, total=9, taken=1, claimable=True, by_guides=True,
+        points_price=10, updated_at=at,
+    )  # fmt: skip
+    version = add(TemplateVersion, template=template, number=1, name=template.name, rule=rule, since=at)
+    batch = add(
+        CodeBatch, template=template, version=version, label=f"包装码 {number}", count=1, made=1, redeemed=1,
+        next_serial=1, secret="ab" * 32, created_at=at,
+    )  # fmt: skip
+    coupon = add(
+        Coupon, template=template, version=version, member=member, nth=1, way="CODE", valid_from=at, valid_until=until,
+        issued_at=at,
+    )  # fmt: skip
+    add(
+        CouponMove, coupon=coupon, kind="ISSUE", after="UNUSED", actor="system", key=f"code:{number}",
+        fingerprint=uuid.uuid4(), member=member, store=store, valid_until=until, at=at, detail={"way": "CODE"},
+    )  # fmt: skip
+    add(Code, batch=batch, serial=0, fingerprint=uuid.uuid4(), coupon=coupon, redeemed_at=at)
+    add(CounterCode, coupon=coupon, fingerprint=uuid.uuid4(), since=at, until=until)
+
+
+def _push(add, segment, member, number, at):
+    """A coupon that was given to a segment, and somebody who was left out."""
+    template = Template.objects.get(name=f"满减 {number}")
+    push = add(
+        Push, template=template, version=TemplateVersion.objects.get(template=template), segment=segment,
+        reason=f"回馈 {number}", state="DONE", actor="key:1", key=f"push {number}", fingerprint=uuid.uuid4(), total=1,
+        done=1, tally={"FLAGGED": 1}, created_at=at, touched_at=at, ended_at=at,
+    )  # fmt: skip
+    add(PushPerson, push=push, member=member, outcome="FLAGGED")
+    gift = add(TierGift, tier=Tier.objects.get(name=f"知音{number}"[:20]), template=template, updated_at=at)
+    add(TierGrant, gift=gift, member=member, period="2025-06", outcome="GONE", at=at)
+
+
+def _birthdays(add, side, member, at):
+    """What is given for birthdays, and one that was given."""
+    far = BirthdayProgramme.objects.exists()
+    mine = side.rows.setdefault(BirthdayProgramme, BirthdayProgramme.objects.get()) if far else None
+    mine or add(BirthdayProgramme, params={"points": 100}, updated_at=at)
+    add(BirthdayGrant, member=member, year=2025, given_year=2025, day=at.date(), benefit="points", at=at, state="GIVEN")
+
+
+def _tables(add, member, segment, number, at):
+    """A table that came in with a row, and a list that went out."""
+    job = add(
+        Import, kind="members", name=f"{number}.csv", size=1, content=uuid.uuid4(), created_at=at, touched_at=at,
+        delete_at=at + timedelta(days=30), state="DONE", key=f"key {number}", header=[], columns=[],
+    )  # fmt: skip
+    add(ImportChunk, job=job, number=0)
+    add(ImportRow, job=job, number=2, content=uuid.uuid4(), state="UNCHANGED", member=member, applied_at=at)
+    export = add(
+        Export, segment=segment, file_format="CSV", asked_label="somebody", role="OWNER", scope="BRAND", asked_at=at,
+        delete_at=at + timedelta(days=7), state="GONE",
+    )  # fmt: skip
+    add(ExportChunk, job=export, number=0)
 
 
 def _campaign(add, account, program, segment, member, follower, number, at):
+    add(SegmentMember, segment=segment, member_id=member.pk, since=at)
+    add(SegmentDue, member_id=member.pk)
+    for model, more in (
+        (GroupingVersion, {"number": 1, "since": at}),
+        (StageMember, {"member_id": member.pk, "stage_id": segment.pk, "since": at}),
+        (StageMove, {"member_id": member.pk, "before_id": 0, "after_id": segment.pk, "at": at}),
+    ):
+        add(model, grouping=Grouping.objects.get(name=f"分组{number}"), **more)
+    _tables(add, member, segment, number, at)
+    _push(add, segment, member, number, at)
     """A finished campaign with what hangs on it, and a template."""
     template = add(
         MessageTemplate,

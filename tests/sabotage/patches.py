@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher import template_dump
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent / "patches"
 _HEADER = re.compile(r"\ABug: (?P<bug>.+)\nTests: (?P<tests>.+)\n\ndiff --git ")
@@ -56,7 +58,14 @@ def _read(path: Path) -> Patch:
 
 
 def copy_project(folder: Path) -> None:
-    """Copy what git knows or would know of the working tree, as it is now, committed or not."""
+    """Copy what git knows or would know of the working tree, as it is now, committed or not, and the kept databases.
+
+    A bug in a migration or a field has a database of its own, as its digest is another one.
+    """
+    if template_dump.place().exists():
+        target = folder / template_dump.place().relative_to(ROOT)
+        target.parent.mkdir(parents=True)
+        shutil.copy(template_dump.place(), target)
     names = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,

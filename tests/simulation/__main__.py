@@ -1,7 +1,8 @@
-"""`python -m tests.simulation [--seeds N] [--seed S --scenario NAME] [--sabotage NAME | --sabotages | --points]`."""
+"""`python -m tests.simulation [--seeds N] [--seed S... --scenario NAME] [--sabotage NAME | --sabotages | --points]`."""
 
 import argparse
 import base64
+import itertools
 import logging
 import multiprocessing
 import os
@@ -70,7 +71,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10_000, help="how many seeds to run")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--seed", type=int, help="run this one only, with its trace")
+    parser.add_argument("--seed", type=int, nargs="+", help="run these only, with their traces")
     parser.add_argument("--scenario", action="append", help="delivery, tokens, inbox (all, if none is named)")
     parser.add_argument("--sabotage", default="", help="break the engine in this way first")
     parser.add_argument("--sabotages", action="store_true", help="only show which seed catches each deliberate bug")
@@ -91,21 +92,21 @@ def main():
     if arguments.points:
         return _fire_points()
     if arguments.seed is not None:
-        return _play_one(arguments)
+        return _play_some(arguments)
     failed = _play_many(arguments)
     if arguments.scenario or arguments.sabotage:
         return failed
     return max(failed, _try_sabotages(arguments.processes), _fire_points(), _run_tests())
 
 
-def _play_one(arguments):
+def _play_some(arguments):
     from tests.simulation import scenarios
 
     failed = 0
-    for name in dict.fromkeys(arguments.names):
-        outcome = scenarios.run_one(name, arguments.seed, arguments.sabotage, trace=True)
+    for name, seed in itertools.product(dict.fromkeys(arguments.names), arguments.seed):
+        outcome = scenarios.run_one(name, seed, arguments.sabotage, trace=True)
         print("\n".join(outcome.trace))
-        print(f"{name} seed {arguments.seed}: {outcome.breaches or 'every invariant holds'}")
+        print(f"{name} seed {seed}: {outcome.breaches or 'every invariant holds'}")
         failed += bool(outcome.breaches)
     return 1 if failed else 0
 

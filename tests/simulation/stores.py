@@ -307,7 +307,7 @@ class MemoryStore(_Base):
         follower = self.db.get("follower", was["follower_id"])[1] if was["follower_id"] is not None else None
         people = {was["member_id"], follower["member_id"] if follower else None}
         if any(
-            content["purpose"] == params["purpose"] and content["member_id"] in people
+            content["purpose"] in params["keys"] and content["member_id"] in people
             for _, content in self.db.scan("optout")
         ):
             return reasons.OPTED_OUT

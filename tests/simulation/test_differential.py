@@ -215,7 +215,7 @@ class Twins:
         rows = self.both(
             "claim",
             {
-                "brand": self.brand.pk, "campaign": self.campaign, "purpose": "service",
+                "brand": self.brand.pk, "campaign": self.campaign, "keys": ["service"], "quiet": False,
                 "states": self.rng.choice((["SENDING"], ["PARKED"], ["SENDING", "PARKED"])), "size": self._size(),
                 "lease": 12, "window": self.rng.choice((0, WINDOW)), "settle": self.rng.choice((0, 600)),
                 "resend": self.rng.random() < 0.5, "windowed": windowed, "lasts": windows.spans(AT), "worker": "w",

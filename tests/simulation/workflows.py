@@ -29,6 +29,7 @@ from members.models import (
     ErasureClock,
     ErasureReason,
     ErasureState,
+    FactChange,
     FactDue,
     Follower,
     Identity,
@@ -38,10 +39,12 @@ from members.models import (
     RemoteTag,
     RemoteTagging,
     Segment,
+    SegmentMember,
     Tag,
     TagRule,
 )
-from members.services import followers, tag_sync
+from members.services import followers, retention, tag_sync
+from members.services.facts import log_facts
 from tests.factories import AT, make_account, make_brand, make_follower, make_mini_program, make_touchpoint
 from touchpoints import services as touchpoints
 from touchpoints.errors import CodeBeingMade
@@ -667,6 +670,48 @@ def save_segment(stage):
     return do, holds
 
 
+def keep_segment(stage):
+    """Somebody leaves; who is in the segment that follows them is brought up to date, or found anew."""
+    gone, _member = stage.fresh()
+    stage.fresh()
+    following = {"all": [{"condition": "subscribed", "params": {"value": "yes"}}]}
+    with stage.scope:
+        Segment.objects.exclude(freshness="LIVE").delete()
+        row = members.save_segment(name=f"续{next(_numbers)}", rule=following, at=AT, freshness="MINUTES")
+        members.refresh_segment(segment=row, at=AT)
+        members.record_unfollow(follower=gone, at=AT)
+    rounds = itertools.count(1)
+
+    def do():
+        members.refresh_segments(stage.brand.pk, at=AT + next(rounds) * timedelta(minutes=10))
+
+    def holds(finished):
+        kept = set(SegmentMember.objects.filter(segment_id=row.pk).values_list("member_id", flat=True))
+        subscribed = set(Member.objects.filter(subscribed=True).values_list("pk", flat=True))
+        assert kept in (subscribed, subscribed | {gone.member_id})
+        assert kept == subscribed or not finished
+
+    return do, holds
+
+
+def retain(stage):
+    """What is older than it may be goes piece by piece; what is younger stays."""
+    _, member = stage.fresh()
+    with stage.scope:
+        for days in (2_000, 1_500, 10):
+            log_facts(what="tag", pairs=[(member.pk, 0)], before="", after="", source="t", at=AT - timedelta(days=days))
+
+    def do():
+        retention.drop_old(stage.brand.pk, "fact_changes", before=AT - timedelta(days=1_095))
+
+    def holds(finished):
+        mine = FactChange.objects.filter(member_id=member.pk, source="t")
+        assert mine.filter(at__gte=AT - timedelta(days=1_095)).count() == 1
+        assert mine.count() in ({1} if finished else {1, 3})
+
+    return do, holds
+
+
 def token(stage):
     def do():
         tokens.forget_cached()
@@ -928,7 +973,7 @@ def count_figures(stage):
 
 WORKFLOWS = (
     follow, scan_pushed, bind_phone, merge, erase_person, tag_member, automatic_tags, sync_tags, fetch_followers, launch, send_step, finish_event,
-    steer, mini_program_login, save_segment, token, publish_menu, publish_due_menus, settle_menus, send_replies, issue_code,
+    steer, mini_program_login, save_segment, keep_segment, retain, token, publish_menu, publish_due_menus, settle_menus, send_replies, issue_code,
     count_figures, page_ticket,
     probe, sweep_and_replay, refused_secret,
 )  # fmt: skip

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import requests
@@ -94,6 +95,10 @@ class Stage:
     def saw(self, result: dict[str, Any]) -> list[str]:
         """Give the texts the person saw from the account."""
         return [entry.get("content", "") for entry in result["saw"] if entry["from"] == "account"]
+
+    def moment(self) -> str:
+        """Give the product's time, as the API writes it."""
+        return datetime.fromtimestamp(self.sim("/_sim/clock")["now"], UTC).isoformat()
 
     # --- the product's own records -----------------------------------------------------------------------------------
 

@@ -3,9 +3,10 @@
 import uuid
 
 from console.site import site
+from coupons.models import Coupon, Template
 from loyalty.models import Fact
-from members.models import Member, Segment, Tag
-from members.rule_form import PICKED
+from members.models import Identity, Member, Segment, Tag
+from members.picks import picks
 from members.segments import conditions
 from stores.models import Store
 from tests.isolation import surfaces
@@ -22,9 +23,14 @@ CALLERS = (
         "key channels.read",
         "key points.read",
         "key points.write",
+        "key coupons.read",
+        "key coupons.write",
+        "key coupons.redeem",
         "key pages.sign",
+        "key counter.use",
         "key library.read",
         "key library.write",
+        "key imports.write",
         "member",
         "nobody",
     ]
@@ -59,12 +65,43 @@ NO_ROW = {
     "GiftBody.key": "the caller's own key",
     "GiftBody.points": "a number",
     "CartQuery.amount": "a number",
+    **{
+        f"{body}Body.{name}": why
+        for body in ("Take", "Entered", "Key", "Issue", "Order", "Hold", "Redeem", "Return", "Counter", "Push")
+        for name, why in {
+            "key": "the caller's own key",
+            "order": "the caller's own number",
+            "number": "the caller's own number",
+            "reason": "the caller's own words",
+            "cashier": "the caller's own words",
+            "code": "a secret of one coupon; another brand's is unknown (tests/api/test_coupons.py)",
+            "lines": "objects of their own",
+            "amount": "a number",
+            "minutes": "a number",
+            "whole": "yes or no",
+            "scanned_at": "a moment",
+        }.items()
+    },
+    "CartLineBody.sku": "a product of the caller's own",
+    "CartLineBody.category": "a category of the caller's own",
+    "CartLineBody.amount": "a number",
+    "CartLineBody.quantity": "a number",
+    "CartBody.lines": "objects of their own",
     "MediaQuery.kind": "a choice",
     "MediaQuery.archived": "yes or no",
     "MediaBody.kind": "a choice",
     "MediaBody.name": "the caller's own name",
     "MediaBody.description": "the caller's own words",
     "MediaBody.content": "the caller's own file",
+    "ImportBody.file": "the caller's own table",
+    "ImportBody.kind": "a choice",
+    "ImportBody.create_tags": "yes or no",
+    "ImportBody.overwrite": "yes or no",
+    "ImportBody.source": "the caller's own words",
+    "ImportBody.system": "the caller's own name",
+    "ImportBody.give_points": "yes or no",
+    "ImportBody.start": "yes or no",
+    "ErrorQuery.after": "a number",
     "OpeningBody.opening": "a random id of the caller's own",
     "NearbyQuery.lat": "a position",
     "ChannelQuery.archived": "yes or no",
@@ -77,9 +114,36 @@ NO_ROW = {
     "ProfileChange.name": "one's own name",
     "ProfileChange.birthday": "one's own birthday",
     "ProfileChange.city": "one's own city",
+    "FlagBody.flag": "a choice",
+    "FlagBody.on": "yes or no",
+    "FlagBody.since": "a moment",
+    "FlagBody.reason": "the caller's own words",
+    "EndBody.kind": "a choice",
+    "EndBody.issuer": "who gave it, in the caller's own words",
+    "IdentityBody.kind": "a choice",
+    "IdentityBody.issuer": "who gave it, in the caller's own words",
+    "IdentityBody.since": "a moment",
+    "SaidBody.key": "a key of the brand's own; an unknown one is refused",
+    "SaidBody.value": "a value of one's own",
+    "OwnSayingBody.values": "objects of their own",
+    "SayingBody.values": "objects of their own",
+    "SayingBody.source": "a choice",
+    "SayingBody.said_at": "a moment",
+    "ScannedMemberCode.key": "the caller's own key",
+    "ScannedMemberCode.scanned_at": "a moment",
     "ConsentText.text_version": "a version",
     "ConsentText.purposes": "a choice",
-    "Statement.purpose": "a choice",
+    "Statement.purpose": "a code of the brand's own; another brand's is unknown (tests/members/test_preferences.py)",
+    "ChoiceChange.code": "a code of the brand's own; another brand's is unknown (tests/members/test_preferences.py)",
+    "ChoiceChange.wanted": "yes or no",
+    "HoursChange.begins": "a time of day",
+    "HoursChange.ends": "a time of day",
+    "PreferenceChange.topics": "objects of their own",
+    "PreferenceChange.carriers": "objects of their own",
+    "PreferenceChange.quiet_hours": "an object of its own",
+    "PreferenceChange.personalised": "yes or no",
+    "Asking.kind": "a choice",
+    "Asking.words": "one's own words",
     "Statement.granted": "yes or no",
     "Statement.text_version": "a version",
     "PeopleQuery.joined_since": "a moment",
@@ -88,13 +152,79 @@ NO_ROW = {
     "PhoneBinding.consent": "an object of its own",
     "LogIn.code": "WeChat's code",
     "WhyQuery.at": "a moment",
+    "EffectQuery.goal": "a choice",
+    "EffectQuery.days": "a number",
+    "EffectQuery.everybody": "yes or no",
     "Rule.rule": "asked below, condition by condition",
 }
 
 
 def rows(world):
     far, person = world.b.far, f"members/{world.a.near[Member].member_no}/tags/"
+    theirs, nobody = str(far[Template].public_id), str(uuid.UUID(int=7))
+    edges, theirs_card = f"members/{world.a.near[Member].member_no}/identities/", far[Identity].value
+    coupon, line = f"coupons/{world.a.near[Coupon].public_id}", {"sku": "a", "amount": 900}
+    order, store = {"key": "k", "order": "SO1", "lines": [line], "store": "{}"}, (far[Store].code, "SH001A")
     return {
+        "TakeBody.template": ("member", "POST", "me/coupons/claim/", {"key": "k", "template": "{}"}, theirs, nobody),
+        "IssueBody.template": (
+            "key full",
+            "POST",
+            f"members/{world.a.near[Member].member_no}/coupons/issue/",
+            {"key": "k", "template": "{}"},
+            theirs,
+            nobody,
+        ),
+        "PushBody.template": (
+            "key full",
+            "POST",
+            "coupons/pushes/",
+            {"key": "k", "template": "{}", "segment": world.a.near[Segment].pk, "reason": "春季回馈"},
+            theirs,
+            nobody,
+        ),
+        "PushBody.segment": (
+            "key full",
+            "POST",
+            "coupons/pushes/",
+            {"key": "k", "template": str(world.a.near[Template].public_id), "segment": "{}", "reason": "春季回馈"},
+            far[Segment].pk,
+            9_007_199_254_740_991,
+        ),
+        "PlanQuery.segment": (
+            "key full",
+            "GET",
+            "coupons/pushes/plan/",
+            {"template": str(world.a.near[Template].public_id), "segment": "{}"},
+            str(far[Segment].pk),
+            "9007199254740991",
+        ),
+        "PlanQuery.template": (
+            "key full",
+            "GET",
+            "coupons/pushes/plan/",
+            {"template": "{}", "segment": str(world.a.near[Segment].pk)},
+            theirs,
+            nobody,
+        ),
+        "CartBody.store": ("member", "POST", "me/coupons/check/", {"lines": [line], "store": "{}"}, *store),
+        "CartBody.chosen": (
+            "member",
+            "POST",
+            "me/coupons/check/",
+            {"lines": [line], "chosen": ["{}"]},
+            str(far[Coupon].public_id),
+            nobody,
+        ),
+        "HoldBody.store": ("key full", "POST", f"{coupon}/hold/", order, *store),
+        "RedeemBody.store": ("key full", "POST", f"{coupon}/redeem/", order, *store),
+        "CounterBody.store": (
+            "key full",
+            "POST",
+            "coupons/counter/",
+            {"key": "k", "code": "AAAAAAAAAAAA", "store": "{}"},
+            *store,
+        ),
         "StoreQuery.city": ("key full", "GET", "stores/", {"city": "{}"}, far[Store].city, "没有的城市"),
         "PeopleQuery.member_no": (
             "key full",
@@ -116,6 +246,8 @@ def rows(world):
         ),
         "TagChange.add": ("key full", "POST", person, {"add": ["{}"]}, far[Tag].name, "新客0002A"),
         "TagChange.remove": ("key full", "POST", person, {"remove": ["{}"]}, far[Tag].name, "新客0002A"),
+        "IdentityBody.value": ("key full", "POST", edges, {"kind": "CARD", "value": "{}"}, theirs_card, "0002A"),
+        "EndBody.value": ("key full", "POST", f"{edges}end/", {"kind": "CARD", "value": "{}"}, theirs_card, "0002A"),
         "FactBody.member_no": (
             "key full",
             "POST",
@@ -139,6 +271,14 @@ def rows(world):
             FACT | {"kind": "REFUND", "amount": 1, "refers": "{}"},
             far[Fact].number,
             "0002A",
+        ),
+        "ScannedMemberCode.code": (
+            "key full",
+            "POST",
+            "counter/codes/",
+            {"key": "scan", "code": "{}"},
+            f"0000000000{far[Member].member_no}",
+            "000000000060000000A",
         ),
         "GiftBody.to": (
             "member",
@@ -214,10 +354,10 @@ def ask_conditions(cells, world, asker, prefix):
         for each in condition.fields:
             if each.kind in {"choice", "number", "words"}:
                 continue
-            if each.kind not in PICKED:
+            if each.kind not in picks:
                 cells.undeclare(f"condition {key} picks {each.kind}")
                 continue
-            theirs = world.b.near[PICKED[each.kind]].pk
+            theirs = world.b.near[picks.get(each.kind).model].pk
             answers = []
             for value in (theirs, 8_999_999):
                 rule = {"all": [{"condition": key, "params": params | {each.name: [value]}}]}

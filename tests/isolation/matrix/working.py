@@ -10,6 +10,8 @@ from django.db import connection, transaction
 
 from accounts.tenancy import current_scope
 from campaigns.models import Campaign
+from coupons.models import CodeBatch, Push
+from imports.models import Export, Import
 from inbox.models import Attachment, Message
 from library.models import MediaCopy
 from tests.isolation import surfaces
@@ -25,10 +27,14 @@ ARGUMENTS = {
     "appid": (OfficialAccount, "appid"),
     "message_id": (Message, "pk"),
     "attachment_id": (Attachment, "pk"),
+    "batch_id": (CodeBatch, "pk"),
+    "push_id": (Push, "pk"),
     "copy_id": (MediaCopy, "pk"),
     "invitation_id": (Invitation, "pk"),
     "touchpoint_ids": (Touchpoint, "pk"),  # a list
     "mini_code_id": (MiniCode, "pk"),
+    "import_id": (Import, "pk"),
+    "export_id": (Export, "pk"),
     "lane": None,  # a number, no row
 }
 LEFT_OUT = {"also", "anew"}  # further lanes of the brands that are rung, a switch; always given by name
@@ -43,6 +49,7 @@ def parameters_of(task):
 # Commands: which look at one brand, and with what arguments; the others say why they have none.
 BRAND_COMMANDS = {
     "count_figures": {},
+    "reconcile_coupons": {},
     "reconcile_points": {},
     "grant_role": {"user": "neighbour", "role": "ANALYST"},
     "replay_inbound": {},

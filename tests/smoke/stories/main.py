@@ -73,8 +73,8 @@ def talk(stage: Stage, brand: dict[str, Any]) -> None:
     """Scene 2: keyword, menu, location; a push retried three times changes nothing."""
     answer = stage.act(PERSON, "text", brand, content="请问营业时间")
     stage.holds("keyword reply", "10:00–22:00" in stage.saw(answer)[0], stage.saw(answer))
-    answer = stage.act(PERSON, "tap", brand, name="会员中心")
-    stage.holds("menu reply", "会员卡" in stage.saw(answer)[0], stage.saw(answer))
+    answer = stage.act(PERSON, "tap", brand, name="附近门店")  # on the menu of everybody, and on that of her new tag
+    stage.holds("menu reply", "最近的三家店" in stage.saw(answer)[0], stage.saw(answer))
     answer = stage.act(PERSON, "location", brand, place="静安寺")
     lines = [line for line in stage.saw(answer)[0].splitlines() if re.match(r"\d\.", line)]
     stage.check(
@@ -139,9 +139,8 @@ def join(stage: Stage, brand: dict[str, Any]) -> None:
     stores = near.json()
     first = (stores["results"] if isinstance(stores, dict) else stores)[0]
     stage.check("nearest store", first["name"], "上海静安店")
-    people = stage.query(
-        brand, "list(Member.objects.filter(phone_tail='0001', merged_into=None).values_list('member_no', flat=True))"
-    )
+    same = "Member.objects.filter(phone_masked='138****0001', merged_into=None)"
+    people = stage.query(brand, f"list({same}.values_list('member_no', flat=True))")
     stage.check("one member", people, [card["member_no"]])
     followers = stage.query(brand, f"Follower.objects.filter(member__member_no='{card['member_no']}').count()")
     stage.check("follower and mini-program user are one", followers, 1)
