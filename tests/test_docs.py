@@ -3,11 +3,12 @@
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, get_commands
 from django.urls import get_resolver
 
 from common import registry
@@ -76,7 +77,7 @@ def test_extensions_lists_registries_keys_and_places(capsys):
         line.split()[0]: line.split()[1].partition(":")[0] for line in lines if line.startswith("  ") and ":" in line
     }
     assert found["members.record_follow"] == "members.inbound"
-    assert found["last_interaction"] == "members.segment_conditions"
+    assert found["last_interaction"] == "members.segment_conditions.times"
     assert found["template"] in ("campaigns.carriers.template", "campaigns.apps")
     assert found["segment_new"] == "members.views"
     assert found["config.queues"] == "config.metrics"
@@ -189,12 +190,15 @@ def test_screenshots_are_small_pictures():
 
 def test_limits_are_those_of_the_code():
     page = text_of("docs/operations.md")
+    from accounts.rest import pagination, parsers
     from campaigns import pacing
     from campaigns.services import results, sending
     from campaigns.services.launch import LANES, PER_LANE_PER_SECOND
+    from console import reveal
     from members import segments
-    from wechat_gateway import asgi, intake, tokens, transport
-    from wechat_gateway.services import inbox
+    from members.services import sessions
+    from wechat_gateway import asgi, calls, curl, events, intake, ringing, tokens, transport, wire
+    from wechat_gateway.services import accounts, inbox
 
     for row in (
         f"| body of a push | {asgi.MAX_BODY:,} bytes |",
@@ -211,6 +215,24 @@ def test_limits_are_those_of_the_code():
         f"| share of a day's quota for marketing | {sending.MARKETING_SHARE:.0%} |".replace("%", " %"),
         f"| results matched at once, kept unmatched | {results.BATCH:,}, {results.KEEP_HOURS} h |",
         f"{pacing.PROBE_EVERY.total_seconds() / 60:.0f} min | `pacing.py` |",
+        f"| nesting, tags of a push's XML | {wire.MAX_DEPTH}, {wire.MAX_TAGS:,} |",
+        f"| rings per second | {ringing._RINGS_PER_SECOND} |",
+        f"| previous message key accepted | {accounts.KEY_OVERLAP.total_seconds() / 3600:.0f} h |",
+        f"| lanes per brand | {events.LANES} |",
+        f"| pushes per transaction, looked at | {inbox.CHUNK}, {inbox._LOOK_AHEAD} |",
+        f"| a task on one lane | {inbox.BUDGET_SECONDS:.0f} s, killed after {inbox.LAST_ATTEMPT_SECONDS} s |",
+        f"| idle connections per thread | {curl._IDLE_CONNECTIONS} |",
+        f"| fetching a token | {tokens.FETCH_SECONDS:.0f} s; ",
+        f"forced every {tokens.FORCE_EVERY.total_seconds() / 60:.0f} min, {tokens.FORCED_A_DAY} a day |",
+        f"| users, OpenIDs, per call | {calls.USERS_PER_CALL}, {calls.OPENIDS_PER_TAGGING} |",
+        f"| a dead worker's lane comes free | {sending.LANE_SECONDS:.0f} s |",
+        f"| wait for a result before sending under a new id | {sending.SETTLE_SECONDS} s |",
+        f"| body of an API request, nesting | {parsers.MAX_BYTES // 1024} KiB, {parsers.MAX_DEPTH} |",
+        f"| page of an API list | {pagination.PAGE_SIZE}, at most {pagination.MAX_PAGE_SIZE} |",
+        f"| session of a person | {settings.SESSION_COOKIE_AGE // 3600} h |",
+        f"| wrong passwords per name and address | {settings.AXES_FAILURE_LIMIT}, then ",
+        f"| values revealed per person and day | {reveal.PER_DAY} |",
+        f"| sessions of a member | {sessions.SESSIONS_A_PERSON} |",
         f"| depth, leaves of a rule | {segments.MAX_DEPTH}, {segments.MAX_LEAVES} |",
     ):
         assert row in page
@@ -246,3 +268,18 @@ def test_launcher_commands_of_the_documents_exist():
     )
 
     assert {word for word in told if not re.search(rf"^\s+{word}\s", helped.stdout, flags=re.MULTILINE)} == set()
+
+
+def examples():
+    """Imports and `manage.py` commands of the documents, those in code blocks too."""
+    known = set(get_commands()) | {"demo"}
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        yield from (f"manage.py {word}" for word in re.findall(r"manage\.py ([a-z_]+)", text) if word not in known)
+        for module, names in re.findall(r"^ *from ([a-z_.]+) import ([A-Za-z_, ]+)", text, flags=re.MULTILINE):
+            found = import_module(module)
+            yield from (f"{module}.{name}" for name in names.split(", ") if not hasattr(found, name.strip()))
+
+
+def test_commands_and_imports_of_the_documents_exist():
+    assert sorted(set(examples())) == []

@@ -33,12 +33,12 @@ from tests.factories import (
     make_tag,
 )
 from tests.simulator import Simulator
-from wechat_gateway import client, tokens
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
 EVERYTHING = [
     *("members.read", "members.write", "segments.read", "stores.read", "channels.read", "pages.sign", "campaigns.read"),
-    *("points.read", "points.write", "library.read", "library.write"),
+    *("points.read", "points.write", "counter.use", "library.read", "library.write"),
+    *("coupons.read", "coupons.write", "coupons.redeem", "imports.write"),
 ]
 _numbers = itertools.count(1)
 
@@ -141,7 +141,7 @@ def make_side(slug, name, city):
 @pytest.fixture(autouse=True)
 def rates(settings):
     """No test meets a limit unless it sets one; nothing is left in the buckets or in caches of this process."""
-    settings.API_RATES = dict.fromkeys(("log-in", "phone", "member", "key"), (100_000, 100_000.0))
+    settings.API_RATES = dict.fromkeys(("log-in", "phone", "code", "member", "key"), (100_000, 100_000.0))
     with redis.Redis.from_url(settings.CACHES["default"]["LOCATION"]) as store:
         for key in store.scan_iter("zhiyin:*bucket*"):
             store.delete(key)
@@ -170,8 +170,6 @@ def simulator():
 def wechat(simulator, settings):
     """The simulated WeChat over real HTTP."""
     settings.WECHAT_BASE_URL = simulator.url
-    tokens.forget_cached()
-    client._proven.clear()
     yield simulator
     simulator.delete("/_sim/faults")
 

@@ -41,7 +41,7 @@ def test_every_operation_has_words_errors_and_an_example():
             assert {"401", "403", "429"} <= set(operation["responses"]), where
         if "requestBody" in operation:
             assert {"400", "413", "415", "422"} <= set(operation["responses"]), where
-            assert "examples" in operation["requestBody"]["content"]["application/json"], where
+            assert all("examples" in sent for sent in operation["requestBody"]["content"].values()), where
         for status, answer in operation["responses"].items():
             if status >= "400":
                 assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Problem"}, (

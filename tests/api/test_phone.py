@@ -9,7 +9,7 @@ from django.test import TestCase
 
 from accounts.tenancy import brand_scope
 from common import clock
-from members.models import Consent, Member, MergeRecord, MiniProgramSession
+from members.models import Consent, Doubt, Member, MergeRecord, MiniProgramSession
 from members.services import bind_phone, purge_sessions, record_contact
 from members.services.people import new_member
 from tests.api.conftest import Caller, make_person, make_side
@@ -130,6 +130,12 @@ def test_phone_of_another_member_is_409_and_changes_nothing(a, wechat):
     assert caller.get("/me/").json()["phone"] is None
     with brand_scope(a.brand.pk):
         assert Consent.objects.count() == 0
+        doubt = Doubt.objects.get()  # somebody looks at both
+        assert (other.pk in {doubt.one_id, doubt.other_id}, doubt.state, "wechat" in doubt.reasons) == (
+            True,
+            "OPEN",
+            True,
+        )
 
 
 def test_phone_of_another_brands_member_is_free(a, b, wechat):
@@ -145,7 +151,8 @@ def test_phone_of_another_brands_member_is_free(a, b, wechat):
 def test_card_from_the_shop_and_the_session_become_one_member(a, wechat):
     person, caller = signed_in(wechat, a)
     with brand_scope(a.brand.pk):
-        card = bind_phone(member=new_member(at=AT), number="13900139000", source="shop", at=AT)
+        at = clock.now()
+        card = bind_phone(member=new_member(at=at), number="13900139000", source="shop", at=at)
 
     answer = caller.post("/me/phone/", {"code": phone_code(wechat, person, a)})
 

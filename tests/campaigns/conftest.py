@@ -17,7 +17,6 @@ from common import clock
 from members.models import Follower, Member, Segment
 from members.services import save_segment
 from tests.factories import AT, make_account, make_brand
-from wechat_gateway import client, tokens
 from wechat_simulator.clock import Clock
 from wechat_simulator.serving import make_server
 from wechat_simulator.simulation import Simulation
@@ -71,8 +70,6 @@ def wechat_server():
 @pytest.fixture
 def wechat(wechat_server, settings):
     settings.WECHAT_BASE_URL = wechat_server.url
-    tokens.forget_cached()
-    client._proven.clear()
     yield wechat_server
     wechat_server.heal()
     wechat_server.control("/switches", {"client_msg_id_seconds": 600.0, "latency_ms": 0.0})

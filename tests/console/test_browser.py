@@ -1,24 +1,18 @@
 """A person signs in with a browser and looks around: Chinese throughout, nothing from other hosts, no errors."""
 
 import re
-import shutil
 
 import pytest
 from django.db import connections
+from playwright.sync_api import sync_playwright
 
 from accounts.roles import Role
 from accounts.tenancy import brand_scope
+from tests.browser import MARKS, launch, patient
 from tests.console.conftest import PASSWORD, furnish
 from tests.factories import make_brand, make_staff
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-    pytest.mark.django_db(transaction=True),
-]
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+pytestmark = [*MARKS, pytest.mark.django_db(transaction=True)]
 PAGES = [
     "",
     "members/member/",
@@ -103,10 +97,10 @@ def visitor(monkeypatch, live_server):
     ours = furnish(make_brand(), "澜")
     with brand_scope(ours.brand.pk):
         make_staff("owner", Role.OWNER)
-    with playwright.sync_playwright() as started:
+    with sync_playwright() as started:
         connections.close_all()
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        context = chromium.new_context(base_url=live_server.url, locale="zh-CN", timezone_id="Asia/Shanghai")
+        chromium = launch(started)
+        context = patient(chromium.new_context(base_url=live_server.url, locale="zh-CN", timezone_id="Asia/Shanghai"))
         page = context.new_page()
         page.complaints = []
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
@@ -143,7 +137,7 @@ def latin_words(page):
             return found.join("\\n");
         }"""
     )
-    words = re.findall(r"(?<![\w@./:_-])[A-Za-z]{2,}(?![\w@./:_-])", text)
+    words = re.findall(r"(?<![\w@./:_{-])[A-Za-z]{2,}(?![\w@./:_}-])", text)
     return sorted(set(words) - ALLOWED)
 
 
@@ -202,4 +196,29 @@ def test_switching_the_brand_lists_only_own_brands(visitor):
         "澜屿主管理员".replace("澜屿", "澜屿\n"),
         "全部品牌",
     ]
+    assert visitor.complaints == []
+
+
+WIDE_TABLE = """() => {
+    const words = ["门店", "会话", "中位数", "九成不超过", "怎么办"];
+    const row = (tag) => `<tr>${words.map((word) => `<${tag}>${word}</${tag}>`).join("")}</tr>`;
+    document.querySelector(".zy-content").innerHTML =
+        `<div class="zy-scroll"><table class="zy-table"><thead>${row("th")}</thead><tbody>${row("td")}</tbody></table></div>`;
+    document.dispatchEvent(new Event("htmx:afterSettle"));
+}"""
+SHAPE = """() => {
+    const table = document.querySelector(".zy-table"), box = table.parentElement;
+    const labels = [...table.querySelectorAll("td")].map((cell) => getComputedStyle(cell, "::before").content);
+    return [table.classList.contains("zy-stacked"), box.scrollWidth <= box.clientWidth, labels[2]];
+}"""
+
+
+def test_a_table_too_wide_for_a_phone_is_shown_as_cards(visitor):
+    visitor.set_viewport_size({"width": 375, "height": 720})
+    visitor.goto("/b/lanyu/members/tag/")
+    visitor.evaluate(WIDE_TABLE)
+    assert visitor.evaluate(SHAPE) == [True, True, '"中位数"']
+    visitor.set_viewport_size({"width": 1400, "height": 800})
+    visitor.wait_for_function("!document.querySelector('.zy-table').classList.contains('zy-stacked')")
+    assert visitor.evaluate(SHAPE) == [False, True, "none"]
     assert visitor.complaints == []

@@ -1,27 +1,24 @@
 """In a real browser: a nested segment is built and counted, a campaign is made from it, launched and watched to its end."""
 
 import re
-import shutil
 from contextlib import suppress
 
 import pytest
 from django.db import connections
 from django.test import Client
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import sync_playwright
 
 from campaigns import services
 from campaigns.models import Campaign
 from common import clock
 from members.models import Member, Segment
 from members.services import tag_members
+from tests.browser import MARKS, expect, launch, patient
 from tests.campaigns.conftest import stage, wechat, wechat_server  # noqa: F401 - fixtures
 from tests.factories import AT, make_staff, make_tag
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-]
+pytestmark = MARKS
 WIDTHS = {"wide": 1400, "phone": 375}
 
 
@@ -29,9 +26,9 @@ WIDTHS = {"wide": 1400, "phone": 375}
 def browser(monkeypatch):
     # Playwright's loop runs in this thread: Django takes that for an async context, with connections of its own.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    with playwright.sync_playwright() as started:
+    with sync_playwright() as started:
         connections.close_all()
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = launch(started)
         yield chromium
         chromium.close()
         connections.close_all()
@@ -55,7 +52,7 @@ def open_page(browser, stage, live_server):  # noqa: F811 - a fixture
             locale="zh-CN",
             timezone_id="Asia/Shanghai",
         )
-        context.set_default_timeout(15_000)
+        patient(context)
         context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}])
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -74,10 +71,6 @@ def audience(stage):  # noqa: F811 - a fixture
         near, done = make_tag("静安店"), make_tag("七夕已触达")
         tag_members(member_ids=ids[:4], tag_ids=[near.pk], source="test", at=AT)
         tag_members(member_ids=ids[:1], tag_ids=[done.pk], source="test", at=AT)
-
-
-def expect(locator):
-    return playwright.expect(locator)
 
 
 def count_on(page):
@@ -192,7 +185,7 @@ def test_an_older_count_never_replaces_a_newer_one(open_page, stage, audience): 
     value.select_option("yes")
     expect(page.locator("#segment-preview")).not_to_have_class(re.compile("htmx-request"))
     assert len(held) == 1
-    with suppress(playwright.Error):  # the browser has given it up already
+    with suppress(PlaywrightError):  # the browser has given it up already
         held[0].continue_()
     page.wait_for_timeout(500)
     expect(count_on(page)).to_have_text("6")
@@ -238,7 +231,9 @@ def test_pages_fit_the_screen(open_page, stage, audience, width, scheme):  # noq
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         page.add_style_tag(content=".material-symbols-outlined { display: none !important; }")  # names of icons
         words = page.locator("main").inner_text()
-        known = r"OpenID …\S+|OpenID|MsgID|AppID|LANYU|Asia/Shanghai|UTC|https|pages/order/index|tpl-\d+|thing\d|time\d"
+        known = (
+            r"RFM|OpenID …\S+|OpenID|MsgID|AppID|LANYU|Asia/Shanghai|UTC|https|pages/order/index|tpl-\d+|thing\d|time\d"
+        )
         left = re.findall(r"[A-Za-z]{3,}", re.sub(known, "", words))
         assert left == [], path
         assert page.locator(".zy-primary:visible").count() <= 1, path

@@ -98,7 +98,7 @@ def test_home_and_lists_keep_their_budget(as_owner, ours):
     def own(path):  # without session, user, second factor, brand, role and the scope's transaction
         return [sql for sql in asked(as_owner, path) if sql.startswith("SELECT") and "set_config" not in sql]
 
-    assert len(own("")) <= 5 + 15
+    assert len(own("")) <= 5 + 16
     assert len(own("members/member/")) <= 5 + 8
     assert len(own(f"members/member/{ours.member.pk}/change/")) <= 5 + 20
     assert len(own("search/?s=澜陈")) <= 5 + 8

@@ -7,6 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import AuditEntry
 from accounts.tenancy import brand_scope
 from members.models import Member
+from tests.factories import AT
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +23,7 @@ def test_sidebar_holds_only_what_the_role_may_see(as_guide, as_owner, ours):
     def entries(client):
         return [str(row["label"]) for row in client.get("/b/lanyu/").context["zy_nav"]]
 
-    assert entries(as_guide) == ["今日", "会话", "会员", "内容", "门店", "导购"]
+    assert entries(as_guide) == ["今日", "会话", "会员", "内容", "门店", "导购", "权益"]
     assert entries(as_owner) == ["今日", "会话", "会员", "人群", "活动", "内容", "渠道", "门店", "导购", "权益", "设置"]
 
 
@@ -120,3 +121,28 @@ def test_every_tab_is_the_one_that_is_lit_on_its_page(as_owner, ours):
             page = as_owner.get(tab["link"], follow=True)
 
             assert [each["link"] for each in page.context["zy_tabs"] if each["active"]] == [tab["link"]]
+
+
+def test_a_guide_sees_the_code_without_a_link_that_would_refuse(as_guide, as_manager, guide_user, ours):
+    with brand_scope(ours.brand.pk):
+        ours.guide.staff_user = guide_user
+        ours.guide.save()
+    link = f"/touchpoints/touchpoint/{ours.touchpoint.pk}/change/"
+    for path in ("guides/guide/", f"guides/guide/{ours.guide.pk}/change/"):
+        seen = {
+            who: client.get(f"/b/lanyu/{path}").content.decode() for who, client in (("g", as_guide), ("m", as_manager))
+        }
+        assert {who: (ours.touchpoint.name in page, link in page) for who, page in seen.items()} == {
+            "g": (True, False),
+            "m": (True, True),
+        }
+
+
+def test_a_store_manager_opens_a_coupon_to_read_it(as_manager, ours):
+    from coupons.models import Template
+
+    with brand_scope(ours.brand.pk):
+        coupon = Template.objects.create(name="满减", draft={"kind": "AMOUNT", "amount": 6_000}, updated_at=AT)
+    page = as_manager.get(f"/b/lanyu/coupons/template/{coupon.pk}/change/")
+    assert page.status_code == 200
+    assert 'name="total"' not in page.content.decode()

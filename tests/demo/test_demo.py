@@ -1,6 +1,7 @@
 """The invented brands: what a script is told, and what must never happen with them."""
 
 import json
+from datetime import timedelta
 from io import StringIO
 from zoneinfo import ZoneInfo
 
@@ -9,20 +10,20 @@ from django.core.management import CommandError, call_command
 
 from accounts.models import StaffUser
 from accounts.tenancy import brand_scope, every_brand
-from campaigns.models import SubscriptionStock
+from campaigns.models import Campaign, SubscriptionStock
 from common import clock
-from conversations.models import Menu
+from conversations.models import Menu, ReplyRecord
 from conversations.selectors import troubles_of_menu
 from demo import arrivals, channels
 from demo.brands import BRANDS, PASSWORD
 from guides.models import Guide
-from inbox.models import Conversation
+from inbox.models import Conversation, ServiceHours
 from inbox.selectors import allowance_of
 from library.models import MediaCopy
-from members.models import Follower, Member
+from members.models import Follower, Member, Tag
 from touchpoints.models import Touch, Touchpoint
 from touchpoints.selectors import quiet_codes, ranking, settled_window, tree_figures
-from wechat_gateway.models import OfficialAccount
+from wechat_gateway.models import InboundPush, Incident, OfficialAccount
 
 
 def run(*arguments):
@@ -54,6 +55,29 @@ def arrives_in_every_way(lanyu, simulator):
     assert agreed == wechat
 
 
+def has_lived_until_today(lanyu):
+    """Nobody speaks before following, ages match the tags that say them, and no page of the day is empty."""
+    with brand_scope(lanyu["id"]):
+        people = list(
+            Follower.objects.exclude(member__last_interaction_at=None)
+            .exclude(followed_at=None)
+            .select_related("member")
+        )
+        named = dict(Tag.objects.filter(group="生命周期").values_list("pk", "name"))
+        early = [each for each in people if each.member.last_interaction_at < each.followed_at]
+        ages = {
+            (named[tag], clock.now() - each.followed_at >= timedelta(days=30))
+            for each in people
+            for tag in each.member.tag_ids
+            if tag in named
+        }
+        assert (early, ages) == ([], {("新客", False), ("老客", True)})
+        assert ReplyRecord.objects.filter(rule__isnull=False, push_id__in=InboundPush.objects.values("pk")).count() == 8
+        assert ServiceHours.objects.count() == 7
+        assert [row.closed_at is not None for row in Incident.objects.order_by("pk")] == [True, True]
+        assert [str(row.state) for row in Campaign.objects.all()] == ["DRAFT"]
+
+
 @pytest.mark.timeout(600)  # two brands with all their people, twice
 def test_demo_brands_load_once_and_tell_a_script_all_it_needs(db, simulator, settings):
     settings.SIMULATOR_URL = simulator.url
@@ -78,6 +102,7 @@ def test_demo_brands_load_once_and_tell_a_script_all_it_needs(db, simulator, set
     assert someone.phone.reveal().endswith(someone.phone_tail)
     judges_channels_as_planted(lanyu)
     arrives_in_every_way(lanyu, simulator)
+    has_lived_until_today(lanyu)
 
     for demo, brand in zip(BRANDS, facts["brands"], strict=True):
         with brand_scope(brand["id"]):

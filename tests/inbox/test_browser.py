@@ -9,14 +9,14 @@ from accounts.tenancy import brand_scope
 from common import clock
 from inbox.models import CannedReply
 from members.models import Follower
-from tests.console.test_browser import CHROMIUM, visitor
+from tests.browser import MARKS
+from tests.console.test_browser import visitor
 from tests.factories import AT
 from tests.inbox.conftest import say
 
 __all__ = ["visitor"]
 pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+    *MARKS,
     pytest.mark.django_db(transaction=True),
 ]
 

@@ -16,15 +16,12 @@ from loyalty.models import Adjustment, Benefit, EarnRule, Tier
 from loyalty.selectors import points as selectors
 from loyalty.services import Report
 from members.models import Member
-from tests.console.test_browser import CHROMIUM, latin_words, visitor
+from tests.browser import MARKS
+from tests.console.test_browser import latin_words, visitor
 from tests.loyalty.conftest import burn, earn, freeze, policy
 
 __all__ = ["visitor"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-    pytest.mark.django_db(transaction=True),
-]
+pytestmark = [*MARKS, pytest.mark.django_db(transaction=True)]
 SHOTS = os.environ.get("SHOTS", "")
 DAY = timedelta(days=1)
 

@@ -105,22 +105,28 @@ def test_a_change_of_the_policy_leaves_the_day_of_lots_that_are_there(people):
 
 
 def test_people_are_warned_once_for_a_day_with_lots_and_points(people):
-    policy(expiry="MONTH_END", expiry_span=0, warn_days=10)
+    policy(expiry="MONTH_END", expiry_span=0, warn_days=10, warn_text="您有 {积分} 积分将于 {day} 到期，记得使用。")
     earn(people.ann, 10)
     earn(people.ann, 5, at=AT + DAY)
     make_member(people.account)
     told = []
-    services.on_warning.register("test", lambda *, warning, at: told.append((warning.member_id, warning.points)))
+    services.on_warning.register(
+        "test", lambda *, warning, text, at: not told.append((warning.member_id, warning.points, text))
+    )
     try:
         assert services.warn_of_expiry(at=AT) == 0
         assert services.warn_of_expiry(at=AT + 25 * DAY) == 1
         assert services.warn_of_expiry(at=AT + 26 * DAY) == 0
+        assert services.carry_warnings(at=AT + 26 * DAY - timedelta(hours=9)) == 0  # 23:00: nobody is woken
+        for hour in (4, 5, 11):
+            services.carry_warnings(at=AT + 26 * DAY + timedelta(hours=hour))
     finally:
         services.on_warning._entries.pop("test")
     warning = ExpiryWarning.objects.get()
     lots = list(Lot.objects.order_by("pk").values_list("pk", "remaining"))
     assert (warning.day, warning.points, warning.lots) == (date(2025, 6, 30), 15, [list(lot) for lot in lots])
-    assert told == [(people.ann.pk, 15)]
+    assert told == [(people.ann.pk, 15, "您有 15 积分将于 2025-06-30 到期，记得使用。")]
+    assert warning.way == "test"
     endings = selectors.endings_of(people.ann.pk, at=AT + 25 * DAY, days=10)
     assert [(each.day, each.points, each.lots) for each in endings] == [(date(2025, 6, 30), 15, tuple(lots))]
     assert selectors.endings_of(people.ann.pk, at=AT + 25 * DAY, days=4) == []

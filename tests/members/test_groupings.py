@@ -1,17 +1,32 @@
 """Groupings: everybody in one stage, snapshots that never change, and moves that add up."""
 
+import json
 from datetime import timedelta
+from urllib.parse import parse_qs, urlparse
 
 import pytest
 from django.db import DatabaseError, transaction
 from django.test import Client
 
 from accounts.tenancy import brand_scope
-from members.errors import GroupingInvalid
+from members.errors import GroupingInvalid, RuleInvalid
 from members.models import Grouping, Member, Snapshot, SnapshotMember
-from members.selectors import moves, snapshots
-from members.services import merge_members, save_grouping, save_segment, take_monthly, take_snapshot
+from members.placing import counted
+from members.segments import matching
+from members.selectors import snapshots
+from members.services import (
+    clear_flag,
+    merge_members,
+    save_grouping,
+    save_segment,
+    set_flag,
+    take_monthly,
+    take_snapshot,
+)
+from members.stands import counts as stage_counts
+from members.stands import moves
 from tests.factories import AT, make_account, make_member, make_staff
+from tests.members.kept import fact, follows
 
 DAY = timedelta(days=1)
 
@@ -182,3 +197,85 @@ def test_life_cycle_is_there_at_one_tap_and_everybody_has_a_place(brand):
     ]
     assert snapshot.counts[-1] == 0
     assert snapshot.stages[4]["rule"] == {"all": [heard_of(21)]}
+
+
+def test_flags_restate_snapshots_moves_and_back_tests_and_give_them_back(stages, people):
+    grouping = grouped(stages)
+    first = take_snapshot(grouping=grouping, at=AT)
+    second = take_snapshot(grouping=grouping, at=AT + 10 * DAY)
+    rules = [each.rule for each in stages]
+
+    def seen(**more):
+        found = {(move.before, move.after): move.people for move in moves(first, second, **more)}
+        placed = counted(rules, at=AT, **more)
+        return found, stage_counts([first, second], **more), placed
+
+    whole = seen()
+    assert whole == (
+        {(0, 1): 2, (1, 1): 1, (-1, -1): 2},
+        {first.pk: [2, 1, 2], second.pk: [0, 3, 2]},
+        [2, 1, 2],
+    )
+    set_flag(member_id=people["1"].pk, kind="STAFF", since=None, reason="门店店员", by="林澄", at=AT)
+    set_flag(member_id=people["1"].pk, kind="TEST", since=AT, reason="试机", by="林澄", at=AT)
+    set_flag(member_id=people["60"].pk, kind="BLOCKED", since=AT + 5 * DAY, reason="骚扰", by="林澄", at=AT + 6 * DAY)
+    assert seen() == (
+        {(0, 1): 1, (1, 1): 1, (-1, -1): 1, (-1, None): 1},
+        {first.pk: [1, 1, 2], second.pk: [0, 2, 1]},
+        [1, 1, 2],
+    )
+    assert seen(everybody=True) == whole
+    for name, kind in (("1", "STAFF"), ("1", "TEST"), ("60", "BLOCKED")):
+        clear_flag(member_id=people[name].pk, kind=kind, reason="离职", by="林澄", at=AT + 11 * DAY)
+    assert seen() == whole
+
+
+def test_cell_of_the_moves_opens_exactly_its_people(brand):
+    with brand_scope(brand.pk):
+        segments = [save_segment(name=f"{days} 天内", rule={"all": [heard_of(days)]}, at=AT) for days in (7, 30)]
+        grouping = grouped(segments)
+        account = make_account()
+        old = [make_member(account, last_interaction_at=AT - days * DAY) for days in (1, 6, 20, 60)]
+        take_snapshot(grouping=grouping, at=AT)
+        make_member(account, last_interaction_at=AT + 9 * DAY)
+        merge_members(kept=old[0], merged=old[3], evidence="t", at=AT)
+        take_snapshot(grouping=grouping, at=AT + 10 * DAY)
+        set_flag(member_id=old[1].pk, kind="TEST", since=None, reason="试机", by="林澄", at=AT)
+        staff, reader = make_staff("marketer", "MARKETER"), make_staff("analyst", "ANALYST")
+    client, eyes = Client(), Client()
+    client.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
+    eyes.force_login(reader, backend="django.contrib.auth.backends.ModelBackend")
+    address = f"/b/{brand.slug}/segments/groupings/{grouping.pk}/"
+
+    sums = []
+    for query in ({}, {"everybody": "1"}):
+        rows = client.get(address, query).context["matrix"]["rows"]
+        cells = [(row["name"], cell) for row in rows for cell in row["cells"] if cell["people"]]
+        sums.append(sum(cell["people"] for _name, cell in cells))
+        with brand_scope(brand.pk):
+            for name, cell in cells:
+                rule = json.loads(parse_qs(urlparse(cell["link"]).query)["rule"][0])
+                gone = "gone" if cell["people"] != matching(rule, at=AT).count() else ""
+                assert (gone, name) in {("", name), ("gone", "都不属于")}  # who was merged away is nobody now
+    assert sums == [4, 5]
+    assert "segments/new" not in eyes.get(address).content.decode()
+    with brand_scope(brand.pk):
+        snapshot = Snapshot.objects.order_by("pk").first()
+        follows(
+            [
+                {"all": [{"condition": "stood", "params": {"snapshots": [snapshot.pk], "names": ["7 天内"]}}]},
+                {"none": [{"condition": "stood", "params": {"snapshots": [snapshot.pk], "where": "any"}}]},
+                {"all": [{"condition": "flagged", "params": {"value": "no"}}]},
+            ],
+            lambda at: set_flag(member_id=old[0].pk, kind="STAFF", since=None, reason="店员", by="林", at=at),
+            lambda at: clear_flag(member_id=old[1].pk, kind="TEST", reason="误标", by="林", at=at),
+            lambda at: make_member(account, last_interaction_at=at),
+            at=AT + 20 * DAY,
+        )
+        with pytest.raises(RuleInvalid):
+            matching(
+                {"all": [{"condition": "stood", "params": {"snapshots": [snapshot.pk], "names": ["没有"]}}]}, at=AT
+            )
+        wanted = {"snapshots": [snapshot.pk], "names": ["7 天内"]}
+        assert fact({"all": [{"condition": "stood", "params": wanted}]}, old[0], AT) == (True, "7 天内")
+        assert fact({"all": [{"condition": "flagged", "params": {"value": "yes"}}]}, old[0], AT) == (True, "Works here")

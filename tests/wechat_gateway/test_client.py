@@ -24,12 +24,9 @@ INFO = "/cgi-bin/user/info"
 
 
 @pytest.fixture
-def wechat(settings, monkeypatch):
+def wechat(settings):
     fake = FakeWeChat()
     settings.WECHAT_BASE_URL = fake.url
-    monkeypatch.setattr(quotas, "_limits_read", 0.0)
-    monkeypatch.setattr(client, "_proven", {})
-    monkeypatch.setattr(client, "_rung", {})
     yield fake
     fake.close()
 

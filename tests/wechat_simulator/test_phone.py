@@ -2,24 +2,22 @@
 
 import json
 import re
-import shutil
 import threading
 
 import pytest
 import segno
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import sync_playwright
 
+from tests.browser import MARKS, expect, launch, patient
 from tests.wechat_simulator.conftest import APPID, MINI, OTHER, Simulator, wait_until
 from wechat_simulator import control, wire
 from wechat_simulator.crypto import MessageCipher, signature
 from wechat_simulator.serving import make_server
 from wechat_simulator.simulation import Simulation
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+    *MARKS,
     # The browser's and the server's sockets are closed by their owners after the test that used them.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -153,7 +151,7 @@ def empty_world():
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        running = launch(playwright)
         yield running
         running.close()
 
@@ -176,8 +174,7 @@ def open_page(browser, answering):
     contexts = []
 
     def open_phone(query="", width=1400, height=900, **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        context.set_default_timeout(10_000)
+        context = patient(browser.new_context(viewport={"width": width, "height": height}, **options))
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda line: problems.append(told(line)) if line.type in {"error", "warning"} else None)
@@ -229,6 +226,21 @@ def test_scan_by_name_shows_account_card_then_follow_brings_the_welcome(open_pag
     expect(entries(page, "text")).to_contain_text([WELCOME])
     row = page.locator('[data-testid="person-row"][data-person="xiaoyu"]')
     expect(row.get_by_test_id("person-state")).to_have_text("已关注")
+
+
+def test_scanner_opened_before_the_codes_are_there_shows_them_when_they_come(open_page):
+    page = open_page("?person=xiaoyu")
+    held = []
+    page.route("**/_sim/codes?**", lambda route: held.append(route))
+    page.reload()
+    page.get_by_test_id("scan-all").click()
+    page.get_by_test_id("scan-text").fill("静安店门口")
+    expect(page.get_by_test_id("scan-note")).to_have_text("还没有服务号生成过渠道码。")
+    for route in held:
+        route.continue_()
+    page.unroute("**/_sim/codes?**")
+    page.get_by_test_id("scan-code").click()
+    expect(page.get_by_test_id("card-code")).to_have_text("来自「静安店门口」")
 
 
 def test_scan_reads_a_picture_of_a_code(open_page, answering, tmp_path):
@@ -659,7 +671,7 @@ def test_lost_connection_is_said_and_mends(open_page, answering):
     page.route("**/_sim/**", lambda route: route.abort())
     page.get_by_test_id("composer").fill("没有网")
     page.get_by_test_id("composer").press("Enter")
-    expect(page.get_by_test_id("toast")).to_contain_text("连不上模拟器")
+    expect(page.get_by_test_id("toast").first).to_contain_text("连不上模拟器")  # a second call may have met the same
     expect(page.get_by_test_id("composer")).to_have_value("没有网")
     assert {text for text in open_page.problems if "ERR_FAILED" not in text} == set()
     page.unroute("**/_sim/**")

@@ -8,15 +8,15 @@ import pytest
 
 from accounts.models import Brand
 from accounts.tenancy import brand_scope
-from tests.console.test_browser import CHROMIUM, visitor
+from tests.browser import MARKS
+from tests.console.test_browser import visitor
 from tests.welcomes.test_pages import make
 from wechat_gateway.models import OfficialAccount
 from welcomes.models import Sequence
 
 __all__ = ["visitor"]
 pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+    *MARKS,
     pytest.mark.django_db(transaction=True),
 ]
 SHOTS = os.environ.get("SHOTS", "")

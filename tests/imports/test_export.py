@@ -1,0 +1,123 @@
+"""Lists that go out: in scope, bounded, masked, marked, safe in a spreadsheet, and the same when they come back."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from accounts.models import AuditEntry, RoleGrant
+from accounts.roles import Role
+from accounts.tenancy import brand_scope
+from common.clock import now
+from common.spreadsheets import read_table
+from imports import services
+from imports.models import Export, ExportChunk
+from imports.services import exports
+from members import services as member_services
+from members.models import Member
+from members.services import intake
+from tests.factories import make_tag
+from tests.imports.conftest import uploaded, verdicts
+
+pytestmark = pytest.mark.django_db
+PAGE = "/b/lanyu/exports/"
+
+
+def written(client, of, **asked):
+    """The table behind an export that a person asked for in the console."""
+    answer = client.post(PAGE, {"file_format": "CSV", "search": "", **asked})
+    assert answer.status_code == 302, answer.content.decode()
+    with brand_scope(of.brand.pk):
+        row = Export.objects.order_by("-pk").first()
+    services.write_export(brand_id=of.brand.pk, export_id=row.pk)
+    with brand_scope(of.brand.pk):
+        row.refresh_from_db()
+    if row.state != "READY":
+        return row, []
+    body = client.get(f"{PAGE}{row.pk}/file/").content
+    return row, read_table(body) if asked.get("file_format") == "XLSX" else list(
+        csv.reader(io.StringIO(body.decode("utf-8-sig")))
+    )
+
+
+@pytest.fixture
+def people(ours, theirs):
+    with brand_scope(theirs.brand.pk):
+        Member.objects.filter(pk=theirs.member.pk).update(name="别家的人")
+    with brand_scope(ours.brand.pk):
+        member = member_services.bind_phone(member=ours.member, number="13800006721", source="test", at=now())
+        member_services.change_profile(
+            member_id=member.pk, name="=HYPERLINK(1)", city="上海", birth_mmdd=817, gender="F"
+        )
+        member_services.tag_members(member_ids=[member.pk], tag_ids=[make_tag("+老客").pk], source="t", at=now())
+        intake.tie_card(member_id=member.pk, card="C0001", source="t", at=now())
+        return Member.objects.get(pk=member.pk)
+
+
+@pytest.mark.parametrize("file_format", ["CSV", "XLSX"])
+def test_a_list_is_masked_marked_safe_and_comes_back_without_a_change(as_owner, ours, people, file_format):
+    row, table = written(as_owner, ours, file_format=file_format)
+    lines = {line[0]: line for line in table[1:]}
+    mine = lines[people.member_no]
+    marks = {"CSV": "'", "XLSX": ""}[file_format]
+    assert mine[1:7] == ["138****6721", "C0001", f"{marks}=HYPERLINK(1)", "08-17", "女", "上海"]
+    assert "+老客" in mine[7]
+    assert row.asked_label in mine[12]
+    assert not any("别家的人" in cell for line in table for cell in line)
+    body = as_owner.get(f"{PAGE}{row.pk}/file/").content
+    if file_format == "CSV":
+        assert not any(cell[:1] in "=+-@\t" for line in table for cell in line if cell)
+    job = uploaded(ours.brand, body)
+    assert list(verdicts(ours.brand, job).values()) == [("UNCHANGED", [])] * (len(table) - 1)
+
+
+def test_phones_in_full_need_a_right_and_a_reason_and_are_written_down(as_owner, as_marketer, ours, people):
+    refused = as_owner.post(PAGE, {"file_format": "CSV", "unmasked": "on"})
+    assert refused.status_code == 422
+    row, table = written(as_owner, ours, unmasked="on", reason="寄送礼品")
+    assert "13800006721" in {line[1] for line in table}
+    with brand_scope(ours.brand.pk):
+        entries = AuditEntry.objects.filter(object_type="imports.export", object_id=str(row.pk))
+        assert set(entries.values_list("action", flat=True)) == {"ask for export", "download export"}
+        assert entries.get(action="ask for export").reason == "寄送礼品"
+    assert as_marketer.get(f"{PAGE}{row.pk}/file/").status_code in {403, 404}
+    _row, masked = written(as_marketer, ours, unmasked="on", reason="寄送礼品")
+    assert "138****6721" in {line[1] for line in masked}
+
+
+def test_a_list_holds_whom_the_role_sees_and_no_more_than_it_may_take(
+    as_owner, as_manager, as_guide, ours, people, monkeypatch
+):
+    _row, everybody = written(as_owner, ours)
+    _row, own = written(as_manager, ours)
+    with brand_scope(ours.brand.pk):
+        in_store = set(Member.objects.filter(store=ours.store).values_list("member_no", flat=True))
+        assert len(everybody) - 1 == Member.objects.filter(merged_into=None).count()
+    assert {line[0] for line in own[1:]} <= in_store
+    assert len(own) < len(everybody) or in_store == {line[0] for line in everybody[1:]}
+    assert as_guide.get(PAGE).status_code == 403
+    monkeypatch.setitem(exports.MOST, Role.OWNER, 0)
+    row, _none = written(as_owner, ours)
+    assert row.state == "REFUSED"
+    assert row.problem
+    monkeypatch.undo()
+    as_owner.post(PAGE, {"file_format": "CSV", "search": ""})
+    with brand_scope(ours.brand.pk):
+        waiting = Export.objects.order_by("-pk").first()
+        RoleGrant.objects.filter(staff_user_id=waiting.asked_by_id).update(role=Role.ANALYST)
+    services.write_export(brand_id=ours.brand.pk, export_id=waiting.pk)
+    with brand_scope(ours.brand.pk):
+        waiting.refresh_from_db()
+        assert waiting.state == "REFUSED"
+
+
+def test_files_go_when_their_time_is_over(as_owner, ours, people):
+    row, _table = written(as_owner, ours, search=people.name[:3])
+    with brand_scope(ours.brand.pk):
+        Export.objects.filter(pk=row.pk).update(delete_at=now())
+    assert services.delete_old_exports(ours.brand.pk, at=now()) == 1
+    assert as_owner.get(f"{PAGE}{row.pk}/file/").status_code == 404
+    with brand_scope(ours.brand.pk):
+        assert not ExportChunk.objects.exists()

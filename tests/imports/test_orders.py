@@ -1,0 +1,85 @@
+"""Orders from tables become purchases once, count for tiers, give points only where asked to, and can be taken back."""
+
+from __future__ import annotations
+
+import pytest
+
+from accounts.tenancy import brand_scope
+from loyalty.invariants import breaches
+from loyalty.models import EarnRule, Fact, FactKind, Standing, Tier
+from loyalty.selectors.points import balance_of
+from loyalty.services import activate_rule, save_rule
+from members import services as member_services
+from tests.factories import AT, make_account, make_follower, make_store
+from tests.imports.conftest import csv_of, ran, undone, uploaded, verdicts
+
+pytestmark = pytest.mark.django_db
+TITLES = ("订单号", "手机", "金额", "时间", "商品", "门店编码")
+
+
+@pytest.fixture
+def buyer(brand):
+    with brand_scope(brand.pk):
+        make_store("SH004")
+        member = make_follower(make_account()).member
+        return member_services.bind_phone(member=member, number="13800001234", source="test", at=AT)
+
+
+def test_orders_become_purchases_once_and_count_for_tiers(brand, buyer):
+    with brand_scope(brand.pk):
+        Tier.objects.create(name="初见", threshold=0)
+        Tier.objects.create(name="常来", threshold=300)
+    table = csv_of(
+        TITLES,
+        ("SO1", "13800001234", "199.90", "2025-06-01 13:45", "LY-1=199.90", "SH004"),
+        ("SO2", "13800001234", "¥200", "2025-06-02", "", ""),
+        ("SO3", "13999999999", "10", "2025-06-02", "", ""),
+        ("SO4", "13800001234", "10", "2999-06-02", "", ""),
+        ("SO5", "13800001234", "10", "2025-06-02", "A=20", "XX"),
+        ("SO1", "13800001234", "199.90", "2025-06-01 13:45", "LY-1=199.90", "SH004"),
+    )
+    job = uploaded(brand, table, kind="orders")
+    assert verdicts(brand, job) == {
+        2: ("NEW", []),
+        3: ("NEW", []),
+        4: ("ERROR", [("phone", "member_unknown")]),
+        5: ("ERROR", [("at", "day_invalid")]),
+        6: ("ERROR", [("store", "store_unknown"), ("items", "items_more")]),
+        7: ("ERROR", [("number", "twice")]),
+    }
+    assert ran(brand, job).became == {"NEW": 2}
+    with brand_scope(brand.pk):
+        rows = Fact.objects.order_by("number").values_list("number", "amount", "body", "store__code")
+        assert list(rows) == [
+            ("SO1", 19990, {"lines": [{"sku": "LY-1", "category": "", "amount": 19990}]}, "SH004"),
+            ("SO2", 20000, {}, None),
+        ]
+        assert balance_of(buyer.pk).available == 0
+    second = uploaded(brand, table, kind="orders")
+    assert second.found["UNCHANGED"] == 2
+    changed = uploaded(brand, csv_of(TITLES[:4], ("SO2", "13800001234", "201", "2025-06-02")), kind="orders")
+    assert verdicts(brand, changed) == {2: ("CONFLICT", [("number", "order_changed")])}
+    back = undone(brand, job)
+    assert back.became["UNDONE"] == 2
+    with brand_scope(brand.pk):
+        assert Fact.objects.filter(kind=FactKind.REFUND).count() == 2
+        assert not Standing.objects.filter(tier__name="座上宾").exists()
+        assert breaches() == []
+    third = uploaded(brand, table, kind="orders")
+    assert verdicts(brand, third)[2] == ("CONFLICT", [("number", "order_undone")])
+
+
+def test_orders_give_points_by_the_rules_of_then_where_asked_to(brand, buyer):
+    with brand_scope(brand.pk):
+        draft = EarnRule(name="消费", kind="spend", draft={"points": 1, "per_fen": 100})
+        rule = save_rule(rule=draft, at=AT)
+        activate_rule(rule_id=rule.pk, at=AT)
+    day = f"{AT:%Y-%m-%d} 23:00"
+    job = uploaded(brand, csv_of(TITLES[:4], ("SO1", "13800001234", "99.50", day)), kind="orders", give_points="1")
+    ran(brand, job)
+    with brand_scope(brand.pk):
+        assert balance_of(buyer.pk).available == 99
+    undone(brand, job)
+    with brand_scope(brand.pk):
+        assert balance_of(buyer.pk).available == 0
+        assert breaches() == []

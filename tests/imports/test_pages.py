@@ -1,0 +1,129 @@
+"""The pages and the REST endpoints of imports, as people and other systems use them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from accounts.services import issue_api_key
+from accounts.tenancy import brand_scope
+from common.clock import now
+from common.spreadsheets import read_table
+from imports import services
+from imports.columns import MEMBER_COLUMNS, guess
+from imports.models import Import
+from members.models import Member
+from tests.imports.conftest import csv_of
+
+pytestmark = pytest.mark.django_db
+PAGE = "/b/lanyu/imports/"
+TABLE = csv_of(("手机", "姓名", "备注"), ("13800001234", "陈子涵", "a"), ("1.38E+10", "吴晓明", "b"))
+
+
+@pytest.fixture
+def as_owner(as_owner, settings):
+    as_owner.cookies[settings.LANGUAGE_COOKIE_NAME] = "en"
+    return as_owner
+
+
+def shown(answer, status=200):
+    assert answer.status_code == status, answer.status_code
+    return re.sub(r"\s+", " ", answer.content.decode())
+
+
+def test_a_table_goes_from_upload_over_a_dry_run_to_members_and_back(as_owner, ours, theirs):
+    first = as_owner.post(PAGE, {"kind": "members", "file": SimpleUploadedFile("m.csv", TABLE)})
+    address = first["Location"]
+    page = shown(as_owner.get(address))
+    assert 'value="phone" selected' in page
+    assert "Try out" in page
+    assert "138****1234" in page  # long numbers of the samples only by their ends
+    assert "13800001234" not in page
+    doubled = as_owner.post(address, {"act": "try", "column": ["phone", "phone", ""]})
+    assert "Leave all but one of them out" in shown(doubled, 422)
+    as_owner.post(address, {"act": "try", "column": ["phone", "name", ""]})
+    key = int(address.rstrip("/").rsplit("/", 1)[1])
+    services.try_out(brand_id=ours.brand.pk, job_id=key)
+    page = shown(as_owner.get(address))
+    assert "Import 1 row" in page
+    assert "1.38E+10" in page
+    assert "scientific notation" in page
+    errors = as_owner.get(f"{address}errors/")
+    assert read_table(errors.content)[1][:3] == ["3", "Phone", "1.38E+10"]
+    as_owner.post(address, {"act": "start"})
+    assert as_owner.get(f"{address}progress/").status_code == 200
+    with brand_scope(ours.brand.pk):
+        version = Import.objects.get(pk=key)
+    assert as_owner.get(f"{address}progress/?v=RUNNING-{version.done}-{version.read}").status_code == 204
+    services.importing(brand_id=ours.brand.pk, job_id=key)
+    over = as_owner.get(f"{address}progress/")
+    assert (over.status_code, over["HX-Refresh"]) == (204, "true")
+    with brand_scope(ours.brand.pk):
+        assert Member.objects.filter(name="陈子涵", joined_at__isnull=False).exists()
+    as_owner.post(address, {"act": "undo"})
+    services.undoing(brand_id=ours.brand.pk, job_id=key)
+    assert "Undone" in shown(as_owner.get(address))
+    with brand_scope(ours.brand.pk):
+        assert not Member.objects.filter(name="陈子涵").exists()
+    listed = shown(as_owner.get(PAGE))
+    assert "m.csv" in listed
+
+
+def test_templates_hold_titles_the_import_knows(as_owner, ours):
+    answer = as_owner.get(f"{PAGE}template/members/")
+    assert "" not in guess(read_table(answer.content)[0], MEMBER_COLUMNS)
+    assert as_owner.get(f"{PAGE}template/nothing/").status_code == 404
+
+
+def test_roles_that_may_not_import_do_not(as_manager, as_guide, ours):
+    for client in (as_manager, as_guide):
+        assert client.get(PAGE).status_code == 403
+        assert client.post(PAGE, {"kind": "members", "file": SimpleUploadedFile("m.csv", TABLE)}).status_code == 403
+    with brand_scope(ours.brand.pk):
+        assert not Import.objects.exists()
+
+
+def api(brand, scopes=("imports.write",)):
+    with brand_scope(brand.pk):
+        _row, text = issue_api_key(label="POS", scopes=list(scopes), at=now())
+    return {"HTTP_AUTHORIZATION": f"Key {text}"}
+
+
+def test_other_systems_upload_ask_start_and_undo(ours, theirs):
+    client, key, foreign = Client(), api(ours.brand), api(theirs.brand)
+
+    def send(table=TABLE, **more):
+        body = {"kind": "members", "file": SimpleUploadedFile("m.csv", table), **more}
+        return client.post("/api/v1/imports/", body, HTTP_IDEMPOTENCY_KEY="k1", **key)
+
+    first = send()
+    assert first.status_code == 201, first.content
+    again = send()
+    assert again.json()["id"] == first.json()["id"]
+    other = send(csv_of(("手机",), ("13800001239",)))
+    assert (other.status_code, other.json()["error"]["code"]) == (422, "key_reused")
+    address = f"/api/v1/imports/{first.json()['id']}/"
+    assert client.get(address, **foreign).status_code == 404
+    early = client.post(f"{address}start/", content_type="application/json", **key)
+    assert (early.status_code, early.json()["error"]["code"]) == (409, "import_not_now")
+    with brand_scope(ours.brand.pk):
+        job = Import.objects.get(public_id=first.json()["id"])
+    services.try_out(brand_id=ours.brand.pk, job_id=job.pk)
+    assert client.get(address, **key).json()["found"] == {"NEW": 1, "ERROR": 1}
+    wrong = client.get(f"{address}errors/", **key).json()
+    assert [(each["row"], each["what"]) for each in wrong["results"]] == [(3, "1.38E+10")]
+    for _twice in range(2):
+        assert client.post(f"{address}start/", content_type="application/json", **key).status_code == 200
+    services.importing(brand_id=ours.brand.pk, job_id=job.pk)
+    assert client.get(address, **key).json()["became"] == {"NEW": 1}
+    for _twice in range(2):
+        assert client.post(f"{address}undo/", content_type="application/json", **key).status_code == 200
+    services.undoing(brand_id=ours.brand.pk, job_id=job.pk)
+    assert client.get(address, **key).json()["state"] == "UNDONE"
+    without = client.post("/api/v1/imports/", {"kind": "members"}, **api(ours.brand, ("members.read",)))
+    assert without.status_code == 403
+    empty = client.post("/api/v1/imports/", {"kind": "members"}, **key)
+    assert empty.status_code == 422

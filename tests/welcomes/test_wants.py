@@ -1,0 +1,72 @@
+"""What people want holds for welcomes as for every other marketing: ways, the switch, hours of their own."""
+
+from datetime import time, timedelta
+
+import pytest
+
+from members.models import Purpose
+from members.services import Quiet, set_minor, set_preferences, withdraw_consent
+from tests.factories import AT, make_account, make_tag
+from tests.welcomes.test_kinds import writes
+from tests.welcomes.test_running import HOUR, follows, make_sequence, records, run, sent
+from welcomes.plan import Step
+
+pytestmark = pytest.mark.django_db
+SAID = {"channel": "MINI_PROGRAM", "source": "mini program", "at": AT}
+
+
+@pytest.fixture
+def account(in_brand):
+    return make_account()
+
+
+def test_refused_way_age_and_marketing_end_a_welcome_and_others_get_it(account):
+    make_sequence(account, Step("b", 2 * HOUR, "会员有礼"))
+    way, young, off, keen = people = [follows(account) for _ in range(4)]
+    set_preferences(member=way.member, ways={"custom": False}, **SAID)
+    set_minor(member=young.member, under_14=True, at=AT)
+    withdraw_consent(member=off.member, purpose=Purpose.MARKETING, source="t", at=AT)
+    set_preferences(member=keen.member, ways={"template": False}, **SAID)
+    for person in people:
+        writes(person, AT + 2 * HOUR)
+
+    run(AT + 2 * HOUR + timedelta(minutes=1))
+
+    assert [sent(person) for person in people] == [[], [], [], ["会员有礼"]]
+    assert records(way) == [("b", "SKIPPED", "OPTED_OUT")]
+
+
+def test_step_for_a_tag_is_not_for_whoever_wants_nothing_chosen(account):
+    tag = make_tag("护肤")
+    make_sequence(account, Step("b", 2 * HOUR, "护肤讲座", tag_id=tag.pk), Step("c", 3 * HOUR, "欢迎光临"))
+    objector, other = people = [follows(account) for _ in range(2)]
+    for person in people:
+        person.member.tag_ids = [tag.pk]
+        person.member.save(update_fields=["tag_ids"])
+        writes(person, AT + HOUR)
+    set_preferences(member=objector.member, personal=False, **SAID)
+
+    run(AT + 2 * HOUR + timedelta(minutes=1))
+    run(AT + 3 * HOUR + timedelta(minutes=1))
+
+    assert sent(objector) == ["欢迎光临"]
+    assert sent(other) == ["护肤讲座", "欢迎光临"]
+    assert records(objector)[0] == ("b", "SKIPPED", "NOT_CHOSEN")
+
+
+def test_own_hours_are_waited_for_beside_those_of_the_sequence(account):
+    """Followed at 08:00; the brand rests until 11:00, one person until 14:00 of their own."""
+    make_sequence(account, Step("b", 2 * HOUR, "会员有礼"), quiet_from=time(9), quiet_until=time(11))
+    late, _other = people = [follows(account) for _ in range(2)]
+    set_preferences(member=late.member, quiet=Quiet(time(10, 30), time(14)), **SAID)
+    for person in people:
+        writes(person, AT + HOUR)
+
+    run(AT + 2 * HOUR)
+    assert [sent(person) for person in people] == [[], []]
+    run(AT + 3 * HOUR)
+    assert [sent(person) for person in people] == [[], ["会员有礼"]]
+    run(AT + 6 * HOUR - timedelta(minutes=1))
+    assert sent(late) == []
+    run(AT + 6 * HOUR)
+    assert sent(late) == ["会员有礼"]
