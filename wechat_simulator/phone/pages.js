@@ -20,6 +20,7 @@ const MINI_CODE = /^https:\/\/mp\.weixin\.qq\.com\/a\/~([^~]+)~([^~]+)~([^~]*)$/
 export function scanPage(name, chosen, { anything = false } = {}) {
   const found = h("ul", { class: "choice-list", testid: "scan-list" });
   const note = h("p", { class: "note", testid: "scan-note", role: "status" });
+  let choosing = false; // between the codes of one picture
   const field = h("input", { type: "text", testid: "scan-text", placeholder: "搜名称，或粘贴码的链接、场景值", "aria-label": "搜码或粘贴", "data-first": true, autocomplete: "off", on: { input: draw, keydown: (event) => {
     if (event.key !== "Enter" || event.isComposing) return;
     event.preventDefault(); // the page goes and another button gets the focus: the key must not press that one
@@ -50,6 +51,7 @@ export function scanPage(name, chosen, { anything = false } = {}) {
   }
 
   function draw() {
+    choosing = false;
     const wanted = field.value.trim();
     const own = (code) => (code.appid === state.appid ? 0 : 1);
     const list = state.codes
@@ -106,6 +108,7 @@ export function scanPage(name, chosen, { anything = false } = {}) {
 
   /** A sheet with many codes: which one is meant? */
   function several(texts) {
+    choosing = true;
     fill(note, `这张图里有 ${texts.length} 个码，选一个扫：`);
     fill(found, texts.map((text) => {
       const known = state.codes.find((code) => code.url === text);
@@ -119,9 +122,15 @@ export function scanPage(name, chosen, { anything = false } = {}) {
     event.preventDefault();
     read(file);
   });
+  // The list may arrive after the scanner was opened, and new codes while it is open.
+  const renew = () => choosing || draw();
+  scanners.add(renew);
   draw();
-  push(view);
+  push(view, () => scanners.delete(renew));
 }
+
+const scanners = new Set();
+on("codes", () => scanners.forEach((run) => run()));
 
 // --- places, photos, voice ------------------------------------------------------------------------------------------
 
