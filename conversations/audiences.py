@@ -69,6 +69,10 @@ class AudienceKind(Protocol):
         """Give the predicate on `Member`, None when what is always looked up settles it. Reads nothing."""
         ...
 
+    def settled_by(self, prepared: Any) -> Person | None:
+        """Give the tags and places of which one is enough, None when only the predicate settles it."""
+        ...
+
     def holds(self, prepared: Any, person: Person, *, found: bool) -> bool:
         """Say whether somebody belongs to it; `found` is what the predicate said of them."""
         ...
@@ -124,6 +128,10 @@ class ChannelAudience:
     def to_q(self, prepared: Any, at: datetime) -> None:
         """Ask nothing."""
 
+    def settled_by(self, prepared: Any) -> Person:
+        """Give the channel and all below it."""
+        return Person(touchpoint_ids=frozenset(prepared))
+
     def holds(self, prepared: Any, person: Person, *, found: bool) -> bool:
         """Look for a scan."""
         return not person.touchpoint_ids.isdisjoint(prepared)
@@ -162,6 +170,10 @@ class TagAudience:
     def to_q(self, prepared: Any, at: datetime) -> None:
         """Ask nothing."""
 
+    def settled_by(self, prepared: Any) -> Person:
+        """Give the tag."""
+        return Person(tag_ids=frozenset((prepared,)))
+
     def holds(self, prepared: Any, person: Person, *, found: bool) -> bool:
         """Look among the tags."""
         return prepared in person.tag_ids
@@ -199,6 +211,9 @@ class SegmentAudience:
         rule, names = prepared
         with remembering(names):
             return compile_rule(rule, at=at)
+
+    def settled_by(self, prepared: Any) -> None:
+        """Leave it to the query."""
 
     def holds(self, prepared: Any, person: Person, *, found: bool) -> bool:
         """Take the query's word."""

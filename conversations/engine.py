@@ -106,10 +106,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of the person: did they come back, and which of the audiences asked about hold."""
+    """What is known of the person: did they come back, and which of the audiences asked about hold.
+
+    Whether they belong to those in `unknown` nobody has looked up.
+    """
 
     came_back: bool = False
     holds: frozenset[Audience] = frozenset()
+    unknown: frozenset[Audience] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +199,7 @@ class Rules:
             return AUDIENCE
         if asked.trigger == Trigger.FOLLOW and _settled_by_code(audience, self.scans.get(asked.scene, NO_SCAN)):
             return ""
-        if facts is None:
+        if facts is None or audience in facts.unknown:
             return None
         return "" if audience in facts.holds else AUDIENCE
 

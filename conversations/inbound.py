@@ -13,6 +13,7 @@ from django.utils import translation
 from conversations import services
 from conversations.answers import passive_of
 from conversations.engine import NOTHING, Asked, Decision, Facts, Rules, seed_of
+from conversations.known import known
 from conversations.models import Trigger
 from conversations.patterns import normalised
 from conversations.selectors import (
@@ -28,7 +29,7 @@ from conversations.selectors import (
 )
 from conversations.services.dialogues import LANGUAGE
 from wechat_gateway.events import MESSAGE_KINDS, Push
-from wechat_gateway.registries import ReplyBook, compiles, on_event, reply_to
+from wechat_gateway.registries import ReplyBook, compiles, on_event, remembers, reply_to
 from wechat_gateway.replies import Text
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ OTHER_MESSAGES = tuple(sorted(MESSAGE_KINDS - {"text"}))
 def compile_account(account_id: int) -> Rules:
     """Compile an account's rules for the gateway."""
     return rules_of(account_id)
+
+
+@remembers("conversations.people")
+def remember_people(accounts: Sequence[tuple[int, ReplyBook]]) -> None:
+    """Keep what rules ask about people in the memory of the gateway."""
+    known.refresh([(brand_id, book.account_id, book.get(PAGE)) for brand_id, book in accounts])
 
 
 class JustSaid:
@@ -156,7 +163,7 @@ def _decide(push: Push, book: ReplyBook, facts: Facts | None = None) -> Decision
 
 
 class JustDecided:
-    """What the rules say of a push without facts: several repliers ask for it, one after the other."""
+    """What the rules say of a push without asking PostgreSQL: several repliers ask for it, one after the other."""
 
     def __init__(self) -> None:
         self._last: tuple[Push | None, ReplyBook | None, Decision] = None, None, NOTHING
@@ -164,7 +171,12 @@ class JustDecided:
     def of(self, push: Push, book: ReplyBook) -> Decision:
         """Give the decision, made once."""
         if self._last[0] is not push or self._last[1] is not book:
-            self._last = push, book, _decide(push, book)
+            decision = _decide(push, book)
+            if decision.needs_facts:
+                facts = known.facts_of(push.account_id, book.get(PAGE), push.openid)
+                if facts is not None:
+                    decision = _decide(push, book, facts)
+            self._last = push, book, decision
         return self._last[2]
 
 

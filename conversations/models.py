@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Cast, Now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.tenancy import BrandForeignKey, BrandOwned
@@ -78,10 +78,44 @@ class ReplyRule(BrandOwned):
         verbose_name_plural = _("reply rules")
         indexes: ClassVar = [
             models.Index(fields=["brand", "account", "trigger", "position", "id"], name="rules_in_order"),  # compiling
+            models.Index(  # triggers: does anything depend on what is known of people?
+                fields=["brand", "audience_kind"],
+                condition=models.Q(is_enabled=True) & (~models.Q(audience_kind="") | models.Q(trigger="REFOLLOW")),
+                name="rules_by_facts",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+
+THIS_TRANSACTION = Cast(
+    Cast(models.Func(function="pg_current_xact_id", output_field=models.TextField()), models.TextField()),
+    models.BigIntegerField(),
+)
+
+
+class KnownDue(BrandOwned):
+    """Somebody of whom something changed that reply rules ask about; triggers write it with the change itself.
+
+    Gateways read it to keep up (`conversations.known`); `xact` is the transaction, by which they tell what is new.
+    """
+
+    account_id = models.BigIntegerField()
+    openid = models.CharField(max_length=64)
+    xact = models.BigIntegerField(db_default=THIS_TRANSACTION)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("person whose facts have changed")
+        verbose_name_plural = _("people whose facts have changed")
+        indexes: ClassVar = [
+            models.Index(fields=["xact"], name="known_due_since"),  # gateways, of all brands
+            models.Index(fields=["brand", "at"], name="known_due_by_age"),  # clearing away
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
 
 
 class Way(models.TextChoices):

@@ -47,6 +47,8 @@ def tidy_brand_replies(brand_id: int) -> None:
         services.forget_old_answers(at=clock.now())
     with brand_scope(brand_id):
         services.purge_taps(at=clock.now())
+    with brand_scope(brand_id):
+        services.purge_known_due()
 
 
 @global_task(name="conversations.tasks.sweep_menus")

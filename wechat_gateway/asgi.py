@@ -47,6 +47,7 @@ from wechat_gateway.lookups import Lookups
 from wechat_gateway.platforms import TESTERS, keep_event, keep_release_check
 from wechat_gateway.pulse import OWN_NONCE, PulseWriter
 from wechat_gateway.registries import Replier, ReplyBook, repliers_of
+from wechat_gateway.remembering import Rememberer
 from wechat_gateway.replies import Reply, Text, render
 from wechat_gateway.ringing import Lanes, Ringer
 from wechat_gateway.spill import RedisSpill
@@ -138,11 +139,14 @@ class Gateway:
         self.intake.start()
         self.directory = Directory()
         await self.directory.start()
+        self._rememberer = Rememberer(self.directory.books)
+        self._rememberer.start()
         self._started = True
 
     async def stop(self) -> None:
         """Write what is waiting and let go."""
         self._started = False
+        await self._rememberer.stop()
         await self.directory.stop()
         await self.intake.close()
         await self._spill.close()

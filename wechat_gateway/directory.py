@@ -102,6 +102,10 @@ class Directory:
             self._wanted = True
         return entry
 
+    def books(self) -> list[tuple[int, ReplyBook]]:
+        """The reply books that were made, each with its brand."""
+        return [(entry.keys.brand_id, entry.book) for entry in list(self._entries.values()) if entry.book is not None]
+
     async def book_of(self, entry: Entry, seconds: float) -> ReplyBook:
         """The reply book of an account, compiled now if it is not yet; empty when that takes longer than `seconds`."""
         if entry.book is not None:

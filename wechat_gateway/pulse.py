@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 # How our own check of the address signs itself: it proves that the door answers, not that WeChat comes through it.
 OWN_NONCE: Final = "zhiyin"
-FLUSH_SECONDS: Final = 0.5
+FLUSH_SECONDS: Final = 1.0
 _TIMEOUT_SECONDS: Final = 0.4
 _KEPT_SECONDS: Final = 40 * 86_400
 _MOST_ACCOUNTS: Final = 10_000
@@ -62,6 +62,7 @@ class PulseWriter:
         )
         self._verified: dict[Who, tuple[float, int]] = {}
         self._refused: dict[Who, tuple[float, str, int]] = {}
+        self._days: dict[Who, str] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -107,14 +108,16 @@ class PulseWriter:
                     pipe.expire(key, _KEPT_SECONDS)
                 for who, (at, count) in verified.items():
                     key, day = _key(*who), _day(at)
-                    pipe.hset(key, mapping={"verified": at})
-                    # A refusal within the same half second may be the newer one: it is counted anew then.
-                    if who not in refused or refused[who][0] <= at:
-                        pipe.hset(key, mapping={"refusals": 0})
+                    # A refusal within the same second may be the newer one: it is counted anew then.
+                    newer = who not in refused or refused[who][0] <= at
+                    pipe.hset(key, mapping={"verified": at, "refusals": 0} if newer else {"verified": at})
                     pipe.hincrby(key, day, count)
-                    pipe.hdel(key, _day(at - _DAYS * 86_400), _day(at - (_DAYS + 1) * 86_400))
-                    pipe.expire(key, _KEPT_SECONDS)
+                    # Every command of every account costs the gateway: what is due once a day is done once a day.
+                    if self._days.get(who) != day:
+                        pipe.hdel(key, _day(at - _DAYS * 86_400), _day(at - (_DAYS + 1) * 86_400))
+                        pipe.expire(key, _KEPT_SECONDS)
                 await pipe.execute()
+            self._days.update((who, _day(at)) for who, (at, _count) in verified.items())
         except (redis_errors.RedisError, OSError) as error:
             logger.warning("the state of callbacks could not be written: %s", type(error).__name__)
 

@@ -42,6 +42,7 @@ class ReplyBook:
 HandlerFunction: TypeAlias = Callable[[Push], None]
 ReplierFunction: TypeAlias = Callable[..., Reply | None]  # (push, book), with `asks` (push, book, rows)
 CompilerFunction: TypeAlias = Callable[[int], Any]
+MemoryFunction: TypeAlias = Callable[[Sequence[tuple[int, ReplyBook]]], None]
 Condition: TypeAlias = Callable[[Push, ReplyBook], bool]
 Query: TypeAlias = Callable[[], tuple[str, Sequence[Any]]]
 Question: TypeAlias = Callable[[Push, ReplyBook], Query | None]
@@ -84,6 +85,10 @@ repliers: Registry[ReplierFunction] = Registry(
     purpose="what is answered to a push within the five seconds",
 )
 compilers: Registry[CompilerFunction] = Registry("reply compilers", purpose="what repliers look rules up in")
+memories: Registry[MemoryFunction] = Registry(
+    "gateway memories",
+    purpose="what the gateway keeps of people so that repliers need not look it up",
+)
 _handlers: dict[str, Handler] = {}
 _repliers: dict[str, Replier] = {}
 _ordered: dict[tuple[str, str], tuple[Any, ...]] = {}
@@ -142,6 +147,20 @@ def compiles(key: str) -> Callable[[CompilerFunction], CompilerFunction]:
 
     def register(function: CompilerFunction) -> CompilerFunction:
         compilers.register(key, function)
+        return function
+
+    return register
+
+
+def remembers(key: str) -> Callable[[MemoryFunction], MemoryFunction]:
+    """Let the function keep something in the gateway's memory up to date: `remember([(brand id, ReplyBook), …])`.
+
+    It runs several times a second, in a thread of its own and outside of any scope, and says itself how old what it
+    keeps may become. When it raises, it is called again at the next turn.
+    """
+
+    def register(function: MemoryFunction) -> MemoryFunction:
+        memories.register(key, function)
         return function
 
     return register

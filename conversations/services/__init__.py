@@ -17,7 +17,7 @@ from conversations.services.menus import (
 )
 from conversations.services.phrases import ignore_suggestion, note_unmatched, suggest_rules
 from conversations.services.records import note_answer, on_hand_over, purge_records, send_replies, sweep_replies
-from conversations.services.retention import forget_old_answers, purge_taps
+from conversations.services.retention import forget_old_answers, purge_known_due, purge_taps
 from conversations.services.rules import save_rule
 from conversations.services.taps import note_tap
 
@@ -38,6 +38,7 @@ __all__ = [
     "plan_import",
     "publish_due_menus",
     "publish_menu",
+    "purge_known_due",
     "purge_records",
     "purge_taps",
     "restore_version",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from conversations.models import ButtonTap, DialogueRun, RunState
+from django.db.models.functions import Now
+
+from conversations.models import ButtonTap, DialogueRun, KnownDue, RunState
 from conversations.selectors import TALK_LASTS
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 FINISHED_KEPT: Final = timedelta(days=180)
 TAPS_KEPT: Final = timedelta(days=60)
+DUE_KEPT: Final = timedelta(hours=1)  # gateways that have not looked for half as long read everybody anew
 _A_ROUND: Final = 5_000
 
 
@@ -38,3 +41,12 @@ def purge_taps(*, at: datetime) -> int:
     old = list(rows.values_list("pk", flat=True)[:_A_ROUND])
     ButtonTap.objects.filter(pk__in=old).delete()
     return len(old)
+
+
+def purge_known_due() -> int:
+    """Drop changes that every gateway has seen or will not ask for any more, in the brand in scope.
+
+    By the database's clock, which wrote them: the simulator's may run ahead.
+    """
+    deleted, _by_table = KnownDue.objects.filter(at__lt=Now() - DUE_KEPT).delete()
+    return deleted

@@ -61,6 +61,8 @@ NO_BRAND_IN_SQL = {
     ("wechat_gateway/directory.py", "_SUMMARY"): "the gateway's directory spans brands, inside every_brand",
     ("accounts/selectors.py", "_KEY_SQL"): "a key names its brand; until it is found none is known, inside every_brand",
     ("wechat_gateway/stores.py", ""): "the sweep asks in which brands something waits, inside every_brand",
+    ("conversations/known_due.py", "_ASKED"): "in triggers: row security shows the rules of the brand that changes",
+    ("conversations/known.py", "_CHANGED"): "the gateway's memory of people spans brands, inside every_brand",
     ("members/watched.py", "_FUNCTION"): "a trigger: row security shows it the rows of the brand that makes the change",
     ("wechat_gateway/intake.py", "_INSERT"): "one insert of pushes of many brands: brand_id is a column of each row",
 }

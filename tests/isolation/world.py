@@ -40,6 +40,7 @@ from conversations.models import (
     Dialogue,
     DialogueRun,
     DialogueVersion,
+    KnownDue,
     LastTag,
     Menu,
     MenuVersion,
@@ -837,6 +838,7 @@ def _tables(add, member, segment, number, at):
 def _campaign(add, account, program, segment, member, follower, number, at):
     add(SegmentMember, segment=segment, member_id=member.pk, since=at)
     add(SegmentDue, member_id=member.pk)
+    add(KnownDue, account_id=account.pk, openid=follower.openid)
     for model, more in (
         (GroupingVersion, {"number": 1, "since": at}),
         (StageMember, {"member_id": member.pk, "stage_id": segment.pk, "since": at}),
