@@ -361,8 +361,8 @@ def _hits_of(rule: Rule) -> Callable[[str], object]:
         word = words[0]
         return lambda wanted: word in wanted
     if rule.match == Match.REGEX and len(words) == 1:
-        search: Callable[[str], object] = rule.patterns[0].search
-        return search
+        search = rule.patterns[0].search
+        return lambda wanted: search(wanted.encode())  # bytes: the matcher would count letters for every text
     return rule.captures
 
 

@@ -171,12 +171,9 @@ class JustDecided:
     def of(self, push: Push, book: ReplyBook) -> Decision:
         """Give the decision, made once."""
         if self._last[0] is not push or self._last[1] is not book:
-            decision = _decide(push, book)
-            if decision.needs_facts:
-                facts = known.facts_of(push.account_id, book.get(PAGE), push.openid)
-                if facts is not None:
-                    decision = _decide(push, book, facts)
-            self._last = push, book, decision
+            rules: Rules | None = book.get(PAGE)
+            facts = known.facts_of(push.account_id, rules, push.openid) if rules is not None else None
+            self._last = push, book, _decide(push, book, facts)
         return self._last[2]
 
 
