@@ -292,6 +292,7 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     from demo.identities import plant_identities
     from demo.people import enliven
     from demo.points import give_points
+    from demo.tables import import_tables
     from demo.talk import talk
     from demo.wechat import connect_to_wechat
     from demo.welcomes import welcome
@@ -306,6 +307,7 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     give_points(brand.pk, random.Random(20250604))
     give_coupons(brand.pk, random.Random(20250605))
     plant_identities(brand.pk, demo.subject)
+    import_tables(brand.pk)
     take_first_snapshots(brand.pk)
     privacy.furnish(brand.pk)
     leave_traces(brand.pk, account)

@@ -51,7 +51,7 @@ class TableParser(MultiPartParser):
 
 
 class ImportBody(StrictSerializer):
-    """A table and how it is to be taken. Columns are recognised by their titles."""
+    """A table and how it is to be taken. Columns are recognised by their titles, own fields by name or key."""
 
     file = serializers.FileField(help_text="CSV or XLSX; the first row holds the titles.")
     kind = serializers.ChoiceField(choices=["members", "orders"], help_text="What the table holds.")

@@ -28,6 +28,8 @@ class Column:
     titles: tuple[str, ...]  # what it is called, in Chinese first: the template takes the first of the language
     says: StrOrPromise  # how a cell looks
     read: Callable[[str], Any]
+    own: bool = False  # a field of the brand's own
+    sensitive: bool = False  # not for everybody's eyes
 
 
 MEMBER_COLUMNS: Final = (
@@ -184,7 +186,11 @@ def plain_title(text: str) -> str:
 
 def guess(header: Sequence[str], known: Sequence[Column]) -> list[str]:
     """Say what each column is taken for by its title: the key of a column, or an empty text."""
-    by_title = {plain_title(title): column.key for column in known for title in column.titles}
+    by_title: dict[str, str] = {}
+    for column in known:  # the common ones come first: a field of the brand's own takes no title from them
+        for title in column.titles:
+            by_title.setdefault(plain_title(title), column.key)
+    by_title.pop("", None)
     return [by_title.get(plain_title(title), "") for title in header]
 
 

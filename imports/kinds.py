@@ -90,7 +90,7 @@ class Kind(Protocol):
 
     @property
     def columns(self) -> Sequence[Column]:
-        """Give what a row can say."""
+        """Give what a row can say; asked with a brand in scope, so that fields of the brand can be among it."""
         ...
 
     @property

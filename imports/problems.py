@@ -51,6 +51,13 @@ REASONS: Final[dict[str, Reason]] = {
     "too_many": Reason(_("too many in one cell"), _("Leave some out.")),
     "characters": Reason(_("characters that cannot be seen or kept"), _("Type it anew.")),
     "gender_unknown": Reason(_("neither male nor female"), _("Write 男 or 女, or leave it empty.")),
+    "number_invalid": Reason(_("no whole number"), _("Write a whole number, such as 42.")),
+    "choice_unknown": Reason(_("not one of the list: %(about)s"), _("Write one of the list, or leave it empty.")),
+    "yes_no_unknown": Reason(_("neither yes nor no"), _("Write 是 or 否, or leave it empty.")),
+    "field_changed": Reason(
+        _("the profile field was changed since: it no longer takes this from a table"),
+        _("Open the profile field, then try the table out again."),
+    ),
     "points_invalid": Reason(_("no whole number of points"), _("Write a whole number from 0 on.")),
     "amount_invalid": Reason(_("no amount"), _YUAN),
     "amount_not_positive": Reason(

@@ -48,7 +48,7 @@ def exports_of(viewer: Viewer) -> QuerySet[Export]:
 def findings(job: Import, *, after: int = 0, limit: int = 50, full: bool = False) -> list[Finding]:
     """Give what is wrong in the rows of an import, in the order of the file; `limit` counts rows.
 
-    Phones are masked unless `full`.
+    Phones are masked unless `full`; what stands in fields that not everybody may see is never told.
     """
     rows = ImportRow.objects.filter(job=job, state__in=REFUSED_STATES, number__gt=after).order_by("number")[:limit]
     return [finding for row in rows for finding in _findings_of(job, row, full=full)]
@@ -67,12 +67,16 @@ def every_finding(job: Import) -> Iterator[list[str]]:
 
 
 def _findings_of(job: Import, row: ImportRow, *, full: bool) -> list[Finding]:
-    labels = {column.key: str(column.label) for column in (*kinds.get(job.kind).columns, *ORDER_COLUMNS)}
+    columns = (*kinds.get(job.kind).columns, *ORDER_COLUMNS)
+    labels = {column.key: str(column.label) for column in columns}
+    sensitive = {column.key for column in columns if column.sensitive}
     told: dict[str, Any] = json.loads(row.cells.reveal()).get("told", {}) if row.cells else {}
     found = []
     for problem in row.problems:
         key = str(problem.get("field", ""))
         what = str(told.get(key) or "")
+        if what and key in sensitive:
+            what = "***"
         if key == "phone" and not full and problem.get("code") != "scientific":
             what = _masked(what)
         found.append(

@@ -48,11 +48,12 @@ _UNSAID: Final = frozenset({"未知", "保密", "unknown", "-", "--", "无"})
 
 
 class Unreadable(Exception):
-    """A cell cannot be read: `code` names the reason in imports/problems.py."""
+    """A cell cannot be read: `code` names the reason in imports/problems.py, `about` adds a word that is no value."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, about: str = "") -> None:
         super().__init__(code)
         self.code = code
+        self.about = about
 
 
 def read(text: str, how: Any) -> Any:
@@ -67,7 +68,7 @@ def read(text: str, how: Any) -> Any:
 
 def code(text: str) -> str:
     """Read a number or code that is kept as it is; a spreadsheet's 4820175936.0 is 4820175936."""
-    if _SCIENTIFIC.fullmatch(text):
+    if is_scientific(text):
         raise Unreadable("scientific")
     whole = _WHOLE_FLOAT.fullmatch(text)
     text = whole[1] if whole else text
@@ -78,7 +79,7 @@ def code(text: str) -> str:
 
 def phone(text: str) -> str:
     """Read a phone as E.164; one that an export has masked stays as it is."""
-    if _SCIENTIFIC.fullmatch(text):
+    if is_scientific(text):
         raise Unreadable("scientific")
     if "*" in text:
         return text
@@ -94,7 +95,13 @@ def shown_phone(text: str) -> str:
     return text if "*" in text else masked_phone(text)
 
 
-def _text(text: str, longest: int) -> str:
+def is_scientific(text: str) -> bool:
+    """Say whether a program wrote a number with an exponent."""
+    return bool(_SCIENTIFIC.fullmatch(text))
+
+
+def plain_text(text: str, longest: int) -> str:
+    """Read a text that is kept as it is."""
     if len(text) > longest:
         raise Unreadable("too_long")
     if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn") for character in text):
@@ -104,17 +111,17 @@ def _text(text: str, longest: int) -> str:
 
 def name(text: str) -> str:
     """Read a name."""
-    return _text(" ".join(text.split()), 60)
+    return plain_text(" ".join(text.split()), 60)
 
 
 def city(text: str) -> str:
     """Read a city."""
-    return _text(text, 40)
+    return plain_text(text, 40)
 
 
 def source(text: str) -> str:
     """Read where somebody comes from."""
-    return _text(text, 30)
+    return plain_text(text, 30)
 
 
 def gender(text: str) -> str | None:
@@ -132,12 +139,12 @@ def words(text: str) -> list[str]:
     found = list(dict.fromkeys(word.strip() for word in _SPLIT.split(text) if word.strip()))
     if len(found) > MOST_WORDS:
         raise Unreadable("too_many")
-    return [_text(word, 30) for word in found]
+    return [plain_text(word, 30) for word in found]
 
 
 def points(text: str) -> int:
     """Read a number of points: whole, not negative."""
-    if _SCIENTIFIC.fullmatch(text):
+    if is_scientific(text):
         raise Unreadable("scientific")
     found = _COUNT.fullmatch(text)
     if not found or int(found[1].replace(",", "")) > MOST_POINTS:
@@ -147,7 +154,7 @@ def points(text: str) -> int:
 
 def fen(text: str) -> int:
     """Read yuan as fen, exactly. What a program computed as 0.30000000000000004 is 0.30."""
-    if _SCIENTIFIC.fullmatch(text):
+    if is_scientific(text):
         raise Unreadable("scientific")
     if not _MONEY.fullmatch(text):
         raise Unreadable("amount_invalid")

@@ -180,9 +180,13 @@ def _columns(job: Import, chosen: Iterable[str]) -> dict[str, Any]:
     kind = kinds.get(job.kind)
     samples = services.samples_of(job)
     columns = list(chosen)
+    known = kind.columns
+    sensitive = {column.key for column in known if column.sensitive}
     twice = {number for numbers in doubles(columns).values() for number in numbers}
     return {
-        "choices": [(column.key, column.label) for column in kind.columns],
+        "choices": [(column.key, column.label) for column in known if not column.own],
+        "own_choices": [(column.key, column.label) for column in known if column.own],
+        "deaf": gettext(", ").join(services.deaf_fields()) if job.kind == "members" else "",
         "columns": [
             {
                 "number": number,
@@ -190,15 +194,21 @@ def _columns(job: Import, chosen: Iterable[str]) -> dict[str, Any]:
                 "chosen": columns[number - 1] if number <= len(columns) else "",
                 "ignored": is_ignored(title),
                 "twice": number in twice,
-                "samples": [_sample(each[number - 1]) for each in samples if number <= len(each) and each[number - 1]],
+                "samples": [
+                    _sample(each[number - 1], hidden=bool(sensitive.intersection(columns[number - 1 : number])))
+                    for each in samples
+                    if number <= len(each) and each[number - 1]
+                ],
             }
             for number, title in enumerate(job.header, 1)
         ],
     }
 
 
-def _sample(text: str) -> str:
+def _sample(text: str, *, hidden: bool) -> str:
     """Show a cell of the file in the choice of columns; long numbers (phones, cards) only by their ends."""
+    if hidden:
+        return "***"
     text = text[:40]
     digits = sum(each.isdigit() for each in text)
     return f"{text[:3]}****{text[-4:]}" if digits >= 9 else text

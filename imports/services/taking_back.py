@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from django.apps import apps
@@ -11,16 +12,17 @@ from accounts.tenancy import BrandForeignKey, BrandOwned, current_brand_id
 from guides.models import Assignment
 from imports.problems import Problem
 from imports.services.marks import marks_of
+from imports.services.own_fields import PREFIX
 from loyalty.models import Account, Journal
 from loyalty.services import opening
 from members import services as member_services
 from members.models import Identity, IdentityKind, Member, MemberTag, OptOut, ProfileValue
 from members.profiles import COMMON, IMPORT
 from members.services import intake
+from members.services.profile import Earlier, standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from imports.kinds import Carried, Run
 
@@ -180,20 +182,25 @@ def _revert(row: Carried, run: Run, at: datetime) -> Problem | None:
         if did["points"] not in done:
             problem = Problem("points", "left_spent")
     said = did.get("said", {})
+    now = standing(member, said)
     for key, (_word, _before, after) in said.items():
-        if getattr(member, COMMON[key].column) != after:
-            problem = Problem(key, "left_changed")
+        if now[key] != after:
+            problem = Problem(key if key in COMMON else PREFIX + key, "left_changed")
     if said:
         member_services.unsay(
             member_id=member.pk,
             source=IMPORT,
             by=run.said,
-            words={key: word for key, (word, _before, _after) in said.items()},
+            words={key: _earlier(word) for key, (word, _before, _after) in said.items()},
             columns={key: before for key, (_word, before, _after) in said.items()},
             at=at,
         )
     _take_ties_off(member, did, run, at)
     return problem
+
+
+def _earlier(word: list[str] | None) -> Earlier | None:
+    return None if word is None else Earlier(word[0], word[1], datetime.fromisoformat(word[2]))
 
 
 def _take_ties_off(member: Member, did: dict[str, Any], run: Run, at: datetime) -> None:

@@ -179,7 +179,7 @@ def _read(
         try:
             value = values.read(text, known[key])
         except values.Unreadable as error:
-            problems.append(Problem(key, error.code))
+            problems.append(Problem(key, error.code, error.about))
         else:
             if value is not None:
                 cells[key] = value

@@ -23,7 +23,9 @@ from members.models import (
     MemberTag,
     OptOut,
     PreTag,
+    ProfileField,
     ProfileValue,
+    Sensitivity,
 )
 from members.services.facts import note_fact
 from members.services.identity import masked_phone
@@ -31,7 +33,7 @@ from members.services.people import new_member_no
 from members.services.pre_tags import apply_pre_tags, awaited
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
 CARD: Final = IdentityKind.CARD
@@ -56,6 +58,7 @@ class Newcomer:
     city: str = ""
     store_id: int | None = None
     source: str = ""
+    own: Mapping[str, str] = field(default_factory=dict)  # values of the brand's own fields by key, read
 
 
 @dataclass(frozen=True)
@@ -194,13 +197,38 @@ def _say(opened: Sequence[int], newcomers: Sequence[Newcomer], by: str, at: date
         for key, common in profiles.COMMON.items()
         if getattr(each, common.column)
     ]
+    said += [
+        (member_id, key, text)
+        for member_id, each in zip(opened, newcomers, strict=True)
+        for key, text in each.own.items()
+        if text
+    ]
+    public = [uuid.uuid4() for _each in said]
+    hidden = _hidden({key for _member_id, key, _text in said})
     rows: dict[str, list[Any]] = {
-        "public_id": [str(uuid.uuid4()) for _each in said],
+        "public_id": [str(each) for each in public],
         "member_id": [member_id for member_id, _key, _text in said],
         "key": [key for _member_id, key, _text in said],
-        "text": [text for _member_id, _key, text in said],
+        "text": ["" if key in hidden else text for _member_id, key, text in said],
+        "sealed": [
+            _sealed_word(each, text) if key in hidden else None
+            for each, (_member_id, key, text) in zip(public, said, strict=True)
+        ],
     }
     insert_many(ProfileValue, rows, same={"source": profiles.IMPORT, "by": by[:60], "at": at, "counts": True})
+
+
+def _hidden(keys: set[str]) -> set[str]:
+    """Give those of the fields whose values not everybody may see."""
+    own = keys - set(profiles.COMMON)
+    rows = ProfileField.objects.filter(key__in=own).exclude(sensitivity=Sensitivity.PLAIN)
+    return set(rows.values_list("key", flat=True)) if own else set()
+
+
+def _sealed_word(public_id: uuid.UUID, text: str) -> bytes:
+    brand_id = current_brand_id()
+    field: Any = ProfileValue._meta.get_field("sealed")
+    return seal(brand_id, text, field.context(ProfileValue(brand_id=brand_id, public_id=public_id)))
 
 
 def _free_numbers(wanted: int) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -17,7 +19,6 @@ from members.services.facts import note_fact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
     from typing import TypedDict, Unpack
 
     from members.models import Follower
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
         birth_mmdd: int | None
         city: str
         gender: str
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A word of a source as it stood: the value, by whom, and when it was said."""
+
+    text: str
+    by: str
+    at: datetime
 
 
 _OF_COLUMN = {each.column: key for key, each in profiles.COMMON.items()}
@@ -76,26 +86,33 @@ def unsay(
     member_id: int,
     source: str,
     by: str,
-    words: Mapping[str, str | None],
+    words: Mapping[str, Earlier | None],
     columns: Mapping[str, Any],
     at: datetime,
 ) -> None:
-    """Take back what a source said of common facts under a name: its word of before (None: none) stands again.
+    """Take back what a source said under a name: its word of before (None: none) stands again, as of when it was said.
 
-    What was said after that stays. `columns` is what the record held before: it holds it again where nobody says
-    anything any more.
+    What was said after that stays. `columns` is what the record held of common facts before: it holds it again where
+    nobody says anything any more.
     """
     member = Member.objects.select_for_update().get(pk=member_id)
+    fields = _fields(words)
     changes: dict[str, list[Any]] = {}
     for key, word in words.items():
         row = ProfileValue.objects.filter(member=member, key=key, source=source, by=by).first()
         if row is None:
             continue
+        field = fields.get(key)
         if word is None:
             row.delete()
         else:
-            row.text, row.by, row.at = word, "", at
+            _write(row, word.text, field)
+            row.by, row.at = word.by, word.at
             row.save()
+        if key not in profiles.COMMON:
+            _recount(member, key, field, at)
+            changes[key] = [None, "***"]
+            continue
         column = profiles.COMMON[key].column
         before = getattr(member, column)
         if ProfileValue.objects.filter(member=member, key=key).exists():
@@ -108,6 +125,22 @@ def unsay(
     if changes:
         record_audit(action="change profile", obj=member, changes=changes, reason=source)
         note_fact(kind=PROFILE, member_ids=[member.pk])
+
+
+def standing(member: Member, keys: Iterable[str]) -> dict[str, Any]:
+    """Give what holds of a person: of common facts the column's value, of fields of the brand the word that counts."""
+    wanted = list(keys)
+    own = [key for key in wanted if key not in profiles.COMMON]
+    counting = {row.key: row for row in ProfileValue.objects.filter(member=member, key__in=own, counts=True)}
+    return {key: getattr(member, profiles.COMMON[key].column) for key in wanted if key in profiles.COMMON} | {
+        key: shown_value(counting[key]) if key in counting else "" for key in own
+    }
+
+
+def words_of(member_id: int, *, source: str) -> dict[str, Earlier]:
+    """Give what a source has said of a person, by key."""
+    rows = ProfileValue.objects.filter(member_id=member_id, source=source)
+    return {row.key: Earlier(shown_value(row), row.by, row.at) for row in rows}
 
 
 def _fields(keys: Iterable[str]) -> dict[str, ProfileField]:
@@ -140,12 +173,17 @@ def _keep(member: Member, key: str, source: str, text: str, field: ProfileField 
                 return False  # nothing was known, and nothing is said
         row = ProfileValue(member=member, key=key, source=source)
     before = shown_value(row)
-    is_plain = field is None or field.sensitivity == Sensitivity.PLAIN
-    row.text = text if is_plain else ""
-    row.sealed = None if is_plain or not text else Secret(text)
+    _write(row, text, field)
     row.at, row.by = at, by[:60]
     row.save()
     return before != text
+
+
+def _write(row: ProfileValue, text: str, field: ProfileField | None) -> None:
+    """Put a value where its field wants it: plain, or sealed when not everybody may see it."""
+    is_plain = field is None or field.sensitivity == Sensitivity.PLAIN
+    row.text = text if is_plain else ""
+    row.sealed = None if is_plain or not text else Secret(text)
 
 
 def shown_value(row: ProfileValue) -> str:

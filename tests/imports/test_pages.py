@@ -15,7 +15,8 @@ from common.spreadsheets import read_table
 from imports import services
 from imports.columns import MEMBER_COLUMNS, guess
 from imports.models import Import
-from members.models import Member
+from members.models import Member, ProfileField
+from members.services import save_profile_field
 from tests.imports.conftest import csv_of
 
 pytestmark = pytest.mark.django_db
@@ -127,3 +128,23 @@ def test_other_systems_upload_ask_start_and_undo(ours, theirs):
     assert without.status_code == 403
     empty = client.post("/api/v1/imports/", {"kind": "members"}, **key)
     assert empty.status_code == 422
+
+
+def test_the_brands_own_fields_are_offered_and_sealed_ones_are_not_shown(as_owner, ours, theirs):
+    with brand_scope(ours.brand.pk):
+        for key, label, more in (
+            ("skin", "肤质", {"sources": ["import"]}),
+            ("illness", "病史", {"sources": ["import"], "sensitivity": "SEALED"}),
+            ("mood", "心情", {"sources": ["member"]}),
+        ):
+            save_profile_field(field=ProfileField(key=key, label=label, kind="TEXT", **more), at=now())
+    table = csv_of(("手机", "肤质", "病史"), ("13800001234", "干性", "花生过敏"))
+    address = as_owner.post(PAGE, {"kind": "members", "file": SimpleUploadedFile("m.csv", table)})["Location"]
+    page = shown(as_owner.get(address))
+    assert '<optgroup label="Profile fields">' in page
+    assert 'value="field:skin" selected' in page
+    assert "干性" in page
+    assert "花生过敏" not in page
+    assert "take nothing from a table" in page
+    assert "心情" in page
+    assert {"肤质", "病史"} <= set(read_table(as_owner.get(f"{PAGE}template/members/").content)[0])

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy
 
 from imports.columns import MEMBER_COLUMNS
 from imports.kinds import Done, Row, Run, Verdict, kinds
+from imports.services.own_fields import own_columns
 from imports.services.people.carrying import carry_out
 from imports.services.people.judging import verdict_on
 from imports.services.people.looking import locks_of, look_up, person_of, subject_of_brand
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from imports.columns import Column
     from imports.kinds import Carried
     from imports.problems import Problem
 
@@ -26,8 +28,12 @@ class Members:
     """People of a till, a shop system or a list."""
 
     label = gettext_lazy("Members")
-    columns = MEMBER_COLUMNS
     needs = (("phone", "card", "member_no", "unionid"),)
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """Give the common columns and one for each of the brand's own fields."""
+        return (*MEMBER_COLUMNS, *own_columns())
 
     def person_of(self, row: Row) -> str:
         """Name the person by the first of what identifies them."""

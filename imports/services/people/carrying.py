@@ -13,18 +13,22 @@ from guides.models import Guide
 from imports.kinds import Done, Row, Run, Verdict
 from imports.models import RowState
 from imports.services.marks import marks_of
+from imports.services.own_fields import PREFIX, own_keys
 from imports.services.people.looking import opening_names, phone_index_of, phone_of, subject_of_brand
 from loyalty.services import opening
 from members import services as member_services
 from members.errors import PhoneTaken
-from members.models import Member, ProfileValue
-from members.profiles import COMMON, IMPORT
+from members.models import Member
+from members.profiles import IMPORT
 from members.selectors import tags_by_name
 from members.services import intake
+from members.services.profile import standing, words_of
 from stores.selectors import brand_zone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from members.services.profile import Earlier
 
 
 def carry_out(verdicts: Sequence[Verdict], run: Run, at: datetime) -> list[Done]:
@@ -93,6 +97,7 @@ def _newcomer(row: Row, run: Run, guides: dict[str, Guide], subject: str, at: da
         city=str(cells.get("city") or ""),
         store_id=guide.store_id if guide else None,
         source=_source(cells, run),
+        own={key: str(cells[PREFIX + key]) for key in own_keys(cells)},
     )
 
 
@@ -117,11 +122,11 @@ def _add_to(verdict: Verdict, run: Run, subject: str, at: datetime) -> tuple[int
     member = Member.objects.select_for_update().get(pk=verdict.member_id or 0)
     did: dict[str, Any] = {}
     if "says" in plan:
-        columns = {key: COMMON[key].column for key in plan["says"]}
-        before = {key: getattr(member, column) for key, column in columns.items()}
-        earlier = _said_before(member.pk)
+        before = standing(member, plan["says"])
+        earlier = words_of(member.pk, source=IMPORT)
         member = member_services.say(member_id=member.pk, source=IMPORT, values=plan["says"], at=at, by=run.said)
-        did["said"] = {key: [earlier.get(key), before[key], getattr(member, columns[key])] for key in columns}
+        after = standing(member, plan["says"])
+        did["said"] = {key: [_kept_word(earlier.get(key)), before[key], after[key]] for key in plan["says"]}
     if "join" in plan or "phone" in plan:
         did["joined"] = member.joined_at is None
     if "join" in plan:
@@ -143,10 +148,9 @@ def _add_to(verdict: Verdict, run: Run, subject: str, at: datetime) -> tuple[int
     return member.pk, did
 
 
-def _said_before(member_id: int) -> dict[str, str]:
-    """Give what imports said of a person before."""
-    rows = ProfileValue.objects.filter(member_id=member_id, source=IMPORT).order_by()
-    return dict(rows.values_list("key", "text"))
+def _kept_word(word: Earlier | None) -> list[str] | None:
+    """Give what an import said before as it is kept for undoing."""
+    return None if word is None else [word.text, word.by, word.at.isoformat()]
 
 
 def _give_tags(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from imports.kinds import Row, Run, Verdict, refused
 from imports.models import RowState
 from imports.problems import Problem
+from imports.services.own_fields import PREFIX, own_keys, still_fits
 from imports.services.people.looking import phone_index_of, standing_of, ties_of
 from members.models import IdentityKind
 from members.profiles import COMMON, said_common
@@ -51,6 +52,11 @@ def _unusable(row: Row, run: Run, world: World) -> list[Problem]:
             found.append(Problem("staff_no", "guide_unknown"))
         elif not guide.is_active:
             found.append(Problem("staff_no", "guide_gone"))
+    found += [
+        Problem(PREFIX + key, "field_changed")
+        for key in own_keys(cells)
+        if not still_fits(world.own.get(key), cells[PREFIX + key])
+    ]
     return found
 
 
@@ -128,6 +134,15 @@ def _compare_profile(
             plan.setdefault("says", {})[key] = text
         else:
             problems.append(Problem(key, "kept"))
+    counting = world.counting.get(member.pk, {})
+    for key in own_keys(cells):
+        text, current = cells[PREFIX + key], counting.get(key, "")
+        if text == current:
+            continue
+        if not current or (run.overwrite and before.get(key) != text):
+            plan.setdefault("says", {})[key] = text
+        else:
+            problems.append(Problem(PREFIX + key, "kept"))
 
 
 def _compare_tags(

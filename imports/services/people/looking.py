@@ -6,12 +6,16 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import Q
+
 from guides.models import Assignment, Guide
+from imports.services.own_fields import fields_of, own_keys
 from loyalty.services import opening
-from members.models import IdentityKind, Member, MemberTag, ProfileValue, Tag, TagGroup
+from members.models import IdentityKind, Member, MemberTag, ProfileField, ProfileValue, Tag, TagGroup
 from members.profiles import COMMON, IMPORT
 from members.selectors import tags_by_name
 from members.services import intake
+from members.services.profile import shown_value
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -34,6 +38,8 @@ class World:
     assigned: dict[int, int] = field(default_factory=dict)
     openings: dict[str, opening.Given] = field(default_factory=dict)
     words: dict[int, dict[str, str]] = field(default_factory=dict)  # what imports said before, by member and key
+    own: dict[str, ProfileField] = field(default_factory=dict)  # the brand's own fields the rows speak of
+    counting: dict[int, dict[str, str]] = field(default_factory=dict)  # which words about those count
 
 
 def phone_of(cells: dict[str, Any]) -> str:
@@ -109,10 +115,13 @@ def look_up(rows: Sequence[Row]) -> World:
     carried = MemberTag.objects.filter(member_id__in=ids, given=True).values_list("member_id", "tag_id", "slot")
     for member_id, tag_id, slot in carried:
         world.carried.setdefault(member_id, {})[tag_id] = slot
-    for member_id, key, text in ProfileValue.objects.filter(
-        member_id__in=ids, key__in=list(COMMON), source=IMPORT
-    ).values_list("member_id", "key", "text"):
-        world.words.setdefault(member_id, {})[key] = text
+    world.own = fields_of(key for row in rows for key in own_keys(row.cells))
+    said = ProfileValue.objects.filter(member_id__in=ids, key__in=[*COMMON, *world.own])
+    for word in said.filter(Q(source=IMPORT) | Q(counts=True, key__in=list(world.own))):
+        if word.source == IMPORT:
+            world.words.setdefault(word.member_id, {})[word.key] = shown_value(word)
+        if word.counts and word.key in world.own:
+            world.counting.setdefault(word.member_id, {})[word.key] = shown_value(word)
     staff = {str(row.cells["staff_no"]) for row in rows if row.cells.get("staff_no")}
     world.guides = {each.staff_no: each for each in Guide.objects.filter(staff_no__in=staff)}
     world.assigned = dict(
