@@ -14,6 +14,7 @@ from coupons.rules import Cart, Line
 from loyalty.models import Tier
 from loyalty.services import Operation
 from members.models import Member, Segment
+from members.services import save_segment
 from stores.models import Store
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def give_coupons(brand_id: int, chance: Random) -> None:
             services.redeem_code(operation=operation, code=code, member_id=member_id, at=at)
     with brand_scope(brand_id):
         _push(now)
+        _tier_coupons(made, now)
         while services.expire_due(at=now):
             pass
 
@@ -99,6 +101,27 @@ def _push(now: datetime) -> None:
     except AppError:
         return  # a kept segment that nobody has counted yet
     while services.push_portion(push_id=push.pk, at=at):
+        pass
+    _segments(template)
+
+
+def _segments(template: Template) -> None:
+    """Keep whom the push gave a coupon: all of them, and those who can still use it."""
+    for name, states in (("领到老友回馈的人", ("given",)), ("老友回馈还没用", ("given", "unused"))):
+        asked = [
+            {"condition": "coupon", "params": {"templates": [template.pk], "state": state, "days": 30}}
+            for state in states
+        ]
+        save_segment(name=name, rule={"all": asked}, at=clock.now())
+
+
+def _tier_coupons(made: dict[str, Template], now: datetime) -> None:
+    """The highest tier gives a coupon every month, the one below every quarter."""
+    offered = ("满 500 减 60", "礼盒随附 50 元")
+    for tier, period, name in zip(Tier.objects.order_by("-threshold")[:2], ("MONTH", "QUARTER"), offered, strict=False):
+        services.set_gift(tier=tier, template=made[name], period=period, is_on=True, at=now)
+    services.find_gifts(at=now)
+    while services.give_gifts(at=now):
         pass
 
 

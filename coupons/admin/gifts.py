@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
-from django.db.models import Count
 from django.http import HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
@@ -16,8 +15,8 @@ from console.columns import state
 from console.forms import BrandModelForm
 from console.registry import BulkColumn
 from coupons import services
-from coupons.models import Outcome, Template, TemplateState, TierGift, TierGrant
-from coupons.services.gifts import period_of
+from coupons.models import Template, TemplateState, TierGift
+from coupons.selectors.gifts import given_now
 from loyalty.models import Tier
 
 if TYPE_CHECKING:
@@ -42,12 +41,7 @@ class GiftForm(BrandModelForm):
 
 
 def _given(ids: list[int]) -> dict[int, int]:
-    """Count what each gave in the running period, all of them at once."""
-    at = now()
-    periods = {row.pk: period_of(row.period, at) for row in TierGift.objects.filter(pk__in=ids)}
-    rows = TierGrant.objects.filter(gift_id__in=ids, period__in=set(periods.values()), outcome=Outcome.GIVEN)
-    counted = rows.values("gift_id", "period").annotate(people=Count("pk")).order_by("gift_id")
-    return {row["gift_id"]: row["people"] for row in counted if row["period"] == periods[row["gift_id"]]}
+    return given_now(ids, at=now())
 
 
 @admin.register(TierGift, site=site)

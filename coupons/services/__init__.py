@@ -10,7 +10,7 @@ from coupons.services.counter import (
     show_code,
     undo_redemption,
 )
-from coupons.services.gifts import find_gifts, give_gifts, save_gift
+from coupons.services.gifts import find_gifts, give_gifts, save_gift, set_gift
 from coupons.services.issue import Pushed, claim_coupon, exchange_points, hand_out, issue_coupon, push_coupons
 from coupons.services.life import (
     cancel_exchange,
@@ -63,6 +63,7 @@ __all__ = [
     "return_refunded",
     "save_gift",
     "save_template",
+    "set_gift",
     "show_code",
     "shown_coupons",
     "start_push",

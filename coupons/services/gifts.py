@@ -10,15 +10,18 @@ from accounts.services import record_audit
 from accounts.tenancy import current_brand_id
 from common.failpoints import point
 from coupons.errors import BudgetGone, LeftOut, MemberLimit, TemplateClosed
-from coupons.models import Outcome, Period, TierGift, TierGrant, Way
+from coupons.models import Outcome, TemplateState, TierGift, TierGrant, Way
+from coupons.selectors.gifts import period_of
 from coupons.services.issue import issue_coupon
 from loyalty.errors import MemberGone
-from loyalty.selectors.points import zone
 from loyalty.services import Operation
 from loyalty.services.ledger import SYSTEM
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from coupons.models import Template
+    from loyalty.models import Tier
 
 AT_ONCE: Final = 200
 
@@ -39,14 +42,17 @@ def save_gift(*, gift: TierGift, at: datetime) -> TierGift:
     return gift
 
 
-def period_of(kind: str, at: datetime) -> str:
-    """Name the period a moment lies in, by the brand's calendar."""
-    day = at.astimezone(zone()).date()
-    if kind == Period.MONTH:
-        return f"{day:%Y-%m}"
-    if kind == Period.QUARTER:
-        return f"{day.year}-Q{(day.month + 2) // 3}"
-    return f"{day.year}" if kind == Period.YEAR else "once"
+@transaction.atomic
+def set_gift(*, tier: Tier, template: Template, period: str, is_on: bool, at: datetime) -> TierGift:
+    """Let a tier give a coupon so often, or no more; the same again changes nothing. Raises TemplateClosed."""
+    gift = TierGift.objects.select_for_update(of=("self",)).filter(tier=tier, template=template).first()
+    if gift is not None and (gift.period, gift.is_on) == (period, is_on):
+        return gift
+    if is_on and template.state != TemplateState.ACTIVE:
+        raise TemplateClosed
+    gift = gift or TierGift(tier=tier, template=template)
+    gift.period, gift.is_on = period, is_on
+    return save_gift(gift=gift, at=at)
 
 
 # Somebody who became part of another record had theirs: it counts for the one that stays.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from accounts.models import AuditEntry
 from accounts.tenancy import brand_scope
 from common.clock import now
 from coupons import services
 from coupons.models import Push
+from loyalty.models import Standing, Tier
 from members.models import Member
 from tests.coupons.conftest import make_template
 from tests.coupons.test_pushes import segment
+from tests.factories import AT
 
 pytestmark = pytest.mark.django_db
 
@@ -38,3 +41,32 @@ def test_a_system_sees_the_plan_gives_to_a_segment_once_and_stops_it(a, b):
     assert a.system.post(f"{path}stop/", {}).json()["state"] == "STOPPED"
     shown = a.system.get(path).json()
     assert (shown["state"], shown["total"], shown["done"], shown["given"]) == ("STOPPED", people, 0, 0)
+
+
+def test_tiers_are_given_coupons_and_say_how_many_got_one(a, b):
+    with brand_scope(a.brand.pk):
+        Tier.objects.create(name="初见", threshold=0)
+        tier = Tier.objects.create(name="知音", threshold=1000)
+        template, draft = make_template(), make_template(active=False)
+    with brand_scope(b.brand.pk):
+        Tier.objects.create(name="别家", threshold=1000)
+        theirs = make_template()
+    body = {"tier": "知音", "template": str(template.public_id), "period": "MONTH"}
+    first, again = a.system.post("/coupons/tiers/", body), a.system.post("/coupons/tiers/", body)
+    assert first.status_code == again.status_code == 200
+    assert first.json() == again.json() == body | {"name": template.name, "is_on": True, "given": 0}
+    with brand_scope(a.brand.pk):
+        Standing.objects.create(member=a.member, tier=tier, since=AT)
+        services.find_gifts(at=now())
+        assert services.give_gifts(at=now()) == 1
+        assert AuditEntry.objects.filter(action="change coupon of a tier").count() == 1
+    assert a.system.get("/coupons/tiers/").json() == {"results": [first.json() | {"given": 1}]}
+    assert b.system.get("/coupons/tiers/").json() == {"results": []}
+    off = a.system.post("/coupons/tiers/", body | {"period": "YEAR", "is_on": False}).json()
+    assert (off["period"], off["is_on"], off["given"]) == ("YEAR", False, 0)
+    closed = a.system.post("/coupons/tiers/", body | {"template": str(draft.public_id)})
+    assert (closed.status_code, closed.json()["error"]["code"]) == (409, "template_closed")
+    for wrong in ({"tier": "别家"}, {"template": str(theirs.public_id)}, {"period": "DAY"}, {"more": 1}):
+        assert a.system.post("/coupons/tiers/", body | wrong).status_code == 422
+    assert a.key("coupons.read").post("/coupons/tiers/", body).status_code == 403
+    assert a.key("coupons.write").get("/coupons/tiers/").status_code == 403

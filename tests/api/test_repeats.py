@@ -19,6 +19,7 @@ NEEDS_NO_KEY = {
     "preview_segment": "reads only",
     "record_scene_opening": "the id of the opening is the caller's own",
     "report_fact": "system, kind and number name the fact",
+    "set_tier_coupon": "a tier gives a coupon so often or not",
     "show_counter_code": "shows the code that runs; a later one takes its place",
     "sign_page": "reads only",
     "start_import": "an import starts once; again it gives how it stands",

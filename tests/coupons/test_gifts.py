@@ -14,7 +14,7 @@ from common.clock import now
 from coupons import services, tasks
 from coupons.invariants import breaches
 from coupons.models import Coupon, Move, TierGift, TierGrant
-from coupons.services.gifts import period_of
+from coupons.selectors.gifts import period_of
 from loyalty.models import Standing, Tier
 from loyalty.services import Operation
 from members.models import Member

@@ -655,7 +655,7 @@ def _people(add, side, account, program, store, tag, number, at, mark, *, far):
         ConsentText, purpose="SERVICE", version=f"v{number}"[:20], body=f"{mark}用于服务通知", written_by="x",
         effective_at=at, created_at=at,
     )  # fmt: skip
-    add(Topic, code=f"t{number}"[:20], name="活动", created_at=at)
+    Sequence.objects.update(topic=add(Topic, code=f"t{number}"[:20], name="活动", created_at=at))
     add(LegalHold, member=member, reason="退款", at=at, ended_at=at)
     asked = add(
         RightsRequest, member=member, kind="COPY", channel="CONSOLE", asked_at=at, due_at=at, state="READY", answered_at=at,

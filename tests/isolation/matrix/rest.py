@@ -4,7 +4,7 @@ import uuid
 
 from console.site import site
 from coupons.models import Coupon, Template
-from loyalty.models import Fact
+from loyalty.models import Fact, Tier
 from members.models import Identity, Member, Segment, Tag
 from members.picks import picks
 from members.segments import conditions
@@ -190,6 +190,22 @@ def rows(world):
             {"key": "k", "template": str(world.a.near[Template].public_id), "segment": "{}", "reason": "春季回馈"},
             far[Segment].pk,
             9_007_199_254_740_991,
+        ),
+        "TierCouponBody.template": (
+            "key full",
+            "POST",
+            "coupons/tiers/",
+            {"tier": world.a.near[Tier].name, "template": "{}", "period": "MONTH"},
+            theirs,
+            nobody,
+        ),
+        "TierCouponBody.tier": (
+            "key full",
+            "POST",
+            "coupons/tiers/",
+            {"tier": "{}", "template": str(world.a.near[Template].public_id), "period": "MONTH"},
+            far[Tier].name,
+            "没有这一级",
         ),
         "PlanQuery.segment": (
             "key full",
