@@ -8,7 +8,9 @@ from typing import Any, Final
 from accounts.tenancy import brand_scope
 from common import clock
 from members import services
-from members.models import Member, Purpose
+from members.models import Member, Purpose, Topic
+from welcomes.models import Sequence
+from welcomes.services import save_sequence
 
 _TEXTS: Final = {
     Purpose.SERVICE: "我们使用你的手机号和 OpenID 发送预约、订单和积分通知。你可以随时撤回，撤回后不再收到通知。",
@@ -28,6 +30,9 @@ def furnish(brand_id: int) -> None:
     with brand_scope(brand_id):
         for code, name, meaning in _TOPICS:
             services.save_topic(code=code, name=name, meaning=meaning, at=at)
+        for sequence in Sequence.objects.filter(topic=None):
+            sequence.topic = Topic.objects.get(code="offers")
+            save_sequence(sequence=sequence, at=at)
         for purpose, body in _TEXTS.items():
             services.write_text(
                 purpose=purpose, version=VERSION, body=body, by="法务", effective_at=at - timedelta(days=30), at=at

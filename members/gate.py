@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from members.choices import PERSONAL, QUIET, keys_for
+from members.choices import PERSONAL, QUIET, keys_for, topic_key
 from members.models import OptOut, Purpose
 
 if TYPE_CHECKING:
@@ -36,3 +36,12 @@ def gate_for(member_ids: Collection[int], *, purpose: str, topic_id: int | None 
         elif row.quiet_from is not None and row.quiet_until is not None:
             quiet[row.member_id] = (row.quiet_from, row.quiet_until)
     return Gate(frozenset(refusing), frozenset(objecting), quiet)
+
+
+def topics_refused(member_ids: Collection[int], topic_ids: Collection[int]) -> frozenset[tuple[int, int]]:
+    """Give who has turned off which of some topics, in one query; none when there are no topics."""
+    by_key = {topic_key(topic_id): topic_id for topic_id in topic_ids}
+    if not by_key:
+        return frozenset()
+    rows = OptOut.objects.filter(member_id__in=member_ids, purpose__in=list(by_key)).order_by()
+    return frozenset((member_id, by_key[key]) for member_id, key in rows.values_list("member_id", "purpose"))

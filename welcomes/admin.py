@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import admin
+from django.db.models import Q
 from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
@@ -25,7 +26,7 @@ from console.columns import state, two_lines
 from console.forms import BrandModelForm
 from console.registry import BulkColumn
 from library.selectors import media_choices
-from members.models import Tag
+from members.models import Tag, Topic
 from stores.selectors import brand_zone
 from wechat_gateway.models import MiniProgram
 from welcomes import on_screen, plan, selectors, services
@@ -142,6 +143,12 @@ class SequenceForm(_Fields):  # type: ignore[misc] # the fields of steps are mad
         super().__init__(*args, **kwargs)
         tags = [("", gettext("(everybody)")), *Tag.objects.order_by("name", "pk").values_list("pk", "name")]
         steps = plan.read_steps(self.instance.steps)
+        topic: Any = self.fields["topic"]
+        offered = Topic.objects.filter(Q(is_active=True) | Q(pk=self.instance.topic_id))
+        topic.queryset, topic.empty_label = offered.order_by("name", "pk"), gettext("(no topic)")
+        topic.help_text = gettext_lazy(
+            "Whoever has turned this topic off gets nothing of the sequence; the report counts them by this reason."
+        )
         if self.instance.pk is None:
             self.initial.setdefault("quiet_from", QUIET_FROM)
             self.initial.setdefault("quiet_until", QUIET_UNTIL)
@@ -282,7 +289,7 @@ class SequenceAdmin(ConsoleModelAdmin):
         BulkColumn("activation", gettext_lazy("activated in 48 hours"), _arms, number=True, show=_activation_cell),
         "enabled",
     )
-    list_select_related = ("account",)
+    list_select_related = ("account", "topic")
     ordering = ("brand", "account", "name", "pk")
     phone_columns: ClassVar[tuple[str, ...]] = ("titled", "activation", "enabled")
     change_form_template = "welcomes/sequence_form.html"
@@ -304,6 +311,7 @@ class SequenceAdmin(ConsoleModelAdmin):
                 "fields": (
                     "account",
                     "name",
+                    "topic",
                     "control_percent",
                     "ends_on_act",
                     ("quiet_from", "quiet_until"),
@@ -339,7 +347,7 @@ class SequenceAdmin(ConsoleModelAdmin):
         """Show roles that may only look the stored row, without the form's own fields."""
         may = self.has_change_permission(request, obj) if obj is not None else self.has_add_permission(request)
         if not may:
-            return ((None, {"fields": ("account", "name", "control_percent", "count_of_steps", "enabled")}),)
+            return ((None, {"fields": ("account", "name", "topic", "control_percent", "count_of_steps", "enabled")}),)
         used = len(obj.steps) if obj is not None else 1
         every: Any = self.fieldsets
         head, *steps = every
@@ -362,7 +370,7 @@ class SequenceAdmin(ConsoleModelAdmin):
             context["preview"] = on_screen.phone(obj, tags, at=at)
             context["report"] = on_screen.figures(found)
             context["step_rows"] = on_screen.step_rows(plan.read_steps(obj.steps), found)
-            context["at"] = at
+            context["at"], context["topic"] = at, obj.topic
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Sequence, form: Any, change: bool) -> None:

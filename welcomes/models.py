@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from accounts.tenancy import BrandForeignKey, BrandOwned
-from members.models import Follower
+from members.models import Follower, Topic
 from wechat_gateway.models import OfficialAccount
 
 
@@ -19,8 +19,8 @@ class Sequence(BrandOwned):
     """What an account says to new followers in their first 48 hours; one per account can be on.
 
     `steps` is read by `plan.read_steps`. A step keeps its key when it is moved or reworded, so that whoever had it does
-    not get it again. Between `quiet_from` and `quiet_until`, in the brand's zone, nothing is sent but what follows the
-    follow at once; without both there are no quiet hours.
+    not get it again. Whoever has turned off the `topic` gets nothing of it. Between `quiet_from` and `quiet_until`, in
+    the brand's zone, nothing is sent but what follows the follow at once; without both there are no quiet hours.
     """
 
     account = BrandForeignKey(OfficialAccount, models.CASCADE, related_name="+", verbose_name=_("service account"))
@@ -30,6 +30,9 @@ class Sequence(BrandOwned):
         _("control group (%)"), default=10, validators=[MaxValueValidator(50)]
     )
     ends_on_act = models.BooleanField(_("ends as soon as they write or tap"), default=False)
+    topic = BrandForeignKey(
+        Topic, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("topic of the sequence")
+    )
     steps = models.JSONField(_("steps"), default=list, blank=True)
     quiet_from = models.TimeField(_("quiet from"), null=True, blank=True)
     quiet_until = models.TimeField(_("quiet until"), null=True, blank=True)

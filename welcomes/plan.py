@@ -33,6 +33,7 @@ NO_TAG: Final = "NO_TAG"
 CLOSED: Final = "CLOSED"
 QUIET: Final = "QUIET"
 NOT_CHOSEN: Final = "NOT_CHOSEN"
+OFF_TOPIC: Final = "OFF_TOPIC"
 
 # What a step sends.
 TEXT: Final = "TEXT"
@@ -53,6 +54,7 @@ def reason(key: str) -> str:
         NO_TAG: _("does not have the tag"),
         CLOSED: _("nothing they did allowed a message"),
         NOT_CHOSEN: _("does not want messages that are chosen for them"),
+        OFF_TOPIC: _("has turned off the topic of the sequence"),
         QUIET: _("quiet hours until the 48 hours were over"),
     }
     return words.get(key, key)

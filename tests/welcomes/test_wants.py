@@ -3,12 +3,15 @@
 from datetime import time, timedelta
 
 import pytest
+from django.utils import translation
 
+from members.decisions import deciders
 from members.models import Purpose
-from members.services import Quiet, set_minor, set_preferences, withdraw_consent
+from members.services import Quiet, save_topic, set_minor, set_preferences, withdraw_consent
 from tests.factories import AT, make_account, make_tag
 from tests.welcomes.test_kinds import writes
-from tests.welcomes.test_running import HOUR, follows, make_sequence, records, run, sent
+from tests.welcomes.test_running import HOUR, SECOND, follows, make_sequence, records, run, sent
+from welcomes.models import Enrolment
 from welcomes.plan import Step
 
 pytestmark = pytest.mark.django_db
@@ -34,6 +37,29 @@ def test_refused_way_age_and_marketing_end_a_welcome_and_others_get_it(account):
 
     assert [sent(person) for person in people] == [[], [], [], ["会员有礼"]]
     assert records(way) == [("b", "SKIPPED", "OPTED_OUT")]
+
+
+def test_whoever_has_turned_the_topic_off_gets_nothing_of_the_sequence(account):
+    offers, _events = (save_topic(code=code, name=code, at=AT) for code in ("offers", "events"))
+    sequence = make_sequence(account, Step("a", 10 * SECOND, "欢迎"), Step("b", 2 * HOUR, "会员有礼"), topic=offers)
+    off, later, other, _keen = people = [follows(account) for _ in range(4)]
+    set_preferences(member=off.member, topics={"offers": False}, **SAID)
+    set_preferences(member=other.member, topics={"events": False}, **SAID)
+    run(AT + 10 * SECOND)
+    set_preferences(member=later.member, topics={"offers": False}, **SAID)  # after the first message
+    for person in people:
+        writes(person, AT + 2 * HOUR)
+
+    run(AT + 2 * HOUR + timedelta(minutes=1))
+
+    assert [sent(each) for each in people] == [[], ["欢迎"], ["欢迎", "会员有礼"], ["欢迎", "会员有礼"]]
+    assert records(off) == [("a", "SKIPPED", "OFF_TOPIC"), ("b", "SKIPPED", "OFF_TOPIC")]
+    assert records(later)[1:] == [("b", "SKIPPED", "OFF_TOPIC")]
+    assert Enrolment.objects.get(follower=off).ended == "OFF_TOPIC"
+    with translation.override("en"):
+        (told,) = deciders.get("welcomes.sequence").explain(off.member, AT + 3 * HOUR)
+    assert told.what == sequence.name
+    assert "Left out: has turned off the topic of the sequence" in told.because
 
 
 def test_step_for_a_tag_is_not_for_whoever_wants_nothing_chosen(account):

@@ -14,7 +14,7 @@ from inbox.selectors import LIVE, allowances
 from inbox.services import send_unasked
 from library.models import MediaItem
 from library.services import note_sent
-from members.gate import Gate, gate_for
+from members.gate import Gate, gate_for, topics_refused
 from members.models import Purpose
 from members.services import record_contact
 from stores.selectors import brand_zone
@@ -44,6 +44,7 @@ class _World:
     done: dict[int, frozenset[str]]
     talking: frozenset[int]
     gate: Gate
+    off: frozenset[tuple[int, int]]  # who has turned off the topic of a sequence
     zone: ZoneInfo
 
     @classmethod
@@ -56,6 +57,7 @@ class _World:
             selectors.settled_steps([row.pk for row in rows]),
             frozenset(talking.order_by().values_list("follower_id", flat=True)),
             gate_for(members, purpose=Purpose.MARKETING, carrier=CARRIER),
+            topics_refused(members, {row.sequence.topic_id for row in rows if row.sequence.topic_id is not None}),
             ZoneInfo(brand_zone()),
         )
 
@@ -159,6 +161,7 @@ def _over(row: Enrolment, world: _World, at: datetime) -> str:
         plan.JOINED: member.joined_at is not None and member.joined_at >= row.followed_at,
         plan.PERSON: row.follower_id in world.talking,
         plan.OPTED_OUT: row.follower.member_id in world.gate.refusing,
+        plan.OFF_TOPIC: (member.pk, row.sequence.topic_id) in world.off,
         plan.OFF: not row.sequence.is_enabled,
     }
     time = plan.TIME if at >= row.until else ""

@@ -14,7 +14,7 @@ from welcomes.plan import faults, read_steps
 if TYPE_CHECKING:
     from datetime import datetime
 
-_AUDITED = ("name", "is_enabled", "control_percent", "ends_on_act", "steps", "quiet_from", "quiet_until")
+_AUDITED = ("name", "topic_id", "is_enabled", "control_percent", "ends_on_act", "steps", "quiet_from", "quiet_until")
 
 
 @transaction.atomic
