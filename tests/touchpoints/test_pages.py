@@ -392,7 +392,10 @@ def test_cost_is_noted_in_fen_and_taken_out_again(as_marketer, grown):  # noqa: 
 
 def test_person_is_marked_as_staff_from_the_list_of_scans(as_marketer, grown):  # noqa: F811
     member_id = grown.people[0].follower.member_id
+    card, said = f"/b/lanyu/members/member/{member_id}/change/", "渠道统计视为员工"
+    assert said not in as_marketer.get(card).content.decode()
     act(as_marketer, grown.code, "staff", member=member_id)
+    assert said in as_marketer.get(card).content.decode()
     assert figures_of(as_marketer.get(TREE).content.decode(), "澜柜台")[0][0] == "2"
     act(as_marketer, grown.code, "not-staff", member=member_id)
     with brand_scope(grown.brand.pk):

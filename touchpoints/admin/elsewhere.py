@@ -9,22 +9,27 @@ from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy, pgettext
 
 from common.clock import now
+from console import formats
 from console.registry import (
     Hit,
     Moment,
+    Panel,
     SearchGroup,
     Step,
     TimelineKind,
     Todo,
     home_cards,
+    panels,
     search_groups,
     timeline_kinds,
     timelines,
 )
 from touchpoints import on_screen
-from touchpoints.models import Touch, TouchKind, Touchpoint
+from touchpoints.models import StaffPerson, Touch, TouchKind, Touchpoint
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
+
     from accounts.viewer import Viewer
     from members.models import Member
 
@@ -64,6 +69,21 @@ def touches(member: Member, limit: int) -> list[Moment]:
         )
         for row in rows
     ]
+
+
+@panels.add("touchpoints.staff")
+def staff_panel(member: Member, _request: HttpRequest) -> Panel | None:
+    """Say on the card that channels take somebody for staff."""
+    mark = StaffPerson.objects.filter(member=member).first()
+    if mark is None:
+        return None
+    row = {
+        "label": gettext("Staff"),
+        "value": gettext("marked %(time)s") % {"time": formats.local_time(mark.since)},
+        "why": gettext("Scans count in no report of channels."),
+    }
+    hint = gettext("Rewards and marketing go on: for those, leave the person out.")
+    return Panel(gettext("Works here, say the channels"), "console/panel_facts.html", {"rows": [row], "hint": hint}, 6)
 
 
 def find_channels(viewer: Viewer, term: str) -> list[Hit]:
