@@ -15,7 +15,7 @@ SETTINGS := ZHIYIN_SECRET_KEY=only-for-checks-0123456789-abcdefghijklmnopqrstuvw
 	DATABASE_INTAKE_URL=postgresql://zhiyin_intake@127.0.0.1:9/none REDIS_URL=redis://127.0.0.1:9/0
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint types layers descriptions template messages check smoke bench chaos isolation hostile simulate sabotage repeat demo manage lock \
+.PHONY: help up test lint types layers descriptions template messages check smoke bench chaos isolation hostile orders simulate sabotage repeat demo manage lock \
 	clean python venv venv-dev venv-peers
 
 help: ## list these commands
@@ -66,6 +66,9 @@ isolation: venv-dev ## every surface as another brand; then with the Python guar
 
 hostile: venv-dev ## the bad-input corpus, forgeries, replays, fuzzing, planted secrets, and the whole API by its schema
 	@$(PY) -m tests.hostile $(ARGS)
+
+orders: venv-dev ## one person in 2,000 orders of what can happen first is always one person (ARGS=5040)
+	@ZHIYIN_ORDERS=$(or $(ARGS),2000) $(PY) -m pytest -q -n 2 tests/members/test_orders.py
 
 simulate: venv-dev ## delivery, tokens and inbox under virtual time from 10,000 seeds; failpoints; fail at the Nth call
 	@$(PY) -m tests.simulation $(ARGS)

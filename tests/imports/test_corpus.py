@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
+import tracemalloc
+import warnings
 import zipfile
 from datetime import date, datetime
 
@@ -102,11 +105,27 @@ def test_titles_are_known_by_many_names_and_doubles_are_seen():
     assert "" not in guess(titles, MEMBER_COLUMNS)  # what the templates say
 
 
-def bomb():
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("xl/worksheets/sheet1.xml", b"\0" * 700_000_000)
-    return packed.getvalue()
+def bomb(size, says):
+    """A workbook whose sheet unpacks to `size` bytes, and says of itself that it is `says`."""
+    packed = io.BytesIO(xlsx_of(["手机"], ["13800001234"]))
+    with warnings.catch_warnings(), zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as archive:
+        warnings.simplefilter("ignore")  # the sheet is there twice; the later one counts
+        archive.writestr("xl/worksheets/sheet1.xml", b" " * size)
+    return packed.getvalue().replace(struct.pack("<I", size), struct.pack("<I", says))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("size", "says"), [(40_000_000, 700_000_000), (40_000_000, 400), (40_000_000, 40_000_000)])
+def test_a_workbook_that_unpacks_to_too_much_is_refused_in_little_memory(in_brand, size, says):
+    body = bomb(size, says)
+    assert len(body) < 200_000
+    tracemalloc.start()
+    with pytest.raises((TableUnreadable, FileRefused)) as refused:
+        services.take_file(name="x.xlsx", body=body, kind="members", at=now())
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert refused.value.hint
+    assert peak < 20_000_000
 
 
 @pytest.mark.django_db

@@ -1,5 +1,6 @@
-"""One person in whatever order things happen: following, signing in, binding a phone, a card from the shop."""
+"""One person in whatever order things happen: following, signing in, a phone, a card from the shop, a WeCom contact."""
 
+import os
 from datetime import timedelta
 from itertools import permutations
 from random import Random
@@ -9,8 +10,10 @@ import pytest
 from members.models import Follower, Identity, Member, MemberTag
 from members.selectors import surviving
 from members.services import (
+    Known,
     bind_phone,
     link_unionid,
+    meet,
     pre_tag,
     record_contact,
     record_follow,
@@ -21,8 +24,9 @@ from members.services import (
 from members.services.people import new_member
 from tests.factories import AT, make_account, make_tag
 
-EVENTS = ("follow", "profile", "sign in", "phone", "card", "again")
-ORDERS = Random(13).sample(list(permutations(EVENTS)), 14)
+EVENTS = ("follow", "profile", "sign in", "phone", "card", "again", "wecom")
+COUNT = int(os.environ.get("ZHIYIN_ORDERS", "14"))  # of 5,040; `make orders` tries 2,000
+ORDERS = Random(13).sample(list(permutations(EVENTS)), COUNT)
 
 
 def happens(event, who, account, at):
@@ -35,6 +39,10 @@ def happens(event, who, account, at):
         else:
             record_follow(follower=follower, at=at)
             record_interaction(follower=follower, at=at)
+        return
+    if event == "wecom":
+        known = [Known("EXTERNAL", f"wm{who}", "corp"), Known("UNIONID", f"u{who}", "subject")]
+        meet(identities=known, source="wecom", at=at)
         return
     if event == "card":
         known = Member.objects.filter(phone_tail=phone[-4:], merged_into=None, name=f"卡{who}").first()
@@ -60,7 +68,8 @@ def test_every_order_leads_to_the_same_person(in_brand, order):
     (person,) = Member.objects.filter(merged_into=None)
     assert {surviving(each).pk for each in Member.objects.all()} == {person.pk}
     ties = Identity.objects.filter(member=person, ended_at=None).values_list("kind", "namespace")
-    assert sorted(ties) == [("OPENID", account.appid), ("OPENID", "wxmini"), ("PHONE", ""), ("UNIONID", "subject")]
+    openids = [("OPENID", account.appid), ("OPENID", "wxmini")]
+    assert sorted(ties) == [("EXTERNAL", "corp"), *openids, ("PHONE", ""), ("UNIONID", "subject")]
     assert Identity.objects.exclude(member=person).count() == 0
     assert (person.phone_tail, person.subscribed, person.joined_at is not None) == ("0001", True, True)
     assert sorted(MemberTag.objects.values_list("member_id", "tag__name")) == sorted(
