@@ -4,7 +4,17 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("accounts", "campaigns", "conversations", "guides", "members", "stores", "touchpoints", "wechat_gateway")
+PACKAGES = (
+    "accounts",
+    "campaigns",
+    "conversations",
+    "coupons",
+    "guides",
+    "members",
+    "stores",
+    "touchpoints",
+    "wechat_gateway",
+)
 
 
 def declared():

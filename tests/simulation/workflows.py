@@ -22,7 +22,12 @@ from common import clock
 from conversations import services as conversations
 from conversations.models import LastTag, Menu, ReplyRecord, TagMenu
 from conversations.services import save_menu
+from coupons import services as coupons
+from coupons.invariants import breaches as coupon_breaches
+from coupons.models import Coupon, Push, Template, TierGift, TierGrant
 from inbox.services import record_act
+from loyalty.models import Standing, Tier
+from loyalty.services import Operation
 from members import services as members
 from members.facts import ACT
 from members.models import (
@@ -971,9 +976,78 @@ def count_figures(stage):
     return do, holds
 
 
+def _coupon(total=None):
+    rule = {"kind": "AMOUNT", "amount": 100, "days": 9}
+    row = coupons.save_template(template=Template(name=f"券{next(_numbers)}", draft=rule, total=total), at=AT)
+    coupons.activate_template(template_id=row.pk, at=AT)
+    return Template.objects.get(pk=row.pk)
+
+
+def _sound_coupons(template):
+    """Nobody has two, and the budget says what was given."""
+    given = list(Coupon.objects.filter(template=template).values_list("member_id", flat=True))
+    assert len(given) == len(set(given)) == Template.objects.get(pk=template.pk).taken
+    assert coupon_breaches() == []
+    return len(given)
+
+
+def push_coupon(stage):
+    """Three people, two at a time, and a coupon of which there are two."""
+    with stage.scope:
+        template = _coupon(total=2)
+    operation = Operation("test", f"push{next(_numbers)}")
+
+    def do():
+        with stage.scope:
+            push = coupons.create_push(
+                operation=operation, template=template, segment=stage.segment, reason="回馈", at=AT
+            )
+        with stage.scope:
+            coupons.start_push(push_id=push.pk, at=AT)
+        more = True
+        while more:
+            with stage.scope:
+                more = coupons.push_portion(push_id=push.pk, at=AT, size=2)
+
+    def holds(finished):
+        given = _sound_coupons(template)
+        push = Push.objects.filter(key=operation.key).first()
+        assert given == (push.tally.get("GIVEN", 0) if push else 0)
+        assert not finished or (push.state, push.tally) == ("DONE", {"GIVEN": 2, "NONE_LEFT": 1})
+
+    return do, holds
+
+
+def tier_coupon(stage):
+    """A tier owes its coupon to two people."""
+    with stage.scope:
+        TierGift.objects.update(is_on=False)
+        template, number = _coupon(), next(_numbers)
+        tier = Tier.objects.create(name=f"级{number}", threshold=number)
+        for follower in stage.people[:2]:
+            Standing.objects.update_or_create(member_id=follower.member_id, defaults={"tier": tier, "since": AT})
+        coupons.set_gift(tier=tier, template=template, period="MONTH", is_on=True, at=AT)
+
+    def do():
+        with stage.scope:
+            coupons.find_gifts(at=AT)
+        more = 1
+        while more:
+            with stage.scope:
+                more = coupons.give_gifts(at=AT, limit=1)
+
+    def holds(finished):
+        given = _sound_coupons(template)
+        noted = TierGrant.objects.filter(gift__template=template, outcome="GIVEN", coupon__isnull=False).count()
+        assert given == noted
+        assert not finished or given == 2
+
+    return do, holds
+
+
 WORKFLOWS = (
     follow, scan_pushed, bind_phone, merge, erase_person, tag_member, automatic_tags, sync_tags, fetch_followers, launch, send_step, finish_event,
     steer, mini_program_login, save_segment, keep_segment, retain, token, publish_menu, publish_due_menus, settle_menus, send_replies, issue_code,
-    count_figures, page_ticket,
+    count_figures, page_ticket, push_coupon, tier_coupon,
     probe, sweep_and_replay, refused_secret,
 )  # fmt: skip
