@@ -87,7 +87,7 @@ def give_coupons(brand_id: int, chance: Random) -> None:
 
 
 def _push(now: datetime) -> None:
-    """Give a coupon to a segment; the budget is a little short."""
+    """Give a coupon to everybody of the first segment; the budget covers them."""
     at = now - timedelta(days=3)
     segment = Segment.objects.order_by("pk").first()
     if segment is None:

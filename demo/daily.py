@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid5
 
 from accounts.tenancy import brand_scope
-from campaigns.services import create_campaign
 from common import clock
 from conversations.models import ReplyRecord, ReplyRule, Way
 from inbox.models import ServiceHours
-from members.models import Follower, Segment
+from members.models import Follower
 from wechat_gateway.incidents import CALLBACK, TOKEN, close_incident, open_incident
 from wechat_gateway.models import InboundPush, PushState
 
@@ -28,7 +27,7 @@ ILLS: Final = ((CALLBACK, 9, 6, None), (TOKEN, 4, 2, -1))
 
 
 def leave_traces(brand_id: int, account: OfficialAccount) -> None:
-    """Let yesterday have happened: messages and their answers; two incidents of the past weeks; a campaign begun."""
+    """Let yesterday have happened: messages and their answers; two incidents of the past weeks."""
     at = clock.now()
     with brand_scope(brand_id):
         ServiceHours.objects.bulk_create(ServiceHours(weekday=day, opens=time(9), closes=time(22)) for day in range(7))
@@ -37,9 +36,6 @@ def leave_traces(brand_id: int, account: OfficialAccount) -> None:
             since = at - timedelta(days=days)
             open_incident(kind=kind, at=since, appid=account.appid, code=code)
             close_incident(kind=kind, at=since + timedelta(minutes=minutes), appid=account.appid)
-        create_campaign(
-            name="周末到店提醒（示例）", account=account, at=at, segment=Segment.objects.order_by("pk").first()
-        )
 
 
 def _answers(account: OfficialAccount, at: datetime) -> None:

@@ -287,6 +287,7 @@ def describe_to_simulator(demo: DemoBrand, account: OfficialAccount) -> None:
 
 def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callable[[str], None]) -> None:
     """Do what an operator does on the first day: fetch the followers, templates; make the codes; publish the menu."""
+    from demo.campaigns import run_campaigns
     from demo.coupons import give_coupons
     from demo.daily import leave_traces
     from demo.identities import plant_identities
@@ -311,6 +312,7 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     take_first_snapshots(brand.pk)
     privacy.furnish(brand.pk)
     leave_traces(brand.pk, account)
+    run_campaigns(brand.pk, demo.slug, account)
     arrivals.furnish(brand.pk, demo, account, get(f"/_sim/people?appid={demo.appid}&limit=10000")["people"])
     for touchpoint in codes_of(brand.pk, account.pk):
         post("/_sim/codes/name", {"appid": demo.appid, "scene": touchpoint.scene, "name": touchpoint.name})

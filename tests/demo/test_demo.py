@@ -7,10 +7,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.models import Sum
 
 from accounts.models import StaffUser
 from accounts.tenancy import brand_scope, every_brand
-from campaigns.models import Campaign, SubscriptionStock
+from campaigns.invariants import breaches
+from campaigns.models import Campaign, Delivery, SubscriptionStock, Tally
 from common import clock
 from conversations.models import Menu, ReplyRecord
 from conversations.selectors import troubles_of_menu
@@ -75,7 +77,21 @@ def has_lived_until_today(lanyu):
         assert ReplyRecord.objects.filter(rule__isnull=False, push_id__in=InboundPush.objects.values("pk")).count() == 8
         assert ServiceHours.objects.count() == 7
         assert [row.closed_at is not None for row in Incident.objects.order_by("pk")] == [True, True]
-        assert [str(row.state) for row in Campaign.objects.all()] == ["DRAFT"]
+        runs_campaigns()
+
+
+def runs_campaigns():
+    """One campaign in every stage of its life, whose figures are those of its rows."""
+    rows = {str(row.state): row for row in Campaign.objects.order_by("pk")}
+    assert set(rows) == {"DRAFT", "FINISHED", "PAUSED"}
+    assert breaches() == []
+    over = Campaign.objects.get(name="会员日到店提醒")
+    states = dict(Tally.objects.filter(campaign=over).values_list("state").annotate(sum=Sum("count")).order_by())
+    assert sum(states.values()) == over.audience_count
+    assert states["DELIVERED"] > 0.9 * (over.audience_count - states.get("SUPPRESSED", 0))
+    assert min(states["REFUSED"], states["FAILED"]) > 10
+    waiting = Delivery.objects.filter(campaign=rows["PAUSED"], state="PENDING").count()
+    assert 0 < waiting < rows["PAUSED"].audience_count
 
 
 @pytest.mark.timeout(600)  # two brands with all their people, twice

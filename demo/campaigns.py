@@ -1,0 +1,160 @@
+"""Campaigns of a demo brand: a draft, two that are over, and one that somebody has paused half way.
+
+Their audiences are frozen by the engine itself. What became of each message is written down afterwards, a fixed share
+of every outcome, and counted from those rows, so that every figure opens its people. All of it is invented.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from django.db import connection
+
+from accounts.tenancy import brand_scope
+from campaigns.models import Campaign, CampaignState, MessageTemplate
+from campaigns.services import create_campaign, freeze_audience, launch, pause
+from common import clock
+from members.models import Purpose, Segment
+from members.services import save_segment
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from wechat_gateway.models import OfficialAccount
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One campaign of the past: to everybody who follows, by a template of the account with what stands in it."""
+
+    name: str
+    goal: str
+    title: str
+    content: dict[str, str]
+    ago: timedelta
+    carrier: str = "template"
+    purpose: str = Purpose.SERVICE
+    share: float = 1.0  # of the audience that was sent to before somebody paused it
+    more: dict[str, object] = field(default_factory=dict)
+
+
+SENT: Final[dict[str, tuple[Sent, ...]]] = {
+    "lanyu": (
+        Sent(
+            "会员日到店提醒",
+            "让粉丝记得周六会员日，提前预约到店",
+            "到店提醒",
+            {"thing1": "上海静安店", "time2": "{到店时间}", "thing3": "会员日到店有礼", "name4": "{姓名}"},
+            timedelta(days=6, hours=3),
+        ),
+        Sent(
+            "夏季新品到店",
+            "请留过订阅的粉丝到店看新品",
+            "新品到店通知",
+            {"thing1": "夏季亚麻系列", "time2": "{到店时间}", "thing3": "上海静安店"},
+            timedelta(days=9),
+            carrier="subscribe",
+            purpose=Purpose.MARKETING,
+        ),
+        Sent(
+            "等级权益变更通知",
+            "告诉粉丝六月起的等级权益",
+            "会员权益变更通知",
+            {"thing1": "知音会员", "thing2": "生日礼改为到店领取", "time3": "{到店时间}"},
+            timedelta(minutes=40),
+            share=0.4,
+            more={"rate_per_second": 2},
+        ),
+    ),
+    "zaoshan": (
+        Sent(
+            "周三会员日叫号",
+            "告诉粉丝会员日可以先取号",
+            "排队叫号通知",
+            {"thing1": "静安寺店", "character_string2": "A0618", "thing3": "会员日可先取号"},
+            timedelta(days=4),
+        ),
+    ),
+}
+_MSGIDS: Final = 1_700_000_000_000  # far from those that the simulated WeChat gives
+# Of a hundred messages: 94 arrive, the others do not, for four reasons.
+_OUTCOMES: Final = """
+UPDATE campaigns_delivery d SET
+    state = o.state, reason = o.reason, attempt = 1, due_at = NULL, tried_at = o.at,
+    msgid = CASE WHEN o.reason <> '43004' THEN %(msgids)s + d.campaign_id * 100000 + d.seq END,
+    sent_at = CASE WHEN o.reason <> '43004' THEN o.at END, final_at = o.at + interval '2 seconds'
+FROM (
+    SELECT id, %(launched)s + seq * interval '20 milliseconds' AS at,
+        CASE WHEN dice < 94 THEN 'DELIVERED' WHEN dice < 98 THEN 'REFUSED' ELSE 'FAILED' END AS state,
+        CASE WHEN dice < 94 THEN '' WHEN dice < 96 THEN 'USER_BLOCK' WHEN dice < 98 THEN '43004'
+            ELSE 'SYSTEM_FAILED' END AS reason
+    FROM (
+        SELECT id, seq, seq * 37 %% 100 AS dice FROM campaigns_delivery
+        WHERE brand_id = %(brand)s AND campaign_id = %(campaign)s AND state = 'PENDING' AND seq <= %(last)s
+    ) s
+) o
+WHERE d.brand_id = %(brand)s AND d.campaign_id = %(campaign)s AND d.id = o.id
+"""
+_ATTEMPTS: Final = """
+INSERT INTO campaigns_deliveryattempt (brand_id, delivery_id, attempt, outcome, code, message, at)
+SELECT brand_id, id, 1, 'REFUSED', '43004', 'require subscribe', tried_at FROM campaigns_delivery
+WHERE brand_id = %(brand)s AND campaign_id = %(campaign)s AND reason = '43004'
+"""
+_COUNT_ANEW: Final = (
+    "DELETE FROM campaigns_tally WHERE brand_id = %(brand)s AND campaign_id = %(campaign)s",
+    """INSERT INTO campaigns_tally (brand_id, campaign_id, shard, state, reason, count)
+       SELECT brand_id, campaign_id, 0, state, reason, count(*) FROM campaigns_delivery
+       WHERE brand_id = %(brand)s AND campaign_id = %(campaign)s
+       GROUP BY brand_id, campaign_id, state, reason""",
+)
+
+
+def run_campaigns(brand_id: int, slug: str, account: OfficialAccount) -> None:
+    """Let the campaigns of the past weeks have run, and begin the next."""
+    now = clock.now()
+    with brand_scope(brand_id):
+        create_campaign(
+            name="周末到店提醒（示例）", account=account, at=now, segment=Segment.objects.order_by("pk").first()
+        )
+        everybody = save_segment(
+            name="正在关注", rule={"all": [{"condition": "subscribed", "params": {"value": "yes"}}]}, at=now
+        )
+        for each in SENT[slug]:
+            _run(each, account, everybody, now)
+
+
+def _run(sent: Sent, account: OfficialAccount, everybody: Segment, now: datetime) -> None:
+    at = now - sent.ago
+    when = f"{now + timedelta(days=3):%Y-%m-%d} 14:00"
+    campaign = create_campaign(
+        name=sent.name,
+        goal=sent.goal,
+        account=account,
+        at=at - timedelta(hours=2),
+        purpose=sent.purpose,
+        segment=everybody,
+        carrier=sent.carrier,
+        template=MessageTemplate.objects.get(account=account, title=sent.title),
+        content={key: text.replace("{到店时间}", when) for key, text in sent.content.items()},
+        **sent.more,
+    )
+    campaign = launch(campaign=campaign, at=at)
+    audience = freeze_audience(campaign_id=campaign.pk, at=at) or 0
+    facts = {
+        "brand": campaign.brand_id,
+        "campaign": campaign.pk,
+        "launched": at,
+        "last": int(audience * sent.share),
+        "msgids": _MSGIDS,
+    }
+    with connection.cursor() as cursor:
+        for statement in (_OUTCOMES, _ATTEMPTS, *_COUNT_ANEW):
+            cursor.execute(statement, facts)
+    if sent.share < 1:
+        pause(campaign=campaign, at=now - timedelta(minutes=20))
+    else:
+        Campaign.objects.filter(pk=campaign.pk).update(
+            state=CampaignState.FINISHED, finished_at=at + timedelta(seconds=audience / 50 + 5)
+        )
