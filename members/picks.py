@@ -17,7 +17,7 @@ from stores.models import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from django.db.models import Model
+    from django.db.models import Model, QuerySet
     from django_stubs_ext import StrOrPromise
 
 
@@ -26,7 +26,8 @@ class Pick:
     """A kind of row: its model, the column with its name, how a term finds it, and what the field says.
 
     `search` is what the field asks for, `none` what it says while there are no such rows, `missing` what a rule hears
-    that names one which the brand does not have; `shown` says what is in the column.
+    that names one which the brand does not have; `shown` says what is in the column. `within` is the column with the
+    name of what a row belongs to, where its own says too little.
     """
 
     model: type[Model]
@@ -36,6 +37,14 @@ class Pick:
     find: Callable[[str], Q]
     name: str = "name"
     shown: Callable[[Any], str] = str
+    within: str = ""
+
+    def names(self, rows: QuerySet[Any]) -> list[tuple[int, str]]:
+        """Give (id, name) of rows, in their order."""
+        if not self.within:
+            return [(pk, self.shown(name)) for pk, name in rows.values_list("pk", self.name)]
+        found = rows.values_list("pk", self.within, self.name)
+        return [(pk, f"{within} · {self.shown(name)}") for pk, within, name in found]
 
 
 picks: Registry[Pick] = Registry("rows to pick", purpose="what fields of segment conditions let operators choose")
@@ -104,7 +113,7 @@ def names_of(kind: str, ids: Iterable[int]) -> Mapping[int, str]:
         return {pk: remembered[kind][pk] for pk in ids if pk in remembered[kind]}
     pick = picks.get(kind)
     rows: Any = pick.model._default_manager.filter(pk__in=list(ids))
-    return {pk: pick.shown(name) for pk, name in rows.order_by("pk").values_list("pk", pick.name)}
+    return dict(pick.names(rows.order_by("pk")))
 
 
 def unknown(kind: str, ids: Iterable[int]) -> str | None:

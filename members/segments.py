@@ -190,10 +190,17 @@ def _say(kind: str, parts: list[str]) -> str:
         return ""
     said = [_("(%(parts)s)") % {"parts": part} if isinstance(part, _Phrase) else part for part in parts]
     if kind == "none":
-        return _("not (%(parts)s)") % {"parts": _(" or ").join(said)}
+        return _("not (%(parts)s)") % {"parts": _joined(_(" or "), said)}
     if len(said) == 1:
         return parts[0]
-    return _Phrase((_(" and ") if kind == "all" else _(" or ")).join(said))
+    return _Phrase(_joined(_(" and ") if kind == "all" else _(" or "), said))
+
+
+def _joined(word: str, parts: list[str]) -> str:
+    """Put a word between parts; Chinese leaves a blank before figures and Latin letters."""
+    if word.endswith(" "):
+        return word.join(parts)
+    return parts[0] + "".join(f"{word} {part}" if part[:1].isascii() else word + part for part in parts[1:])
 
 
 def _read(rule: object, leaf: Callable[[Condition, Any], Any], join: Callable[[str, list[Any]], Any]) -> Any:

@@ -190,7 +190,11 @@ def segment_choices(request: HttpRequest, kind: str) -> HttpResponse:
     term = request.GET.get("q", "").strip()[:30]
     rows = pick.model._default_manager.filter(pick.find(term)).order_by(pick.name, "pk")
     found = list(rows[: CHOICES + 1])
-    shown = [{"pk": row.pk, "name": pick.shown(getattr(row, pick.name)), "hint": _hint(row)} for row in found[:CHOICES]]
+    names = dict(pick.names(rows[:CHOICES])) if pick.within else {}
+    shown = [
+        {"pk": row.pk, "name": names.get(row.pk) or pick.shown(getattr(row, pick.name)), "hint": _hint(row)}
+        for row in found[:CHOICES]
+    ]
     context = {"rows": shown, "more": len(found) > CHOICES, "term": term, "none": pick.none}
     return TemplateResponse(request, "members/segments/_choices.html", context)
 

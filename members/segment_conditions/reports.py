@@ -33,6 +33,7 @@ picks.register(
         lambda term: Q(grouping__in=Grouping.objects.filter(name__icontains=term).values("pk")),
         "at",
         formats.local_time,
+        "grouping__name",
     ),
 )
 

@@ -11,6 +11,7 @@ from django.test import Client
 from accounts.tenancy import brand_scope
 from members.errors import GroupingInvalid, RuleInvalid
 from members.models import Grouping, Member, Snapshot, SnapshotMember
+from members.picks import names_of
 from members.placing import counted
 from members.segments import matching
 from members.selectors import snapshots
@@ -60,6 +61,12 @@ def test_everybody_stands_in_the_first_stage_that_fits(stages, people):
     assert {name: placed[each.pk] for name, each in people.items()} == {"1": 0, "6": 0, "20": 1, "60": -1, "never": -1}
     assert snapshot.counts == [2, 1, 2]
     assert [each["name"] for each in snapshot.stages] == ["7 天内", "30 天内"]
+
+
+def test_a_snapshot_is_offered_with_the_name_of_its_grouping(stages, people):
+    snapshot = take_snapshot(grouping=grouped(stages), at=AT)
+
+    assert names_of("snapshots", [snapshot.pk]) == {snapshot.pk: "活跃度 · 2025-06-01 08:00"}
 
 
 def test_moves_add_up_to_both_snapshots(stages, people):

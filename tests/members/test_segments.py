@@ -7,7 +7,7 @@ from django.utils import translation
 
 from accounts.tenancy import brand_scope, reporting
 from members.errors import RuleInvalid
-from members.segments import MAX_DEPTH, MAX_LEAVES, compile_rule, describe, matching, sentence
+from members.segments import MAX_DEPTH, MAX_LEAVES, _joined, compile_rule, describe, matching, sentence
 from members.selectors import preview
 from members.services import save_segment, tag_members, withdraw_consent
 from tests.factories import AT, make_account, make_member, make_store, make_tag
@@ -136,6 +136,11 @@ def test_sentence_says_the_rule(people):
     with translation.override("en"):
         assert sentence(rule) == "is following and not (interacted within the last 30 days)"
         assert sentence({"all": []}) == "everybody"
+
+
+def test_chinese_leaves_a_blank_before_figures_where_parts_are_joined():
+    assert _joined("，且", ["已关注", "90 天内买过", "有标签「A」"]) == "已关注，且 90 天内买过，且有标签「A」"
+    assert _joined(" and ", ["follows", "bought within 90 days"]) == "follows and bought within 90 days"
 
 
 def test_saving_a_faulty_rule_is_refused(in_brand):
