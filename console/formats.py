@@ -67,6 +67,11 @@ def local(moment: datetime) -> datetime:
     return timezone.localtime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
+def zone_words(key: str | None) -> str:
+    """Give a time zone as people say it; the key where no word is known."""
+    return gettext("Beijing time") if key == "Asia/Shanghai" else key or ""
+
+
 def local_time(moment: datetime | date | None) -> str:
     """Give 06-01 08:00 this year, 2025-06-01 08:00 otherwise; a date without its time."""
     if moment is None:

@@ -277,6 +277,9 @@ class ImageAnswer:
 
     def summary(self, content: Content) -> str:
         """Say that it is a picture."""
+        item_id = item_of(content)
+        if item_id is not None:
+            return _("Picture no. %(number)s of the library") % {"number": item_id}
         return _("Picture …%(tail)s") % {"tail": content.media_id[-6:]}
 
 
@@ -303,6 +306,9 @@ class VoiceAnswer:
 
     def summary(self, content: Content) -> str:
         """Say that it is a voice message."""
+        item_id = item_of(content)
+        if item_id is not None:
+            return _("Voice no. %(number)s of the library") % {"number": item_id}
         return _("Voice …%(tail)s") % {"tail": content.media_id[-6:]}
 
 

@@ -36,6 +36,7 @@ class Sent:
     ago: timedelta
     carrier: str = "template"
     purpose: str = Purpose.SERVICE
+    agreed: int = 0  # of a hundred; what they had agreed to then is used up by now
     share: float = 1.0  # of the audience that was sent to before somebody paused it
     more: dict[str, object] = field(default_factory=dict)
 
@@ -57,6 +58,7 @@ SENT: Final[dict[str, tuple[Sent, ...]]] = {
             timedelta(days=9),
             carrier="subscribe",
             purpose=Purpose.MARKETING,
+            agreed=31,
         ),
         Sent(
             "等级权益变更通知",
@@ -79,6 +81,10 @@ SENT: Final[dict[str, tuple[Sent, ...]]] = {
     ),
 }
 _MSGIDS: Final = 1_700_000_000_000  # far from those that the simulated WeChat gives
+_HAD_AGREED: Final = """
+UPDATE campaigns_delivery SET state = 'PENDING', reason = ''
+WHERE brand_id = %(brand)s AND campaign_id = %(campaign)s AND reason = 'NO_CONSENT' AND seq * 53 %% 100 < %(agreed)s
+"""
 # Of a hundred messages: 94 arrive, the others do not, for four reasons.
 _OUTCOMES: Final = """
 UPDATE campaigns_delivery d SET
@@ -147,10 +153,11 @@ def _run(sent: Sent, account: OfficialAccount, everybody: Segment, now: datetime
         "campaign": campaign.pk,
         "launched": at,
         "last": int(audience * sent.share),
+        "agreed": sent.agreed,
         "msgids": _MSGIDS,
     }
     with connection.cursor() as cursor:
-        for statement in (_OUTCOMES, _ATTEMPTS, *_COUNT_ANEW):
+        for statement in (_HAD_AGREED, _OUTCOMES, _ATTEMPTS, *_COUNT_ANEW):
             cursor.execute(statement, facts)
     if sent.share < 1:
         pause(campaign=campaign, at=now - timedelta(minutes=20))
