@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
 
@@ -38,7 +38,7 @@ class Sent:
     purpose: str = Purpose.SERVICE
     agreed: int = 0  # of a hundred; what they had agreed to then is used up by now
     share: float = 1.0  # of the audience that was sent to before somebody paused it
-    more: dict[str, object] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 SENT: Final[dict[str, tuple[Sent, ...]]] = {
@@ -148,7 +148,7 @@ def _run(sent: Sent, account: OfficialAccount, everybody: Segment, now: datetime
     )
     campaign = launch(campaign=campaign, at=at)
     audience = freeze_audience(campaign_id=campaign.pk, at=at) or 0
-    facts = {
+    facts: dict[str, Any] = {
         "brand": campaign.brand_id,
         "campaign": campaign.pk,
         "launched": at,
