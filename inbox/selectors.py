@@ -32,7 +32,7 @@ from inbox.models import (
 from inbox.routing import PRESENT_FOR, Case, Seat, Shift
 from inbox.words import wanted
 from members.models import Member
-from members.selectors import visible_members
+from members.selectors import name_begins, visible_members
 from stores.models import Store
 from stores.selectors import brand_zone, hours_at, opening_hours, store_ids_of_grant
 from wechat_gateway import windows
@@ -52,6 +52,7 @@ COUNTED_TO: Final = 99
 _COUNTED: Final = 2_000  # live conversations looked at for the figures of the lists
 LIVE: Final = (ConversationState.WAITING, ConversationState.OPEN)
 _FOUND: Final = 300  # newest lines with the words that a search looks at
+_LOOKED_AT: Final = 200  # people whose names begin as somebody typed
 _NEWEST: Final = 10_000  # lines that are looked through for words said often
 
 
@@ -180,8 +181,10 @@ def search(viewer: Viewer, term: str, *, limit: int = PAGE) -> list[Conversation
 
 def _with_people(viewer: Viewer, term: str) -> list[int]:
     people = Member.objects.filter(merged_into__isnull=True)
-    tail = Q(phone_tail=term) if term.isdigit() and len(term) == 4 else Q(pk__in=[])
-    ids = list(people.filter(Q(name__startswith=term) | tail).order_by("pk").values_list("pk", flat=True)[:200])
+    alike = people.filter(name_begins(term)).order_by("brand", "name", "pk")  # as the index has them
+    ids = list(alike.values_list("pk", flat=True)[:_LOOKED_AT])
+    if term.isdigit() and len(term) == 4:
+        ids += people.filter(phone_tail=term).order_by("pk").values_list("pk", flat=True)[:_LOOKED_AT]
     if not ids:
         return []
     rows = visible_conversations(viewer).filter(follower__member_id__in=ids)

@@ -27,7 +27,7 @@ from imports.models import Export, ExportChunk, ExportFormat, ExportState
 from loyalty.selectors.points import balances_of
 from members.models import Identity, Member, Tag
 from members.segments import matching
-from members.selectors import visible_members
+from members.selectors import name_begins, visible_members
 from members.services import intake, watch_access
 from stores.models import Store
 
@@ -151,7 +151,7 @@ def _whom(row: Export, viewer: Viewer) -> list[int]:
     limit = MOST[row.role] + 1
     people = visible_members(viewer).filter(erased_at__isnull=True)
     if row.search:
-        wanted = Q(name__startswith=row.search)
+        wanted = name_begins(row.search)
         if row.search.isdigit():
             wanted |= Q(phone_tail=row.search) | Q(member_no=row.search)
         people = people.filter(wanted)

@@ -45,13 +45,13 @@ def figures(viewer: Viewer) -> list[Figure | Step] | None:
     if viewer.scope != "BRAND":
         followers = followers.filter(member__in=people.values("pk"))
     following = followers.aggregate(
-        all=Count("pk"),
-        today=Count("pk", filter=Q(followed_at__gte=today)),
+        all=Count("brand"),
+        today=Count("brand", filter=Q(followed_at__gte=today)),
     )
     members = people.filter(joined_at__isnull=False).aggregate(
-        all=Count("pk"),
-        today=Count("pk", filter=Q(joined_at__gte=today)),
-        week=Count("pk", filter=Q(joined_at__gte=now() - timedelta(days=7))),
+        all=Count("brand"),
+        today=Count("brand", filter=Q(joined_at__gte=today)),
+        week=Count("brand", filter=Q(joined_at__gte=now() - timedelta(days=7))),
     )
     people_list = reverse("admin:members_member_changelist")
     follower_list = reverse("admin:members_follower_changelist")

@@ -384,13 +384,17 @@ class FollowerAdmin(ConsoleModelAdmin):
         "follow_count",
         recently("last_interaction_at", gettext_lazy("last interaction")),
     )
-    list_select_related = ("member", "account")
+    list_select_related = ("account",)  # not their people: see `get_queryset`
     list_filter = (FollowingFilter, AccountFilter)
     search_fields = ("openid",)
     search_help_text = gettext_lazy("Name, last 4 digits of the phone, end of the OpenID")
     ordering = ("brand", "account", "-followed_at", "-pk")
     phone_columns: ClassVar[tuple[str, ...]] = ("who", "follows", "followed_at")
     number_columns: ClassVar[tuple[str, ...]] = ("follow_count",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Fetch the people of a page by key: it takes every brand for a small one, and would join all with all."""
+        return super().get_queryset(request).prefetch_related("member")
 
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show followers whose member is within reach."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
+from django.db.models.functions import Reverse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
@@ -72,7 +73,9 @@ class Member(BrandOwned):
                 fields=["brand", "store", "last_interaction_at"], name="member_of_store"
             ),  # segments, store scope
             models.Index(fields=["brand", "birth_mmdd"], name="member_by_birthday"),  # segments
-            models.Index(fields=["brand", "joined_at"], name="member_by_joining"),  # home page
+            models.Index(
+                fields=["brand", "joined_at"], condition=models.Q(merged_into__isnull=True), name="people_by_joining"
+            ),  # home page: counted without reading the people
             GinIndex(fields=["brand", "tag_ids"], name="member_by_tags"),  # segments, as the reports role
         ]
 
@@ -104,6 +107,9 @@ class Follower(BrandOwned):
         indexes: ClassVar = [
             models.Index(fields=["brand", "member"], name="follower_of_member"),
             models.Index(fields=["brand", "account", "-followed_at"], name="follower_newest"),  # list, home page
+            models.Index(
+                fields=["brand", "followed_at"], condition=models.Q(subscribed=True), name="following_since"
+            ),  # home page: counted without reading the followers
             models.Index(
                 fields=["brand", "profile_due_at"],
                 condition=models.Q(profile_due_at__isnull=False),
@@ -152,7 +158,15 @@ class Identity(BrandOwned):
                 name="identity_of_one_member",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["brand", "member"], name="identity_of_member")]
+        indexes: ClassVar = [
+            models.Index(fields=["brand", "member"], name="identity_of_member"),
+            models.Index(
+                "brand",
+                Reverse("value"),
+                condition=models.Q(kind="OPENID", ended_at__isnull=True),
+                name="openid_by_its_end",
+            ),  # search, as the reports role
+        ]
 
     def __str__(self) -> str:
         return f"{self.pk} {self.kind}"

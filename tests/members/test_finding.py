@@ -6,14 +6,15 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.roles import Role
-from accounts.tenancy import brand_scope
+from accounts.tenancy import brand_scope, reporting
 from accounts.viewer import Viewer
 from members.models import Identity
 from members.selectors import find_members
-from tests.factories import AT, make_account, make_member
+from tests.factories import AT, make_account, make_member, make_staff
 
 pytestmark = pytest.mark.django_db
 
@@ -50,16 +51,59 @@ def test_people_are_found_by_each_thing_in_hand_and_only_in_their_brand(brand, o
         assert found(brand, "x7Kd92") == ["吴三"]
 
 
+def plan_of(seen, part):
+    """Give what the statement with a part of its text asks of indexes."""
+    asked = next(each["sql"] for each in seen if part in each["sql"])
+    with connection.cursor() as cursor:
+        bare = cursor.cursor  # the reports role is sent nothing but statements of Django's
+        bare.execute("SET LOCAL enable_seqscan = off")
+        bare.execute(f"EXPLAIN {asked}")
+        return [line for (line,) in bare.fetchall()]
+
+
 def test_nothing_in_hand_makes_the_database_read_everybody(brand):
     """Row security lets only leakproof comparisons use an index: a name is a range, not a pattern."""
     with brand_scope(brand.pk):
         person(make_account(), 1, "陈一")
         with CaptureQueriesContext(connection) as seen:
             assert found(brand, "陈") == ["陈一"]
-        asked = next(each["sql"] for each in seen if "陈%" in each["sql"])
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL enable_seqscan = off")
-            cursor.execute(f"EXPLAIN {asked}")
-            plan = [line for (line,) in cursor.fetchall()]
+        plan = plan_of(seen, '"name" >= ')
     conditions = [line for line in plan if "Index Cond" in line]
     assert any("name" in line and ">=" in line for line in conditions), plan
+
+
+def test_end_of_an_openid_is_read_backwards_from_an_index(brand):
+    """Turned round its end is a beginning; row security would not let that index be used, the reports role may."""
+    with brand_scope(brand.pk):
+        person(make_account(), 1, "陈一")
+        Identity.objects.filter(kind="OPENID").update(value="oTail_x7Kd92")
+        with CaptureQueriesContext(connection) as seen:
+            assert found(brand, "x7Kd92") == ["陈一"]
+            assert found(brand, "X7Kd92") == []
+        with reporting(brand.pk):
+            plan = plan_of(seen, "REVERSE")
+    assert any("openid_by_its_end" in line for line in plan), plan
+    assert any("Index Cond" in line and "reverse" in line for line in plan), plan
+
+
+def test_lists_walk_to_later_pages_and_join_no_people(brand):
+    """PostgreSQL takes every brand for a small one: it would sort all of it, and join all followers with all people."""
+    with brand_scope(brand.pk):
+        account = make_account()
+        for number in range(60):
+            person(account, number, f"陈{number}")
+        staff = make_staff("owner", "OWNER")
+    client = Client()
+    client.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
+
+    asked = {}
+    for kind in ("member", "follower"):
+        with CaptureQueriesContext(connection) as seen:
+            assert client.get(f"/b/{brand.slug}/members/{kind}/?p=2").status_code == 200
+        asked[kind] = [each["sql"] for each in seen]
+
+    for kind, sent in asked.items():
+        page = next(number for number, sql in enumerate(sent) if "OFFSET 50" in sql)
+        assert "'enable_sort', 'off'" in sent[page - 1], kind
+        assert any("'enable_sort', 'on'" in sql for sql in sent[page + 1 : page + 3]), kind
+    assert not [sql for sql in asked["follower"] if "LIMIT" in sql and 'JOIN "members_member"' in sql]
