@@ -47,6 +47,8 @@ class Member(models.Model):
     brand = models.ForeignKey(Brand, models.DO_NOTHING)
     member_no = models.CharField(max_length=20)
     name = models.CharField(max_length=60)
+    phone_index = models.UUIDField(null=True)
+    phone_tail = models.CharField(max_length=4)
     phone_masked = models.CharField(max_length=20)
     birth_mmdd = models.SmallIntegerField(null=True)
     city = models.CharField(max_length=40)
@@ -69,6 +71,29 @@ class MemberTag(models.Model):
 
     class Meta:
         app_label, managed, db_table = "peers", False, "members_membertag"
+
+
+class Follower(models.Model):
+    brand = models.ForeignKey(Brand, models.DO_NOTHING)
+    member = models.ForeignKey(Member, models.DO_NOTHING, related_name="followers")
+    openid = models.CharField(max_length=64)
+    subscribed = models.BooleanField()
+    followed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        app_label, managed, db_table = "peers", False, "members_follower"
+
+
+class Identity(models.Model):
+    brand = models.ForeignKey(Brand, models.DO_NOTHING)
+    member = models.ForeignKey(Member, models.DO_NOTHING, related_name="identities")
+    kind = models.CharField(max_length=20)
+    value = models.CharField(max_length=64)
+    since = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        app_label, managed, db_table = "peers", False, "members_identity"
 
 
 class Session(models.Model):

@@ -25,6 +25,23 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = os.environ["BENCH_URLS"]
+if ROOT_URLCONF.endswith("admin"):
+    INSTALLED_APPS += ["django.contrib.admin", "django.contrib.staticfiles"]
+    MIDDLEWARE += ["benchmarks.peers.read_admin.SignedIn"]
+    STATIC_URL = "static/"
+    TEMPLATES = [
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "APP_DIRS": True,
+            "OPTIONS": {
+                "context_processors": [
+                    "django.template.context_processors.request",
+                    "django.contrib.auth.context_processors.auth",
+                    "django.contrib.messages.context_processors.messages",
+                ]
+            },
+        }
+    ]
 DATABASES = {"default": {**environ.Env().db_url("BENCH_DATABASE_URL"), "CONN_MAX_AGE": 60}}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": os.environ["REDIS_URL"]}}
 USE_TZ = True

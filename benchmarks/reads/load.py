@@ -12,6 +12,7 @@ from benchmarks.rounds import InvalidRunError
 from launcher.ports import HOST
 
 _HEAD_END = b"\r\n\r\n"
+_FEWEST = 5
 
 
 @dataclass(frozen=True)
@@ -19,14 +20,14 @@ class Call:
     """One GET."""
 
     path: str
-    authorization: str
+    authorization: str = ""
+    cookie: str = ""
 
     def wire(self) -> bytes:
         """Give the request as it is sent."""
-        return (
-            f"GET {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/json\r\n"
-            f"Authorization: {self.authorization}\r\n\r\n"
-        ).encode()
+        who = f"Cookie: {self.cookie}" if self.cookie else f"Authorization: {self.authorization}"
+        accept = "text/html" if self.cookie else "application/json"
+        return (f"GET {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: {accept}\r\n{who}\r\n\r\n").encode()
 
 
 @dataclass
@@ -84,3 +85,31 @@ def drive(port: int, calls: Sequence[Call], proof: Callable[[bytes], bool], *, c
         finally:
             for line in lines:
                 line.socket.close()
+
+
+def latencies(port: int, calls: Sequence[Call], proof: Callable[[bytes], bool], *, seconds: float) -> list[float]:
+    """Send the calls one after the other over one connection; gives milliseconds each.
+
+    After so many seconds no further call is sent, once five have been. Raises `InvalidRunError` at a wrong answer.
+    """
+    found: list[float] = []
+    deadline = time.monotonic() + seconds
+    line = _Line(socket.create_connection((HOST, port), timeout=60))
+    try:
+        line.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for call in calls:
+            if len(found) >= _FEWEST and time.monotonic() > deadline:
+                break
+            started = time.perf_counter()
+            line.socket.sendall(call.wire())
+            while (body := line.answer()) is None:
+                piece = line.socket.recv(262_144)
+                if not piece:
+                    raise InvalidRunError(f"{call.path}: the connection was closed")
+                line.received += piece
+            found.append((time.perf_counter() - started) * 1000)
+            if not proof(body):
+                raise InvalidRunError(f"{call.path}: a wrong answer: {body[:300]!r}")
+    finally:
+        line.socket.close()
+    return found

@@ -32,7 +32,8 @@ PEER_ROLE = "bench_peer"
 _PEER_INDEXES = (
     *("members_member (id)", "members_tag (id)", "stores_store (id)", "guides_guide (id)", "guides_assignment (id)"),
     *("members_membertag (member_id)", "members_membertag (tag_id)", "guides_assignment (member_id)"),
-    *("members_miniprogramsession (public_id)", "accounts_apikey (prefix)"),
+    *("members_miniprogramsession (public_id)", "accounts_apikey (prefix)", "members_member (phone_index)"),
+    *("members_follower (member_id)", "members_identity (member_id)"),
 )
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -96,7 +97,7 @@ def _administrator(launched: Launched) -> str:
 
 
 def _run(command: list[str], env: dict[str, str]) -> str:
-    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=3_600)
     if done.returncode:
         raise InvalidRunError(f"{' '.join(command)}: {done.stderr[-1500:]}")
     return done.stdout
