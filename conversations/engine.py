@@ -85,16 +85,20 @@ class Rule:
             return next((word for word in self.words if word in wanted), "")
         return next((word for word, each in zip(self.words, self.patterns, strict=True) if each.search(wanted)), "")
 
-    def chosen(self, seed: int) -> tuple[Content, ...]:
+    def chosen(self, asked: Asked) -> tuple[Content, ...]:
         """Give what is answered: everything in order, or one of them by the push's own number."""
         if self.one_of and len(self.contents) > 1:
+            seed = seed_of(*asked.push) if asked.push is not None else asked.seed
             return (self.contents[seed % len(self.contents)],)
         return self.contents
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What somebody did, as far as rules look at it. `seed` is the same for every look at one push."""
+    """What somebody did, as far as rules look at it. `seed` is the same for every look at one push.
+
+    Few rules need it: with `push` (OpenID, its time, its id) it is worked out when one does.
+    """
 
     trigger: str
     at: datetime
@@ -102,6 +106,7 @@ class Asked:
     key: str = ""
     scene: str = ""
     seed: int = 0
+    push: tuple[str, datetime, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +171,7 @@ class Rules:
                     return ASK
                 if against:
                     continue
-            return Decision(rule, rule.chosen(asked.seed))
+            return Decision(rule, rule.chosen(asked))
         return NOTHING
 
     def code_welcome(self, scene: str) -> Rule | None:

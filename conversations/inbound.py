@@ -12,7 +12,7 @@ from django.utils import translation
 
 from conversations import services
 from conversations.answers import passive_of
-from conversations.engine import NOTHING, Asked, Decision, Facts, Rules, seed_of
+from conversations.engine import NOTHING, Asked, Decision, Facts, Rules
 from conversations.known import known
 from conversations.models import Trigger
 from conversations.patterns import normalised
@@ -142,18 +142,19 @@ def go_on_talking(push: Push, book: ReplyBook, rows: Sequence[Mapping[str, Any]]
     return Text(turn.text) if turn.text else None
 
 
+_TRIGGERS: Final = {"text": Trigger.KEYWORD, "CLICK": Trigger.CLICK, "subscribe": Trigger.FOLLOW}
+_ANYTHING: Final = Trigger.DEFAULT
+
+
 def asked_of(push: Push) -> Asked:
     """Give what a push asks, as far as rules look at it."""
-    trigger = {"text": Trigger.KEYWORD, "CLICK": Trigger.CLICK, "subscribe": Trigger.FOLLOW}.get(
-        push.kind, Trigger.DEFAULT
-    )
     return Asked(
-        trigger=trigger,
+        trigger=_TRIGGERS.get(push.kind, _ANYTHING),
         at=push.received_at,
         text=push.content,
         key=push.key,
         scene=push.scene,
-        seed=seed_of(push.openid, push.event_at, push.msgid),
+        push=(push.openid, push.event_at, push.msgid),
     )
 
 
