@@ -14,6 +14,9 @@ SETTINGS := ZHIYIN_SECRET_KEY=only-for-checks-0123456789-abcdefghijklmnopqrstuvw
 	DATABASE_URL=postgresql://zhiyin_app@127.0.0.1:9/none DATABASE_OWNER_URL=postgresql://zhiyin_owner@127.0.0.1:9/none \
 	DATABASE_INTAKE_URL=postgresql://zhiyin_intake@127.0.0.1:9/none REDIS_URL=redis://127.0.0.1:9/0
 
+# Where this is set, every worker of the tests and every process of the product would compile all of it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help up test lint types layers descriptions template messages check smoke bench chaos isolation hostile orders simulate sabotage repeat demo manage lock \
 	clean python venv venv-dev venv-peers
@@ -48,9 +51,9 @@ descriptions: venv-dev
 	@$(SETTINGS) ZHIYIN_ENV=production $(PY) manage.py check --deploy --fail-level WARNING
 	@$(SETTINGS) ZHIYIN_ENV=production $(PY) manage.py spectacular --validate --fail-on-warn --file /dev/null
 
-# Every later run of the tests restores what this one has migrated.
+# Every later run of the tests restores what this one has migrated, and loads what this one has compiled.
 template: venv-dev
-	@$(PY) -m pytest -q tests/launcher/test_template_dump.py
+	@$(PY) -m pytest -q -k test_template_dump
 
 smoke: venv ## play a story against a whole product on free ports, and assert it (STORY=name plays one)
 	@$(PY) -m launcher around -- $(PY) -m tests.smoke $(STORY)
