@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from launcher import install, ports, postgres, preflight, product, roles, valkey
+from launcher import install, ports, postgres, preflight, product, roles, template_dump, valkey
 from launcher.environment import base, for_product, web_address
 from launcher.errors import Interrupted, LauncherError
 from launcher.launched import Launched, LaunchFailed
@@ -193,6 +193,8 @@ def _start(
 ) -> None:
     env = _start_servers(supervisor, state, numbers, throwaway=options.throwaway)
     if chosen & set(product.PROCESSES):
+        if options.throwaway and options.state_dir is None and not os.environ.get("DATABASE_URL"):
+            _restore_migrated(env)
         say("migrating the database")
         supervisor.run("migrate", product.manage("migrate", "--no-input"), env)
     if "simulator" in chosen:
@@ -217,6 +219,14 @@ def _start(
         say("ready; press Ctrl-C to stop")
     else:
         say("ready; press Ctrl-C to stop")
+
+
+def _restore_migrated(env: Mapping[str, str]) -> None:
+    """Fill the new database with what the tests have kept of today's migrations, if they have; then none is left."""
+    kept = template_dump.place()
+    if kept.exists():
+        say("restoring the migrated database of the tests")
+        template_dump.restore(env["DATABASE_OWNER_URL"], kept)
 
 
 def _start_servers(supervisor: Supervisor, state: State, numbers: ports.Ports, *, throwaway: bool) -> dict[str, str]:

@@ -37,7 +37,8 @@ def save(url: str, path: Path) -> None:
 def restore(url: str, path: Path) -> None:
     """Fill the prepared, empty database of `url`."""
     path.touch()
-    _run("pg_restore", "--single-transaction", "--exit-on-error", f"--dbname={url}", str(path))
+    # Comments are those of the extensions, which another role may have added.
+    _run("pg_restore", "--single-transaction", "--exit-on-error", "--no-comments", f"--dbname={url}", str(path))
 
 
 def _run(program: str, *arguments: str) -> None:
