@@ -62,7 +62,7 @@ def simulator_process() -> Iterator[Simulator]:
 
 @pytest.fixture
 def simulator(simulator_process: Simulator, settings: Any) -> Iterator[Simulator]:
-    """The simulated WeChat, which the product's calls go to; faults end with the test."""
+    """The simulated WeChat, which the product's calls go to; faults, clock and switches end with the test."""
     settings.WECHAT_BASE_URL = simulator_process.url
     yield simulator_process
-    simulator_process.delete("/_sim/faults")
+    simulator_process.put_back()

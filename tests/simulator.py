@@ -29,12 +29,26 @@ class Simulator:
         while True:
             try:
                 self.get("/_sim/health")
-                return
+                break
             except OSError:
                 if time.monotonic() > deadline or self.process.poll() is not None:
                     self.stop()
                     raise
                 time.sleep(0.02)
+        self._moved: set[str] = set()
+        self._begins = self.get("/_sim/clock")["sim_epoch"]
+        self._switches = self.get("/_sim/switches")
+
+    def put_back(self) -> None:
+        """Undo what a test may have turned: faults, the clock, switches. Its accounts and people are its own."""
+        moved, self._moved = self._moved, set()
+        if "/_sim/faults" in moved:
+            self.delete("/_sim/faults")
+        if "/_sim/clock" in moved:
+            self.post("/_sim/clock", set=self._begins, rate=1.0)
+        if "/_sim/switches" in moved:
+            self.post("/_sim/switches", **self._switches)
+        self._moved.clear()
 
     def stop(self) -> None:
         self.process.kill()
@@ -51,6 +65,7 @@ class Simulator:
         return self._send("DELETE", path, None)
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        self._moved.add(path)
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
             self.url + path, data=data, method=method, headers={"Content-Type": "application/json"}

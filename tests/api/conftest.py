@@ -32,7 +32,6 @@ from tests.factories import (
     make_store,
     make_tag,
 )
-from tests.simulator import Simulator
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
 EVERYTHING = [
@@ -159,19 +158,10 @@ def b(db):
     return make_side("zaoshan", "灶山", "成都")
 
 
-@pytest.fixture(scope="session")
-def simulator():
-    running = Simulator()
-    yield running
-    running.stop()
-
-
 @pytest.fixture
-def wechat(simulator, settings):
+def wechat(simulator):
     """The simulated WeChat over real HTTP."""
-    settings.WECHAT_BASE_URL = simulator.url
-    yield simulator
-    simulator.delete("/_sim/faults")
+    return simulator
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from imports.services import take_file
 from library.models import MediaItem
 from members.services import save_segment
 from tests.api import contract
-from tests.api.conftest import a, b, rates, session_of, simulator, wechat  # noqa: F401 - fixtures
+from tests.api.conftest import a, b, rates, session_of, wechat  # noqa: F401 - fixtures
 from tests.coupons.conftest import make_template, once
 from tests.factories import AT
 from tests.hostile.sizes import figure, is_full, size

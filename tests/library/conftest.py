@@ -51,8 +51,7 @@ def wechat(simulator, account):
     def now():
         return datetime.fromtimestamp(simulator.get("/_sim/clock")["now"], UTC)
 
-    yield SimpleNamespace(simulator=simulator, account=account, now=now)
-    simulator.post("/_sim/switches", permanent_media=100_000)
+    return SimpleNamespace(simulator=simulator, account=account, now=now)
 
 
 def add(in_brand, body=PNG, name="门口", **more):

@@ -41,7 +41,7 @@ def still(simulator, settings):
     settings.CLOCK_URL = f"{simulator.url}/_sim/clock"
     clock.resync()
     yield simulator
-    simulator.post("/_sim/clock", pause=False)
+    simulator.put_back()
     clock.resync()
     tokens.forget_cached()
 
