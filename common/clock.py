@@ -38,6 +38,9 @@ class _Follower:
         self._checked = -REFRESH_SECONDS
         self._lock = threading.Lock()
 
+    def forget(self) -> None:
+        self._mapping, self._checked = None, -REFRESH_SECONDS
+
     def timestamp(self, url: str) -> float:
         real = time.time()
         if self._mapping is None or time.monotonic() - self._checked > REFRESH_SECONDS:
@@ -82,6 +85,11 @@ def resync() -> None:
     """Read a simulated clock anew at once (after a jump); does nothing with the real clock."""
     if settings.CLOCK_URL:
         _follower.refresh(settings.CLOCK_URL)
+
+
+def forget_mapping() -> None:
+    """Begin as a new process would: how simulated time was following real time is not known."""
+    _follower.forget()
 
 
 def is_simulated() -> bool:

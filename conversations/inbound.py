@@ -94,6 +94,10 @@ class JustSaid:
         while len(self._said) > self.MOST:
             self._said.popitem(last=False)
 
+    def forget(self) -> None:
+        """Begin as a new process would."""
+        self._said.clear()
+
 
 def _key_of(push: Push) -> str:
     return f"{push.event_at.timestamp()}|{push.msgid}|{push.key}|{push.content}"

@@ -7,6 +7,8 @@ from typing import Final
 
 from accounts.sealing import forget_keys
 from campaigns.services.results import forget_rings
+from common.clock import forget_mapping
+from conversations.inbound import just_said
 from conversations.selectors import forget_compiled
 from wechat_gateway.client import forget_answers
 from wechat_gateway.quotas import forget_limits
@@ -21,4 +23,6 @@ FORGET: Final[tuple[Callable[[], None], ...]] = (
     forget_limits,
     forget_met,
     forget_cached,
+    forget_mapping,
+    just_said.forget,
 )

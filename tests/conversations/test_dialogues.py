@@ -14,7 +14,7 @@ from accounts.tenancy import brand_scope
 from conversations import services
 from conversations.dates import Birthday, read_birthday
 from conversations.errors import DialogueInvalid
-from conversations.inbound import asked_of, go_on_talking, just_said, may_be_talk, where_talk_stands
+from conversations.inbound import asked_of, go_on_talking, may_be_talk, where_talk_stands
 from conversations.models import Dialogue, DialogueRun, DialogueVersion, ReplyRecord, ReplyRule, UnmatchedPhrase
 from conversations.script import DONE, GAVE_UP, LEFT, State, answer, begin, faults, read_steps
 from conversations.selectors import dialogues_of, rules_of
@@ -194,11 +194,6 @@ def dialogue(account):
     made = Dialogue(account=account, name="生日与爱好", keywords=["生日"], draft=steps)
     services.save_dialogue(dialogue=made, at=AT, publish=True)
     return made
-
-
-@pytest.fixture(autouse=True)
-def nothing_just_said():
-    just_said._said.clear()
 
 
 def says(account, follower, text, *, at=AT, heard=True, kind="text", key=""):
