@@ -24,7 +24,7 @@ from tests.simulation.memory import Database, Transaction
 from tests.simulation.stores import MemoryStore
 from wechat_gateway import windows
 
-SEQUENCES = int(os.environ.get("SIMULATION_SEQUENCES", "60"))
+SEQUENCES = int(os.environ.get("SIMULATION_SEQUENCES", "24"))
 PARTS = 6
 STEPS = 24
 WINDOW = 540
