@@ -195,10 +195,12 @@ def assignments(member: Member, limit: int) -> list[Moment]:
 
 
 def _guides_of(member_ids: list[int]) -> dict[int, str]:
-    rows = Assignment.objects.filter(member_id__in=member_ids, until__isnull=True)
-    return {
-        pk: f"{name} {number}" for pk, name, number in rows.values_list("member_id", "guide__name", "guide__staff_no")
-    }
+    # Not joined: PostgreSQL takes every brand for a small one, and would begin with all people of all guides.
+    kept = dict(
+        Assignment.objects.filter(member_id__in=member_ids, until__isnull=True).values_list("member_id", "guide_id")
+    )
+    guides = Guide.objects.in_bulk(set(kept.values()))
+    return {pk: f"{guides[guide_id].name} {guides[guide_id].staff_no}" for pk, guide_id in kept.items()}
 
 
 _COLUMN = BulkColumn("guide", gettext_lazy("exclusive guide"), _guides_of, missing="--")
