@@ -102,11 +102,14 @@ def latencies(port: int, calls: Sequence[Call], proof: Callable[[bytes], bool], 
                 break
             started = time.perf_counter()
             line.socket.sendall(call.wire())
-            while (body := line.answer()) is None:
-                piece = line.socket.recv(262_144)
-                if not piece:
-                    raise InvalidRunError(f"{call.path}: the connection was closed")
-                line.received += piece
+            try:
+                while (body := line.answer()) is None:
+                    piece = line.socket.recv(262_144)
+                    if not piece:
+                        raise InvalidRunError("the connection was closed")  # noqa: TRY301 - named below like the others
+                    line.received += piece
+            except InvalidRunError as error:
+                raise InvalidRunError(f"port {port}, {call.path}: {error}") from error
             found.append((time.perf_counter() - started) * 1000)
             if not proof(body):
                 raise InvalidRunError(f"{call.path}: a wrong answer: {body[:300]!r}")
