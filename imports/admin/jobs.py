@@ -217,6 +217,9 @@ def _sample(text: str, *, hidden: bool) -> str:
 def _shown(job: Import) -> dict[str, Any]:
     """Give what the live part of the page shows."""
     counts = job.became if job.state in (ImportState.DONE, ImportState.RUNNING) else job.found
+    if job.state == ImportState.DONE:  # rows the dry run left out are rows of the table, too
+        left = (RowState.UNCHANGED, RowState.CONFLICT, RowState.ERROR)
+        counts = {key: counts.get(key, 0) + (job.found.get(key, 0) if key in left else 0) for key in RowState.values}
     parts = [
         Part(str(RowState(state).label), counts.get(state, 0), _ROW_TONES[state])
         for state in (RowState.NEW, RowState.MATCHED, RowState.UNCHANGED, RowState.CONFLICT, RowState.ERROR)

@@ -17,7 +17,7 @@ from imports.columns import MEMBER_COLUMNS, guess
 from imports.models import Import
 from members.models import Member, ProfileField
 from members.services import save_profile_field
-from tests.imports.conftest import csv_of
+from tests.imports.conftest import csv_of, ran, uploaded
 
 pytestmark = pytest.mark.django_db
 PAGE = "/b/lanyu/imports/"
@@ -128,6 +128,12 @@ def test_other_systems_upload_ask_start_and_undo(ours, theirs):
     assert without.status_code == 403
     empty = client.post("/api/v1/imports/", {"kind": "members"}, **key)
     assert empty.status_code == 422
+
+
+def test_what_was_refused_is_counted_when_the_import_is_done(as_owner, ours, theirs):
+    job = ran(ours.brand, uploaded(ours.brand, TABLE))
+    cells = re.findall(r'<td class="zy-number">([\d.%]+)</td>', as_owner.get(f"{PAGE}{job.pk}/").content.decode())
+    assert [cells[number] for number in (0, 8)] == ["1", "1"]  # new, cannot be read
 
 
 def test_the_brands_own_fields_are_offered_and_sealed_ones_are_not_shown(as_owner, ours, theirs):
