@@ -93,6 +93,8 @@ NO_ROW = {
     "MediaBody.name": "the caller's own name",
     "MediaBody.description": "the caller's own words",
     "MediaBody.content": "the caller's own file",
+    "TierCouponBody.period": "a choice",
+    "TierCouponBody.is_on": "yes or no",
     "ImportBody.file": "the caller's own table",
     "ImportBody.kind": "a choice",
     "ImportBody.create_tags": "yes or no",
