@@ -100,7 +100,7 @@ def test_home_and_lists_keep_their_budget(as_owner, ours):
 
     assert len(own("")) <= 5 + 16
     assert len(own("members/member/")) <= 5 + 8
-    assert len(own(f"members/member/{ours.member.pk}/change/")) <= 5 + 20
+    assert len(own(f"members/member/{ours.member.pk}/change/")) <= 5 + 21
     assert len(own("search/?s=澜陈")) <= 5 + 8
 
 
