@@ -29,7 +29,7 @@ PASSES: dict[str, tuple[str, ...]] = {
     "worlds": (f"{HERE}/test_two_worlds.py",),
     "pooled": (f"{HERE}/test_pooled.py",),
     "worker": (f"{HERE}/test_worker.py",),
-    "others": (HERE, "tests/accounts/test_catalogue.py"),
+    "others": (HERE, "tests/accounts/test_catalogue.py", "tests/accounts/test_data_scope.py"),
 }
 TITLES = {
     "real": "the product as it is",
