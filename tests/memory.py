@@ -9,6 +9,7 @@ from accounts.sealing import forget_keys
 from campaigns.services.results import forget_rings
 from common.clock import forget_mapping
 from conversations.inbound import just_said
+from conversations.known import known
 from conversations.selectors import forget_compiled
 from wechat_gateway.client import forget_answers
 from wechat_gateway.quotas import forget_limits
@@ -25,4 +26,5 @@ FORGET: Final[tuple[Callable[[], None], ...]] = (
     forget_cached,
     forget_mapping,
     just_said.forget,
+    known.forget,
 )

@@ -83,12 +83,13 @@ def test_all_that_a_module_remembers_is_forgotten_before_a_test():
     for module, name in found:
         if (module, name) in STAYS:
             continue
-        memory = attrgetter(name)(importlib.import_module(module))
-        memory[PLANTED] = object()
-        kept.append((module, name, memory))
+        attrgetter(name)(importlib.import_module(module))[PLANTED] = object()
+        kept.append((module, name))
     for forget in FORGET:
         forget()
-    still = [(module, name) for module, name, memory in kept if memory.pop(PLANTED, None)]
+    still = [
+        (module, name) for module, name in kept if attrgetter(name)(importlib.import_module(module)).pop(PLANTED, None)
+    ]
     assert still == []
 
 
