@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models.functions import Cast, Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounts.tenancy import BrandForeignKey, BrandOwned
 from conversations.answers import kind_choices
@@ -201,7 +202,7 @@ class UnmatchedPhrase(BrandOwned):
 class SuggestionState(models.TextChoices):
     """What became of a suggestion."""
 
-    OPEN = "OPEN", _("Open")
+    OPEN = "OPEN", pgettext_lazy("suggestion", "Open")
     TAKEN = "TAKEN", _("Rule made")
     IGNORED = "IGNORED", _("Left aside")
 
@@ -399,7 +400,7 @@ class RunState(models.TextChoices):
 
     ACTIVE = "ACTIVE", _("Going on")
     DONE = "DONE", _("Finished")
-    LEFT = "LEFT", _("Left")
+    LEFT = "LEFT", pgettext_lazy("talk", "Left")
     GAVE_UP = "GAVE_UP", _("Not understood")
 
 

@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.db.models import Count
 from django.http import HttpResponseRedirect
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from common.clock import now
@@ -56,7 +56,7 @@ class PurposeForm(forms.Form):
 class TextForm(forms.Form):
     """A wording, for good."""
 
-    purpose = forms.ChoiceField(label=gettext_lazy("Purpose"))
+    purpose = forms.ChoiceField(label=pgettext_lazy("consent", "Purpose"))
     version = forms.CharField(label=gettext_lazy("Version"), max_length=20, widget=UnfoldAdminTextInputWidget())
     body = forms.CharField(
         label=gettext_lazy("Text"), max_length=LONGEST, widget=UnfoldAdminTextareaWidget(attrs={"rows": 6})

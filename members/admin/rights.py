@@ -14,7 +14,7 @@ from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import escape
-from django.utils.translation import get_language, gettext, gettext_lazy
+from django.utils.translation import get_language, gettext, gettext_lazy, pgettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
 from common.clock import now
@@ -62,7 +62,7 @@ class StateView(DropdownFilter):  # type: ignore[misc] # Unfold has no types
 
     title = gettext_lazy("state")
     parameter_name = "state"
-    views: ClassVar = [("OPEN", gettext_lazy("Open")), ("over", gettext_lazy("Answered"))]
+    views: ClassVar = [("OPEN", pgettext_lazy("request", "Open")), ("over", gettext_lazy("Answered"))]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Name the two."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounts.fields import SealedTextField
 from accounts.tenancy import BrandForeignKey, BrandOwned
@@ -245,7 +246,7 @@ class RequestKind(models.TextChoices):
 class RequestState(models.TextChoices):
     """How a request stands."""
 
-    OPEN = "OPEN", _("Open")
+    OPEN = "OPEN", pgettext_lazy("request", "Open")
     READY = "READY", _("Ready to be fetched")
     DONE = "DONE", _("Done")
     REFUSED = "REFUSED", _("Refused")
