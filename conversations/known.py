@@ -36,9 +36,12 @@ _AT_ONCE: Final = 2_000  # rows taken before other threads get their turn
 _LOADING_SECONDS: Final = 0.5  # of one look; more accounts wait for the next
 
 _SNAPSHOT: Final = "SELECT s::text, pg_snapshot_xmin(s)::text::bigint FROM pg_current_snapshot() s"
-# A number of our own: whatever was writing when it was drawn has a smaller one (the snapshot's end knows only of
-# transactions that have ended).
-_DRAWN: Final = "SELECT pg_current_xact_id()::text::bigint"
+# Each holds a lock on its own number from before its first write until its end. Other databases' do not matter.
+_WRITING: Final = (
+    "SELECT l.transactionid::text FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid "
+    "WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted "
+    "AND l.pid IS DISTINCT FROM pg_backend_pid() AND coalesce(a.datname = current_database(), true)"
+)
 _CHANGED: Final = (
     "SELECT DISTINCT account_id, openid FROM conversations_knowndue "
     "WHERE xact >= %s AND NOT pg_visible_in_snapshot(xact::text::xid8, %s::pg_snapshot) LIMIT %s"
@@ -179,7 +182,7 @@ class People:
     brand_id: int
     rules: Rules
     wanted: Wanted
-    since: int  # transactions that were writing when these rules were first seen have smaller numbers
+    before: frozenset[str]  # transactions that were writing when these rules were first seen
     loaded: bool = False
     not_before: float = 0.0
     kept: tuple[Table, list[Facts]] = field(default_factory=lambda: (Table(), []))  # replaced together only
@@ -252,17 +255,18 @@ class Known:
             self._follow(wanted, cursor)
             self._read_changed(cursor)
             self._snapshot, self._as_of = (snapshot, oldest), began
-            for account_id, people in self._people.items():
-                now = time.monotonic()
-                if now - began > _LOADING_SECONDS:
+            waiting = [key for key, people in self._people.items() if not people.loaded and began >= people.not_before]
+            writing = _writing(cursor) if waiting else frozenset()
+            for account_id in waiting:
+                if time.monotonic() - began > _LOADING_SECONDS:
                     break
                 # Who changed something without seeing the rules wrote nothing down: wait until all of them are done.
-                if not people.loaded and now >= people.not_before and oldest >= people.since:
-                    self._load(cursor, account_id, people)
+                if writing.isdisjoint(self._people[account_id].before):
+                    self._load(cursor, account_id, self._people[account_id])
 
     def _follow(self, wanted: Mapping[int, tuple[int, Rules]], cursor: Any) -> None:
         """Begin with new accounts, and anew with those whose rules ask something else."""
-        drawn = 0
+        writing: frozenset[str] | None = None
         for account_id, (brand_id, rules) in wanted.items():
             people = self._people.get(account_id)
             if people is not None and people.rules is rules:
@@ -271,10 +275,9 @@ class Known:
             if people is not None and people.wanted == asks:
                 people.rules = rules
                 continue
-            if not drawn:
-                cursor.execute(_DRAWN)
-                (drawn,) = cursor.fetchone()
-            people = People(brand_id, rules, asks, since=drawn)
+            if writing is None:
+                writing = _writing(cursor)
+            people = People(brand_id, rules, asks, before=writing)
             people.empty()
             if not asks.anything:
                 people.not_before = float("inf")
@@ -340,6 +343,11 @@ class Known:
                 people.keep(openid, left, tag_ids, places)
             time.sleep(0)  # pushes are answered meanwhile
         people.loaded = True
+
+
+def _writing(cursor: Any) -> frozenset[str]:
+    cursor.execute(_WRITING)
+    return frozenset(number for (number,) in cursor.fetchall())
 
 
 def _by_facts(rules: Rules) -> bool:

@@ -23,6 +23,12 @@ from touchpoints.services import record_touch
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A busy machine may take seconds between a look and what is asked then."""
+    monkeypatch.setattr(module, "LASTS", 60.0)
+
+
 def rule(account, text, *words, trigger="KEYWORD", position=100, **more):
     return ReplyRule.objects.create(
         account=account,

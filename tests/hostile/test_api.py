@@ -243,6 +243,7 @@ BODIES = {
     "say_own_profile": {"values": []},
     "check_member_coupons": {"lines": []},
     "issue_coupon": {"key": "x", "template": NOWHERE},
+    "set_tier_coupon": {"tier": "x", "template": NOWHERE, "period": "MONTH", "is_on": False},
     "push_coupon": {"key": "x", "template": NOWHERE, "segment": 1, "reason": "xx"},
     "stop_coupon_push": {},
     "flag_member": {"flag": "STAFF", "on": True, "reason": "x"},

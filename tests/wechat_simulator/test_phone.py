@@ -673,11 +673,11 @@ def test_lost_connection_is_said_and_mends(open_page, answering):
     page.get_by_test_id("composer").press("Enter")
     expect(page.get_by_test_id("toast").first).to_contain_text("连不上模拟器")  # a second call may have met the same
     expect(page.get_by_test_id("composer")).to_have_value("没有网")
-    assert {text for text in open_page.problems if "ERR_FAILED" not in text} == set()
     page.unroute("**/_sim/**")
-    open_page.problems.clear()
     page.get_by_test_id("composer").press("Enter")
     expect(entries(page, "text").last).to_contain_text("收到「没有网」")
+    # What was cut off may be told long after; anything else is a fault.
+    open_page.problems[:] = [text for text in open_page.problems if "ERR_FAILED" not in text]
 
 
 # --- how it looks -----------------------------------------------------------------------------------------------------
