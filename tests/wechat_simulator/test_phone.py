@@ -243,6 +243,26 @@ def test_scanner_opened_before_the_codes_are_there_shows_them_when_they_come(ope
     expect(page.get_by_test_id("card-code")).to_have_text("来自「静安店门口」")
 
 
+def test_what_went_wrong_stays_said_when_the_codes_come_after_it(open_page, tmp_path):
+    (tmp_path / "words.png").write_text("no picture")
+    page = open_page("?person=xiaoyu")
+    held = []
+    page.route("**/_sim/codes?**", lambda route: held.append(route))
+    page.reload()
+    page.get_by_test_id("scan-all").click()
+    page.get_by_test_id("scan-file").set_input_files(tmp_path / "words.png")
+    expect(page.get_by_test_id("scan-note")).to_contain_text("读不出图片")
+    for route in held:
+        route.continue_()
+    page.unroute("**/_sim/codes?**")
+    expect(page.get_by_test_id("scan-code").first).to_be_visible()
+    expect(page.get_by_test_id("scan-note")).to_contain_text("读不出图片")
+
+    page.get_by_test_id("scan-text").fill("静安店门口")
+
+    expect(page.get_by_test_id("scan-note")).to_have_text("")
+
+
 def test_scan_reads_a_picture_of_a_code(open_page, answering, tmp_path):
     (code,) = [
         each for each in answering.get(f"/_sim/codes?appid={APPID}").json()["codes"] if each["name"] == "静安店门口"

@@ -21,7 +21,8 @@ export function scanPage(name, chosen, { anything = false } = {}) {
   const found = h("ul", { class: "choice-list", testid: "scan-list" });
   const note = h("p", { class: "note", testid: "scan-note", role: "status" });
   let choosing = false; // between the codes of one picture
-  const field = h("input", { type: "text", testid: "scan-text", placeholder: "搜名称，或粘贴码的链接、场景值", "aria-label": "搜码或粘贴", "data-first": true, autocomplete: "off", on: { input: draw, keydown: (event) => {
+  let wrong = false; // what went wrong stays there until somebody types, however often the list is renewed
+  const field = h("input", { type: "text", testid: "scan-text", placeholder: "搜名称，或粘贴码的链接、场景值", "aria-label": "搜码或粘贴", "data-first": true, autocomplete: "off", on: { input: typed, keydown: (event) => {
     if (event.key !== "Enter" || event.isComposing) return;
     event.preventDefault(); // the page goes and another button gets the focus: the key must not press that one
     submit();
@@ -47,7 +48,17 @@ export function scanPage(name, chosen, { anything = false } = {}) {
     const known = state.codes.find((code) => [code.url, code.ticket, code.name, code.scene].includes(text));
     if (known) done(known, known.url);
     else if (anything || state.codeTotal > state.codes.length) done(null, text);
-    else fill(note, icon("warn"), "没有这个码。可能由另一个模拟器生成，或已被清除；可从下面的列表里选。");
+    else warn(icon("warn"), "没有这个码。可能由另一个模拟器生成，或已被清除；可从下面的列表里选。");
+  }
+
+  function typed() {
+    wrong = false;
+    draw();
+  }
+
+  function warn(...content) {
+    wrong = true;
+    fill(note, ...content);
   }
 
   function draw() {
@@ -63,6 +74,7 @@ export function scanPage(name, chosen, { anything = false } = {}) {
       h("img", { class: "qr", src: `/_sim/codes/picture?ticket=${encodeURIComponent(code.ticket)}`, alt: "", loading: "lazy" }),
       h("span", { class: "who" }, h("b", {}, code.name || code.scene), h("small", {}, `${accountName(code.appid)} · ${life(code)}`)),
     ))));
+    if (wrong) return;
     const more = state.codeTotal > state.codes.length ? `最新 ${count(state.codes.length)} 个里` : "";
     if (list.length > SHOWN) fill(note, `${more}共 ${count(list.length)} 个，先列 ${SHOWN} 个，输入名称缩小范围。`);
     else if (!list.length) fill(note, state.codes.length ? anything ? "列表里没有，按「扫」就把这段文字当作扫码结果。" : "列表里没有这样的码。" : "还没有服务号生成过渠道码。");
@@ -100,15 +112,16 @@ export function scanPage(name, chosen, { anything = false } = {}) {
       const texts = await readCodes(file);
       if (texts.length === 1) take(texts[0]);
       else if (texts.length) several(texts);
-      else fill(note, "这张图里没有找到二维码。换一张清楚些的。");
+      else warn("这张图里没有找到二维码。换一张清楚些的。");
     } catch (error) {
-      fill(note, error instanceof Offline ? "连不上模拟器，码图没有读。稍后再试。" : "这个文件读不出图片。换一张 10 MB 以内的 PNG 或 JPEG。");
+      warn(error instanceof Offline ? "连不上模拟器，码图没有读。稍后再试。" : "这个文件读不出图片。换一张 10 MB 以内的 PNG 或 JPEG。");
     }
   }
 
   /** A sheet with many codes: which one is meant? */
   function several(texts) {
     choosing = true;
+    wrong = false;
     fill(note, `这张图里有 ${texts.length} 个码，选一个扫：`);
     fill(found, texts.map((text) => {
       const known = state.codes.find((code) => code.url === text);
