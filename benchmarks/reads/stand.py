@@ -103,6 +103,15 @@ def _run(command: list[str], env: dict[str, str]) -> str:
     return done.stdout
 
 
+def told(process: subprocess.Popen[str]) -> dict[str, float]:
+    """Read the figures that a process tells in a line of JSON; one that says nothing makes the run invalid."""
+    line = process.stdout.readline() if process.stdout else ""
+    if not line:
+        raise InvalidRunError("the asking process has ended")
+    found: dict[str, float] = json.loads(line)
+    return found
+
+
 @contextmanager
 def peer(stand: Stand, urls: str, **more: str) -> Iterator[Peer | Absent]:
     """Run one of the peers on the product's own web server, with the same options."""

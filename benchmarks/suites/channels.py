@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.reads.stand import stand
+from benchmarks.reads.stand import stand, told
 from benchmarks.rounds import Bar, InvalidRunError, Reading
 from launcher.state import ROOT
 
@@ -64,7 +63,7 @@ class Channels:
                 text=True,
             ) as asking,
         ):
-            facts = _line(asking)
+            facts = told(asking)
             print(", ".join(f"{value:,} {name}" for name, value in facts.items()), flush=True)
             if facts["counted"] != facts["touches"]:
                 raise InvalidRunError("not every touch was counted")
@@ -75,7 +74,7 @@ class Channels:
                         raise InvalidRunError("the asking process has no pipes")
                     asking.stdin.write(f"{side}\n")
                     asking.stdin.flush()
-                    found = _line(asking)
+                    found = told(asking)
                     return Reading(found["tree, everything"], found)
 
                 return run
@@ -83,14 +82,6 @@ class Channels:
             yield {side: contestant(side) for side in (OURS, COUNTED, FLOOR)}
             if asking.stdin:
                 asking.stdin.close()
-
-
-def _line(asking: subprocess.Popen[str]) -> dict[str, float]:
-    line = asking.stdout.readline() if asking.stdout else ""
-    if not line:
-        raise InvalidRunError("the asking process has ended")
-    found: dict[str, float] = json.loads(line)
-    return found
 
 
 SUITE = Channels()
