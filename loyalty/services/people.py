@@ -111,7 +111,7 @@ def lapse_points(*, follower: Follower, whole: bool, at: datetime) -> int:
     if account is None:
         return 0
     for hold in Hold.objects.filter(member_id=member_id, state=HoldState.HELD).order_by("pk"):
-        release(operation=Operation(SYSTEM, f"erase:{hold.pk}"), hold=hold, at=at, reason="erasure")
+        release(operation=Operation(SYSTEM, f"erase-hold:{hold.pk}"), hold=hold, at=at, reason="erasure")
     account = lock_accounts([member_id])[member_id]
     lots = list(Lot.objects.filter(member_id=member_id, remaining__gt=0).order_by("pk"))
     legs = [Leg(Pocket.AVAILABLE, -lot.remaining, member_id, lot.pk) for lot in lots]

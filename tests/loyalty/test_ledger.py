@@ -383,6 +383,16 @@ def test_deleting_a_person_lets_their_points_lapse_and_every_sum_stands(people):
     assert (found.issued, found.expired, found.outstanding) == (100, 100, 0)
 
 
+def test_deleting_a_person_with_the_number_of_their_freeze_does_not_take_one_for_the_other(people):
+    earn(people.ann, 100)
+    freeze(people.ann, 30)
+    Hold.objects.update(id=people.ann.pk)
+
+    services.lapse_points(follower=people.ann.followers.get(), whole=True, at=AT)
+
+    assert balance(people.ann) == (0, 0, 0)
+
+
 # --- the database itself ---------------------------------------------------------------------------------------------
 
 
