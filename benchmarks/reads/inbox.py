@@ -173,7 +173,7 @@ class Writer(threading.Thread):
         """Write until told to end."""
         with brand_scope(self.brand_id):
             ids = list(Conversation.objects.order_by("pk").values_list("pk", flat=True)[:1000])
-            push = InboundPush.objects.order_by("-pk").values("account_id").first() or {}
+            account_id = OfficialAccount.objects.values_list("pk", flat=True).get()
         choose = random.Random(3)
         while not self.over.wait(0.005):
             at = clock.now()
@@ -183,7 +183,7 @@ class Writer(threading.Thread):
                     conversation_id=choose.choice(ids), direction="INBOUND", kind="text", text="在吗", at=at
                 )
                 InboundPush.objects.create(
-                    brand_id=self.brand_id, account_id=push["account_id"], kind="text", openid="o1", lane=1,
+                    brand_id=self.brand_id, account_id=account_id, kind="text", openid="o1", lane=1,
                     dedupe_key=uuid4(), digest=uuid4(), event_at=at, received_at=at, body="{}",
                 )  # fmt: skip
                 with connection.cursor() as cursor:
