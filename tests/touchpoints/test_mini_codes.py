@@ -56,7 +56,7 @@ def test_changed_character_is_refused_without_a_look_into_the_database(in_brand,
     with django_assert_num_queries(0):
         taken = [each for each in forged if is_ours(in_brand.pk, each)]
     assert len(forged) == 8 * 31
-    assert len(taken) <= 1  # the signature has 15 bits: one of 248 is right by chance in one run of 130
+    assert len(taken) <= 1  # the signature has 16 bits: one of 248 is right by chance in one run of 264
 
 
 def test_scene_resolves_also_as_people_type_it(in_brand):
