@@ -2,7 +2,6 @@
 
 import importlib
 import threading
-import time
 from datetime import timedelta
 
 import pytest
@@ -244,7 +243,7 @@ def test_pages_of_messages_follow_the_number(stage):
     assert (len(waiting.rows), len(failed.rows)) == (25, 0)
 
 
-def test_a_freeze_of_thousands_takes_a_moment(stage, django_assert_max_num_queries):
+def test_a_freeze_of_thousands_asks_a_fixed_number_of_questions(stage, django_assert_max_num_queries):
     with stage.scope:
         from uuid import uuid4
 
@@ -256,10 +255,8 @@ def test_a_freeze_of_thousands_takes_a_moment(stage, django_assert_max_num_queri
             Follower(account=stage.account, openid=f"oBulk{number:020d}", member=member, subscribed=True)
             for number, member in enumerate(members)
         )
-    begun = time.monotonic()
     with django_assert_max_num_queries(100):
         campaign = stage.launched()
-    assert time.monotonic() - begun < 30
     assert stage.reload(campaign).audience_count == 5000
 
 

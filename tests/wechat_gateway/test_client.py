@@ -319,7 +319,7 @@ def test_next_portion_is_asked_for_while_calls_are_under_way(account, wechat):
     wechat.answers[TEMPLATE_SEND] = accepted
     send(account, 1)  # the token is known to work
     second = threading.Event()
-    wechat.answers[TEMPLATE_SEND] = lambda payload, token: accepted(payload, token) if second.wait(5) else {}
+    wechat.answers[TEMPLATE_SEND] = lambda payload, token: accepted(payload, token) if second.wait(60) else {}
 
     def portions():
         yield portion(messages(16))

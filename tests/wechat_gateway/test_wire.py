@@ -51,7 +51,7 @@ def test_usual_push_is_read_the_quick_way(body):
     ],
 )
 def test_hostile_body_costs_milliseconds(body):
-    started = time.perf_counter()
+    started = time.thread_time()  # of the processor, not of the clock: other work may come between
     with pytest.raises(Unreadable):
         read_fields(body.encode())
-    assert time.perf_counter() - started < 0.25
+    assert time.thread_time() - started < 0.25

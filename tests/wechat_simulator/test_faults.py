@@ -1,7 +1,6 @@
 """Answers that WeChat, or something in between, may give."""
 
 import json
-import time
 
 import pytest
 import requests
@@ -102,12 +101,10 @@ def test_stale_answer_is_the_one_of_the_call_before(simulator, openid):
 
 
 def test_latency_does_not_hold_up_other_calls(simulator, openid):
-    fault(simulator, "latency", ms=3000, count=1)
-    started = time.monotonic()
+    fault(simulator, "latency", ms=600_000, count=1)
     with pytest.raises(requests.Timeout):
         send_raw(simulator, openid, timeout=0.1)
-    simulator.ask("/cgi-bin/tags/get")
-    assert time.monotonic() - started < 2.5
+    assert simulator.ask("/cgi-bin/tags/get")["tags"] == []
 
 
 def test_fault_is_aimed_by_account_path_and_call_number(simulator, openid):
