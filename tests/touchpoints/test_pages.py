@@ -28,10 +28,10 @@ from tests.console.conftest import (  # noqa: F401 - fixtures
     owner,
     theirs,
 )
-from tests.factories import make_store
+from tests.factories import make_mini_program, make_store
 from tests.touchpoints.conftest import come
-from touchpoints.models import CodeAllowance, CodeIssue, Cost, Move, StaffPerson, Touchpoint
-from touchpoints.services import archive_branch, count_again, create_touchpoint, keep_code
+from touchpoints.models import CodeAllowance, CodeIssue, Cost, MiniCode, Move, StaffPerson, Touchpoint
+from touchpoints.services import archive_branch, count_again, create_mini_code, create_touchpoint, keep_code
 from touchpoints.services import sums as counting
 
 pytestmark = pytest.mark.django_db
@@ -500,3 +500,20 @@ def test_ranking_page_puts_the_loyal_channel_first(as_owner, grown):  # noqa: F8
         ("1", "澜会员日"),
         ("2", "澜抽奖海报"),
     ]
+
+
+def test_mini_program_code_is_revoked_after_it_was_said_that_this_is_for_good(as_owner, grown):  # noqa: F811
+    with brand_scope(grown.brand.pk):
+        made = create_mini_code(
+            touchpoint=grown.code, program=make_mini_program(), page="pages/store/index", at=clock.now()
+        )
+    html = as_owner.get(page_of(grown.code)).content.decode()
+
+    dialog = re.search(rf'<dialog[^>]* id="revoke-mini-{made.code}".*?</dialog>', html, re.DOTALL)[0]
+    assert "不可撤销" in dialog
+    assert html.count('value="revoke-mini"') == dialog.count('value="revoke-mini"') == 1
+    fields = dict(re.findall(r'<input type="hidden" name="(mini|act)" value="(\w+)"', dialog))
+    as_owner.post(page_of(grown.code), {**fields, "act": "revoke-mini"})
+    with brand_scope(grown.brand.pk):
+        assert MiniCode.objects.get(pk=made.pk).revoked_at is not None
+    assert "revoke-mini" not in as_owner.get(page_of(grown.code)).content.decode()
