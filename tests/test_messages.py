@@ -42,6 +42,22 @@ def test_catalogues_are_complete_merged_and_compiled():
     assert messages.run(check=True) == []
 
 
+def test_what_a_rule_answers_to_has_one_word_in_form_list_and_file():
+    from conversations.admin.rules import ReplyRuleAdmin
+    from conversations.sheets import COLUMNS
+
+    with translation.override("zh-hans"):
+        form, column = ReplyRuleAdmin.field_labels["trigger"], ReplyRuleAdmin.answers_to.short_description
+        assert [str(form), str(column), str(COLUMNS["trigger"])] == ["触发条件"] * 3
+
+
+def test_what_cannot_be_taken_back_is_revoked_and_never_turned_off():
+    revoked = [(text, form) for text, form in entries("zh_Hans") if re.search(r"\brevoke", str(text), re.IGNORECASE)]
+
+    assert len(revoked) > 5
+    assert [pair for pair in revoked if "吊销" not in pair[1] and "%(revoked)s" not in pair[0]] == []
+
+
 def test_locations_are_answered_in_chinese():
     from stores.inbound import distance
 

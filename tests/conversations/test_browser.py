@@ -7,7 +7,7 @@ from tests.console.test_browser import latin_words, pytestmark, visitor
 
 __all__ = ["pytestmark", "visitor"]
 
-HEAD = ["名称", "回复场景", "匹配方式", "关键词", "回复类型", "文字"]
+HEAD = ["名称", "触发条件", "匹配方式", "关键词", "回复类型", "文字"]
 
 
 def test_overlaps_appear_while_a_rule_is_typed_and_go_when_they_are_gone(visitor):

@@ -180,6 +180,6 @@ def test_an_id_of_wechat_that_is_stored_stays(as_owner, ours):
 
 
 def test_a_file_that_is_not_there_is_a_fault_of_its_cell(account):
-    head = ["名称", "回复场景", "匹配方式", "关键词", "回复类型", "素材（media_id）"]
+    head = ["名称", "触发条件", "匹配方式", "关键词", "回复类型", "素材（media_id）"]
     plan = plan_import(account=account, table=[head, ["海报", "关键词回复", "全匹配", "海报", "图片", "item:999999"]])
     assert [(fault.row, fault.column) for fault in plan.faults] == [(2, "media_id")]

@@ -18,7 +18,7 @@ from wechat_gateway.models import OfficialAccount
 
 PAGE = "/b/lanyu/conversations/rules/import/"
 EXPORT = "/b/lanyu/conversations/rules/export/"
-HEAD = ["名称", "回复场景", "匹配方式", "关键词", "回复类型", "文字"]
+HEAD = ["名称", "触发条件", "匹配方式", "关键词", "回复类型", "文字"]
 
 
 @pytest.fixture(autouse=True)
@@ -126,8 +126,8 @@ def test_an_exported_cell_is_no_formula(as_owner, ours):
 @pytest.mark.parametrize(
     ("cells", "fault"),
     [
-        ({"回复场景": "随便"}, (2, "trigger", "“随便” is none of the choices.")),
-        ({"回复场景": ""}, (2, "trigger", "This cell is empty.")),
+        ({"触发条件": "随便"}, (2, "trigger", "“随便” is none of the choices.")),
+        ({"触发条件": ""}, (2, "trigger", "This cell is empty.")),
         ({"关键词": ""}, (2, "keywords", "Write at least one keyword (for a menu button: its key).")),
         ({"匹配方式": "正则匹配", "关键词": "(a+"}, (2, "keywords", "A bracket is not closed.")),
         (

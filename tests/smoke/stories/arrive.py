@@ -344,7 +344,7 @@ def openings(stage: Stage, brand: dict[str, Any]) -> None:
 def imported(stage: Stage, brand: dict[str, Any], operator: Operator) -> None:
     """Rules come from a file: first it is shown what would happen, then it happens, and phones hear the answer."""
     account = str(stage.query(brand, "OfficialAccount.objects.get().pk"))
-    file = "名称,回复场景,匹配方式,关键词,回复类型,文字\n洗护,关键词回复,全匹配,怎么洗,文字,羊绒请手洗，水温不超过三十度。\n"
+    file = "名称,触发条件,匹配方式,关键词,回复类型,文字\n洗护,关键词回复,全匹配,怎么洗,文字,羊绒请手洗，水温不超过三十度。\n"
     path = f"{operator.base}/conversations/rules/import/"
     token = {"account": account, "csrfmiddlewaretoken": operator.http.cookies["csrftoken"]}
     shown = operator.http.post(
