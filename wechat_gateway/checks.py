@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,6 +38,8 @@ App: TypeAlias = OfficialAccount | MiniProgram
 
 _ADDRESS: Final = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f:]{6,39}")
 _NOT_LISTED: Final = frozenset({40164, 61004})
+_UNKNOWN_ADDRESS: Final = 403
+_LEARNS_SECONDS: Final = 1.5
 _ASKED_FOR_QUOTA: Final = (TEMPLATE_SEND, CUSTOM_SEND)
 # What a brand's work needs, and a harmless call that shows whether it is allowed.
 _PERMISSIONS: Final = {
@@ -223,6 +226,10 @@ REASONS: Final[dict[str, tuple[StrOrPromise, StrOrPromise]]] = {
         _("WeChat gives UnionIDs, but no Open Platform account is named here."),
         _("Name the Open Platform account, so that a person is one member in all accounts of it."),
     ),
+    "UNNAMED": (
+        _("No Open Platform account is named here."),
+        _("Name the Open Platform account, so that a person is one member in all accounts of it."),
+    ),
     "OTHER_SUBJECT": (
         _("These apps of the brand belong to another Open Platform account, so that one person has two UnionIDs."),
         _("Bind all of them to one account on open.weixin.qq.com. Until then people merge by phone number only."),
@@ -281,7 +288,7 @@ def credentials(run: Run) -> Finding:
 
 @check("address", _("Our address answers"), rank=30, of_authorised=False)
 def address(run: Run) -> Finding:
-    """Ask our own callback address as WeChat does when it verifies it."""
+    """Ask our own callback address as WeChat does when it verifies it; a gateway hears of a new account in a second."""
     account = run.app
     assert isinstance(account, OfficialAccount)  # noqa: S101 - not a check of mini programs
     url = f"{settings.PUBLIC_URL.rstrip('/')}/wx/{account.path_token}"
@@ -290,7 +297,11 @@ def address(run: Run) -> Finding:
     token = account.callback_token.reveal() if account.callback_token else ""
     signed = sha1("".join(sorted((token, timestamp, nonce))).encode(), usedforsecurity=False).hexdigest()
     query = urlencode({"signature": signed, "timestamp": timestamp, "nonce": nonce, "echostr": echo})
-    exchange = transport.perform(transport.HttpRequest(f"{url}?{query}", repeatable=True, total_seconds=4.0))
+    request = transport.HttpRequest(f"{url}?{query}", repeatable=True, total_seconds=4.0)
+    exchange = transport.perform(request)
+    if exchange.status == _UNKNOWN_ADDRESS:
+        time.sleep(_LEARNS_SECONDS)
+        exchange = transport.perform(request)
     if exchange.error or exchange.status != 200 or exchange.body != echo.encode():
         return Finding(CheckResult.FAILED, reason="OWN_ADDRESS", fact=exchange.error or f"HTTP {exchange.status}")
     parts = urlsplit(url)
@@ -373,7 +384,7 @@ def same_subject(run: Run) -> Finding:
     """Compare the subject with those of the brand's other apps; asks nobody."""
     app = run.app
     if not app.open_platform_subject:
-        return Finding(CheckResult.UNKNOWN, reason="NO_SUBJECT")
+        return Finding(CheckResult.UNKNOWN, reason="UNNAMED")
     with brand_scope(app.brand_id):
         others = [
             (row.name or row.appid, row.open_platform_subject.strip())

@@ -159,17 +159,16 @@ def _line(app: App, key: str, label: str, row: AccountCheck | None, at: datetime
 
 def _fact(key: str, result: CheckResult, fact: str) -> str:
     """What a check saw, in words; many facts are figures or addresses and need none."""
-    passed = result == CheckResult.PASSED
     say = {
-        ("ip_list", False): lambda: gettext("WeChat sees this server as %(address)s.") % {"address": fact},
-        ("callback", True): lambda: _last(fact),
-        ("permissions", False): lambda: _missing(fact),
-        ("granted", False): lambda: _missing(fact),
-        ("templates", True): lambda: gettext("%(count)s templates") % {"count": fact},
-        ("quota", True): lambda: (
+        ("ip_list", CheckResult.FAILED): lambda: gettext("WeChat sees this server as %(address)s.") % {"address": fact},
+        ("callback", CheckResult.PASSED): lambda: _last(fact),
+        ("permissions", CheckResult.FAILED): lambda: _missing(fact),
+        ("granted", CheckResult.FAILED): lambda: _missing(fact),
+        ("templates", CheckResult.PASSED): lambda: gettext("%(count)s templates") % {"count": fact},
+        ("quota", CheckResult.PASSED): lambda: (
             gettext("template and customer-service messages, used of allowed: %(figures)s") % {"figures": fact}
         ),
-    }.get((key, passed))
+    }.get((key, result))
     return say() if fact and say else fact
 
 

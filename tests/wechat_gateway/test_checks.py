@@ -1,7 +1,9 @@
 """Checking a connection against the simulated WeChat: each mistake is named, with its code and what to do."""
 
+import http.server
 import threading
 from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.db import connection
@@ -13,6 +15,7 @@ from campaigns.models import Campaign
 from common import clock
 from tests.factories import AT, make_account, make_follower, make_mini_program
 from wechat_gateway import checks, incidents, pulse, selectors, services, tokens
+from wechat_gateway.admin.accounts import ConnectForm
 from wechat_gateway.models import AccountCheck, CheckResult, Incident, MiniProgram, OfficialAccount
 from wechat_gateway.on_screen import check_lines
 
@@ -111,6 +114,67 @@ def test_address_to_allow_is_shown(shop, simulator):
     assert line.code == 40164
     assert "127.0.0.1" in line.fact
     assert line.action
+
+
+def test_refusal_of_another_kind_is_not_taken_for_the_address_that_wechat_sees(shop):
+    with brand_scope(shop.brand_id):
+        for key in ("ip_list", "permissions"):
+            AccountCheck.objects.create(
+                appid=shop.appid, key=key, result=UNKNOWN, code=-1, fact="system error", seconds=0.1, at=AT
+            )
+        lines = {line.key: line.fact for line in check_lines(shop, at=AT)}
+
+    assert (lines["ip_list"], lines["permissions"]) == ("system error", "system error")
+
+
+class Gateway(http.server.BaseHTTPRequestHandler):
+    """Knows an address from the second question on, as a gateway does that has just heard of an account."""
+
+    def do_GET(self):
+        self.server.asked += 1
+        known = self.server.asked > self.server.refuses
+        self.send_response(200 if known else 403)
+        self.end_headers()
+        self.wfile.write(parse_qs(urlsplit(self.path).query)["echostr"][0].encode() if known else b"")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(("refuses", "result"), [(0, PASSED), (1, PASSED), (2, FAILED)])
+def test_gateway_gets_a_moment_to_hear_of_a_new_account(shop, settings, monkeypatch, refuses, result):
+    monkeypatch.setattr(checks, "_LEARNS_SECONDS", 0.0)
+    with http.server.HTTPServer(("127.0.0.1", 0), Gateway) as server:
+        server.asked, server.refuses = 0, refuses
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings.PUBLIC_URL = f"http://127.0.0.1:{server.server_port}"
+        found = run(shop)["address"]
+        server.shutdown()
+
+    assert found[0] == result
+    assert server.asked == min(refuses + 1, 2)
+
+
+def test_account_that_names_no_subject_is_not_said_to_have_given_unionids(shop):
+    with brand_scope(shop.brand_id):
+        OfficialAccount.objects.filter(pk=shop.pk).update(open_platform_subject="")
+
+    assert run(shop)["same_subject"] == (UNKNOWN, None, "UNNAMED")
+
+
+def test_everything_malformed_is_named_at_once():
+    typed = {
+        "name": "澜屿",
+        "appid": "bad",
+        "original_id": "x",
+        "app_secret": "short",
+        "callback_token": "!!",
+        "encoding_aes_key": "zz",
+        "mode": "SAFE",
+    }
+    form = ConnectForm(typed)
+
+    assert set(form.errors) == {"appid", "original_id", "app_secret", "callback_token", "encoding_aes_key"}
 
 
 def test_account_without_followers_and_subject_says_what_is_missing(shop, simulator):

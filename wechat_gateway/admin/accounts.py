@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class _Credentials(forms.Form):
-    """The parts every account has."""
+    """The parts every account has. What is malformed is said of all fields at once."""
 
     app_secret = SecretField(
         label="AppSecret",
@@ -41,6 +41,13 @@ class _Credentials(forms.Form):
             "WeChat console: Settings and development, Basic configuration. It is never shown again."
         ),
     )
+
+    def clean(self) -> dict[str, Any]:
+        """Name every part that cannot be what WeChat gave."""
+        cleaned = super().clean() or {}
+        for error in services.malformed(cleaned):
+            self.add_error(error.field, f"{error.message} {error.hint}")
+        return cleaned
 
 
 class ConnectForm(_Credentials):
@@ -65,11 +72,11 @@ class ConnectForm(_Credentials):
         widget=UnfoldAdminSelectWidget(),
     )
     open_platform_subject = forms.CharField(
-        label=gettext_lazy("Open Platform subject"),
+        label=gettext_lazy("Open Platform account"),
         required=False,
         max_length=60,
         widget=UnfoldAdminTextInputWidget(),
-        help_text=gettext_lazy("Accounts of one subject know a person by the same UnionID."),
+        help_text=gettext_lazy("Accounts bound to one Open Platform account know a person by the same UnionID."),
     )
     field_order = ("name", "appid", "original_id", "app_secret", "callback_token", "encoding_aes_key", "mode")
 
@@ -80,7 +87,7 @@ class ProgramForm(_Credentials):
     name = forms.CharField(label=gettext_lazy("Name"), max_length=60, widget=UnfoldAdminTextInputWidget())
     appid = forms.CharField(label="AppID", max_length=32, widget=UnfoldAdminTextInputWidget())
     open_platform_subject = forms.CharField(
-        label=gettext_lazy("Open Platform subject"),
+        label=gettext_lazy("Open Platform account"),
         required=False,
         max_length=60,
         widget=UnfoldAdminTextInputWidget(),
@@ -305,7 +312,7 @@ class MiniProgramAdmin(_AppAdmin):
     tab_order = 15
     add_label = gettext_lazy("Connect a mini-program")
     empty_text = gettext_lazy(
-        "Connect a mini-program: its visitors and the followers of one Open Platform subject are one person."
+        "Connect a mini-program: its visitors and the followers under one Open Platform account are one person."
     )
     list_display = ("name", "appid", "connection")
     connect_form = ProgramForm

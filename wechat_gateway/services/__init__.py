@@ -9,6 +9,7 @@ from wechat_gateway.services.accounts import (
     change_path,
     connect_mini_program,
     connect_official_account,
+    malformed,
     set_active,
     set_subject,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "handle_platform_pushes",
     "invite",
     "link_of",
+    "malformed",
     "open_incident",
     "prepare_invitation",
     "purge_brand_inbound",

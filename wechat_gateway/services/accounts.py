@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -20,6 +21,7 @@ from wechat_gateway.models import MiniProgram, OfficialAccount, new_path_token
 
 KEY_OVERLAP: Final = timedelta(hours=1)
 _APPID: Final = re.compile(r"wx[0-9a-f]{16}")
+_ORIGINAL_ID: Final = re.compile(r"gh_[0-9A-Za-z]{4,29}")
 _TOKEN: Final = re.compile(r"[0-9A-Za-z]{3,32}")
 _AES_KEY: Final = re.compile(r"[0-9A-Za-z+/]{43}")
 _SECRET: Final = re.compile(r"[0-9A-Za-z_-]{16,128}")
@@ -40,6 +42,7 @@ def connect_official_account(
 ) -> OfficialAccount:
     """Connect a service account to the brand in scope. Raises AccountTaken, BadCredentials."""
     _check_appid(appid)
+    _check_original_id(original_id)
     check_secret(app_secret)
     check_callback(callback_token, encoding_aes_key)
     if OfficialAccount.objects.filter(appid=appid).exists():
@@ -153,6 +156,11 @@ def _check_appid(appid: str) -> None:
         raise BadCredentials(_("The AppID must be wx and 16 letters or digits."), field="appid")
 
 
+def _check_original_id(original_id: str) -> None:
+    if not _ORIGINAL_ID.fullmatch(original_id):
+        raise BadCredentials(_("The original id must begin with gh_."), field="original_id")
+
+
 def check_secret(app_secret: str) -> None:
     """Raise BadCredentials unless an AppSecret has the form WeChat gives it."""
     if not _SECRET.fullmatch(app_secret):
@@ -161,11 +169,39 @@ def check_secret(app_secret: str) -> None:
 
 def check_callback(callback_token: str, encoding_aes_key: str) -> None:
     """Raise BadCredentials unless token and message key have the form WeChat gives them."""
+    _check_token(callback_token)
+    _check_message_key(encoding_aes_key)
+
+
+def _check_token(callback_token: str) -> None:
     if not _TOKEN.fullmatch(callback_token):
         raise BadCredentials(_("The token must have 3 to 32 letters or digits."), field="callback_token")
+
+
+def _check_message_key(encoding_aes_key: str) -> None:
     try:
         good = bool(_AES_KEY.fullmatch(encoding_aes_key)) and len(base64.b64decode(encoding_aes_key + "=")) == 32
     except binascii.Error:
         good = False
     if not good:
         raise BadCredentials(_("The message key must have 43 letters or digits."), field="encoding_aes_key")
+
+
+_CHECKS: Final[dict[str, Callable[[str], None]]] = {
+    "appid": _check_appid,
+    "original_id": _check_original_id,
+    "app_secret": check_secret,
+    "callback_token": _check_token,
+    "encoding_aes_key": _check_message_key,
+}
+
+
+def malformed(values: Mapping[str, str]) -> list[BadCredentials]:
+    """All that does not have the form WeChat gives it, so that a person hears of everything at once."""
+    found: list[BadCredentials] = []
+    for name, check in _CHECKS.items():
+        try:
+            check(values[name]) if name in values else None
+        except BadCredentials as error:
+            found.append(error)
+    return found
