@@ -140,6 +140,8 @@ class Verdict:
 
 
 NOTHING: Final = Decision()
+_REMEMBERED_TEXTS: Final = 200  # an account
+_REMEMBERED_LETTERS: Final = 30  # what is longer hardly comes twice
 ASK: Final = Decision(needs_facts=True)
 
 
@@ -159,6 +161,8 @@ class Rules:
     audiences: Mapping[Audience, Any] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """What a selector has worked out from these rules and wants to find again."""
+    recent: dict[str, tuple[Rule, ...]] = field(default_factory=dict, compare=False, repr=False)
+    """Which rules capture what was written lately: people write the same few words again and again."""
 
     def decide(self, asked: Asked, facts: Facts | None = None) -> Decision:
         """Give the first rule in order that captures, whose hours are on and whose audience holds."""
@@ -218,12 +222,23 @@ class Rules:
             yield from self.follow
             return
         if asked.trigger == Trigger.KEYWORD:
-            yield from self._capturing(normalised(asked.text))
+            yield from self._capturing(asked.text)
         elif asked.trigger == Trigger.CLICK:
             yield from self.clicks.get(asked.key, ())
         yield from self.default
 
-    def _capturing(self, wanted: str) -> Iterator[Rule]:
+    def _capturing(self, text: str) -> tuple[Rule, ...]:
+        """Give every rule that captures, in order. Only for whom and when it stands may differ the next time."""
+        found = self.recent.get(text)
+        if found is None:
+            found = tuple(self._gone_through(normalised(text)))
+            if len(text) <= _REMEMBERED_LETTERS:
+                if len(self.recent) >= _REMEMBERED_TEXTS:
+                    self.recent.clear()
+                self.recent[text] = found
+        return found
+
+    def _gone_through(self, wanted: str) -> Iterator[Rule]:
         exact = self.exact.get(wanted, ())
         done = 0
         for order, rule, hits in self.partial:

@@ -66,6 +66,28 @@ def test_exact_rule_before_a_containing_one_wins(account):
     assert (said(rules, text="预约"), said(rules, text="想约")) == ("exact", "contains")
 
 
+def test_what_captures_is_remembered_but_not_for_whom_and_when(account):
+    tag = make_tag("老客")
+    rule(account, "KEYWORD", "night", "预约", position=1, from_time=time(22), until_time=time(2))
+    rule(account, "KEYWORD", "regulars", "约", match="CONTAINS", position=2, audience_kind="tag", audience_id=tag.pk)
+    rule(account, "KEYWORD", "always", "预约", position=3)
+    rules = rules_of(account.pk)
+    regular, stranger = Facts(holds=frozenset(rules.audiences)), Facts()
+    night = datetime(2025, 6, 1, 23, tzinfo=SHANGHAI)
+
+    for _ in range(2):
+        assert said(rules, stranger, text="预约") == "always"
+        assert said(rules, regular, text="预约") == "regulars"
+        assert said(rules, regular, text="预约", at=night) == "night"
+        assert said(rules, stranger, text="  预约 ") == "always"
+        assert said(rules, stranger, text="约") is None
+    for number in range(1000):
+        assert said(rules, stranger, text=f"停车{number}") is None
+    assert said(rules, stranger, text="约" * 2000) is None
+    assert len(rules.recent) <= 200
+    assert max(map(len, rules.recent)) <= 30
+
+
 @pytest.mark.parametrize("typed", ["  VIP ", "vip", "ＶＩＰ", "Vip"])
 def test_width_case_and_blanks_do_not_matter(account, typed):
     rule(account, "KEYWORD", "hit", "VIP")
