@@ -5,17 +5,21 @@ Bodies have their own limit (`wechat_gateway.asgi.BODY_SECONDS`), idle connectio
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 if TYPE_CHECKING:
-    from asyncio import TimerHandle, Transport
+    from asyncio import AbstractEventLoop, TimerHandle, Transport
 
 HEADER_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.5
 
-_waiting: WeakKeyDictionary[HttpToolsProtocol, TimerHandle] = WeakKeyDictionary()
+# Since when each connection waits for headers, the oldest first. Nearly all end within the same read: one look at them
+# all now and then costs them less than a timer each.
+_waiting: dict[HttpToolsProtocol, float] = {}
+_looks: dict[AbstractEventLoop, TimerHandle] = {}
 
 
 def limit_headers() -> None:
@@ -38,11 +42,11 @@ def limit_headers() -> None:
             _wait(self)
 
     def on_headers_complete(self: HttpToolsProtocol) -> None:
-        _stop(self)
+        _waiting.pop(self, None)
         complete(self)
 
     def connection_lost(self: HttpToolsProtocol, error: Exception | None) -> None:
-        _stop(self)
+        _waiting.pop(self, None)
         lost(self, error)
 
     kind.connection_made, kind.on_message_begin = connection_made, on_message_begin
@@ -50,16 +54,25 @@ def limit_headers() -> None:
 
 
 def _wait(connection: HttpToolsProtocol) -> None:
-    _waiting[connection] = connection.loop.call_later(HEADER_SECONDS, _give_up, connection)
+    _waiting[connection] = time.monotonic()
+    if connection.loop not in _looks:
+        _look_later(connection.loop)
 
 
-def _stop(connection: HttpToolsProtocol) -> None:
-    timer = _waiting.pop(connection, None)
-    if timer is not None:
-        timer.cancel()
+def _look_later(loop: AbstractEventLoop) -> None:
+    _looks[loop] = loop.call_later(_LOOK_SECONDS, _look, loop)
 
 
-def _give_up(connection: HttpToolsProtocol) -> None:
-    _waiting.pop(connection, None)
-    if not connection.transport.is_closing():
-        connection.transport.abort()
+def _look(loop: AbstractEventLoop) -> None:
+    """Give up whoever has waited too long; look again for as long as anybody waits."""
+    now = time.monotonic()
+    for connection, since in list(_waiting.items()):
+        if now - since < HEADER_SECONDS:
+            break
+        del _waiting[connection]
+        if not connection.transport.is_closing():
+            connection.transport.abort()
+    if _waiting:
+        _look_later(loop)
+    else:
+        del _looks[loop]

@@ -19,6 +19,7 @@ PRODUCT = [
 PLANTED = "of an earlier test"
 # Filled while the process starts, or with what cannot differ between two tests.
 STAYS = {
+    **{("config.patience", name): "connections of the process that serves" for name in ("_waiting", "_looks")},
     ("config.health", "_known"): "which migrations the database has had: only ever more",
     **{
         (
