@@ -293,7 +293,7 @@ def attempts(delivery: Delivery) -> QuerySet[DeliveryAttempt]:
 def messages_to(member_id: int, *, size: int = PAGE) -> list[Delivery]:
     """The newest campaign messages of a person, for their card."""
     recent = Campaign.objects.filter(launched_at__isnull=False).order_by("-launched_at", "-id").values("pk")[:200]
-    rows = Delivery.objects.filter(member_id=member_id, campaign_id__in=list(recent.values_list("pk", flat=True)))
+    rows = Delivery.objects.filter(member_id=member_id, campaign_id__in=recent)
     return list(rows.select_related("campaign").order_by("-campaign_id")[:size])
 
 

@@ -4,24 +4,53 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.utils.translation import gettext as _
 
 from common.clock import now
 from console import formats
 from console.http import viewer_of
-from console.registry import TimelineKind, panels, timeline_kinds, timelines
+from console.registry import TimelineKind, panels, person_marks, timeline_kinds, timelines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.models import QuerySet
     from django.http import HttpRequest
 
     from accounts.viewer import Viewer
     from console.registry import Moment, Panel
 
+T = TypeVar("T")
 ENTRIES = 60
 MOST_ENTRIES = 600
 _OTHER = TimelineKind("")
+
+
+def with_marks(people: QuerySet[Any]) -> QuerySet[Any]:
+    """Let the query for a person's page bring along what its blocks would ask for one by one."""
+    marks = {_mark(key): expression() for key, expression in person_marks.items()}
+    found: QuerySet[Any] = people.annotate(**marks)
+    return found
+
+
+def marked(person: Any, key: str) -> Any:
+    """Give what the query for a person brought along; True where somebody came by another way, so that one looks."""
+    return getattr(person, _mark(key), True)
+
+
+def _mark(key: str) -> str:
+    return f"zy_{key.replace('.', '_')}"
+
+
+def once(person: Any, key: str, ask: Callable[[], T]) -> T:
+    """Ask something about a person once a page: their card and their timeline show much of the same."""
+    kept: dict[str, Any] = person.__dict__.setdefault("zy_once", {})
+    if key not in kept:
+        kept[key] = ask()
+    found: T = kept[key]
+    return found
 
 
 def timeline_of(person: Any, *, viewer: Viewer, only: str = "", limit: int = ENTRIES) -> list[Moment]:

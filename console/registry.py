@@ -263,4 +263,8 @@ panels: Registry[Callable[[Any, HttpRequest], Panel | None]] = Registry(
     "console.panels",
     purpose="blocks in the card of a member: callable(member, request)",
 )
+person_marks: Registry[Callable[[], Any]] = Registry(
+    "console.person_marks",
+    purpose="what the query for a person's page brings along, so that a block with nothing to show asks nothing",
+)
 columns: Registry[Column] = Registry("console.columns", purpose="a column that an app adds to another app's list")

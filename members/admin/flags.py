@@ -6,6 +6,7 @@ from datetime import datetime, time
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
+from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -18,7 +19,8 @@ from common.errors import AppError
 from console import formats
 from console.admin import site
 from console.http import viewer_of
-from console.registry import Page, Panel, pages, panels
+from console.person import marked
+from console.registry import Page, Panel, pages, panels, person_marks
 from members import services
 from members.errors import FlagInvalid
 from members.models import Flag, FlagKind, Member
@@ -95,10 +97,13 @@ _PAGE = Page("members/flags/<int:pk>/", member_flags, "members_member_flags", "m
 pages.register(_PAGE.name, _PAGE)
 
 
+person_marks.register("members.flags", lambda: Exists(Flag.objects.filter(member=OuterRef("pk"))))
+
+
 @panels.add("members.flags")
 def flags_panel(member: Member, request: HttpRequest) -> Panel | None:
     """Say on the card that somebody is left out."""
-    if not getattr(member, "has_flags", True):
+    if not marked(member, "members.flags"):
         return None
     link = reverse("admin:members_member_flags", args=[member.pk])
     rows: list[dict[str, Any]] = [

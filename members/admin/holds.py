@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import messages
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -17,7 +18,8 @@ from common.clock import now
 from common.errors import AppError
 from console import formats
 from console.http import row_id, viewer_of
-from console.registry import Page, Panel, Tab, nav, pages, panels
+from console.person import marked
+from console.registry import Page, Panel, Tab, nav, pages, panels, person_marks
 from console.site import page_response
 from members import selectors, services
 from members.models import ControlGroup, Member, OptOut, Purpose, Suppression
@@ -150,11 +152,15 @@ def _put_on_list(request: HttpRequest, viewer: Viewer, form: ListForm) -> bool:
     return True
 
 
+person_marks.register("members.opt_outs", lambda: Exists(OptOut.objects.filter(member=OuterRef("pk"))))
+
+
 def opt_outs(member: Member) -> dict[str, OptOut]:
     """Give what a person must not be written to about, by key; asked once a page."""
     known: dict[str, OptOut] | None = member.__dict__.get("zy_opt_outs")
     if known is None:
-        known = {row.purpose: row for row in OptOut.objects.filter(member=member).order_by("pk")}
+        rows = OptOut.objects.filter(member=member).order_by("pk") if marked(member, "members.opt_outs") else ()
+        known = {row.purpose: row for row in rows}
         member.__dict__["zy_opt_outs"] = known
     return known
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -20,23 +20,22 @@ from console.columns import moment, recently, state, two_lines
 from console.formats import tail
 from console.http import row_id, viewer_of
 from console.labels import source_label
-from console.person import panels_of, timeline_context
+from console.person import ENTRIES, panels_of, timeline_context, with_marks
 from console.registry import BulkColumn
 from console.reveal import reveal
 from members import services
+from members.admin.timeline import followers_of, statements_of, tags_on
 from members.models import (
     Consent,
-    Flag,
     Follower,
     Identity,
     IdentityKind,
     Member,
     MemberTag,
-    ProfileValue,
     Purpose,
     Tag,
 )
-from members.selectors import find_members, surviving, tags_of, visible_members
+from members.selectors import consents_in_force, find_members, surviving, visible_members
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -228,11 +227,7 @@ class MemberAdmin(ConsoleModelAdmin):
         people = visible_members(viewer_of(request)).select_related("store").order_by(*queryset.query.order_by)
         if "change" not in request.path:
             return people
-        # The page of a person asks here whether there is anything to show in two of its blocks.
-        return people.annotate(
-            has_flags=Exists(Flag.objects.filter(member=OuterRef("pk"))),
-            has_profile=Exists(ProfileValue.objects.filter(member=OuterRef("pk"))),
-        )
+        return with_marks(people)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         """Search by what people have in hand: name, phone tail, card, member number, OpenID tail."""
@@ -317,7 +312,7 @@ class MemberAdmin(ConsoleModelAdmin):
             "tags": _tag_lines(member),
             "tag_form": TagForm() if viewer.can("members.edit") else None,
             "may_reveal": viewer.can("members.reveal") and bool(member.phone_masked),
-            "followers": Follower.objects.select_related("account").filter(member=member).order_by("pk"),
+            "followers": followers_of(member),
             "consents": _consents(member),
             "identities": _identities(member),
             "panels": panels_of(member, request),
@@ -340,7 +335,7 @@ def _stays(request: HttpRequest, object_id: str | None) -> int | None:
 def _tag_lines(member: Member) -> list[dict[str, Any]]:
     """Give each tag of a person with what it means, who put it there and when it ends."""
     lines = []
-    for row in tags_of(member.pk):
+    for row in tags_on(member):
         sources = [source_label(row.source)] if row.source else []
         sources += [source_label(f"rule: {name}") for name in row.rules]
         lines.append({"row": row, "source": gettext(", ").join(sources)})
@@ -348,8 +343,11 @@ def _tag_lines(member: Member) -> list[dict[str, Any]]:
 
 
 def _consents(member: Member) -> list[dict[str, Any]]:
-    rows = Consent.objects.filter(member=member).order_by("purpose", "-at", "-pk").distinct("purpose")
-    newest = {row.purpose: row for row in rows}
+    newest: dict[str, Consent] = {}
+    for row in statements_of(member):
+        newest.setdefault(row.purpose, row)
+    if len(newest) < len(Purpose.choices) and len(statements_of(member)) == ENTRIES:
+        newest |= consents_in_force(member.pk)  # somebody with so many statements that one of them may be older
     return [{"label": label, "row": newest.get(value)} for value, label in Purpose.choices]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -18,10 +19,11 @@ from common.errors import AppError
 from console import formats
 from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, state
-from console.registry import Page, Panel, pages, panels
+from console.person import marked
+from console.registry import Page, Panel, pages, panels, person_marks
 from members import services
 from members.admin.rights import proof_lines
-from members.models import ErasureClock, ErasureState, Follower, Member
+from members.models import ErasureClock, ErasureState, Member
 from members.services.erasure import MOST_GRACE_DAYS
 from members.services.proof import is_intact
 
@@ -181,11 +183,19 @@ pages.register(
 )
 
 
+person_marks.register(
+    "members.erasure",
+    lambda: Exists(ErasureClock.objects.filter(follower__member=OuterRef("pk"), state=ErasureState.RUNNING)),
+)
+
+
 @panels.add("members.erasure")
 def erasure_of(member: Member, request: HttpRequest) -> Panel | None:
     """Say on a member's card that their data is on its way to deletion, or gone."""
-    followers = Follower.objects.filter(member=member).values("pk")
-    running = ErasureClock.objects.filter(follower__in=followers, state=ErasureState.RUNNING).order_by("due_at").first()
+    running = None
+    if marked(member, "members.erasure"):
+        clocks = ErasureClock.objects.filter(follower__member=member, state=ErasureState.RUNNING)
+        running = clocks.order_by("due_at", "pk").first()
     rows: list[dict[str, Any]] = []
     if running is not None:
         rows.append({"label": running.get_reason_display(), "value": formats.local_time(running.started_at)})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -19,7 +20,8 @@ from console.admin import ConsoleModelAdmin, site
 from console.columns import two_lines
 from console.forms import BrandModelForm
 from console.http import row_id, viewer_of
-from console.registry import Page, Panel, pages, panels
+from console.person import marked
+from console.registry import Page, Panel, pages, panels, person_marks
 from console.reveal import reveal
 from members import profiles, services
 from members.models import FieldKind, Gender, Member, ProfileField, ProfileValue
@@ -265,10 +267,13 @@ _PAGE = Page("members/profile/<int:pk>/", edit_member, "members_member_profile",
 pages.register(_PAGE.name, _PAGE)
 
 
+person_marks.register("members.profile", lambda: Exists(ProfileValue.objects.filter(member=OuterRef("pk"))))
+
+
 @panels.add("members.profile")
 def profile_panel(member: Member, request: HttpRequest) -> Panel | None:
     """Show the brand's own fields on the card, with source and age, and what is in conflict."""
-    if not getattr(member, "has_profile", True):
+    if not marked(member, "members.profile"):
         return None
     link = reverse("admin:members_member_profile", args=[member.pk])
     rows = []

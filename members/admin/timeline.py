@@ -5,21 +5,25 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
+from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
 from console.columns import excerpt
 from console.labels import source_label
-from console.registry import Moment, TimelineKind, timeline_kinds, timelines
+from console.person import ENTRIES, marked, once
+from console.registry import Moment, TimelineKind, person_marks, timeline_kinds, timelines
 from members.admin.doubts import evidence_words
-from members.models import Consent, Follower, Member, MemberTag, MergeRecord
-from members.selectors import purpose_words
+from members.models import Consent, Follower, Member, MergeRecord
+from members.selectors import TagOnPerson, purpose_words, tags_of
 from wechat_gateway.events import Push, read_push
 from wechat_gateway.models import InboundPush, PushState
 from wechat_gateway.sentences import sentence_of
 from wechat_gateway.wire import Unreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from django_stubs_ext import StrOrPromise
 
 # Follows and scans are told by their touches; results of sendings by the deliveries.
@@ -33,10 +37,30 @@ timeline_kinds.register("members.tags", TimelineKind(gettext_lazy("Tags"), link_
 timeline_kinds.register("members.life", TimelineKind(gettext_lazy("Membership and consent"), order=70))
 
 
+person_marks.register("members.merges", lambda: Exists(MergeRecord.objects.filter(kept=OuterRef("pk"))))
+
+
+def followers_of(member: Member) -> list[Follower]:
+    """Give how the service accounts know a person; asked once a page."""
+    rows = Follower.objects.select_related("account").filter(member=member).order_by("pk")
+    return once(member, "followers", lambda: list(rows))
+
+
+def tags_on(member: Member) -> list[TagOnPerson]:
+    """Give the tags of a person, newest first; asked once a page."""
+    return once(member, "tags", lambda: tags_of(member.pk))
+
+
+def statements_of(member: Member, limit: int = ENTRIES) -> list[Consent]:
+    """Give the newest statements of a person about their data; asked once a page."""
+    rows = Consent.objects.filter(member=member).order_by("-at", "-pk")
+    return once(member, f"statements {limit}", lambda: list(rows[:limit]))
+
+
 @timelines.add("members.pushes")
 def pushes(member: Member, limit: int) -> list[Moment]:
     """Give what WeChat told about the person: what they wrote, tapped and sent."""
-    openids = list(Follower.objects.filter(member=member).values_list("openid", flat=True))
+    openids = [follower.openid for follower in followers_of(member)]
     rows = (
         InboundPush.objects.select_related("account")
         .filter(openid__in=openids)
@@ -95,14 +119,14 @@ def _read(row: InboundPush) -> Push:
 @timelines.add("members.tags")
 def taggings(member: Member, limit: int) -> list[Moment]:
     """Give when the person got which tag."""
-    rows = MemberTag.objects.select_related("tag").filter(member=member).order_by("-at", "-pk")[:limit]
+    rows = tags_on(member)[:limit]
     return [
         Moment(
             at=row.at,
-            sentence=gettext("Got the tag “%(name)s”") % {"name": row.tag.name},
+            sentence=gettext("Got the tag “%(name)s”") % {"name": row.name},
             kind=gettext("Tag"),
             link=reverse("admin:members_tag_change", args=[row.tag_id]),
-            detail=source_label(row.source),
+            detail=source_label(row.source or next((f"rule: {name}" for name in row.rules), "")),
         )
         for row in rows
     ]
@@ -111,7 +135,7 @@ def taggings(member: Member, limit: int) -> list[Moment]:
 @timelines.add("members.life")
 def life(member: Member, limit: int) -> list[Moment]:
     """Give joining, consent and merges."""
-    said = list(Consent.objects.filter(member=member).order_by("-at", "-pk")[:limit])
+    said = statements_of(member, limit)
     words = purpose_words({row.purpose for row in said})
     found = [
         Moment(
@@ -127,7 +151,10 @@ def life(member: Member, limit: int) -> list[Moment]:
     ]
     if member.joined_at:
         found.append(Moment(at=member.joined_at, sentence=gettext("Became a member"), kind=gettext("Member")))
-    for record in MergeRecord.objects.filter(kept=member).order_by("-at")[:limit]:
+    merges: Iterable[MergeRecord] = ()
+    if marked(member, "members.merges"):
+        merges = MergeRecord.objects.filter(kept=member).order_by("-at")[:limit]
+    for record in merges:
         text = gettext("Another record of the same person was merged into this one")
         page = reverse("admin:members_member_identity", args=[member.pk])
         detail = evidence_words(record.evidence)

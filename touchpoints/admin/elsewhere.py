@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy, pgettext
 
 from common.clock import now
 from console import formats
+from console.person import marked
 from console.registry import (
     Hit,
     Moment,
@@ -20,6 +22,7 @@ from console.registry import (
     Todo,
     home_cards,
     panels,
+    person_marks,
     search_groups,
     timeline_kinds,
     timelines,
@@ -71,10 +74,13 @@ def touches(member: Member, limit: int) -> list[Moment]:
     ]
 
 
+person_marks.register("touchpoints.staff", lambda: Exists(StaffPerson.objects.filter(member=OuterRef("pk"))))
+
+
 @panels.add("touchpoints.staff")
 def staff_panel(member: Member, _request: HttpRequest) -> Panel | None:
     """Say on the card that channels take somebody for staff."""
-    mark = StaffPerson.objects.filter(member=member).first()
+    mark = StaffPerson.objects.filter(member=member).first() if marked(member, "touchpoints.staff") else None
     if mark is None:
         return None
     row = {
