@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 from django.http import Http404
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiParameter, extend_schema_field
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 from rest_framework.parsers import MultiPartParser
 from rest_framework.response import Response
 
-from accounts.rest.parsers import BodyTooLarge, StrictJSONParser
+from accounts.rest.parsers import BodyTooLarge, StrictJSONParser, read_json
 from accounts.rest.permissions import needs_scope
 from accounts.rest.schema import SYSTEM, endpoint, problems
 from accounts.rest.serializers import (
@@ -27,16 +28,27 @@ from accounts.rest.serializers import (
 from accounts.rest.views import BrandAPIView, known_text
 from common import clock
 from imports import selectors, services
-from imports.errors import FileRefused
+from imports.columns import MEMBER_COLUMNS, ORDER_COLUMNS, assigned
+from imports.errors import FileRefused, KeyTaken
+from imports.kinds import kinds
 from imports.models import Import, ImportState, RowState
 from imports.services.files import LARGEST
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rest_framework.request import Request
+
+    from imports.columns import Column
 
 PAGE: Final = 200
 _SCOPE: Final = "imports.write"
 _KEY: Final = "HTTP_IDEMPOTENCY_KEY"
+_LONGEST_COLUMNS: Final = 20_000
+
+
+def _keys(columns: Iterable[Column]) -> str:
+    return ", ".join(f"`{column.key}`" for column in columns)
 
 
 class TableParser(MultiPartParser):
@@ -50,11 +62,41 @@ class TableParser(MultiPartParser):
         return super().parse(stream, media_type, parser_context)
 
 
+@extend_schema_field({"type": "string", "example": '{"客户手机": "phone", "皮肤": "field:skin", "备注": ""}'})
+class ColumnsField(serializers.Field[Any, Any, Any, Any]):
+    """What the columns of a table are taken for: JSON from titles to keys, within a form."""
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        """Take an object of texts."""
+        try:
+            found = read_json(data) if isinstance(data, str) and len(data) <= _LONGEST_COLUMNS else None
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise ValidationError(_("A JSON object from titles to keys is expected here, each title once."))
+        wrong = {title[:60]: [_("A text is expected here.")] for title, key in found.items() if type(key) is not str}
+        if wrong:
+            raise ValidationError(wrong)
+        return found
+
+
 class ImportBody(StrictSerializer):
     """A table and how it is to be taken. Columns are recognised by their titles, own fields by name or key."""
 
     file = serializers.FileField(help_text="CSV or XLSX; the first row holds the titles.")
     kind = serializers.ChoiceField(choices=["members", "orders"], help_text="What the table holds.")
+    columns = ColumnsField(
+        required=False,
+        help_text=(
+            "What the columns are taken for, when their titles do not say it: a JSON object from each title to one of "
+            "the keys below, an empty text to leave it out. Columns that it does not name are left out, too. A profile "
+            "field of the brand is `field:` and its key. Members: "
+            + _keys(MEMBER_COLUMNS)
+            + ". Orders: "
+            + _keys(ORDER_COLUMNS)
+            + "."
+        ),
+    )
     create_tags = YesNoParameter(required=False, default=False, help_text="Add tags the dictionary lacks.")
     overwrite = YesNoParameter(required=False, default=False, help_text="Replace what is on record.")
     source = TextField(  # type: ignore[assignment] # a field of the body, not of the class
@@ -162,7 +204,12 @@ class ImportList(BrandAPIView):
         tag="imports",
         auth=SYSTEM,
         body={"multipart/form-data": ImportBody},
-        body_example={"kind": "members", "file": "members.csv", "source": "old till"},
+        body_example={
+            "kind": "members",
+            "file": "members.csv",
+            "columns": '{"客户手机": "phone", "皮肤": "field:skin", "备注": ""}',
+            "source": "old till",
+        },
         parameters=[_IDEMPOTENT],
         answer=ImportShape,
         example=_EXAMPLE | {"state": "CHECKING", "rows": 0, "done": 0, "found": {}},
@@ -176,17 +223,19 @@ class ImportList(BrandAPIView):
                 "file_refused": "The file has no titles, or too many columns.",
                 "table_unreadable": "The file is neither a CSV nor a workbook that can be read.",
                 "columns_invalid": "Two columns say the same, or none says who somebody is.",
-                "key_reused": "The idempotency key stands for another file.",
+                "key_reused": "The idempotency key stands for another file or other columns.",
             },
         ),
         description=(
             "The table is tried out at once; ask for the import until its state is `CHECKED`, look at what it found "
             "and at `errors/`, then start it. With `start` it is imported without asking when nothing is refused. "
-            "The same table again changes nothing. Needs the scope `imports.write`."
+            "The same table again changes nothing. What each column is taken for follows from its title, or from "
+            "`columns`: what is wrong there is told by title (`columns.<title>`). Needs the scope `imports.write`."
         ),
     )
     def post(self, request: Request) -> Response:
         """Take a table and have it tried out."""
+        _refuse_doubled(request.data)
         body = read_body(ImportBody, request.data)
         at = clock.now()
         key = str(request.META.get(_KEY, ""))
@@ -195,10 +244,37 @@ class ImportList(BrandAPIView):
         job = services.take_file(
             name=body["file"].name or "", body=body["file"].read(LARGEST + 1), kind=body["kind"], at=at, key=key
         )
+        columns = _columns(job, body.get("columns"))
         if job.state == ImportState.UPLOADED:
-            options = {name: body[name] for name in body if name not in ("file", "kind")}
-            job = services.begin_dry_run(job_id=job.pk, columns=job.columns, options=options, at=at)
+            options = {name: body[name] for name in body if name not in ("file", "kind", "columns")}
+            job = services.begin_dry_run(job_id=job.pk, columns=columns, options=options, at=at)
+        elif "columns" in body and columns != job.columns:
+            raise KeyTaken
         return Response(shape(job), status=201)
+
+
+def _refuse_doubled(data: Any) -> None:
+    """Refuse a form that says the same thing twice: of two, a form would quietly take the last."""
+    twice = {name[:60]: [_("Give this field once.")] for name in data if len(data.getlist(name)) > 1}
+    if twice:
+        raise ValidationError(twice)
+
+
+def _columns(job: Import, given: dict[str, str] | None) -> list[str]:
+    """Give what each column of a table is taken for: as its caller says, else as its titles say."""
+    if given is None:
+        return list(job.columns)
+    columns, wrong = assigned(job.header, given, kinds.get(job.kind).columns)
+    if wrong:
+        words = {
+            "missing": _("The table has no column with this title."),
+            "ambiguous": _("More than one column of the table has this title; give each a title of its own."),
+            "unknown": _("“%(key)s” is nothing that such a table holds, or a field that takes nothing from imports."),
+            "doubled": _("Another column is taken for “%(key)s”, too; leave all but one of them out."),
+        }
+        said = {title[:60]: [words[code] % {"key": given[title][:60]}] for title, code in wrong.items()}
+        raise ValidationError({"columns": said})
+    return columns
 
 
 class _OneImport(BrandAPIView):

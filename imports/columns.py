@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,7 @@ from django.utils.translation import pgettext_lazy
 from imports import values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from django_stubs_ext import StrOrPromise
 
@@ -201,6 +202,40 @@ def doubles(columns: Sequence[str]) -> dict[str, list[int]]:
         if key:
             found.setdefault(key, []).append(number)
     return {key: numbers for key, numbers in found.items() if len(numbers) > 1}
+
+
+def assigned(
+    header: Sequence[str], given: Mapping[str, str], known: Sequence[Column]
+) -> tuple[list[str], dict[str, str]]:
+    """Say what each column is taken for when somebody names them by title; what is not named is left out.
+
+    Gives the keys in the order of the file, and by title what is wrong with it: "missing" (the file has no such title),
+    "ambiguous" (it has several), "unknown" (no table holds that) or "doubled" (another column is taken for it, too).
+    """
+    keys = {column.key for column in known}
+    plain = {title: _as_in_header(title) for title in given}
+    places = {title: [number for number, each in enumerate(header) if each == plain[title]] for title in given}
+    claimed = Counter(key for key in given.values() if key)
+    titles = Counter(plain.values())
+    wrong: dict[str, str] = {}
+    columns = [""] * len(header)
+    for title, key in given.items():
+        if not places[title]:
+            wrong[title] = "missing"
+        elif len(places[title]) > 1 or titles[plain[title]] > 1:
+            wrong[title] = "ambiguous"
+        elif key and key not in keys:
+            wrong[title] = "unknown"
+        elif claimed[key] > 1:
+            wrong[title] = "doubled"
+        else:
+            columns[places[title][0]] = key
+    return columns, wrong
+
+
+def _as_in_header(title: str) -> str:
+    """Give a title as the header of a table that was read has it."""
+    return title.strip()[:60]
 
 
 def is_ignored(title: str) -> bool:

@@ -35,14 +35,14 @@ class NotNow(Conflict):
 
 
 class KeyTaken(Invalid):
-    """The same idempotency key came with another file before."""
+    """The same idempotency key came with another file, or other columns of it, before."""
 
     code = "key_reused"
 
     def __init__(self) -> None:
         super().__init__(
-            _("Nothing was taken. This idempotency key stands for another file."),
-            hint=_("Use a new key for every file; repeat a key only with the very same file."),
+            _("Nothing was taken. This idempotency key stands for another file or other columns."),
+            hint=_("Use a new key for every file; repeat a key only with the very same file and columns."),
             field="Idempotency-Key",
         )
 

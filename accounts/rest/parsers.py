@@ -42,12 +42,17 @@ class StrictJSONParser(BaseParser):
         if len(raw) > self.most:
             raise BodyTooLarge(_("The body may have %(bytes)s bytes at most.") % {"bytes": self.most})
         try:
-            data = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse)
+            data = read_json(raw.decode("utf-8"))
         except (ValueError, RecursionError):
             raise exceptions.ParseError(_("The body is not valid JSON.")) from None
         if _depth(data) > MAX_DEPTH:
             raise exceptions.ParseError(_("The body is nested too deeply."))
         return data
+
+
+def read_json(text: str) -> Any:
+    """Read JSON without doubled names and `NaN`. Raises ValueError, RecursionError."""
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

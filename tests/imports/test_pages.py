@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -15,7 +16,8 @@ from common.spreadsheets import read_table
 from imports import services
 from imports.columns import MEMBER_COLUMNS, guess
 from imports.models import Import
-from members.models import Member, ProfileField
+from loyalty.models import Lot
+from members.models import Member, ProfileField, ProfileValue
 from members.services import save_profile_field
 from tests.imports.conftest import csv_of, ran, uploaded
 
@@ -128,6 +130,69 @@ def test_other_systems_upload_ask_start_and_undo(ours, theirs):
     assert without.status_code == 403
     empty = client.post("/api/v1/imports/", {"kind": "members"}, **key)
     assert empty.status_code == 422
+
+
+def test_other_systems_say_what_the_columns_are(ours, theirs):
+    client, key = Client(), api(ours.brand)
+    with brand_scope(ours.brand.pk):
+        for name, label, sources in (("skin", "肤质", ["import"]), ("mood", "心情", ["member"])):
+            save_profile_field(field=ProfileField(key=name, label=label, kind="TEXT", sources=sources), at=now())
+    table = csv_of(("客户电话一", "皮肤", "积分", "备注", "备注", ""), ("13800001234", "干性", "500", "甲", "乙", "丙"))
+
+    def send(columns, **more):
+        form = {"kind": "members", "file": SimpleUploadedFile("m.csv", table), "columns": columns}
+        return client.post("/api/v1/imports/", form, **key, **more)
+
+    first = send(json.dumps({"客户电话一": "phone", " 皮肤": "field:skin", "积分": ""}), HTTP_IDEMPOTENCY_KEY="c1")
+    assert (first.status_code, first.json()["columns"]) == (201, ["phone", "field:skin", "", "", ""]), first.content
+    with brand_scope(ours.brand.pk):
+        job = Import.objects.get(public_id=first.json()["id"])
+    services.try_out(brand_id=ours.brand.pk, job_id=job.pk)
+    assert ran(ours.brand, job).became == {"NEW": 1}
+    with brand_scope(ours.brand.pk):
+        assert ProfileValue.objects.get(key="skin").text == "干性"
+        assert not Lot.objects.exists()
+    again = send(json.dumps({"客户电话一": "phone", "皮肤": "field:skin"}), HTTP_IDEMPOTENCY_KEY="c1")
+    assert again.json()["id"] == first.json()["id"]
+    other = send(json.dumps({"客户电话一": "phone"}), HTTP_IDEMPOTENCY_KEY="c1")
+    assert (other.status_code, other.json()["error"]["code"]) == (422, "key_reused")
+
+
+@pytest.mark.parametrize(
+    ("columns", "wrong"),
+    [
+        ("[]", ["columns"]),
+        ('"phone"', ["columns"]),
+        ("{", ["columns"]),
+        ("[" * 5000, ["columns"]),
+        ('{"手机": "phone", "手机": "card"}', ["columns"]),
+        ('{"手机": NaN}', ["columns"]),
+        ('{"手机": 1, "姓名": null}', ["columns.手机", "columns.姓名"]),
+        ('{"手机": {"手机": "phone"}}', ["columns.手机"]),
+        ('{"电话": "phone"}', ["columns.电话"]),
+        ('{"手机": "phone", "备注": "name"}', ["columns.备注"]),
+        ('{"手机": "phone", " 手机": "phone"}', ["columns.手机", "columns. 手机"]),
+        ('{"手机": "phone", "姓名": "nickname"}', ["columns.姓名"]),
+        ('{"手机": "phone", "姓名": "field:mood"}', ["columns.姓名"]),
+        ('{"手机": "phone", "姓名": "amount"}', ["columns.姓名"]),
+        ('{"手机": "phone", "姓名": "phone"}', ["columns.手机", "columns.姓名"]),
+        ('{"姓名": "name"}', ["columns"]),
+        ("{}", ["columns"]),
+        (["{}", "{}"], ["columns"]),
+    ],
+)
+def test_columns_that_do_not_fit_are_refused_by_title_and_nothing_is_taken(ours, theirs, columns, wrong):
+    with brand_scope(ours.brand.pk):
+        save_profile_field(field=ProfileField(key="mood", label="心情", kind="TEXT", sources=["member"]), at=now())
+    table = csv_of(("手机", "姓名", "备注", "备注"), ("13800001234", "陈", "甲", "乙"))
+    form = {"kind": "members", "file": SimpleUploadedFile("m.csv", table), "columns": columns}
+
+    answer = Client().post("/api/v1/imports/", form, **api(ours.brand))
+
+    assert answer.status_code == 422, answer.content
+    assert [each["field"] for each in answer.json()["error"]["fields"]] == wrong
+    with brand_scope(ours.brand.pk):
+        assert not Import.objects.exists()
 
 
 def test_what_was_refused_is_counted_when_the_import_is_done(as_owner, ours, theirs):
