@@ -51,7 +51,7 @@ from members.segments import matching
 from stores.selectors import store_ids_of_grant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from django.db.models import QuerySet
 
@@ -311,7 +311,7 @@ def _fact(key: str, label: Any, field: ProfileField | None, rows: list[ProfileVa
         Word(
             row.pk,
             row.source,
-            _seen(row, field),
+            seen(row, field),
             row.sealed is not None,
             row.at,
             row.by,
@@ -323,7 +323,37 @@ def _fact(key: str, label: Any, field: ProfileField | None, rows: list[ProfileVa
     return Fact(key, str(label), field, words, words[0] if words else None, len(different) > 1)
 
 
-def _seen(row: ProfileValue, field: ProfileField | None) -> str:
+def profile_fields(keys: Iterable[str] | None = None) -> list[ProfileField]:
+    """Give the brand's own fields (or those with some keys) by name."""
+    fields = ProfileField.objects.order_by("label", "pk")
+    return list(fields if keys is None else fields.filter(key__in=list(keys)))
+
+
+def words_that_count(
+    member_ids: Iterable[int], fields: Sequence[ProfileField], *, at: datetime
+) -> dict[int, dict[str, ProfileValue]]:
+    """Give whose word counts for some fields of many people, by person and key: one query, the rule of `profile_of`."""
+    found: dict[int, dict[str, list[ProfileValue]]] = {}
+    if fields:
+        rows = ProfileValue.objects.filter(member_id__in=list(member_ids), key__in=[field.key for field in fields])
+        for row in rows.order_by("pk"):
+            if row.text or row.sealed:
+                found.setdefault(row.member_id, {}).setdefault(row.key, []).append(row)
+    own = {field.key: field for field in fields}
+    return {
+        member_id: {key: _best(own[key], rows, at) for key, rows in by_key.items()}
+        for member_id, by_key in found.items()
+    }
+
+
+def _best(field: ProfileField, rows: list[ProfileValue], at: datetime) -> ProfileValue:
+    said = (Said(row.source, row.at) for row in rows)
+    best = winner(said, precedence=field.sources, fresh_days=field.fresh_days, at=at)
+    return next(row for row in rows if row.source == best)
+
+
+def seen(row: ProfileValue, field: ProfileField | None) -> str:
+    """Give what everybody may see of a value: all, the first letter, or nothing."""
     if row.sealed is None:
         return row.text
     return masked(row.sealed.reveal()) if field and field.sensitivity == Sensitivity.MASKED else ""

@@ -18,10 +18,13 @@ from console.site import page_response
 from imports import selectors, services
 from imports.models import Export, ExportFormat, ExportState
 from imports.services.exports import KEPT, MOST
-from members.models import Segment
+from members.models import Segment, Sensitivity
+from members.selectors import profile_fields
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+
+    from members.models import ProfileField
 
 SHOWN = 50
 _TONES = {
@@ -52,15 +55,21 @@ class ExportForm(forms.Form):
     file_format = forms.ChoiceField(
         label=gettext_lazy("Format"), choices=ExportFormat.choices, widget=UnfoldAdminSelectWidget()
     )
+    own: Any = forms.MultipleChoiceField(
+        label=gettext_lazy("Profile fields"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "zy-checks"}),
+        help_text=gettext_lazy("A column for each. What not everybody may see is masked, as the phone is."),
+    )
     unmasked = forms.BooleanField(
-        label=gettext_lazy("Phones in full"), required=False, widget=UnfoldBooleanSwitchWidget()
+        label=gettext_lazy("Phones and profile fields in full"), required=False, widget=UnfoldBooleanSwitchWidget()
     )
     reason = forms.CharField(
         label=gettext_lazy("What for"),
         required=False,
         max_length=200,
         widget=UnfoldAdminTextInputWidget(),
-        help_text=gettext_lazy("Needed for phones in full; it is written down."),
+        help_text=gettext_lazy("Needed for what is masked in full; it is written down."),
     )
 
     def __init__(self, *args: Any, may_unmask: bool, segments: bool, **kwargs: Any) -> None:
@@ -70,8 +79,19 @@ class ExportForm(forms.Form):
             self.fields["segment"].queryset = Segment.objects.order_by("name", "pk")  # type: ignore[attr-defined]
         else:
             del self.fields["segment"]
+        own = [(field.key, _own_label(field)) for field in profile_fields()]
+        if own:
+            self.fields["own"].choices = own  # type: ignore[attr-defined]
+        else:
+            del self.fields["own"]
         if not may_unmask:
             del self.fields["unmasked"], self.fields["reason"]
+
+
+def _own_label(field: ProfileField) -> str:
+    if field.sensitivity == Sensitivity.PLAIN:
+        return field.label
+    return gettext("%(name)s (masked)") % {"name": field.label}
 
 
 def listing(request: HttpRequest) -> HttpResponse:
@@ -92,6 +112,7 @@ def listing(request: HttpRequest) -> HttpResponse:
                     segment=given.get("segment"),
                     search=given["search"],
                     file_format=given["file_format"],
+                    fields=given.get("own", []),
                     unmasked=given.get("unmasked", False),
                     reason=given.get("reason", ""),
                 )

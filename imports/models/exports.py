@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -35,7 +36,8 @@ class ExportFormat(models.TextChoices):
 class Export(BrandOwned):
     """A list of members somebody took out, as they were allowed to see it: role and scope of then are kept.
 
-    Without a segment it is who a search found; with neither, everybody in scope.
+    Without a segment it is who a search found; with neither, everybody in scope. `fields` are the keys of the brand's
+    own profile fields that have a column; `unmasked`: phones and values that not everybody may see are in full.
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -45,6 +47,7 @@ class Export(BrandOwned):
     named = models.CharField(_("who"), max_length=80, blank=True)
     search = models.CharField(_("search"), max_length=60, blank=True)
     file_format = models.CharField(_("format"), max_length=4, choices=ExportFormat, default=ExportFormat.CSV)
+    fields = ArrayField(models.CharField(max_length=40), verbose_name=_("profile fields"), default=list, blank=True)
     unmasked = models.BooleanField(_("phones in full"), default=False)
     reason = models.CharField(_("reason"), max_length=200, blank=True)
     state = models.CharField(_("state"), max_length=10, choices=ExportState, default=ExportState.WAITING)

@@ -22,20 +22,23 @@ from common.failpoints import point
 from common.spreadsheets import write_csv, write_xlsx
 from guides.models import Assignment
 from imports import tasks
+from imports.columns import MEMBER_COLUMNS, guess, is_ignored
 from imports.errors import ExportRefused, FileGone
 from imports.models import Export, ExportChunk, ExportFormat, ExportState
+from imports.services.own_fields import PREFIX
 from loyalty.selectors.points import balances_of
-from members.models import Identity, Member, Tag
+from members.models import FieldKind, Identity, Member, Tag
 from members.segments import matching
-from members.selectors import name_begins, visible_members
+from members.selectors import name_begins, profile_fields, seen, visible_members, words_that_count
 from members.services import intake, watch_access
+from members.services.profile import shown_value
 from stores.models import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from members.models import Segment
+    from members.models import ProfileField, ProfileValue, Segment
 
 #: How many people a role takes out at once; roles that are not named take none.
 MOST: Final[dict[str, int]] = {
@@ -55,6 +58,9 @@ TITLES: Final = (
     *("可用积分", "归属门店", "水印"),
 )
 
+YES_NO: Final = {"yes": "是", "no": "否"}
+HIDDEN: Final = "***"  # there is something, and it is not shown
+
 GENDERS: Final = {"F": "女", "M": "男", "X": "其他"}
 
 
@@ -66,10 +72,15 @@ def ask_for_export(
     segment: Segment | None = None,
     search: str = "",
     file_format: str = ExportFormat.CSV,
+    fields: Sequence[str] = (),
     unmasked: bool = False,
     reason: str = "",
 ) -> Export:
-    """Ask for a list of members; it is written right afterwards in the background. Raises ExportRefused, NotAllowed."""
+    """Ask for a list of members; it is written right afterwards in the background. Raises ExportRefused, NotAllowed.
+
+    `fields` are keys of the brand's own profile fields. What not everybody may see is masked or hidden, as the phone
+    is, unless it is asked for in full.
+    """
     viewer.require("exports.edit")
     if viewer.role not in MOST:
         raise ExportRefused(_("Nothing was written. This role takes no lists out."))
@@ -78,15 +89,23 @@ def ask_for_export(
         viewer.require("members.reveal")
         if len(reason) < SHORTEST_REASON:
             raise ExportRefused(
-                _("Nothing was written. Phones in full need a reason."),
+                _("Nothing was written. What is masked comes in full only for a reason."),
                 hint=_("Say in a few words what the list is for."),
                 field="reason",
             )
+    known = {field.key for field in profile_fields(fields)} if fields else set()
+    if len(set(fields)) != len(fields) or not known.issuperset(fields):
+        raise ExportRefused(
+            _("Nothing was written. One of the profile fields does not exist, or is named twice."),
+            hint=_("Open the page again and choose from the list."),
+            field="own",
+        )
     row = Export.objects.create(
         segment=segment,
         named=str(segment) if segment else "",
         search=search.strip()[:60],
         file_format=file_format if file_format in ExportFormat.values else ExportFormat.CSV,
+        fields=list(fields),
         unmasked=unmasked,
         reason=reason[:200],
         asked_by_id=viewer.staff_id,
@@ -97,7 +116,9 @@ def ask_for_export(
         asked_at=at,
         delete_at=at + KEPT,
     )
-    changes = {"who": [None, row.named or row.search or "*"], "phones in full": [False, unmasked]}
+    changes: dict[str, list[Any]] = {"who": [None, row.named or row.search or "*"], "phones in full": [False, unmasked]}
+    if row.fields:
+        changes["profile fields"] = [None, ", ".join(row.fields)]
     record_audit(action="ask for export", obj=row, changes=changes, reason=reason)
     ring(tasks.write_export, current_brand_id(), row.pk)
     return row
@@ -167,11 +188,33 @@ def _whom(row: Export, viewer: Viewer) -> list[int]:
 
 def _table(brand_id: int, row: Export, ids: Sequence[int]) -> Iterator[list[str]]:
     mark = watermark(row)
-    yield list(TITLES)
+    with brand_scope(brand_id):
+        fields = profile_fields(row.fields) if row.fields else []
+    yield [*TITLES[:-1], *(_title(field) for field in fields), TITLES[-1]]
     for start in range(0, len(ids), AT_ONCE):
+        some = ids[start : start + AT_ONCE]
         with brand_scope(brand_id):
-            lines = _lines(ids[start : start + AT_ONCE], mark, unmasked=row.unmasked)
-        yield from lines
+            words = words_that_count(some, fields, at=row.asked_at)
+            lines = _lines(some, unmasked=row.unmasked)
+            own = [
+                [_own_cell(field, words.get(pk, {}).get(field.key), unmasked=row.unmasked) for field in fields]
+                for pk, _line in lines
+            ]
+        for (_pk, line), more in zip(lines, own, strict=True):
+            yield [*line, *more, mark]
+
+
+def _title(field: ProfileField) -> str:
+    """Give the title of a brand's own field: its name, or its key where that name says something else in a table."""
+    titles = (field.label, field.key, PREFIX + field.key)
+    return next(each for each in titles if not is_ignored(each) and guess([each], MEMBER_COLUMNS) == [""])
+
+
+def _own_cell(field: ProfileField, word: ProfileValue | None, *, unmasked: bool) -> str:
+    if word is None:
+        return ""
+    text = shown_value(word) if unmasked else seen(word, field) or HIDDEN
+    return YES_NO.get(text, text) if field.kind == FieldKind.YES_NO else text
 
 
 def watermark(row: Export) -> str:
@@ -179,7 +222,8 @@ def watermark(row: Export) -> str:
     return f"{row.asked_label} {row.asked_at:%Y-%m-%d} EX{row.pk}"
 
 
-def _lines(ids: Sequence[int], mark: str, *, unmasked: bool) -> list[list[str]]:
+def _lines(ids: Sequence[int], *, unmasked: bool) -> list[tuple[int, list[str]]]:
+    """Give each person's key with what stands in the columns that every list has, but for the last one."""
     from zoneinfo import ZoneInfo
 
     from stores.selectors import brand_zone
@@ -201,23 +245,21 @@ def _lines(ids: Sequence[int], mark: str, *, unmasked: bool) -> list[list[str]]:
     for member in members:
         balance = balances.get(member.pk)
         secret: Any = member.phone if unmasked else None
-        found.append(
-            [
-                member.member_no,
-                _national(secret.reveal()) if secret else member.phone_masked,
-                cards.get(member.pk, ""),
-                member.name,
-                f"{member.birth_mmdd // 100:02d}-{member.birth_mmdd % 100:02d}" if member.birth_mmdd else "",
-                GENDERS.get(member.gender, ""),
-                member.city,
-                "；".join(words[pk] for pk in member.tag_ids if pk in words),
-                guides.get(member.pk, ""),
-                member.joined_at.astimezone(zone).date().isoformat() if member.joined_at else "",
-                str(balance.spendable if balance else 0),
-                stores.get(member.store_id or 0, ""),
-                mark,
-            ]
-        )
+        line = [
+            member.member_no,
+            _national(secret.reveal()) if secret else member.phone_masked,
+            cards.get(member.pk, ""),
+            member.name,
+            f"{member.birth_mmdd // 100:02d}-{member.birth_mmdd % 100:02d}" if member.birth_mmdd else "",
+            GENDERS.get(member.gender, ""),
+            member.city,
+            "；".join(words[pk] for pk in member.tag_ids if pk in words),
+            guides.get(member.pk, ""),
+            member.joined_at.astimezone(zone).date().isoformat() if member.joined_at else "",
+            str(balance.spendable if balance else 0),
+            stores.get(member.store_id or 0, ""),
+        ]
+        found.append((member.pk, line))
     return found
 
 

@@ -19,6 +19,7 @@ PREFIX: Final = "field:"
 _YES: Final = frozenset({"是", "有", "yes", "y", "true", "1", "1.0", "√"})
 _NO: Final = frozenset({"否", "无", "没有", "no", "n", "false", "0", "0.0", "×"})
 _NUMBER: Final = re.compile(r"(-?(?:\d{1,3}(?:,\d{3})+|\d{1,13}))(\.0+)?")
+_HIDDEN: Final = re.compile(r".?\*{3}")
 _MOST_SHOWN: Final = 60
 
 
@@ -61,7 +62,7 @@ def _column(field: ProfileField) -> Column:
     return Column(
         PREFIX + field.key,
         field.label,
-        (field.label, field.label, field.key),
+        (field.label, field.label, field.key, PREFIX + field.key),
         str(FieldKind(field.kind).label),
         _reader(field),
         own=True,
@@ -78,7 +79,9 @@ def _reader(field: ProfileField) -> Callable[[str], Any]:
         FieldKind.YES_NO: _yes_no,
     }
     read = readers[field.kind]
-    return lambda text: read(field, text)
+    hides = field.sensitivity != Sensitivity.PLAIN
+    # What an export has hidden says nothing, as the stars of a phone do not.
+    return lambda text: None if hides and _HIDDEN.fullmatch(text) else read(field, text)
 
 
 def _text(_field: ProfileField, text: str) -> str:

@@ -18,7 +18,7 @@ from accounts.rest.serializers import CodeField, MomentParameter, StrictSerializ
 from accounts.rest.views import BrandAPIView, known_text
 from common import clock
 from members import selectors, services
-from members.api.shapes import PERSON_EXAMPLE, People, Person, person
+from members.api.shapes import PERSON_EXAMPLE, People, Person, ProfileQuery, person, persons
 from members.services.identity import normalised_phone
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MOST_TAGS = 50
 
 
-class PeopleQuery(StrictSerializer):
+class PeopleQuery(ProfileQuery):
     """By what people can be picked; all given conditions must hold."""
 
     member_no = CodeField(required=False, max_length=20, help_text="Member number.")
@@ -56,11 +56,15 @@ class PeopleList(BrandAPIView):
         answer=People,
         example={"results": [PERSON_EXAMPLE], "next": None},
         errors=problems(422),
-        description="Needs the scope `members.read`. Phones are masked; merged records are left out.",
+        description=(
+            "Needs the scope `members.read`. Phones are masked, and so are profile fields that not everybody may see; "
+            "merged records are left out."
+        ),
     )
     def get(self, request: Request) -> Response:
         """Show a page."""
         wanted = read_query(PeopleQuery, request.query_params, paging=True)
+        fields = wanted.pop("profile", [])
         if "phone" in wanted:
             wanted["phone"] = normalised_phone(wanted["phone"])
         size, before = self.keyset.wanted(request.query_params)
@@ -68,7 +72,7 @@ class PeopleList(BrandAPIView):
             selectors.Wanted(**wanted, before=None if before is None else int(before)), limit=size + 1
         )
         page, cursor = self.keyset.cut(found, size, attrgetter("id"))
-        return Response(page_body([person(row) for row in page], cursor))
+        return Response(page_body(persons(page, fields, at=clock.now()), cursor))
 
 
 class PersonDetail(BrandAPIView):

@@ -16,7 +16,7 @@ from accounts.rest.serializers import StrictSerializer, read_query
 from accounts.rest.views import BrandAPIView, known_text
 from common import clock
 from members import selectors
-from members.api.shapes import PERSON_EXAMPLE, Person, person
+from members.api.shapes import PERSON_EXAMPLE, Person, ProfileQuery, persons
 from members.errors import SegmentNotFound
 from members.freshness import age_of, limit_of
 from members.models import Freshness
@@ -152,7 +152,7 @@ class SegmentPeople(BrandAPIView):
         "List the people of a segment",
         tag="segments",
         auth=SYSTEM,
-        parameters=PAGE_PARAMETERS,
+        parameters=[ProfileQuery, *PAGE_PARAMETERS],
         answer=SegmentPeoplePage,
         example={"results": [PERSON_EXAMPLE], "next": None, "as_of": "2026-11-21T05:00:00Z", "is_late": False},
         errors=problems(
@@ -168,7 +168,7 @@ class SegmentPeople(BrandAPIView):
     )
     def get(self, request: Request, segment_id: str) -> Response:
         """Show a page."""
-        read_query(NoQuery, request.query_params, paging=True)
+        fields = read_query(ProfileQuery, request.query_params, paging=True).get("profile", [])
         segment, at = segment_or_404(segment_id), clock.now()
         age = age_of(segment, at=at)
         if age.as_of is None:
@@ -176,5 +176,5 @@ class SegmentPeople(BrandAPIView):
         size, before = self.keyset.wanted(request.query_params)
         found = selectors.people_in(segment, at=at, before=None if before is None else int(before), limit=size + 1)
         page, cursor = self.keyset.cut(found, size, attrgetter("id"))
-        body = page_body([person(row) for row in page], cursor)
+        body = page_body(persons(page, fields, at=at), cursor)
         return Response({**body, "as_of": age.as_of, "is_late": age.is_late})

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 
-from accounts.rest.serializers import birthday
+from accounts.rest.serializers import StrictSerializer, birthday
 from members.card import sections
+from members.selectors import profile_fields, seen, words_that_count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from members.models import ProfileField
     from members.selectors import PersonRow
 
 MMDD = r"^\d{2}-\d{2}$"
+MOST_KEYS: Final = 20
+KEY: Final = re.compile(r"[a-z][a-z0-9_]{1,39}")
+_MOST: Final = {"most": MOST_KEYS}
 
 
 class StoreLine(serializers.Serializer[Any]):
@@ -56,6 +68,35 @@ class Person(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField(help_text="First contact.")
     joined_at = serializers.DateTimeField(allow_null=True, help_text="When they became a member; null for a visitor.")
     last_interaction_at = serializers.DateTimeField(allow_null=True, help_text="When they last did something.")
+    profile = serializers.DictField(
+        child=serializers.CharField(allow_null=True),
+        help_text="What counts for each field asked for with `profile`; null for nothing, or not shown.",
+    )
+
+
+@extend_schema_field({"type": "string", "maxLength": MOST_KEYS * 41, "example": "skin,shoe_size"})
+class KeysParameter(serializers.Field[Any, Any, Any, Any]):
+    """Keys of the brand's own profile fields, with commas between them."""
+
+    def to_internal_value(self, data: Any) -> list[ProfileField]:
+        """Take keys of fields that there are, each once."""
+        keys = data.split(",") if isinstance(data, str) and len(data) <= MOST_KEYS * 41 else []
+        if not keys or len(keys) > MOST_KEYS or len(set(keys)) < len(keys):
+            raise ValidationError(_("Up to %(most)s keys with commas between them are expected, each once.") % _MOST)
+        found = profile_fields(key for key in keys if KEY.fullmatch(key))
+        unknown = sorted(set(keys) - {field.key for field in found})
+        if unknown:
+            shown = ", ".join(key[:40] for key in unknown)
+            raise ValidationError(_("These profile fields do not exist: %(keys)s.") % {"keys": shown})
+        return found
+
+
+class ProfileQuery(StrictSerializer):
+    """Which of the brand's own profile fields to show with each person."""
+
+    profile = KeysParameter(
+        required=False, help_text="Keys of the brand's profile fields to show, with commas between them; at most 20."
+    )
 
 
 class People(serializers.Serializer[Any]):
@@ -101,6 +142,7 @@ PERSON_EXAMPLE = {
     "created_at": "2026-11-20T02:00:00Z",
     "joined_at": "2026-11-21T05:45:00Z",
     "last_interaction_at": "2026-11-21T05:44:10Z",
+    "profile": {},
 }
 
 
@@ -118,4 +160,16 @@ def person(row: PersonRow) -> dict[str, Any]:
         "created_at": row.created_at,
         "joined_at": row.joined_at,
         "last_interaction_at": row.last_interaction_at,
+        "profile": {},
     }
+
+
+def persons(rows: Sequence[PersonRow], fields: Sequence[ProfileField], *, at: datetime) -> list[dict[str, Any]]:
+    """Give people as plain values, with what counts for some of the brand's own fields: masked like the phone."""
+    words = words_that_count([row.id for row in rows], fields, at=at)
+    shown = []
+    for row in rows:
+        own = words.get(row.id, {})
+        said = {field.key: seen(own[field.key], field) or None if field.key in own else None for field in fields}
+        shown.append({**person(row), "profile": said})
+    return shown

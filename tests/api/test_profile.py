@@ -2,7 +2,7 @@
 
 from accounts.tenancy import brand_scope
 from members.models import ProfileField
-from members.services import save_profile_field
+from members.services import save_profile_field, save_segment
 from tests.factories import AT
 
 
@@ -45,3 +45,24 @@ def test_sealed_goes_in_and_never_out_and_members_touch_only_theirs(a):
         refused = a.me.patch("/me/profile/", {"values": values})
         assert (refused.status_code, refused.json()["error"]["code"]) == (422, "profile_value_invalid"), values
     assert a.key("members.read").patch(path, {"values": [{"key": "skin", "value": "干性"}]}).status_code == 403
+
+
+def test_lists_show_the_fields_that_are_asked_for_and_nothing_sealed(a, b):
+    fields(a)
+    fields(b)
+    said = [{"key": "skin", "value": "油性"}, {"key": "illness", "value": "湿疹"}]
+    assert a.system.patch(f"/members/{a.member.member_no}/profile/", {"values": said}).status_code == 200
+    with brand_scope(a.brand.pk):
+        segment = save_segment(name="全部", rule={"all": []}, at=AT)
+
+    for path in ("/members/", f"/segments/{segment.pk}/people/"):
+        plain = a.system.get(path)
+        assert all(row["profile"] == {} for row in plain.json()["results"])
+        shown = a.system.get(f"{path}?profile=illness,skin")
+        rows = {row["member_no"]: row["profile"] for row in shown.json()["results"]}
+        assert rows[a.member.member_no] == {"skin": "油性", "illness": None}
+        assert all(row == {"skin": None, "illness": None} for no, row in rows.items() if no != a.member.member_no)
+        assert "湿疹" not in shown.content.decode()
+        for wrong in ("", "skin,skin", "nothing", "Skin", ",".join(f"k{n}" for n in range(21)), "x" * 900, "%00"):
+            refused = a.system.get(f"{path}?profile={wrong}")
+            assert (refused.status_code, refused.json()["error"]["fields"][0]["field"]) == (422, "profile"), wrong

@@ -39,6 +39,7 @@ def test_member_as_other_systems_see_them(a):
         "created_at": "2025-06-01T00:00:00Z",
         "joined_at": "2025-06-01T00:00:00Z",
         "last_interaction_at": None,
+        "profile": {},
     }
 
 

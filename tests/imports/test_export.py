@@ -16,7 +16,7 @@ from imports import services
 from imports.models import Export, ExportChunk
 from imports.services import exports
 from members import services as member_services
-from members.models import Member
+from members.models import Member, ProfileField
 from members.services import intake
 from tests.factories import make_tag
 from tests.imports.conftest import uploaded, verdicts
@@ -121,3 +121,70 @@ def test_files_go_when_their_time_is_over(as_owner, ours, people):
     assert as_owner.get(f"{PAGE}{row.pk}/file/").status_code == 404
     with brand_scope(ours.brand.pk):
         assert not ExportChunk.objects.exists()
+
+
+@pytest.fixture
+def own(ours, people):
+    """Fields of the brand's own, one of each sensitivity and a few kinds, and what is said of somebody."""
+    made = {
+        "skin": ("肤质", "CHOICE", {"choices": ["干性", "=1+1"], "sources": ["member", "import", "api"]}),
+        "vip": ("=股东", "YES_NO", {"sources": ["import"]}),
+        "points": ("积分", "NUMBER", {"sources": ["import"]}),
+        "hobby": ("爱好", "TEXT", {"sources": ["import"], "sensitivity": "MASKED"}),
+        "illness": ("病史", "TEXT", {"sources": ["import"], "sensitivity": "SEALED"}),
+    }
+    with brand_scope(ours.brand.pk):
+        for key, (label, kind, more) in made.items():
+            member_services.save_profile_field(field=ProfileField(key=key, label=label, kind=kind, **more), at=now())
+        said = {"skin": "=1+1", "vip": "yes", "points": "-5", "hobby": "@钓鱼", "illness": "花生过敏"}
+        member_services.say(member_id=people.pk, source="import", values=said, at=now())
+        member_services.say(member_id=people.pk, source="api", values={"skin": "干性"}, at=now())
+    return made
+
+
+@pytest.mark.parametrize("file_format", ["CSV", "XLSX"])
+def test_own_fields_are_columns_of_their_own_masked_safe_and_unchanged_when_they_come_back(
+    as_owner, ours, people, own, file_format
+):
+    row, table = written(as_owner, ours, file_format=file_format, own=list(own))
+    mark = {"CSV": "'", "XLSX": ""}[file_format]
+    # “积分” and “points” would come back as the opening balance.
+    assert table[0][12:] == [f"{mark}=股东", "爱好", "病史", "field:points", "肤质", "水印"]
+    lines = {line[0]: dict(zip(table[0], line, strict=True)) for line in table[1:]}
+    mine = lines[people.member_no]
+    assert mine["肤质"] == f"{mark}=1+1"
+    assert mine[f"{mark}=股东"] == "是"
+    assert (mine["爱好"], mine["病史"]) == (f"{mark}@***", "***")
+    assert row.asked_label in mine["水印"]
+    body = as_owner.get(f"{PAGE}{row.pk}/file/").content
+    if file_format == "CSV":
+        assert not any(cell[:1] in "=+-@\t" for line in table for cell in line if cell)
+    job = uploaded(ours.brand, body)
+    assert list(verdicts(ours.brand, job).values()) == [("UNCHANGED", [])] * (len(table) - 1)
+    with brand_scope(ours.brand.pk):
+        row.refresh_from_db()
+        assert row.fields == list(own)
+        entry = AuditEntry.objects.get(action="ask for export", object_id=str(row.pk))
+        assert entry.changes["profile fields"] == [None, ", ".join(own)]
+
+
+def test_sensitive_fields_are_in_full_only_for_the_right_and_a_reason(as_owner, as_marketer, ours, people, own):
+    _row, full = written(as_owner, ours, unmasked="on", reason="寄送礼品", own=["hobby", "illness"])
+    _row, masked = written(as_marketer, ours, unmasked="on", reason="寄送礼品", own=["hobby", "illness"])
+    lines = {line[0]: line for line in full[1:]}
+    assert lines[people.member_no][12:14] == ["'@钓鱼", "花生过敏"]
+    assert not any("花生" in cell or "钓鱼" in cell for line in masked for cell in line)
+    assert [line[12:14] for line in masked[1:] if line[0] == people.member_no] == [["'@***", "***"]]
+
+
+def test_only_fields_of_the_brand_can_be_asked_for(as_owner, ours, theirs, people, own):
+    with brand_scope(theirs.brand.pk):
+        field = ProfileField(key="secret", label="别家的", kind="TEXT", sources=["import"])
+        member_services.save_profile_field(field=field, at=now())
+    page = as_owner.get(PAGE).content.decode()
+    assert "别家的" not in page
+    assert "病史" in page
+    for wrong in (["secret"], ["skin", "nonsense"]):
+        assert as_owner.post(PAGE, {"file_format": "CSV", "search": "", "own": wrong}).status_code == 422
+    with brand_scope(ours.brand.pk):
+        assert not Export.objects.exists()
