@@ -37,6 +37,16 @@ def keys_for(*, purpose: str, topic_id: int | None = None, carrier: str = "", pe
     return keys
 
 
+def refusal_of(key: str) -> str:
+    """Give the reason that a choice is when a message is withheld for it: the topic, the choosing, or marketing itself.
+
+    The same words as a welcome and a campaign have for whom they leave out.
+    """
+    if key.startswith(_TOPIC):
+        return "OFF_TOPIC"
+    return "NOT_CHOSEN" if key == PERSONAL else "OPTED_OUT"
+
+
 def chooses_people(rule: object) -> bool:
     """Say whether a rule chooses by what people are or did; one for everybody who may be written to does not."""
     return any(key not in NEUTRAL for key in _keys_of(rule))

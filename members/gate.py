@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from members.choices import PERSONAL, QUIET, keys_for, topic_key
+from members.choices import PERSONAL, QUIET, keys_for, refusal_of, topic_key
 from members.models import OptOut, Purpose
 
 if TYPE_CHECKING:
@@ -36,6 +36,18 @@ def gate_for(member_ids: Collection[int], *, purpose: str, topic_id: int | None 
         elif row.quiet_from is not None and row.quiet_until is not None:
             quiet[row.member_id] = (row.quiet_from, row.quiet_until)
     return Gate(frozenset(refusing), frozenset(objecting), quiet)
+
+
+def withheld_for(member_id: int, keys: Collection[str]) -> str:
+    """Say why a message that was to ask for some choices is not for somebody now; "" when it is. One query.
+
+    For what has waited between being decided and being sent.
+    """
+    if not keys:
+        return ""
+    rows = OptOut.objects.filter(member_id=member_id, purpose__in=list(keys)).order_by("purpose", "pk")
+    refused = {row.purpose for row in rows}
+    return next((refusal_of(key) for key in keys if key in refused), "")
 
 
 def topics_refused(member_ids: Collection[int], topic_ids: Collection[int]) -> frozenset[tuple[int, int]]:

@@ -35,6 +35,9 @@ QUIET: Final = "QUIET"
 NOT_CHOSEN: Final = "NOT_CHOSEN"
 OFF_TOPIC: Final = "OFF_TOPIC"
 
+# Why a step that was handed over did not leave after all.
+WITHHELD: Final = (OPTED_OUT, OFF_TOPIC, NOT_CHOSEN)
+
 # What a step sends.
 TEXT: Final = "TEXT"
 IMAGE: Final = "IMAGE"

@@ -10,6 +10,7 @@ from django.db.models import Count, F, OuterRef, Q, Subquery
 
 from inbox.models import Message, SendState
 from wechat_gateway import windows
+from welcomes import plan
 from welcomes.lift import Lift, Share, lift_of
 from welcomes.models import Enrolment, EnrolmentState, StepOutcome, StepRecord
 
@@ -76,6 +77,13 @@ def settled_steps(enrolment_ids: Iterable[int]) -> dict[int, frozenset[str]]:
     return {pk: frozenset(steps) for pk, steps in found.items()}
 
 
+def withheld(records: Iterable[StepRecord]) -> dict[int, str]:
+    """Give why steps that had been handed over did not leave, by message: somebody changed their mind meanwhile."""
+    handed = [row.message_id for row in records if row.message_id is not None]
+    rows = Message.objects.filter(pk__in=handed, state=SendState.REFUSED, cause__in=plan.WITHHELD).order_by()
+    return dict(rows.values_list("pk", "cause"))
+
+
 def brands_with_due(*, at: datetime) -> list[int]:
     """Give the brands in which something is due; with every brand in scope."""
     rows = Enrolment.objects.filter(state=EnrolmentState.ACTIVE, due_at__lte=at)
@@ -109,8 +117,12 @@ def report(sequence: Sequence, *, at: datetime) -> Report:
     rows = (
         StepRecord.objects.filter(enrolment__sequence=sequence)
         .order_by()
-        .annotate(fate=Subquery(message.values("state")[:1]), code=Subquery(message.values("code")[:1]))
-        .values("step", "outcome", "reason", "fate", "code")
+        .annotate(
+            fate=Subquery(message.values("state")[:1]),
+            code=Subquery(message.values("code")[:1]),
+            cause=Subquery(message.values("cause")[:1]),
+        )
+        .values("step", "outcome", "reason", "fate", "code", "cause")
         .annotate(people=Count("pk"))
     )
     sent: Counter[str] = Counter()
@@ -122,6 +134,8 @@ def report(sequence: Sequence, *, at: datetime) -> Report:
         key, people = row["step"], row["people"]
         if row["outcome"] == StepOutcome.SKIPPED:
             skipped[key][row["reason"]] += people
+        elif row["fate"] == SendState.REFUSED and row["cause"] in plan.WITHHELD:
+            skipped[key][row["cause"]] += people
         elif row["fate"] == SendState.REFUSED:
             refused[key] += people
             closed += people if row["code"] in (windows.CLOSED, windows.USED_UP) else 0

@@ -25,6 +25,7 @@ from inbox.services import lines, queue
 from inbox.services.ledger import reserve_send, settle_sends
 from inbox.ways import ways
 from library import services as library_services
+from members.gate import withheld_for
 from members.services import mark_unfollowed
 from wechat_gateway import client, windows
 from wechat_gateway.answers import Answer as Said
@@ -32,7 +33,7 @@ from wechat_gateway.answers import Outcome
 from wechat_gateway.errcodes import Reaction, explain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from library.models import MediaItem
@@ -109,13 +110,23 @@ def send_by_itself(
 
 
 def send_unasked(
-    *, follower: Follower, text: str, at: datetime, kind: str = "text", facts: Mapping[str, object] | None = None
+    *,
+    follower: Follower,
+    text: str,
+    at: datetime,
+    asks: Sequence[str],
+    kind: str = "text",
+    facts: Mapping[str, object] | None = None,
 ) -> Message | None:
-    """Send a message of ours that nobody has asked for, if a follower's own acts allow it; None when they do not."""
+    """Send a message of ours that nobody has asked for, if a follower's own acts allow it; None when they do not.
+
+    `asks` are the keys of the choices that the message depends on (`members.choices.keys_for`): the caller has asked
+    for them, and they are asked for again when it leaves, because it may have waited for a worker.
+    """
     if not selectors.allowance_of(follower.pk, at=at).open:
         return None
     conversation = lines.conversation_with(follower=follower, at=at)
-    line = send_by_itself(conversation, text=text, at=at, kind=kind, facts=facts)
+    line = send_by_itself(conversation, text=text, at=at, kind=kind, facts={**(facts or {}), "asks": list(asks)})
     if line is not None:
         lines.save(conversation)
     return line
@@ -306,6 +317,10 @@ def _claim(brand_id: int, message_id: int, at: datetime) -> tuple[Conversation, 
         if line is None:
             return None
         conversation = Conversation.objects.select_related("account", "follower").get(pk=line.conversation_id)
+        withheld = withheld_for(conversation.follower.member_id, line.facts.get("asks", ()))
+        if withheld:
+            _record(message_id, Said(Outcome.NOT_SENT, cause=withheld), at)
+            return None
         if not line.facts.get("way") and not _still_allowed(conversation, line, at):
             _record(message_id, Said(Outcome.NOT_SENT, cause="LATE"), at)
             return None

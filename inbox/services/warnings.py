@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inbox.services.sending import send_unasked
-from members.models import Follower
+from members.choices import keys_for
+from members.models import Follower, Purpose
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 
 def tell_of_expiry(*, warning: ExpiryWarning, text: str, at: datetime) -> bool:
     """Write to somebody whose own acts allow it; the line is queued in the transaction that notes the warning."""
+    asks = keys_for(purpose=Purpose.SERVICE)
     followers = Follower.objects.select_related("member").filter(member_id=warning.member_id, subscribed=True)
     for follower in followers.order_by("-last_interaction_at", "pk"):
-        if send_unasked(follower=follower, text=text, at=at, facts={"notice": "points"}) is not None:
+        if send_unasked(follower=follower, text=text, at=at, asks=asks, facts={"notice": "points"}) is not None:
             return True
     return False

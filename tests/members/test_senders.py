@@ -21,11 +21,11 @@ SENDERS = {
     "inbox/services/promises.py:promise": "answers, once, what the person has just written: when somebody will be there",
     "inbox/services/sending.py:send_unasked": LAYERS,
     "inbox/services/sending.py:deliver": LAYERS,
-    "inbox/services/warnings.py:tell_of_expiry": "asks through loyalty.services.warnings (gate_for, service)",
+    "inbox/services/warnings.py:tell_of_expiry": "asks through loyalty.services.warnings (gate_for), and when it leaves (asks)",
     "inbox/views/acts.py:say": A_PERSON,
     "inbox/views/acts.py:write": A_PERSON,
     "wechat_gateway/client.py:send_many": LAYERS,
-    "welcomes/services/running.py:_send": "asks for the whole batch before (gate_for, marketing)",
+    "welcomes/services/running.py:_send": "asks for the whole batch before (gate_for), and each when it leaves (asks)",
 }
 #: What a sender that says it asks must call itself, or in its app.
 ASKED_BY = {

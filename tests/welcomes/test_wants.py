@@ -1,18 +1,23 @@
 """What people want holds for welcomes as for every other marketing: ways, the switch, hours of their own."""
 
-from datetime import time, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from django.utils import translation
 
+from inbox.models import Message, SendState
+from inbox.on_screen import reason_of
+from inbox.selectors import allowance_of
+from inbox.services.sending import deliver
 from members.decisions import deciders
 from members.models import Purpose
-from members.services import Quiet, save_topic, set_minor, set_preferences, withdraw_consent
+from members.services import Quiet, save_topic, set_minor, set_preferences, tag_members, withdraw_consent
 from tests.factories import AT, make_account, make_tag
 from tests.welcomes.test_kinds import writes
 from tests.welcomes.test_running import HOUR, SECOND, follows, make_sequence, records, run, sent
 from welcomes.models import Enrolment
 from welcomes.plan import Step
+from welcomes.selectors import report
 
 pytestmark = pytest.mark.django_db
 SAID = {"channel": "MINI_PROGRAM", "source": "mini program", "at": AT}
@@ -60,6 +65,53 @@ def test_whoever_has_turned_the_topic_off_gets_nothing_of_the_sequence(account):
         (told,) = deciders.get("welcomes.sequence").explain(off.member, AT + 3 * HOUR)
     assert told.what == sequence.name
     assert "Left out: has turned off the topic of the sequence" in told.because
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"topics": {"offers": False}}, "OFF_TOPIC"),
+        ({"ways": {"custom": False}}, "OPTED_OUT"),
+        ({"marketing": False}, "OPTED_OUT"),
+        ({"personal": False}, "NOT_CHOSEN"),
+    ],
+)
+def test_what_was_handed_over_is_withheld_when_somebody_changes_their_mind_before_it_leaves(
+    account, simulator, said, why
+):
+    simulator.know(account)
+    openids = simulator.crowd(account, 2)
+    for person in simulator.get(f"/_sim/people?appid={account.appid}&limit=10")["people"]:
+        simulator.act(person["id"], "text", account.appid, content="你好")
+    at = datetime.fromtimestamp(simulator.get("/_sim/clock")["now"], UTC)
+    topic, tag = save_topic(code="offers", name="优惠", at=AT), make_tag("护肤")
+    sequence = make_sequence(account, Step("a", 10 * SECOND, "欢迎", tag_id=tag.pk), topic=topic)
+    off, keen = people = [follows(account, at=at, openid=openid) for openid in openids]
+    for person in people:
+        tag_members(member_ids=[person.member_id], tag_ids=[tag.pk], source="t", at=at)
+    run(at + 10 * SECOND)
+    late = at + 12 * SECOND
+    before = allowance_of(off.pk, at=late).left
+    if said.pop("marketing", True):
+        set_preferences(member=off.member, **said, **SAID)
+    else:
+        withdraw_consent(member=off.member, purpose=Purpose.MARKETING, source="t", at=AT)
+
+    for line in Message.objects.filter(state=SendState.QUEUED):
+        deliver(brand_id=account.brand_id, message_id=line.pk, at=late)
+
+    fate = dict(Message.objects.filter(facts__auto=True).values_list("conversation__follower_id", "state"))
+    assert fate == {off.pk: SendState.REFUSED, keen.pk: SendState.SENT}
+    assert Message.objects.get(conversation__follower=off, facts__auto=True).cause == why
+    assert allowance_of(off.pk, at=late).left == before + 1  # nothing was used up
+    step = report(sequence, at=at + 49 * HOUR).steps["a"]
+    assert (step.sent, step.refused, step.skipped) == (1, 0, ((why, 1),))
+    with translation.override("en"):
+        (told,) = deciders.get("welcomes.sequence").explain(off.member, at + HOUR)
+        cause, _todo = reason_of(None, why)
+    assert told.because[0].startswith("0 messages")
+    assert told.because[1].startswith("Left out")
+    assert "could not be reached" not in cause
 
 
 def test_step_for_a_tag_is_not_for_whoever_wants_nothing_chosen(account):

@@ -14,6 +14,7 @@ from inbox.selectors import LIVE, allowances
 from inbox.services import send_unasked
 from library.models import MediaItem
 from library.services import note_sent
+from members.choices import keys_for
 from members.gate import Gate, gate_for, topics_refused
 from members.models import Purpose
 from members.services import record_contact
@@ -185,7 +186,7 @@ def _go_on(row: Enrolment, world: _World, done: frozenset[str], at: datetime) ->
     for key, why in decision.skipped:
         _settle(row, key, at, reason=why)
     if decision.send is not None:
-        line = _send(row.follower, decision.send, at)
+        line = _send(row, decision.send, at)
         if line is None:  # somebody has taken the last one a moment ago
             return min(at + plan.SPACING, row.until)
         _settle(row, decision.send.key, at, line=line)
@@ -205,21 +206,28 @@ def _hours(row: Enrolment, world: _World) -> plan.Hours | None:
     return plan.Hours(known) if known else None
 
 
-def _send(follower: Follower, step: plan.Step, at: datetime) -> Message | None:
-    """Hand a step to the inbox, which sends it; None when somebody has taken the last message a moment ago."""
+def _send(row: Enrolment, step: plan.Step, at: datetime) -> Message | None:
+    """Hand a step to the inbox, which asks once more and sends it; None when somebody has taken the last message."""
+    follower, asks = row.follower, _asks(row.sequence, step)
     if step.kind == plan.TEXT:
-        return send_unasked(follower=follower, text=step.text, at=at)
+        return send_unasked(follower=follower, text=step.text, at=at, asks=asks)
     facts: dict[str, object] = {"item": step.item}
     if step.kind == plan.MINI:
         facts |= {"title": step.title, "appid": step.appid, "page": step.page}
     kind = {plan.IMAGE: "image", plan.MINI: "miniprogrampage"}[step.kind]
     text = step.title if step.kind == plan.MINI else ""
-    line = send_unasked(follower=follower, text=text, at=at, kind=kind, facts=facts)
+    line = send_unasked(follower=follower, text=text, at=at, asks=asks, kind=kind, facts=facts)
     # A file that is no longer there is told by the send; nothing is counted for it.
     item_id = step.item or 0
     if line is not None and MediaItem.objects.filter(pk=item_id).exists():
         note_sent(item_id=item_id)
     return line
+
+
+def _asks(sequence: Sequence, step: plan.Step) -> list[str]:
+    """Give the choices that a step depends on: the same that `_over` and `decide` have asked for."""
+    chosen = step.tag_id is not None
+    return keys_for(purpose=Purpose.MARKETING, topic_id=sequence.topic_id, carrier=CARRIER, personal=chosen)
 
 
 def _end(row: Enrolment, why: str, done: frozenset[str], at: datetime) -> None:
