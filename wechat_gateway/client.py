@@ -73,7 +73,7 @@ ID_FIELDS: Final = {
 }
 # Refusals of the app as such: nothing else can succeed before people act.
 _APP_WIDE: Final = frozenset(
-    {40013, 40125, 40164, 40243, 41002, 41004, 50002, 61003, 61004, 61007, 89501, 89503, 89506, 89507}
+    {40013, 40125, 40164, 40243, 41002, 41004, 50002, 61003, 61004, 89501, 89503, 89506, 89507}
 )
 _ASKS_AT: Final = 8  # the next portion is asked for when as little waits as this part of what runs at once
 _REFRESH_RING_SECONDS: Final = 30.0

@@ -395,11 +395,18 @@ _add(
 )
 _add(53501, _RETRY, Reaction.RETRY, _("Articles are published too often."), _SELF)
 _add(
-    (61003, 61007, 61011, 61016, 61017, 61023, 61028, 61029),
+    (61003, 61011, 61023, 61028, 61029),
     _CONFIG,
     Reaction.PARK_BRAND,
     _("The account has not authorised the platform."),
     _("Authorise the account again."),
+)
+_add(
+    (61007, 61016, 61017),
+    _CONFIG,
+    Reaction.PARK_BRAND,
+    _("The account has not granted the platform this permission."),
+    _("Authorise again by scanning and leave every permission ticked."),
 )
 _add(
     61004,

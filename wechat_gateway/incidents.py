@@ -33,8 +33,9 @@ TEMPLATE: Final = "wechat.template"
 PLATFORM: Final = "wechat.platform"
 
 # The account as such is shut out: authorisation taken back, or the account restricted.
-REVOKING: Final = frozenset({50002, 61003, 61007, 61011, 61016, 61017, 61023, 61028, 61029})
-PERMISSION_CODES: Final = frozenset({43104, 45087, 45094, 48001, 48003, 48004, 48008})
+REVOKING: Final = frozenset({50002, 61003, 61011, 61023, 61028, 61029})
+# Something in particular is not allowed: of the account (48001 …), or a permission set that a platform was not granted.
+PERMISSION_CODES: Final = frozenset({43104, 45087, 45094, 48001, 48003, 48004, 48008, 61007, 61016, 61017})
 TEMPLATE_CODES: Final = frozenset({40036, 40037, 43102, 43106, 43116, 48011})
 _SECOND_OWNER: Final = 40001
 

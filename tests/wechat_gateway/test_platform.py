@@ -356,7 +356,20 @@ def test_missing_grants_are_named(platform, simulator, shop):
         lines = {line.key: line for line in check_lines(account_of(shop), at=clock.now())}
     assert lines["granted"].tone == "danger"
     assert "address" not in lines
+    assert lines["permissions"].tone == "danger"
     assert get_menu(account).code == 61007
+
+
+def test_one_permission_that_was_not_granted_stops_nothing_else(platform, simulator, shop):
+    account = authorise(shop, simulator, sets=[1, 2, 3])
+    menu = get_menu(account)
+
+    with brand_scope(shop.pk):
+        found = [(row.kind, row.subject, row.code) for row in selectors.open_incidents()]
+    assert menu.code == 61007
+    assert found == [("wechat.permission", "/cgi-bin/menu/get", 61007)]
+    assert account_of(shop).parked_until is None
+    assert list_followers(account_of(shop)).ok
 
 
 def test_account_authorised_for_another_brand_leaves_the_first(platform, simulator, shop, served):
