@@ -9,9 +9,16 @@ from typing import Any
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
 from console import formats
+
+#: What Django says after saving, in the console's own words: our catalogue comes before Django's.
+SAVED = (
+    gettext_noop("The {name} “{obj}” was added successfully."),
+    gettext_noop("The {name} “{obj}” was changed successfully."),
+    gettext_noop("The %(name)s “%(obj)s” was deleted successfully."),
+)
 
 ACTIONS: dict[str, Any] = {
     "add": gettext_lazy("Create"),

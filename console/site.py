@@ -136,6 +136,12 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc] # Unfold has no types
         request.current_app = self.name
         return TemplateResponse(request, self.index_template, context)
 
+    def app_index(
+        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseRedirect:
+        """Lead home: the console is divided by work, not by the code's apps."""
+        return HttpResponseRedirect(reverse("admin:index"))
+
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Find people and things of this brand. Nothing is cached: results of one brand must never show in another."""
         term = (request.GET.get("s") or "").strip()[:60]

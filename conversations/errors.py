@@ -25,6 +25,17 @@ class MenuInvalid(Invalid):
         super().__init__(message, hint=_("Change the button and publish again."), field=path)
 
 
+class TimePassed(Invalid):
+    """A menu is to be published at a time that is over, or at none."""
+
+    code = "time_passed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("Not planned: no time to come was chosen."), hint=_("Choose day and hour."), field="publish_at"
+        )
+
+
 class MenuRefused(Conflict):
     """WeChat did not take the menu."""
 

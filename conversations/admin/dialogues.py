@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.utils import translation
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from common.clock import now
@@ -72,7 +72,10 @@ def _step_fields() -> dict[str, forms.Field]:
             ),
             f"s{number}_text": forms.CharField(label=gettext_lazy("What is said"), **wide),
             f"s{number}_answer": forms.ChoiceField(
-                label=gettext_lazy("Answer"), required=False, choices=ANSWERS, widget=UnfoldAdminSelectWidget
+                label=pgettext_lazy("dialogue", "Answer"),
+                required=False,
+                choices=ANSWERS,
+                widget=UnfoldAdminSelectWidget,
             ),
             f"s{number}_field": forms.ChoiceField(
                 label=gettext_lazy("Keep as"),

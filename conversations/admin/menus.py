@@ -170,6 +170,8 @@ def _act(
         return None if act in {"save", "publish", "later"} else HttpResponseRedirect(here)
     if said:
         messages.success(request, said)
+    if act == "add":
+        chosen = TagMenu.objects.filter(account=account, tag_id=row_id(request.POST.get("tag")) or 0).first()
     if chosen is not None:
         here = f"{here}&for={chosen.pk}"
     return HttpResponseRedirect(f"{here}&review=1" if request.POST.get("review") else here)

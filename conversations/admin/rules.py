@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
+from django.db.models import Case, Value, When
 from django.http import Http404, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -42,6 +43,10 @@ TRIALS = (
     (Trigger.REFOLLOW, gettext_lazy("Comes back")),
     (Trigger.CLICK, gettext_lazy("Taps the menu (key)")),
 )
+
+
+#: As WeChat's console divides them, and in which a follower meets them.
+BY_TRIGGER = Case(*(When(trigger=key, then=Value(place)) for place, key in enumerate(Trigger.values)))
 
 
 class TriggerView(DropdownFilter):  # type: ignore[misc] # Unfold has no types
@@ -96,7 +101,7 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
     list_select_related = ("account",)
     list_filter = (TriggerView,)
     views_filter = TriggerView
-    ordering = ("brand", "account", "trigger", "position", "pk")
+    ordering = ("brand", "account", BY_TRIGGER, "position", "pk")
     phone_columns: ClassVar[tuple[str, ...]] = ("named", "keyword_list", "enabled")
     number_columns: ClassVar[tuple[str, ...]] = ("order",)
     change_list_template = "conversations/rules.html"

@@ -14,7 +14,7 @@ from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope, every_brand
 from common.failpoints import point
 from conversations import tasks
-from conversations.errors import MenuInvalid, MenuRefused
+from conversations.errors import MenuInvalid, MenuRefused, TimePassed
 from conversations.menus import faults, match_fault, plain
 from conversations.models import LastTag, Menu, MenuState, MenuVersion, TagMenu
 from conversations.selectors import leaves_of, tags_at_wechat, wanted_tags
@@ -129,11 +129,11 @@ def require_publishable(wanted: Mapping[str, Any], account: OfficialAccount) -> 
 
 @transaction.atomic
 def ask_to_publish(*, account: OfficialAccount, at: datetime, publish_at: datetime | None = None) -> Menu:
-    """Have the draft as it is now published by a worker, at once or at a time. Raises `MenuInvalid`."""
+    """Have the draft as it is now published by a worker, at once or at a time. Raises `MenuInvalid`, `TimePassed`."""
     wanted = draft_of(account)
     require_publishable(wanted, account)
     if publish_at is not None and publish_at <= at:
-        raise MenuInvalid("", _("The time to publish at has passed."))
+        raise TimePassed
     menu, _created = Menu.objects.select_for_update().get_or_create(account=account)
     menu.state, menu.wanted, menu.wanted_at, menu.problem = MenuState.WAITING, wanted, publish_at or at, ""
     menu.save(update_fields=["state", "wanted", "wanted_at", "problem"])

@@ -14,7 +14,7 @@ from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import escape
-from django.utils.translation import get_language, gettext, gettext_lazy, pgettext_lazy
+from django.utils.translation import get_language, gettext, gettext_lazy, pgettext, pgettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
 from common.clock import now
@@ -273,7 +273,7 @@ def open_requests(viewer: Viewer) -> Todo | None:
         gettext("requests about personal data wait for an answer"),
         waiting["count"],
         f"{reverse('admin:members_rightsrequest_changelist')}?state=OPEN",
-        gettext("Answer"),
+        pgettext("request", "Answer"),
         gettext("the first until %(day)s") % {"day": formats.local_time(waiting["first"])} if waiting["count"] else "",
         20,
     )

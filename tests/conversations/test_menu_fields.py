@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.tenancy import brand_scope
 from conversations.errors import MenuInvalid
 from conversations.menus import faults
-from conversations.models import Menu
+from conversations.models import Menu, TagMenu
 from conversations.services import ask_to_publish, files_of, save_menu, save_tag_menu
 from library.models import CopyState, MediaCopy, MediaItem
 from tests.factories import AT, make_account, make_tag
@@ -154,3 +154,28 @@ def test_more_files_cost_no_more_queries(as_owner, ours):
             as_owner.get(PAGE)
         found.append(len(asked))
     assert found[0] == found[2]
+
+
+def test_new_personalised_menu_is_the_one_that_is_edited_next(as_owner, ours):
+    with brand_scope(ours.brand.pk):
+        save_menu(account=ours.account, buttons=[{"type": "click", "name": "会员", "key": "K"}])
+        tag = make_tag("澜常客", sync=True)
+
+    answer = as_owner.post(PAGE, {"account": ours.account.pk, "act": "add", "tag": tag.pk})
+
+    with brand_scope(ours.brand.pk):
+        made = TagMenu.objects.get(tag=tag)
+    assert answer.url.endswith(f"&for={made.pk}")
+
+
+@pytest.mark.parametrize("moment", ["", "2020-01-01T08:00", "tomorrow"])
+def test_publishing_later_asks_for_a_time_to_come(as_owner, ours, moment):
+    with brand_scope(ours.brand.pk):
+        save_menu(account=ours.account, buttons=[{"type": "click", "name": "会员", "key": "K"}])
+    form = {"account": ours.account.pk, "b0-name": "会员", "b0-type": "click", "b0-key": "K"}
+
+    page = as_owner.post(PAGE, {**form, "act": "later", "publish_at": moment}).content.decode()
+
+    assert "没有定时：没有选择以后的时间。" in page
+    with brand_scope(ours.brand.pk):
+        assert Menu.objects.get(account=ours.account).wanted_at is None

@@ -7,7 +7,7 @@ import pytest
 
 from accounts.tenancy import brand_scope
 from conversations import services
-from conversations.errors import MenuInvalid, MenuRefused
+from conversations.errors import MenuInvalid, MenuRefused, TimePassed
 from conversations.menus import TagMenuNow, changes, faults, match_fault, plain, predicted
 from conversations.models import Menu, MenuVersion, TagMenu
 from conversations.selectors import menus_seen, people_of_menus
@@ -141,7 +141,7 @@ def test_what_is_published_is_what_was_looked_at_and_at_the_time_given(brand, ac
         services.save_menu(account=account, buttons=[button("午餐")])
         services.ask_to_publish(account=account, at=AT, publish_at=later)
         services.save_menu(account=account, buttons=[button("晚餐")])
-        with pytest.raises(MenuInvalid):
+        with pytest.raises(TimePassed):
             services.ask_to_publish(account=account, at=AT, publish_at=AT)
     assert [services.sweep_menus(at=later - timedelta(seconds=1)), services.sweep_menus(at=later)] == [0, 1]
     assert services.publish_due_menus(brand.pk, at=later - timedelta(seconds=1)) == 0
