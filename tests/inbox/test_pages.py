@@ -225,7 +225,7 @@ def test_steps_change_the_conversation_and_are_shown(as_owner, owner, marketer, 
     conversation = wrote(ours)
     assert "接手" in post(as_owner, conversation, "step", act="take").content.decode()
     text = post(as_owner, conversation, "step", act="transfer", to=marketer.pk, reason="她熟").content.decode()
-    assert "转接给 marketer：她熟" in text
+    assert "转接给「marketer」：她熟" in text
     assert "稍后处理，到" in post(as_owner, conversation, "step", act="snooze", until="hour").content.decode()
     assert "已结束" in post(as_owner, conversation, "step", act="resolve").content.decode()
     assert post(as_owner, conversation, "step", act="explode").status_code == 404
