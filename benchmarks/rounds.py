@@ -120,7 +120,7 @@ def _judge(bar: Bar, readings: Mapping[str, tuple[Reading, ...]], absent: Mappin
         if name in absent:
             return Verdict(bar, (), "not run", f"{name}: {absent[name]}")
     if invalid:
-        return Verdict(bar, (), "missed", f"invalid run: {invalid}")
+        return Verdict(bar, (), "missed", "invalid run")
     series = [[_figure(reading, bar.figure) for reading in readings[name]] for name in needed]
     ratios = tuple(a / b for a, b in zip(series[0], series[1], strict=True)) if bar.peer else tuple(series[0])
     return Verdict(bar, ratios, _result(bar, median(ratios)))

@@ -85,6 +85,8 @@ def stand(*data: str, web: bool = True, admin_url: str = "") -> Iterator[Stand]:
             cursor.execute(f"GRANT CONNECT ON DATABASE {roles.DATABASE} TO {PEER_ROLE}")
             cursor.execute(f"GRANT USAGE ON SCHEMA public TO {PEER_ROLE}")
             cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {PEER_ROLE}")
+            # Django's admin would write this row when it shows its first page of a person, and the peers may not write.
+            cursor.execute("INSERT INTO django_content_type (app_label, model) VALUES ('peers', 'member')")
             for index in _PEER_INDEXES:
                 cursor.execute(f"CREATE INDEX ON {index}")
             cursor.execute("VACUUM ANALYZE")
