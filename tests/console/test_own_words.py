@@ -59,3 +59,10 @@ def test_person_who_is_asked_for_their_data_is_answered_not_given_a_reply_text(a
 
     assert "去答复" in html
     assert "回复内容" not in html
+
+
+@pytest.mark.parametrize("page", ["", "add/", "{rule}/change/", "{rule}/history/"])
+def test_titles_of_pages_end_with_the_brand(as_owner, ours, page):
+    html = as_owner.get(RULES + page.format(rule=ours.rule.pk)).content.decode()
+
+    assert re.search(r"<title>[^<]+ · 澜屿\s*</title>", html)
