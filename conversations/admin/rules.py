@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import Case, Value, When
+from django.db.models import Case, Q, Value, When
 from django.http import Http404, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -26,6 +26,7 @@ from conversations.models import Match, ReplyRule, Trigger
 from conversations.selectors import facts_of, hits_of, rules_of
 from members.models import Follower
 from members.selectors import find_members
+from touchpoints.models import Touchpoint
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -319,7 +320,7 @@ def _ask(viewer: Viewer, account: OfficialAccount, kind: str, text: str, wanted:
     if kind in {Trigger.FOLLOW, Trigger.REFOLLOW}:
         facts = Facts(kind == Trigger.REFOLLOW, facts.holds)
     trigger = Trigger.FOLLOW if kind == Trigger.REFOLLOW else kind
-    asked = Asked(trigger, at, text=text, key=text, scene=text if trigger == Trigger.FOLLOW else "")
+    asked = Asked(trigger, at, text=text, key=text, scene=_scene_of(account, text) if trigger == Trigger.FOLLOW else "")
     decision = rules.decide(asked, facts)
     names = reasons.names_of_audiences()
     verdicts = [
@@ -339,6 +340,12 @@ def _ask(viewer: Viewer, account: OfficialAccount, kind: str, text: str, wanted:
         "bubbles": [_bubble(content) for content in decision.contents],
         "verdicts": verdicts,
     }
+
+
+def _scene_of(account: OfficialAccount, text: str) -> str:
+    """Give the scene of the code that is named, by its name or as it is printed below it; '' when there is none."""
+    codes = Touchpoint.objects.filter(Q(name=text) | Q(scene=text), account=account).exclude(scene="").order_by("pk")
+    return codes.values_list("scene", flat=True).first() or "" if text else ""
 
 
 def _bubble(content: Content) -> dict[str, Any]:

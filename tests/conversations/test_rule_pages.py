@@ -8,6 +8,7 @@ from accounts.tenancy import brand_scope
 from conversations.models import ReplyRecord, ReplyRule, Suggestion
 from members.services import tag_members
 from tests.factories import AT, make_follower, make_tag
+from touchpoints.services import create_touchpoint
 
 ADD = "/b/lanyu/conversations/replyrule/add/"
 LIST = "/b/lanyu/conversations/replyrule/"
@@ -225,3 +226,19 @@ def test_a_rule_that_is_edited_does_not_overlap_with_itself(as_owner, ours, thei
 
 def test_overlaps_while_typing_are_for_those_who_edit(as_guide, ours):
     assert as_guide.post(OVERLAPS, form(ours)).status_code == 403
+
+
+@pytest.mark.parametrize("kind", ["FOLLOW", "REFOLLOW"])
+def test_welcome_of_a_code_is_tried_by_the_name_on_its_sign(as_owner, ours, theirs, kind):
+    with brand_scope(ours.brand.pk):
+        code = create_touchpoint(name="柜台", account=ours.account, at=AT, welcome="柜台欢迎你")
+    with brand_scope(theirs.brand.pk):
+        create_touchpoint(name="灶台", account=theirs.account, at=AT, welcome="灶台欢迎你")
+
+    by_name = page(as_owner.get(f"{LIST}?try=柜台&try_kind={kind}"))
+    by_scene = page(as_owner.get(f"{LIST}?try={code.scene}&try_kind={kind}"))
+    foreign = page(as_owner.get(f"{LIST}?try=灶台&try_kind={kind}"))
+
+    assert "柜台欢迎你" in by_name
+    assert "柜台欢迎你" in by_scene
+    assert "欢迎你" not in foreign
