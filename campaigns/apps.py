@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pkgutil
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.db.models import QuerySet
 
 
 class CampaignsConfig(AppConfig):
@@ -19,20 +25,28 @@ class CampaignsConfig(AppConfig):
         """Find the carriers, and tell segments how many each of them reaches."""
         from campaigns import carriers
         from campaigns.services.erasure import forget_messages, forget_names
+        from inbox.selectors import allowances_ending
         from members import reach
         from members.services.erasure import on_erase
+        from members.watched import watched
 
         on_erase.register("campaigns.messages", forget_messages)
         on_erase.register("campaigns.names", forget_names)
+        watched.register("campaigns_subscriptionstock", "follower_id")
 
         for module in pkgutil.iter_modules(carriers.__path__):
             import_module(f"campaigns.carriers.{module.name}")
         for key, carrier in carriers.carriers.items():
             # What people's own acts allow ends by time; following and agreeing do not.
-            way = reach.Way(key, carrier.label, carrier.reachable, by_time=carrier.uses_allowance)
+            turns = allowances_ending if carrier.uses_allowance else _nobody
+            way = reach.Way(key, carrier.label, carrier.reachable, turns)
             reach.carriers.register(key, way)
         if apps.is_installed("django.contrib.admin"):  # the gateway has no pages
             from campaigns import (
                 fallbacks,  # noqa: F401 - tells the inbox what campaigns' channels offer
                 views,  # noqa: F401 - puts the pages of campaigns into the console
             )
+
+
+def _nobody(_since: datetime, _until: datetime) -> list[QuerySet[Any]]:
+    return []

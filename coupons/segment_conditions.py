@@ -31,6 +31,7 @@ _STATES = (
 _BY_BRAND: Final = (Way.PUSH.value, Way.GUIDE.value)
 
 watched.register("coupons_coupon", "member_id")
+watched.register("coupons_move", "member_id")  # what people did with coupons
 watched.register("coupons_template", "")
 
 picks.register(

@@ -24,8 +24,10 @@ class InboxConfig(AppConfig):
         from library.uses import media_users
         from loyalty.services import on_warning
         from members.services.erasure import on_erase
+        from members.watched import watched
 
         on_erase.register("inbox.conversations", forget_person)
+        watched.register("inbox_replyledger", "follower_id")
         on_warning.register("inbox.window", tell_of_expiry)
         on_hand_over.register("inbox.take_over", take_over)
         ledgers.register("inbox.ledger", Ledger(reserve_sends, settle_sends))

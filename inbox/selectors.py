@@ -32,6 +32,7 @@ from inbox.models import (
 from inbox.routing import PRESENT_FOR, Case, Seat, Shift
 from inbox.words import wanted
 from members.models import Member
+from members.segments import crossed
 from members.selectors import name_begins, visible_members
 from stores.models import Store
 from stores.selectors import brand_zone, hours_at, opening_hours, store_ids_of_grant
@@ -88,6 +89,11 @@ def within_allowance(*, at: datetime, account_id: int | None = None) -> Exists:
         follower__member=OuterRef("pk"), follower__subscribed=True, open_until__gt=at
     )
     return Exists(open_ones.filter(follower__account=account_id) if account_id is not None else open_ones)
+
+
+def allowances_ending(since: datetime, until: datetime) -> list[QuerySet[Any]]:
+    """Give the ids of members to whom the time for a customer-service message has ended between two moments."""
+    return [crossed(ReplyLedger.objects.all(), "follower__member_id", "open_until", since, until)]
 
 
 # --- conversations ----------------------------------------------------------------------------------------------------

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 class Way:
     """A way to reach people: its label, and which of a set of members it reaches at a moment.
 
-    `by_time`: time alone may change whom it reaches. Where it does not, kept segments follow it by what changes.
+    `turns(since, until)` gives querysets of ids of members whom time alone may bring into its reach, or out of it,
+    between two moments; without it a kept segment that asks for this way is found anew each time.
     """
 
     key: str
     label: Any
     narrow: Callable[[QuerySet[Member], datetime], QuerySet[Member]]
-    by_time: bool = True
+    turns: Callable[[datetime, datetime], list[QuerySet[Any]]] | None = None
 
 
 carriers: Registry[Way] = Registry("ways of reaching", purpose="how many of a segment each carrier can reach")

@@ -147,6 +147,7 @@ class Move(BrandOwned):
         indexes: ClassVar = [
             models.Index(fields=["brand", "coupon", "id"], name="moves_of_coupon"),
             models.Index(fields=["brand", "member", "-id"], name="coupon_moves_of_member"),  # timeline
+            models.Index(fields=["brand", "kind", "at"], name="coupon_moves_by_time"),  # segments that follow time
             models.Index(
                 fields=["brand", "store", "-id"],
                 condition=Q(kind="REDEEM", store__isnull=False),

@@ -130,5 +130,6 @@ class Reachable:
         return _("cannot be reached by “%(way)s”") % {"way": way}
 
     def turns(self, params: Params, since: datetime, until: datetime) -> list[QuerySet[Any]] | None:
-        """Nobody, by a way that time alone does not open or close; by others it cannot be told."""
-        return None if carriers.get(params.way).by_time else []
+        """Whom time alone brings into the reach of the way, or out of it."""
+        turns = carriers.get(params.way).turns
+        return None if turns is None else turns(since, until)

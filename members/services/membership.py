@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.apps import apps
 from django.db import DatabaseError, connection, transaction
+from django.db.models import Exists, F, OuterRef
 from django.utils.translation import gettext_lazy
 
 from accounts.tasks_base import ring
@@ -146,13 +147,14 @@ def forget_in_segments(*, follower: Follower, whole: bool, at: datetime) -> int:
     """Take somebody who is being erased out of every kept segment, and their moves between stages away."""
     if not whole:
         return 0
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "DELETE FROM members_segmentmember WHERE brand_id = %(brand)s AND member_id = %(member)s "
-            "AND segment_id IN (SELECT id FROM members_segment WHERE brand_id = %(brand)s)",
-            {"brand": current_brand_id(), "member": follower.member_id},
-        )
-        gone: int = cursor.rowcount
+    here = SegmentMember.objects.filter(segment=OuterRef("pk"), member_id=follower.member_id)
+    # Locked first, in the order in which refreshes lock them: their people change only by whoever holds them.
+    kept = Segment.objects.select_for_update().filter(Exists(here)).order_by("pk")
+    segments = list(kept.values_list("pk", flat=True))
+    rows = SegmentMember.objects.filter(segment__in=segments, member_id=follower.member_id)
+    left = list(rows.order_by("segment").values_list("segment_id", flat=True))
+    gone = rows.delete()[0]
+    Segment.objects.filter(pk__in=left).update(counted=F("counted") - 1)
     groupings = Grouping.objects.values("pk")
     StageMember.objects.filter(grouping__in=groupings, member_id=follower.member_id).delete()
     moves, _kinds = StageMove.objects.filter(member_id=follower.member_id).delete()

@@ -6,19 +6,29 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection, connections
+from django.db.models import F
 from django.test import Client
 
 from accounts.tenancy import brand_scope
+from campaigns.models import SubscriptionStock
+from coupons.models import Coupon
+from coupons.services import issue_coupon, redeem_coupon, void_coupon
+from inbox.models import ReplyLedger
+from inbox.services.ledger import record_act, reserve_send
+from loyalty.services import Operation
 from members import services
 from members.errors import LimitInvalid, RuleInvalid
 from members.freshness import age_of, people_of, refusal
 from members.models import Follower, Member, Segment, SegmentDue, SegmentMember
+from members.reach import Way
 from members.segments import matching, turning
 from members.services.membership import follow, rebuild
 from members.watched import watched
+from tests.coupons.conftest import cart, make_template
 from tests.factories import AT, make_account, make_follower, make_member, make_staff, make_store, make_tag
 from tests.members.kept import follows
 from wechat_gateway.models import Incident
+from wechat_gateway.windows import Act
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 EVENTS = int(os.environ.get("KEPT_SEGMENT_EVENTS", "45"))  # 10000 for the whole proof
@@ -50,7 +60,7 @@ def open_incidents():
 # --- what follows changes equals what is found anew ---
 
 
-def rules_over(tags, store, segment):
+def rules_over(tags, store, segment, template):
     """One rule for each way of depending on facts and on time."""
     bought = {"how": "did", "event": "members.consented", "times": 1, "days": 20}
     return [
@@ -64,7 +74,13 @@ def rules_over(tags, store, segment):
         {"any": [leaf("event", **bought), leaf("event", how="not", event="members.unfollowed", times=2, days=9)]},
         {"all": [leaf("segment", value="no", segments=[segment.pk]), leaf("joined", value="yes")]},
         {"all": [leaf("city", cities=["上海"]), leaf("segment", value="yes", segments=[segment.pk])]},
-        {"all": [leaf("reachable", way="custom", value="yes")]},  # cannot be followed: found anew
+        {"all": [leaf("reachable", way="custom", value="yes")]},
+        {"all": [leaf("reachable", way="custom", value="no"), leaf("reachable", way="subscribe", value="yes")]},
+        {"any": [leaf("reachable", way="subscribe", value="no"), leaf("reachable", way="template", value="no")]},
+        {"all": [leaf("coupon", templates=[template.pk], state="unused", days=30)]},
+        {"any": [leaf("coupon", templates=[template.pk], state="used", days=12), leaf("tag", how="any", tags=tags)]},
+        {"all": [leaf("event", how="did", event="coupons.used", times=1, days=15)]},
+        {"none": [leaf("event", how="did", event="coupons.given", times=2, days=8), FOLLOWING["all"][0]]},
     ]
 
 
@@ -78,26 +94,72 @@ class World:
         self.store = make_store()
         self.tags = [make_tag(f"标签{each}").pk for each in range(3)]
         self.people = [make_follower(self.account).member_id for _ in range(12)]
+        self.template = make_template()
+        self.acts = 0
 
     def follower(self):
-        known = list(Follower.objects.order_by("pk").values_list("pk", flat=True))
+        known = list(Follower.objects.filter(member__erased_at=None).order_by("pk").values_list("pk", flat=True))
         return Follower.objects.select_related("member").get(pk=self.random.choice(known))
 
     def member(self):
-        known = list(Member.objects.filter(merged_into=None).order_by("pk").values_list("pk", flat=True))
-        return Member.objects.get(pk=self.random.choice(known))
+        known = Member.objects.filter(merged_into=None, erased_at=None).order_by("pk").values_list("pk", flat=True)
+        return Member.objects.get(pk=self.random.choice(list(known)))
+
+    def operation(self):
+        self.acts += 1
+        return Operation("world", str(self.acts))
 
     def happen(self):
-        often = [self.time, self.write, self.follow, self.unfollow, self.tag, self.untag]
+        often = [self.time, self.write, self.follow, self.unfollow, self.tag, self.untag, self.give, self.use]
         seldom = [self.join, self.profile, self.settle, self.consent, self.arrive, self.merge, self.backdate]
+        seldom += [self.answer, self.agree, self.notify, self.take_back, self.erase]
         act = self.random.choice([*often, *often, *seldom])
         act()
 
     def time(self):
         self.at += self.random.choice([MINUTE, 3 * timedelta(hours=1), DAY, 6 * DAY, 13 * DAY])
+        services.erase_due(self.account.brand_id, at=self.at)
 
     def write(self):
-        services.record_interaction(follower=self.follower(), at=self.at - self.random.choice([0, 1, 29]) * DAY)
+        follower, at = self.follower(), self.at - self.random.choice([0, 1, 29]) * DAY
+        services.record_interaction(follower=follower, at=at)
+        record_act(follower=follower, act=self.random.choice([Act.MESSAGE, Act.MENU]), at=at)
+
+    def answer(self):
+        row = self.random.choice(list(ReplyLedger.objects.order_by("pk")) or [None])
+        for _time in range(5 if row else 0):
+            reserve_send(follower_id=row.follower_id, at=self.at)
+
+    def agree(self):
+        row, _new = SubscriptionStock.objects.get_or_create(
+            follower=self.follower(), template_id="t", defaults={"updated_at": self.at}
+        )
+        SubscriptionStock.objects.filter(pk=row.pk).update(remaining=row.remaining + 1)
+
+    def notify(self):
+        SubscriptionStock.objects.filter(remaining__gt=0).update(remaining=F("remaining") - 1)
+
+    def give(self):
+        issue_coupon(operation=self.operation(), template=self.template, member_id=self.member().pk, at=self.at)
+
+    def coupon(self):
+        usable = Coupon.objects.filter(state="UNUSED", valid_from__lte=self.at, valid_until__gt=self.at)
+        return self.random.choice(list(usable.order_by("pk")) or [None])
+
+    def use(self):
+        coupon = self.coupon()
+        if coupon is not None:
+            redeem_coupon(
+                operation=self.operation(), coupon_id=coupon.pk, order=f"SO{self.acts}", at=self.at, cart=cart(30_000)
+            )
+
+    def take_back(self):
+        coupon = self.coupon()
+        if coupon is not None:
+            void_coupon(operation=self.operation(), coupon_id=coupon.pk, reason="发错", at=self.at)
+
+    def erase(self):
+        services.erase_member(member=self.member(), reason="t", at=self.at)
 
     def backdate(self):
         Member.objects.filter(pk=self.member().pk).update(joined_at=self.at - self.random.choice([9, 10, 11]) * DAY)
@@ -106,7 +168,10 @@ class World:
         services.record_follow(follower=self.follower(), at=self.at)
 
     def unfollow(self):
-        services.record_unfollow(follower=self.follower(), at=self.at)
+        follower = self.follower()
+        services.record_unfollow(follower=follower, at=self.at)
+        record_act(follower=follower, act=Act.LEFT, at=self.at)
+        services.start_clocks(followers=[follower], reason="UNFOLLOWED", at=self.at)
 
     def tag(self):
         tag = self.random.choice(self.tags)
@@ -156,7 +221,7 @@ def test_what_follows_changes_equals_what_is_found_anew(brand):
     with brand_scope(brand.pk):
         world = World(5)
         base = services.save_segment(name="底", rule=HEARD_OF, at=AT)
-        rules = rules_over(world.tags, world.store, base)
+        rules = rules_over(world.tags, world.store, base, world.template)
         segments = [kept(f"第{number}", rule) for number, rule in enumerate(rules)]
     services.refresh_segments(brand.pk, at=AT)
     moved = 0
@@ -197,14 +262,54 @@ def test_who_is_reached_by_following_is_followed_not_found_anew(in_brand):
         lambda at: services.record_follow(follower=people[0], at=at),
         at=AT,
     )
-    for way, known in (("template", []), ("subscribe", []), ("custom", None)):
-        rule = {"all": [leaf("reachable", way=way, value="yes")]}
-        assert (turning(rule, since=AT, until=AT + DAY), way) == (known, way)
-    agreed = kept("可通知", {"all": [leaf("reachable", way="subscribe", value="yes")]})
-    rebuild(agreed, at=AT)
-    assert agreed.rebuild_at == AT + 10 * MINUTE
-    follow(agreed, [], at=AT + 5 * MINUTE)  # whoever agrees is not noted: found anew
-    assert agreed.rebuild_at == AT + DAY + 5 * MINUTE
+    with pytest.MonkeyPatch.context() as patch:  # an app's way that cannot say whom time moves
+        patch.setattr(
+            "members.segment_conditions.asked.carriers", {"mail": Way("mail", "邮件", lambda some, _at: some)}
+        )
+        unknown = {"all": [leaf("reachable", way="mail", value="yes")]}
+        assert turning(unknown, since=AT, until=AT + DAY) is None
+
+
+def test_windows_consents_and_coupon_moves_are_followed_not_found_anew(in_brand):
+    account, template = make_account(), make_template()
+    people = [make_follower(account) for _ in range(3)]
+
+    def agrees(at):
+        SubscriptionStock.objects.create(follower=people[2], template_id="t", remaining=2, updated_at=at)
+
+    moved = follows(
+        [
+            {"all": [leaf("reachable", way="custom", value="yes")]},
+            {"all": [leaf("reachable", way="subscribe", value="yes")]},
+            {"all": [leaf("event", how="did", event="coupons.given", times=1, days=3)]},
+        ],
+        lambda at: record_act(follower=people[0], act=Act.MESSAGE, at=at),  # comes, and its 48 hours end by time alone
+        lambda at: issue_coupon(operation=Operation("t", "k"), template=template, member_id=people[1].member_id, at=at),
+        agrees,
+        lambda _at: SubscriptionStock.objects.update(remaining=1),
+        lambda _at: SubscriptionStock.objects.update(remaining=0),
+        lambda _at: None,
+        at=AT,
+    )
+    assert moved == [2, 2, 2]
+
+
+def test_only_what_opens_or_closes_a_way_is_noted(in_brand):
+    follower = make_follower(make_account())
+    kept("关注", FOLLOWING)
+    stock = SubscriptionStock.objects.create(follower=follower, template_id="t", remaining=2, updated_at=AT)
+    record_act(follower=follower, act=Act.MESSAGE, at=AT)
+    SegmentDue.objects.all().delete()
+
+    for _time in range(4):
+        reserve_send(follower_id=follower.pk, at=AT + MINUTE)
+    SubscriptionStock.objects.filter(pk=stock.pk).update(remaining=1)
+    assert not SegmentDue.objects.exists()
+    reserve_send(follower_id=follower.pk, at=AT + MINUTE)  # the last of five
+    assert set(SegmentDue.objects.values_list("member_id", flat=True)) == {follower.member_id}
+    SegmentDue.objects.all().delete()
+    SubscriptionStock.objects.filter(pk=stock.pk).update(remaining=0)
+    assert set(SegmentDue.objects.values_list("member_id", flat=True)) == {follower.member_id}
 
 
 def test_only_those_who_changed_or_whom_time_moves_are_looked_at(in_brand):
