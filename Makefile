@@ -70,7 +70,7 @@ isolation: venv-dev ## every surface as another brand; then with the Python guar
 hostile: venv-dev ## the bad-input corpus, forgeries, replays, fuzzing, planted secrets, and the whole API by its schema
 	@$(PY) -m tests.hostile $(ARGS)
 
-orders: venv-dev ## one person in 2,000 orders of what can happen first is always one person (ARGS=5040)
+orders: venv-dev ## one person in 2,000 orders of what can happen first is always one person, and an erased one stays erased (ARGS=40320)
 	@ZHIYIN_ORDERS=$(or $(ARGS),2000) $(PY) -m pytest -q -n 2 tests/members/test_orders.py
 
 simulate: venv-dev ## delivery, tokens and inbox under virtual time from 10,000 seeds; failpoints; fail at the Nth call
