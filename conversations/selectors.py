@@ -42,6 +42,7 @@ from conversations.patterns import normalised
 from conversations.script import State, Step, Turn, answer, begin, read_steps
 from library.models import CopyState, MediaCopy
 from library.selectors import living_media_ids, media_named, room_of
+from members.figures import counted, figures
 from members.models import Follower, Member, RemoteTagging
 from touchpoints.models import Touchpoint, TouchpointTag
 from touchpoints.selectors import welcome_texts
@@ -329,6 +330,21 @@ def people_of_menus(account_id: int, tag_menus: Sequence[TagMenu]) -> dict[int |
     return {
         row["sees"]: row["people"] for row in sorted_by.values("sees").annotate(people=Count("pk")).order_by("sees")
     }
+
+
+def people_of_menus_lately(
+    account_id: int, tag_menus: Sequence[TagMenu], *, at: datetime
+) -> tuple[dict[int | None, int], datetime]:
+    """Give the same as a page shows it, and as of when: see `members.figures`."""
+    rows = [[row.pk, row.tag_id, row.is_enabled] for row in tag_menus]
+    found = counted("conversations.people_of_menus", {"account": account_id, "menus": rows}, at=at)
+    return dict(found.value), found.as_of
+
+
+@figures.add("conversations.people_of_menus")
+def _people_of_menus(params: dict[str, Any], _at: datetime) -> list[tuple[int | None, int]]:
+    menus = [TagMenu(pk=pk, tag_id=tag_id, is_enabled=is_enabled) for pk, tag_id, is_enabled in params["menus"]]
+    return list(people_of_menus(params["account"], menus).items())
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ class LoyaltyConfig(AppConfig):
 
     def ready(self) -> None:
         """Take part in merges and erasures; let segments and automatic tags know of purchases."""
-        from loyalty import rfm  # noqa: F401 - offers the eight groups
+        from loyalty import rfm, rfm_matrix  # noqa: F401 - they offer the eight groups, and what the matrix keeps
         from loyalty.models import BirthdayGrant, Fact, FactKind
         from loyalty.services import lapse_points, move_grants, move_points, return_points, shown_points
         from loyalty.services.facts import PURCHASED

@@ -5,7 +5,7 @@ A cell and the rule of the segment behind it ask the very same, so that both fin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,11 +16,12 @@ from django.utils.translation import gettext as _
 from accounts.tenancy import current_brand_id, reporting
 from loyalty.errors import BandsInvalid
 from loyalty.segment_conditions import MOST_YUAN, NET, bought, paid
+from members.figures import counted, figures
 from members.left_out import left_out
 from members.segments import days_back
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -203,3 +204,33 @@ def _between(key: str, name: str, cuts: tuple[int, ...], band: int | None, days:
 
 def _asks(key: str, how: str, **params: int) -> dict[str, Any]:
     return {"condition": key, "params": {"how": how, **params}}
+
+
+def matrix_lately(
+    bands: Bands, *, at: datetime, money: int | None = None, everybody: bool = False
+) -> tuple[dict[tuple[int, int], Cell], datetime]:
+    """Give the matrix as a page shows it, and as of when: see `members.figures`."""
+    found = counted("loyalty.rfm", {**asdict(bands), "band": money, "everybody": everybody}, at=at)
+    return {(r, f): Cell(people, fen) for r, f, people, fen in found.value}, found.as_of
+
+
+@figures.add("loyalty.rfm")
+def _matrix_figure(params: dict[str, Any], at: datetime) -> list[tuple[int, int, int, int]]:
+    found = matrix(_bands(params), at=at, money=params["band"], everybody=params["everybody"])
+    return [(r, f, cell.people, cell.fen) for (r, f), cell in sorted(found.items())]
+
+
+def fifths_lately(bands: Bands, *, at: datetime, everybody: bool = False) -> Bands:
+    """Give the cuts into fifths as a page shows them: see `members.figures`."""
+    found = counted("loyalty.rfm_fifths", {**asdict(bands), "everybody": everybody}, at=at)
+    return _bands(found.value)
+
+
+@figures.add("loyalty.rfm_fifths")
+def _fifths_figure(params: dict[str, Any], at: datetime) -> dict[str, Any]:
+    return asdict(fifths(_bands(params), at=at, everybody=params["everybody"]))
+
+
+def _bands(params: Mapping[str, Any]) -> Bands:
+    cuts = {key: tuple(params[key]) for key in ("recency", "frequency", "money")}
+    return Bands(params["window"], **cuts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from django.core.cache import cache
 
 from accounts.tasks_base import brand_task, global_task, ring
@@ -230,6 +232,17 @@ def sweep_segments() -> None:
         brands = list(kept.order_by().values_list("brand_id", flat=True).distinct())
     for brand_id in brands:
         ring(refresh_segments, brand_id)
+
+
+@brand_task(name="members.tasks.count_figure")
+def count_figure(brand_id: int, key: str, params: str) -> None:
+    """Count a figure over everybody anew, for the pages that show it."""
+    from members.figures import count_anew, figures
+
+    if figures.find(key) is None:  # asked for by another version of the product
+        return
+    with brand_scope(brand_id):
+        count_anew(key, json.loads(params), at=clock.now())
 
 
 @brand_task(name="members.tasks.refresh_segments")

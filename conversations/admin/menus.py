@@ -20,7 +20,7 @@ from console.site import page_response
 from conversations import reasons, services
 from conversations.menus import FIELDS, SUB, SUB_BYTES, TOP, TOP_BYTES, TYPES, MenuFault, changes, faults, plain
 from conversations.models import Menu, MenuState, MenuVersion, TagMenu
-from conversations.selectors import leaves_of, menus_seen, people_of_menus, troubles_of_menu
+from conversations.selectors import leaves_of, menus_seen, people_of_menus_lately, troubles_of_menu
 from library.models import MediaKind
 from library.selectors import files_for_menus
 from members.models import Follower, Tag
@@ -143,7 +143,7 @@ def _publishing(account: OfficialAccount, menu: Menu | None) -> dict[str, Any]:
 
 def _personalised(request: HttpRequest, account: OfficialAccount, rows: list[TagMenu]) -> dict[str, Any]:
     """Give the personalised menus with how many people are meant to see each, and what one person sees."""
-    people = people_of_menus(account.pk, rows)
+    people, as_of = people_of_menus_lately(account.pk, rows, at=now())
     taken = {row.tag_id for row in rows}
     wanted = request.GET.get("who", "").strip()[:40]
     person = next(iter(find_members(viewer_of(request), wanted, limit=1)), None) if wanted else None
@@ -151,6 +151,7 @@ def _personalised(request: HttpRequest, account: OfficialAccount, rows: list[Tag
     return {
         "tag_menus": [{"row": row, "people": people.get(row.pk, 0)} for row in rows],
         "default_people": people.get(None, 0),
+        "people_as_of": as_of,
         "free_tags": [tag for tag in Tag.objects.filter(sync=True).order_by("name") if tag.pk not in taken],
         "who": wanted,
         "seen_by": person if follower else None,

@@ -95,7 +95,7 @@ def birthdays(request: HttpRequest) -> HttpResponseBase:
         "may": may,
         "stored": stored,
         "says": kind.says(stored.params) if kind and stored.pk else "",
-        "outlook": selectors.outlook(stored, at=at) if stored.pk else None,
+        "outlook": selectors.outlook_lately(stored, at=at) if stored.pk else None,
         "grants": [
             {
                 "row": each,

@@ -13,7 +13,7 @@ from console.http import viewer_of
 from console.registry import Page, Tab, nav, pages
 from console.site import page_response
 from loyalty.errors import BandsInvalid
-from loyalty.rfm_matrix import BANDS, Bands, Cell, fifths, matrix, read_bands, rule_of
+from loyalty.rfm_matrix import BANDS, Bands, Cell, fifths_lately, matrix_lately, read_bands, rule_of
 from members.rule_form import builder_link
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def rfm(request: HttpRequest) -> HttpResponse:
     except BandsInvalid as error:
         errors[error.field or ""] = error.message
     if "fifths" in given and not errors:
-        bands = fifths(bands, at=at, everybody=everybody)
+        bands = fifths_lately(bands, at=at, everybody=everybody)
     money = int(given["money_band"]) if given.get("money_band", "") in _bands() else None
     by_money = given.get("shade") == "money"
     typed = "recency" in given and "fifths" not in given
@@ -52,7 +52,7 @@ def rfm(request: HttpRequest) -> HttpResponse:
         "money_bands": [(number, _money_label(bands, number)) for number in range(1, BANDS + 1)],
     }
     if not errors:
-        found = matrix(bands, at=at, money=money, everybody=everybody)
+        found, context["at"] = matrix_lately(bands, at=at, money=money, everybody=everybody)
         context["table"] = _table(bands, found, money=money, by_money=by_money, everybody=everybody)
     return page_response(request, "loyalty/rfm.html", context, status=422 if errors else 200)
 

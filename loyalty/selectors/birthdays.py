@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
 
@@ -12,6 +12,7 @@ from accounts.tenancy import current_brand_id
 from loyalty.birthdays import benefits, due, window_of
 from loyalty.models import BirthdayGrant, BirthdayProgramme
 from loyalty.selectors.points import zone
+from members.figures import counted, figures
 from members.models import Member
 from members.selectors import left_out_since
 
@@ -26,6 +27,7 @@ class Outlook:
     days: int
     people: int
     points: int
+    as_of: datetime
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,24 @@ def outlook(row: BirthdayProgramme, *, at: datetime, days: int = 30) -> Outlook:
             },
         )
         answer = cursor.fetchone()
-    people = int(answer[0]) if answer else 0
+    return _outlook(row, int(answer[0]) if answer else 0, days, at)
+
+
+def _outlook(row: BirthdayProgramme, people: int, days: int, as_of: datetime) -> Outlook:
     kind = benefits.find(row.benefit)
-    return Outlook(days, people, people * kind.points(row.params) if kind else 0)
+    return Outlook(days, people, people * kind.points(row.params) if kind else 0, as_of)
+
+
+def outlook_lately(row: BirthdayProgramme, *, at: datetime, days: int = 30) -> Outlook:
+    """Give the outlook of the saved programme as a page shows it: see `members.figures`."""
+    settings = [row.mode, row.days_before, row.days_after, row.leap, row.tier_id]
+    found = counted("loyalty.birthdays_ahead", {"settings": settings, "days": days}, at=at)
+    return _outlook(row, int(found.value), days, found.as_of)
+
+
+@figures.add("loyalty.birthdays_ahead")
+def _ahead(params: dict[str, Any], at: datetime) -> int:
+    return outlook(programme(), at=at, days=params["days"]).people
 
 
 def newest_grants(limit: int = 20) -> list[BirthdayGrant]:

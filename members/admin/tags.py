@@ -15,11 +15,13 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from common.clock import now
 from common.errors import AppError
+from console import formats
 from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, state, two_lines
 from console.forms import BrandModelForm
 from console.registry import BulkColumn
 from members import services
+from members.figures import PEOPLE_PER_TAG, counted
 from members.models import MemberTag, RemoteTag, Tag, TagGroup
 from members.services.tags import MOST_DAYS, WECHAT_NAME_BYTES, checked_synonyms
 
@@ -84,13 +86,17 @@ class TagAdminForm(BrandModelForm):
         return cleaned
 
 
-def _people_counts(ids: list[int]) -> dict[int, int]:
-    rows = MemberTag.objects.filter(tag_id__in=ids).values("tag_id").annotate(people=Count("pk")).order_by("tag_id")
-    return {row["tag_id"]: row["people"] for row in rows}
+def _people_counts(ids: list[int]) -> dict[int, tuple[int, str]]:
+    at = now()
+    found = counted(PEOPLE_PER_TAG, {"tags": sorted(ids)}, at=at)
+    since = "" if found.as_of == at else gettext("as of %(time)s") % {"time": formats.local_time(found.as_of)}
+    return {pk: (found.value.get(str(pk), 0), since) for pk in ids}
 
 
-def _people_link(people: int, row: Tag) -> Any:
-    return format_html('<a href="{}?tag={}">{}</a>', reverse("admin:members_member_changelist"), row.pk, f"{people:,}")
+def _people_link(people: tuple[int, str], row: Tag) -> Any:
+    link = reverse("admin:members_member_changelist")
+    number = format_html('<a href="{}?tag={}">{}</a>', link, row.pk, f"{people[0]:,}")
+    return two_lines(number, people[1])
 
 
 def _remotes(ids: list[int]) -> dict[int, list[RemoteTag]]:
@@ -142,7 +148,7 @@ class TagAdmin(ConsoleModelAdmin):
         "tag_name",
         BulkColumn("group_name", gettext_lazy("tag group"), _groups_of, show=_group_cell),
         BulkColumn(
-            "people", gettext_lazy("number of people"), _people_counts, number=True, missing=0, show=_people_link
+            "people", gettext_lazy("number of people"), _people_counts, number=True, missing=(0, ""), show=_people_link
         ),
         "lasts",
         "owner_name",
