@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
 
 from accounts.tenancy import brand_scope
-from campaigns.models import Campaign, CampaignState, MessageTemplate
+from campaigns.models import Campaign, CampaignState, Delivery, MessageTemplate
+from campaigns.reasons import IN_CONTROL, OPTED_OUT
 from campaigns.services import create_campaign, freeze_audience, launch, pause
 from common import clock
+from demo.points import buy
 from members.models import Purpose, Segment
-from members.services import save_segment
+from members.services import save_segment, set_control_group
+from touchpoints.models import Touch, TouchCase, TouchKind, Touchpoint
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,6 +42,7 @@ class Sent:
     purpose: str = Purpose.SERVICE
     agreed: int = 0  # of a hundred; what they had agreed to then is used up by now
     share: float = 1.0  # of the audience that was sent to before somebody paused it
+    brought: tuple[float, float] | None = None  # which share bought within a week, and of the control group
     more: dict[str, Any] = field(default_factory=dict)
 
 
@@ -59,6 +64,7 @@ SENT: Final[dict[str, tuple[Sent, ...]]] = {
             carrier="subscribe",
             purpose=Purpose.MARKETING,
             agreed=31,
+            brought=(0.10, 0.05),
         ),
         Sent(
             "等级权益变更通知",
@@ -80,6 +86,7 @@ SENT: Final[dict[str, tuple[Sent, ...]]] = {
         ),
     ),
 }
+CONTROL: Final = 100  # of a thousand get no marketing
 _MSGIDS: Final = 1_700_000_000_000  # far from those that the simulated WeChat gives
 _HAD_AGREED: Final = """
 UPDATE campaigns_delivery SET state = 'PENDING', reason = ''
@@ -121,6 +128,7 @@ def run_campaigns(brand_id: int, slug: str, account: OfficialAccount) -> None:
     """Let the campaigns of the past weeks have run, and begin the next."""
     now = clock.now()
     with brand_scope(brand_id):
+        set_control_group(per_mille=CONTROL, at=now - timedelta(days=30))
         create_campaign(
             name="周末到店提醒（示例）", account=account, at=now, segment=Segment.objects.order_by("pk").first()
         )
@@ -165,3 +173,31 @@ def _run(sent: Sent, account: OfficialAccount, everybody: Segment, now: datetime
         Campaign.objects.filter(pk=campaign.pk).update(
             state=CampaignState.FINISHED, finished_at=at + timedelta(seconds=audience / 50 + 5)
         )
+    if sent.brought is not None:
+        _bring(campaign, sent.brought, at)
+
+
+def _bring(campaign: Campaign, shares: tuple[float, float], at: datetime) -> None:
+    """Let some of those it was meant for come within a week, scan a code and buy; fewer of the control group."""
+    chance = Random(campaign.pk)
+    code = Touchpoint.objects.filter(account=campaign.account_id).exclude(scene="").order_by("pk").first()
+    meant = Delivery.objects.filter(campaign=campaign, follower_id__isnull=False).exclude(reason=OPTED_OUT)
+    scans = []
+    for number, row in enumerate(meant.order_by("member_id")):
+        share = shares[1] if row.reason == IN_CONTROL else shares[0]
+        when = at + timedelta(hours=chance.uniform(2, 160))
+        if chance.random() < share * 1.8 and code is not None:
+            scans.append(
+                Touch(
+                    touchpoint=code,
+                    follower_id=row.follower_id,
+                    member_id=row.member_id,
+                    kind=TouchKind.SCAN,
+                    case=TouchCase.FOLLOWING,
+                    scene=code.scene,
+                    at=when,
+                )
+            )
+        if chance.random() < share:
+            buy(row.member_id, f"CA{campaign.pk:02d}{number:05d}", when + timedelta(minutes=20), chance)
+    Touch.objects.bulk_create(scans, batch_size=1000)

@@ -58,7 +58,7 @@ def give_points(brand_id: int, chance: Random) -> None:
             number += 1
             when = at - timedelta(minutes=chance.randrange(60, int(SINCE.total_seconds() // 60)))
             with brand_scope(brand_id):
-                _buy(member_id, f"SO{number:05d}", when, chance)
+                buy(member_id, f"SO{number:05d}", when, chance)
     with brand_scope(brand_id):
         if buyers:
             services.adjust_points(member_id=buyers[0], points=5_000, reason="门店活动漏发，补 5,000 积分", at=at)
@@ -68,7 +68,8 @@ def give_points(brand_id: int, chance: Random) -> None:
         services.give_birthdays(at=at)
 
 
-def _buy(member_id: int, number: str, at: datetime, chance: Random) -> None:
+def buy(member_id: int, number: str, at: datetime, chance: Random) -> None:
+    """Let somebody buy one or two things, and perhaps pay with points or bring something back."""
     lines = tuple(Line(*goods) for goods in chance.sample(GOODS, chance.randrange(1, 3)))
     amount = sum(line.amount for line in lines)
     report = Report("pos", FactKind.PURCHASE, number, at, member_id=member_id, amount=amount, lines=lines)

@@ -12,6 +12,7 @@ from django.db.models import Sum
 from accounts.models import StaffUser
 from accounts.tenancy import brand_scope, every_brand
 from campaigns.invariants import breaches
+from campaigns.lift import effect_of
 from campaigns.models import Campaign, Delivery, SubscriptionStock, Tally
 from common import clock
 from conversations.models import Menu, ReplyRecord
@@ -19,6 +20,7 @@ from conversations.selectors import troubles_of_menu
 from demo import arrivals, channels
 from demo.brands import BRANDS, PASSWORD
 from guides.models import Guide
+from imports.models import Import
 from inbox.models import Conversation, ServiceHours
 from inbox.selectors import allowance_of
 from library.models import MediaCopy
@@ -90,6 +92,15 @@ def runs_campaigns():
     assert sum(states.values()) == over.audience_count
     assert states["DELIVERED"] > 0.9 * (over.audience_count - states.get("SUPPRESSED", 0))
     assert min(states["REFUSED"], states["FAILED"]) > 10
+    marketing = Campaign.objects.get(name="夏季新品到店")
+    for goal in ("loyalty.purchase", "touchpoints.scanned"):
+        effect = effect_of(marketing, goal=goal, days=7, at=clock.now())
+        assert (effect.is_over, effect.is_too_small) == (True, False), goal
+        assert effect.treated.count > effect.control.count > 0
+        assert effect.lift.difference > 0, goal
+    tables = {row.name: (row.state, row.found) for row in Import.objects.all()}
+    assert tables["新店开业登记.csv"] == ("CHECKED", {"NEW": 2, "UNCHANGED": 1, "ERROR": 2})
+    assert (tables["老收银会员.csv"][0], tables["老收银会员.csv"][1]["ERROR"]) == ("DONE", 2)
     waiting = Delivery.objects.filter(campaign=rows["PAUSED"], state="PENDING").count()
     assert 0 < waiting < rows["PAUSED"].audience_count
 
