@@ -29,7 +29,7 @@ class Match(models.TextChoices):
     """How a keyword is compared with what the person typed."""
 
     EXACT = "EXACT", _("Equals")
-    PREFIX = "PREFIX", _("Begins with")
+    PREFIX = "PREFIX", pgettext_lazy("match", "Begins with")
     CONTAINS = "CONTAINS", _("Contains")
     REGEX = "REGEX", _("Regular expression")
 

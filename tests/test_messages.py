@@ -51,6 +51,13 @@ def test_what_a_rule_answers_to_has_one_word_in_form_list_and_file():
         assert [str(form), str(column), str(COLUMNS["trigger"])] == ["触发条件"] * 3
 
 
+def test_ways_of_matching_are_called_as_the_glossary_does():
+    from conversations.models import Match
+
+    with translation.override("zh-hans"):
+        assert [str(each.label) for each in Match] == ["全匹配", "开头匹配", "半匹配", "正则匹配"]
+
+
 def test_what_cannot_be_taken_back_is_revoked_and_never_turned_off():
     revoked = [(text, form) for text, form in entries("zh_Hans") if re.search(r"\brevoke", str(text), re.IGNORECASE)]
 
