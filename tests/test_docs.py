@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -12,8 +11,8 @@ from django.core.management import CommandError, call_command, get_commands
 from django.urls import get_resolver
 
 from common import registry
+from tests.sources import ROOT, python_files
 
-ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 #: Read by the tests' own tools only.
 INTERNAL = {"PYTEST_XDIST_WORKER"}
@@ -91,12 +90,8 @@ def test_extensions_names_what_there_is_when_asked_for_nonsense():
 def variables_in_code():
     read = re.compile(r"""(?:env\.\w+\(|environ(?:\.get)?[\[(]|getenv\()\s*["']([A-Z][A-Z_]+)["']""")
     found = set()
-    for folder in [
-        path for path in ROOT.iterdir() if path.is_dir() and path.name not in {"tests", "node_modules", "var"}
-    ]:
-        if not folder.name.startswith("."):
-            for path in folder.rglob("*.py"):
-                found.update(read.findall(path.read_text(encoding="utf-8")))
+    for path in python_files(but=("tests",)):
+        found.update(read.findall(path.read_text(encoding="utf-8")))
     return {
         name for name in found if name.startswith(("ZHIYIN_", "DATABASE_", "REDIS_", "PROMETHEUS_", "SSL_"))
     } - INTERNAL
@@ -166,7 +161,7 @@ def test_chinese_readme_has_the_same_shape():
     "name", ["README.md", "README.zh-CN.md", "docs/architecture.md", "docs/operations.md", "docs/extending.md"]
 )
 def test_files_that_are_named_exist(name):
-    code = [path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py") if ".venv" not in path.parts]
+    code = [path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.py"), *python_files())]
     named = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)`", prose_of(ROOT / name)))
     to_come = {"services.py", "selectors.py", "tasks.py", "admin.py", "views.py"}
 

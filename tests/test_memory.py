@@ -3,18 +3,15 @@
 import ast
 import importlib
 from operator import attrgetter
-from pathlib import Path
 
 from tests.memory import FORGET
+from tests.sources import ROOT, python_files
 
-ROOT = Path(__file__).resolve().parent.parent
 EMPTY = {"dict", "list", "set", "OrderedDict", "Counter", "defaultdict", "deque"}
 PRODUCT = [
     path
-    for path in sorted(ROOT.glob("*/**/*.py"))
-    if path.relative_to(ROOT).parts[0]
-    not in {".venv", ".venv-peers", "var", "tests", "benchmarks", "scripts", "launcher", "wechat_simulator", "demo"}
-    and "migrations" not in path.parts
+    for path in python_files(but=("tests", "benchmarks", "scripts", "launcher", "wechat_simulator", "demo"))
+    if "migrations" not in path.parts
 ]
 PLANTED = "of an earlier test"
 # Filled while the process starts, or with what cannot differ between two tests.

@@ -36,7 +36,6 @@ MODULE_MEMORY = {
 @pytest.fixture(autouse=True)
 def nothing_is_collected():
     """CPython 3.11's parser fails when it is entered again by whatever a collection makes it tell (gh-106905)."""
-    gc.collect()
     gc.disable()
     yield
     gc.enable()
