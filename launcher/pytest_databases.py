@@ -8,8 +8,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg2
 import pytest
@@ -26,6 +27,7 @@ VARIABLE = "ZHIYIN_TEST_RUN"
 _FIRST_FRESH_REDIS = 64  # the numbers below belong to workers, two each
 _WORTH_A_COPY = 2 * 1024 * 1024  # bytes: many dead rows would mislead the planner in later tests
 _KEYS_OF_A_COPY = 1_000_000  # more than the tests of one copy use up
+_PATIENCE = 30.0  # seconds, with a session that does not end
 _numbers = itertools.count()
 
 
@@ -117,7 +119,7 @@ class WorkerDatabase:
         self._run.copy_template(self._name)
         self.copies += 1
         with roles.cursor_on(self._owner_url) as cursor:
-            self._original = {table: _digest(cursor, table) for table, *_ in _written_tables(cursor)}
+            self._original = {each.name: _digest(cursor, each.name) for each in _written_tables(cursor)}
             if self.copies > 1:
                 _start_sequences_at(cursor, self.copies * _KEYS_OF_A_COPY)
 
@@ -127,46 +129,67 @@ class WorkerDatabase:
         Whoever is still connected is thrown out. Tables that the migrations have filled are compared, not emptied.
         """
         with roles.cursor_on(self._owner_url) as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid() AND usesysid IS NOT NULL"
-            )
+            end_sessions(cursor, "datname = current_database() AND pid <> pg_backend_pid() AND usesysid IS NOT NULL")
             cursor.execute("SET lock_timeout = '5s'")
-            written = [each for each in _written_tables(cursor) if each[0] not in self._original]
+            written = [each for each in _written_tables(cursor) if each.name not in self._original]
             restored = (
-                sum(size for _, _, size in written) <= _WORTH_A_COPY
-                and _delete_rows(cursor, [(table, forced) for table, forced, _ in written])
+                sum(each.size for each in written) <= _WORTH_A_COPY
+                and _delete_rows(cursor, [each for each in written if each.may_have_rows])
                 and all(_digest(cursor, table) == digest for table, digest in self._original.items())
             )
         if not restored:
             self.copy_afresh()
 
 
+def end_sessions(cursor: Cursor, which: str, *values: object) -> None:
+    """End the sessions that a condition on pg_stat_activity names, and come back when they are gone.
+
+    `cursor` is outside transactions. PostgreSQL's own way to wait looks after a tenth of a second again; they end in
+    a thousandth.
+    """
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        cursor.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {which}", values)  # noqa: S608
+        if not cursor.fetchall():
+            return
+        time.sleep(0.001)
+
+
 def _start_sequences_at(cursor: Cursor, first: int) -> None:
     cursor.execute("SELECT setval(seqrelid, %s) FROM pg_sequence WHERE seqmax > %s", [first, first])
 
 
-def _written_tables(cursor: Cursor) -> list[tuple[str, bool, int]]:
-    """Return what `_tables` does of every table ever written to."""
-    return [each for each in _tables(cursor) if each[2]]
+class _Table(NamedTuple):
+    """A table that was written to."""
+
+    name: str  # quoted
+    is_forced: bool  # row security binds the owner too
+    size: int
+    may_have_rows: bool
 
 
-def _tables(cursor: Cursor) -> list[tuple[str, bool, int]]:
-    """Return quoted name, whether row security binds the owner too, and bytes of every table."""
+def _written_tables(cursor: Cursor) -> list[_Table]:
+    """Return every table ever written to, by its size: row security hides from the owner how many rows are left.
+
+    Sessions tell the server what they have committed before they are gone, so with nobody connected its count of a
+    table's rows is right, unless VACUUM or ANALYZE has replaced it by an estimate.
+    """
     cursor.execute(
-        "SELECT oid::regclass::text, relforcerowsecurity, pg_relation_size(oid) FROM pg_class "
-        "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
+        "SELECT oid::regclass::text, relforcerowsecurity, pg_relation_size(oid), pg_stat_get_live_tuples(oid) > 0 "
+        "OR pg_stat_get_vacuum_count(oid) + pg_stat_get_analyze_count(oid) > 0 "
+        "OR NOT current_setting('track_counts')::boolean FROM pg_class "
+        "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND pg_relation_size(oid) > 0 ORDER BY 1"
     )
-    return cursor.fetchall()
+    return [_Table(*row) for row in cursor.fetchall()]
 
 
-def _delete_rows(cursor: Cursor, tables: list[tuple[str, bool]]) -> bool:
+def _delete_rows(cursor: Cursor, tables: list[_Table]) -> bool:
     """Delete every row in one transaction, which lifts row security for itself alone; False when it cannot be done."""
-    forced = [table for table, is_forced in tables if is_forced]
+    forced = [each.name for each in tables if each.is_forced]
     cursor.execute(
         "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal AND tgtype & 8 <> 0 ORDER BY 1"
     )
-    watched = [table for (table,) in cursor.fetchall() if table in {name for name, _ in tables}]
+    watched = [table for (table,) in cursor.fetchall() if table in {each.name for each in tables}]
     try:
         cursor.execute(
             "; ".join(
@@ -175,7 +198,7 @@ def _delete_rows(cursor: Cursor, tables: list[tuple[str, bool]]) -> bool:
                     "SET CONSTRAINTS ALL DEFERRED",
                     *(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY" for table in forced),
                     *(f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in watched),  # they refuse, or write rows
-                    *(f"DELETE FROM {table}" for table, _ in tables),  # noqa: S608 - names from the catalogue
+                    *(f"DELETE FROM {each.name}" for each in tables),  # noqa: S608 - names from the catalogue
                     "SET CONSTRAINTS ALL IMMEDIATE",  # a table with pending checks cannot be altered
                     *(f"ALTER TABLE {table} ENABLE TRIGGER USER" for table in watched),
                     *(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY" for table in forced),
@@ -195,7 +218,10 @@ def _keep_statistics_away(cursor: Cursor) -> None:
     An empty table that was analysed counts as one page, for which a session keeps a plan without an index; a test that
     then writes thousands of rows in one transaction is slower by the square of their number.
     """
-    for table, *_ in _tables(cursor):
+    cursor.execute(
+        "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    )
+    for (table,) in cursor.fetchall():
         cursor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
 
 

@@ -7,7 +7,7 @@ from django.test import TransactionTestCase
 from redis import Redis
 
 from launcher import roles
-from launcher.pytest_databases import WorkerDatabase
+from launcher.pytest_databases import WorkerDatabase, _written_tables, end_sessions
 
 FORCED = "SELECT count(*) FROM pg_class WHERE relforcerowsecurity"
 
@@ -128,3 +128,34 @@ def test_no_table_is_analysed_behind_a_tests_back(database, urls):
         )
         == 0
     )
+
+
+def test_restore_finds_rows_again_and_after_statistics_were_made_new(database, urls):
+    write(urls)
+    database.restore()
+    write(urls)
+    roles.statements(urls.owner, "ANALYZE")
+
+    database.restore()
+
+    assert (scalar(urls.app, "SELECT count(*) FROM accounts_brand"), count_of_regions(urls)) == (0, 0)
+    assert database.copies == 1
+
+
+def filled(urls):
+    with roles.cursor_on(urls.owner) as cursor:
+        end_sessions(cursor, "datname = current_database() AND pid <> pg_backend_pid() AND usesysid IS NOT NULL")
+        return {each.name for each in _written_tables(cursor) if each.may_have_rows}
+
+
+def test_only_tables_that_have_rows_are_emptied(database, urls):
+    before = filled(urls)
+    write(urls)
+    assert filled(urls) - before == {"accounts_brand", "stores_region"}
+
+    database.restore()
+    with roles.cursor_on(urls.app) as cursor:
+        cursor.execute("BEGIN; SET LOCAL app.brand_id = 7; INSERT INTO stores_region (brand_id, name) VALUES (7, 'x')")
+        cursor.execute("ROLLBACK")
+
+    assert filled(urls) == before

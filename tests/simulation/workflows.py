@@ -26,6 +26,7 @@ from coupons import services as coupons
 from coupons.invariants import breaches as coupon_breaches
 from coupons.models import Coupon, Push, Template, TierGift, TierGrant
 from inbox.services import record_act
+from launcher.pytest_databases import end_sessions
 from loyalty.models import Standing, Tier
 from loyalty.services import Operation
 from members import services as members
@@ -130,9 +131,10 @@ def cut():
     if connection.connection is not None:
         backend = connection.connection.info.backend_pid
         other = psycopg2.connect(connection.connection.dsn, password=connection.settings_dict["PASSWORD"])
+        other.autocommit = True
         try:
-            with other, other.cursor() as cursor:
-                cursor.execute("SELECT pg_terminate_backend(%s, 2000)", [backend])
+            with other.cursor() as cursor:
+                end_sessions(cursor, "pid = %s", backend)
         finally:
             other.close()
 
