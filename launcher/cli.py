@@ -255,7 +255,7 @@ def _databases(secrets: Mapping[str, str], numbers: ports.Ports, *, embedded: bo
     if embedded or roles.is_administrator(url):
         named = roles.database_of(url)
         database = named if named not in {"", "postgres"} else roles.DATABASE
-        urls = roles.ensure(url, _passwords(secrets), database)
+        urls = roles.ensure(url, _passwords(secrets), database, quick_logins=embedded and throwaway)
         if throwaway:
             roles.let_owner_end_sessions(url)
         return urls.environment()

@@ -43,6 +43,7 @@ _WORDS = {
     "rolreplication": "REPLICATION",
 }
 _WITH_GRANT_OPTIONS = 160000  # PostgreSQL 16 made INHERIT a property of each grant
+_WITH_SCRAM_ITERATIONS = 160000  # … and lets one say how long a login has to calculate
 
 
 @dataclass(frozen=True)
@@ -123,12 +124,17 @@ def _may_make_roles(url: str) -> bool:
     return bool(row and row[0])
 
 
-def ensure(admin_url: str, passwords: Mapping[str, str], database: str = DATABASE) -> DatabaseUrls:
+def ensure(
+    admin_url: str, passwords: Mapping[str, str], database: str = DATABASE, *, quick_logins: bool = False
+) -> DatabaseUrls:
     """Make or mend roles and database through an administrator's URL, and return the URLs of the product's roles.
 
     `passwords`: one for each of zhiyin_owner, zhiyin_app and zhiyin_intake. Safe to repeat on a database in use.
+    `quick_logins`: for servers that live as long as a test: nobody has to be kept from guessing the passwords.
     """
     with cursor_on(replace_in_url(admin_url, database=_maintenance_database(admin_url, database))) as cursor:
+        if quick_logins and cursor.connection.server_version >= _WITH_SCRAM_ITERATIONS:
+            cursor.execute("SET scram_iterations = 1")
         for role, attributes in _ATTRIBUTES.items():
             _ensure_role(cursor, role, {**attributes, **_NEVER}, passwords.get(role))
         options = " WITH INHERIT FALSE, SET TRUE" if cursor.connection.server_version >= _WITH_GRANT_OPTIONS else ""
