@@ -17,7 +17,7 @@ from campaigns.models import Campaign, Delivery, SubscriptionStock, Tally
 from common import clock
 from conversations.models import Menu, ReplyRecord
 from conversations.selectors import troubles_of_menu
-from demo import arrivals, channels
+from demo import arrivals, channels, points
 from demo.brands import BRANDS, PASSWORD
 from guides.models import Guide
 from imports.models import Import
@@ -106,7 +106,8 @@ def runs_campaigns():
 
 
 @pytest.mark.timeout(600)  # two brands with all their people, twice
-def test_demo_brands_load_once_and_tell_a_script_all_it_needs(db, simulator, settings):
+def test_demo_brands_load_once_and_tell_a_script_all_it_needs(db, simulator, settings, monkeypatch):
+    monkeypatch.setattr(points, "BUYERS", 15)  # a quarter of those who buy in the demo, in the same ways
     settings.SIMULATOR_URL = simulator.url
     settings.CLOCK_URL = f"{simulator.url}/_sim/clock"
 
