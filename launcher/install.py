@@ -131,7 +131,8 @@ def _install(python: Path, root: Path, name: str) -> None:
     process = subprocess.Popen(
         [
             *(str(python), "-m", "pip", "install", "--require-hashes", "--no-deps", "--progress-bar", "off"),
-            *("--disable-pip-version-check", "--no-input", "--root-user-action", "ignore", "-r", str(root / name)),
+            *("--disable-pip-version-check", "--no-input", "--root-user-action", "ignore", "--no-compile"),
+            *("-r", str(root / name)),
         ],
         cwd=root,
         stdin=subprocess.DEVNULL,
@@ -157,4 +158,12 @@ def _install(python: Path, root: Path, name: str) -> None:
             f"pip could not install {name} (its last lines are above).",
             "check that this machine reaches a Python package index (pip config list), then run the same again.",
         )
+    _compile(python)
     say("packages are installed")
+
+
+def _compile(python: Path) -> None:
+    """Compile what was installed on all cores, which pip does on one; what cannot be compiled is no module of ours."""
+    packages = sorted((python.parent.parent / "lib").glob("python*/site-packages"))
+    command = [str(python), "-m", "compileall", "-qq", "-j", "0", *map(str, packages)]
+    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)

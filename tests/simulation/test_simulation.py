@@ -14,7 +14,7 @@ ONCE_FAILED = [("tokens", [86, 164, 473]), ("zombies", [104, 272]), ("inbox", [2
 
 def simulate(*arguments):
     command = [sys.executable, "-m", "tests.simulation", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
 
 
 @pytest.mark.parametrize(("scenario", "seeds"), ONCE_FAILED)
