@@ -56,7 +56,8 @@ class Buckets:
     """The buckets of one Redis. Rests for five seconds after a failure, so that a dead Redis slows nobody down."""
 
     def __init__(self, url: str) -> None:
-        self._pool = redis.ConnectionPool.from_url(url, socket_timeout=0.3, socket_connect_timeout=0.3)
+        patience = settings.REDIS_PATIENCE
+        self._pool = redis.ConnectionPool.from_url(url, socket_timeout=patience, socket_connect_timeout=patience)
         self._lines = threading.local()
         self._closed_until = 0.0
 

@@ -1,7 +1,9 @@
 """Answers that WeChat, or something in between, may give."""
 
+import http.client
 import json
-import threading
+import select
+from contextlib import closing
 
 import pytest
 import requests
@@ -15,8 +17,17 @@ def fault(simulator, kind, **more):
     return simulator.control("/faults", {"kind": kind, "path": SEND, **more})
 
 
+def left(simulator):
+    """How often the fault will still strike."""
+    return simulator.look("/faults")["faults"][0]["count_left"]
+
+
+def message_to(openid):
+    return json.dumps({"touser": openid, "template_id": TEMPLATE, "data": GOOD}, ensure_ascii=False).encode()
+
+
 def send_raw(simulator, openid, **options):
-    body = json.dumps({"touser": openid, "template_id": TEMPLATE, "data": GOOD}, ensure_ascii=False).encode()
+    body = message_to(openid)
     return requests.post(
         simulator.url + SEND, params={"access_token": simulator.token()}, data=body, **{"timeout": 10, **options}
     )
@@ -86,7 +97,8 @@ def test_answer_never_comes(simulator, openid, kind, accepted):
     fault(simulator, kind, count=1)
     with pytest.raises(requests.Timeout):
         send_raw(simulator, openid, timeout=0.4)
-    assert len(simulator.rows(kind="template")) == accepted
+    # On a busy machine the call may arrive when nobody waits for it any more.
+    wait_until(lambda: (left(simulator), len(simulator.rows(kind="template"))) == (0, accepted))
 
 
 def test_flood_sends_as_much_as_asked(simulator, openid):
@@ -102,16 +114,13 @@ def test_stale_answer_is_the_one_of_the_call_before(simulator, openid):
 
 
 def test_latency_does_not_hold_up_other_calls(simulator, openid):
-    fault(simulator, "latency", ms=3000, count=1)
-    simulator.token()
-    answered = []
-    late = threading.Thread(target=lambda: answered.append(send_raw(simulator, openid).json()["errcode"]))
-    late.start()
-    wait_until(lambda: simulator.look("/faults")["faults"][0]["count_left"] == 0)
-    simulator.ask("/cgi-bin/tags/get")
-    assert answered == []
-    late.join(30)
-    assert answered == [0]
+    fault(simulator, "latency", ms=600_000, count=1)
+    address, port = simulator.url.removeprefix("http://").split(":")
+    with closing(http.client.HTTPConnection(address, int(port), timeout=60)) as late:
+        late.request("POST", f"{SEND}?access_token={simulator.token()}", message_to(openid))
+        wait_until(lambda: left(simulator) == 0)
+        assert "tags" in simulator.ask("/cgi-bin/tags/get")
+        assert select.select([late.sock], [], [], 0) == ([], [], [])  # the first call still waits
 
 
 def test_fault_is_aimed_by_account_path_and_call_number(simulator, openid):
