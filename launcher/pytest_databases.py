@@ -184,12 +184,20 @@ def _written_tables(cursor: Cursor) -> list[_Table]:
 
 
 def _delete_rows(cursor: Cursor, tables: list[_Table]) -> bool:
-    """Delete every row in one transaction, which lifts row security for itself alone; False when it cannot be done."""
+    """Delete every row in one transaction, which lifts row security for itself alone; False when it cannot be done.
+
+    Without triggers where we may: asking every table that could refer to a brand takes longer than all the rest.
+    """
+    names = [each.name for each in tables]
     forced = [each.name for each in tables if each.is_forced]
-    cursor.execute(
-        "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal AND tgtype & 8 <> 0 ORDER BY 1"
-    )
-    watched = [table for (table,) in cursor.fetchall() if table in {each.name for each in tables}]
+    watched = []
+    if _may_skip_triggers(cursor):
+        cursor.execute("SET session_replication_role = replica")
+    else:
+        cursor.execute(
+            "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal AND tgtype & 8 <> 0"
+        )
+        watched = [table for (table,) in cursor.fetchall() if table in names]
     try:
         cursor.execute(
             "; ".join(
@@ -198,7 +206,7 @@ def _delete_rows(cursor: Cursor, tables: list[_Table]) -> bool:
                     "SET CONSTRAINTS ALL DEFERRED",
                     *(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY" for table in forced),
                     *(f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in watched),  # they refuse, or write rows
-                    *(f"DELETE FROM {each.name}" for each in tables),  # noqa: S608 - names from the catalogue
+                    *(f"DELETE FROM {table}" for table in names),  # noqa: S608 - names from the catalogue
                     "SET CONSTRAINTS ALL IMMEDIATE",  # a table with pending checks cannot be altered
                     *(f"ALTER TABLE {table} ENABLE TRIGGER USER" for table in watched),
                     *(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY" for table in forced),
@@ -210,6 +218,15 @@ def _delete_rows(cursor: Cursor, tables: list[_Table]) -> bool:
         cursor.execute("ROLLBACK")
         return False
     return True
+
+
+def _may_skip_triggers(cursor: Cursor) -> bool:
+    """Whether this server is one of ours, which lets the owner do without triggers (`roles.let_owner_clear_up`)."""
+    cursor.execute("SELECT to_regprocedure('has_parameter_privilege(text, text)') IS NOT NULL")
+    if cursor.fetchone() != (True,):
+        return False
+    cursor.execute("SELECT has_parameter_privilege('session_replication_role', 'SET')")
+    return cursor.fetchone() == (True,)
 
 
 def _keep_statistics_away(cursor: Cursor) -> None:

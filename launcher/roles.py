@@ -43,6 +43,7 @@ _WORDS = {
     "rolreplication": "REPLICATION",
 }
 _WITH_GRANT_OPTIONS = 160000  # PostgreSQL 16 made INHERIT a property of each grant
+_WITH_GRANTS_ON_PARAMETERS = 150000
 _WITH_SCRAM_ITERATIONS = 160000  # … and lets one say how long a login has to calculate
 
 
@@ -155,9 +156,12 @@ def ensure(
     return urls(admin_url, passwords, database)
 
 
-def let_owner_end_sessions(admin_url: str) -> None:
-    """Let zhiyin_owner drop test databases in which a forgotten session of another role is still open."""
-    statements(replace_in_url(admin_url, database=_MAINTENANCE), f"GRANT pg_signal_backend TO {OWNER}")
+def let_owner_clear_up(admin_url: str) -> None:
+    """Let zhiyin_owner drop test databases in which a session of another role is open, and empty tables untriggered."""
+    with cursor_on(replace_in_url(admin_url, database=_MAINTENANCE)) as cursor:
+        cursor.execute(f"GRANT pg_signal_backend TO {OWNER}")
+        if cursor.connection.server_version >= _WITH_GRANTS_ON_PARAMETERS:
+            cursor.execute(f"GRANT SET ON PARAMETER session_replication_role TO {OWNER}")
 
 
 def urls(any_url: str, passwords: Mapping[str, str], database: str = DATABASE) -> DatabaseUrls:
