@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, Q
 from django.db.models.functions import TruncDate
@@ -14,6 +14,8 @@ from django.utils.translation import gettext, gettext_lazy
 from common.clock import now
 from console import formats
 from console.registry import Chart, Figure, Hit, SearchGroup, Series, Step, Todo, home_cards, search_groups
+from members.figures import counted
+from members.figures import figures as kept_figures
 from members.models import Follower, Member, RemoteTag
 from members.selectors import find_members, visible_members
 from wechat_gateway import incidents
@@ -22,9 +24,12 @@ from wechat_gateway.models import Incident, OfficialAccount
 if TYPE_CHECKING:
     from datetime import date
 
+    from django.db.models import QuerySet
+
     from accounts.viewer import Viewer
 
 DAYS = 14
+FOLLOWERS_AND_MEMBERS: Final = "members.followers_and_members"
 # What keeps an account from being written to, or from being heard.
 _SHUT_OUT = frozenset({incidents.REVOKED, incidents.TOKEN, incidents.CALLBACK})
 
@@ -39,20 +44,13 @@ def figures(viewer: Viewer) -> list[Figure | Step] | None:
     """Give followers and members now, and how many joined in the seven whole days before today."""
     if not viewer.can("members.view"):
         return None
-    today = midnight(now())
-    people = visible_members(viewer)
-    followers = Follower.objects.filter(subscribed=True)
-    if viewer.scope != "BRAND":
-        followers = followers.filter(member__in=people.values("pk"))
-    following = followers.aggregate(
-        all=Count("brand"),
-        today=Count("brand", filter=Q(followed_at__gte=today)),
-    )
-    members = people.filter(joined_at__isnull=False).aggregate(
-        all=Count("brand"),
-        today=Count("brand", filter=Q(joined_at__gte=today)),
-        week=Count("brand", filter=Q(joined_at__gte=now() - timedelta(days=7))),
-    )
+    at = now()
+    if viewer.scope == "BRAND":
+        found = counted(FOLLOWERS_AND_MEMBERS, {"today": midnight(at).isoformat()}, at=at)
+        following, members, as_of = *found.value, found.as_of
+    else:
+        following, members, as_of = *_numbers(visible_members(viewer), midnight(at), at, only_theirs=True), at
+    since = gettext("now") if as_of == at else f"{gettext('as of')} {formats.local_time(as_of)}"
     people_list = reverse("admin:members_member_changelist")
     follower_list = reverse("admin:members_follower_changelist")
     plus = gettext("today +%(number)s")
@@ -61,7 +59,7 @@ def figures(viewer: Viewer) -> list[Figure | Step] | None:
             gettext("Followers"),
             following["all"],
             f"{follower_list}?following=yes",
-            gettext("now"),
+            since,
             detail=plus % {"number": formats.count(following["today"])},
             order=10,
         ),
@@ -69,7 +67,7 @@ def figures(viewer: Viewer) -> list[Figure | Step] | None:
             gettext("Members"),
             members["all"],
             f"{people_list}?view=members",
-            gettext("now"),
+            since,
             detail=plus % {"number": formats.count(members["today"])},
             order=20,
         ),
@@ -89,6 +87,30 @@ def figures(viewer: Viewer) -> list[Figure | Step] | None:
             40,
         ),
     ]
+
+
+def _numbers(
+    people: QuerySet[Member], today: datetime, at: datetime, *, only_theirs: bool
+) -> tuple[dict[str, int], dict[str, int]]:
+    followers = Follower.objects.filter(subscribed=True)
+    if only_theirs:
+        followers = followers.filter(member__in=people.values("pk"))
+    following = followers.aggregate(
+        all=Count("brand"),
+        today=Count("brand", filter=Q(followed_at__gte=today)),
+    )
+    members = people.filter(joined_at__isnull=False).aggregate(
+        all=Count("brand"),
+        today=Count("brand", filter=Q(joined_at__gte=today)),
+        week=Count("brand", filter=Q(joined_at__gte=at - timedelta(days=7))),
+    )
+    return following, members
+
+
+@kept_figures.add(FOLLOWERS_AND_MEMBERS)
+def _followers_and_members(params: dict[str, Any], at: datetime) -> tuple[dict[str, int], dict[str, int]]:
+    people = Member.objects.filter(merged_into__isnull=True)
+    return _numbers(people, datetime.fromisoformat(params["today"]), at, only_theirs=False)
 
 
 @home_cards.add("members.growth")

@@ -107,6 +107,7 @@ def test_without_redis_it_is_counted(people, large, rung, monkeypatch):
 @pytest.mark.parametrize(
     ("page", "table"),
     [
+        ("", 'AS "all"'),
         ("members/tag/", "members_membertag"),
         ("segments/rfm/", "loyalty_fact"),
         ("loyalty/birthdays/", "unnest("),
