@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +23,7 @@ from accounts.tenancy import brand_scope, current_brand_id
 from common.failpoints import point
 from members import freshness, tasks
 from members.errors import RuleInvalid
-from members.models import Freshness, Grouping, Segment, SegmentMember, StageMember, StageMove
+from members.models import Freshness, Grouping, Member, Segment, SegmentMember, StageMember, StageMove
 from members.segments import matching, mentioned, turning
 from members.watched import watched
 from wechat_gateway import incidents
@@ -147,14 +148,17 @@ def forget_in_segments(*, follower: Follower, whole: bool, at: datetime) -> int:
     """Take somebody who is being erased out of every kept segment, and their moves between stages away."""
     if not whole:
         return 0
-    here = SegmentMember.objects.filter(segment=OuterRef("pk"), member_id=follower.member_id)
+    # A record that was merged into theirs a moment ago is still in the segments it was in.
+    people = [follower.member_id, *Member.objects.filter(merged_into=follower.member_id).values_list("pk", flat=True)]
+    here = SegmentMember.objects.filter(segment=OuterRef("pk"), member_id__in=people)
     # Locked first, in the order in which refreshes lock them: their people change only by whoever holds them.
     kept = Segment.objects.select_for_update().filter(Exists(here)).order_by("pk")
     segments = list(kept.values_list("pk", flat=True))
-    rows = SegmentMember.objects.filter(segment__in=segments, member_id=follower.member_id)
-    left = list(rows.order_by("segment").values_list("segment_id", flat=True))
+    rows = SegmentMember.objects.filter(segment__in=segments, member_id__in=people)
+    left = Counter(rows.order_by().values_list("segment_id", flat=True))
     gone = rows.delete()[0]
-    Segment.objects.filter(pk__in=left).update(counted=F("counted") - 1)
+    for segment_id, people_gone in sorted(left.items()):
+        Segment.objects.filter(pk=segment_id).update(counted=F("counted") - people_gone)
     groupings = Grouping.objects.values("pk")
     StageMember.objects.filter(grouping__in=groupings, member_id=follower.member_id).delete()
     moves, _kinds = StageMove.objects.filter(member_id=follower.member_id).delete()

@@ -94,7 +94,7 @@ class World:
         self.store = make_store()
         self.tags = [make_tag(f"标签{each}").pk for each in range(3)]
         self.people = [make_follower(self.account).member_id for _ in range(12)]
-        self.template = make_template()
+        self.template = make_template(per_member=None)
         self.acts = 0
 
     def follower(self):
@@ -115,6 +115,8 @@ class World:
         seldom += [self.answer, self.agree, self.notify, self.take_back, self.erase]
         act = self.random.choice([*often, *often, *seldom])
         act()
+        while Follower.objects.filter(member__erased_at=None, member__merged_into=None).count() < 8:
+            self.arrive()  # whoever was erased is replaced, or nobody would be left
 
     def time(self):
         self.at += self.random.choice([MINUTE, 3 * timedelta(hours=1), DAY, 6 * DAY, 13 * DAY])
