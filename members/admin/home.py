@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Value
 from django.db.models.functions import TruncDate
 from django.urls import reverse
 from django.utils import timezone
@@ -95,16 +95,22 @@ def _numbers(
     followers = Follower.objects.filter(subscribed=True)
     if only_theirs:
         followers = followers.filter(member__in=people.values("pk"))
-    following = followers.aggregate(
-        all=Count("brand"),
-        today=Count("brand", filter=Q(followed_at__gte=today)),
-    )
-    members = people.filter(joined_at__isnull=False).aggregate(
-        all=Count("brand"),
-        today=Count("brand", filter=Q(joined_at__gte=today)),
-        week=Count("brand", filter=Q(joined_at__gte=at - timedelta(days=7))),
-    )
-    return following, members
+    asked = [
+        rows.order_by()
+        .values(kind=Value(kind))
+        .annotate(
+            all=Count("brand"),
+            today=Count("brand", filter=Q(**{since: today})),
+            week=Count("brand", filter=Q(**{since: at - timedelta(days=7)})),
+        )
+        for kind, rows, since in (
+            ("followers", followers, "followed_at__gte"),
+            ("members", people.filter(joined_at__isnull=False), "joined_at__gte"),
+        )
+    ]
+    nobody = {"all": 0, "today": 0, "week": 0}
+    found = {row["kind"]: row for row in asked[0].union(asked[1], all=True)}
+    return found.get("followers", nobody), found.get("members", nobody)
 
 
 @kept_figures.add(FOLLOWERS_AND_MEMBERS)

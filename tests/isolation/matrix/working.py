@@ -1,6 +1,7 @@
 """Work in the background and by hand: every task and command with another brand's objects, and with no brand at all."""
 
 import inspect
+import json
 from io import StringIO
 
 import pytest
@@ -14,6 +15,8 @@ from coupons.models import CodeBatch, Push
 from imports.models import Export, Import
 from inbox.models import Attachment, Message
 from library.models import MediaCopy
+from members.figures import PEOPLE_PER_TAG
+from members.models import Tag
 from tests.isolation import surfaces
 from tests.isolation.asking import Counter
 from tests.isolation.matrix.console import MARKS, missing_like
@@ -36,7 +39,10 @@ ARGUMENTS = {
     "import_id": (Import, "pk"),
     "export_id": (Export, "pk"),
     "lane": None,  # a number, no row
+    "key": None,  # of a kept figure
+    "params": (Tag, "pk"),  # of that figure
 }
+WRITTEN = {"key": lambda _value: PEOPLE_PER_TAG, "params": lambda value: json.dumps({"tags": [value]})}
 LEFT_OUT = {"also", "anew"}  # further lanes of the brands that are rung, a switch; always given by name
 
 
@@ -99,8 +105,9 @@ def tasks(matrix, cells, only=""):
             value = getattr(world.b.far[model], column) if model else 0
             missing = value if model is None else missing_like(value) if column == "pk" else "wx0000000000000000"
             many = each.endswith("_ids")
-            theirs.append([value] if many else value)
-            nobody.append([missing] if many else missing)
+            written = WRITTEN.get(each, lambda value, many=many: [value] if many else value)
+            theirs.append(written(value))
+            nobody.append(written(missing))
         left = []
         answers = [
             outcome(
