@@ -47,9 +47,9 @@ def figures(viewer: Viewer) -> list[Figure | Step] | None:
     at = now()
     if viewer.scope == "BRAND":
         found = counted(FOLLOWERS_AND_MEMBERS, {"today": midnight(at).isoformat()}, at=at)
-        following, members, as_of = *found.value, found.as_of
+        (following, members), as_of = found.value, found.as_of
     else:
-        following, members, as_of = *_numbers(visible_members(viewer), midnight(at), at, only_theirs=True), at
+        (following, members), as_of = _numbers(visible_members(viewer), midnight(at), at, only_theirs=True), at
     since = gettext("now") if as_of == at else f"{gettext('as of')} {formats.local_time(as_of)}"
     people_list = reverse("admin:members_member_changelist")
     follower_list = reverse("admin:members_follower_changelist")
@@ -109,7 +109,7 @@ def _numbers(
         )
     ]
     nobody = {"all": 0, "today": 0, "week": 0}
-    found = {row["kind"]: row for row in asked[0].union(asked[1], all=True)}
+    found: dict[str, Any] = {row["kind"]: row for row in asked[0].union(asked[1], all=True)}
     return found.get("followers", nobody), found.get("members", nobody)
 
 
