@@ -181,7 +181,7 @@ def _judge(stage, outcome, shops, events):
         )
 
     began = time.monotonic()
-    outcome.holds("pushes wait for ever", rig.until("all pushes are handled", lambda: not waiting(), 90, each=0.3))
+    outcome.holds("pushes wait for ever", rig.until("all pushes are handled", lambda: not waiting(), 300, each=0.3))
     outcome.note(handled_after=f"{time.monotonic() - began:.1f} s")
     for shop in shops:
         wanted = [fields for owner, fields in events if owner is shop]
