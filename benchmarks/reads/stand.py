@@ -114,6 +114,44 @@ def told(process: subprocess.Popen[str]) -> dict[str, float]:
     return found
 
 
+@dataclass(frozen=True)
+class Asking:
+    """A process that has filled a brand and asks for its pages, one side of the comparison at a time."""
+
+    process: subprocess.Popen[str]
+    facts: dict[str, float]
+
+    def ask(self, side: str) -> dict[str, float]:
+        """Have one round asked; gives its figures."""
+        if self.process.stdin is None:
+            raise InvalidRunError("the asking process has no pipes")
+        self.process.stdin.write(f"{side}\n")
+        self.process.stdin.flush()
+        return told(self.process)
+
+
+@contextmanager
+def asking(module: str, size: str) -> Iterator[Asking]:
+    """Start servers and a process that fills a brand of a size and asks from within; prints what was filled."""
+    data = ("--brands", "1", "--members", "10", "--stores", "10", "--sessions", "1", "--keys", "1")
+    with (
+        stand(*data, web=False) as place,
+        subprocess.Popen(
+            [sys.executable, "-m", module, size],
+            env={**os.environ, **place.launched.env, "ZHIYIN_CLOCK_URL": "", "BENCH_ADMIN_URL": place.admin_url},
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        facts = told(process)
+        print(", ".join(f"{value:,} {name}" for name, value in facts.items()), flush=True)
+        yield Asking(process, facts)
+        if process.stdin:
+            process.stdin.close()
+
+
 @contextmanager
 def peer(stand: Stand, urls: str, **more: str) -> Iterator[Peer | Absent]:
     """Run one of the peers on the product's own web server, with the same options."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.reads.stand import stand, told
+from benchmarks.reads.stand import asking
 from benchmarks.rounds import Bar, InvalidRunError, Reading
-from launcher.state import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,37 +48,18 @@ class Channels:
     @contextmanager
     def prepare(self, rounds: int) -> Iterator[Mapping[str, Contestant | Absent]]:
         """Fill a brand and have its sums made."""
-        data = ("--brands", "1", "--members", "10", "--stores", "10", "--sessions", "1", "--keys", "1")
-        with (
-            stand(*data, web=False) as place,
-            subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.reads.channels", TOUCHES],
-                env={**os.environ, **place.launched.env, "ZHIYIN_CLOCK_URL": "", "BENCH_ADMIN_URL": place.admin_url},
-                cwd=ROOT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            ) as asking,
-        ):
-            facts = told(asking)
-            print(", ".join(f"{value:,} {name}" for name, value in facts.items()), flush=True)
-            if facts["counted"] != facts["touches"]:
+        with asking("benchmarks.reads.channels", TOUCHES) as process:
+            if process.facts["counted"] != process.facts["touches"]:
                 raise InvalidRunError("not every touch was counted")
 
             def contestant(side: str) -> Contestant:
                 def run(_round: int) -> Reading:
-                    if asking.stdin is None:
-                        raise InvalidRunError("the asking process has no pipes")
-                    asking.stdin.write(f"{side}\n")
-                    asking.stdin.flush()
-                    found = told(asking)
+                    found = process.ask(side)
                     return Reading(found["tree, everything"], found)
 
                 return run
 
             yield {side: contestant(side) for side in (OURS, COUNTED, FLOOR)}
-            if asking.stdin:
-                asking.stdin.close()
 
 
 SUITE = Channels()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.reads.stand import stand, told
+from benchmarks.reads.stand import asking
 from benchmarks.rounds import Bar, InvalidRunError, Reading
-from launcher.state import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,34 +38,15 @@ class Inbox:
     @contextmanager
     def prepare(self, rounds: int) -> Iterator[Mapping[str, Contestant | Absent]]:
         """Fill a brand."""
-        data = ("--brands", "1", "--members", "10", "--stores", "10", "--sessions", "1", "--keys", "1")
-        with (
-            stand(*data, web=False) as place,
-            subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.reads.inbox", LINES],
-                env={**os.environ, **place.launched.env, "ZHIYIN_CLOCK_URL": "", "BENCH_ADMIN_URL": place.admin_url},
-                cwd=ROOT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            ) as asking,
-        ):
-            facts = told(asking)
-            print(", ".join(f"{value:,} {name}" for name, value in facts.items()), flush=True)
+        with asking("benchmarks.reads.inbox", LINES) as process:
 
             def run(_round: int) -> Reading:
-                if asking.stdin is None:
-                    raise InvalidRunError("the asking process has no pipes")
-                asking.stdin.write("go\n")
-                asking.stdin.flush()
-                found = told(asking)
+                found = process.ask("go")
                 if not found["lines gone"] or not found["pushes gone"]:
                     raise InvalidRunError("no old rows have left")
                 return Reading(found["every search, p95"], found)
 
             yield {OURS: run}
-            if asking.stdin:
-                asking.stdin.close()
 
 
 SUITE = Inbox()
