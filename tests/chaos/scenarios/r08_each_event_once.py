@@ -10,6 +10,7 @@ from collections import Counter
 from urllib.parse import urlencode
 
 from tests.chaos.world import Shop
+from tests.hostile.measured import request_bytes
 from wechat_gateway.selectors import callback_url
 from wechat_simulator import wire
 from wechat_simulator.crypto import MessageCipher, signature
@@ -17,7 +18,7 @@ from wechat_simulator.http_client import DeliveryError, HttpClient
 
 AT_ONCE = 32
 TRIES = 12
-_msgids = itertools.count(70_000_000_000_000_001)
+message_ids = itertools.count(70_000_000_000_000_001)
 
 
 def run(stage, outcome):
@@ -96,7 +97,8 @@ class Line:
 
     async def _send(self, shop, fields):
         for number in range(TRIES):
-            url, body = self._sealed(shop, fields)
+            path, query, body = self._sealed(shop, fields)
+            url = f"http://127.0.0.1:{self.random.choice(self.ports)}{path}?{query}"
             try:
                 async with asyncio.timeout(5):
                     status, _ = await self.client.exchange("POST", url, body, "text/xml")
@@ -109,6 +111,11 @@ class Line:
             await asyncio.sleep(0.2 + number * 0.2)
         self.lost += 1
 
+    def request(self, shop, fields):
+        """The bytes of one try, for lines that are kept open."""
+        path, query, body = self._sealed(shop, fields)
+        return request_bytes(path, query.encode(), body)
+
     def _sealed(self, shop, fields):
         path, cipher, token = self.keys[shop.appid]
         encrypted = cipher.encrypt(wire.to_xml(fields))
@@ -118,20 +125,18 @@ class Line:
             "timestamp": timestamp, "nonce": nonce, "openid": fields["FromUserName"], "encrypt_type": "aes",
             "msg_signature": signature(token, timestamp, nonce, encrypted),
         }  # fmt: skip
-        port = self.random.choice(self.ports)
-        body = wire.to_xml({"ToUserName": shop.account.original_id, "Encrypt": encrypted})
-        return f"http://127.0.0.1:{port}{path}?{urlencode(query)}", body
+        return path, urlencode(query), wire.to_xml({"ToUserName": shop.account.original_id, "Encrypt": encrypted})
 
 
 def _fields(shop, openid, at, **more):
     return {"ToUserName": shop.account.original_id, "FromUserName": openid, "CreateTime": int(at), **more}
 
 
-def _scan(shop, openid, at, key):
+def scan(shop, openid, at, key):
     return shop, _fields(shop, openid, at, MsgType="event", Event="SCAN", EventKey=key, Ticket="gQH47joAAAAAAAAA")
 
 
-def _text(shop, openid, at, msgid, content="在吗"):
+def text(shop, openid, at, msgid, content="在吗"):
     return shop, _fields(shop, openid, at, MsgType="text", Content=content, MsgId=msgid)
 
 
@@ -142,9 +147,9 @@ def _plain(stage, shops, count):
         shop = shops[number % 2]
         openid = stage.random.choice(shop.openids)
         if number % 3:
-            made.append(_scan(shop, openid, at + number, f"shelf-{number}"))
+            made.append(scan(shop, openid, at + number, f"shelf-{number}"))
         else:
-            made.append(_text(shop, openid, at + number, next(_msgids)))
+            made.append(text(shop, openid, at + number, next(message_ids)))
     return made
 
 
@@ -155,19 +160,19 @@ def _look_alikes(stage, shops, pairs):
     for number in range(pairs):
         shop = shops[number % 2]
         one, other = stage.random.sample(shop.openids[:40], 2)
-        when, key, msgid = at - number, f"pair-{number}", next(_msgids)
+        when, key, msgid = at - number, f"pair-{number}", next(message_ids)
         kind = number % 5
         if kind == 0:
-            made += [_scan(shop, one, when, key), _scan(shop, one, when, f"{key}-other")]
+            made += [scan(shop, one, when, key), scan(shop, one, when, f"{key}-other")]
         elif kind == 1:
             click = _fields(shop, one, when, MsgType="event", Event="CLICK", EventKey=key)
-            made += [_scan(shop, one, when, key), (shop, click)]
+            made += [scan(shop, one, when, key), (shop, click)]
         elif kind == 2:
-            made += [_text(shop, one, when, msgid), _text(shop, other, when, msgid)]
+            made += [text(shop, one, when, msgid), text(shop, other, when, msgid)]
         elif kind == 3:
-            made += [_text(shops[0], one, when, msgid), _text(shops[1], one, when, msgid)]
+            made += [text(shops[0], one, when, msgid), text(shops[1], one, when, msgid)]
         else:
-            made += [_text(shop, one, when, msgid), _text(shop, one, when, next(_msgids))]
+            made += [text(shop, one, when, msgid), text(shop, one, when, next(message_ids))]
     return made
 
 
