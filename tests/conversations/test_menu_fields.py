@@ -1,13 +1,16 @@
 """What a button of the menu sends, opens and names: chosen from the library, checked while it is drafted."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.tenancy import brand_scope
+from common import clock
 from conversations.errors import MenuInvalid
 from conversations.menus import faults
-from conversations.models import Menu, TagMenu
+from conversations.models import Menu, MenuVersion, TagMenu
 from conversations.services import ask_to_publish, files_of, save_menu, save_tag_menu
 from library.models import CopyState, MediaCopy, MediaItem
 from tests.factories import AT, make_account, make_tag
@@ -179,3 +182,21 @@ def test_publishing_later_asks_for_a_time_to_come(as_owner, ours, moment):
     assert "没有定时：没有选择以后的时间。" in page
     with brand_scope(ours.brand.pk):
         assert Menu.objects.get(account=ours.account).wanted_at is None
+
+
+def test_publishing_an_earlier_version_says_what_it_takes_the_place_of(as_owner, ours):
+    with brand_scope(ours.brand.pk):
+        save_menu(account=ours.account, buttons=[{"type": "click", "name": "会员", "key": "K"}])
+        for number in (1, 2):
+            MenuVersion.objects.create(
+                account=ours.account, number=number, buttons=[], tag_menus=[], published_at=clock.now()
+            )
+    takes = "草稿由它取代"
+    assert takes in as_owner.get(PAGE, {"account": ours.account.pk}).content.decode()
+
+    with brand_scope(ours.brand.pk):
+        ask_to_publish(account=ours.account, at=clock.now(), publish_at=clock.now() + timedelta(days=1))
+    page = as_owner.get(PAGE, {"account": ours.account.pk}).content.decode()
+
+    assert takes not in page
+    assert "取代草稿和原定于" in page
