@@ -21,7 +21,7 @@ from django.conf import settings  # noqa: E402 - Django must be set up first
 from django.db import connection  # noqa: E402
 from django.test import Client  # noqa: E402
 
-from accounts.models import StaffUser  # noqa: E402
+from accounts.models import Brand, StaffUser  # noqa: E402
 from accounts.rest.authentication import issue_member_token  # noqa: E402
 from accounts.roles import Role  # noqa: E402
 from accounts.sealing import blind_index  # noqa: E402
@@ -161,7 +161,7 @@ def asked_for(brand_id: int) -> list[dict[str, Any]]:
 
 def operator(brand_id: int) -> str:
     """Sign in somebody who may see everybody; gives the cookie."""
-    staff = StaffUser.objects.create(username=f"bench{brand_id}", name="bench")
+    staff, _new = StaffUser.objects.get_or_create(username=f"bench{brand_id}", defaults={"name": "bench"})
     with brand_scope(brand_id):
         grant_role(staff_user=staff, role=Role.OWNER)
     client = Client(headers={"host": "127.0.0.1"})
@@ -204,13 +204,15 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=2_000)
     parser.add_argument("--keys", type=int, default=100)
     parser.add_argument("--small", type=int, default=0, help="members of every brand but the first")
+    parser.add_argument("--again", action="store_true", help="the rows are there: only make callers")
     parser.add_argument("--known", action="store_true", help="shared names, OpenIDs, cards, purchases; an operator")
     chosen = parser.parse_args()
     report: dict[str, Any] = {}
-    for number in range(chosen.brands):
-        brand = create_brand(slug=f"bench{number}", name=f"Bench {number}")
-        members = chosen.members if number == 0 else chosen.small or chosen.members
-        fill(os.environ["BENCH_ADMIN_URL"], brand.pk, members=members, stores=chosen.stores, known=chosen.known)
+    for number in range(1 if chosen.again else chosen.brands):
+        slug, members = f"bench{number}", chosen.members if number == 0 else chosen.small or chosen.members
+        brand = Brand.objects.get(slug=slug) if chosen.again else create_brand(slug=slug, name=f"Bench {number}")
+        if not chosen.again:
+            fill(os.environ["BENCH_ADMIN_URL"], brand.pk, members=members, stores=chosen.stores, known=chosen.known)
         if number == 0:
             with brand_scope(brand.pk):
                 report = {"brand": brand.pk, **callers(brand.pk, sessions=chosen.sessions, keys=chosen.keys)}

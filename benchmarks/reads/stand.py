@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -61,11 +63,18 @@ class Peer:
     port: int
 
 
+def _kept(data: tuple[str, ...]) -> Path | None:
+    """Give the folder in which a filled database is kept for the next run, if `BENCH_KEEP` asks for one."""
+    asked = os.environ.get("BENCH_KEEP", "")
+    return Path(asked) / hashlib.sha256(" ".join(data).encode()).hexdigest()[:12] if asked else None
+
+
 @contextmanager
 def stand(*data: str, web: bool = True, admin_url: str = "") -> Iterator[Stand]:
     """Start servers and our web process as `make up` does, and fill the database. `data`: arguments of reads.data.
 
-    With `admin_url` the product's database is made on that PostgreSQL server.
+    With `admin_url` the product's database is made on that PostgreSQL server. With `BENCH_KEEP` in the environment
+    the filled database stays in that folder, and a later run with the same arguments takes it as it is, migrated.
     """
     if not python_of(ROOT).exists():
         raise InvalidRunError("the product is not installed: make install")
@@ -73,24 +82,38 @@ def stand(*data: str, web: bool = True, admin_url: str = "") -> Iterator[Stand]:
     if admin_url:
         env["DATABASE_URL"] = admin_url
     only = "servers,web" if web else "servers"
-    with Launched("--throwaway", "--no-demo", "--only", only, env=env) as launched:
+    folder = None if admin_url else _kept(data)
+    filled_before = folder / "filled" if folder else None
+    if folder and filled_before and folder.exists() and not filled_before.exists():
+        shutil.rmtree(folder)  # an earlier run ended while it was filling
+    where = ("--state-dir", str(folder)) if folder else ("--throwaway",)
+    with Launched(*where, "--no-demo", "--only", only, env=env) as launched:
         environment = {**os.environ, **launched.env}
         if not web:
             _run([sys.executable, "manage.py", "migrate", "--database", "owner", "-v", "0"], environment)
         admin = admin_url or _administrator(launched)
-        filled = _run([sys.executable, "-m", "benchmarks.reads.data", *data], environment | {"BENCH_ADMIN_URL": admin})
-        with roles.cursor_on(admin) as cursor:
-            # The peers see every row, as without row security, and filter by brand in their querysets.
-            cursor.execute(f"CREATE ROLE {PEER_ROLE} LOGIN BYPASSRLS PASSWORD '{PEER_ROLE}'")
-            cursor.execute(f"GRANT CONNECT ON DATABASE {roles.DATABASE} TO {PEER_ROLE}")
-            cursor.execute(f"GRANT USAGE ON SCHEMA public TO {PEER_ROLE}")
-            cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {PEER_ROLE}")
-            # Django's admin would write this row when it shows its first page of a person, and the peers may not write.
-            cursor.execute("INSERT INTO django_content_type (app_label, model) VALUES ('peers', 'member')")
-            for index in _PEER_INDEXES:
-                cursor.execute(f"CREATE INDEX ON {index}")
-            cursor.execute("VACUUM ANALYZE")
+        again = bool(filled_before and filled_before.exists())
+        fill = [sys.executable, "-m", "benchmarks.reads.data", *data, *(["--again"] if again else [])]
+        filled = _run(fill, environment | {"BENCH_ADMIN_URL": admin})
+        if not again:
+            _let_peers_in(admin)
+        if filled_before:
+            filled_before.touch()
         yield Stand(launched, json.loads(filled), admin)
+
+
+def _let_peers_in(admin: str) -> None:
+    with roles.cursor_on(admin) as cursor:
+        # The peers see every row, as without row security, and filter by brand in their querysets.
+        cursor.execute(f"CREATE ROLE {PEER_ROLE} LOGIN BYPASSRLS PASSWORD '{PEER_ROLE}'")
+        cursor.execute(f"GRANT CONNECT ON DATABASE {roles.DATABASE} TO {PEER_ROLE}")
+        cursor.execute(f"GRANT USAGE ON SCHEMA public TO {PEER_ROLE}")
+        cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {PEER_ROLE}")
+        # Django's admin would write this row when it shows its first page of a person, and the peers may not write.
+        cursor.execute("INSERT INTO django_content_type (app_label, model) VALUES ('peers', 'member')")
+        for index in _PEER_INDEXES:
+            cursor.execute(f"CREATE INDEX ON {index}")
+        cursor.execute("VACUUM ANALYZE")
 
 
 def _administrator(launched: Launched) -> str:
