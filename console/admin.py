@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, FieldDoesNotExist, PermissionDenied
-from django.db import IntegrityError, connection, models, transaction
+from django.db import IntegrityError, models, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext, gettext_lazy
@@ -18,8 +18,10 @@ from unfold.paginator import InfinitePaginator
 from unfold.views import ChangeList as UnfoldChangeList
 
 from accounts.models import AuditEntry, RoleGrant, StaffUser
+from accounts.roles import DataScope
 from accounts.services import record_audit
 from accounts.tenancy import BrandOwned
+from common.postgres.planning import in_order
 from console.changes import form_changes
 from console.forms import BrandModelForm, refusing
 from console.http import row_id, viewer_of
@@ -27,26 +29,11 @@ from console.registry import BulkColumn, Tab, columns, nav
 from console.site import ConsoleSite, site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from django.forms import ModelForm
     from django_stubs_ext import StrOrPromise
 
 COUNTED_TO = 10_000
 LAST_PAGE = 200
-_PLANNING = "SELECT set_config('enable_sort', %(on)s, true), set_config('enable_bitmapscan', %(on)s, true)"
-
-
-@contextmanager
-def _in_order() -> Iterator[None]:
-    """Have rows read in the order of an index, up to the limit.
-
-    PostgreSQL keeps no statistics of brands and takes each for small: it would read a whole one first, and sort it.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_PLANNING, {"on": "off"})
-        yield
-        cursor.execute(_PLANNING, {"on": "on"})
 
 
 class ConsoleChangeList(UnfoldChangeList):  # type: ignore[misc] # Unfold has no types
@@ -59,8 +46,9 @@ class ConsoleChangeList(UnfoldChangeList):  # type: ignore[misc] # Unfold has no
         """Fetch one page; far pages are refused in favour of the search."""
         self.page_num = max(1, min(self.page_num, LAST_PAGE))
         super().get_results(request)
-        far = self.page_num > 1 and not self.params and not self.query
-        with _in_order() if far else nullcontext():  # later pages of everything are walked to in the index
+        by = {*self.params}
+        walked = not self.query and by <= {*(self.model_admin.walked if self.zy_whole else ())}
+        with in_order() if walked else nullcontext():
             rows = list(self.result_list)
         bulk = {
             column.__name__: column.load([row.pk for row in rows])
@@ -75,6 +63,7 @@ class ConsoleChangeList(UnfoldChangeList):  # type: ignore[misc] # Unfold has no
         """Give the filtered rows, and remember them for the bounded count."""
         queryset = super().get_queryset(request, exclude_parameters)
         self.zy_queryset = queryset
+        self.zy_whole = viewer_of(request).scope == DataScope.BRAND  # a narrower scope is looked up for everybody
         return queryset
 
     @property
@@ -84,9 +73,14 @@ class ConsoleChangeList(UnfoldChangeList):  # type: ignore[misc] # Unfold has no
             if self.page_num == 1 and len(self.result_list) < self.list_per_page:
                 self._bounded = len(self.result_list)  # the page shows everything there is
             else:
-                with _in_order():  # a bitmap is made of the whole brand before the first row is counted
-                    self._bounded = self.zy_queryset.order_by()[: COUNTED_TO + 1].count()
+                with in_order():  # a bitmap is made of a whole brand before a row is counted
+                    self._bounded = self.countable().order_by()[: COUNTED_TO + 1].count()
         return self._bounded
+
+    def countable(self) -> models.QuerySet[Any]:
+        """Give rows of which there are as many as in the list."""
+        rows: models.QuerySet[Any] = self.zy_queryset
+        return rows
 
 
 class BrandFieldsMixin:
@@ -134,8 +128,10 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
 
     `area` names the capability ("<area>.view", "<area>.edit"); `place` and `tab` put the list into the navigation;
     `phone_columns` stay on narrow screens; `views_filter` is a list filter shown as saved views above the list;
-    `masked_fields` never show their value in the audit log; `empty_text` teaches what the page is for when there is
-    nothing yet. Override `reachable` where a role's data scope is narrower than the brand.
+    `walked` are filters whose rows an index has in the order of the list: whoever sees the whole brand is shown them,
+    and everything, by walking in it; `masked_fields` never show their value in the audit log; `empty_text` teaches
+    what the page is for when there is nothing yet. Override `reachable` where a role's data scope is narrower than
+    the brand.
     """
 
     area: ClassVar[str] = ""
@@ -151,6 +147,7 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
     allow_change: ClassVar[bool] = True
     allow_delete: ClassVar[bool] = False
     audit_writes: ClassVar[bool] = True  # False where the called service writes the audit entry itself
+    walked: ClassVar[tuple[str, ...]] = ()
     empty_text: ClassVar[StrOrPromise] = ""
     add_label: ClassVar[StrOrPromise] = ""  # the primary button of the list: verb + object
     taken_text: ClassVar[StrOrPromise] = gettext_lazy("Not saved: something with this name or number already exists.")

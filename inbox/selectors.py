@@ -13,6 +13,7 @@ from django.db.models import Count, Exists, OuterRef, Q
 from accounts.models import RoleGrant, StaffUser
 from accounts.roles import DataScope, Role, allows
 from accounts.tenancy import current_brand_id, reporting
+from common.postgres.planning import in_order
 from guides.models import Assignment, Guide
 from inbox.models import (
     Agent,
@@ -188,7 +189,8 @@ def search(viewer: Viewer, term: str, *, limit: int = PAGE) -> list[Conversation
 def _with_people(viewer: Viewer, term: str) -> list[int]:
     people = Member.objects.filter(merged_into__isnull=True)
     alike = people.filter(name_begins(term)).order_by("brand", "name", "pk")  # as the index has them
-    ids = list(alike.values_list("pk", flat=True)[:_LOOKED_AT])
+    with in_order():
+        ids = list(alike.values_list("pk", flat=True)[:_LOOKED_AT])
     if term.isdigit() and len(term) == 4:
         ids += people.filter(phone_tail=term).order_by("pk").values_list("pk", flat=True)[:_LOOKED_AT]
     if not ids:
@@ -205,8 +207,6 @@ SELECT n.conversation_id FROM (
   WHERE m.brand_id = %(brand)s ORDER BY m.brand_id, m.at DESC, m.id DESC LIMIT %(newest)s
 ) n WHERE n.grams @> %(words)s::varchar[]{narrow} ORDER BY n.at DESC, n.id DESC LIMIT %(limit)s
 """
-# PostgreSQL keeps no statistics of brands and would take one for small: it must not read a whole brand to sort it.
-_IN_ORDER_SQL = "SELECT set_config('enable_sort', %(on)s, true), set_config('enable_bitmapscan', %(on)s, true)"
 _WORDS_SQL = """
 SELECT n.conversation_id FROM inbox_message n
 WHERE n.brand_id = %(brand)s::bigint AND n.grams @> %(words)s::varchar[]{narrow}
@@ -230,10 +230,9 @@ def _with_words(viewer: Viewer, term: str) -> list[int]:
         narrow = " AND n.conversation_id = ANY (%(visible)s::bigint[])"
     # As the reports role: behind row security the index of an array is not used, for its operators are not leakproof.
     with reporting(values["brand"]), connection.cursor() as cursor:
-        cursor.execute(_IN_ORDER_SQL, {"on": "off"})
-        cursor.execute(_NEWEST_SQL.format(narrow=narrow), values)
+        with in_order():
+            cursor.execute(_NEWEST_SQL.format(narrow=narrow), values)
         found = list(dict.fromkeys(row[0] for row in cursor.fetchall()))
-        cursor.execute(_IN_ORDER_SQL, {"on": "on"})
         if len(found) < PAGE:
             cursor.execute(_WORDS_SQL.format(narrow=narrow), values)
             found = list(dict.fromkeys(row[0] for row in cursor.fetchall()))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -15,7 +16,7 @@ from django.utils.translation import gettext, gettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
 from common.clock import now
-from console.admin import ConsoleModelAdmin, site
+from console.admin import ConsoleChangeList, ConsoleModelAdmin, site
 from console.columns import moment, recently, state, two_lines
 from console.formats import tail
 from console.http import row_id, viewer_of
@@ -195,6 +196,17 @@ def _tag_cell(names: list[str] | None, row: Any) -> str:
     return gettext(", ").join(names[:2]) + more if names else "--"
 
 
+class PeopleList(ConsoleChangeList):
+    """The list of members; how many have a tag is asked of the tags alone."""
+
+    def countable(self) -> QuerySet[Any]:
+        """Give who carries the tag, when that is all that is asked for: nobody who was merged away carries one."""
+        if self.zy_whole and not self.query and set(self.params) == {TagFilter.parameter_name}:
+            tag_id = row_id(self.params[TagFilter.parameter_name])
+            return MemberTag.objects.filter(tag_id=tag_id) if tag_id is not None else MemberTag.objects.none()
+        return super().countable()
+
+
 @admin.register(Member, site=site)
 class MemberAdmin(ConsoleModelAdmin):
     """People: find one, see everything about them, put tags on them."""
@@ -214,20 +226,25 @@ class MemberAdmin(ConsoleModelAdmin):
         "follows",
         recently("last_interaction_at", gettext_lazy("last interaction")),
     )
-    list_select_related = ("store",)
+    list_select_related = ()  # not their stores: see `reachable`
     list_filter = (MemberView, FollowingFilter, TagFilter, StoreFilter)
     views_filter = MemberView
     search_fields = ("name",)  # shows the box; `get_search_results` decides
     search_help_text = gettext_lazy("Name, last 4 digits of the phone, card, member number")
     ordering = ("brand", "-pk")
+    walked: ClassVar[tuple[str, ...]] = ("following", "store")
     phone_columns: ClassVar[tuple[str, ...]] = ("person", "follows", "last_interaction_at")
 
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show the members a person's data scope reaches; merged records are left out."""
-        people = visible_members(viewer_of(request)).select_related("store").order_by(*queryset.query.order_by)
+        people = visible_members(viewer_of(request)).order_by(*queryset.query.order_by)
         if "change" not in request.path:
-            return people
-        return with_marks(people)
+            return people.prefetch_related("store")  # by key: a join would be made for everybody on the way to a page
+        return with_marks(people.select_related("store"))
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Use the list that counts people by their tags."""
+        return PeopleList
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         """Search by what people have in hand: name, phone tail, card, member number, OpenID tail."""
@@ -382,17 +399,18 @@ class FollowerAdmin(ConsoleModelAdmin):
         "follow_count",
         recently("last_interaction_at", gettext_lazy("last interaction")),
     )
-    list_select_related = ("account",)  # not their people: see `get_queryset`
+    list_select_related = ()  # neither their people nor their accounts: see `get_queryset`
     list_filter = (FollowingFilter, AccountFilter)
     search_fields = ("openid",)
     search_help_text = gettext_lazy("Name, last 4 digits of the phone, end of the OpenID")
     ordering = ("brand", "account", "-followed_at", "-pk")
+    walked: ClassVar[tuple[str, ...]] = ("following", "of")
     phone_columns: ClassVar[tuple[str, ...]] = ("who", "follows", "followed_at")
     number_columns: ClassVar[tuple[str, ...]] = ("follow_count",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Fetch the people of a page by key: it takes every brand for a small one, and would join all with all."""
-        return super().get_queryset(request).prefetch_related("member")
+        """Fetch what belongs to a page by key: PostgreSQL takes every brand for small, and would join all with all."""
+        return super().get_queryset(request).prefetch_related("member", "account")
 
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show followers whose member is within reach."""

@@ -76,6 +76,16 @@ class Member(BrandOwned):
             models.Index(
                 fields=["brand", "joined_at"], condition=models.Q(merged_into__isnull=True), name="people_by_joining"
             ),  # home page: counted without reading the people
+            models.Index(
+                fields=["brand", "store", "-id"],
+                condition=models.Q(merged_into__isnull=True),
+                name="people_of_store_newest",
+            ),  # list of a store: walked and counted in its order
+            models.Index(
+                fields=["brand", "-id"],
+                condition=models.Q(merged_into__isnull=True, subscribed=False),
+                name="people_not_following",
+            ),  # list
             GinIndex(fields=["brand", "tag_ids"], name="member_by_tags"),  # segments, as the reports role
         ]
 
@@ -110,6 +120,9 @@ class Follower(BrandOwned):
             models.Index(
                 fields=["brand", "followed_at"], condition=models.Q(subscribed=True), name="following_since"
             ),  # home page: counted without reading the followers
+            models.Index(
+                fields=["brand", "unfollowed_at"], condition=models.Q(subscribed=False), name="gone_since"
+            ),  # home page
             models.Index(
                 fields=["brand", "profile_due_at"],
                 condition=models.Q(profile_due_at__isnull=False),

@@ -86,8 +86,8 @@ def test_end_of_an_openid_is_read_backwards_from_an_index(brand):
     assert any("Index Cond" in line and "reverse" in line for line in plan), plan
 
 
-def test_lists_walk_to_later_pages_and_join_no_people(brand):
-    """PostgreSQL takes every brand for a small one: it would sort all of it, and join all followers with all people."""
+def test_later_pages_of_lists_join_nothing(brand):
+    """PostgreSQL would join everybody on the way to a page; how it walks there is in tests/plans/test_lists.py."""
     with brand_scope(brand.pk):
         account = make_account()
         for number in range(60):
@@ -102,8 +102,6 @@ def test_lists_walk_to_later_pages_and_join_no_people(brand):
             assert client.get(f"/b/{brand.slug}/members/{kind}/?p=2").status_code == 200
         asked[kind] = [each["sql"] for each in seen]
 
-    for kind, sent in asked.items():
-        page = next(number for number, sql in enumerate(sent) if "OFFSET 50" in sql)
-        assert "'enable_sort', 'off'" in sent[page - 1], kind
-        assert any("'enable_sort', 'on'" in sql for sql in sent[page + 1 : page + 3]), kind
-    assert not [sql for sql in asked["follower"] if "LIMIT" in sql and 'JOIN "members_member"' in sql]
+    for sent in asked.values():
+        (page,) = [sql for sql in sent if "OFFSET 50" in sql]
+        assert "JOIN" not in page

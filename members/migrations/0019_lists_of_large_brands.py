@@ -1,0 +1,33 @@
+from django.contrib.postgres.operations import AddIndexConcurrently
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    atomic = False  # indexes are built while people are served: these tables may have millions of rows
+
+    dependencies = [("members", "0018_large_brands")]
+
+    operations = [
+        AddIndexConcurrently(
+            model_name="member",
+            index=models.Index(
+                fields=["brand", "store", "-id"],
+                condition=models.Q(("merged_into__isnull", True)),
+                name="people_of_store_newest",
+            ),
+        ),
+        AddIndexConcurrently(
+            model_name="member",
+            index=models.Index(
+                fields=["brand", "-id"],
+                condition=models.Q(("merged_into__isnull", True), ("subscribed", False)),
+                name="people_not_following",
+            ),
+        ),
+        AddIndexConcurrently(
+            model_name="follower",
+            index=models.Index(
+                fields=["brand", "unfollowed_at"], condition=models.Q(("subscribed", False)), name="gone_since"
+            ),
+        ),
+    ]

@@ -1,0 +1,158 @@
+"""Lists of a large brand read the rows they show: PostgreSQL, which takes it for small, would read all that fits."""
+
+import json
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from accounts.tenancy import brand_scope
+from console import admin
+from members.models import Follower, Member
+from tests.factories import make_account, make_staff, make_store, make_tag
+
+PEOPLE, PAGE, COUNTED = 4_000, 50, 100
+LOOKED_AT = 200  # people whose names begin alike
+# Every tenth of them does not follow and every eighth has the tag; all were born under one name, in two stores.
+_MEMBERS = """
+INSERT INTO members_member (brand_id, public_id, member_no, name, phone_tail, phone_masked, city, gender, store_id,
+    joined_at, created_at, subscribed, last_interaction_at, tag_ids)
+SELECT %(brand)s, gen_random_uuid(), 'N' || n, '王' || n %% 40, '0000', '', '', '', %(store)s + n %% 2,
+    now() - n * interval '1 minute', now(), n %% 10 <> 0, now(), '{}'
+FROM generate_series(1, %(people)s) n
+"""
+_TAGGED = """
+INSERT INTO members_membertag (brand_id, member_id, tag_id, source, at, given, rule_ids)
+SELECT brand_id, id, %(tag)s, 'seed', now(), true, '{}' FROM members_member WHERE brand_id = %(brand)s AND id %% 8 = 0
+"""
+_FOLLOWERS = """
+INSERT INTO members_follower (brand_id, account_id, openid, unionid, member_id, subscribed, followed_at, unfollowed_at,
+    follow_count, follow_scene)
+SELECT brand_id, %(account)s, 'o' || id, '', id, id %% 100 <> 0, now() - interval '400 days' - id %% 5000 * interval '1 second',
+    CASE WHEN id %% 100 = 0 THEN now() - interval '1 day' END, 1, ''
+FROM members_member WHERE brand_id = %(brand)s
+"""
+
+
+class Reading:
+    """Explains what reads people on its way, and notes how many rows of theirs each statement touched."""
+
+    tables = {"members_member", "members_follower", "members_membertag"}
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, execute, sql, params, many, context):
+        if sql.startswith("SELECT") and any(f'"{table}"' in sql for table in self.tables):
+            cursor = context["cursor"].cursor
+            cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + sql, params)
+            found = cursor.fetchone()[0]
+            plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+            self.seen.append((self._rows(plan), sql))
+        return execute(sql, params, many, context)
+
+    def _rows(self, node):
+        rows = sum(self._rows(child) for child in node.get("Plans", ()))
+        if node.get("Relation Name") in self.tables and node["Node Type"] != "Bitmap Index Scan":
+            touched = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+            rows += round(touched * node["Actual Loops"])
+        return rows
+
+
+@pytest.fixture
+def large(brand, monkeypatch):
+    """A brand of some size, of which the planner knows nothing, and somebody who sees all of it."""
+    monkeypatch.setattr(admin, "COUNTED_TO", COUNTED)
+    with brand_scope(brand.pk):
+        account, tag = make_account(), make_tag("会员")
+        store, _other = make_store(code="A1"), make_store(code="A2", name="二店")
+        staff = make_staff("owner", "OWNER")
+        values = {"brand": brand.pk, "people": PEOPLE, "store": store.pk, "tag": tag.pk, "account": account.pk}
+        with connection.cursor() as cursor:
+            for statement in (_MEMBERS, _TAGGED, _FOLLOWERS):
+                cursor.execute(statement, values)
+    client = Client()
+    client.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
+
+    def read(path):
+        seen = Reading()
+        with connection.execute_wrapper(seen):
+            answer = client.get(f"/b/{brand.slug}/{path}")
+        assert answer.status_code == 200
+        return seen.seen, answer
+
+    return {**values, "read": read}
+
+
+# What is asked for, and how many rows one statement may touch for it.
+PAGES = {
+    "members/member/": COUNTED + 1,
+    "members/member/?p=3": 3 * PAGE,
+    "members/member/?q=王": 2 * LOOKED_AT,
+    "members/member/?following=no": COUNTED + 1,
+    "members/member/?store={store}": COUNTED + 1,
+    "members/follower/": COUNTED + 1,
+    "inbox/?q=王": 2 * LOOKED_AT,
+    "search/?s=王": 2 * LOOKED_AT,
+}
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_list_reads_what_it_shows(large, path):
+    seen, answer = large["read"](path.format(**large))
+
+    seen = [(rows, sql) for rows, sql in seen if "LIMIT" in sql]  # the others look rows up by their keys
+    assert seen
+    assert [(rows, sql) for rows, sql in seen if rows > PAGES[path]] == []
+    assert "王" in answer.content.decode() or "inbox" in path
+
+
+def test_people_with_a_tag_are_counted_by_their_tags(large):
+    seen, answer = large["read"]("members/member/?tag={tag}".format(**large))
+
+    ((rows, sql),) = [(rows, sql) for rows, sql in seen if "COUNT(" in sql]
+    assert rows == COUNTED + 1
+    assert 'members_member"' not in sql
+    assert f"{COUNTED}" in answer.content.decode()
+
+
+def test_who_joined_lately_is_read_once_and_without_their_stores(large):
+    seen, _answer = large["read"]("members/member/?view=joined")
+
+    page = [(rows, sql) for rows, sql in seen if "LIMIT 50" in sql]
+    assert [rows for rows, _sql in page] == [PEOPLE]  # by the day of joining, then sorted: as many as joined
+    assert 'JOIN "stores_store"' not in page[0][1]
+
+
+def test_home_reads_who_came_and_who_went_and_nobody_else(large):
+    seen, _answer = large["read"]("")
+
+    days = [(rows, sql) for rows, sql in seen if "AT TIME ZONE" in sql]
+    assert [rows for rows, sql in days if '"unfollowed_at"' in sql] == [PEOPLE // 100]
+    assert [rows for rows, sql in days if '"unfollowed_at"' not in sql] == [0]  # nobody came within the fourteen days
+
+
+def test_net_growth_counts_who_came_and_went_on_their_days(large):
+    """Whoever came and went within the days counts on both."""
+    from datetime import timedelta
+
+    from common.clock import now
+    from members.admin.home import _change_per_day, midnight
+
+    with brand_scope(large["brand"]):
+        Follower.objects.all().delete()
+        people = list(Member.objects.order_by("pk")[:4])
+        end = midnight(now())
+        start, day = end - timedelta(days=14), timedelta(days=1)
+        for number, (came, went) in enumerate([(3, None), (3, 5), (40, 5), (None, 6)]):
+            Follower.objects.create(
+                account_id=large["account"],
+                openid=f"p{number}",
+                member=people[number],
+                subscribed=went is None,
+                followed_at=end - came * day if came else None,
+                unfollowed_at=end - day * (14 - went) if went else None,
+            )
+        change = _change_per_day(start, end)
+
+    assert {(on - start.date()).days: people for on, people in change.items() if people} == {11: 2, 5: -2, 6: -1}
