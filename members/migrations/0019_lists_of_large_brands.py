@@ -1,4 +1,4 @@
-from django.contrib.postgres.operations import AddIndexConcurrently
+from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
 from django.db import migrations, models
 
 
@@ -30,4 +30,9 @@ class Migration(migrations.Migration):
                 fields=["brand", "unfollowed_at"], condition=models.Q(("subscribed", False)), name="gone_since"
             ),
         ),
+        AddIndexConcurrently(
+            model_name="follower",
+            index=models.Index(fields=["brand", "account", "-followed_at", "-id"], name="followers_in_order"),
+        ),
+        RemoveIndexConcurrently(model_name="follower", name="follower_newest"),
     ]

@@ -116,7 +116,7 @@ class Follower(BrandOwned):
         ]
         indexes: ClassVar = [
             models.Index(fields=["brand", "member"], name="follower_of_member"),
-            models.Index(fields=["brand", "account", "-followed_at"], name="follower_newest"),  # list, home page
+            models.Index(fields=["brand", "account", "-followed_at", "-id"], name="followers_in_order"),  # list
             models.Index(
                 fields=["brand", "followed_at"], condition=models.Q(subscribed=True), name="following_since"
             ),  # home page: counted without reading the followers
