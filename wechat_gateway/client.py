@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -161,14 +161,14 @@ def send_many(
 
 def send_stream(
     app: App, portions: Iterable[Portion], *, concurrency: int, share: float = 1.0
-) -> Iterator[tuple[int, Answer]]:
+) -> Generator[tuple[int, Answer], None, None]:
     """Send portion after portion, yielding (number of the call, answer); every call taken gets exactly one answer.
 
     Calls are numbered from 0 in the order of the portions. The next portion is asked for when hardly anything waits any
     more, while earlier calls are under way. Quota is taken for a whole portion first (`share` keeps the rest of it for
     others); what was not granted comes back as NOT_SENT without a call, and so does the rest once WeChat says that
     nothing more can succeed now: then no more is asked for. A caller that stops early leaves the fate of calls under
-    way unknown.
+    way unknown; it closes the stream, which gives back unused quota.
     """
     return _Stream(app, concurrency, share).run(iter(portions))
 
@@ -212,7 +212,7 @@ class _Stream:
         self._unused: Counter[str] = Counter()
         self._urls: dict[tuple[str, int], str] = {}
 
-    def run(self, portions: Iterator[Portion]) -> Iterator[tuple[int, Answer]]:
+    def run(self, portions: Iterator[Portion]) -> Generator[tuple[int, Answer], None, None]:
         """Yield an answer for each call."""
         self._portions = portions
         try:

@@ -8,6 +8,7 @@ import random
 import socket
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -216,11 +217,12 @@ def _deliver(job: Job, batch: Sequence[Claimed]) -> bool:
 def _stream(hand: Hand, portions: Iterator[client.Portion]) -> None:
     job = hand.job
     share = MARKETING_SHARE if job.campaign.purpose == Purpose.MARKETING else 1.0
-    answers = client.send_stream(job.campaign.account, portions, concurrency=_concurrency(), share=share)
-    for number, answer in answers:
-        hand.answered.append((hand.under_way.pop(number), answer))
-        if time.monotonic() - hand.settled_at > UNWRITTEN_SECONDS:
-            _settle(hand)
+    stream = client.send_stream(job.campaign.account, portions, concurrency=_concurrency(), share=share)
+    with closing(stream) as answers:
+        for number, answer in answers:
+            hand.answered.append((hand.under_way.pop(number), answer))
+            if time.monotonic() - hand.settled_at > UNWRITTEN_SECONDS:
+                _settle(hand)
     point("sending: answered")
     _settle(hand)
     if hand.failure is not None:

@@ -1,6 +1,7 @@
 """Pushes from the socket to their effect: group commit, repeats, spilling, lanes, poison, quarantine, replay."""
 
 import asyncio
+import inspect
 import traceback
 from asyncio import events
 from datetime import UTC, datetime
@@ -49,7 +50,16 @@ class Loop(asyncio.AbstractEventLoop):
         return asyncio.Future(loop=self)
 
     def create_task(self, coro, **_):
-        return asyncio.Task(coro, loop=self)
+        task = asyncio.Task(coro, loop=self)
+        if not self.process.alive:
+            self.close_unstarted()
+        return task
+
+    def close_unstarted(self):
+        """With its process die the coroutines that nobody will run; one that has begun may not run its way out."""
+        for task in asyncio.all_tasks(self):
+            if inspect.getcoroutinestate(task.get_coro()) == inspect.CORO_CREATED:
+                task.get_coro().close()
 
     def call_soon(self, callback, *args, context=None):
         return self.call_later(0.0, callback, *args, context=context)
@@ -276,7 +286,13 @@ class Inbox:
         if process.name.startswith("worker"):
             self.world.after(wait, self._worker, process.name)
         elif process.name.startswith("gateway"):
+            self._bury(process)
             self.world.after(wait, self._gateway, process.name)
+
+    def _bury(self, process):
+        for each, loop, _made in self.gateways.values():
+            if each is process:
+                loop.close_unstarted()
 
     def _strike(self):
         """A gateway has no borders of its own in our steps: it dies or stops at any moment."""
@@ -420,8 +436,9 @@ class Inbox:
         world.faults = False
         self.away, self.redis_gone = [], []
         world.run(45.0)
-        for process, _loop, _made in self.gateways.values():
+        for process, loop, _made in self.gateways.values():
             process.alive = False  # their work is done; what they would tick away costs our time
+            loop.close_unstarted()
         world.run(400.0)
         self._check(repaired=False)
         self.mended = True

@@ -201,10 +201,10 @@ def campaign(stage: Stage, brand: dict[str, Any]) -> None:  # noqa: PLR0915 - on
     pk = int(path.strip("/").split("/")[-1])
     stage.until("some are sent", lambda: tally(stage, brand, pk, "SENT", "DELIVERED") > 20)
     operator.post(f"{path}steer/", act="pause")
-    time.sleep(2)
-    before = sent_calls(stage, brand)
+    before = at_rest(stage, brand, pk)
     time.sleep(2)
     stage.check("nothing is sent while paused", sent_calls(stage, brand), before)
+    stage.holds("the pause came in the middle", tally(stage, brand, pk, "PENDING") > 0, before)
     operator.post(f"{path}steer/", act="resume")
     stage.say(f"发送 {will_send} 人：发出 {before} 次调用后暂停，两秒内一条也没有再发；继续")
     stage.until(
@@ -300,6 +300,20 @@ def slices(stage: Stage, brand: dict[str, Any], pk: int) -> dict[str, int]:
     """Count the messages of a campaign by state."""
     rows = stage.query(brand, f"list(Delivery.objects.filter(campaign_id={pk}).values_list('state', flat=True))")
     return {state: rows.count(state) for state in sorted(set(rows))}
+
+
+def at_rest(stage: Stage, brand: dict[str, Any], pk: int) -> int:
+    """Wait until what was under way when a campaign was paused has ended; give the count of sends."""
+    stage.until("nothing is under way", lambda: tally(stage, brand, pk, "LEASED") == 0)
+    seen = [sent_calls(stage, brand)]
+
+    def stands_still() -> bool:
+        time.sleep(0.5)
+        seen.append(sent_calls(stage, brand))
+        return seen[-1] == seen[-2]
+
+    stage.until("the calls under way have ended", stands_still)
+    return seen[-1]
 
 
 def sent_calls(stage: Stage, brand: dict[str, Any]) -> int:
