@@ -19,7 +19,7 @@ from campaigns.reasons import IN_CONTROL, OPTED_OUT
 from campaigns.services import create_campaign, freeze_audience, launch, pause
 from common import clock
 from demo.points import buy
-from members.models import Purpose, Segment
+from members.models import ControlGroup, Purpose, Segment
 from members.services import save_segment, set_control_group
 from touchpoints.models import Touch, TouchCase, TouchKind, Touchpoint
 
@@ -87,6 +87,7 @@ SENT: Final[dict[str, tuple[Sent, ...]]] = {
     ),
 }
 CONTROL: Final = 100  # of a thousand get no marketing
+_SALT: Final = "20250606"  # the same people every time
 _MSGIDS: Final = 1_700_000_000_000  # far from those that the simulated WeChat gives
 _HAD_AGREED: Final = """
 UPDATE campaigns_delivery SET state = 'PENDING', reason = ''
@@ -128,6 +129,7 @@ def run_campaigns(brand_id: int, slug: str, account: OfficialAccount) -> None:
     """Let the campaigns of the past weeks have run, and begin the next."""
     now = clock.now()
     with brand_scope(brand_id):
+        ControlGroup.objects.get_or_create(defaults={"salt": _SALT, "changed_at": now - timedelta(days=30)})
         set_control_group(per_mille=CONTROL, at=now - timedelta(days=30))
         create_campaign(
             name="周末到店提醒（示例）", account=account, at=now, segment=Segment.objects.order_by("pk").first()
@@ -179,7 +181,7 @@ def _run(sent: Sent, account: OfficialAccount, everybody: Segment, now: datetime
 
 def _bring(campaign: Campaign, shares: tuple[float, float], at: datetime) -> None:
     """Let some of those it was meant for come within a week, scan a code and buy; fewer of the control group."""
-    chance = Random(campaign.pk)
+    chance = Random(campaign.name)
     code = Touchpoint.objects.filter(account=campaign.account_id).exclude(scene="").order_by("pk").first()
     meant = Delivery.objects.filter(campaign=campaign, follower_id__isnull=False).exclude(reason=OPTED_OUT)
     scans = []

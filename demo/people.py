@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID, uuid5
 
 from django.db import connection
 
@@ -26,9 +27,10 @@ GIVEN = (
 ).split()
 JOINED_SHARE, GUIDE_SHARE = 0.63, 0.55
 OLD: Final = timedelta(days=30)  # as the tags 新客 and 老客 say
+_SPACE: Final = UUID("8f1b3c52-6f0f-4a53-9a55-000120250601")
 _TOLD: Final = {
     "name": "text", "phone_tail": "text", "phone_masked": "text", "birth_mmdd": "smallint", "joined_at": "timestamptz",
-    "store_id": "bigint", "last_interaction_at": "timestamptz",
+    "store_id": "bigint", "last_interaction_at": "timestamptz", "public_id": "uuid",
 }  # fmt: skip
 
 
@@ -49,6 +51,7 @@ def enliven(brand_id: int, account_id: int, chance: Random) -> None:
         touches, taggings, assignments, identities = [], [], [], []
         for follower in followers:
             member = people[follower.member_id]
+            member.public_id = uuid5(_SPACE, follower.openid)  # it decides about the control group: always the same
             code = chance.choices(codes, weights)[0] if chance.random() < 0.8 else None
             since = follower.followed_at or at
             touches.append(
@@ -91,7 +94,7 @@ def _keep(brand_id: int, people: list[Member]) -> None:
         [sealed.pre_save(member, False) if member.phone_tail else None for member in people],
         [member.phone_index and str(member.phone_index) for member in people],
         ["{" + ",".join(map(str, member.tag_ids)) + "}" for member in people],  # lists of different lengths
-        *([getattr(member, name) for member in people] for name in _TOLD),
+        *([_plain(getattr(member, name)) for member in people] for name in _TOLD),
     ]
     told = ", ".join(_TOLD)
     with connection.cursor() as cursor:
@@ -104,6 +107,10 @@ def _keep(brand_id: int, people: list[Member]) -> None:
             f"AS v(id, phone, phone_index, tag_ids, {told}) WHERE m.brand_id = %s AND m.id = v.id",
             [*columns, brand_id],
         )
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, UUID) else value
 
 
 def _join(brand_id: int, member: Member, chance: Random, since: datetime) -> Identity:

@@ -130,7 +130,8 @@ class Stage:
         with self.scope:
             rows = Member.objects.bulk_create(
                 Member(
-                    public_id=uuid.uuid4(),
+                    # Chance would choose the control group by it.
+                    public_id=uuid.uuid5(uuid.NAMESPACE_OID, f"{self.brand.slug}{start + index}"),
                     member_no=f"{next(_numbers):010d}",
                     created_at=AT,
                     **({"name": f"顾客{index}", "subscribed": True, "last_interaction_at": clock.now()} | member),

@@ -89,6 +89,7 @@ def test_report_shows_the_effect_by_what_one_asks_for(sent, brand):
 def test_control_group_gets_a_row_and_no_message(stage):
     stage.people(40)
     with stage.scope:
+        ControlGroup.objects.create(salt="0123456789abcdef", changed_at=AT)
         set_control_group(per_mille=500, at=AT)
         kept_out = OptOut.objects.filter(control=True).count()
         campaign = stage.campaign(purpose=Purpose.MARKETING, carrier="custom", template=None, content={"text": "你好"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 import uuid
@@ -367,7 +368,7 @@ def imported(stage: Stage, brand: dict[str, Any], operator: Operator) -> None:
 def sequence(stage: Stage, brand: dict[str, Any]) -> None:
     """A new follower hears of the sequence after they tapped the menu, three hours later."""
     name = ""
-    for number in range(9):  # some belong to the control group, by chance
+    for number in itertools.count():  # some belong to the control group, by chance
         name = f"story-new{number}"
         stage.sim("/_sim/people", {"id": name, "nickname": f"新粉{number}"})
         stage.act(name, "follow", brand)
