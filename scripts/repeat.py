@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 
-_PARALLEL = ("-n", "3", "--dist", "worksteal")  # as `make test`
+_PARALLEL = ("-n", "4", "--dist", "worksteal")  # as `make test`
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 _SUMMARY = re.compile(r"^=* ?(.*(?:passed|failed|error).*?) ?=*$", re.MULTILINE)
 

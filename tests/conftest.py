@@ -21,6 +21,43 @@ hypothesis_settings.register_profile("zhiyin", deadline=None, suppress_health_ch
 hypothesis_settings.load_profile("zhiyin")
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Let every worker begin with something long: otherwise all wait at the end for who has begun that last."""
+    yield
+    workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
+    if workers > 1:
+        items[:] = dealt(items, workers)
+
+
+def dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Put tests in an order of which each worker takes an equal piece, each with as much of the long ones in front."""
+    units: dict[Any, list[pytest.Item]] = {}
+    weights: dict[Any, int] = {}
+    others = []
+    for item in items:
+        mark = item.get_closest_marker("long")
+        if mark is None:
+            others.append(item)
+            continue
+        unit = item.path if mark.kwargs.get("together") else item.nodeid
+        units.setdefault(unit, []).append(item)
+        weights[unit] = weights.get(unit, 0) + mark.args[0]
+    first: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    heavy = [0] * workers
+    for unit in sorted(units, key=lambda unit: -weights[unit]):
+        lightest = heavy.index(min(heavy))
+        first[lightest] += units[unit]
+        heavy[lightest] += weights[unit]
+    found: list[pytest.Item] = []
+    for number, beginning in enumerate(first, 1):
+        found += beginning
+        size = max(0, number * len(items) // workers - len(found))
+        found += others[:size]
+        del others[:size]
+    return found + others
+
+
 @pytest.fixture(autouse=True)
 def nothing_of_earlier_tests() -> None:
     """Begin as a new process would: whatever an earlier test made this one remember is forgotten.

@@ -105,6 +105,7 @@ def runs_campaigns():
     assert 0 < waiting < rows["PAUSED"].audience_count
 
 
+@pytest.mark.long(50)
 @pytest.mark.timeout(600)  # two brands with all their people, twice
 def test_demo_brands_load_once_and_tell_a_script_all_it_needs(db, simulator, settings, monkeypatch):
     monkeypatch.setattr(points, "BUYERS", 15)  # a quarter of those who buy in the demo, in the same ways

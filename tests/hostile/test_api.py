@@ -29,7 +29,7 @@ from tests.factories import AT
 from tests.hostile.sizes import figure, is_full, size
 from touchpoints.services import create_mini_code, create_touchpoint
 
-pytestmark = pytest.mark.timeout(3600)  # sizes are chosen from outside
+pytestmark = [pytest.mark.timeout(3600), pytest.mark.long(30)]  # sizes are chosen from outside
 
 # What the description allows may still name a tag that does not exist or a position on no shore: 422, never 400 or 5xx.
 ALLOWED_REFUSALS = ["2xx", "401", "403", "404", "409", "422"]

@@ -21,7 +21,7 @@ from launcher.launched import Launched
 from tests.hostile.canaries import base64_of, letters, spellings
 from tests.hostile.sizes import figure, size
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900), pytest.mark.long(50, together=True)]
 
 PASSWORD = f"horse {letters(14)} battery"
 TEMPLATE = "tpl-canary"

@@ -228,6 +228,7 @@ def closed_after(connection, started, drip):
     return time.monotonic() - started
 
 
+@pytest.mark.long(20)
 def test_slow_requests_are_given_up_and_delay_nobody(gateway, account):
     """200 lines that never finish their headers or bodies; right pushes go on in between."""
     right = fresh(account, 1)

@@ -11,7 +11,7 @@ from tests.isolation.matrix import console, forms, modelling, probes, rest, work
 THOROUGH = console.THOROUGH
 APPS = sorted({f"{model._meta.app_label}." for model in console.site._registry}) if THOROUGH else ["stores."]
 
-pytestmark = pytest.mark.timeout(2400 if THOROUGH else 300)
+pytestmark = [pytest.mark.timeout(2400 if THOROUGH else 300), pytest.mark.long(8, together=True)]
 
 
 @pytest.mark.parametrize("role", console.STAFF)

@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed"),
     pytest.mark.stack,
     pytest.mark.timeout(400),
+    pytest.mark.long(15),
 ]
 
 

@@ -19,7 +19,7 @@ TASKS = 5_000 if THOROUGH else 300
 BRANDS = 20
 SAID = "zhiyin:global:test:context"
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400), pytest.mark.long(20)]
 
 FEED = f"""
 import json, random, sys

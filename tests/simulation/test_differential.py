@@ -24,7 +24,7 @@ from tests.simulation.memory import Database, Transaction
 from tests.simulation.stores import MemoryStore
 from wechat_gateway import windows
 
-SEQUENCES = int(os.environ.get("SIMULATION_SEQUENCES", "24"))
+SEQUENCES = 300 if os.environ.get("SIMULATION_FULL") else 24
 PARTS = 6
 STEPS = 24
 WINDOW = 540
@@ -361,6 +361,8 @@ def _plain(found):
     return found
 
 
+@pytest.mark.long(SEQUENCES // 30)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_memory_and_postgresql_behave_alike(part, transactional_db, test_run):
     with roles.cursor_on(test_run.urls(connection.settings_dict["NAME"]).owner) as cursor:

@@ -18,6 +18,7 @@ from wechat_gateway import tokens
 from wechat_gateway.models import AccessToken
 
 WAYS = ("raise", "delay", "cut", "kill")
+FULL = bool(os.environ.get("SIMULATION_FULL"))  # `make simulate`: all of them
 
 
 @pytest.fixture
@@ -82,6 +83,8 @@ def fire(stage, workflow, name, way):
     return bool(fired)
 
 
+@pytest.mark.long(30 if FULL else 8)
+@pytest.mark.timeout(600)
 def test_every_point_is_fired_and_what_it_broke_is_mended(nothing_known):
     names = {name for name in declared() if not name.startswith(IN_THE_GATEWAY)}
     fired, met = set(), set()
@@ -89,13 +92,14 @@ def test_every_point_is_fired_and_what_it_broke_is_mended(nothing_known):
         stage = Stage()
         passed = passed_points(stage, workflow, names)
         for name in sorted(passed - met):
-            ways = WAYS if os.environ.get("SIMULATION_FULL") else (WAYS[len(met) % 4],)  # `make simulate`: all
+            ways = WAYS if FULL else (WAYS[len(met) % 4],)
             fired |= {(name, way) for way in ways if fire(stage, workflow, name, way)}
             met.add(name)
     assert names - met == set(), "no workflow passes these points"
     assert {name for name, _ in fired} == names
 
 
+@pytest.mark.long(10)
 def test_every_point_of_the_gateway_is_fired_and_mended():
     run = subprocess.run(
         [sys.executable, "-m", "tests.simulation", "--points"], capture_output=True, text=True, timeout=250, check=False

@@ -74,6 +74,8 @@ class Trap:
 
     def __init__(self, nth=0, way=""):
         self.nth, self.way, self.count, self.dead, self.where = nth, way, 0, False, ""
+        self.lasting = 0  # what has been done until now that no death takes back
+        self.lasting_before = 0  # the same when the nth call came
 
     def sprung(self, what):
         """Whether this call is the one; raises for whatever a dead process would still do."""
@@ -82,7 +84,7 @@ class Trap:
         self.count += 1
         if self.count != self.nth:
             return False
-        self.where = what
+        self.where, self.lasting_before = what, self.lasting
         if self.way == "kill":
             self.die()
         return True
@@ -94,7 +96,9 @@ class Trap:
 
     def query(self, execute, sql, params, many, context):
         if not self.sprung(sql[:60]):
-            return execute(sql, params, many, context)
+            found = execute(sql, params, many, context)
+            self.lasting += not connection.in_atomic_block
+            return found
         if self.way == "time-out":
             return execute(_CANCELLED, (), many, context)
         cut()
@@ -102,6 +106,7 @@ class Trap:
 
     def commit(self, commit):
         if not self.sprung("COMMIT"):
+            self.lasting += 1
             return commit()
         if self.way == "time-out":
             commit()  # only its answer is lost
@@ -110,6 +115,7 @@ class Trap:
 
     def http(self, request, answer):
         if not self.sprung(request.url.partition("?")[0]):
+            self.lasting += 1
             return transport.Exchange(request, status=200, body=orjson.dumps(answer(request)), request_written=True)
         if self.way == "time-out":
             answer(request)  # it was done, but nobody hears of it
@@ -117,6 +123,7 @@ class Trap:
         return transport.Exchange(request, error="CONNECT")
 
     def publish(self):
+        self.lasting += 1
         if self.sprung("broker"):
             raise tasks_base.OperationalError("no broker")
 
