@@ -27,8 +27,8 @@ help: ## list these commands
 up: python ## install what is needed and run everything: console, API, gateway, workers, simulator, PostgreSQL, Valkey (SIZE=M or L: a crowd)
 	@exec $(PYTHON) -m launcher up
 
-test: venv-dev ## run the tests in parallel (ARGS="tests/members -k merge" narrows them)
-	@$(PY) -m pytest -n 4 --dist worksteal $(ARGS)
+test: venv-dev ## run the tests in parallel, always in the same order (ARGS="tests/members -k merge" narrows them)
+	@$(PY) -m pytest -n 4 --dist worksteal --randomly-seed=1 $(ARGS)
 
 lint: venv-dev ## check style
 	@$(PY) -m ruff check .
