@@ -14,7 +14,8 @@ from coupons.api import own as own_coupons
 from coupons.api import pushes as coupon_pushes
 from coupons.api import systems as coupons
 from guides import api as guides
-from imports import api as imports
+from imports.api import exports
+from imports.api import tables as imports
 from library import api as library
 from loyalty.api import birthdays, points
 from loyalty.api import facts as loyalty_facts
@@ -100,6 +101,9 @@ v1: list[URLPattern | URLResolver] = [
     path("coupons/<str:coupon_id>/release/", coupons.CouponRelease.as_view()),
     path("coupons/<str:coupon_id>/return/", coupons.CouponReturn.as_view()),
     path("facts/", loyalty_facts.FactReport.as_view()),
+    path("exports/", exports.ExportList.as_view()),
+    path("exports/<str:export_id>/", exports.ExportDetail.as_view()),
+    path("exports/<str:export_id>/file/", exports.ExportFile.as_view()),
     path("imports/", imports.ImportList.as_view()),
     path("imports/<str:import_id>/", imports.ImportDetail.as_view()),
     path("imports/<str:import_id>/errors/", imports.ImportErrors.as_view()),

@@ -53,6 +53,31 @@ class ExportRefused(Invalid):
     code = "export_refused"
 
 
+class ExportKeyTaken(Invalid):
+    """The same idempotency key came with other wishes before."""
+
+    code = "key_reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("Nothing was written. This idempotency key stands for another export."),
+            hint=_("Use a new key for every export; repeat a key only with the very same request."),
+            field="Idempotency-Key",
+        )
+
+
+class NotWritten(Conflict):
+    """The file of an export is not there yet, or never will be."""
+
+    code = "export_not_ready"
+
+    def __init__(self, problem: str = "") -> None:
+        super().__init__(
+            problem or _("The file is still being written."),
+            hint=_("Ask for a new export.") if problem else _("Ask for the export until its state is READY."),
+        )
+
+
 class FileGone(NotFound):
     """The time of a file is over, or it was never written."""
 

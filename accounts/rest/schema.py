@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import serializers
 
@@ -111,8 +112,12 @@ def endpoint(
     parameters: Sequence[OpenApiParameter | type[serializers.Serializer[Any]]] = (),
     errors: dict[int, OpenApiResponse] | None = None,
     description: str = "",
+    files: Sequence[str] = (),
 ) -> Callable[[Any], Any]:
-    """Describe one method of a view: what it takes, gives and refuses, with examples."""
+    """Describe one method of a view: what it takes, gives and refuses, with examples.
+
+    `files` are the media types of an answer that is a file instead of JSON.
+    """
     examples = []
     if body_example is not None:
         sent_as = next(iter(body)) if isinstance(body, dict) else "application/json"
@@ -120,6 +125,8 @@ def endpoint(
     if example is not None:
         examples.append(OpenApiExample("answer", value=example, response_only=True, status_codes=[str(status)]))
     responses: dict[Any, Any] = {status: answer if answer is not None else OpenApiResponse(description="Done.")}
+    if files:
+        responses = {(status, media): OpenApiTypes.BINARY for media in files}
     refusals = dict(errors or {})
     if auth:
         refusals = problems(401, 403, 429) | refusals

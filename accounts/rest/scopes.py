@@ -11,6 +11,7 @@ SCOPES: Final[dict[str, Any]] = {
     "members.write": _("change members: tags, profile, flags, identities"),
     "counter.use": _("take member codes at a counter"),
     "imports.write": _("import members and orders from tables"),
+    "exports.write": _("take lists of members out as files"),
     "segments.read": _("read and count segments"),
     "stores.read": _("read stores"),
     "channels.read": _("read channels and their figures"),

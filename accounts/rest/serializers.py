@@ -56,6 +56,17 @@ class TextField(serializers.CharField):
         return text
 
 
+class WholeField(serializers.IntegerField):
+    """A JSON number without a fraction; texts and booleans are refused."""
+
+    def to_internal_value(self, data: Any) -> int:
+        """Take a whole number."""
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        value: int = super().to_internal_value(data)
+        return value
+
+
 class CodeField(serializers.CharField):
     """A short technical text: printable ASCII without spaces."""
 

@@ -12,12 +12,12 @@ from rest_framework.response import Response
 
 from accounts.rest.permissions import needs_scope
 from accounts.rest.schema import SYSTEM, endpoint, problems
-from accounts.rest.serializers import CodeField, StrictSerializer, TextField, read_body, read_query
+from accounts.rest.serializers import CodeField, StrictSerializer, TextField, WholeField, read_body, read_query
 from accounts.rest.views import BrandAPIView
 from common import clock
 from coupons import services
 from coupons.api.own import NothingBody
-from coupons.api.shapes import COUPON_EXAMPLE, KeyBody, WholeField, named, operation, template_or_422
+from coupons.api.shapes import COUPON_EXAMPLE, KeyBody, named, operation, template_or_422
 from coupons.models import Outcome, Push, PushState
 from coupons.selectors import pushes as selectors
 from members.models import Segment

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from accounts.rest.callers import MemberPrincipal
-from accounts.rest.serializers import CodeField, StrictSerializer, TextField
+from accounts.rest.serializers import CodeField, StrictSerializer, TextField, WholeField
 from accounts.rest.views import known_text
 from coupons import reasons
 from coupons.models import Coupon, MoveKind, State, Template, Way
@@ -31,17 +31,6 @@ if TYPE_CHECKING:
 
 MOST_LINES: Final = 200
 MOST_CHOSEN: Final = 20
-
-
-class WholeField(serializers.IntegerField):
-    """A JSON number without a fraction; texts and booleans are refused."""
-
-    def to_internal_value(self, data: Any) -> int:
-        """Take a whole number."""
-        if not isinstance(data, int) or isinstance(data, bool):
-            self.fail("invalid")
-        value: int = super().to_internal_value(data)
-        return value
 
 
 class KeyBody(StrictSerializer):

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from accounts.rest.pagination import PAGE_PARAMETERS, Keyset
 from accounts.rest.permissions import needs_scope
 from accounts.rest.schema import SYSTEM, endpoint, problems
-from accounts.rest.serializers import CodeField, MomentParameter, TextField, YesNoField, read_body
+from accounts.rest.serializers import CodeField, MomentParameter, TextField, WholeField, YesNoField, read_body
 from accounts.rest.views import BrandAPIView
 from common import clock
 from coupons import services
@@ -27,7 +27,6 @@ from coupons.api.shapes import (
     CouponPage,
     KeyBody,
     MoveShape,
-    WholeField,
     cart_of,
     checked_body,
     chosen_of,

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from accounts.fields import SealedTextField
-from accounts.models import StaffUser
+from accounts.models import ApiKey, StaffUser
 from accounts.roles import DataScope, Role
 from accounts.tenancy import BrandForeignKey, BrandOwned
 from members.models import Segment
@@ -36,6 +36,7 @@ class ExportFormat(models.TextChoices):
 class Export(BrandOwned):
     """A list of members somebody took out, as they were allowed to see it: role and scope of then are kept.
 
+    One of the brand's other systems has a key instead of a role, and what it calls the request (`idempotency`).
     Without a segment it is who a search found; with neither, everybody in scope. `fields` are the keys of the brand's
     own profile fields that have a column; `unmasked`: phones and values that not everybody may see are in full.
     """
@@ -55,8 +56,12 @@ class Export(BrandOwned):
     rows = models.PositiveIntegerField(_("rows"), default=0)
     size = models.PositiveIntegerField(_("bytes"), default=0)
     asked_by = models.ForeignKey(StaffUser, models.DO_NOTHING, null=True, related_name="+", verbose_name=_("asked by"))
+    api_key = BrandForeignKey(
+        ApiKey, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("API key")
+    )
+    idempotency = models.CharField(max_length=80, blank=True, editable=False)
     asked_label = models.CharField(_("asked by"), max_length=80)
-    role = models.CharField(_("role"), max_length=20, choices=Role)
+    role = models.CharField(_("role"), max_length=20, choices=Role, blank=True)
     scope = models.CharField(_("data scope"), max_length=10, choices=DataScope)
     grant_id = models.BigIntegerField(null=True, blank=True)
     asked_at = models.DateTimeField(_("asked"))
@@ -67,6 +72,13 @@ class Export(BrandOwned):
     class Meta(BrandOwned.Meta):
         verbose_name = _("export")
         verbose_name_plural = _("exports")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["brand", "api_key", "idempotency"],
+                condition=models.Q(api_key__isnull=False) & ~models.Q(idempotency=""),
+                name="export_once_per_key",
+            ),
+        ]
         indexes: ClassVar = [
             models.Index(fields=["brand", "-id"], name="export_newest"),  # the list
             models.Index(fields=["brand", "state"], condition=models.Q(state="WAITING"), name="export_waiting"),

@@ -11,8 +11,8 @@ from django.db.models import F, Q
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from accounts.models import RoleGrant
-from accounts.roles import Role
+from accounts.models import ApiKey, RoleGrant
+from accounts.roles import DataScope, Role
 from accounts.services import record_audit
 from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope, current_brand_id, reporting
@@ -23,7 +23,7 @@ from common.spreadsheets import write_csv, write_xlsx
 from guides.models import Assignment
 from imports import tasks
 from imports.columns import MEMBER_COLUMNS, guess, is_ignored
-from imports.errors import ExportRefused, FileGone
+from imports.errors import ExportKeyTaken, ExportRefused, FileGone, NotWritten
 from imports.models import Export, ExportChunk, ExportFormat, ExportState
 from imports.services.own_fields import PREFIX
 from loyalty.selectors.points import balances_of
@@ -47,6 +47,8 @@ MOST: Final[dict[str, int]] = {
     Role.REGION_MANAGER: 20_000,
     Role.STORE_MANAGER: 5_000,
 }
+MOST_OF_A_SYSTEM: Final = 1_000_000
+SCOPE: Final = "exports.write"  # of an API key
 AT_ONCE: Final = 1000
 KEPT: Final = timedelta(days=7)
 PIECE: Final = 1_000_000
@@ -84,6 +86,8 @@ def ask_for_export(
     viewer.require("exports.edit")
     if viewer.role not in MOST:
         raise ExportRefused(_("Nothing was written. This role takes no lists out."))
+    search = search.strip()[:60]
+    file_format = file_format if file_format in ExportFormat.values else ExportFormat.CSV
     reason = reason.strip()
     if unmasked:
         viewer.require("members.reveal")
@@ -93,18 +97,12 @@ def ask_for_export(
                 hint=_("Say in a few words what the list is for."),
                 field="reason",
             )
-    known = {field.key for field in profile_fields(fields)} if fields else set()
-    if len(set(fields)) != len(fields) or not known.issuperset(fields):
-        raise ExportRefused(
-            _("Nothing was written. One of the profile fields does not exist, or is named twice."),
-            hint=_("Open the page again and choose from the list."),
-            field="own",
-        )
-    row = Export.objects.create(
+    _require_fields(fields, hint=_("Open the page again and choose from the list."), field="own")
+    row = Export(
         segment=segment,
         named=str(segment) if segment else "",
-        search=search.strip()[:60],
-        file_format=file_format if file_format in ExportFormat.values else ExportFormat.CSV,
+        search=search,
+        file_format=file_format,
         fields=list(fields),
         unmasked=unmasked,
         reason=reason[:200],
@@ -116,6 +114,66 @@ def ask_for_export(
         asked_at=at,
         delete_at=at + KEPT,
     )
+    return _asked(row, reason)
+
+
+@transaction.atomic
+def ask_for_export_as_system(
+    *,
+    key_id: int,
+    label: str,
+    at: datetime,
+    segment: Segment | None = None,
+    search: str = "",
+    file_format: str = ExportFormat.CSV,
+    fields: Sequence[str] = (),
+    idempotency: str = "",
+) -> Export:
+    """Ask for a list as one of the brand's other systems: everybody is in reach, nothing is in full.
+
+    The same idempotency key of the same API key gives the first export. Raises ExportRefused, ExportKeyTaken.
+    """
+    _require_fields(fields, hint=_("The console lists them with their keys."), field="profile")
+    row = Export(
+        segment=segment,
+        named=str(segment) if segment else "",
+        search=search.strip(),
+        file_format=file_format,
+        fields=list(fields),
+        api_key_id=key_id,
+        idempotency=idempotency,
+        asked_label=label[:80],
+        scope=DataScope.BRAND,
+        asked_at=at,
+        delete_at=at + KEPT,
+    )
+    if idempotency:
+        ApiKey.objects.select_for_update().get(pk=key_id)  # two at once wait for each other
+        known = Export.objects.filter(api_key=key_id, idempotency=idempotency).first()
+        if known is not None:
+            if _wanted(known) != _wanted(row):
+                raise ExportKeyTaken
+            return known
+    return _asked(row, "")
+
+
+def _wanted(row: Export) -> tuple[object, ...]:
+    return row.segment_id, row.search, row.file_format, row.fields
+
+
+def _require_fields(fields: Sequence[str], *, hint: str, field: str) -> None:
+    known = {each.key for each in profile_fields(fields)} if fields else set()
+    if len(set(fields)) != len(fields) or not known.issuperset(fields):
+        raise ExportRefused(
+            _("Nothing was written. One of the profile fields does not exist, or is named twice."),
+            hint=hint,
+            field=field,
+        )
+
+
+def _asked(row: Export, reason: str) -> Export:
+    row.save()
+    unmasked = row.unmasked
     changes: dict[str, list[Any]] = {"who": [None, row.named or row.search or "*"], "phones in full": [False, unmasked]}
     if row.fields:
         changes["profile fields"] = [None, ", ".join(row.fields)]
@@ -132,12 +190,17 @@ def write_export(*, brand_id: int, export_id: int) -> None:
             return
         viewer = _viewer_now(row)
         if viewer is None:
-            _refuse(row, _("Whoever asked no longer has the role."))
+            gone = _("The API key was revoked, or may no longer take lists out.")
+            _refuse(row, gone if row.api_key_id else _("Whoever asked no longer has the role."))
             return
         ids = _whom(row, viewer)
-        if len(ids) > MOST[row.role]:
-            said = _("The list has more than the %(most)s people this role takes out at once. Narrow it down.")
-            _refuse(row, said % {"most": f"{MOST[row.role]:,}"})
+        if len(ids) > _most(row):
+            said = (
+                _("The list has more than the %(most)s people an API key takes out at once. Narrow it down.")
+                if row.api_key_id
+                else _("The list has more than the %(most)s people this role takes out at once. Narrow it down.")
+            )
+            _refuse(row, said % {"most": f"{_most(row):,}"})
             return
     with translation.override(LANGUAGE):
         table = _table(brand_id, row, ids)
@@ -154,13 +217,20 @@ def write_export(*, brand_id: int, export_id: int) -> None:
         point("exports: kept, not committed")
 
 
+def _most(row: Export) -> int:
+    return MOST_OF_A_SYSTEM if row.api_key_id is not None else MOST[row.role]
+
+
 def _refuse(row: Export, why: str) -> None:
     row.state, row.problem = ExportState.REFUSED, why[:300]
     row.save(update_fields=["state", "problem"])
 
 
 def _viewer_now(row: Export) -> Viewer | None:
-    """Give whoever asked, if they still have the role they asked with."""
+    """Give whoever asked, if they still have the role, or the scope of their key, they asked with."""
+    if row.api_key_id is not None:
+        key = ApiKey.objects.filter(pk=row.api_key_id, revoked_at__isnull=True).first()
+        return Viewer(None, row.asked_label, row.brand_id, role="") if key and SCOPE in key.scopes else None
     grant = RoleGrant.objects.filter(staff_user_id=row.asked_by_id, role=row.role, scope=row.scope).first()
     if grant is None:
         return None
@@ -169,7 +239,7 @@ def _viewer_now(row: Export) -> Viewer | None:
 
 def _whom(row: Export, viewer: Viewer) -> list[int]:
     """Give the keys of the people, one more at most than the role takes out."""
-    limit = MOST[row.role] + 1
+    limit = _most(row) + 1
     people = visible_members(viewer).filter(erased_at__isnull=True)
     if row.search:
         wanted = name_begins(row.search)
@@ -273,8 +343,21 @@ def download(*, row: Export, viewer: Viewer) -> bytes:
     viewer.require("exports.edit")
     if row.unmasked:
         viewer.require("members.reveal")
-    if row.state != ExportState.READY or row.asked_by_id != viewer.staff_id:
+    if row.state != ExportState.READY or row.api_key_id is not None or row.asked_by_id != viewer.staff_id:
         raise FileGone
+    return _taken(row, viewer)
+
+
+def download_as_system(*, row: Export, viewer: Viewer) -> bytes:
+    """Give the file to a system, and write down that it took it. Raises FileGone, NotWritten."""
+    if row.state == ExportState.GONE:
+        raise FileGone
+    if row.state != ExportState.READY:
+        raise NotWritten(row.problem)
+    return _taken(row, viewer)
+
+
+def _taken(row: Export, viewer: Viewer) -> bytes:
     Export.objects.filter(pk=row.pk).update(downloads=F("downloads") + 1)
     record_audit(
         action="download export", obj=row, changes={"rows": [None, row.rows], "phones in full": [None, row.unmasked]}

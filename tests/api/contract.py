@@ -66,6 +66,9 @@ def check(path, method, response):
     if declared["responses"][status].get("content") is None:
         assert response.content == b""
         return
+    if "application/json" not in declared["responses"][status]["content"]:  # a file
+        assert response["Content-Type"].partition(";")[0] in declared["responses"][status]["content"]
+        return
     error = jsonschema.exceptions.best_match(_validator(template, method.lower(), status).iter_errors(response.json()))
     if error is not None:
         raise error

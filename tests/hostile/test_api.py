@@ -174,7 +174,7 @@ def address(path, side):
     real = real.replace("{push_id}", str(side.push.public_id))
     for nobodys in ("{entry_id}", "{hold_id}", "{coupon_id}", "{request_id}", "{push_id}"):
         real = real.replace(nobodys, NOWHERE)
-    real = real.replace("{import_id}", str(side.job.public_id))
+    real = real.replace("{import_id}", str(side.job.public_id)).replace("{export_id}", NOWHERE)
     real = real.replace("{channel_id}", str(side.channel.pk)).replace("{scene}", side.mini_code.code)
     return real.replace("{campaign_id}", str(side.campaign.public_id)).replace("{member_no}", side.member.member_no)
 

@@ -137,6 +137,7 @@ REST_PARAMETERS: dict[str, tuple[type[models.Model], str]] = {
     "coupon_id": (Coupon, "public_id"),
     "request_id": (RightsRequest, "public_id"),
     "import_id": (Import, "public_id"),
+    "export_id": (Export, "public_id"),
     "push_id": (Push, "public_id"),
 }
 

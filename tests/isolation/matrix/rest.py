@@ -31,6 +31,7 @@ CALLERS = (
         "key library.read",
         "key library.write",
         "key imports.write",
+        "key exports.write",
         "member",
         "nobody",
     ]
@@ -105,6 +106,9 @@ NO_ROW = {
     "ImportBody.give_points": "yes or no",
     "ImportBody.start": "yes or no",
     "ErrorQuery.after": "a number",
+    "ExportBody.search": "words that find people of the brand; another brand's are not found (tests/imports/test_export_api.py)",
+    "ExportBody.format": "a choice",
+    "ExportBody.profile": "keys of the brand's own; an unknown one is refused",
     "OpeningBody.opening": "a random id of the caller's own",
     "NearbyQuery.lat": "a position",
     "ChannelQuery.archived": "yes or no",
@@ -211,6 +215,14 @@ def rows(world):
             {"tier": "{}", "template": str(world.a.near[Template].public_id), "period": "MONTH"},
             far[Tier].name,
             "没有这一级",
+        ),
+        "ExportBody.segment": (
+            "key full",
+            "POST",
+            "exports/",
+            {"segment": "{}"},
+            far[Segment].pk,
+            9_007_199_254_740_991,
         ),
         "PlanQuery.segment": (
             "key full",
