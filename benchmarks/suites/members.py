@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from benchmarks.reads.load import Call, latencies
-from benchmarks.reads.stand import fetch, ours, peers, stand
+from benchmarks.reads.stand import fetch, ours, peers, stand, tree_seconds
 from benchmarks.rounds import Absent, Bar, InvalidRunError, Reading
 
 if TYPE_CHECKING:
@@ -63,7 +63,11 @@ class Question:
 
 
 class Members:
-    """Every call is timed alone; p95 is what an operator waits for, the ratio is that of the medians."""
+    """Every call is timed alone; p95 is what an operator waits for, the ratio is that of the medians.
+
+    Beside each stands what a call costs the web process and PostgreSQL, in ms of processor time: on a machine that has
+    other work, waiting says more of that work than of us.
+    """
 
     key = "members"
     title = f"people of a brand of {MEMBERS:,} (granian, one process, one connection)"
@@ -91,19 +95,20 @@ class Members:
             }
             with peers(place, **urls) as others:
                 us = ours(place)
+                database = place.launched.pids["postgres"]
                 found: dict[str, Contestant | Absent] = {
-                    OURS: _contestant({API: us, LIST: us, ONE: us}, _our_questions(us, place.data))
+                    OURS: _contestant({API: us, LIST: us, ONE: us}, database, _our_questions(us, place.data))
                 }
                 drf, stock = others["drf"], others["admin"]
                 if isinstance(drf, Absent) or isinstance(stock, Absent):
                     found[USUAL] = next(each for each in others.values() if isinstance(each, Absent))
                 else:
                     servers = {API: drf, LIST: stock, ONE: stock}
-                    found[USUAL] = _contestant(servers, _usual_questions(drf, place.data))
+                    found[USUAL] = _contestant(servers, database, _usual_questions(drf, place.data))
                 yield found
 
 
-def _contestant(servers: Mapping[str, Peer], questions: Mapping[str, Question]) -> Contestant:
+def _contestant(servers: Mapping[str, Peer], database: int, questions: Mapping[str, Question]) -> Contestant:
     def run(number: int) -> Reading:
         found: dict[str, float] = {}
         for name, question in questions.items():
@@ -115,10 +120,13 @@ def _contestant(servers: Mapping[str, Peer], questions: Mapping[str, Question]) 
             calls = [question.calls[each % len(question.calls)] for each in order]
             holds = iter([question.holds[each] for each in order])
             warm = latencies(where.port, calls[:2], lambda _body: True, seconds=SECONDS)
+            before = tree_seconds(where.pid) + tree_seconds(database)
             taken = sorted(latencies(where.port, calls[:CALLS], _proof(name, holds), seconds=SECONDS))
+            spent = tree_seconds(where.pid) + tree_seconds(database) - before
             if not warm or not taken:
                 raise InvalidRunError(f"{name}: nothing was asked")
             found[name] = taken[len(taken) // 2]
+            found[f"{name} cpu"] = spent * 1000 / len(taken)
             found[f"{name} p95"] = taken[min(len(taken) - 1, len(taken) * 95 // 100)]
         return Reading(found["list, first page"], found)
 
