@@ -19,7 +19,7 @@ from accounts.tenancy import BrandOwned, brand_scope
 from campaigns.services import create_campaign
 from common import clock
 from coupons.services import create_push
-from imports.services import take_file
+from imports.services import ask_for_export_as_system, take_file, write_export
 from library.models import MediaItem
 from members.services import save_segment
 from tests.api import contract
@@ -134,6 +134,9 @@ def furnished(transactional_db, a, b, wechat):  # noqa: F811
         a.push = create_push(operation=once(), template=make_template(), segment=a.segment, reason="春季回馈", at=AT)
         a.job = take_file(name="x.csv", body="手机\n1".encode(), kind="members", at=AT)
         a.mini_code = create_mini_code(touchpoint=a.channel, program=a.program, page="pages/index", at=AT)
+        key = ApiKey.objects.get()
+        a.export = ask_for_export_as_system(key_id=key.pk, label=key.label, at=AT)
+    write_export(brand_id=a.brand.pk, export_id=a.export.pk)
     return a
 
 
@@ -174,7 +177,7 @@ def address(path, side):
     real = real.replace("{push_id}", str(side.push.public_id))
     for nobodys in ("{entry_id}", "{hold_id}", "{coupon_id}", "{request_id}", "{push_id}"):
         real = real.replace(nobodys, NOWHERE)
-    real = real.replace("{import_id}", str(side.job.public_id)).replace("{export_id}", NOWHERE)
+    real = real.replace("{import_id}", str(side.job.public_id)).replace("{export_id}", str(side.export.public_id))
     real = real.replace("{channel_id}", str(side.channel.pk)).replace("{scene}", side.mini_code.code)
     return real.replace("{campaign_id}", str(side.campaign.public_id)).replace("{member_no}", side.member.member_no)
 
@@ -234,6 +237,7 @@ BODIES = {
     "return_coupon": {"key": "x", "order": "x"},
     "redeem_at_counter": {"key": "x", "code": "x", "store": "x"},
     "upload_table": {"kind": "members"},
+    "ask_for_export": {"search": "x"},
     "cancel_exchange": {"key": "x"},
     "show_counter_code": {},
     "check_own_coupons": {"lines": []},
