@@ -115,7 +115,7 @@ def _play_some(arguments):
 
 def _run_tests():
     environment = {name: value for name, value in os.environ.items() if name not in _ENVIRONMENT}
-    environment |= {"SIMULATION_FULL": "1"}
+    environment |= {"SIMULATION_FULL": "all"}
     # They wait for PostgreSQL as long as for Python: three keep two cores busy.
     parallel = ("-n", "3", "--dist", "worksteal")
     command = [sys.executable, "-m", "pytest", "-q", *parallel, "tests/simulation"]
