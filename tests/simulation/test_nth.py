@@ -16,7 +16,10 @@ from wechat_gateway import tokens
 MOST = 200
 FULL = bool(os.environ.get("SIMULATION_FULL"))  # `make simulate` takes every call, and "all" has it fail in every way
 # Each part takes every so many calls: no worker has much more than another when all are taken.
-PARTS = {"erase_person": 6, "sweep_and_replay": 2, "scan_pushed": 2, "push_coupon": 2, "tier_coupon": 2}
+PARTS = {
+    "erase_person": 6, "merge": 6, "keep_segment": 2, "sweep_and_replay": 2, "scan_pushed": 2, "push_coupon": 2, "send_step": 2,
+    "tier_coupon": 2,
+}  # fmt: skip
 CASES = [
     pytest.param(workflow, part, parts, id=f"{workflow.__name__}{f'-{part}' if parts > 1 else ''}")
     for workflow in WORKFLOWS
