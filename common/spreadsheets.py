@@ -207,13 +207,13 @@ def _first_sheet(body: bytes, limit: Bounds, mark_formulas: bool) -> Iterator[li
     """Give its rows, at most one more than may be."""
     import openpyxl
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about styles and extensions that reading leaves out
-        book = openpyxl.load_workbook(io.BytesIO(body), read_only=True, data_only=not mark_formulas, keep_links=False)
-        page = book.worksheets[0]
-        page.reset_dimensions()  # what a file says of its size need not be true
-        for row in page.iter_rows(max_row=limit.rows + limit.blank + 1):
-            yield [_cell(each, mark_formulas) for each in row]
+    # About styles and extensions that reading leaves out. For good: between two rows others run.
+    warnings.filterwarnings("ignore", module="openpyxl")
+    book = openpyxl.load_workbook(io.BytesIO(body), read_only=True, data_only=not mark_formulas, keep_links=False)
+    page = book.worksheets[0]
+    page.reset_dimensions()  # what a file says of its size need not be true
+    for row in page.iter_rows(max_row=limit.rows + limit.blank + 1):
+        yield [_cell(each, mark_formulas) for each in row]
 
 
 def _cell(cell: Any, mark_formulas: bool) -> str:

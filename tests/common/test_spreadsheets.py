@@ -1,11 +1,12 @@
 """Tables as people's programs write them: what is read, what is refused, and that nothing becomes a formula."""
 
 import io
+import warnings
 import zipfile
 
 import pytest
 
-from common.spreadsheets import MOST_ROWS, TableUnreadable, read_table, write_csv, write_xlsx
+from common.spreadsheets import MOST_ROWS, TableUnreadable, iter_table, read_table, write_csv, write_xlsx
 
 ROWS = [["名称", "关键词"], ["打烊", "几点关门\n几点下班"], ["公式", "=1+1"], ["撇号", "'=1"], ["", "只有第二格"]]
 
@@ -133,3 +134,12 @@ def test_what_is_no_table_is_refused_with_a_reason(body):
         read_table(body)
     assert refused.value.message
     assert refused.value.hint
+
+
+def test_a_workbook_read_half_silences_nobody():
+    """Rows are handed out one by one, and others run in between."""
+    half = iter_table(workbook())
+    next(half)
+
+    with pytest.raises(UserWarning, match="of another"):
+        warnings.warn("of another", stacklevel=1)
