@@ -203,7 +203,10 @@ class Connection:
                 self.cut_next_answer = toxic
 
     async def _send(self, direction, queue):
-        writer = self.server[1] if direction == "up" else self.client[1]
+        stream = self.server if direction == "up" else self.client
+        if stream is None:
+            return  # half open: nobody is there
+        writer = stream[1]
         loop = asyncio.get_running_loop()
         while True:
             due, data = await queue.get()
