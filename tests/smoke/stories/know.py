@@ -298,8 +298,6 @@ def wishes(stage: Stage, brand: dict[str, Any], member: Caller, number: str, seg
     )
     member.post("me/consents/", purpose="MARKETING", granted=False)
     stage.check("marketing is off", member.get("me/preferences/")["marketing"], False)
-    # Whether chance put her into the control group is not what this scene is about.
-    stage.query(brand, "member_services.set_control_group(per_mille=0, at=clock.now()).pk")
     campaign = stage.query(brand, f"speak_to({segment}, '专享：本周到店有礼')")
     key = stage.query(brand, f"Member.objects.get(member_no='{number}').pk")
     rows = f"list(Delivery.objects.filter(campaign_id={campaign}).values_list('member_id', 'state', 'reason'))"
