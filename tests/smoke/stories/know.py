@@ -296,6 +296,9 @@ def wishes(stage: Stage, brand: dict[str, Any], member: Caller, number: str, seg
     joined.post(
         "me/phone/", code=stage.act(YUE, "phone", brand, appid=brand["mini_program"]["appid"])["code"], consent=given
     )
+    openid = stage.sim(f"/_sim/people/{YUE}")["accounts"][brand["appid"]]["openid"]
+    one = f"Follower.objects.filter(openid='{openid}', member__phone_tail='{PHONES[YUE][-4:]}').exists()"
+    stage.until("who follows is known as who is in the mini program", lambda: stage.query(brand, one), seconds=60)
     member.post("me/consents/", purpose="MARKETING", granted=False)
     stage.check("marketing is off", member.get("me/preferences/")["marketing"], False)
     campaign = stage.query(brand, f"speak_to({segment}, '专享：本周到店有礼')")
