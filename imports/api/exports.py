@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.http import Http404, HttpResponse
 from django.utils.translation import gettext as _
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
@@ -21,6 +19,7 @@ from accounts.viewer import current_viewer
 from common import clock
 from common.errors import Forbidden
 from imports import services
+from imports.api.repeats import key_of, key_parameter
 from imports.models import Export, ExportFormat, ExportState
 from imports.services.exports import SCOPE
 from members.models import Segment
@@ -29,8 +28,6 @@ from members.segments import LARGEST_ID
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-_KEY: Final = "HTTP_IDEMPOTENCY_KEY"
-_LONGEST_KEY: Final = 80
 _MOST_FIELDS: Final = 50
 _MEDIA: Final = {
     ExportFormat.CSV: "text/csv",
@@ -94,12 +91,6 @@ _EXAMPLE = {
     "written_at": "2026-11-22T05:00:21Z",
     "delete_at": "2026-11-29T05:00:00Z",
 }
-_IDEMPOTENT = OpenApiParameter(
-    "Idempotency-Key",
-    OpenApiTypes.STR,
-    OpenApiParameter.HEADER,
-    description="The caller's own key, at most 80 characters: the same key with the same body is the same export.",
-)
 
 
 def shape(row: Export) -> dict[str, Any]:
@@ -132,7 +123,7 @@ class ExportList(BrandAPIView):
         auth=SYSTEM,
         body=ExportBody,
         body_example={"segment": 12, "format": "CSV", "profile": ["skin"]},
-        parameters=[_IDEMPOTENT],
+        parameters=[key_parameter("the same key with the same body is the same export")],
         answer=ExportShape,
         example=_EXAMPLE | {"state": "WAITING", "rows": 0, "bytes": 0, "written_at": None},
         status=201,
@@ -154,8 +145,8 @@ class ExportList(BrandAPIView):
     def post(self, request: Request) -> Response:
         """Take the wish down and have the file written."""
         body = read_body(ExportBody, request.data)
-        key = str(request.META.get(_KEY, ""))
-        if len(key) > _LONGEST_KEY or not key.isprintable():
+        key = key_of(request)
+        if key is None:
             raise ValidationError({"Idempotency-Key": [_("A key has at most 80 visible characters.")]})
         user: Any = request.user
         row = services.ask_for_export_as_system(

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.http import Http404
 from django.utils.translation import gettext as _
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema_field
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.parsers import MultiPartParser
@@ -28,6 +27,7 @@ from accounts.rest.serializers import (
 from accounts.rest.views import BrandAPIView, known_text
 from common import clock
 from imports import selectors, services
+from imports.api.repeats import key_of, key_parameter
 from imports.columns import MEMBER_COLUMNS, ORDER_COLUMNS, assigned
 from imports.errors import FileRefused, KeyTaken
 from imports.kinds import kinds
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 PAGE: Final = 200
 _SCOPE: Final = "imports.write"
-_KEY: Final = "HTTP_IDEMPOTENCY_KEY"
 _LONGEST_COLUMNS: Final = 20_000
 
 
@@ -166,12 +165,6 @@ _EXAMPLE = {
     "created_at": "2026-11-22T05:00:00Z",
     "delete_at": "2026-12-22T05:00:00Z",
 }
-_IDEMPOTENT = OpenApiParameter(
-    "Idempotency-Key",
-    OpenApiTypes.STR,
-    OpenApiParameter.HEADER,
-    description="The caller's own key, at most 80 characters: the same key with the same file is the same import.",
-)
 _NOT_NOW = problems(404, 409, s409={"import_not_now": "The import is at another stage."})
 
 
@@ -210,7 +203,7 @@ class ImportList(BrandAPIView):
             "columns": '{"客户手机": "phone", "皮肤": "field:skin", "备注": ""}',
             "source": "old till",
         },
-        parameters=[_IDEMPOTENT],
+        parameters=[key_parameter("the same key with the same file is the same import")],
         answer=ImportShape,
         example=_EXAMPLE | {"state": "CHECKING", "rows": 0, "done": 0, "found": {}},
         status=201,
@@ -238,8 +231,8 @@ class ImportList(BrandAPIView):
         _refuse_doubled(request.data)
         body = read_body(ImportBody, request.data)
         at = clock.now()
-        key = str(request.META.get(_KEY, ""))
-        if len(key) > 80 or not key.isprintable():
+        key = key_of(request)
+        if key is None:
             raise FileRefused(_("Nothing was taken. The idempotency key has at most 80 visible characters."))
         job = services.take_file(
             name=body["file"].name or "", body=body["file"].read(LARGEST + 1), kind=body["kind"], at=at, key=key
