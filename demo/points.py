@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 from accounts.tenancy import brand_scope
 from common import clock
+from demo.channels import LOYAL
 from loyalty import services
 from loyalty.earn_rules import Line
 from loyalty.models import Benefit, BenefitKind, BirthdayProgramme, EarnRule, Fact, FactKind, PointsPolicy, Tier
 from loyalty.services import Operation, Report
 from loyalty.services.facts import ORDER
 from members.models import Member
+from touchpoints.models import Touch, TouchKind
 
 if TYPE_CHECKING:
     from datetime import datetime
     from random import Random
 
-BUYERS: Final = 60
+BUYERS, LOYAL_BUYERS = 40, 20  # the latter came by the code of the loyal
 SINCE: Final = timedelta(days=180)
 TIERS: Final = (
     ("初见", 0, ()),
@@ -51,12 +53,15 @@ def give_points(brand_id: int, chance: Random) -> None:
             if kind != "category":
                 services.activate_rule(rule_id=rule.pk, at=at - SINCE)
         rows = Member.objects.filter(joined_at__isnull=False, merged_into__isnull=True).order_by("pk")
-        buyers = list(rows.values_list("pk", flat=True)[:BUYERS])
+        came = Touch.objects.filter(touchpoint__name=LOYAL, kind=TouchKind.FOLLOW).order_by("member_id")
+        loyal = dict(came.values_list("member_id", "at")[:LOYAL_BUYERS])
+        buyers = [*rows.exclude(pk__in=loyal).values_list("pk", flat=True)[:BUYERS], *loyal]
     number = 0
     for member_id in buyers:
+        minutes = int((at - loyal.get(member_id, at - SINCE)).total_seconds() // 60)
         for _purchase in range(min(int(chance.expovariate(0.35)) + 1, 9)):
             number += 1
-            when = at - timedelta(minutes=chance.randrange(60, int(SINCE.total_seconds() // 60)))
+            when = at - timedelta(minutes=chance.randrange(60, minutes))
             with brand_scope(brand_id):
                 buy(member_id, f"SO{number:05d}", when, chance)
     with brand_scope(brand_id):

@@ -16,6 +16,7 @@ class LoyaltyConfig(AppConfig):
     def ready(self) -> None:
         """Take part in merges and erasures; let segments and automatic tags know of purchases."""
         from loyalty import rfm, rfm_matrix  # noqa: F401 - they offer the eight groups, and what the matrix keeps
+        from loyalty.channel_figures import ORDERED, ORDERS_WITHIN
         from loyalty.models import BirthdayGrant, Fact, FactKind
         from loyalty.services import lapse_points, move_grants, move_points, return_points, shown_points
         from loyalty.services.facts import PURCHASED
@@ -23,11 +24,14 @@ class LoyaltyConfig(AppConfig):
         from members.happenings import Happening, happenings
         from members.merging import Asset, Joined, assets
         from members.services.erasure import on_erase
+        from touchpoints.selectors import PersonValue, Stage, funnel_stages, person_values
 
         assets.register("loyalty.points", Asset(_("Points and tier"), move_points, return_points, shown_points, 200))
         grants = Joined((BirthdayGrant,), move_grants)
         assets.register("loyalty.birthdays", Asset(_("Birthday benefits"), grants.move, grants.give_back, order=210))
         on_erase.register("loyalty.points", lapse_points)
+        funnel_stages.register("order", Stage(_("First order"), ORDERED, 30))
+        person_values.register("orders", PersonValue(_("Orders, less what was sent back"), ORDERS_WITHIN))
         facts.kinds.register(PURCHASED, facts.FactKind(_("bought something")))
         happenings.register(
             PURCHASED,

@@ -82,6 +82,16 @@ class StayShape(serializers.Serializer[Any]):
     kept = serializers.FloatField(help_text="Who of them never left within those days.")
 
 
+class ValueShape(serializers.Serializer[Any]):
+    """What people bought within so many days of their follow, less what they sent back whenever."""
+
+    days = serializers.IntegerField(help_text="Days after the follow: 30 or 90.")
+    followers = serializers.FloatField(help_text="Followers whose days are over.")
+    bought = serializers.FloatField(help_text="Those of them who bought something.")
+    amount = serializers.IntegerField(help_text="What all of them paid, in fen.")
+    each = serializers.IntegerField(allow_null=True, help_text="The same for each follower, in fen.")
+
+
 class ReportShape(serializers.Serializer[Any]):
     """What a channel and everything below it brought."""
 
@@ -94,6 +104,7 @@ class ReportShape(serializers.Serializer[Any]):
     cases = serializers.DictField(child=serializers.IntegerField(), help_text="Scans by who scanned.")
     stages = StageShape(many=True)
     stays = StayShape(many=True)
+    values = ValueShape(many=True)
     cost = serializers.IntegerField(help_text="Cost in fen.")
 
 
@@ -151,8 +162,10 @@ _REPORT_EXAMPLE = {
         {"key": "people", "people": 3980.0, "cost": 30},
         {"key": "follow", "people": 2425.0, "cost": 49},
         {"key": "join", "people": 1204.0, "cost": 100},
+        {"key": "order", "people": 388.0, "cost": 309},
     ],
     "stays": [{"days": 7, "followers": 1900.0, "kept": 1655.0}],
+    "values": [{"days": 30, "followers": 1400.0, "bought": 210.0, "amount": 8190000, "each": 5850}],
     "cost": 120000,
 }
 _SCENE_EXAMPLE = {
@@ -360,6 +373,16 @@ def _report(row: Touchpoint, figures: Figures, model: str, window: Window) -> di
                 "kept": figures.parts[f"kept_{days}"] / WHOLE,
             }
             for days in selectors.STAYS
+        ],
+        "values": [
+            {
+                "days": days,
+                "followers": figures.parts[f"old_{days}"] / WHOLE,
+                "bought": figures.parts[f"bought_{days}"] / WHOLE,
+                "amount": figures.value(days),
+                "each": figures.value_of_each(days),
+            }
+            for days in selectors.VALUES
         ],
         "cost": figures.cost,
     }

@@ -343,6 +343,7 @@ class CountedTouch(BrandOwned):
 
     `seq` of `total` is its place among the person's touches; `day` and `previous_day` are days of the brand's zone.
     `outcome` holds a bit for each figure it counts for, `cohort` the month of the follow (12 * year + month).
+    `value_30` is what the person brought within 30 days after the follow, in fen, nothing before they are over.
     `due_at` is when an outcome changes by time alone: somebody who followed 30 days ago becomes one who stayed.
     """
 
@@ -360,6 +361,8 @@ class CountedTouch(BrandOwned):
     left_at = models.DateTimeField(null=True)
     cohort = models.IntegerField(default=0)
     outcome = models.IntegerField(default=0)
+    value_30 = models.BigIntegerField(default=0)
+    value_90 = models.BigIntegerField(default=0)
     due_at = models.DateTimeField(null=True)
 
     class Meta(BrandOwned.Meta):

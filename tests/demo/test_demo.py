@@ -161,6 +161,8 @@ def judges_channels_as_planted(brand):
     assert [codes[each.touchpoint_id] for each in ranked] == [channels.LOYAL, channels.BARGAIN]
     assert ranked[0].followers < ranked[1].followers == channels.STAYED + channels.LEFT
     assert (ranked[0].kept, ranked[1].kept) == (channels.LOYAL_PEOPLE, channels.STAYED)
+    worth = [figures.nodes[each.touchpoint_id].value_of_each(90) for each in ranked]
+    assert worth[0] > 10_000 > worth[1]
     assert quiet == {f"快闪展位 {number}" for number in range(1, channels.DEAD_CODES + 1)}
 
 

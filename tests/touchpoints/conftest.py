@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from loyalty.models import FactKind
+from loyalty.services import Report, record_fact
 from members.models import Follower, Member
 from members.services import record_follow, record_unfollow
 from tests.factories import AT, make_account, make_follower, make_store
@@ -60,3 +62,14 @@ def follow_again(follower, code, at):
     """Somebody who left follows again by a code."""
     record_follow(follower=follower, at=at)
     return record_touch(follower=Follower.objects.get(pk=follower.pk), scene=code.scene, is_follow=True, at=at)
+
+
+def buy(member, number, fen, *, at, heard=None):
+    """Somebody buys for so many fen; the till may tell of it later."""
+    report = Report("pos", FactKind.PURCHASE, number, at, member_id=member.pk, amount=fen)
+    return record_fact(report=report, at=heard or at)
+
+
+def send_back(number, fen, *, at):
+    """Goods of a purchase for so many fen come back."""
+    return record_fact(report=Report("pos", FactKind.REFUND, f"R{number}", at, amount=fen, refers=number), at=at)

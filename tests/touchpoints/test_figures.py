@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from accounts.tenancy import brand_scope
 from tests.factories import AT, make_account
-from tests.touchpoints.conftest import DAY, come, follow_again, leave
+from tests.touchpoints.conftest import DAY, buy, come, follow_again, leave, send_back
 from touchpoints.errors import NotInTree
 from touchpoints.models import Cost
 from touchpoints.selectors import (
@@ -116,8 +116,44 @@ def test_funnel_counts_who_reached_every_step(tree):
     assert [only.people(key) for key in ("people", "follow", "join")] == [1, 0, 0]
 
 
+def test_first_order_is_the_step_after_joining(tree):
+    code = tree.codes["静安门口"]
+    before, member, guest = come(code, joined=AT + DAY), come(code, joined=AT + DAY), come(code)
+    buy(before.follower.member, "SO1", 900, at=AT - DAY)  # earlier than the scan: not what the code brought
+    buy(member.follower.member, "SO2", 900, at=AT + 2 * DAY)
+    buy(guest.follower.member, "SO3", 900, at=AT + 2 * DAY)  # has not joined: a funnel is a chain
+
+    mine = figures("last").nodes[code.pk]
+    assert [mine.people(key) for key in ("people", "follow", "join", "order")] == [3, 3, 2, 1]
+
+
+def test_value_is_what_people_bought_in_time_less_what_they_sent_back(tree):
+    code, other = tree.codes["静安门口"], tree.codes["礼盒"]
+    early, late, idle, new = come(code), come(code), come(code), come(code, at=NOW - 29 * DAY)
+    come(other, follower=late.follower, at=AT + DAY)
+    buy(early.follower.member, "SO1", 10_000, at=AT)
+    buy(early.follower.member, "SO2", 7_000, at=AT + 30 * DAY - timedelta(seconds=1))
+    buy(early.follower.member, "SO3", 500, at=AT + 30 * DAY)
+    buy(late.follower.member, "SO4", 4_001, at=AT + 89 * DAY)
+    buy(new.follower.member, "SO5", 80_000, at=NOW - 28 * DAY)
+    send_back("SO1", 2_500, at=AT + 95 * DAY)  # after the thirty days: it was never kept all the same
+
+    found = figures("position").nodes
+    mine, beside = found[code.pk], found[other.pk]
+    assert idle.touch.touchpoint_id == code.pk
+    assert [(mine.people(f"old_{days}"), mine.people(f"bought_{days}")) for days in (30, 90)] == [(3, 1), (3, 2)]
+    assert [mine.value(days) for days in (30, 90)] == [
+        14_500,
+        17_001,
+    ]  # half of 4,001 to each code of the position model
+    assert [beside.value(days) for days in (30, 90)] == [0, 2_001]
+    assert [mine.value_of_each(days) for days in (30, 90)] == [5_800, 6_800]
+    assert beside.value_of_each(90) == 4_001
+    assert figures().nodes[tree.codes["静安柜台"].pk].value_of_each(30) is None
+
+
 def test_app_above_adds_its_own_step(tree):
-    funnel_stages.register("tests.known", Stage("known", "m.name <> ''", 30))
+    funnel_stages.register("tests.known", Stage("known", "m.name <> ''", 25))
     try:
         came = come(tree.codes["礼盒"], joined=AT + DAY)
         come(tree.codes["礼盒"], joined=AT + DAY)

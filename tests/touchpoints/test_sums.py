@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import datetime, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
@@ -12,11 +13,12 @@ from django.db import connection
 
 from accounts.tenancy import brand_scope
 from common import failpoints
+from loyalty.errors import MemberGone
 from members import services as member_services
-from members.models import ErasureReason, Follower, Member
+from members.models import ErasureReason, Follower, Member, MergeRecord
 from members.services.erasure import erase_due, start_clocks
 from tests.factories import AT, make_account, make_follower, make_mini_program
-from tests.touchpoints.conftest import DAY, come, follow_again, leave
+from tests.touchpoints.conftest import DAY, buy, come, follow_again, leave, send_back
 from touchpoints import selectors, services
 from touchpoints.models import ChannelSum, CountedTouch, FigureState, Recount, Touch
 from touchpoints.selectors import Stage, Window, funnel_stages
@@ -70,7 +72,7 @@ def assert_equal_everywhere(now, chance, zone=SHANGHAI):
         for model in MODELS:
             assert shown(summed[model]) == shown(counted[model]), (days, model)
         model, branch = chance.choice(MODELS), chance.choice(nodes).pk
-        key = chance.choice(["people", "follow", "join", "kept_7", "fast_30"])
+        key = chance.choice(["people", "follow", "join", "order", "kept_7", "fast_30", "bought_30", "value_30"])
         one = selectors.trees_by_model(window, models=[model], keys=[key], **asked)[model]
         below = selectors.tree_figures(window, model=model, below=branch, **asked)
         assert {pk: each.parts[key] for pk, each in one.nodes.items()} == {
@@ -116,6 +118,8 @@ class Story:
         self.tree = tree
         self.now = AT + 100 * DAY
         self.followers = []
+        self.purchases = []
+        self.bought = 0
         self.program = make_mini_program()
         self.mini = services.create_mini_code(touchpoint=tree.codes["礼盒"], program=self.program, page="", at=AT)
 
@@ -164,6 +168,20 @@ class Story:
     def talk(self):
         member_services.record_interaction(follower=self.anybody(), at=self.moment())
 
+    def buy(self):
+        member = self.anybody().member
+        if member.merged_into_id is None and member.erased_at is None:
+            fen = self.chance.randint(1, 2_000_000)
+            self.bought += 1
+            outcome = buy(member, f"SO{self.bought}", fen, at=self.moment(), heard=self.now)
+            self.purchases.append((outcome.fact.number, fen))
+
+    def send_back(self):
+        if self.purchases:
+            number, fen = self.purchases.pop(self.chance.randrange(len(self.purchases)))
+            with suppress(MemberGone):  # whoever is erased brings nothing back
+                send_back(number, self.chance.randint(1, fen), at=self.now)
+
     def staff(self):
         services.mark_staff(member=self.anybody().member, at=self.now)
 
@@ -199,6 +217,8 @@ class Story:
             + [self.again] * 3
             + [self.leave] * 3
             + [self.join, self.talk] * 3
+            + [self.buy] * 5
+            + [self.send_back]
         )
         acts += [self.found_gone, self.staff, self.not_staff, self.move, self.move, self.merge, self.erase]
         acts += [self.pass_time] * 4 + [self.count_some] * 4
@@ -216,7 +236,7 @@ def test_sums_equal_counting_after_anything_in_any_order(tree, in_brand, seed):
         count(story.now)
         assert_equal_everywhere(story.now, story.chance)
     for model in MODELS:
-        for figure in ("scans", "people", "follow", "join", "kept_7", "old_30"):
+        for figure in ("scans", "people", "follow", "join", "order", "kept_7", "old_30", "bought_30"):
             assert_rows_equal(story.now, 30, model=model, figure=figure)
             path = (tree.media["门店"].pk,)
             assert_rows_equal(story.now, 0, model=model, figure=figure, path=path)
@@ -286,6 +306,7 @@ CHANGES = {
         account_id=tree.account.pk, openids=[tree.came.follower.openid], at=tree.now
     ),
     "joined": lambda tree: member_services.join(member=tree.came.follower.member, at=tree.now),
+    "bought": lambda tree: buy(tree.came.follower.member, "SO1", 500, at=tree.now),
     "heard of": lambda tree: member_services.record_interaction(follower=tree.came.follower, at=tree.now),
 }
 
@@ -305,6 +326,25 @@ def test_touch_that_is_taken_out_leaves_the_sums(counted):
 
     assert CountedTouch.objects.count() == Touch.objects.count() == 2
     assert_equal_everywhere(counted.now, Random(9))
+
+
+def test_purchases_that_change_hands_leave_marks_on_both_sides(counted):
+    """Only the one who goes has bought, and only the one who stays has come."""
+    bought = make_follower(counted.account).member
+    buy(bought, "SO1", 70_000, at=AT + DAY, heard=counted.now)
+    count(counted.now)
+    Recount.objects.all().delete()
+    came = counted.came.follower.member
+    member_services.merge_members(kept=came, merged=bought, evidence="test", at=counted.now)
+    assert came.pk in Recount.objects.values_list("member_id", flat=True)
+    later = AT + 31 * DAY
+    count(later)
+    assert CountedTouch.objects.get(member_id=came.pk, seq=1).value_30 == 70_000
+
+    member_services.undo_merge(record=MergeRecord.objects.get(), reason="two people", by="test", at=later)
+    count(later)
+    assert CountedTouch.objects.get(member_id=came.pk, seq=1).value_30 == 0
+    assert_equal_everywhere(later, Random(11))
 
 
 @pytest.mark.parametrize("limit", [1, 100])

@@ -56,6 +56,7 @@ def channel_context(request: HttpRequest, row: Touchpoint, *, may_edit: bool) ->
         "staff_scans": _staff_scans(inside, options),
         "cohorts": on_screen.cohort_lines(options.cohorts(sorted(inside))),
         "stays": selectors.STAYS,
+        "values": on_screen.value_lines(figures, links),
         "quality": ranked.get(row.pk) or selectors.quality(row.pk, settled.nodes[row.pk]),
         "fewest": selectors.FEWEST,
         "issues": CodeIssue.objects.filter(touchpoint=row).order_by("-issued_at", "-pk")[:LATEST],

@@ -4,7 +4,7 @@ from touchpoints.on_screen.meters import code_meters
 from touchpoints.on_screen.options import DAYS, Options, read_options, window_label
 from touchpoints.on_screen.pages import MOST_LINES, Pages
 from touchpoints.on_screen.reach import in_reach, reachable_ids
-from touchpoints.on_screen.reports import RowLinks, cohort_lines, figure_keys, funnel, path_of_text
+from touchpoints.on_screen.reports import RowLinks, cohort_lines, figure_keys, funnel, path_of_text, value_lines
 from touchpoints.on_screen.tree import (
     Cell,
     Facts,
@@ -50,5 +50,6 @@ __all__ = [
     "scoped_whole",
     "state_of",
     "tree_lines",
+    "value_lines",
     "window_label",
 ]

@@ -35,7 +35,8 @@ class RowLinks:
 def figure_keys() -> set[str]:
     """Give every figure that opens its rows."""
     stays = (f"{prefix}_{days}" for prefix in ("kept", "old") for days in selectors.STAYS)
-    return {"scans", "people", *(key for key, _stage in selectors.stages()), *stays}
+    bought = (f"bought_{days}" for days in selectors.VALUES)
+    return {"scans", "people", *(key for key, _stage in selectors.stages()), *stays, *bought}
 
 
 def path_of_text(text: str) -> Path:
@@ -66,6 +67,27 @@ def funnel(figures: Figures, links: RowLinks) -> list[dict[str, Any]]:
         )
         before = parts
     return steps
+
+
+def value_lines(figures: Figures, links: RowLinks) -> list[dict[str, Any]]:
+    """Give what people bought within so many days of their follow: how many did, for how much, and how much each."""
+    lines = []
+    for days in selectors.VALUES:
+        old, bought = figures.people(f"old_{days}"), figures.people(f"bought_{days}")
+        lines.append(
+            {
+                "days": days,
+                "followers": old,
+                "followers_link": links[f"old_{days}"] if old else "",
+                "bought": bought,
+                "bought_link": links[f"bought_{days}"] if bought else "",
+                "rate": figures.rate(f"bought_{days}", f"old_{days}"),
+                "value": figures.value(days) if old else None,
+                "each": figures.value_of_each(days),
+                "cost": figures.cost_of_each(f"bought_{days}"),
+            }
+        )
+    return lines
 
 
 def cohort_lines(cohorts: Iterable[Cohort]) -> list[dict[str, Any]]:

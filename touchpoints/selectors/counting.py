@@ -29,6 +29,8 @@ from touchpoints.selectors.figures import (
     measures,
     reached_columns,
     stages,
+    value_columns,
+    values,
 )
 from touchpoints.selectors.tree import places, shape, tree_nodes
 
@@ -57,7 +59,7 @@ WITH scanned AS (
 ), person AS (
     SELECT p.*, {left_at} AS left_at FROM visit p
 ), outcome AS (
-    SELECT p.member_id, p.followed, p.followed_at, p.left_at, {reached}, coalesce({engaged}, false) AS engaged
+    SELECT p.member_id, p.followed, p.followed_at, p.left_at, {reached}, coalesce({engaged}, false) AS engaged, {values}
     FROM person p JOIN members_member m ON m.brand_id = p.brand_id AND m.id = p.member_id
 ), credited AS (
     SELECT s.id, s.touchpoint_id, s.member_id, s.at, s.kind, s."case", {outcome}, {weight} AS part,
@@ -72,12 +74,14 @@ def _statement(model: str) -> tuple[str, list[str]]:
     keys = [key for key, _stage in stages()]
     # `o.*` would bring member_id again: name what is needed instead
     names = ["o.followed", "o.followed_at", "o.left_at", "o.engaged", *(f"o.stage_{n}" for n in range(len(keys)))]
+    names += [f"o.{key}" for key in values()]
     parts = {
         "case": CASE,
         "follows": FOLLOWS,
         "left_at": LEFT_AT,
         "engaged": ENGAGED,
         "reached": reached_columns(),
+        "values": value_columns(),
         "weight": attributions.get(model).weight,
         "outcome": ", ".join(names),
     }
@@ -119,6 +123,7 @@ def _counted(model: str, parameters: dict[str, Any], codes: Collection[int] | No
     wanted = measures(names)
     cases = [f"count(*) FILTER (WHERE \"case\" = '{case}')" for case in TouchCase.values]
     sums = [f"coalesce(sum(part) FILTER (WHERE {condition}), 0)::bigint" for condition in wanted.values()]
+    sums += [f"coalesce(sum(part * {key}), 0)::bigint" for key in values()]
     text += f"""
 SELECT touchpoint_id, span, {", ".join([*cases, *sums])} FROM credited
 WHERE %(all)s OR touchpoint_id = ANY(%(codes)s) GROUP BY 1, 2"""  # noqa: S608 - constants
@@ -127,7 +132,7 @@ WHERE %(all)s OR touchpoint_id = ANY(%(codes)s) GROUP BY 1, 2"""  # noqa: S608 -
         cursor.execute(text, parameters | {"all": codes is None, "codes": list(codes or ())})
         for touchpoint_id, span, *counted in cursor.fetchall():
             found[touchpoint_id, span] = figures_of(
-                counted[: len(cases)], dict(zip(wanted, counted[len(cases) :], strict=True))
+                counted[: len(cases)], dict(zip([*wanted, *values()], counted[len(cases) :], strict=True))
             )
     return found
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WHOLE: Final = 1_000_000  # a person's credit is shared out in whole parts, so that sums are exact
 STAYS: Final = (7, 30, 90)  # days
+VALUES: Final = (30, 90)  # days after the follow whose orders are added up; each is one of STAYS
 MONTHS: Final = 6  # of cohorts
 CASES: Final = tuple(TouchCase.values)
 FAST: Final = timedelta(days=3)
@@ -83,6 +84,19 @@ class Stage:
 
 
 funnel_stages: Registry[Stage] = Registry("funnel stages", purpose="steps after a scan: follow, join, first order …")
+
+
+@dataclass(frozen=True)
+class PersonValue:
+    """Money that people bring: `amount` is SQL over `p` (the visit), fen within `{days}` days after `p.followed_at`."""
+
+    label: StrOrPromise
+    amount: str
+
+
+person_values: Registry[PersonValue] = Registry("person values", purpose="money that people bring after their follow")
+
+
 funnel_stages.register("follow", Stage(_("Followed"), "p.followed", 10))
 funnel_stages.register("join", Stage(_("Joined as member"), "m.joined_at >= p.at", 20))
 
@@ -96,7 +110,10 @@ class Window(NamedTuple):
 
 @dataclass
 class Figures:
-    """What is counted of a node: whole touches in `scans` and `cases`, shares of people (parts of WHOLE) in `parts`."""
+    """What is counted of a node: whole touches in `scans` and `cases`, shares of people (parts of WHOLE) in `parts`.
+
+    `parts["value_30"]` is no share of people but of fen: what people brought, each by the share they count with.
+    """
 
     scans: int = 0
     cost: int = 0
@@ -117,6 +134,15 @@ class Figures:
     def rate(self, part: str, whole: str) -> float | None:
         """Give one share of another, None when there is no whole."""
         return self.parts[part] / self.parts[whole] if self.parts[whole] else None
+
+    def value(self, days: int) -> int:
+        """Give what people brought within so many days of their follow, in fen, half up."""
+        return self.people(f"value_{days}")
+
+    def value_of_each(self, days: int) -> int | None:
+        """Give that for each follower whose days are over, in fen, half up; None without any."""
+        parts, fen = self.parts[f"old_{days}"], self.parts[f"value_{days}"]
+        return (fen * 2 + parts) // (2 * parts) if parts else None
 
     def cost_of_each(self, key: str) -> int | None:
         """Give the cost per person of a stage in fen, half up; None without people or cost."""
@@ -174,16 +200,33 @@ def measures(keys: Sequence[str]) -> dict[str, str]:
         old = f"followed AND followed_at <= %(now)s - interval '{days} days'"
         found[f"old_{days}"] = old
         found[f"kept_{days}"] = f"{old} AND (left_at IS NULL OR left_at > followed_at + interval '{days} days')"
+    for days in VALUES:
+        found[f"bought_{days}"] = f"{found[f'old_{days}']} AND value_{days} > 0"
     found["engaged_30"] = f"{found['old_30']} AND engaged"
     found["fast_30"] = f"{found['old_30']} AND left_at <= followed_at + %(fast)s"
     found["joined_30"] = f"{found['old_30']} AND stage_{keys.index('join')}"
     return found
 
 
+def values() -> list[str]:
+    """Give the keys of the money that people bring; figures keep them like shares of people, in parts of a fen."""
+    return [f"value_{days}" for days in VALUES]
+
+
+def value_columns() -> str:
+    """Give a column for each of `values`, as SQL over the visit `p`: nothing before the days are over."""
+    columns = []
+    for days in VALUES:
+        amounts = [filled(each.amount, {"days": str(days)}) for _key, each in sorted(person_values.items())]
+        over = f"p.followed AND p.followed_at <= %(now)s - interval '{days} days'"
+        columns.append(f"(CASE WHEN {over} THEN {' + '.join(amounts or ['0'])} ELSE 0 END)::bigint AS value_{days}")
+    return ", ".join(columns)
+
+
 def days_since_follow(figure: str) -> int:
     """Give how many days ago at least they followed whom a figure counts; 0 when it does not say."""
     kind, _line, days = figure.partition("_")
-    return int(days) if kind in ("old", "kept") and days.isdigit() else 0
+    return int(days) if kind in ("old", "kept", "bought") and days.isdigit() else 0
 
 
 @dataclass(frozen=True)

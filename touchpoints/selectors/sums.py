@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 # Where a touch stood that is older than every move; a real moment, because Python knows no infinite one.
 LAST_ID: Final = 2**63 - 1
 ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAYOUT: Final = "3"  # of the rows in ChannelSum and CountedTouch; another number has all of them made again
+_LAYOUT: Final = "4"  # of the rows in ChannelSum and CountedTouch; another number has all of them made again
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def meaning_of_sums(zone: tzinfo) -> str:
         *(f"{key}:{stage.reached}" for key, stage in stages()),
         *(f"{key}:{model.weight}" for key, model in sorted(attributions.items())),
         *(f"{key}:{condition}" for key, condition in measures(keys).items()),
+        defined.value_columns(),
         defined.ENGAGED,
         defined.LEFT_AT,
         defined.CASE,
@@ -99,7 +100,7 @@ def freshness(*, at: datetime, zone: tzinfo) -> Freshness:
 # month before counted is taken out again. `a` begins the window, `b` gets the share. Cohorts have rows of their own.
 _BROUGHT: Final = """pair AS (
     SELECT b.touchpoint_id, b.placed_at, date_trunc('month', a.day)::date AS month,
-        date_trunc('month', a.previous_day)::date AS previous_month, a.cohort, a.outcome,
+        date_trunc('month', a.previous_day)::date AS previous_month, a.cohort, a.outcome, {values_of_a},
         b.seq - a.seq + 1 AS n, a.total - a.seq + 1 AS c
     FROM touchpoints_countedtouch a
     JOIN touchpoints_countedtouch b ON b.brand_id = a.brand_id AND b.member_id = a.member_id AND b.seq >= a.seq
@@ -108,9 +109,9 @@ _BROUGHT: Final = """pair AS (
 ), share AS (
     {shares}
 ), entry AS (
-    SELECT model, month, touchpoint_id, placed_at, cohort, outcome, part FROM share WHERE part <> 0
+    SELECT model, month, touchpoint_id, placed_at, cohort, outcome, {values}, part FROM share WHERE part <> 0
     UNION ALL
-    SELECT model, previous_month, touchpoint_id, placed_at, cohort, outcome, -part FROM share
+    SELECT model, previous_month, touchpoint_id, placed_at, cohort, outcome, {values}, -part FROM share
     WHERE part <> 0 AND previous_month IS NOT NULL
 ), brought AS (
     SELECT model, month, touchpoint_id, placed_at, 0 AS cohort, {figures} AS parts FROM entry GROUP BY 1, 2, 3, 4
@@ -122,27 +123,35 @@ _BROUGHT: Final = """pair AS (
     FROM touchpoints_countedtouch WHERE brand_id = %(brand)s AND member_id = ANY(%(people)s) GROUP BY 2, 3, 4
 )"""
 _SHARE: Final = """SELECT '{model}' AS model, touchpoint_id, placed_at, month, previous_month, cohort, outcome,
-        ({weight})::bigint AS part FROM pair"""
+        {values}, ({weight})::bigint AS part FROM pair"""
 
 
 def brought() -> str:
     """Give the common part of statements over what `people` bring: `brought` has a row for each sum to change."""
-    shares = [filled(_SHARE, {"model": key, "weight": model.weight}) for key, model in sorted(attributions.items())]
-    figures = [f"coalesce(sum(part){_if(bit)}, 0)" for bit in _positions().values()]
+    values = {"values": _values(), "values_of_a": _values("a.{}")}
+    shares = [
+        filled(_SHARE, {"model": key, "weight": model.weight} | values) for key, model in sorted(attributions.items())
+    ]
+    figures = [_sum(key, bit) for key, bit in _positions().items()]
     cases = [f"count(*) FILTER (WHERE \"case\" = '{case}')" for case in CASES]
     return filled(
         _BROUGHT,
-        {"shares": " UNION ALL ".join(shares), "figures": _array(figures), "cases": _array(cases)},
+        {"shares": " UNION ALL ".join(shares), "figures": _array(figures), "cases": _array(cases)} | values,
     )
 
 
 def _positions() -> dict[str, int]:
-    """Give every figure in the order it has in a sum, with its bit; 0 for `people`, for whom everybody counts."""
-    return {"people": 0} | bits([key for key, _stage in stages()])
+    """Give every figure in the order it has in a sum, with its bit; 0 for `people` and for money: everybody counts."""
+    return {"people": 0} | bits([key for key, _stage in stages()]) | dict.fromkeys(defined.values(), 0)
 
 
-def _if(bit: int) -> str:
-    return f" FILTER (WHERE outcome & {bit} <> 0)" if bit else ""
+def _sum(key: str, bit: int) -> str:
+    part = f"part * {key}" if key in defined.values() else "part"
+    return f"coalesce(sum({part}){f' FILTER (WHERE outcome & {bit} <> 0)' if bit else ''}, 0)"
+
+
+def _values(form: str = "{}") -> str:
+    return ", ".join(form.format(key) for key in defined.values())
 
 
 def _array(values: Sequence[str]) -> str:
@@ -173,32 +182,35 @@ GROUP BY 1, 2, 3
 _DAYS: Final = """
 WITH came AS MATERIALIZED (
     SELECT member_id, seq, total, touchpoint_id, placed_at, "case",
-        first_value(seq) OVER w AS first_seq, first_value(outcome) OVER w AS first_outcome
+        first_value(seq) OVER w AS first_seq, first_value(outcome) OVER w AS first_outcome, {first_values}
     FROM touchpoints_countedtouch WHERE brand_id = %(brand)s AND at >= %(opens)s AND at < %(closes)s
     WINDOW w AS (PARTITION BY member_id ORDER BY seq)
 ), later AS MATERIALIZED (
     SELECT b.seq, b.total, b.touchpoint_id, b.placed_at, a.first_seq, a.first_outcome,
-        first_value(b.seq) OVER w AS next_seq, first_value(b.outcome) OVER w AS next_outcome
+        first_value(b.seq) OVER w AS next_seq, first_value(b.outcome) OVER w AS next_outcome,
+        {carried}, {next_values}
     FROM came a JOIN touchpoints_countedtouch b
         ON b.brand_id = %(brand)s AND b.member_id = a.member_id AND b.seq > a.seq AND b.at >= %(closes)s
     WHERE %(goes_on)s AND a.seq = a.first_seq AND a.total > a.seq
     WINDOW w AS (PARTITION BY b.member_id ORDER BY b.seq)
 ), shared AS (
     SELECT touchpoint_id, placed_at, first_outcome AS outcome, seq - first_seq + 1 AS n, total - first_seq + 1 AS c,
-        1 AS sign
+        1 AS sign, {values_of_first}
     FROM came
     UNION ALL
-    SELECT touchpoint_id, placed_at, first_outcome, seq - first_seq + 1, total - first_seq + 1, 1 FROM later
+    SELECT touchpoint_id, placed_at, first_outcome, seq - first_seq + 1, total - first_seq + 1, 1, {from_first}
+    FROM later
     UNION ALL
-    SELECT touchpoint_id, placed_at, next_outcome, seq - next_seq + 1, total - next_seq + 1, -1 FROM later
+    SELECT touchpoint_id, placed_at, next_outcome, seq - next_seq + 1, total - next_seq + 1, -1, {from_next}
+    FROM later
 ), credited AS (
-    SELECT touchpoint_id, width_bucket(placed_at, %(moments)s::timestamptz[]) AS span, outcome, n, c, sign
+    SELECT touchpoint_id, width_bucket(placed_at, %(moments)s::timestamptz[]) AS span, outcome, n, c, sign, {values}
     FROM shared WHERE %(all)s OR touchpoint_id = ANY(%(codes)s)
 )
 {models}
 """
 _OF_MODEL: Final = """SELECT '{model}', touchpoint_id, span, {sums} FROM
-    (SELECT touchpoint_id, span, outcome, sign * ({weight}) AS part FROM credited) weighted GROUP BY 2, 3"""
+    (SELECT touchpoint_id, span, outcome, {values}, sign * ({weight}) AS part FROM credited) weighted GROUP BY 2, 3"""
 _OF_CASES: Final = """SELECT '', touchpoint_id, width_bucket(placed_at, %(moments)s::timestamptz[]), {sums}
 FROM came WHERE %(all)s OR touchpoint_id = ANY(%(codes)s) GROUP BY 2, 3"""
 
@@ -251,14 +263,27 @@ def summed_credits(
 
 
 def _days(models: Collection[str], places: dict[str, int], cases: Sequence[str]) -> str:
-    sums = _array_of([f"coalesce(sum(part){_if(bit)}, 0)" for bit in places.values()])
+    sums = _array_of([_sum(key, bit) for key, bit in places.items()])
+    common = {"sums": sums, "values": _values()}
     selects = [
-        filled(_OF_MODEL, {"model": model, "sums": sums, "weight": attributions.get(model).weight}) for model in models
+        filled(_OF_MODEL, common | {"model": model, "weight": attributions.get(model).weight}) for model in models
     ]
     if cases:
         columns = [f"count(*) FILTER (WHERE \"case\" = '{case}')" for case in cases]
         selects.append(filled(_OF_CASES, {"sums": _array_of(columns)}))
-    return filled(_DAYS, {"models": " UNION ALL ".join(selects)})
+    return filled(
+        _DAYS,
+        {
+            "models": " UNION ALL ".join(selects),
+            "first_values": _values("first_value({0}) OVER w AS first_{0}"),
+            "carried": _values("a.first_{}"),
+            "next_values": _values("first_value(b.{0}) OVER w AS next_{0}"),
+            "values_of_first": _values("first_{0} AS {0}"),
+            "from_first": _values("first_{}"),
+            "from_next": _values("next_{}"),
+            "values": _values(),
+        },
+    )
 
 
 def _array_of(values: Iterable[str]) -> str:

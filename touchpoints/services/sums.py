@@ -58,17 +58,17 @@ WITH scanned AS (
 ), person AS (
     SELECT p.*, {left_at} AS left_at FROM visit p
 ), outcome AS (
-    SELECT p.*, {reached}, coalesce({engaged}, false) AS engaged
+    SELECT p.*, {reached}, coalesce({engaged}, false) AS engaged, {values}
     FROM person p JOIN members_member m ON m.brand_id = p.brand_id AND m.id = p.member_id
 )
 INSERT INTO touchpoints_countedtouch (brand_id, touch_id, member_id, touchpoint_id, at, day, previous_day, seq, total,
-    "case", placed_at, followed_at, left_at, cohort, outcome, due_at)
+    "case", placed_at, followed_at, left_at, cohort, outcome, {value_names}, due_at)
 SELECT brand_id, id, member_id, touchpoint_id, at, day, previous_day, seq, total, "case",
     coalesce((%(moments)s::timestamptz[])[width_bucket(at, %(moments)s::timestamptz[])], %(always)s),
     followed_at, left_at,
     coalesce(12 * date_part('year', followed_at AT TIME ZONE %(zone)s)
         + date_part('month', followed_at AT TIME ZONE %(zone)s), 0)::int,
-    {outcome},
+    {outcome}, {value_names},
     (SELECT min(followed_at + stay) FROM unnest(%(stays)s::interval[]) stay WHERE followed_at + stay > %(now)s)
 FROM outcome
 """
@@ -170,6 +170,8 @@ def _count(people: Sequence[int], at: datetime, zone: tzinfo) -> None:
         "left_at": figures.LEFT_AT,
         "engaged": figures.ENGAGED,
         "reached": figures.reached_columns(),
+        "values": figures.value_columns(),
+        "value_names": ", ".join(figures.values()),
         "outcome": " + ".join(f"CASE WHEN {conditions[key]} THEN {bit} ELSE 0 END" for key, bit in places.items()),
     }
     moments = Move.objects.filter(restates=False).order_by("at").values_list("at", flat=True).distinct()

@@ -79,6 +79,8 @@ def figure_label(figure: str) -> str:
     for days in selectors.STAYS:
         fixed[f"kept_{days}"] = _("Still following after %(days)s days") % {"days": days}
         fixed[f"old_{days}"] = _("Followed at least %(days)s days ago") % {"days": days}
+    for days in selectors.VALUES:
+        fixed[f"bought_{days}"] = _("Bought within %(days)s days of following") % {"days": days}
     return (fixed | stages)[figure]
 
 
@@ -166,6 +168,7 @@ def quality(request: HttpRequest) -> HttpResponse:
                 "row": wanted[each.touchpoint_id],
                 "link": reverse("admin:touchpoints_touchpoint_change", args=[each.touchpoint_id]),
                 "cost": figures.nodes[each.touchpoint_id].cost_of_each("kept_30"),
+                "value": figures.nodes[each.touchpoint_id].value_of_each(30),
             }
             for each in page.of(scored)
         ],

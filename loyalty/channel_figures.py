@@ -1,0 +1,19 @@
+"""What purchases add to the figures of channels, as SQL over a visit `p`: who ordered after it, and for how much.
+
+A trigger has people counted again whose purchases change (migration 0005).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+ORDERED: Final = """EXISTS (
+        SELECT 1 FROM loyalty_fact f WHERE f.brand_id = p.brand_id AND f.member_id = p.member_id
+            AND f.kind = 'PURCHASE' AND f.happened_at >= p.at)"""
+
+# What was sent back is taken from the purchase it belongs to, whenever that was.
+ORDERS_WITHIN: Final = """(
+        SELECT coalesce(sum(f.amount - coalesce((
+            SELECT sum(r.amount) FROM loyalty_fact r WHERE r.brand_id = f.brand_id AND r.refers_id = f.id), 0)), 0)
+        FROM loyalty_fact f WHERE f.brand_id = p.brand_id AND f.member_id = p.member_id AND f.kind = 'PURCHASE'
+            AND f.happened_at >= p.followed_at AND f.happened_at < p.followed_at + interval '{days} days')"""
