@@ -139,6 +139,8 @@ def test_the_only_references_without_a_key_are_those_of_frozen_messages_and_kept
         ("members_segmentmember", "segment_id"),
     }
     noting_who_is_to_be_counted_again = {
+        ("loyalty_fact", "loyalty_fact_recount_moved"),
+        ("loyalty_fact", "loyalty_fact_recount_new"),
         ("members_follower", "touchpoints_follower_recount"),
         ("members_member", "touchpoints_member_recount"),
         ("touchpoints_move", "touchpoints_move_recount"),

@@ -6,7 +6,7 @@ import pytest
 
 from accounts.tenancy import brand_scope
 from common import clock
-from tests.touchpoints.conftest import come
+from tests.touchpoints.conftest import buy, come, send_back
 from touchpoints.models import MiniCode, Touch, Touchpoint
 from touchpoints.services import add_cost, archive_branch, create_mini_code, create_touchpoint, revoke_mini_code
 
@@ -66,10 +66,27 @@ def test_reports_of_channels_add_up_to_the_one_above(ours, theirs, model):
     whole, parts = report(ours.medium), [report(ours.code), report(ours.other)]
     for number, stage in enumerate(whole["stages"]):
         assert stage["people"] == pytest.approx(sum(part["stages"][number]["people"] for part in parts))
-    assert [stage["people"] for stage in whole["stages"]] == [3.0, 3.0, 1.0]
+    assert [stage["people"] for stage in whole["stages"]] == [3.0, 3.0, 1.0, 0.0]
     assert whole["scans"] == sum(part["scans"] for part in parts) == 4
     assert whole["cases"] == {"NEW": 3, "RETURNING": 0, "FOLLOWING": 1, "MEMBER": 0, "VISITOR": 0}
     assert whole["cost"] == 0  # its days are long over
+
+
+def test_report_says_what_followers_bought_within_so_many_days(ours, theirs):
+    now = clock.now()
+    with brand_scope(ours.brand.pk):
+        one, _other = (come(ours.code, at=now - timedelta(days=40)) for _ in range(2))
+        buy(one.follower.member, "SO1", 5_000, at=now - timedelta(days=38))
+        send_back("SO1", 1_000, at=now - timedelta(days=1))
+        new = come(ours.code, at=now - timedelta(days=2), joined=now - timedelta(days=1))
+        buy(new.follower.member, "SO2", 700, at=now)
+
+    report = ours.system.get(f"/channels/{ours.medium.pk}/report/", days=60).json()
+    assert report["stages"][-1] == {"key": "order", "people": 1.0, "cost": None}
+    assert report["values"] == [
+        {"days": 30, "followers": 2.0, "bought": 1.0, "amount": 4_000, "each": 2_000},
+        {"days": 90, "followers": 0.0, "bought": 0.0, "amount": 0, "each": None},
+    ]
 
 
 def test_scene_resolves_for_keys_and_for_members(ours):
