@@ -141,6 +141,7 @@ def reason_of(code: int | None, cause: str) -> tuple[str, str]:
         return str(known.cause), str(known.action)
     causes = {
         "OPTED_OUT": (_("They wanted no such messages any more when it was to leave."), _("Nothing is to be done.")),
+        "IN_CONTROL": (_("They are in the control group, which gets no marketing."), _("Nothing is to be done.")),
         "OFF_TOPIC": (_("They had turned its topic off when it was to leave."), _("Nothing is to be done.")),
         "NOT_CHOSEN": (_("They wanted nothing chosen for them any more."), _("Nothing is to be done.")),
         "LATE": (_("The time for a reply was over before it left."), _("Wait until they write again.")),

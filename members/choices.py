@@ -9,6 +9,8 @@ from members.models import Purpose
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from members.models import OptOut
+
 PERSONAL: Final = "PERSONAL"  # no automated choice of what they get (PIPL 24)
 QUIET: Final = "QUIET"  # carries hours, refuses nothing
 _TOPIC: Final = "TOPIC:"
@@ -37,11 +39,13 @@ def keys_for(*, purpose: str, topic_id: int | None = None, carrier: str = "", pe
     return keys
 
 
-def refusal_of(key: str) -> str:
+def refusal_of(key: str, row: OptOut) -> str:
     """Give the reason that a choice is when a message is withheld for it: the topic, the choosing, or marketing itself.
 
     The same words as a welcome and a campaign have for whom they leave out.
     """
+    if row.is_control_alone:
+        return "IN_CONTROL"
     if key.startswith(_TOPIC):
         return "OFF_TOPIC"
     return "NOT_CHOSEN" if key == PERSONAL else "OPTED_OUT"

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gate:
-    """The answers for some people: who refuses the message, who refuses to be chosen, and whose hours are quiet."""
+    """The answers for some people: who refuses the message, who refuses to be chosen, and whose hours are quiet.
+
+    `control`: those of `refusing` who said nothing and stand on no list; the brand's control group holds them out.
+    """
 
     refusing: frozenset[int] = frozenset()
+    control: frozenset[int] = frozenset()
     objecting: frozenset[int] = frozenset()
     quiet: dict[int, tuple[time, time]] = field(default_factory=dict)
 
@@ -27,15 +31,17 @@ def gate_for(member_ids: Collection[int], *, purpose: str, topic_id: int | None 
     keys = keys_for(purpose=purpose, topic_id=topic_id, carrier=carrier)
     asked = [*keys, PERSONAL, QUIET] if purpose == Purpose.MARKETING else keys
     rows = OptOut.objects.filter(member_id__in=member_ids, purpose__in=asked).order_by("member_id", "pk")
-    refusing, objecting, quiet = set(), set(), {}
+    refusing, refused, objecting, quiet = set(), set(), set(), {}
     for row in rows:
         if row.purpose == PERSONAL:
             objecting.add(row.member_id)
         elif row.purpose != QUIET:
             refusing.add(row.member_id)
+            if not row.is_control_alone:
+                refused.add(row.member_id)
         elif row.quiet_from is not None and row.quiet_until is not None:
             quiet[row.member_id] = (row.quiet_from, row.quiet_until)
-    return Gate(frozenset(refusing), frozenset(objecting), quiet)
+    return Gate(frozenset(refusing), frozenset(refusing - refused), frozenset(objecting), quiet)
 
 
 def withheld_for(member_id: int, keys: Collection[str]) -> str:
@@ -46,8 +52,8 @@ def withheld_for(member_id: int, keys: Collection[str]) -> str:
     if not keys:
         return ""
     rows = OptOut.objects.filter(member_id=member_id, purpose__in=list(keys)).order_by("purpose", "pk")
-    refused = {row.purpose for row in rows}
-    return next((refusal_of(key) for key in keys if key in refused), "")
+    refused = {row.purpose: row for row in rows}
+    return next((refusal_of(key, refused[key]) for key in keys if key in refused), "")
 
 
 def topics_refused(member_ids: Collection[int], topic_ids: Collection[int]) -> frozenset[tuple[int, int]]:

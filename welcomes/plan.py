@@ -27,6 +27,7 @@ ACTED: Final = "ACTED"
 PERSON: Final = "PERSON"
 LEFT: Final = "LEFT"
 OPTED_OUT: Final = "OPTED_OUT"
+IN_CONTROL: Final = "IN_CONTROL"
 OFF: Final = "OFF"
 TIME: Final = "TIME"
 NO_TAG: Final = "NO_TAG"
@@ -36,7 +37,7 @@ NOT_CHOSEN: Final = "NOT_CHOSEN"
 OFF_TOPIC: Final = "OFF_TOPIC"
 
 # Why a step that was handed over did not leave after all.
-WITHHELD: Final = (OPTED_OUT, OFF_TOPIC, NOT_CHOSEN)
+WITHHELD: Final = (OPTED_OUT, IN_CONTROL, OFF_TOPIC, NOT_CHOSEN)
 
 # What a step sends.
 TEXT: Final = "TEXT"
@@ -52,6 +53,7 @@ def reason(key: str) -> str:
         PERSON: _("talks with a person"),
         LEFT: _("stopped following"),
         OPTED_OUT: _("wants no marketing, or not by this way"),
+        IN_CONTROL: _("in the brand's control group, which gets no marketing"),
         OFF: _("the sequence was turned off"),
         TIME: _("48 hours are over"),
         NO_TAG: _("does not have the tag"),

@@ -121,6 +121,11 @@ class OptOut(BrandOwned):
     def __str__(self) -> str:
         return f"{self.pk}"
 
+    @property
+    def is_control_alone(self) -> bool:
+        """Whether nothing but the control group holds: chance decided, not the person and not the brand."""
+        return self.control and not (self.withdrawn or self.listed or self.minor)
+
 
 class Topic(BrandOwned):
     """What a brand writes about, so that a person can refuse one subject and keep the others."""

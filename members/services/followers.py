@@ -162,7 +162,8 @@ def keep_profile(*, account: OfficialAccount, follower: Follower, profile: dict[
         follower.follow_scene = str(profile.get("subscribe_scene", ""))[:40]
     elif profile:
         follower.subscribed = False
-        follower.unfollowed_at = follower.unfollowed_at or at
+        if was_following or follower.unfollowed_at is None:
+            follower.unfollowed_at = at  # not the day on which they had left before they came back
     unionid = str(profile.get("unionid") or "")[:64]
     if unionid:
         follower.unionid = unionid

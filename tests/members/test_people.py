@@ -20,6 +20,7 @@ from members.services import (
     tag_members,
     untag_members,
 )
+from members.services.followers import keep_profile
 from tests.factories import AT, make_account, make_follower, make_tag
 
 SECOND = timedelta(seconds=1)
@@ -54,6 +55,15 @@ def test_unfollow_of_somebody_unknown_is_recorded_as_gone(in_brand):
     follower = follower_after(make_account(), "oA", [("unfollow", AT)])
 
     assert (follower.subscribed, follower.unfollowed_at) == (False, AT)
+
+
+def test_profile_dates_the_leave_it_finds_and_not_the_one_before_they_came_back(in_brand):
+    account = make_account()
+    follower = follower_after(account, "oA", [("follow", AT), ("unfollow", AT + SECOND), ("follow", AT + 2 * SECOND)])
+    gone = {"subscribe": 0, "openid": "oA"}
+    for at in (AT + 9 * SECOND, AT + 20 * SECOND):  # asked again, they are still gone since the first answer
+        keep_profile(account=account, follower=follower, profile=gone, at=at)
+        assert (follower.subscribed, follower.unfollowed_at) == (False, AT + 9 * SECOND)
 
 
 def test_member_stays_subscribed_while_one_account_is_followed(in_brand):

@@ -10,8 +10,16 @@ from inbox.on_screen import reason_of
 from inbox.selectors import allowance_of
 from inbox.services.sending import deliver
 from members.decisions import deciders
-from members.models import Purpose
-from members.services import Quiet, save_topic, set_minor, set_preferences, tag_members, withdraw_consent
+from members.models import OptOut, Purpose
+from members.services import (
+    Quiet,
+    save_topic,
+    set_control_group,
+    set_minor,
+    set_preferences,
+    tag_members,
+    withdraw_consent,
+)
 from tests.factories import AT, make_account, make_tag
 from tests.welcomes.test_kinds import writes
 from tests.welcomes.test_running import HOUR, SECOND, follows, make_sequence, records, run, sent
@@ -44,6 +52,25 @@ def test_refused_way_age_and_marketing_end_a_welcome_and_others_get_it(account):
     assert records(way) == [("b", "SKIPPED", "OPTED_OUT")]
 
 
+def test_whom_the_control_group_holds_out_is_not_said_to_have_refused(account):
+    make_sequence(account, Step("b", 2 * HOUR, "会员有礼"))
+    drawn, drawn_and_off = people = [follows(account) for _ in range(2)]
+    withdraw_consent(member=drawn_and_off.member, purpose=Purpose.MARKETING, source="t", at=AT)
+    set_control_group(per_mille=500, at=AT)
+    OptOut.objects.update_or_create(  # chance may have left them out
+        member=drawn.member, purpose=Purpose.MARKETING, defaults={"at": AT, "withdrawn": False, "control": True}
+    )
+    OptOut.objects.filter(member=drawn_and_off.member).update(control=True)
+    for person in people:
+        writes(person, AT + 2 * HOUR)
+
+    run(AT + 2 * HOUR + timedelta(minutes=1))
+
+    assert [sent(person) for person in people] == [[], []]
+    assert records(drawn) == [("b", "SKIPPED", "IN_CONTROL")]
+    assert records(drawn_and_off) == [("b", "SKIPPED", "OPTED_OUT")]
+
+
 def test_whoever_has_turned_the_topic_off_gets_nothing_of_the_sequence(account):
     offers, _events = (save_topic(code=code, name=code, at=AT) for code in ("offers", "events"))
     sequence = make_sequence(account, Step("a", 10 * SECOND, "欢迎"), Step("b", 2 * HOUR, "会员有礼"), topic=offers)
@@ -74,6 +101,7 @@ def test_whoever_has_turned_the_topic_off_gets_nothing_of_the_sequence(account):
         ({"ways": {"custom": False}}, "OPTED_OUT"),
         ({"marketing": False}, "OPTED_OUT"),
         ({"personal": False}, "NOT_CHOSEN"),
+        ({"drawn": True}, "IN_CONTROL"),
     ],
 )
 def test_what_was_handed_over_is_withheld_when_somebody_changes_their_mind_before_it_leaves(
@@ -92,7 +120,9 @@ def test_what_was_handed_over_is_withheld_when_somebody_changes_their_mind_befor
     run(at + 10 * SECOND)
     late = at + 12 * SECOND
     before = allowance_of(off.pk, at=late).left
-    if said.pop("marketing", True):
+    if "drawn" in said:
+        OptOut.objects.create(member=off.member, purpose=Purpose.MARKETING, at=AT, withdrawn=False, control=True)
+    elif said.pop("marketing", True):
         set_preferences(member=off.member, **said, **SAID)
     else:
         withdraw_consent(member=off.member, purpose=Purpose.MARKETING, source="t", at=AT)

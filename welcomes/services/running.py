@@ -161,6 +161,7 @@ def _over(row: Enrolment, world: _World, at: datetime) -> str:
         plan.LEFT: not row.follower.subscribed,
         plan.JOINED: member.joined_at is not None and member.joined_at >= row.followed_at,
         plan.PERSON: row.follower_id in world.talking,
+        plan.IN_CONTROL: row.follower.member_id in world.gate.control,
         plan.OPTED_OUT: row.follower.member_id in world.gate.refusing,
         plan.OFF_TOPIC: (member.pk, row.sequence.topic_id) in world.off,
         plan.OFF: not row.sequence.is_enabled,
