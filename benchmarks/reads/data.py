@@ -64,7 +64,8 @@ SELECT %(brand)s, '标签 ' || n, '', '', false, now() FROM generate_series(1, %
 _MEMBERS = """
 INSERT INTO members_member (brand_id, public_id, member_no, name, phone, phone_index, phone_tail, phone_masked,
     birth_mmdd, city, store_id, joined_at, created_at, subscribed, last_interaction_at, tag_ids)
-SELECT %(brand)s, gen_random_uuid(), lpad((n::bigint * 7919)::text, 10, '4'), {name}, NULL, gen_random_uuid(),
+SELECT %(brand)s, gen_random_uuid(), (1000000000 + n::bigint * 7919 %% 9000000000)::text, {name}, NULL,
+       gen_random_uuid(),
        lpad((n %% 10000)::text, 4, '0'), '138****' || lpad((n %% 10000)::text, 4, '0'),
        100 * (1 + n %% 12) + 1 + n %% 28, '上海', s.ids[1 + n %% array_length(s.ids, 1)],
        now() - n * interval '1 minute', now() - n * interval '2 minutes',
