@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import urllib.request
@@ -12,6 +13,7 @@ from urllib.error import HTTPError
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 
 from accounts.models import RoleGrant, StaffUser
 from accounts.services import create_brand, grant_role
@@ -103,8 +105,14 @@ def platform_admin() -> None:
         defaults={"name": "平台管理员", "is_staff": True, "is_superuser": True},
     )
     if created:
-        user.set_password(PASSWORD)
+        user.password = _hashed()
         user.save()
+
+
+@functools.cache
+def _hashed() -> str:
+    """Give the password of everybody, hashed once: hashing is slow on purpose."""
+    return make_password(PASSWORD)
 
 
 def build(demo: DemoBrand, at: datetime) -> OfficialAccount:
@@ -184,7 +192,7 @@ def make_staff(demo: DemoBrand, stores: list[Store]) -> None:
     for person in demo.staff:
         user, created = StaffUser.objects.get_or_create(username=person.username, defaults={"name": person.name})
         if created:
-            user.set_password(PASSWORD)
+            user.password = _hashed()
             user.save()
         grant: RoleGrant = grant_role(staff_user=user, role=person.role, scope=person.scope)
         for code in person.stores:
