@@ -201,6 +201,7 @@ def end_hold(*, member: Member, at: datetime) -> int:
 
 
 def _run_out(clock: ErasureClock, at: datetime) -> None:
+    Member.objects.select_for_update().get(pk=clock.follower.member_id)  # first: two clocks of a person take turns
     follower = Follower.objects.select_for_update().get(pk=clock.follower_id)
     held = reasons_to_wait(follower.member_id)
     if held and clock.reason != ErasureReason.MODIFIED:
@@ -227,22 +228,28 @@ def _erase(follower: Follower, *, whole: bool, at: datetime) -> tuple[dict[str, 
     member = Member.objects.select_for_update().get(pk=follower.member_id)
     others = Follower.objects.filter(member=member, subscribed=True).exclude(pk=follower.pk).exists()
     gone = whole or not (others or member.joined_at is not None)
-    known = Person((member.pk,), (follower.pk,), ((follower.account_id, follower.openid),))
+    if gone:  # of every account of the brand, whether they still follow it or left it before
+        known = person_of(member.pk)
+        followers = list(Follower.objects.select_for_update().filter(pk__in=known.follower_ids).order_by("pk"))
+    else:
+        known, followers = Person((member.pk,), (follower.pk,)), [follower]
     before = look(known) if gone else []
-    erased = {key: step(follower=follower, whole=gone, at=at) for key, step in on_erase.items()}
-    erased["pushes"] = gateway_services.erase_pushes(account_id=follower.account_id, openid=follower.openid)
-    erased["taggings"] = RemoteTagging.objects.filter(follower=follower).delete()[0]
-    ties = Identity.objects.filter(member=member)
+    erased: Counter[str] = Counter()
+    for each in followers:
+        erased.update({key: step(follower=each, whole=gone, at=at) for key, step in on_erase.items()})
+        erased["pushes"] += gateway_services.erase_pushes(account_id=each.account_id, openid=each.openid)
+        erased["taggings"] += RemoteTagging.objects.filter(follower=each).delete()[0]
+    ties = Identity.objects.filter(member_id__in=known.member_ids)
     if not gone:
         ties = ties.filter(kind=IdentityKind.OPENID, namespace=follower.account.appid, value=follower.openid)
     erased["identities"] = ties.delete()[0]
     if gone:
-        erased["tags"] = MemberTag.objects.filter(member=member).delete()[0]
-        FactChange.objects.filter(member=member).delete()
-        FactDue.objects.filter(member=member).delete()
-        PreTag.objects.filter(member=member).delete()
-        erased["sessions"] = MiniProgramSession.objects.filter(member=member).delete()[0]
-        Member.objects.filter(pk=member.pk).update(
+        erased["tags"] = MemberTag.objects.filter(member_id__in=known.member_ids).delete()[0]
+        FactChange.objects.filter(member_id__in=known.member_ids).delete()
+        FactDue.objects.filter(member_id__in=known.member_ids).delete()
+        PreTag.objects.filter(member_id__in=known.member_ids).delete()
+        erased["sessions"] = MiniProgramSession.objects.filter(member_id__in=known.member_ids).delete()[0]
+        Member.objects.filter(pk__in=known.member_ids).update(
             name="",
             phone=None,
             phone_index=None,
@@ -251,9 +258,15 @@ def _erase(follower: Follower, *, whole: bool, at: datetime) -> tuple[dict[str, 
             birth_mmdd=None,
             city="",
             tag_ids=[],
+            subscribed=False,
             erased_at=at,
         )
-    _blank(follower)
+        # A clock that another worker holds waits for this person: it will find nothing left, and end by itself.
+        running = ErasureClock.objects.filter(follower_id__in=known.follower_ids, state=ErasureState.RUNNING)
+        free = list(running.select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True))
+        ErasureClock.objects.filter(pk__in=free).update(state=ErasureState.DONE, ended_at=at, held_for="")
+    for each in followers:
+        _blank(each)
     counts = {key: rows for key, rows in erased.items() if rows} | {"member": int(gone)}
     return counts, settle(before, at=at) if gone else {}
 

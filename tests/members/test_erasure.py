@@ -193,6 +193,39 @@ def test_closed_wechat_account_erases_even_a_joined_member(person):
     assert Member.objects.get(pk=person.member_id).erased_at == AT + DAY
 
 
+def test_closed_wechat_account_erases_the_person_at_every_account_of_the_brand(person):
+    other = make_follower(make_account(name="第二个号"))
+    left = make_follower(make_account(name="第三个号"))
+    Follower.objects.filter(pk__in=(other.pk, left.pk)).update(member=person.member)
+    push(other, forge.text_message("我也在这里"), "text", state="HANDLED")
+    leave(Follower.objects.get(pk=left.pk), AT)
+    services.start_clocks(followers=[person], reason=ErasureReason.CANCELLED, at=AT)
+
+    services.erase_due(person.brand_id, at=AT + DAY)
+
+    member = Member.objects.get(pk=person.member_id)
+    rest = Follower.objects.filter(member=member)
+    assert (member.erased_at, member.subscribed) == (AT + DAY, False)
+    assert sorted(rest.values_list("openid", flat=True)) == sorted(f"erased-{row.pk}" for row in rest)
+    assert not rest.filter(subscribed=True).exists()
+    assert not InboundPush.objects.filter(openid__in=(person.openid, other.openid, left.openid)).exists()
+    assert not ErasureClock.objects.filter(state=ErasureState.RUNNING).exists()
+    assert services.erase_due(person.brand_id, at=AT + 60 * DAY) == 0
+
+
+def test_whoever_comes_back_to_a_second_account_after_closing_is_somebody_new(person):
+    second = make_account(name="第二个号")
+    other = make_follower(second)
+    Identity.objects.filter(member_id=other.member_id).update(member=person.member)
+    Follower.objects.filter(pk=other.pk).update(member=person.member)
+    services.start_clocks(followers=[person], reason=ErasureReason.CANCELLED, at=AT)
+    services.erase_due(person.brand_id, at=AT + DAY)
+
+    again = come(second, other.openid, AT + 2 * DAY)
+
+    assert again.member_id != person.member_id
+
+
 @pytest.fixture
 def neighbour(other_brand):
     with brand_scope(other_brand.pk):
