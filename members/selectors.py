@@ -500,14 +500,20 @@ def objectors() -> QuerySet[OptOut]:
     return OptOut.objects.filter(purpose=PERSONAL).order_by()
 
 
-def person_of(member_id: int) -> Person:
-    """Give a person in all their shapes: every record that was merged into theirs, their followers, their OpenIDs."""
+def records_of(member_id: int) -> list[int]:
+    """Give a person's record and every record that was merged into it, by key."""
     people = [member_id]
     fresh = people
     while fresh:
         merged = Member.objects.filter(merged_into__in=fresh).exclude(pk__in=people)
         fresh = list(merged.order_by("pk").values_list("pk", flat=True))
         people = people + fresh
+    return people
+
+
+def person_of(member_id: int) -> Person:
+    """Give a person in all their shapes: every record that was merged into theirs, their followers, their OpenIDs."""
+    people = records_of(member_id)
     followers = list(
         Follower.objects.filter(member__in=people).order_by("pk").values_list("pk", "account_id", "openid")
     )

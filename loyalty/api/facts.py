@@ -110,8 +110,8 @@ class FactReport(BrandAPIView):
         ),
         description=(
             "Needs the scope `points.write`. Repeat it until you are answered: the same system, kind and number is the "
-            "same fact, and gives the same answer. Points spent on an order (burned or captured with its number) "
-            "return in proportion when it is refunded; points it gave are taken back as if it had been smaller."
+            "same fact, and gives the same answer. Points the buyer spent on an order (burned or captured with its "
+            "number) return in proportion when it is refunded; points it gave are taken back as if it had been smaller."
         ),
     )
     def post(self, request: Request) -> Response:

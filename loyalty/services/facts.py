@@ -31,6 +31,7 @@ from loyalty.services.points import earn_points, reverse
 from loyalty.services.tiers import refresh_tier
 from members import services as member_services
 from members.models import Member
+from members.selectors import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -351,9 +352,16 @@ def grants_of(fact: Fact) -> list[Journal]:
 
 
 def spent_on(purchase: Fact) -> list[Journal]:
-    """Give the entries by which points were spent on a purchase: those that name its number."""
+    """Give the entries by which points were spent on a purchase: those of its buyer that name its number.
+
+    Only the buyer's, with every record that became theirs: orders of two systems may have the same number.
+    """
     rows = Journal.objects.filter(source=ORDER, number=purchase.number).order_by("pk")
-    return [row for row in rows if row.kind in (JournalKind.BURN, JournalKind.CAPTURE)]
+    spent = [row for row in rows if row.kind in (JournalKind.BURN, JournalKind.CAPTURE)]
+    if any(row.member_id != purchase.member_id for row in spent):
+        buyer = set(records_of(purchase.member_id))
+        spent = [row for row in spent if row.member_id in buyer]
+    return spent
 
 
 def outcome_of(fact: Fact) -> list[Journal]:

@@ -14,7 +14,8 @@ from loyalty.errors import FactChanged, FactRefused, RefundBlocked, RuleInvalid
 from loyalty.models import Benefit, EarnRule, EarnRuleVersion, Fact, Journal, Standing, Tier
 from loyalty.services import Report
 from members.models import Member
-from tests.factories import AT
+from members.services.identity import merge_members
+from tests.factories import AT, make_member
 from tests.loyalty.conftest import balance, burn, earn, policy
 
 DAY = timedelta(days=1)
@@ -155,6 +156,33 @@ def test_a_partial_refund_of_a_mixed_cart_returns_spent_points_and_takes_granted
     )
     assert sorted(given_by(again)) == sorted(given_by(back))
     assert balance(people.ann) == (500, 0, 0)
+
+
+def test_a_refund_returns_points_to_its_buyer_alone_though_another_system_has_an_order_of_that_number(people):
+    earn(people.ann, 100)
+    earn(people.ben, 100)
+    fact(people.ann, number="1001", amount=10_000)
+    burn(people.ann, 30, number="1001")
+    burn(people.ben, 40, number="1001")
+
+    back = fact(None, "REFUND", "R1", amount=10_000, refers="1001")
+    assert [(each.kind, each.member_id, each.points) for each in back.journals] == [("RETURN", people.ann.pk, 30)]
+    again = fact(None, "REFUND", "R1", amount=10_000, refers="1001", happened_at=AT, at=AT + DAY)
+    assert given_by(again) == [("RETURN", 30)]
+    assert (balance(people.ann), balance(people.ben)) == ((100, 0, 0), (60, 0, 0))
+
+
+def test_a_refund_returns_what_a_record_spent_that_became_the_buyers(people):
+    cid = make_member(people.account)
+    earn(cid, 50)
+    fact(cid, number="1001", amount=10_000)
+    burn(cid, 50, number="1001")
+    merge_members(kept=people.ben, merged=cid, evidence="test", at=AT)
+    merge_members(kept=people.ann, merged=Member.objects.get(pk=people.ben.pk), evidence="test", at=AT)
+
+    back = fact(None, "REFUND", "R1", amount=10_000, refers="1001", at=AT + DAY)
+    assert given_by(back) == [("RETURN", 50)]
+    assert balance(people.ann) == (50, 0, 0)
 
 
 def test_no_more_is_refunded_than_was_paid_and_nothing_unknown(people):
