@@ -19,7 +19,7 @@ class LoyaltyConfig(AppConfig):
         from loyalty.channel_figures import ORDERED, ORDERS_WITHIN
         from loyalty.models import BirthdayGrant, Fact, FactKind
         from loyalty.services import lapse_points, move_grants, move_points, return_points, shown_points
-        from loyalty.services.facts import PURCHASED
+        from loyalty.services.facts import PURCHASED, REFUNDED
         from members import facts
         from members.happenings import Happening, happenings
         from members.merging import Asset, Joined, assets
@@ -33,6 +33,7 @@ class LoyaltyConfig(AppConfig):
         funnel_stages.register("order", Stage(_("First order"), ORDERED, 30))
         person_values.register("orders", PersonValue(_("Orders, less what was sent back"), ORDERS_WITHIN))
         facts.kinds.register(PURCHASED, facts.FactKind(_("bought something")))
+        facts.kinds.register(REFUNDED, facts.FactKind(_("sent something back")))
         happenings.register(
             PURCHASED,
             Happening(

@@ -62,6 +62,10 @@ class FactShape(serializers.Serializer[Any]):
     number = serializers.CharField(help_text="Its number.")
     received_at = serializers.DateTimeField(help_text="When it was reported first.")
     entries = EntryShape(many=True, help_text="What it led to; empty when no rule applies.")
+    member_erased = serializers.BooleanField(
+        help_text="A refund of somebody whose data was deleted before: it is kept and counts as sold less, no points "
+        "move."
+    )
 
 
 class FactReport(BrandAPIView):
@@ -92,6 +96,7 @@ class FactReport(BrandAPIView):
             "number": "SO20261121-0042",
             "received_at": "2026-11-21T05:45:10Z",
             "entries": [ENTRY_EXAMPLE | {"kind": "EARN", "points": 899, "reason": "消费积分"}],
+            "member_erased": False,
         },
         status=201,
         errors=problems(
@@ -105,13 +110,15 @@ class FactReport(BrandAPIView):
                 "invalid": "Some values cannot be used.",
                 "fact_changed": "The number was reported before with other contents.",
                 "fact_refused": "It cannot be right: the future, more refunded than paid, an unknown purchase.",
-                "member_gone": "The person's data was deleted.",
+                "member_gone": "The person's data was deleted; only refunds are still kept.",
             },
         ),
         description=(
             "Needs the scope `points.write`. Repeat it until you are answered: the same system, kind and number is the "
             "same fact, and gives the same answer. Points the buyer spent on an order (burned or captured with its "
-            "number) return in proportion when it is refunded; points it gave are taken back as if it had been smaller."
+            "number) return in proportion when it is refunded; points it gave are taken back as if it had been "
+            "smaller. A refund is kept even when the buyer's data was deleted meanwhile (`member_erased`): sales are "
+            "less, no points move."
         ),
     )
     def post(self, request: Request) -> Response:
@@ -137,6 +144,7 @@ class FactReport(BrandAPIView):
                 "number": outcome.fact.number,
                 "received_at": outcome.fact.received_at,
                 "entries": entries(outcome.journals),
+                "member_erased": outcome.member_erased,
             },
             status=201,
         )

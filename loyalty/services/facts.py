@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from accounts.tenancy import current_brand_id
 from common.registry import Registry
 from loyalty.earn_rules import Happening, Line, earn_kinds
-from loyalty.errors import FactChanged, FactRefused, OperationRunning
+from loyalty.errors import FactChanged, FactRefused, MemberGone, OperationRunning
 from loyalty.models import (
     BenefitKind,
     EarnRuleVersion,
@@ -42,6 +42,8 @@ ORDER: Final = "order"
 # What a fact sets off beside points and tiers: called once for each new fact, in the transaction that keeps it.
 on_fact: Registry[Callable[[Fact], None]] = Registry("fact listeners", purpose="what a reported fact sets off")
 PURCHASED: Final = "loyalty.purchase"  # as automatic tags and segments know it
+REFUNDED: Final = "loyalty.refund"
+_NOTED: Final = {FactKind.PURCHASE: PURCHASED, FactKind.REFUND: REFUNDED}
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,15 @@ class Report:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fact led to: entries of the ledger, in order."""
+    """What a fact led to: entries of the ledger, in order.
+
+    `member_erased`: a refund of somebody whose data was deleted before. It counts as sold less; no points move.
+    """
 
     fact: Fact
     journals: tuple[Journal, ...]
     is_new: bool = field(default=True)
+    member_erased: bool = field(default=False)
 
 
 @transaction.atomic
@@ -98,13 +104,14 @@ def record_fact(*, report: Report, at: datetime) -> Outcome:
     if known is not None:
         if known.fingerprint != asked:
             raise FactChanged
-        return Outcome(known, tuple(outcome_of(known)), is_new=False)
+        journals = tuple(outcome_of(known))
+        return Outcome(known, journals, is_new=False, member_erased=not journals and _came_after_erasure(known))
     _check(report, at)
     purchase = _purchase(report) if report.kind == FactKind.REFUND else None
     whose = purchase.member_id if purchase else report.member_id
     if whose is None:
         raise FactRefused(_("Nothing was recorded. The member is missing."), field="member_no")
-    member_id = open_account(whose).member_id
+    member_id, is_erased = _opened(whose, purchase)
     if purchase is not None:
         _check_refund(report, purchase)
     fact = Fact.objects.create(
@@ -120,16 +127,37 @@ def record_fact(*, report: Report, at: datetime) -> Outcome:
         happened_at=report.happened_at,
         received_at=at,
     )
+    if is_erased:
+        return Outcome(fact, (), member_erased=True)
     if purchase is not None:
         _take_back(fact, purchase, at)
     else:
         _give_for(fact, at)
-    if fact.kind == FactKind.PURCHASE:
-        member_services.note_fact(kind=PURCHASED, member_ids=[member_id])
+    noted = _NOTED.get(FactKind(fact.kind))
+    if noted is not None:
+        member_services.note_fact(kind=noted, member_ids=[member_id])
     for _key, listener in on_fact.items():
         listener(fact)
     refresh_tier(member_id=member_id, at=at)
     return Outcome(fact, tuple(outcome_of(fact)))
+
+
+def _opened(whose: int, purchase: Fact | None) -> tuple[int, bool]:
+    """Lock the account a fact is about; gives whose it is today, and whether their data was deleted.
+
+    Only a refund is kept of somebody whose data was deleted: the sale is less, whoever it was. Raises MemberGone.
+    """
+    try:
+        return open_account(whose).member_id, False
+    except MemberGone:
+        if purchase is None:
+            raise
+        return whose, True  # locked all the same
+
+
+def _came_after_erasure(fact: Fact) -> bool:
+    gone = Member.objects.filter(pk=fact.member_id).values_list("erased_at", flat=True).first()
+    return fact.kind == FactKind.REFUND and gone is not None and gone <= fact.received_at
 
 
 def _check(report: Report, at: datetime) -> None:

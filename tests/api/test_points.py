@@ -7,10 +7,12 @@ import json
 import pytest
 
 from accounts.tenancy import brand_scope
+from common import clock
 from loyalty import services
 from loyalty.models import EarnRule, Fact, Hold, Journal, Tier
 from loyalty.selectors import points as selectors
 from members.models import Member
+from members.services import erase_member
 from tests.factories import AT, make_member
 from tests.loyalty.conftest import earn, policy
 
@@ -165,6 +167,18 @@ def test_a_till_reports_a_purchase_and_its_refund_as_often_as_it_likes(a, b):
     assert balance(a) == 30
     assert report(b).status_code == 201  # the number is another one there
     assert balance(b) == 0
+
+
+def test_a_refund_of_a_deleted_person_is_answered_with_why_no_points_move(a):
+    rule(a)
+    assert report(a).json()["member_erased"] is False
+    with brand_scope(a.brand.pk):
+        erase_member(member=a.member, reason="test", at=clock.now())
+    back = {"kind": "REFUND", "number": "R1", "refers": "SO1", "member_no": None, "amount": 5_000}
+    refund = report(a, **back)
+    assert (refund.status_code, refund.json()["entries"], refund.json()["member_erased"]) == (201, [], True)
+    assert report(a, **back).content == refund.content
+    assert report(a, number="SO2").json()["error"]["code"] == "member_gone"
 
 
 @pytest.mark.parametrize(

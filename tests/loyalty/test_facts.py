@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from loyalty import services
 from loyalty.earn_rules import Happening, Line, earn_kinds
-from loyalty.errors import FactChanged, FactRefused, RefundBlocked, RuleInvalid
+from loyalty.errors import FactChanged, FactRefused, MemberGone, RefundBlocked, RuleInvalid
 from loyalty.models import Benefit, EarnRule, EarnRuleVersion, Fact, Journal, Standing, Tier
 from loyalty.services import Report
-from members.models import Member
-from members.services.identity import merge_members
-from tests.factories import AT, make_member
+from loyalty.services.facts import refunded
+from members.models import Member, MemberTag, MergeRecord
+from members.services import apply_due_facts, erase_member, merge_members, run_rules, save_tag_rule, undo_merge
+from tests.factories import AT, make_member, make_tag
 from tests.loyalty.conftest import balance, burn, earn, policy
 
 DAY = timedelta(days=1)
@@ -183,6 +184,52 @@ def test_a_refund_returns_what_a_record_spent_that_became_the_buyers(people):
     back = fact(None, "REFUND", "R1", amount=10_000, refers="1001", at=AT + DAY)
     assert given_by(back) == [("RETURN", 50)]
     assert balance(people.ann) == (50, 0, 0)
+
+
+def test_a_refund_of_a_deleted_person_is_kept_and_moves_no_points(people):
+    rule()
+    policy(negative="BLOCK")
+    earn(people.ann, 100)
+    bought = fact(people.ann, amount=10_000).fact
+    burn(people.ann, 50, number="SO1")
+    erase_member(member=people.ann, reason="test", at=AT + DAY)
+    journals = Journal.objects.count()
+
+    back = {"amount": 4_000, "refers": "SO1", "happened_at": AT + 2 * DAY}
+    first = fact(None, "REFUND", "R1", at=AT + 2 * DAY, **back)
+    again = fact(None, "REFUND", "R1", at=AT + 3 * DAY, **back)
+    assert (first.is_new, first.member_erased, given_by(first)) == (True, True, [])
+    assert (again.is_new, again.member_erased, given_by(again)) == (False, True, [])
+    assert (refunded(bought), Journal.objects.count(), Standing.objects.count()) == (4_000, journals, 0)
+    with pytest.raises(FactRefused):
+        fact(None, "REFUND", "R2", at=AT + 2 * DAY, **back | {"amount": 6_001})
+    with pytest.raises(MemberGone):
+        fact(people.ann, number="SO2", amount=100, at=AT + 2 * DAY)
+
+
+def test_a_refund_from_before_the_deletion_gives_its_first_outcome_again(people):
+    rule()
+    fact(people.ann, amount=10_000)
+    back = {"amount": 10_000, "refers": "SO1", "happened_at": AT}
+    fact(None, "REFUND", "R1", **back)
+    erase_member(member=people.ann, reason="test", at=AT + DAY)
+
+    again = fact(None, "REFUND", "R1", at=AT + 2 * DAY, **back)
+    assert (again.member_erased, given_by(again)) == (False, [("CLAWBACK", 100)])
+
+
+def test_a_refund_has_automatic_tags_look_again_like_a_purchase(people):
+    spent = {"condition": "spent", "params": {"how": "least", "yuan": 100, "days": 30}}
+    save_tag_rule(name="大额", tag_id=make_tag("大额").pk, rule={"all": [spent]}, at=AT)
+    while run_rules(people.account.brand_id, at=AT):
+        pass
+    fact(people.ann, amount=10_000)
+    apply_due_facts(people.account.brand_id, at=AT)
+    assert MemberTag.objects.filter(member=people.ann).count() == 1
+
+    fact(None, "REFUND", "R1", amount=5_000, refers="SO1", at=AT + DAY)
+    apply_due_facts(people.account.brand_id, at=AT + DAY)
+    assert MemberTag.objects.filter(member=people.ann).count() == 0
 
 
 def test_no_more_is_refunded_than_was_paid_and_nothing_unknown(people):
