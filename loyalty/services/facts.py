@@ -309,8 +309,10 @@ def _is_birth_month(member_id: int, at: datetime) -> bool:
 
 
 def _given(member_id: int, version: EarnRuleVersion, at: datetime) -> int:
-    """Give what a rule gave somebody in the running period of its limit."""
-    rows = Journal.objects.filter(member_id=member_id, kind=JournalKind.EARN, source=f"rule:{version.rule_id}")
+    """Give what a rule gave somebody in the running period of its limit, with every record that became theirs."""
+    rows = Journal.objects.filter(
+        member_id__in=records_of(member_id), kind=JournalKind.EARN, source=f"rule:{version.rule_id}"
+    )
     since = period_start(version.params["limit_period"], at, point_selectors.zone())
     if since is not None:
         rows = rows.filter(at__gte=since)

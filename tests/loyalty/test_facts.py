@@ -115,6 +115,25 @@ def test_a_limit_gives_what_is_left_of_it_by_the_brands_day(people):
     assert given_by(fact(people.ann, "CHECK_IN", "5", at=late + timedelta(minutes=1))) == [("EARN", 10)]
 
 
+def test_what_a_rule_gives_once_ever_it_gives_once_to_records_that_became_one(people):
+    rule("event", "体验课", points=30, name="class", limit_period="EVER", limit_points=30)
+    assert given_by(fact(people.ben, "EVENT", "1", name="class")) == [("EARN", 30)]
+    merge_members(kept=people.ann, merged=people.ben, evidence="test", at=AT)
+    assert given_by(fact(people.ann, "EVENT", "2", name="class")) == []
+    assert given_by(fact(people.ben, "EVENT", "3", name="class")) == []
+
+    undo_merge(record=MergeRecord.objects.get(), reason="不是同一人", by="t", at=AT)
+    assert given_by(fact(people.ann, "EVENT", "4", name="class")) == [("EARN", 30)]
+    assert given_by(fact(people.ben, "EVENT", "5", name="class")) == []
+
+
+def test_the_first_purchase_of_records_that_became_one_was_either_of_theirs(people):
+    rule("first_purchase", "首单", points=100, from_fen=0)
+    fact(people.ben, amount=100)
+    merge_members(kept=people.ann, merged=people.ben, evidence="test", at=AT)
+    assert given_by(fact(people.ann, number="SO2", amount=100)) == []
+
+
 def test_a_fact_is_read_by_the_version_that_was_in_force_when_it_happened(people):
     row = rule()
     row.draft = row.draft | {"points": 3}
