@@ -22,12 +22,12 @@ _SAME_DAY, _NEXT_DAY, _LATER = "今天 {time}", "明天 {time}", "{date} {time}"
 
 
 def promise(conversation: Conversation, *, opens_at: datetime, at: datetime) -> None:
-    """Promise a reply at a time to the follower of a locked conversation, once for each time.
+    """Promise a reply at a time to the follower of a locked conversation, once for each closing.
 
     The message takes one of those that the follower's own message allows; without any left only the task is made.
     """
-    if conversation.promised_at == opens_at:
-        return
+    if conversation.promised_at is not None and conversation.promised_at > at:
+        return  # what was promised is still to come
     conversation.promised_at = opens_at
     queue.promise_task(conversation, due_at=opens_at, at=at)
     lines.note_step(conversation, "promised", at=at, when=opens_at.isoformat())

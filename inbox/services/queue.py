@@ -144,7 +144,11 @@ def send_back(conversation: Conversation, *, at: datetime, reason: str) -> None:
     lines.note_step(conversation, "returned", at=at, who=who, reason=reason)
     conversation.assignee_id, conversation.assigned_at, conversation.return_at = None, None, None
     conversation.returned_from, conversation.returned_at = had, at
-    route(conversation, at=at, passed=frozenset({had} if had else ()))
+    decision = route(conversation, at=at, passed=frozenset({had} if had else ()))
+    if decision.seat is None and decision.opens_at is not None:
+        from inbox.services import promises  # which send, and so stand above the queue
+
+        promises.promise(conversation, opens_at=decision.opens_at, at=at)
     lines.save(conversation)
 
 
@@ -170,6 +174,11 @@ def return_due(*, at: datetime) -> int:
     for row in left:
         send_back(row, at=at, reason=routing.AWAY)
     return len(due) + len(left)
+
+
+def opens_again(conversation: Conversation, *, at: datetime) -> datetime | None:
+    """Say when somebody can answer a conversation next; None while the brand answers. Changes nothing."""
+    return routing.decide(case_of(conversation, at=at), seats(at=at)).opens_at
 
 
 def give_to(conversation: Conversation, *, staff_id: int, level: str, at: datetime) -> None:

@@ -134,7 +134,12 @@ def _wait(conversation: Conversation, *, at: datetime) -> None:
     if conversation.assignee_id is not None and queue.keep_owner(conversation, at=at):
         return
     if before == ConversationState.WAITING and conversation.assignee_id is None:
-        return  # stands in the queue already; whoever becomes free takes the oldest
+        # stands in the queue already, where whoever becomes free takes the oldest; but the doors may have closed since
+        if conversation.promised_at is None or conversation.promised_at <= at:
+            opens_at = queue.opens_again(conversation, at=at)
+            if opens_at is not None:
+                promises.promise(conversation, opens_at=opens_at, at=at)
+        return
     decision = queue.route(conversation, at=at)
     if decision.seat is None and decision.opens_at is not None:
         promises.promise(conversation, opens_at=decision.opens_at, at=at)

@@ -122,6 +122,38 @@ def test_a_promise_is_made_once_though_somebody_puts_it_aside_meanwhile(follower
     assert selectors.allowance_of(follower.pk, at=AT + seconds(61)).left == 5  # of the new message
 
 
+def test_who_waits_in_the_queue_when_the_doors_close_hears_when_somebody_answers(account, team):
+    """Queued before closing and never answered: the first message after closing promises, each night once."""
+    for day in (6, 0, 1):
+        ServiceHours.objects.create(weekday=day, opens=time(9), closes=time(18))
+    on_duty(team.desk, at=AT)
+    services.set_duty(staff_id=team.desk.pk, on_duty=False, at=AT)
+    follower, evening = make_follower(account), AT + timedelta(hours=9, minutes=50)  # 17:50
+    say(follower, "有人吗", at=evening)
+    assert not Message.objects.filter(direction="OUT").exists()
+
+    for night in range(2):
+        late = evening + timedelta(days=night, hours=2)
+        say(follower, "有人吗", at=late)
+        say(follower, "喂", at=late + seconds(20))
+        assert Message.objects.filter(direction="OUT").count() == night + 1
+        assert AgentTask.objects.filter(kind=TaskKind.PROMISE).count() == night + 1
+        assert Conversation.objects.get().promised_at == late.replace(hour=1, minute=0) + timedelta(days=1)
+
+
+def test_what_goes_back_to_the_queue_after_closing_is_promised_a_time(account, team):
+    ServiceHours.objects.create(weekday=6, opens=time(9), closes=time(18))
+    evening = AT + timedelta(hours=9, minutes=55)
+    on_duty(team.desk, at=evening)
+    conversation = say(make_follower(account), at=evening)
+    assert owner_of(conversation) == team.desk
+
+    services.set_duty(staff_id=team.desk.pk, on_duty=False, at=evening + timedelta(minutes=6))
+    said = Message.objects.get(direction="OUT")
+    assert "09:00" in said.text
+    assert AgentTask.objects.get().kind == TaskKind.PROMISE
+
+
 def test_nobody_there_means_a_queue_and_who_comes_takes_the_oldest_first(account, team):
     people = [make_follower(account) for _ in range(3)]
     for number, person in enumerate(people):
