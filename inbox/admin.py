@@ -54,7 +54,7 @@ def _used(ids: list[int]) -> dict[int, int]:
 
 def _loads(ids: list[int]) -> dict[int, int]:
     people = dict(Agent.objects.filter(pk__in=ids).values_list("pk", "staff_user_id"))
-    loads = selectors.loads_of(list(people.values()))
+    loads = selectors.loads_of(list(people.values()), at=now())
     return {pk: loads.get(staff_id, 0) for pk, staff_id in people.items()}
 
 
@@ -237,14 +237,13 @@ def talked(member: Member, limit: int) -> list[Moment]:
 
 def find_conversations(viewer: Viewer, term: str) -> list[Hit]:
     """Find conversations by what was said in them."""
-    rows = selectors.search(viewer, term, limit=8)
     return [
         Hit(
             on_screen.name_of(row),
             f"{on_screen.snippet(row)[:40]} · {formats.ago(row.last_at)}",
-            on_screen.page_of(row.pk),
+            on_screen.page_of(row.pk, line=line),
         )
-        for row in rows
+        for row, line in selectors.hits(viewer, term, limit=8)
     ]
 
 

@@ -52,9 +52,10 @@ def state_of(state: str) -> State:
     return State(str(known.label), *_STATES[known])
 
 
-def page_of(conversation_id: int) -> str:
-    """Give the address of a conversation."""
-    return reverse("admin:inbox_conversation", args=[conversation_id])
+def page_of(conversation_id: int, *, line: int | None = None) -> str:
+    """Give the address of a conversation, or of a line in it."""
+    page = reverse("admin:inbox_conversation", args=[conversation_id])
+    return page if line is None else f"{page}?line={line}"
 
 
 def name_of(conversation: Conversation) -> str:

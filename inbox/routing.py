@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 RETURN_AFTER: Final = timedelta(minutes=10)  # who has not answered by then loses the conversation to the queue
 TARGET: Final = timedelta(minutes=5)  # waiting longer is shown in orange
+IN_HAND_FOR: Final = timedelta(hours=2)  # an answered conversation that was quiet for so long takes nobody's place
 PRESENT_FOR: Final = timedelta(minutes=10)  # since the console was last seen; a phone in a pocket asks nothing
 
 # Reasons of a step; they are stored.

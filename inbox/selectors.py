@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from django.db import connection
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Exists, F, OuterRef, Q
 
 from accounts.models import RoleGrant, StaffUser
 from accounts.roles import DataScope, Role, allows
@@ -30,7 +30,7 @@ from inbox.models import (
     SendState,
     ServiceHours,
 )
-from inbox.routing import PRESENT_FOR, Case, Seat, Shift
+from inbox.routing import IN_HAND_FOR, PRESENT_FOR, Case, Seat, Shift
 from inbox.words import wanted
 from members.models import Member
 from members.segments import crossed
@@ -53,6 +53,7 @@ THREAD: Final = 60
 COUNTED_TO: Final = 99
 _COUNTED: Final = 2_000  # live conversations looked at for the figures of the lists
 LIVE: Final = (ConversationState.WAITING, ConversationState.OPEN)
+PAGES: Final = 50  # further than this, people search instead
 _FOUND: Final = 300  # newest lines with the words that a search looks at
 _LOOKED_AT: Final = 200  # people whose names begin as somebody typed
 _NEWEST: Final = 10_000  # lines that are looked through for words said often
@@ -117,10 +118,11 @@ def was_sent(conversation_id: int, client_key: UUID) -> bool:
 
 
 def listed(viewer: Viewer, view: str) -> QuerySet[Conversation]:
-    """Give a list's conversations: mine, unassigned, waiting (longest first) or all (newest first)."""
+    """Give a list's conversations: mine (who waits longest, then the newest), unassigned, waiting, or all (newest)."""
     rows = visible_conversations(viewer).select_related("follower__member", "assignee", "store")
     if view == "mine":
-        return rows.filter(assignee_id=viewer.staff_id, state__in=LIVE).order_by("-waiting_since", "-last_at", "-pk")
+        mine = rows.filter(assignee_id=viewer.staff_id, state__in=LIVE)
+        return mine.order_by(F("waiting_since").asc(nulls_last=True), "-last_at", "-pk")
     if view == "unassigned":
         return rows.filter(state=ConversationState.WAITING, assignee__isnull=True).order_by("waiting_since", "pk")
     if view == "waiting":
@@ -146,12 +148,49 @@ def conversation_seen_by(viewer: Viewer, pk: int) -> Conversation | None:
     return rows.filter(pk=pk).first()
 
 
+@dataclass(frozen=True)
+class Window:
+    """Some lines of a conversation, oldest first, and whether there are others before and after them."""
+
+    lines: list[Message]
+    earlier: bool = False
+    later: bool = False
+
+
 def thread(conversation: Conversation, *, before: int | None = None) -> list[Message]:
-    """Give the newest lines of a conversation, oldest first."""
-    rows = Message.objects.filter(conversation=conversation).select_related("author", "attachment")
+    """Give the newest lines of a conversation, or those before a line of it, oldest first."""
+    return window(conversation, before=before).lines
+
+
+def window(
+    conversation: Conversation, *, before: int | None = None, after: int | None = None, around: int | None = None
+) -> Window:
+    """Give the newest lines of a conversation, or those before, after or around a line of it, oldest first.
+
+    A line that is not in this conversation (any more) names none: the newest are given.
+    """
+    named = next((pk for pk in (before, after, around) if pk is not None), None)
+    rows = Message.objects.filter(conversation=conversation)
+    edge = rows.filter(pk=named).values_list("at", "pk").first() if named is not None else None
+    shown = rows.select_related("author", "attachment")
+    if edge is None:
+        older = list(shown.order_by("-at", "-pk")[: THREAD + 1])
+        return Window(older[:THREAD][::-1], earlier=len(older) > THREAD)
+    at, pk = edge
+    # The first condition lets the index begin there, the second leaves out what was said in the same moment.
+    earlier = shown.filter(at__lte=at).filter(Q(at__lt=at) | Q(pk__lt=pk)).order_by("-at", "-pk")
+    later = shown.filter(at__gte=at).filter(Q(at__gt=at) | Q(pk__gt=pk)).order_by("at", "pk")
     if before is not None:
-        rows = rows.filter(pk__lt=before)
-    return list(reversed(rows.order_by("-at", "-pk")[:THREAD]))
+        older = list(earlier[: THREAD + 1])
+        return Window(older[:THREAD][::-1], earlier=len(older) > THREAD, later=True)
+    if after is not None:
+        newer = list(later[: THREAD + 1])
+        return Window(newer[:THREAD], earlier=True, later=len(newer) > THREAD)
+    half = THREAD // 2
+    older, newer = list(earlier[: half + 1]), list(later[: half + 1])
+    return Window(
+        [*older[:half][::-1], *shown.filter(pk=pk), *newer[:half]], earlier=len(older) > half, later=len(newer) > half
+    )
 
 
 def hops_of(conversation: Conversation) -> list[Hop]:
@@ -178,15 +217,22 @@ def due_tasks(viewer: Viewer, *, at: datetime) -> QuerySet[AgentTask]:
 
 def search(viewer: Viewer, term: str, *, limit: int = PAGE) -> list[Conversation]:
     """Find conversations by name, phone tail, or what was said in them; newest first."""
+    return [row for row, _line in hits(viewer, term, limit=limit)]
+
+
+def hits(viewer: Viewer, term: str, *, limit: int = PAGE, start: int = 0) -> list[tuple[Conversation, int | None]]:
+    """Find conversations as `search` does, each with its newest line in which the words stand (None: the person)."""
     term = term.strip()[:60]
     if not term:
         return []
-    ids = [*_with_people(viewer, term), *_with_words(viewer, term)]
+    lines = _with_words(viewer, term, start + limit)
+    ids = [*_with_people(viewer, term, start + limit), *lines]
     rows = visible_conversations(viewer).select_related("follower__member", "assignee", "store")
-    return list(rows.filter(pk__in=ids).order_by("-last_at", "-pk")[:limit])
+    found = rows.filter(pk__in=ids).order_by("-last_at", "-pk")[start : start + limit]
+    return [(row, lines.get(row.pk)) for row in found]
 
 
-def _with_people(viewer: Viewer, term: str) -> list[int]:
+def _with_people(viewer: Viewer, term: str, most: int) -> list[int]:
     people = Member.objects.filter(merged_into__isnull=True)
     alike = people.filter(name_begins(term)).order_by("brand", "name", "pk")  # as the index has them
     with in_order():
@@ -196,28 +242,29 @@ def _with_people(viewer: Viewer, term: str) -> list[int]:
     if not ids:
         return []
     rows = visible_conversations(viewer).filter(follower__member_id__in=ids)
-    return list(rows.order_by("-last_at", "-pk").values_list("pk", flat=True)[:PAGE])
+    return list(rows.order_by("-last_at", "-pk").values_list("pk", flat=True)[:most])
 
 
 # What is said often is found among the newest lines; only what is said seldom needs its index, and has few lines there.
 # One way for both would read all lines of a frequent word to sort them. The cast lets the index use the brand as well.
 _NEWEST_SQL = """
-SELECT n.conversation_id FROM (
+SELECT n.conversation_id, n.id FROM (
   SELECT m.conversation_id, m.grams, m.at, m.id FROM inbox_message m
   WHERE m.brand_id = %(brand)s ORDER BY m.brand_id, m.at DESC, m.id DESC LIMIT %(newest)s
 ) n WHERE n.grams @> %(words)s::varchar[]{narrow} ORDER BY n.at DESC, n.id DESC LIMIT %(limit)s
 """
 _WORDS_SQL = """
-SELECT n.conversation_id FROM inbox_message n
+SELECT n.conversation_id, n.id FROM inbox_message n
 WHERE n.brand_id = %(brand)s::bigint AND n.grams @> %(words)s::varchar[]{narrow}
 ORDER BY n.at DESC, n.id DESC LIMIT %(limit)s
 """
 
 
-def _with_words(viewer: Viewer, term: str) -> list[int]:
+def _with_words(viewer: Viewer, term: str, most: int) -> dict[int, int]:
+    """Give the conversations in which the words were said, each with the newest line that has them."""
     needed = wanted(term)
     if not needed:
-        return []
+        return {}
     values: dict[str, Any] = {
         "brand": current_brand_id(),
         "words": needed,
@@ -232,11 +279,15 @@ def _with_words(viewer: Viewer, term: str) -> list[int]:
     with reporting(values["brand"]), connection.cursor() as cursor:
         with in_order():
             cursor.execute(_NEWEST_SQL.format(narrow=narrow), values)
-        found = list(dict.fromkeys(row[0] for row in cursor.fetchall()))
-        if len(found) < PAGE:
+        found = _newest_of_each(cursor.fetchall())
+        if len(found) < most:
             cursor.execute(_WORDS_SQL.format(narrow=narrow), values)
-            found = list(dict.fromkeys(row[0] for row in cursor.fetchall()))
+            found = _newest_of_each(cursor.fetchall())
     return found
+
+
+def _newest_of_each(rows: list[tuple[int, int]]) -> dict[int, int]:
+    return dict(reversed(rows))  # the newest come first, so they are written last
 
 
 def _visible_ids(viewer: Viewer) -> QuerySet[Conversation, int]:
@@ -260,7 +311,7 @@ def seats(*, at: datetime, staff_ids: Sequence[int] | None = None) -> list[Seat]
     if staff_ids is not None:
         rows = rows.filter(staff_user_id__in=staff_ids)
     found = list(rows)
-    loads = loads_of([row.staff_user_id for row in found])
+    loads = loads_of([row.staff_user_id for row in found], at=at)
     return [seat_of(row, loads.get(row.staff_user_id, 0), at=at) for row in found]
 
 
@@ -283,9 +334,10 @@ def is_present(row: Agent, *, at: datetime) -> bool:
     return row.on_duty and row.seen_at is not None and row.seen_at > at - PRESENT_FOR
 
 
-def loads_of(staff_ids: Sequence[int]) -> dict[int, int]:
-    """Give how many live conversations each person has."""
+def loads_of(staff_ids: Sequence[int], *, at: datetime) -> dict[int, int]:
+    """Give how many conversations each person has in hand: those that wait, and those answered a while ago at most."""
     rows = Conversation.objects.filter(assignee_id__in=staff_ids, state__in=LIVE).order_by()
+    rows = rows.filter(Q(state=ConversationState.WAITING) | Q(last_at__gt=at - IN_HAND_FOR))
     return {row["assignee_id"]: row["live"] for row in rows.values("assignee_id").annotate(live=Count("pk"))}
 
 

@@ -51,7 +51,7 @@ def fill(*, staff_id: int, at: datetime, most: int = _PULL) -> int:
     agent = agents.filter(staff_user_id=staff_id).first()
     if agent is None or not is_present(agent, at=at):
         return 0
-    load = loads_of([staff_id]).get(staff_id, 0)
+    load = loads_of([staff_id], at=at).get(staff_id, 0)
     room = min(agent.capacity - load, most)
     taken = 0
     if room <= 0:

@@ -69,11 +69,20 @@ def list_context(request: HttpRequest, opened: int | None = None) -> dict[str, A
     view = view if view in VIEWS else default_view(viewer)
     term = request.GET.get("q", "").strip()[:60]
     opened = opened if opened is not None else row_id(request.GET.get("open"))
-    shown = selectors.search(viewer, term) if term else list(selectors.listed(viewer, view)[: selectors.PAGE])
+    page = min(max(row_id(request.GET.get("page")) or 1, 1), selectors.PAGES)
+    start = (page - 1) * selectors.PAGE
+    if term:
+        found = selectors.hits(viewer, term, limit=selectors.PAGE + 1, start=start)
+    else:
+        listed = selectors.listed(viewer, view)[start : start + selectors.PAGE + 1]
+        found = [(row, None) for row in listed]
+    more, found = len(found) > selectors.PAGE, found[: selectors.PAGE]
+    shown = [row for row, _line in found]
     counts = selectors.waiting_counts(viewer)
-    query = urlencode({"view": view, **({"q": term} if term else {})})
+    here: dict[str, str | int] = {"view": view, **({"q": term} if term else {})}
+    query = urlencode({**here, **({"page": page} if page > 1 else {})})
     return {
-        "rows": [_row(row, at, opened, query) for row in shown],
+        "rows": [_row(row, at, opened, query, line) for row, line in found],
         "views": [
             {
                 "key": key,
@@ -90,7 +99,10 @@ def list_context(request: HttpRequest, opened: int | None = None) -> dict[str, A
         "now_ms": int(at.timestamp() * 1000),
         "target_ms": int(routing.TARGET.total_seconds() * 1000),
         "version": _version(shown, counts, opened, view),
-        "full": len(shown) == selectors.PAGE,
+        "page": page,
+        "newer": f"?{urlencode({**here, 'page': page - 1})}" if page > 1 else "",
+        "older": f"?{urlencode({**here, 'page': page + 1})}" if more and page < selectors.PAGES else "",
+        "full": more and page == selectors.PAGES,
     }
 
 
@@ -128,13 +140,13 @@ def _seen(viewer: Viewer, at: datetime) -> None:
         services.note_seen(staff_id=viewer.staff_id, at=at)
 
 
-def _row(row: Conversation, at: datetime, opened: int | None, query: str) -> dict[str, Any]:
+def _row(row: Conversation, at: datetime, opened: int | None, query: str, line: int | None) -> dict[str, Any]:
     return {
         "id": row.pk,
         "name": on_screen.name_of(row),
         "snippet": on_screen.snippet(row),
         "mine": not row.last_inbound,
-        "link": f"{on_screen.page_of(row.pk)}?{query}",
+        "link": f"{on_screen.page_of(row.pk)}?{query}" + (f"&line={line}" if line is not None else ""),
         "state": on_screen.state_of(row.state),
         "waits_ms": int(row.waiting_since.timestamp() * 1000) if row.waiting_since else 0,
         "late": row.waiting_since is not None and at - row.waiting_since > routing.TARGET,

@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from common.clock import now
-from console.http import viewer_of
+from console.http import row_id, viewer_of
 from console.site import page_response
 from inbox import fallbacks, on_screen, selectors
 from inbox.errors import ConversationMissing
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from inbox.models import Conversation
     from wechat_gateway.windows import Allowance
 
+WINDOWS: Final = {"before": "before", "after": "after", "line": "around"}  # in the address: what it asks for
 SAFE: Final = frozenset({"image/png", "image/jpeg", "image/gif"})
 
 
@@ -96,8 +97,15 @@ def file(request: HttpRequest, pk: int, line_id: int) -> HttpResponse:
 
 
 def thread_context(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
-    """Give everything of a conversation that changes while one looks."""
+    """Give everything of a conversation that changes while one looks: its newest lines, or those the address asks for.
+
+    `?before=`, `?after=` and `?line=` name a line of the conversation; one that is gone shows the newest.
+    """
     at = now()
+    asked = {key: row_id(request.GET.get(key)) for key in WINDOWS} if request.method == "GET" else {}
+    chosen = next((key for key in WINDOWS if asked.get(key) is not None), "")
+    shown = selectors.window(conversation, **{WINDOWS[chosen]: asked[chosen]} if chosen else {})
+    first, last = (shown.lines[0].pk, shown.lines[-1].pk) if shown.lines else (0, 0)
     allowed = selectors.allowance_of(conversation.follower_id, at=at)
     meter = on_screen.meter(allowed, at=at, following=conversation.follower.subscribed)
     waits = conversation.waiting_since
@@ -105,7 +113,11 @@ def thread_context(request: HttpRequest, conversation: Conversation) -> dict[str
         "conversation": conversation,
         "name": on_screen.name_of(conversation),
         "state": on_screen.state_of(conversation.state),
-        "lines": [on_screen.line(row, conversation) for row in selectors.thread(conversation)],
+        "lines": [on_screen.line(row, conversation) for row in shown.lines],
+        "window": f"{chosen}={asked[chosen]}" if chosen else "",
+        "found": asked.get("line"),
+        "earlier": f"before={first}" if shown.earlier else "",
+        "later": f"after={last}" if shown.later else "",
         "meter": meter,
         "offers": [] if meter["open"] else fallbacks.offers(conversation, at=at),
         "is_mine": conversation.assignee_id == viewer_of(request).staff_id,

@@ -36,12 +36,29 @@
 
   // --- The thread stays where it was read, or at its end ----------------------------------------------------------------
   let stick = true;
+  let read = { part: "", top: 0 }; // which part of the conversation was shown, and where in it one was
+  const part = () => { const thread = document.getElementById("ibx-thread"); return thread ? thread.dataset.window : ""; };
   function toEnd() { const lines = document.getElementById("ibx-lines"); if (lines) lines.scrollTop = lines.scrollHeight; }
+  function place() { // earlier lines end where one was reading, later ones begin there, a line that was searched for stands in the middle
+    const lines = document.getElementById("ibx-lines");
+    const found = lines && lines.querySelector(".is-found");
+    if (found) found.scrollIntoView({ block: "center" });
+    else if (lines && part().startsWith("after=")) lines.scrollTop = 0;
+    else toEnd();
+  }
   document.addEventListener("htmx:beforeSwap", () => {
     const lines = document.getElementById("ibx-lines");
+    read = { part: part(), top: lines ? lines.scrollTop : 0 };
     stick = !lines || lines.scrollHeight - lines.scrollTop - lines.clientHeight < 60;
   });
-  document.addEventListener("htmx:afterSettle", () => { sync(); tick(); dress(); if (stick) toEnd(); });
+  document.addEventListener("htmx:afterSettle", () => {
+    sync(); tick(); dress();
+    const lines = document.getElementById("ibx-lines");
+    if (part() !== read.part) place();
+    else if (stick) toEnd();
+    else if (lines) lines.scrollTop = read.top;
+    read = { part: part(), top: lines ? lines.scrollTop : 0 };
+  });
 
   // --- Composer ---------------------------------------------------------------------------------------------------------
   const isNote = () => form.elements.as.value === "note";
@@ -185,6 +202,6 @@
   sync();
   tick();
   dress();
-  toEnd();
+  place();
   setInterval(tick, 1000);
 })();

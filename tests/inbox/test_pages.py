@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -311,3 +314,94 @@ def test_a_picture_goes_into_the_library_and_out_to_the_follower(as_owner, ours,
     script = SimpleUploadedFile("x.png", b"<svg onload=alert(1)>", content_type="image/png")
     refused = post(as_owner, conversation, "say", picture=script, client_key=str(uuid4()))
     assert "不是微信接受的「图片」" in refused.content.decode()
+
+
+def lines_of(text):
+    """The lines of the thread on a page, in their order."""
+    return re.findall(r"第 (\d+) 句", text.split('id="ibx-lines"')[1].split('data-testid="meter"')[0])
+
+
+def talk_of(ours, count):
+    """A conversation of many lines, some of them in the same moment."""
+    with brand_scope(ours.brand.pk):
+        follower, at = ours.member.followers.get(), clock.now() - timedelta(hours=5)
+        for number in range(count):
+            conversation = say(follower, f"第 {number} 句", at=at + seconds(number // 3))
+    return conversation
+
+
+def test_every_line_of_a_long_conversation_can_be_read_page_by_page(as_owner, ours):
+    conversation = talk_of(ours, 150)
+    shown = as_owner.get(page(conversation)).content.decode()
+    read = lines_of(shown)
+    assert len(read) == 60 - shown.count("ibx-small") + shown.count('data-testid="earlier"')
+    while 'data-testid="earlier"' in shown:
+        address = re.search(r'href="([^"]+\?before=\d+)"', shown)[1]
+        shown = as_owner.get(address).content.decode()
+        read = lines_of(shown) + read
+    assert read == [str(number) for number in range(150)]
+
+    back = as_owner.get(re.search(r'href="([^"]+\?after=\d+)"', shown)[1]).content.decode()
+    assert lines_of(back)[0] > lines_of(shown)[-1]
+    assert "第 149 句" in as_owner.get(page(conversation), {"before": "999999999"}).content.decode()  # gone: the newest
+
+
+def test_an_older_part_stays_on_screen_while_news_come(as_owner, ours):
+    conversation = talk_of(ours, 130)
+    first = as_owner.get(page(conversation))
+    earlier = as_owner.get(f"{page(conversation)}poll/", {"before": first.context["lines"][0]["id"]})
+    poll = re.search(r'hx-get="([^"]+poll/[^"]*v=[^"]*)" hx-trigger="every', earlier.content.decode())[1]
+    wrote(ours, "刚刚说的")
+    shown = as_owner.get(html.unescape(poll)).content.decode()
+    assert lines_of(shown) == lines_of(earlier.content.decode())
+    assert "刚刚说的" not in shown
+
+
+def test_what_is_found_opens_at_its_line(as_owner, ours):
+    with brand_scope(ours.brand.pk):
+        say(ours.member.followers.get(), "想退货怎么办", at=clock.now() - timedelta(hours=9))
+    conversation = talk_of(ours, 150)
+    assert "想退货" not in as_owner.get(page(conversation)).content.decode()
+    for text in (
+        as_owner.get(LIST, {"q": "退货"}).content.decode(),
+        as_owner.get("/b/lanyu/search/", {"s": "退货"}).content.decode(),
+    ):
+        link = html.unescape(re.search(rf'href="({page(conversation)}\?[^"]*line=\d+)"', text)[1])
+        shown = as_owner.get(link).content.decode()
+        assert "想退货怎么办" in shown.split("is-found")[1][:300]
+        assert 'data-testid="newest"' in shown
+
+
+def test_lists_and_searches_go_on_over_pages(as_owner, ours):
+    with brand_scope(ours.brand.pk):
+        for number in range(45):
+            member = make_member(ours.account, name=f"人{number:02}", store=ours.store)
+            say(member.followers.get(), "想退货", at=clock.now() + seconds(number))
+
+    def names(**query):
+        text = as_owner.get(LIST, query).content.decode()
+        return re.findall(r"<strong>(人\d\d)</strong>", text), 'rel="next"' in text, 'rel="prev"' in text
+
+    for query in ({"view": "waiting"}, {"q": "退货"}, {"q": "人"}):
+        first, next_one, before = names(**query)
+        assert (len(first), next_one, before) == (40, True, False), query
+        rest, next_one, before = names(**query, page=2)
+        assert (len(rest), next_one, before) == (5, False, True), query
+        assert len({*first, *rest}) == 45
+    assert names(view="waiting", page=9)[0] == []
+    assert len(names(view="waiting", page="x")[0]) == 40
+
+
+def test_mine_begins_with_who_waits_longest(as_owner, owner, ours):
+    with brand_scope(ours.brand.pk):
+        at, rows = clock.now() - timedelta(hours=1), {}
+        for number, name in enumerate(("答过的", "先来的", "后来的", "新答的")):
+            follower = make_member(ours.account, name=name, store=ours.store).followers.get()
+            rows[name] = say(follower, at=at + seconds(number))
+            services.take(conversation_id=rows[name].pk, staff_id=owner.pk, at=at + seconds(number))
+        for name, late in (("答过的", 60), ("新答的", 90)):
+            services.send_text(
+                conversation_id=rows[name].pk, staff_id=owner.pk, text="在", client_key=uuid4(), at=at + seconds(late)
+            )
+    text = as_owner.get(LIST, {"view": "mine"}).content.decode()
+    assert re.findall(r"<strong>(\S{3}的|\S\S的)</strong>", text) == ["先来的", "后来的", "新答的", "答过的"]

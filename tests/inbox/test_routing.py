@@ -154,6 +154,23 @@ def test_what_goes_back_to_the_queue_after_closing_is_promised_a_time(account, t
     assert AgentTask.objects.get().kind == TaskKind.PROMISE
 
 
+def test_answered_conversations_that_went_quiet_take_nobodys_place(account, team):
+    on_duty(team.desk, capacity=2)
+    for number in range(2):
+        talk = say(make_follower(account), at=NOON + seconds(number))
+        services.send_text(
+            conversation_id=talk.pk, staff_id=team.desk.pk, text="在", client_key=uuid4(), at=NOON + seconds(60)
+        )
+    waiting = say(make_follower(account), at=NOON + seconds(90))
+    assert owner_of(waiting) is None  # both may go on at any moment
+
+    quiet = NOON + seconds(60) + routing.IN_HAND_FOR
+    services.note_seen(staff_id=team.desk.pk, at=quiet)
+    assert services.fill_all(at=quiet) == 1
+    assert owner_of(waiting) == team.desk
+    assert selectors.loads_of([team.desk.pk], at=quiet) == {team.desk.pk: 1}
+
+
 def test_nobody_there_means_a_queue_and_who_comes_takes_the_oldest_first(account, team):
     people = [make_follower(account) for _ in range(3)]
     for number, person in enumerate(people):

@@ -31,7 +31,9 @@ def test_lists_threads_and_figures_read_one_brand_by_an_index(talked, watch):
         list(selectors.listed(viewer, view)[:40])
     selectors.waiting_counts(viewer)
     selectors.conversation_seen_by(viewer, conversation.pk)
-    selectors.thread(conversation)
+    line = selectors.thread(conversation)[-1].pk
+    for part in ("before", "after", "around"):
+        selectors.window(conversation, **{part: line})
     selectors.hops_of(conversation)
     selectors.open_tasks_of(conversation)
     list(selectors.due_tasks(viewer, at=at)[:5])
