@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from console import formats
-from loyalty.models import Account, Fact, FactKind, Lot, Standing, Tier, TierChange
+from loyalty.models import Account, Fact, FactKind, Lot, Tier, TierChange
+from loyalty.selectors.tiers import lowest, stands_in
 from members.picks import Pick, names_of, picks, unknown
 from members.segments import Field, condition, crossed, days_back
 from members.watched import watched
@@ -64,11 +65,7 @@ class InTier:
 
     def to_q(self, params: Params, at: datetime) -> Q:
         """Look at where the person stands."""
-        standing = Standing.objects.filter(member=OuterRef("pk"))
-        stands = Q(Exists(standing.filter(tier__in=params.tiers)))
-        if _lowest() in params.tiers:
-            stands |= Q(~Exists(standing), joined_at__isnull=False)
-        return stands
+        return stands_in(params.tiers)
 
     def sentence(self, params: Params) -> str:
         """Say it."""
@@ -80,7 +77,8 @@ class InTier:
         """Read the decisions up to that time; they hold the names of tiers."""
         decided = TierChange.objects.filter(member=person.member, at__lte=person.at).order_by("-at", "-pk").first()
         if decided is None:
-            return _lowest() in params.tiers and person.joined_at is not None
+            first = lowest()
+            return first is not None and first.pk in params.tiers and person.joined_at is not None
         return decided.after in set(names_of("tiers", params.tiers).values())
 
     def fact(self, params: Params, person: PersonAt) -> str:
@@ -94,10 +92,6 @@ class InTier:
     def turns(self, params: Params, since: datetime, until: datetime) -> list[QuerySet[Any]]:
         """A tier changes by a decision, never by time alone."""
         return []
-
-
-def _lowest() -> int | None:
-    return Tier.objects.order_by("threshold", "pk").values_list("pk", flat=True).first()
 
 
 @condition

@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from coupons.models import Coupon, Move, MoveKind, State, Template, TemplateState, TemplateVersion
 from coupons.rules import Beside, Cart, Refusal, Rule, Verdict, clash, judge, read
-from loyalty.models import Standing
+from loyalty.selectors.tiers import tier_of
 from members.models import Flag, FlagKind
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def holder(member_id: int, *, at: datetime) -> Holder:
     """Give the tier a member stands in, and whether the brand has blocked them."""
     blocked = Flag.objects.filter(member_id=member_id, kind=FlagKind.BLOCKED)
     is_blocked = blocked.filter(Q(since__isnull=True) | Q(since__lte=at)).exists()
-    tier_id = Standing.objects.filter(member_id=member_id).values_list("tier_id", flat=True).first()
-    return Holder(tier_id, is_blocked)
+    tier = tier_of(member_id)
+    return Holder(tier.pk if tier else None, is_blocked)
 
 
 def refusal_of_state(coupon: Coupon, *, at: datetime, order: str = "") -> Refusal | None:

@@ -14,6 +14,7 @@ from coupons.models import Outcome, TemplateState, TierGift, TierGrant, Way
 from coupons.selectors.gifts import period_of
 from coupons.services.issue import issue_coupon
 from loyalty.errors import MemberGone
+from loyalty.selectors.tiers import lowest
 from loyalty.services import Operation
 from loyalty.services.ledger import SYSTEM
 
@@ -55,13 +56,19 @@ def set_gift(*, tier: Tier, template: Template, period: str, is_on: bool, at: da
     return save_gift(gift=gift, at=at)
 
 
-# Somebody who became part of another record had theirs: it counts for the one that stays.
+# Whoever was never decided about stands in the lowest tier without a row. Somebody who became part of another record
+# had theirs: it counts for the one that stays.
 _FIND: Final = """
 INSERT INTO coupons_tiergrant (brand_id, gift_id, member_id, period, outcome, at)
 SELECT m.brand_id, %(gift)s, m.id, %(period)s, '', %(at)s
-FROM loyalty_standing s
-JOIN members_member m ON m.brand_id = s.brand_id AND m.id = s.member_id
-WHERE s.brand_id = %(brand)s AND s.tier_id = %(tier)s AND m.merged_into_id IS NULL AND m.erased_at IS NULL
+FROM (
+    SELECT member_id FROM loyalty_standing WHERE brand_id = %(brand)s AND tier_id = %(tier)s
+    UNION ALL
+    SELECT n.id FROM members_member n WHERE %(lowest)s AND n.brand_id = %(brand)s AND n.joined_at IS NOT NULL
+        AND n.merged_into_id IS NULL AND NOT EXISTS (
+            SELECT 1 FROM loyalty_standing s WHERE s.brand_id = n.brand_id AND s.member_id = n.id)
+) AS stands JOIN members_member m ON m.brand_id = %(brand)s AND m.id = stands.member_id
+WHERE m.brand_id = %(brand)s AND m.merged_into_id IS NULL AND m.erased_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM members_flag f WHERE f.brand_id = m.brand_id AND f.member_id = m.id
         AND (f.since IS NULL OR f.since <= %(at)s))
     AND NOT EXISTS (SELECT 1 FROM coupons_tiergrant g WHERE g.brand_id = m.brand_id AND g.gift_id = %(gift)s
@@ -77,7 +84,7 @@ ON CONFLICT DO NOTHING
 @transaction.atomic
 def find_gifts(*, at: datetime) -> int:
     """Write down whom the running period owes a coupon of their tier; gives how many are new."""
-    found = 0
+    found, first = 0, lowest()
     for gift in TierGift.objects.filter(is_on=True).order_by("pk"):
         with connection.cursor() as cursor:
             cursor.execute(
@@ -86,6 +93,7 @@ def find_gifts(*, at: datetime) -> int:
                     "brand": current_brand_id(),
                     "gift": gift.pk,
                     "tier": gift.tier_id,
+                    "lowest": first is not None and first.pk == gift.tier_id,
                     "period": period_of(gift.period, at),
                     "at": at,
                 },

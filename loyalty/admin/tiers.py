@@ -35,6 +35,10 @@ class BenefitInline(ConsoleTabularInline):
     verbose_name_plural = gettext_lazy("Benefits")
 
 
+def _people(ids: list[int]) -> dict[int, int]:
+    return selectors.people_in(ids, at=now())
+
+
 def _gives(ids: list[int]) -> dict[int, str]:
     found: dict[int, list[str]] = {}
     for benefit in Benefit.objects.filter(tier_id__in=ids).order_by("tier_id", "kind", "pk"):
@@ -57,7 +61,7 @@ class TierAdmin(ConsoleModelAdmin):
     list_display = (
         "named",
         "begins",
-        BulkColumn("people", gettext_lazy("members"), selectors.people_in, number=True, missing=0),
+        BulkColumn("people", gettext_lazy("members"), _people, number=True, missing=0),
         BulkColumn("gives", gettext_lazy("benefits"), _gives, missing="--"),
     )
     list_display_links = ("named",)

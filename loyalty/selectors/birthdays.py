@@ -12,6 +12,7 @@ from accounts.tenancy import current_brand_id
 from loyalty.birthdays import benefits, due, window_of
 from loyalty.models import BirthdayGrant, BirthdayProgramme
 from loyalty.selectors.points import zone
+from loyalty.selectors.tiers import lowest
 from members.figures import counted, figures
 from members.models import Member
 from members.selectors import left_out_since
@@ -52,7 +53,9 @@ JOIN members_member m ON m.brand_id = %(brand)s AND m.birth_mmdd = d.mmdd
 WHERE m.brand_id = %(brand)s AND m.joined_at <= %(at)s AND m.merged_into_id IS NULL AND m.erased_at IS NULL
     AND (%(threshold)s::int IS NULL OR EXISTS (
         SELECT 1 FROM loyalty_standing s JOIN loyalty_tier t ON t.brand_id = s.brand_id AND t.id = s.tier_id
-        WHERE s.brand_id = m.brand_id AND s.member_id = m.id AND t.threshold >= %(threshold)s))
+        WHERE s.brand_id = m.brand_id AND s.member_id = m.id AND t.threshold >= %(threshold)s)
+        OR %(lowest)s::int >= %(threshold)s AND NOT EXISTS (
+            SELECT 1 FROM loyalty_standing s WHERE s.brand_id = m.brand_id AND s.member_id = m.id))
     AND NOT EXISTS (SELECT 1 FROM members_flag f WHERE f.brand_id = m.brand_id AND f.member_id = m.id
         AND (f.since IS NULL OR f.since <= %(at)s))
     AND NOT EXISTS (SELECT 1 FROM loyalty_birthdaygrant g WHERE g.brand_id = m.brand_id AND g.member_id = m.id
@@ -62,7 +65,7 @@ WHERE m.brand_id = %(brand)s AND m.joined_at <= %(at)s AND m.merged_into_id IS N
 
 def outlook(row: BirthdayProgramme, *, at: datetime, days: int = 30) -> Outlook:
     """Say what a programme (saved or not) would give from today on."""
-    today = at.astimezone(zone()).date()
+    today, first = at.astimezone(zone()).date(), lowest()
     wanted: dict[tuple[int, int, int], None] = {}
     for number in range(days):
         day = today + timedelta(days=number)
@@ -78,6 +81,7 @@ def outlook(row: BirthdayProgramme, *, at: datetime, days: int = 30) -> Outlook:
                 "given": [given for _mmdd, _year, given in wanted],
                 "at": at,
                 "threshold": row.tier.threshold if row.tier else None,
+                "lowest": first.threshold if first else None,
             },
         )
         answer = cursor.fetchone()

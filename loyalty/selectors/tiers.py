@@ -7,14 +7,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from accounts.tenancy import current_brand_id
 from loyalty import ladder
 from loyalty.ladder import Place, Rung, Terms
 from loyalty.models import Benefit, BenefitKind, PointsPolicy, Standing, Tier, TierChange
 from loyalty.selectors.points import Balance, policy, zone
-from members.models import Flag, FlagKind
+from members.figures import counted, figures
+from members.models import Flag, FlagKind, Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -171,16 +172,44 @@ def view_of(member_id: int, *, at: datetime) -> View:
     return View(tier, standing, value, following)
 
 
-def names_of(member_ids: Iterable[int]) -> dict[int, str]:
-    """Give the tiers of several members by name; members without one are left out."""
-    rows = Standing.objects.filter(member_id__in=list(member_ids)).order_by("member_id")
-    return dict(rows.values_list("member_id", "tier__name"))
+def lowest() -> Tier | None:
+    """Give the tier everybody begins in: whoever was never decided about stands there without a row."""
+    return Tier.objects.order_by("threshold", "pk").first()
 
 
-def people_in(tier_ids: Iterable[int]) -> dict[int, int]:
-    """Give how many members stand in each tier."""
-    rows = Standing.objects.filter(tier_id__in=list(tier_ids)).values("tier_id").order_by("tier_id")
-    return {row["tier_id"]: row["people"] for row in rows.annotate(people=Count("pk"))}
+def tier_of(member_id: int) -> Tier | None:
+    """Give the tier a person stands in, as their card says it; None while the brand has none."""
+    standing = Standing.objects.select_related("tier").filter(member_id=member_id).first()
+    return standing.tier if standing else lowest()
+
+
+def newcomers() -> Q:
+    """Give the members (not visitors, who have not joined) who stand in the lowest tier without a row."""
+    return Q(~Exists(Standing.objects.filter(member=OuterRef("pk"))), joined_at__isnull=False)
+
+
+def stands_in(tier_ids: Iterable[int]) -> Q:
+    """Give the people who stand in one of some tiers."""
+    wanted = list(tier_ids)
+    stands = Q(Exists(Standing.objects.filter(member=OuterRef("pk"), tier__in=wanted)))
+    first = lowest()
+    return stands | newcomers() if first is not None and first.pk in wanted else stands
+
+
+def people_in(tier_ids: Iterable[int], *, at: datetime) -> dict[int, int]:
+    """Give how many people stand in each tier; of a large brand the newcomers are those of some minutes ago."""
+    wanted = list(tier_ids)
+    rows = Standing.objects.filter(tier_id__in=wanted).values("tier_id").order_by("tier_id")
+    found = {row["tier_id"]: int(row["people"]) for row in rows.annotate(people=Count("pk"))}
+    first = lowest()
+    if first is not None and first.pk in wanted:
+        found[first.pk] = found.get(first.pk, 0) + int(counted("loyalty.newcomers", {}, at=at).value)
+    return found
+
+
+@figures.add("loyalty.newcomers")
+def _newcomers(params: dict[str, Any], at: datetime) -> int:
+    return Member.objects.filter(newcomers(), merged_into=None, erased_at=None).count()
 
 
 def changes_of(member_id: int, *, limit: int = 50) -> list[TierChange]:

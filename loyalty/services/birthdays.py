@@ -18,6 +18,7 @@ from loyalty.errors import BirthdayInvalid
 from loyalty.models import BirthdayGrant, BirthdayProgramme, GrantState
 from loyalty.selectors import birthdays as selectors
 from loyalty.selectors import points as point_selectors
+from loyalty.selectors.tiers import lowest
 from loyalty.services.ledger import MOST_POINTS, SYSTEM
 from loyalty.services.many import Gain, earn_many
 from members.models import Flag, Member
@@ -111,7 +112,9 @@ JOIN members_member m ON m.brand_id = %(brand)s AND m.birth_mmdd = d.mmdd
 WHERE m.brand_id = %(brand)s AND m.joined_at < %(until)s AND m.merged_into_id IS NULL AND m.erased_at IS NULL
     AND (%(threshold)s::int IS NULL OR EXISTS (
         SELECT 1 FROM loyalty_standing s JOIN loyalty_tier t ON t.brand_id = s.brand_id AND t.id = s.tier_id
-        WHERE s.brand_id = m.brand_id AND s.member_id = m.id AND t.threshold >= %(threshold)s))
+        WHERE s.brand_id = m.brand_id AND s.member_id = m.id AND t.threshold >= %(threshold)s)
+        OR %(lowest)s::int >= %(threshold)s AND NOT EXISTS (
+            SELECT 1 FROM loyalty_standing s WHERE s.brand_id = m.brand_id AND s.member_id = m.id))
     AND NOT EXISTS (SELECT 1 FROM members_flag f WHERE f.brand_id = m.brand_id AND f.member_id = m.id
         AND (f.since IS NULL OR f.since <= %(at)s))
     AND NOT EXISTS (SELECT 1 FROM loyalty_birthdaygrant g WHERE g.brand_id = m.brand_id AND g.member_id = m.id
@@ -142,7 +145,7 @@ def _find(row: BirthdayProgramme, day: date, today: date, zone: Any, at: datetim
     """Write down whose window a day lies in; what is made up for counts as given today."""
     import json
 
-    wanted = due(day, mode=row.mode, before=row.days_before, after=row.days_after, leap=row.leap)
+    wanted, first = due(day, mode=row.mode, before=row.days_before, after=row.days_after, leap=row.leap), lowest()
     ends = datetime.combine(day + timedelta(days=1), time(0), tzinfo=zone).astimezone(UTC)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -158,6 +161,7 @@ def _find(row: BirthdayProgramme, day: date, today: date, zone: Any, at: datetim
                 "until": min(ends, at + timedelta(microseconds=1)),
                 "at": at,
                 "threshold": row.tier.threshold if row.tier else None,
+                "lowest": first.threshold if first else None,
             },
         )
         found: int = cursor.rowcount

@@ -72,8 +72,8 @@ def shown_points(member_id: int) -> list[str]:
         said.append(_("%(points)s frozen") % {"points": f"{balance.held:,}"})
     if balance.owed:
         said.append(_("%(points)s owed") % {"points": f"{balance.owed:,}"})
-    tier = tier_selectors.names_of([member_id]).get(member_id)
-    return [*said, tier] if tier else said
+    tier = tier_selectors.tier_of(member_id)
+    return [*said, tier.name] if tier else said
 
 
 @transaction.atomic

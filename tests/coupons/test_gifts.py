@@ -65,6 +65,18 @@ def test_over_400_days_once_a_period(people, tiers, period, times):
     assert TierGrant.objects.count() == times
 
 
+def test_whoever_joined_and_was_never_decided_about_stands_in_the_lowest_tier(people, tiers):
+    low, high = tiers
+    moved = make_member(people.account, joined_at=AT)
+    Member.objects.filter(pk__in=[people.ann.pk, people.ben.pk]).update(joined_at=AT)
+    Member.objects.filter(pk=moved.pk).update(merged_into=people.ann)
+    make_member(people.account)  # a visitor
+    stands(people.ben, high)
+    gift(low)
+    a_sweep(datetime(2027, 1, 20, 4, tzinfo=UTC))
+    assert had() == {people.ann.pk: 1}
+
+
 def test_periods_begin_with_the_brands_day(in_brand):
     eve = datetime(2026, 12, 31, 23, 59, tzinfo=SHANGHAI)
     names = [period_of(kind, at) for at in (eve, eve + timedelta(minutes=1)) for kind in ("MONTH", "QUARTER", "YEAR")]

@@ -12,6 +12,7 @@ from coupons import errors, reasons, services
 from coupons.models import Coupon, Move, Template
 from coupons.selectors.coupons import check_cart
 from loyalty.errors import KeyReused
+from loyalty.models import Standing, Tier
 from loyalty.services import Report, record_fact
 from tests.coupons.conftest import AMOUNT, cart, claim, give_back, hold, make_template, once, redeem, states
 from tests.factories import AT
@@ -204,3 +205,14 @@ def test_a_coupon_is_taken_back_with_a_reason_and_only_while_unused(people):
     with pytest.raises(errors.Unusable):
         hold(coupon)
     assert list(Move.objects.order_by("pk").values_list("kind", flat=True)) == ["ISSUE", "VOID"]
+
+
+def test_a_coupon_of_the_lowest_tier_is_for_newcomers_too(people):
+    low, high = (Tier.objects.create(name=name, threshold=value) for name, value in (("初见", 0), ("知音", 1000)))
+    for tier, refusal in ((low, None), (high, "wrong_tier")):
+        template = make_template(rule=AMOUNT | {"tiers": [[tier.pk, tier.name]]})
+        coupon = claim(template, people.ann).coupon
+        found = {each.coupon.pk: each.verdict.refusal for each in check_cart(people.ann.pk, cart(20_000), at=AT)}
+        assert (found[coupon.pk] and found[coupon.pk].code) == refusal
+    Standing.objects.create(member=people.ann, tier=high, since=AT)
+    assert hold(coupon).coupon.pk == coupon.pk

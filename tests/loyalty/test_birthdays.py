@@ -155,6 +155,18 @@ def test_month_mode_and_tiers(in_brand):
     assert selectors.outlook(selectors.programme(), at=noon(date(2027, 8, 31))).people == 0
 
 
+def test_from_the_lowest_tier_on_is_everybody_who_joined(in_brand):
+    account, today = make_account(), date(2027, 8, 17)
+    low = Tier.objects.create(name="初见", threshold=0)
+    high = Tier.objects.create(name="知音", threshold=8000)
+    programme(noon(today), tier=low)
+    newcomer, good = person(account, 817), person(account, 817)
+    Standing.objects.create(member=good, tier=high, since=LONG_AGO)
+    assert selectors.outlook(selectors.programme(), at=noon(today)).people == 2
+    a_day(today)
+    assert (len(days_of(newcomer)), len(days_of(good))) == (1, 1)
+
+
 def test_whoever_is_left_out_of_rewards_gets_nothing_even_when_flagged_after_being_found(in_brand):
     today = date(2027, 8, 17)
     account = make_account()

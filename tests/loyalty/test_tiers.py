@@ -16,8 +16,10 @@ from loyalty.models import Benefit, Standing, Tier, TierChange
 from loyalty.selectors import points as point_selectors
 from loyalty.selectors import tiers as selectors
 from loyalty.services import Report
+from members.models import Member
+from members.segments import matching
 from members.services.identity import merge_members
-from tests.factories import AT
+from tests.factories import AT, make_member
 from tests.loyalty.conftest import burn, earn, policy
 
 DAY = timedelta(days=1)
@@ -290,3 +292,19 @@ def test_the_window_begins_a_year_earlier_on_a_leap_day_too():
     at = timezone.make_aware(datetime(2024, 2, 29, 12), SHANGHAI)  # noqa: DTZ001
     assert ladder.window_of(at, TERMS) == local(2023, 2, 28, 12)
     assert ladder.lasts_until(at, TERMS) == local(2025, 3, 1)
+
+
+def test_without_a_decision_people_stand_in_the_lowest_tier_wherever_it_is_asked(people):
+    for member in (people.ann, people.ben):
+        Member.objects.filter(pk=member.pk).update(joined_at=AT)
+    visitor = make_member(people.account)
+    assert (selectors.tier_of(people.ann.pk), selectors.people_in([], at=AT)) == (None, {})
+    low, high = (Tier.objects.create(name=name, threshold=value) for name, value in (("初见", 0), ("知音", 1000)))
+    Standing.objects.create(member=people.ben, tier=high, since=AT)
+
+    assert [selectors.tier_of(each.pk) for each in (people.ann, people.ben, visitor)] == [low, high, low]
+    assert selectors.card_of(people.ann.pk, at=AT).tier == selectors.view_of(people.ann.pk, at=AT).tier.name == "初见"
+    assert selectors.people_in([low.pk, high.pk], at=AT) == {low.pk: 1, high.pk: 1}
+    for tier in (low, high):
+        rule = {"all": [{"condition": "tier", "params": {"tiers": [tier.pk]}}]}
+        assert matching(rule, at=AT).count() == 1
