@@ -26,9 +26,11 @@ from console.registry import (
     Moment,
     Running,
     SearchGroup,
+    TimelineKind,
     Todo,
     home_cards,
     search_groups,
+    timeline_kinds,
     timelines,
 )
 from wechat_gateway.incidents import Affected, affected
@@ -228,5 +230,6 @@ affected.register("campaigns.waiting", waiting_campaigns)
 home_cards.register("campaigns.running", running_campaigns)
 home_cards.register("campaigns.delivery_rate", delivery_rate)
 timelines.register("campaigns.messages", messages)
+timeline_kinds.register("campaigns.messages", TimelineKind(gettext_lazy("Campaigns"), link_area="campaigns", order=25))
 _title: StrOrPromise = gettext_lazy("Campaigns")
 search_groups.register("campaigns", SearchGroup(_title, "campaigns", find_campaigns, 30))

@@ -9,14 +9,14 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.translation import gettext, ngettext, pgettext
+from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext
 
 from common.clock import now
 from common.errors import AppError
 from console import formats
 from console.admin import site
 from console.http import row_id, viewer_of
-from console.registry import Moment, Page, Panel, pages, panels, timelines
+from console.registry import Moment, Page, Panel, TimelineKind, pages, panels, timeline_kinds, timelines
 from coupons import on_screen, services
 from coupons.models import Coupon, State, Template, TemplateState
 from coupons.rules import read
@@ -161,6 +161,9 @@ def coupons_of(member: Member, request: HttpRequest) -> Panel | None:
     number = {"count": f"{len(found)}" if len(found) < 6 else "5+"}
     label = {"label": pgettext("coupons", "In hand"), "value": count % number, "link": link, "why": ""}
     return Panel(gettext("Coupons"), "console/panel_facts.html", {"rows": [label, *shown], "hint": ""}, 21)
+
+
+timeline_kinds.register("coupons.coupons", TimelineKind(gettext_lazy("Coupons"), order=45))
 
 
 @timelines.add("coupons.coupons")
