@@ -148,7 +148,7 @@ def back_test(
     stages = recipe.stages(read_settings(recipe, settings))
     rules = [rule for _name, rule in stages]
     missing = tuple(placing.undated(rules))
-    past = None if missing else tuple(placing.counted(rules, at=then, everybody=everybody))
+    past = None if missing else tuple(placing.counted(rules, at=then, everybody=everybody, is_past=True))
     now = tuple(placing.counted(rules, at=at, everybody=everybody))
     return BackTest(tuple(name for name, _rule in stages), now, past, missing)
 
@@ -231,6 +231,9 @@ changed AS MATERIALIZED (
     INSERT INTO members_stagemember (brand_id, grouping_id, member_id, stage_id, since)
     SELECT %s, %s, c.id, c.place, %s FROM changed c
     ON CONFLICT (brand_id, grouping_id, member_id) DO UPDATE SET stage_id = excluded.stage_id, since = excluded.since
+), gone AS (
+    DELETE FROM members_stagemember s WHERE s.brand_id = %s AND s.grouping_id = %s
+        AND NOT EXISTS (SELECT 1 FROM placed p WHERE p.id = s.member_id)
 )
 SELECT count(*) FROM noted
 """
@@ -240,6 +243,7 @@ SELECT count(*) FROM noted
 def track_stages(*, grouping: Grouping, at: datetime) -> int:
     """Write down where everybody stands now and who moved since the last time, in one statement; gives how many moved.
 
+    Records that have become part of another person stand nowhere any more.
     When the stages mean something else than the last time, everybody is placed anew and nobody has moved. Raises
     `RuleInvalid`.
     """
@@ -255,7 +259,7 @@ def track_stages(*, grouping: Grouping, at: datetime) -> int:
     mine = [current_brand_id(), row.pk]
     with connection.cursor() as cursor:
         moves = row.tracked_version == row.version
-        cursor.execute(_TRACK.format(people=people), [*params, *mine, *mine, at, moves, *mine, at])
+        cursor.execute(_TRACK.format(people=people), [*params, *mine, *mine, at, moves, *mine, at, *mine])
         moved: int = cursor.fetchone()[0]
     row.tracked_at, row.tracked_version, row.problem = at, row.version, ""
     row.save(update_fields=["tracked_at", "tracked_version", "version", "problem"])

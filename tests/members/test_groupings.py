@@ -10,7 +10,7 @@ from django.test import Client
 
 from accounts.tenancy import brand_scope
 from members.errors import GroupingInvalid, RuleInvalid
-from members.models import Grouping, Member, Snapshot, SnapshotMember
+from members.models import Grouping, Member, Snapshot, SnapshotMember, StageMember
 from members.picks import names_of
 from members.placing import counted
 from members.segments import matching
@@ -23,6 +23,7 @@ from members.services import (
     set_flag,
     take_monthly,
     take_snapshot,
+    track_stages,
 )
 from members.stands import counts as stage_counts
 from members.stands import moves
@@ -235,6 +236,17 @@ def test_flags_restate_snapshots_moves_and_back_tests_and_give_them_back(stages,
     for name, kind in (("1", "STAFF"), ("1", "TEST"), ("60", "BLOCKED")):
         clear_flag(member_id=people[name].pk, kind=kind, reason="离职", by="林澄", at=AT + 11 * DAY)
     assert seen() == whole
+
+
+def test_a_record_that_is_part_of_another_stands_nowhere_any_more(stages, people):
+    grouping = grouped(stages)
+    track_stages(grouping=grouping, at=AT)
+    assert StageMember.objects.count() == 5
+    merge_members(kept=people["1"], merged=people["6"], evidence="t", at=AT + DAY)
+    assert track_stages(grouping=grouping, at=AT + DAY) == 0
+    assert set(StageMember.objects.values_list("member_id", flat=True)) == {
+        person.pk for name, person in people.items() if name != "6"
+    }
 
 
 def test_cell_of_the_moves_opens_exactly_its_people(brand):
