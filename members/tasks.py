@@ -123,12 +123,14 @@ def keep_privacy() -> None:
 
 @brand_task(name="members.tasks.retain")
 def retain(brand_id: int) -> None:
-    """Let what a brand keeps no longer go, piece by piece."""
+    """Let what a brand keeps no longer go, piece by piece, and words of profiles that are no longer fresh not count."""
     from members import services
 
     services.retain(brand_id, at=clock.now())
     with brand_scope(brand_id):
         services.drop_copies(at=clock.now())
+    with brand_scope(brand_id):
+        services.recount_profiles(at=clock.now())
 
 
 @global_task(name="members.tasks.sweep_tags")

@@ -67,7 +67,7 @@ class ProfileValue(BrandOwned):
     """What one source says about one fact of a person: the newest it said. `key` is a field's, or a common fact's.
 
     `text` holds plain values, `sealed` those that not everybody may see. `counts`: it is the one that holds, by
-    precedence and freshness at the time something was last said.
+    precedence and freshness as of the last hour.
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)

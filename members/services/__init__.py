@@ -65,7 +65,7 @@ from members.services.people import (
 )
 from members.services.pre_tags import apply_pre_tags, pre_tag
 from members.services.preferences import Quiet, save_topic, set_minor, set_preferences
-from members.services.profile import change_profile, save_profile_field, say, unsay
+from members.services.profile import change_profile, recount_profiles, save_profile_field, say, unsay
 from members.services.retention import keep_days, preview, retain, set_retention
 from members.services.rights import (
     answer_correction,
@@ -166,6 +166,7 @@ __all__ = [
     "record_interaction",
     "record_mini_program_user",
     "record_unfollow",
+    "recount_profiles",
     "recount_segments",
     "refresh_due",
     "refresh_segment",

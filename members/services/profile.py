@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from accounts.services import record_audit
+from accounts.tenancy import current_brand_id
 from common import clock
 from common.secret import Secret
 from members import profiles
 from members.errors import ProfileFieldInvalid, ProfileValueInvalid
 from members.facts import PROFILE
 from members.models import Member, ProfileField, ProfileValue, Sensitivity
-from members.services.facts import note_fact
+from members.person import BIRTHDAY, CITY, GENDER
+from members.services.facts import log_facts, note_fact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -118,8 +120,7 @@ def unsay(
         if ProfileValue.objects.filter(member=member, key=key).exists():
             _recount(member, key, None, at)
         else:
-            setattr(member, column, columns[key])
-            member.save(update_fields=[column])
+            _set(member, key, columns[key], at)
         if getattr(member, column) != before:
             changes[column] = [before, getattr(member, column)]
     if changes:
@@ -214,8 +215,18 @@ def _recount(member: Member, key: str, field: ProfileField | None, at: datetime)
     text = next((row.text for row in rows if row.source == best), "")
     value = profiles.read_common(key, text)
     if getattr(member, column) != value:
-        setattr(member, column, value)
-        member.save(update_fields=[column])
+        _set(member, key, value, at)
+
+
+def _set(member: Member, key: str, value: Any, at: datetime) -> None:
+    """Change a common fact's column; what it was is written down where rules ask about the past."""
+    column = profiles.COMMON[key].column
+    before = getattr(member, column)
+    setattr(member, column, value)
+    member.save(update_fields=[column])
+    if key in (CITY, BIRTHDAY, GENDER):
+        said = {"before": f"{before or ''}"[:60], "after": f"{value or ''}"[:60]}
+        log_facts(what=key, pairs=[(member.pk, 0)], **said, source="", at=at)
 
 
 # --- the brand's own fields ------------------------------------------------------------------------------------------
@@ -239,7 +250,60 @@ def save_profile_field(*, field: ProfileField, at: datetime) -> ProfileField:
         field.created_at = at
     field.save()
     record_audit(action="create profile field" if before is None else "change profile field", obj=field)
+    if before is not None and (before.sources, before.fresh_days) != (field.sources, field.fresh_days):
+        _recount_field(field, at)
     return field
+
+
+def recount_profiles(*, at: datetime) -> int:
+    """Let another word count where the one that did is no longer fresh; gives of how many people."""
+    return sum(
+        _recount_field(field, at, is_by_time=True)
+        for field in ProfileField.objects.filter(fresh_days__isnull=False).order_by("pk")
+    )
+
+
+# People of whom several sources have said something about a field, locked as whoever says something locks them.
+_CONTESTED: Final = """
+SELECT m.id FROM members_member m WHERE m.brand_id = %(brand)s AND m.id IN (
+    SELECT v.member_id FROM members_profilevalue v WHERE v.brand_id = %(brand)s AND v.key = %(key)s
+        AND (NOT %(by_time)s OR (v.counts AND v.at < %(since)s))
+        AND EXISTS (SELECT 1 FROM members_profilevalue o WHERE o.brand_id = v.brand_id AND o.member_id = v.member_id
+            AND o.key = v.key AND o.id <> v.id))
+ORDER BY m.id FOR NO KEY UPDATE
+"""
+# The same order as `profiles.winner`.
+_LET_COUNT: Final = """
+WITH best AS (
+    SELECT DISTINCT ON (v.member_id) v.member_id, v.id FROM members_profilevalue v
+    WHERE v.brand_id = %(brand)s AND v.key = %(key)s AND v.member_id = ANY (%(people)s)
+        AND (v.text <> '' OR v.sealed IS NOT NULL)
+    ORDER BY v.member_id, v.at < %(since)s, array_position(%(sources)s::text[], v.source::text), v.at DESC, v.source
+)
+UPDATE members_profilevalue v SET counts = (v.id = b.id) FROM best b
+WHERE v.brand_id = %(brand)s AND v.key = %(key)s AND v.member_id = b.member_id AND v.counts <> (v.id = b.id)
+RETURNING v.member_id
+"""
+
+
+@transaction.atomic
+def _recount_field(field: ProfileField, at: datetime, *, is_by_time: bool = False) -> int:
+    """Say of everybody which source's word counts, by the field's precedence and freshness."""
+    since = datetime.min.replace(tzinfo=UTC) if field.fresh_days is None else at - timedelta(days=field.fresh_days)
+    values: dict[str, Any] = {
+        "brand": current_brand_id(),
+        "key": field.key,
+        "since": since,
+        "sources": field.sources,
+        "by_time": is_by_time,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_CONTESTED, values)
+        values["people"] = [member_id for (member_id,) in cursor.fetchall()]
+        cursor.execute(_LET_COUNT, values)
+        changed = {member_id for (member_id,) in cursor.fetchall()}
+    note_fact(kind=PROFILE, member_ids=changed)
+    return len(changed)
 
 
 # --- merges and erasure ----------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from members.errors import ProfileFieldInvalid, ProfileValueInvalid, RuleInvalid
 from members.models import Member, ProfileField, ProfileValue
 from members.segments import matching
 from members.selectors import profile_of
-from members.services import change_profile, save_profile_field, say
+from members.services import change_profile, recount_profiles, save_profile_field, say
 from members.services.segments import save_segment
 from tests.factories import AT, make_account, make_member
 
@@ -63,8 +63,26 @@ def test_a_stale_word_gives_way_to_a_fresh_one_of_a_lower_source(member):
     say(member_id=member.pk, source="pos", values={"skin": "油性"}, at=AT + 20 * DAY)
     assert counts(member, at=AT + 30 * DAY) == ("member", "干性")
     assert counts(member, at=AT + 31 * DAY) == ("pos", "油性")
+    assert ProfileValue.objects.get(member=member, counts=True).source == "member"  # as was last looked
+    assert recount_profiles(at=AT + 31 * DAY) == 1
+    assert ProfileValue.objects.get(member=member, counts=True).source == "pos"  # and segments ask for that
+    assert recount_profiles(at=AT + 31 * DAY) == 0
+    assert recount_profiles(at=AT + 90 * DAY) == 1  # none is fresh: precedence again
     say(member_id=member.pk, source="api", values={"skin": ""}, at=AT + 31 * DAY)
     assert counts(member, at=AT + 31 * DAY) == ("pos", "油性")
+
+
+def test_another_precedence_counts_at_once_for_everybody_it_changes(member):
+    row, alone = field(), make_member(make_account(), name="二")
+    for who, source, value in ((member, "member", "干性"), (member, "pos", "油性"), (alone, "member", "干性")):
+        say(member_id=who.pk, source=source, values={"skin": value}, at=AT)
+    row.sources = ["pos", "api", "member"]
+    save_profile_field(field=row, at=AT + DAY)
+    assert dict(ProfileValue.objects.filter(counts=True).values_list("member_id", "source")) == {
+        member.pk: "pos",
+        alone.pk: "member",
+    }
+    assert counts(member, at=AT + DAY) == ("pos", "油性")
 
 
 def test_common_facts_follow_the_same_rule_and_stand_on_the_member(member):
