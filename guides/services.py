@@ -67,7 +67,7 @@ def assign_by_code(touch: Touch) -> None:
     if guide is None:
         return
     assign_guide(member_id=touch.member_id, guide=guide, reason=f"code: {touch.touchpoint.name}", at=touch.at)
-    member_services.set_store(member_id=touch.member_id, store=guide.store)
+    member_services.set_store(member_id=touch.member_id, store=guide.store, at=touch.at)
 
 
 def give_code(*, guide: Guide, touchpoint: Touchpoint) -> Guide:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from console import formats
-from loyalty.models import Account, Fact, FactKind, Lot, Tier, TierChange
+from loyalty.models import Account, Entry, Fact, FactKind, Lot, Pocket, Tier, TierChange
 from loyalty.selectors.tiers import lowest, stands_in
 from members.picks import Pick, names_of, picks, unknown
 from members.segments import Field, condition, crossed, days_back
@@ -121,6 +121,10 @@ class HasPoints:
         enough = Q(Exists(Account.objects.filter(member=OuterRef("pk"), available__gte=params.points)))
         return enough if params.how == "least" else ~enough
 
+    def was(self, params: Params, person: PersonAt) -> bool:
+        """Add up the ledger to that time."""
+        return (_points_at(person) >= params.points) == (params.how == "least")
+
     def sentence(self, params: Params) -> str:
         """Say it."""
         facts = {"points": formats.count(params.points)}
@@ -130,12 +134,18 @@ class HasPoints:
 
     def fact(self, params: Params, person: PersonAt) -> str:
         """Say how many."""
-        account = Account.objects.filter(member=person.member).first()
-        return _("%(points)s points") % {"points": formats.count(account.available if account else 0)}
+        return _("%(points)s points") % {"points": formats.count(_points_at(person))}
 
     def turns(self, params: Params, since: datetime, until: datetime) -> list[QuerySet[Any]]:
         """Points that end are taken off by the ledger, which changes the account."""
         return []
+
+
+def _points_at(person: PersonAt) -> int:
+    """Give the points somebody had to spend at that time, by the ledger."""
+    entries = Entry.objects.filter(member=person.member, pocket=Pocket.AVAILABLE, at__lte=person.at)
+    total: int | None = entries.aggregate(all=Sum("points"))["all"]
+    return total or 0
 
 
 @condition

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,10 @@ from members.happenings import happenings
 from members.models import FactChange, MemberTag
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from members.models import Member
+
+ACT = "act"
+STORE, CITY, BIRTHDAY, GENDER = "store", "city", "birthday", "gender"
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,27 @@ class PersonAt:
         found.update({row.tag_id: Carried(row.at, row.source) for row in rows.order_by("pk")})
         return found
 
+    def before(self, what: str, now: str) -> str:
+        """What a fact that changes now and then said, as it was written down; `now` is what it says today."""
+        changes = [change for change in self._changes if change.what == what]
+        earlier = [change for change in changes if change.at <= self.at]
+        if earlier:
+            return earlier[-1].after
+        return changes[0].before if changes else now
+
+    def mmdd(self) -> int:
+        """Their birthday as month × 100 + day, as it was known; 0 without one."""
+        return int(self.before(BIRTHDAY, f"{self.member.birth_mmdd or ''}") or 0)
+
     @cached_property
     def last_act(self) -> datetime | None:
         """When they last did something themselves before that time, as far as it is known."""
         last = self.member.last_interaction_at
-        if last is not None and last <= self.at:
+        if last is None or last <= self.at:
             return last
+        if self._later_act is not None:
+            before = self._later_act.before
+            return min(datetime.fromisoformat(before), self.at) if before else None
         known = []
         for _key, item in happenings.items():
             if item.is_act:
@@ -87,7 +104,14 @@ class PersonAt:
     def acts_are_complete(self) -> bool:
         """Whether nothing can be missing between `last_act` and that time."""
         last = self.member.last_interaction_at
-        return last is None or last <= self.at
+        return last is None or last <= self.at or self._later_act is not None
+
+    @cached_property
+    def _later_act(self) -> FactChange | None:
+        """The first act that was written down later; None when older ones are forgotten, or there was none."""
+        later = next((change for change in self._changes if change.what == ACT and change.at > self.at), None)
+        is_next = later is not None and later.before[:10] <= self.at.astimezone(UTC).date().isoformat()
+        return later if is_next else None
 
     @cached_property
     def _changes(self) -> list[FactChange]:

@@ -13,23 +13,27 @@ from members.models import Member
 from members.segments import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from members.segments import Condition
 
 
-def placed(rules: Sequence[object], values: Sequence[int], *, nowhere: int, at: datetime) -> tuple[str, list[Any]]:
+def placed(
+    rules: Sequence[object], values: Sequence[int], *, nowhere: int, at: datetime, is_past: bool = False
+) -> tuple[str, list[Any]]:
     """Give a statement of (id, place) over everybody the brand knew: the value of the first rule that fits, or nowhere.
 
-    Conditions that several rules share are looked at once. Raises `RuleInvalid`.
+    Conditions that several rules share are looked at once. `is_past`: by what was written down of that moment. Raises
+    `RuleInvalid`.
     """
     leaves: dict[tuple[str, Any], tuple[int, Q]] = {}
 
     def leaf(item: Condition, params: Any) -> str:
         key = (item.key, params)
         if key not in leaves:
-            leaves[key] = (len(leaves), item.to_q(params, at))
+            asked = was_q_of(item) if is_past else None
+            leaves[key] = (len(leaves), (asked or item.to_q)(params, at))
         return f"x.leaf_{leaves[key][0]}"
 
     said = [walk(rule, leaf, _join) for rule in rules]
@@ -49,12 +53,12 @@ def placed(rules: Sequence[object], values: Sequence[int], *, nowhere: int, at: 
     return text, [*values, nowhere, *params]
 
 
-def counted(rules: Sequence[object], *, at: datetime, everybody: bool = False) -> list[int]:
+def counted(rules: Sequence[object], *, at: datetime, everybody: bool = False, is_past: bool = False) -> list[int]:
     """Count how many people stand in each of several rules at a moment; the last number is those in none.
 
     Staff, test people and blocked ones are left out unless `everybody`.
     """
-    text, params = placed(rules, range(len(rules)), nowhere=len(rules), at=at)
+    text, params = placed(rules, range(len(rules)), nowhere=len(rules), at=at, is_past=is_past)
     if not everybody:
         flagged, more = left_out(by=at).query.sql_with_params()
         text, params = f"SELECT q.* FROM ({text}) q WHERE q.id NOT IN ({flagged})", [*params, *more]  # noqa: S608
@@ -64,12 +68,18 @@ def counted(rules: Sequence[object], *, at: datetime, everybody: bool = False) -
     return [found.get(number, 0) for number in range(len(rules) + 1)]
 
 
+def was_q_of(item: Condition) -> Callable[[Any, datetime], Q] | None:
+    """Give how a condition asks everybody about a past moment, if it does so in another way than about now."""
+    found: Callable[[Any, datetime], Q] | None = getattr(item, "was_q", None)
+    return found
+
+
 def undated(rules: Sequence[object]) -> list[str]:
     """Name the conditions of rules whose facts are not kept for past times."""
     found: dict[str, None] = {}
 
     def leaf(item: Condition, _params: Any) -> None:
-        if not getattr(item, "exact_past", False):
+        if not getattr(item, "exact_past", False) and was_q_of(item) is None:
             found[str(item.label)] = None
 
     for rule in rules:

@@ -55,8 +55,9 @@ class Field:
 class Condition(Protocol):
     """A leaf of a rule. `Params` is a frozen dataclass; `clean` checks it, `to_q` gives its predicate on members.
 
-    A condition may also have: `exact_past` (`to_q` is right for past moments, too), `was(params, person)` (whether it
-    held for a `PersonAt`, None where it is not known), `fact(params, person)` (what it looked at, in words), and
+    A condition may also have: `exact_past` (`to_q` is right for past moments, too), `was_q(params, at)` (the predicate
+    of a past moment, from what was written down), `was(params, person)` (whether it held for a `PersonAt`, None where
+    it is not known), `fact(params, person)` (what it looked at, in words), and
     `turns(params, since, until)`: querysets of ids of members for whom time alone may change the answer between two
     moments. Without `turns` (or when it gives None) a kept segment with it is found anew each time.
     """

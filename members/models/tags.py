@@ -195,7 +195,8 @@ class FactDue(BrandOwned):
 class FactChange(BrandOwned):
     """What a fact of a person was before and after a moment, so that a rule can be asked about the past.
 
-    `what` and `ref` name the fact: a tag and its id, or following. Empty text means no.
+    `what` and `ref` name the fact: a tag and its id, following, the home store, city or birthday. Empty text means no.
+    For an act (written by a trigger, for the first of a day) `before` is when they had last been heard of until then.
     """
 
     member = BrandForeignKey(Member, models.CASCADE, related_name="+")

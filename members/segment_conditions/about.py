@@ -6,18 +6,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.db.models import Q
+from django.db.models import Case, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import Exact
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from console.labels import source_label
-from members.models import Member
+from members.models import FactChange, Gender, Member
+from members.person import CITY, GENDER, STORE
 from members.picks import names_of, unknown
 from members.segment_conditions.shapes import YES_NO, moment
 from members.segments import Field, condition
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -46,6 +50,16 @@ class Subscribed:
     def to_q(self, params: Params, at: datetime) -> Q:
         """Compare the flag kept on the member."""
         return Q(subscribed=params.value == "yes")
+
+    def was_q(self, params: Params, at: datetime) -> Q:
+        """Take the last word up to then, what the next found, or what is true now."""
+        changes = FactChange.objects.filter(member=OuterRef("pk"), what="subscribed", ref=0)
+        said = Coalesce(
+            Subquery(changes.filter(at__lte=at).order_by("-at", "-pk").values("after")[:1]),
+            Subquery(changes.filter(at__gt=at).order_by("at", "pk").values("before")[:1]),
+            Case(When(subscribed=True, then=Value("yes")), default=Value("")),
+        )
+        return Q(Exact(said, Value("yes" if params.value == "yes" else "")))
 
     def sentence(self, params: Params) -> str:
         """Say it."""
@@ -85,6 +99,10 @@ class Joined:
     def to_q(self, params: Params, at: datetime) -> Q:
         """Look at the day of joining."""
         return Q(joined_at__isnull=params.value == "no")
+
+    def was_q(self, params: Params, at: datetime) -> Q:
+        """Compare the day of joining."""
+        return Q(joined_at__lte=at) if params.value == "yes" else Q(joined_at__isnull=True) | Q(joined_at__gt=at)
 
     def sentence(self, params: Params) -> str:
         """Say it."""
@@ -195,9 +213,14 @@ class InStore:
         quoted = [_("“%(name)s”") % {"name": names.get(pk, "?")} for pk in params.stores]
         return _("belongs to store %(stores)s") % {"stores": _(" or ").join(quoted)}
 
+    def was(self, params: Params, person: PersonAt) -> bool:
+        """Compare the store they had."""
+        return person.before(STORE, f"{person.member.store_id or ''}") in {f"{pk}" for pk in params.stores}
+
     def fact(self, params: Params, person: PersonAt) -> str:
         """Name the store."""
-        return str(person.member.store) if person.member.store_id else _("has no store")
+        known = person.before(STORE, f"{person.member.store_id or ''}")
+        return names_of("stores", [int(known)]).get(int(known), "?") if known else _("has no store")
 
     def turns(self, params: Params, since: datetime, until: datetime) -> list[QuerySet[Any]]:
         """Time alone changes nothing."""
@@ -224,16 +247,68 @@ class InCity:
 
     def to_q(self, params: Params, at: datetime) -> Q:
         """Compare the city; “上海市” and “上海” are the same."""
-        names = {name for city in params.cities for name in (city, f"{city}市", city.removesuffix("市"))}
-        return Q(city__in=sorted(name for name in names if name))
+        return Q(city__in=_names_of_cities(params.cities))
 
     def sentence(self, params: Params) -> str:
         """Say it."""
         return _("lives in %(cities)s") % {"cities": _(" or ").join(params.cities)}
 
+    def was(self, params: Params, person: PersonAt) -> bool:
+        """Compare the city that was known."""
+        return person.before(CITY, person.member.city) in _names_of_cities(params.cities)
+
     def fact(self, params: Params, person: PersonAt) -> str:
         """Name the city."""
-        return person.member.city or _("no city is known")
+        return person.before(CITY, person.member.city) or _("no city is known")
+
+    def turns(self, params: Params, since: datetime, until: datetime) -> list[QuerySet[Any]]:
+        """Time alone changes nothing."""
+        return []
+
+
+def _names_of_cities(cities: Iterable[str]) -> list[str]:
+    names = {name for city in cities for name in (city, f"{city}市", city.removesuffix("市"))}
+    return sorted(name for name in names if name)
+
+
+@condition
+class OfGender:
+    """Has said to be of one of some genders, or has said nothing."""
+
+    key: ClassVar[str] = "gender"
+    label = gettext_lazy("Gender")
+    fields = (
+        Field("value", gettext_lazy("is"), "choice", (*Gender.choices, ("none", gettext_lazy("not given"))), "F"),
+    )
+
+    @dataclass(frozen=True)
+    class Params:
+        """`value`: F, M or X as people say of themselves; none: they have not said."""
+
+        value: str
+
+    def clean(self, params: Params) -> str | None:
+        """Nothing more to check."""
+        return None
+
+    def to_q(self, params: Params, at: datetime) -> Q:
+        """Compare what they said."""
+        return Q(gender="" if params.value == "none" else params.value)
+
+    def sentence(self, params: Params) -> str:
+        """Say it."""
+        if params.value == "none":
+            return _("has not given a gender")
+        return _("is of gender “%(gender)s”") % {"gender": Gender(params.value).label}
+
+    def was(self, params: Params, person: PersonAt) -> bool:
+        """Compare what they had said."""
+        return person.before(GENDER, person.member.gender) == ("" if params.value == "none" else params.value)
+
+    def fact(self, params: Params, person: PersonAt) -> str:
+        """Say what they said."""
+        known = person.before(GENDER, person.member.gender)
+        return str(Gender(known).label) if known else _("no gender is known")
 
     def turns(self, params: Params, since: datetime, until: datetime) -> list[QuerySet[Any]]:
         """Time alone changes nothing."""
@@ -269,9 +344,13 @@ class BirthdaySoon:
         said = ngettext("has a birthday today or tomorrow", "has a birthday within the next %(days)s days", params.days)
         return said % {"days": params.days}
 
+    def was(self, params: Params, person: PersonAt) -> bool:
+        """Compare the birthday that was known."""
+        return person.mmdd() in _birthdays(person.at, params.days)
+
     def fact(self, params: Params, person: PersonAt) -> str:
         """Say the day."""
-        day = person.member.birth_mmdd
+        day = person.mmdd()
         return f"{day // 100:02d}-{day % 100:02d}" if day else _("no birthday is known")
 
     def turns(self, params: Params, since: datetime, until: datetime) -> list[QuerySet[Any]]:
@@ -324,9 +403,13 @@ class BirthdayMonth:
         """Say it."""
         return _("has a birthday this month") if params.month == "this" else _("has a birthday next month")
 
+    def was(self, params: Params, person: PersonAt) -> bool:
+        """Compare the month that was known."""
+        return person.mmdd() // 100 == _month(person.at, params.month)
+
     def fact(self, params: Params, person: PersonAt) -> str:
         """Say the day."""
-        day = person.member.birth_mmdd
+        day = person.mmdd()
         return f"{day // 100:02d}-{day % 100:02d}" if day else _("no birthday is known")
 
     def turns(self, params: Params, since: datetime, until: datetime) -> list[QuerySet[Any]]:

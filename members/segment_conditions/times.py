@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from members.models import Follower, Member
+from members.models import FactChange, Follower, Member
+from members.person import ACT
 from members.segment_conditions.shapes import DAYS, HOW_LONG, Days, moment
 from members.segments import Field, condition, crossed, days_back
 
@@ -55,6 +57,19 @@ class LastInteraction:
         if params.how == "within":
             return Q(last_interaction_at__gte=border)
         return Q(last_interaction_at__lt=border) | Q(last_interaction_at__isnull=True)
+
+    def was_q(self, params: Params, at: datetime) -> Q:
+        """Take for whoever was heard of since then when that had been before; what is not known was longer ago."""
+        border = days_back(at, params.days)
+        later = FactChange.objects.filter(member=OuterRef("pk"), what=ACT, at__gt=at)
+        earlier = Exists(later.filter(before__lt=border.astimezone(UTC).isoformat()))
+        within = Q(last_interaction_at__gte=border, last_interaction_at__lte=at) | (
+            Q(last_interaction_at__gt=at) & Exists(later) & ~earlier
+        )
+        if params.how == "within":
+            return within
+        silent = Q(last_interaction_at__lt=border) | Q(last_interaction_at__isnull=True)
+        return silent | (Q(last_interaction_at__gt=at) & (~Exists(later) | earlier))
 
     def sentence(self, params: Params) -> str:
         """Say it."""

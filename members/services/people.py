@@ -12,6 +12,7 @@ from django.db.models import Q
 from accounts.tenancy import current_brand_id
 from members import facts
 from members.models import ErasureReason, Follower, Identity, IdentityKind, Member
+from members.person import STORE
 from members.services.erasure import start_clocks, stop_clock
 from members.services.facts import SUBSCRIBED, log_facts, note_fact
 
@@ -165,9 +166,10 @@ def _flip(people: set[int], *, subscribed: bool) -> list[int]:
         return [pk for (pk,) in cursor.fetchall()]
 
 
-def set_store(*, member_id: int, store: Store) -> None:
+def set_store(*, member_id: int, store: Store, at: datetime) -> None:
     """Give a person a home store unless they have one."""
-    Member.objects.filter(pk=member_id, store__isnull=True).update(store=store)
+    if Member.objects.filter(pk=member_id, store__isnull=True).update(store=store):
+        log_facts(what=STORE, pairs=[(member_id, 0)], before="", after=f"{store.pk}", source="", at=at)
 
 
 def join(*, member: Member, at: datetime, name: str = "") -> Member:

@@ -149,6 +149,7 @@ def test_the_only_references_without_a_key_are_those_of_frozen_messages_and_kept
         ("touchpoints_touch", "touchpoints_touch_recount_new"),
         ("touchpoints_unfollow", "touchpoints_unfollow_recount"),
     }
+    writing_down_when_people_had_last_been_heard_of = {("members_member", "members_member_act_logged")}
     entering_the_control_group = {("members_member", "members_member_control")}
     keeping_the_points_ledger = {
         ("loyalty_entry", "loyalty_entry_append_only"),
@@ -185,6 +186,7 @@ def test_the_only_references_without_a_key_are_those_of_frozen_messages_and_kept
     ours = (
         noting_whose_facts_gateways_read_again
         | noting_who_is_to_be_counted_again
+        | writing_down_when_people_had_last_been_heard_of
         | entering_the_control_group
         | keeping_the_points_ledger
         | keeping_what_happened_to_coupons

@@ -128,7 +128,7 @@ def make_side(slug, name, city):
         follower = make_follower(account)
         member = services.bind_phone(member=follower.member, number="13800138000", source="test", at=AT)
         member = services.change_profile(member_id=member.pk, name=f"{name}会员", birth_mmdd=817, city=city)
-        services.set_store(member_id=member.pk, store=store)
+        services.set_store(member_id=member.pk, store=store, at=AT)
         services.tag_members(member_ids=[member.pk], tag_ids=[tag.pk], source="test", at=AT)
         assign_guide(member_id=member.pk, guide=guide, reason="test", at=AT)
         member.refresh_from_db()

@@ -193,7 +193,7 @@ class World:
         )
 
     def settle(self):
-        services.set_store(member_id=self.member().pk, store=self.store)
+        services.set_store(member_id=self.member().pk, store=self.store, at=AT)
 
     def consent(self):
         if self.random.random() < 0.5:

@@ -82,7 +82,7 @@ def _keep_promises(touch: Touch) -> None:
                 at=touch.at,
             )
         if touchpoint.store is not None:
-            member_services.set_store(member_id=touch.member_id, store=touchpoint.store)
+            member_services.set_store(member_id=touch.member_id, store=touchpoint.store, at=touch.at)
     for _key, listener in on_touch.items():
         listener(touch)
 
