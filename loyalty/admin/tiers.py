@@ -9,6 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
+from accounts.roles import DataScope
 from common.clock import now
 from console.admin import ConsoleModelAdmin, ConsoleTabularInline, site
 from console.columns import two_lines
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase
 
 AHEAD = 60
+A_PAGE = 50
 _TONES = {"KEEP": "success", "GRACE": "warning", "DOWNGRADE": "danger"}
 
 
@@ -92,16 +94,21 @@ class TierAdmin(ConsoleModelAdmin):
 def preview(request: HttpRequest) -> HttpResponseBase:
     """Show what the evaluations of the coming days would do if nothing happened until then."""
     at = now()
-    forecasts = selectors.forecasts(at=at, days=AHEAD)
-    people = visible_members(viewer_of(request)).filter(pk__in=[each.standing.member_id for each in forecasts])
-    visible = set(people.values_list("pk", flat=True))
-    found = [each for each in forecasts if each.standing.member_id in visible]
+    viewer, asked = viewer_of(request), request.GET.get("p", "1")
+    number = int(asked) if asked.isdecimal() and len(asked) < 7 and int(asked) else 1
+    people = None if viewer.scope == DataScope.BRAND else visible_members(viewer)
+    found = selectors.forecasts(at=at, days=AHEAD, people=people, start=(number - 1) * A_PAGE, limit=A_PAGE)
     context = {
         **site.each_context(request),
         "title": gettext("Next evaluation"),
         "zy_deeper": True,
         "days": AHEAD,
         "at": at,
+        "total": found.total,
+        "first": (number - 1) * A_PAGE + 1,
+        "last": min(number * A_PAGE, found.total),
+        "previous": number - 1,
+        "next": number + 1 if found.total > number * A_PAGE else None,
         "rows": [
             {
                 "who": two_lines(each.standing.member, each.standing.member.member_no),
@@ -114,7 +121,7 @@ def preview(request: HttpRequest) -> HttpResponseBase:
                 "value": each.value,
                 "needed": each.needed,
             }
-            for each in found
+            for each in found.page
         ],
         "list_link": reverse("admin:loyalty_tier_changelist"),
     }

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Exists, F, OuterRef, Q
 
 from accounts.tenancy import current_brand_id
 from loyalty import ladder
@@ -20,6 +20,8 @@ from members.models import Flag, FlagKind, Member
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
 # Purchases of the window, each less what was refunded of it; qualifying value is one for each yuan.
 _VALUE: Final = """
@@ -120,6 +122,14 @@ class Forecast:
 
 
 @dataclass(frozen=True)
+class Forecasts:
+    """A page of forecasts, and how many there are in all."""
+
+    total: int
+    page: list[Forecast]
+
+
+@dataclass(frozen=True)
 class Applied:
     """A benefit at checkout, and the rule it comes from: the tier and what it begins at."""
 
@@ -217,31 +227,59 @@ def changes_of(member_id: int, *, limit: int = 50) -> list[TierChange]:
     return list(TierChange.objects.filter(member_id=member_id).order_by("-pk")[:limit])
 
 
-def forecasts(*, at: datetime, days: int, limit: int = 200) -> list[Forecast]:
-    """Give whose next evaluation comes within some days and what it would do if nothing happened until then."""
+def forecasts(
+    *, at: datetime, days: int, people: QuerySet[Member] | None = None, start: int = 0, limit: int = 50
+) -> Forecasts:
+    """Give whose next evaluation comes within some days and what it would do if nothing happened until then.
+
+    Of all people, or of some; a page of them from `start` on, in six queries however many there are.
+    """
     every, how = rungs(), terms()
     names = {tier.pk: tier for tier in tiers()}
-    due = (
-        Standing.objects.select_related("member", "tier")
-        .filter(evaluates_at__lte=at + timedelta(days=days))
-        .order_by("evaluates_at", "pk")
+    due = Standing.objects.filter(evaluates_at__lte=at + timedelta(days=days)).exclude(
+        locked_until__gt=F("evaluates_at")  # looked at without deciding anything
     )
+    if people is not None:
+        due = due.filter(member__in=people)
+    page = list(due.select_related("member", "tier").order_by("evaluates_at", "pk")[start : start + limit])
+    moments = {row.member_id: row.evaluates_at or at for row in page}
+    values = _values({member_id: (ladder.window_of(moment, how), moment) for member_id, moment in moments.items()})
     found = []
-    for standing in due[:limit]:
-        member_id = standing.member_id
+    for standing in page:
+        value = values[standing.member_id]
         steps = ladder.catch_up(
-            place_of(standing),
-            every,
-            how,
-            lambda since, until, member_id=member_id: value_between(member_id, since, until),  # type: ignore[misc]
-            standing.evaluates_at or at,
+            place_of(standing), every, how, lambda *_window, value=value: value, moments[standing.member_id]
         )
-        if steps:
-            step = steps[0]
-            after = names[step.place.tier_id].name
-            needed = max(0, standing.tier.threshold - step.value)
-            found.append(Forecast(standing, step.kind, after, step.value, needed))
-    return found
+        found += [
+            Forecast(
+                standing,
+                step.kind,
+                names[step.place.tier_id].name,
+                step.value,
+                max(0, standing.tier.threshold - step.value),
+            )
+            for step in steps[:1]
+        ]
+    return Forecasts(due.count(), found)
+
+
+# The qualifying value of many, each of a window of their own.
+_VALUES: Final = """
+SELECT w.member_id, coalesce(sum(f.amount - coalesce((
+    SELECT sum(r.amount) FROM loyalty_fact r WHERE r.brand_id = f.brand_id AND r.refers_id = f.id
+), 0)), 0)::bigint / 100
+FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS w(member_id, since, until)
+LEFT JOIN loyalty_fact f ON f.brand_id = %s AND f.member_id = w.member_id AND f.kind = 'PURCHASE'
+    AND f.happened_at >= w.since AND f.happened_at < w.until
+GROUP BY w.member_id
+"""
+
+
+def _values(windows: dict[int, tuple[datetime, datetime]]) -> dict[int, int]:
+    since, until = [each[0] for each in windows.values()], [each[1] for each in windows.values()]
+    with connection.cursor() as cursor:
+        cursor.execute(_VALUES, [list(windows), since, until, current_brand_id()])
+        return {member_id: max(0, int(value)) for member_id, value in cursor.fetchall()}
 
 
 def benefits_of(tier_id: int | None) -> list[Benefit]:

@@ -9,15 +9,16 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, RoleGrant
 from accounts.tenancy import brand_scope
 from common.clock import now
 from loyalty import services
 from loyalty.models import Adjustment, Benefit, EarnRule, EarnRuleVersion, Standing, Tier
 from loyalty.selectors import points as selectors
 from loyalty.services import Report
+from stores.models import StoreGrant
 from tests.console.conftest import signed_in
-from tests.factories import make_member, make_staff
+from tests.factories import make_member, make_staff, make_store
 from tests.loyalty.conftest import earn, freeze, policy
 
 DAY = timedelta(days=1)
@@ -172,6 +173,38 @@ def test_tiers_show_their_people_and_what_the_next_evaluation_would_change(as_ow
     assert "灶山小馆知音" not in listed
     shown = page(as_owner.get("/b/lanyu/loyalty/tier-preview/"))
     assert ("Grace began" in shown, "澜陈子涵" in shown, "灶陈子涵" in shown) == (True, True, False)
+
+
+def test_the_preview_looks_at_the_viewers_people_first_and_goes_on_page_by_page(as_owner, ours, settings):
+    with brand_scope(ours.brand.pk):
+        local = make_staff("local", "MARKETER", scope="STORES")
+        StoreGrant.objects.create(grant=RoleGrant.objects.get(staff_user=local), store=ours.store)
+        far_store = make_store(code="BJ1", name="北京三里屯店")
+        Tier.objects.create(name="初见", threshold=0)
+        high = Tier.objects.create(name="知音", threshold=8000)
+        for number in range(51):
+            far = make_member(ours.account, name=f"远{number}", store=far_store)
+            Standing.objects.create(member=far, tier=high, since=now(), evaluates_at=now() + DAY)
+        locked = make_member(ours.account, name="锁着的人", store=ours.store)
+        until = {"evaluates_at": now() + DAY, "locked_until": now() + 90 * DAY}
+        Standing.objects.create(member=locked, tier=high, since=now(), **until)
+        Standing.objects.create(member=ours.member, tier=high, since=now(), evaluates_at=now() + 20 * DAY)
+    path = "/b/lanyu/loyalty/tier-preview/"
+    as_local = signed_in(local)
+    as_local.cookies[settings.LANGUAGE_COOKIE_NAME] = "en"
+    near = page(as_local.get(path))
+    assert ("澜陈子涵" in near, "远" in near, "锁着的人" in near, "1 to 1 of 1" in near) == (True, False, False, True)
+
+    with CaptureQueriesContext(connection) as first:
+        shown = page(as_owner.get(path))
+    with CaptureQueriesContext(connection) as second:
+        rest = page(as_owner.get(path, {"p": "2"}))
+    assert len(first) == len(second)
+    assert ("1 to 50 of 52" in shown, "澜陈子涵" in shown, 'href="?p=2"' in shown) == (True, False, True)
+    assert ("51 to 52 of 52" in rest, "澜陈子涵" in rest, 'href="?p=1"' in rest) == (True, True, True)
+    assert "There are no more." in page(as_owner.get(path, {"p": "9"}))
+    for strange in ("x", "0", "-1", "9" * 30):
+        assert "1 to 50 of 52" in page(as_owner.get(path, {"p": strange}))
 
 
 def test_a_tier_is_locked_and_unlocked_with_a_reason(as_owner, ours):

@@ -126,10 +126,10 @@ def test_the_preview_says_what_the_next_evaluation_would_do_and_then_it_does(peo
     at = AT + 340 * DAY
     found = {
         each.standing.member_id: (each.kind, each.after, each.value, each.needed)
-        for each in selectors.forecasts(at=at, days=30)
+        for each in selectors.forecasts(at=at, days=30).page
     }
     assert found == {people.ann.pk: ("GRACE", "知音", 0, 8_000), people.ben.pk: ("KEEP", "常来", 2_500, 0)}
-    assert selectors.forecasts(at=at, days=10) == []
+    assert selectors.forecasts(at=at, days=10) == selectors.Forecasts(0, [])
     assert TierChange.objects.count() == 2
     services.evaluate_due(at=AT + 370 * DAY)
     assert (stands(people.ann), stands(people.ben)) == (("知音", True), ("常来", False))
