@@ -15,6 +15,8 @@ WECHAT: Final = "wechat"
 PHONES: Final = "phones"
 BIRTHDAYS: Final = "birthdays"
 CARDS: Final = "cards"
+UNIONIDS: Final = "unionids"
+CONTACTS: Final = "contacts"
 NAMES: Final = "names"
 OLD_PHONE: Final = "old-phone"
 TYPED: Final = "typed"
@@ -25,6 +27,8 @@ REASONS: Final[Mapping[str, StrOrPromise]] = {
     PHONES: _("They have different phones"),
     BIRTHDAYS: _("They have different birthdays"),
     CARDS: _("They have different cards of the same issuer"),
+    UNIONIDS: _("WeChat knows them as two users: their UnionIDs differ"),
+    CONTACTS: _("They are two contacts of the same WeCom company"),
     NAMES: _("They have different names"),
     OLD_PHONE: _("Nothing was heard of the older record for a year: the phone may have gone to somebody else"),
     TYPED: _("The phone was typed both times; nobody has confirmed it"),
@@ -33,10 +37,11 @@ REASONS: Final[Mapping[str, StrOrPromise]] = {
 
 # A phone that nobody has confirmed since may belong to somebody else by now.
 PHONE_HOLDS_FOR: Final = timedelta(days=365)
-# Where a phone was typed by somebody. Elsewhere (the phone button, a code by message) its owner has shown it.
+# Where a phone was typed by somebody: the first word of a source ("import 12: till").
+# Elsewhere (the phone button, a code by message) its owner has shown it.
 _TYPED_BY: Final = frozenset({"API", "api", "import", "shop", "staff", "typed"})
 
 
 def is_confirmed(source: str) -> bool:
     """Say whether the owner of a phone has shown that it is theirs."""
-    return source.partition(":")[0] not in _TYPED_BY
+    return source.replace(":", " ").partition(" ")[0] not in _TYPED_BY

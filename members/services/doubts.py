@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
 
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from members.services.identity import Known
+
+# Of whom a person has one: an issuer's card, the UnionID of an Open Platform account, the contact of a WeCom company.
+_ONE_OF_EACH: Final = (
+    (IdentityKind.CARD, doubts.CARDS),
+    (IdentityKind.UNIONID, doubts.UNIONIDS),
+    (IdentityKind.EXTERNAL, doubts.CONTACTS),
+)
+
 
 def against(one: Member, other: Member) -> list[str]:
     """Give what speaks against two records being one person, whatever ties them."""
@@ -25,8 +34,7 @@ def against(one: Member, other: Member) -> list[str]:
         found.append(doubts.PHONES)
     if one.birth_mmdd and other.birth_mmdd and one.birth_mmdd != other.birth_mmdd:
         found.append(doubts.BIRTHDAYS)
-    if _differ(one, other, IdentityKind.CARD):
-        found.append(doubts.CARDS)
+    found += [reason for kind, reason in _ONE_OF_EACH if _differ(one, other, kind)]
     return found
 
 
@@ -50,6 +58,13 @@ def against_by_phone(*, asking: Member, holder: Member, source: str, at: datetim
         if at - max(edge.since, _last_seen(holder)) > doubts.PHONE_HOLDS_FOR:
             found.append(doubts.OLD_PHONE)
     return found
+
+
+def is_another(member: Member, identities: Sequence[Known]) -> bool:
+    """Say whether WeChat or WeCom knows somebody as another user than these identities say."""
+    users = (IdentityKind.OPENID, IdentityKind.UNIONID, IdentityKind.EXTERNAL)
+    said = [each for each in identities if each.kind in users]
+    return any(each.value not in _issued(member, each.kind).get(each.namespace, {each.value}) for each in said)
 
 
 def is_apart(one: Member, other: Member) -> bool:

@@ -16,7 +16,7 @@ from accounts.services import record_audit
 from accounts.tenancy import current_brand_id
 from members.errors import PhoneInvalid, PhoneTaken
 from members.models import Doubt, Identity, IdentityKind, Member
-from members.services.doubts import against, against_by_phone, is_apart, open_doubt, who_stays
+from members.services.doubts import against, against_by_phone, is_another, is_apart, open_doubt, who_stays
 from members.services.merging import merge_members, on_merge
 from members.services.people import join, lock_standing, new_member
 from members.services.pre_tags import apply_pre_tags
@@ -112,8 +112,7 @@ def meet(*, identities: Sequence[Known], source: str, at: datetime) -> Linked:
     for each in sorted(identities, key=lambda each: (each.kind, each.namespace, each.value)):
         _one_at_a_time(each.kind, each.namespace, stored_value(each))
     ordered = sorted(identities, key=lambda each: each.kind == IdentityKind.PHONE)
-    found = (_member_of(each.kind, each.namespace, stored_value(each), at) for each in ordered)
-    member = next((each for each in found if each is not None), None) or new_member(at=at)
+    member = _met_before(ordered, at) or new_member(at=at)
     doubts: list[Doubt] = []
     for each in ordered:
         if each.kind == IdentityKind.PHONE:
@@ -124,6 +123,15 @@ def meet(*, identities: Sequence[Known], source: str, at: datetime) -> Linked:
         doubts += linked.doubts
     _met(member, at)
     return Linked(member, tuple(doubts))
+
+
+def _met_before(ordered: Sequence[Known], at: datetime) -> Member | None:
+    """Give whom identities lead to; a phone leads to nobody whom WeChat or WeCom knows as another user."""
+    for each in ordered:
+        member = _member_of(each.kind, each.namespace, stored_value(each), at)
+        if member is not None and (each.kind != IdentityKind.PHONE or not is_another(member, ordered)):
+            return member
+    return None
 
 
 def link_phone(*, member: Member, number: str, source: str, at: datetime) -> Linked:

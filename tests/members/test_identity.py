@@ -11,6 +11,7 @@ from accounts.tenancy import brand_scope
 from loyalty import services as loyalty
 from loyalty.selectors.points import balance_of
 from loyalty.services import Operation
+from members.errors import PhoneTaken
 from members.models import Doubt, Follower, Identity, Member
 from members.services import (
     Known,
@@ -181,12 +182,58 @@ def test_a_phone_that_went_to_somebody_else_is_not_merged(in_brand):
     assert (person.pk, reasons) == (holder.pk, [])
 
 
+def test_the_new_owner_of_a_phone_who_comes_by_another_mini_program_is_not_merged(in_brand):
+    def visitor(appid, number, subject="subject"):
+        return record_mini_program_user(appid=appid, openid=f"o{number}", unionid=f"u{number}", subject=subject, at=AT)
+
+    holder = bind_phone(member=visitor("wxA", 1), number=PHONE, source="mini program", at=AT)
+    operation = Operation("pos", "recycled")
+    loyalty.earn_points(operation=operation, member_id=holder.pk, points=120, source="pos", at=AT)
+
+    with pytest.raises(PhoneTaken) as refused:
+        bind_phone(member=visitor("wxB", 2), number=PHONE, source="mini program", at=AT)
+    assert refused.value.reasons == ("unionids",)
+    assert balance_of(holder.pk).available == 120
+    elsewhere = visitor("wxC", 3, subject="another")  # another Open Platform account: its UnionIDs say nothing
+    assert bind_phone(member=elsewhere, number=PHONE, source="mini program", at=AT).pk == holder.pk
+
+
+def test_two_contacts_of_one_wecom_company_are_two_people(in_brand):
+    for number, corp in (("1", "corp"), ("2", "corp"), ("3", "partner")):
+        meet(identities=[Known("EXTERNAL", f"wm{number}", corp)], source="wecom", at=AT)
+    shown = {}
+    for number, corp in (("1", "corp"), ("2", "corp"), ("3", "partner")):
+        known = [Known("EXTERNAL", f"wm{number}", corp), Known("PHONE", PHONE)]
+        shown[number] = meet(identities=known, source="mini program", at=AT)
+
+    assert [doubt.reasons for doubt in shown["2"].doubts] == [["contacts"]]
+    assert (shown["3"].doubts, shown["3"].member.pk) == ((), shown["1"].member.pk)
+
+
+def test_a_system_that_names_a_new_wechat_user_by_an_old_phone_names_somebody_new(in_brand):
+    holder = record_mini_program_user(appid="wxA", openid="o1", unionid="u1", subject="subject", at=AT)
+    bind_phone(member=holder, number=PHONE, source="mini program", at=AT)
+
+    known = [Known("UNIONID", "u2", "subject"), Known("PHONE", PHONE)]
+    for _again in range(2):
+        linked = meet(identities=known, source="shop", at=AT)
+    assert linked.member.pk != holder.pk
+    assert [doubt.reasons for doubt in linked.doubts] == [["unionids"]]
+    assert Member.objects.count() == 2
+
+
+def test_a_phone_of_a_table_was_typed_like_any_other(in_brand):
+    bind_phone(member=new_member(at=AT), number=PHONE, source="import 12: 收银系统", at=AT)
+    _person, reasons = asked(source="API: till")
+    assert reasons == [["typed"]]
+
+
 def test_two_cards_of_one_issuer_are_two_people(in_brand):
     for number in ("1", "2"):
         meet(identities=[Known("CARD", number, "pos"), Known("EXTERNAL", f"wm{number}", "corp")], source="API", at=AT)
     linked = meet(identities=[Known("EXTERNAL", "wm1", "corp"), Known("UNIONID", "u", "s")], source="API", at=AT)
     linked = meet(identities=[Known("EXTERNAL", "wm2", "corp"), Known("UNIONID", "u", "s")], source="API", at=AT)
-    assert [doubt.reasons for doubt in linked.doubts] == [["cards"]]
+    assert [doubt.reasons for doubt in linked.doubts] == [["cards", "contacts"]]
     assert Member.objects.filter(merged_into__isnull=True).count() == 2
 
 
