@@ -108,6 +108,7 @@ v1: list[URLPattern | URLResolver] = [
     path("imports/<str:import_id>/", imports.ImportDetail.as_view()),
     path("imports/<str:import_id>/errors/", imports.ImportErrors.as_view()),
     path("imports/<str:import_id>/start/", imports.ImportStart.as_view()),
+    path("imports/<str:import_id>/stop/", imports.ImportStop.as_view()),
     path("imports/<str:import_id>/undo/", imports.ImportUndo.as_view()),
     path("tags/", segments.TagList.as_view()),
     path("segments/", segments.SegmentList.as_view()),

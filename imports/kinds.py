@@ -98,8 +98,11 @@ class Kind(Protocol):
         """Give groups of columns of each of which at least one must be there."""
         ...
 
-    def person_of(self, row: Row) -> str:
-        """Name whom or what a row is about, so that doubles are found; an empty text when it does not say."""
+    def names_of(self, row: Row, member_id: int | None) -> list[tuple[str, str]]:
+        """Name whom or what a row is about by everything that says so, so that doubles are found: field and name each.
+
+        `member_id` is whom the row was found to be about.
+        """
         ...
 
     def judge(self, rows: Sequence[Row], run: Run, *, at: datetime) -> list[Verdict]:

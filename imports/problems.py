@@ -87,6 +87,10 @@ REASONS: Final[dict[str, Reason]] = {
     "phone_other": Reason(
         _("this person has another phone"), _("The phone on record stays. Change it together with the person.")
     ),
+    "unionid_other": Reason(
+        _("WeChat knows this person by another UnionID: the phone or card may have gone to somebody else"),
+        _("Leave the UnionID out if it is the same person; else correct phone or card."),
+    ),
     "tag_unknown": Reason(
         _("not in the dictionary: %(about)s"), _("Add the tag, correct the word, or let the import add tags.")
     ),
@@ -105,13 +109,20 @@ REASONS: Final[dict[str, Reason]] = {
     "order_undone": Reason(
         _("this order was imported and taken back before"), _("Give it another number to import it again.")
     ),
-    "order_refused": Reason(_("%(about)s"), _("Correct the row.")),
+    "row_refused": Reason(_("%(about)s"), _("Correct the row.")),
+    "row_failed": Reason(
+        _("the row cannot be kept (%(about)s); nothing of it was imported"),
+        _("Try the table out again; if it is refused again, report it."),
+    ),
     "left_changed": Reason(_("changed by somebody since; it stays as it is now"), _("Change it on the member's page.")),
     "left_used": Reason(
         _("used since: %(about)s"), _("The record stays. What is wrong can be changed on the member's page.")
     ),
     "left_spent": Reason(_("points of the opening balance were spent since"), _("Correct points by hand.")),
     "left_refunded": Reason(_("the order was refunded since"), _("Nothing: the rest of it stays.")),
+    "left_failed": Reason(
+        _("it could not be taken back (%(about)s); it stays as it is"), _("Change it on the member's page.")
+    ),
     "kept": Reason(_("something else is on record and stays"), "", is_note=True),
     "guide_kept": Reason(_("somebody else looks after this person and stays"), "", is_note=True),
 }

@@ -64,6 +64,10 @@ _NOTES = {
         "The workbook has merged cells (%(about)s): only the first cell of each has a value. Unmerge them and fill "
         "every cell if rows are refused."
     ),
+    "stopped": gettext_lazy(
+        "Stopped before its end: %(about)s rows were not imported. Upload the table again to import them; what was "
+        "imported is recognised."
+    ),
 }
 
 
@@ -165,6 +169,8 @@ def _act(request: HttpRequest, job: Import) -> None:
         services.begin_dry_run(job_id=job.pk, columns=request.POST.getlist("column"), options=options, at=now())
     elif act == "start":
         services.start_import(job_id=job.pk, at=now())
+    elif act == "stop":
+        services.stop_import(job_id=job.pk, at=now())
     elif act == "undo":
         services.undo_import(job_id=job.pk, at=now())
 
@@ -240,6 +246,7 @@ def _shown(job: Import) -> dict[str, Any]:
     return {
         "job": job,
         "moving": moving,
+        "may_stop": job.state in (ImportState.CHECKING, ImportState.RUNNING),
         "state_label": job.get_state_display(),
         "tone": _TONES[job.state],
         "parts": parts,
@@ -250,7 +257,9 @@ def _shown(job: Import) -> dict[str, Any]:
         "importable": services.importable(job),
         "findings": found,
         "has_errors": bool(
-            job.found.get(RowState.ERROR) or job.found.get(RowState.CONFLICT) or job.became.get(RowState.LEFT)
+            job.found.get(RowState.ERROR)
+            or job.found.get(RowState.CONFLICT)
+            or any(job.became.get(state) for state in selectors.REFUSED_STATES)
         ),
         "notes": [str(_NOTES[note["code"]]) % note for note in job.notes if note.get("code") in _NOTES],
         "row_tones": _ROW_TONES,

@@ -358,6 +358,28 @@ class ImportStart(_OneImport):
         return Response(shape(services.start_import(job_id=self.job(import_id).pk, at=clock.now())))
 
 
+class ImportStop(_OneImport):
+    """`/api/v1/imports/{import_id}/stop/`: stop an import or its dry run."""
+
+    @endpoint(
+        "stop_import",
+        "Stop an import",
+        tag="imports",
+        auth=SYSTEM,
+        answer=ImportShape,
+        example=_EXAMPLE | {"state": "DONE"},
+        errors=_NOT_NOW,
+        description=(
+            "After the rows under way: what was imported stays and can be undone; the same table again imports the "
+            "rest. A dry run that is stopped stands at `UPLOADED`. Stopped again it gives how it stands. Needs the "
+            "scope `imports.write`."
+        ),
+    )
+    def post(self, request: Request, import_id: str) -> Response:
+        """Stop it."""
+        return Response(shape(services.stop_import(job_id=self.job(import_id).pk, at=clock.now())))
+
+
 class ImportUndo(_OneImport):
     """`/api/v1/imports/{import_id}/undo/`: take an import back."""
 

@@ -16,6 +16,7 @@ from imports.services.running import (
     importable,
     importing,
     start_import,
+    stop_import,
     undo_import,
     undoing,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "importing",
     "samples_of",
     "start_import",
+    "stop_import",
     "take_file",
     "try_out",
     "undo_import",

@@ -37,9 +37,10 @@ class Orders:
     columns = ORDER_COLUMNS
     needs = (("number",), ("amount",), ("at",), ("phone", "card", "member_no"))
 
-    def person_of(self, row: Row) -> str:
+    def names_of(self, row: Row, member_id: int | None) -> list[tuple[str, str]]:
         """Name the order."""
-        return str(row.cells.get("number") or "")
+        number = str(row.cells.get("number") or "")
+        return [("number", number)] if number else []
 
     def lock(self, rows: Sequence[Row]) -> None:
         """Nobody else decides about the same people here; an order's number is unique in the database."""

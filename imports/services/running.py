@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db import OperationalError, connection, transaction
+from django.db import DataError, IntegrityError, InternalError, OperationalError, connection, transaction
 from django.utils.translation import gettext as _
 
 from accounts.bulk import plan_anew
@@ -15,22 +16,28 @@ from accounts.services import record_audit
 from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope, current_brand_id
 from common import clock
+from common.errors import AppError
 from common.failpoints import point
 from imports import tasks
 from imports.errors import NotNow
-from imports.kinds import Carried, Row, Verdict, kinds
+from imports.kinds import Carried, Row, Verdict, kinds, refused
 from imports.models import Import, ImportRow, ImportState, RowState
+from imports.problems import Problem
 from imports.services.trying import run_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from imports.kinds import Done, Kind, Run
     from members.models import Follower
 
 AT_ONCE: Final = 500
 _TO_DO: Final = (RowState.NEW, RowState.MATCHED)
 _TRIES: Final = 3
+# What the contents of a row can lead to. Anything else (the connection, a statement's time) is nobody's row.
+_OF_A_ROW: Final = (IntegrityError, DataError, InternalError, AppError, ValueError)
+logger = logging.getLogger(__name__)
 
 
 @transaction.atomic
@@ -60,6 +67,30 @@ def undo_import(*, job_id: int, at: datetime) -> Import:
     job.save()
     record_audit(action="undo import", obj=job)
     ring(tasks.undo_rows, current_brand_id(), job.pk)
+    return job
+
+
+@transaction.atomic
+def stop_import(*, job_id: int, at: datetime) -> Import:
+    """Stop an import, or its dry run, after the rows under way: what was imported stays and can be undone.
+
+    Raises NotNow.
+    """
+    job = Import.objects.select_for_update().get(pk=job_id)
+    if job.state == ImportState.CHECKING:
+        job.state, job.touched_at = ImportState.UPLOADED, at
+        job.save(update_fields=["state", "touched_at"])
+        record_audit(action="stop import", obj=job)
+        return job
+    if job.state == ImportState.DONE:
+        return job
+    if job.state != ImportState.RUNNING:
+        raise NotNow(_("Nothing was stopped. Only an import or a dry run that is under way can be stopped."))
+    left = importable(job) - job.done
+    job.notes = [*job.notes, {"code": "stopped", "about": f"{left:,}"}]
+    job.state, job.ended_at, job.touched_at = ImportState.DONE, at, at
+    job.save(update_fields=["state", "ended_at", "touched_at", "notes"])
+    record_audit(action="stop import", obj=job, changes={"rows": [importable(job), job.done]})
     return job
 
 
@@ -108,10 +139,7 @@ def _carry_some(job: Import, at: datetime) -> int:
     kind, run = kinds.get(job.kind), run_of(job)
     rows = [Row(each.number, json.loads(each.cells.reveal())["cells"]) for each in stored]
     kind.lock(rows)
-    verdicts = kind.judge(rows, run, at=at)
-    acting = [verdict for verdict in verdicts if verdict.state in _TO_DO]
-    point("imports: judged, nothing written")
-    done = dict(zip((each.row.number for each in acting), kind.carry_out(acting, run, at=at), strict=True))
+    verdicts, done = _carried(kind, rows, run, at)
     outcome: list[tuple[ImportRow, Verdict, int | None, str]] = []
     for each, verdict in zip(stored, verdicts, strict=True):
         result = done.get(each.number)
@@ -122,6 +150,31 @@ def _carry_some(job: Import, at: datetime) -> int:
     job.became, job.done, job.touched_at = dict(became), job.done + len(stored), at
     job.save(update_fields=["became", "done", "touched_at"])
     return len(stored)
+
+
+def _carried(kind: Kind, rows: Sequence[Row], run: Run, at: datetime) -> tuple[list[Verdict], dict[int, Done]]:
+    """Carry rows out; what a row brings with it that cannot be kept is that row's error, and the others go on."""
+    try:
+        with transaction.atomic():
+            verdicts = kind.judge(rows, run, at=at)
+            acting = [verdict for verdict in verdicts if verdict.state in _TO_DO]
+            point("imports: judged, nothing written")
+            done = kind.carry_out(acting, run, at=at)
+            return verdicts, dict(zip((each.row.number for each in acting), done, strict=True))
+    except _OF_A_ROW as error:
+        if len(rows) == 1:
+            return [refused(rows[0], _problem_of(error, run, rows[0]))], {}
+    middle = len(rows) // 2
+    first, first_done = _carried(kind, rows[:middle], run, at)
+    second, second_done = _carried(kind, rows[middle:], run, at)
+    return [*first, *second], first_done | second_done
+
+
+def _problem_of(error: Exception, run: Run, row: Row) -> Problem:
+    if isinstance(error, AppError):
+        return Problem(error.field, "row_refused", f"{error.message} {error.hint}".strip()[:200])
+    logger.error("row %s of import %s cannot be kept", row.number, run.job_id, exc_info=error)
+    return Problem("", "row_failed", type(error).__name__)
 
 
 _WRITE = """
@@ -167,7 +220,7 @@ def _undo_some(job: Import, at: datetime) -> int:
     rows = [
         Carried(each.number, each.member_id, json.loads(each.did.reveal())) for each in stored if each.did is not None
     ]
-    stays = kind.take_back(rows, run, at=at)
+    stays = _taken_back(kind, rows, run, at)
     left = []
     for each in stored:
         problem = stays.get(each.number)
@@ -184,6 +237,19 @@ def _undo_some(job: Import, at: datetime) -> int:
     job.became, job.done, job.touched_at = dict(became), job.done + len(stored), at
     job.save(update_fields=["became", "done", "touched_at"])
     return len(stored)
+
+
+def _taken_back(kind: Kind, rows: Sequence[Carried], run: Run, at: datetime) -> dict[int, Problem]:
+    """Undo rows; one that cannot be undone stays, and the others go on."""
+    try:
+        with transaction.atomic():
+            return kind.take_back(rows, run, at=at)
+    except _OF_A_ROW as error:
+        if len(rows) == 1:
+            logger.exception("row %s of import %s cannot be taken back", rows[0].number, run.job_id)
+            return {rows[0].number: Problem("", "left_failed", type(error).__name__)}
+    middle = len(rows) // 2
+    return _taken_back(kind, rows[:middle], run, at) | _taken_back(kind, rows[middle:], run, at)
 
 
 def _finish_undo(job: Import, at: datetime) -> None:

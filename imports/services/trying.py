@@ -23,7 +23,7 @@ from common.spreadsheets import TableUnreadable
 from imports import tasks, values
 from imports.columns import doubles
 from imports.errors import ColumnsInvalid, NotNow
-from imports.kinds import Row, Run, kinds
+from imports.kinds import Row, Run, kinds, refused
 from imports.models import Import, ImportRow, ImportState, RowState
 from imports.problems import Problem
 from imports.services.files import body_of, clear, head_of, rows_of
@@ -112,9 +112,10 @@ def try_out(*, brand_id: int, job_id: int) -> None:
     try:
         head = head_of(body)
         rows = rows_of(body, head, job.read)
+        seen = _seen_before(brand_id, job)
         while some := list(islice(rows, AT_ONCE)):
             with brand_scope(brand_id):
-                if not _look_at(job_id, job.read, some):
+                if not _look_at(job_id, job.read, some, seen):
                     return
                 point("imports: looked at some, not committed")
             job.read = some[-1][0]
@@ -144,8 +145,11 @@ def _refuse(brand_id: int, job_id: int, error: TableUnreadable) -> None:
         )
 
 
-def _look_at(job_id: int, expected: int, some: Sequence[tuple[int, list[str]]]) -> bool:
-    """Judge some rows of the file and keep the verdicts; False when another worker is at it."""
+def _look_at(job_id: int, expected: int, some: Sequence[tuple[int, list[str]]], seen: dict[str, int]) -> bool:
+    """Judge some rows of the file and keep the verdicts; False when another worker is at it.
+
+    `seen` has what earlier rows are about, and gets what these are.
+    """
     job = Import.objects.select_for_update().get(pk=job_id)
     if job.state != ImportState.CHECKING or job.read != expected:
         return False
@@ -156,10 +160,10 @@ def _look_at(job_id: int, expected: int, some: Sequence[tuple[int, list[str]]]) 
         if any(texts):
             read.append(_read(number, texts, job.columns, known))
     verdicts = _judged(kind, run, read, at)
-    named = {row.number: kind.person_of(row) for row, problems, _texts in read if not problems}
-    keys = blind_indexes(current_brand_id(), "import person", [text for text in named.values() if text])
-    persons = dict(zip((number for number, text in named.items() if text), map(_uuid, keys), strict=True))
-    verdicts = _without_doubles(job, verdicts, persons)
+    verdicts = _without_doubles(kind, verdicts, seen)
+    firsts = {each.row.number: names[0][1] for each in verdicts if (names := kind.names_of(each.row, each.member_id))}
+    keys = blind_indexes(current_brand_id(), "import person", list(firsts.values()))
+    persons = dict(zip(firsts, map(_uuid, keys), strict=True))
     _store(job, verdicts, [texts for _row, _problems, texts in read], persons)
     found = Counter(job.found) + Counter(str(verdict.state) for verdict in verdicts)
     job.read, job.total, job.found, job.touched_at = some[-1][0], job.total + len(verdicts), dict(found), at
@@ -187,32 +191,41 @@ def _read(
 
 
 def _judged(kind: Kind, run: Run, read: Sequence[tuple[Row, list[Problem], list[str]]], at: datetime) -> list[Verdict]:
-    from imports.kinds import refused
-
     whole = [row for row, problems, _texts in read if not problems]
     judged = iter(kind.judge(whole, run, at=at) if whole else [])
     return [refused(row, *problems) if problems else next(judged) for row, problems, _texts in read]
 
 
-def _without_doubles(job: Import, verdicts: list[Verdict], persons: dict[int, uuid.UUID]) -> list[Verdict]:
-    """Refuse a row that is about the same person or order as an earlier one."""
-    from dataclasses import replace
+def _seen_before(brand_id: int, job: Import) -> dict[str, int]:
+    """Give what the rows are about that were looked at before this worker took over: name → row of the file."""
+    seen: dict[str, int] = {}
+    if job.read == 0:
+        return seen
+    with brand_scope(brand_id):
+        kind = kinds.get(job.kind)
+        stored = ImportRow.objects.filter(job=job, cells__isnull=False)
+        stored = stored.exclude(state__in=[RowState.ERROR, RowState.CONFLICT]).order_by("number")
+        for each in stored.iterator(chunk_size=AT_ONCE):
+            row = Row(each.number, json.loads(each.cells.reveal())["cells"])
+            for _field, name in kind.names_of(row, each.member_id):
+                seen.setdefault(name, each.number)
+    return seen
 
-    earlier = dict(
-        ImportRow.objects.filter(job=job, person__in=set(persons.values()))
-        .order_by("-number")
-        .values_list("person", "number")
-    )
+
+def _without_doubles(kind: Kind, verdicts: list[Verdict], seen: dict[str, int]) -> list[Verdict]:
+    """Refuse a row that is about the same person or order as an earlier one, whatever each of them names it by."""
     found = []
     for verdict in verdicts:
-        key = persons.get(verdict.row.number)
-        first = earlier.get(key) if key is not None else None
-        if first is not None and verdict.state != RowState.ERROR:
-            twice = Problem("number" if job.kind == "orders" else "phone", "twice", str(first))
-            verdict = replace(verdict, state=RowState.ERROR, problems=(twice,), plan={})  # noqa: PLW2901
-        elif key is not None and verdict.state != RowState.ERROR:
-            earlier[key] = verdict.row.number
-        found.append(verdict)
+        if verdict.state in (RowState.ERROR, RowState.CONFLICT):
+            found.append(verdict)
+            continue
+        names = kind.names_of(verdict.row, verdict.member_id)
+        twice = next(((about, seen[name]) for about, name in names if name in seen), None)
+        if twice is None:
+            seen.update((name, verdict.row.number) for _about, name in names)
+            found.append(verdict)
+        else:
+            found.append(refused(verdict.row, Problem(twice[0], "twice", str(twice[1]))))
     return found
 
 

@@ -89,14 +89,37 @@ def openings_of(names: Iterable[str]) -> dict[str, Given]:
     return found
 
 
+def openings_of_members(member_ids: Iterable[int]) -> dict[int, Given]:
+    """Give the opening balances that stand, by the member whose record has them today."""
+    rows = list(
+        Lot.objects.filter(member_id__in=set(member_ids), journal__actor=IMPORT, journal__kind=JournalKind.EARN)
+        .order_by("-pk")
+        .values_list("member_id", "journal_id", "journal__points")
+    )
+    back = dict(
+        Journal.objects.filter(reverses_id__in=[journal_id for _member, journal_id, _points in rows])
+        .order_by()
+        .values_list("reverses_id")
+        .annotate(Sum("points"))
+    )
+    return {
+        member_id: Given(journal_id, points, 0)
+        for member_id, journal_id, points in rows
+        if back.get(journal_id, 0) < points
+    }
+
+
 @transaction.atomic
 def open_balances(*, openings: Sequence[Opening], number: str, reason: str, at: datetime) -> dict[str, int]:
-    """Give opening balances; gives the entry of each by name. One that stands stays as it is.
+    """Give opening balances; gives the entries made by name. Nobody gets a second one while one stands.
 
     Raises AmountInvalid, MemberGone.
     """
+    lock_accounts([each.member_id for each in openings])
+    have = openings_of_members([each.member_id for each in openings])
+    openings = list({each.member_id: each for each in reversed(openings) if each.member_id not in have}.values())
     standing = openings_of([each.name for each in openings])
-    known = {name: given.journal_id for name, given in standing.items() if given.journal_id is not None}
+    known = {name for name, given in standing.items() if given.journal_id is not None}
     keys = {each.name: f"{each.name}:{standing[each.name].times if each.name in standing else 0}" for each in openings}
     fresh = [each for each in openings if each.name not in known]
     made = earn_many(
@@ -107,7 +130,7 @@ def open_balances(*, openings: Sequence[Opening], number: str, reason: str, at: 
         reason=reason,
         at=at,
     )
-    return known | {each.name: made[keys[each.name]] for each in fresh}
+    return {each.name: made[keys[each.name]] for each in fresh}
 
 
 @transaction.atomic

@@ -25,6 +25,7 @@ NEEDS_NO_KEY = {
     "start_import": "an import starts once; again it gives how it stands",
     "state_consent": "the same statement as the one in force is not written again",
     "stop_coupon_push": "stopped once; again it gives how it stands",
+    "stop_import": "an import is stopped once; again it gives how it stands",
     "tag_member": "tags are there or not",
     "undo_import": "an import is undone once; again it gives how it stands",
 }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from accounts.tenancy import brand_scope
 from common.clock import now
 from guides.models import Assignment
+from imports import services
+from imports.models import ImportRow
 from loyalty.invariants import breaches
 from loyalty.models import Account
 from loyalty.selectors.points import balance_of
@@ -166,3 +170,175 @@ def test_what_was_changed_since_is_left_and_named(brand, shop):
             third.pk,
         }
         assert breaches() == []
+
+
+def test_rows_that_share_any_identifier_are_one_person_and_the_second_is_refused(brand, shop):
+    with brand_scope(brand.pk):
+        known = member_services.bind_phone(
+            member=make_follower(shop).member, number="13800000009", source="test", at=now()
+        )
+        member_services.link_identity(member=known, known=member_services.Known("CARD", "C9"), source="test", at=now())
+    rows = (
+        ("13800000001", "C1", ""),
+        ("13800000002", "C1", ""),
+        ("13800000003", "", "u3"),
+        ("", "C3", "u3"),
+        ("13800000009", "", ""),
+        ("", "C9", ""),
+        ("13800000005", "C5", "u5"),
+    )
+    table = csv_of(("手机号", "会员卡号", "UnionID"), *rows)
+
+    job = uploaded(brand, table)
+
+    assert verdicts(brand, job) == {
+        2: ("NEW", []),
+        3: ("ERROR", [("card", "twice")]),
+        4: ("NEW", []),
+        5: ("ERROR", [("unionid", "twice")]),
+        6: ("UNCHANGED", []),
+        7: ("ERROR", [("card", "twice")]),
+        8: ("NEW", []),
+    }
+    assert ran(brand, job).became == {"NEW": 3}
+
+
+def test_doubles_are_found_across_batches_and_by_the_worker_who_takes_over(brand, shop, quiet, monkeypatch):
+    monkeypatch.setattr("imports.services.trying.AT_ONCE", 2)
+    rows = [(f"1380000000{number}", f"C{number % 3}") for number in range(6)]
+    whole = uploaded(brand, csv_of(("手机号", "会员卡号"), *rows))
+    taken_over = services.trying._seen_before
+
+    def from_what_is_stored(brand_id, job):
+        return taken_over(brand_id, type(job).objects.none().model(pk=job.pk, kind=job.kind, read=1))
+
+    with brand_scope(brand.pk):
+        seen = from_what_is_stored(brand.pk, whole)
+    assert [state for state, _why in verdicts(brand, whole).values()] == ["NEW"] * 3 + ["ERROR"] * 3
+    assert sorted(set(seen.values())) == [2, 3, 4]
+
+
+def test_a_row_that_cannot_be_kept_is_its_own_error_and_the_others_are_imported(brand, shop):
+    """Tables looked at by an earlier version, or people who came between: two rows are new and one card ties them."""
+    job = uploaded(
+        brand, csv_of(("手机号", "会员卡号", "姓名"), *((f"1380000{n:04d}", f"C{n}", "甲") for n in range(9)))
+    )
+    with brand_scope(brand.pk):
+        rows = list(ImportRow.objects.filter(job=job).order_by("number"))
+        rows[4].cells = rows[4].cells.reveal().replace('"C4"', '"C0"')
+        rows[6].cells = rows[6].cells.reveal().replace("13800000006", "13800000000")
+        for changed in (rows[4], rows[6]):
+            changed.save(update_fields=["cells"])
+
+    job = ran(brand, job)
+
+    assert (job.state, job.became) == ("DONE", {"NEW": 7, "CONFLICT": 1, "MATCHED": 1})
+    assert verdicts(brand, job)[6] == ("CONFLICT", [("phone", "phone_other")])
+    with brand_scope(brand.pk):
+        assert Member.objects.count() == 7
+        assert breaches() == []
+
+
+def test_what_the_database_refuses_of_one_row_does_not_keep_the_job(brand, shop, monkeypatch):
+    from members.services import intake
+
+    admit = intake.admit
+
+    def fails_for_one(*, newcomers, source, at):
+        opened = admit(newcomers=newcomers, source=source, at=at)
+        if any(each.name == "陈3" for each in newcomers):
+            Identity.objects.create(member_id=opened[0], kind="CARD", value="C000001", source="test", since=at)
+            Identity.objects.create(member_id=opened[0], kind="CARD", value="C000001", source="test", since=at)
+        return opened
+
+    monkeypatch.setattr("members.services.intake.admit", fails_for_one)
+    job = ran(brand, uploaded(brand, csv_of(TITLES, *people(6))))
+
+    assert (job.state, job.became) == ("DONE", {"NEW": 5, "ERROR": 1})
+    assert verdicts(brand, job)[5] == ("ERROR", [("", "row_failed")])
+    with brand_scope(brand.pk):
+        assert set(Member.objects.values_list("name", flat=True)) == {f"陈{n}" for n in (0, 1, 2, 4, 5)}
+        assert breaches() == []
+
+
+def test_an_import_can_be_stopped_and_the_same_table_imports_the_rest(brand, shop, quiet, monkeypatch):
+    monkeypatch.setattr("imports.services.running.AT_ONCE", 2)
+    table = csv_of(TITLES, *people(6))
+    job = uploaded(brand, table)
+    with brand_scope(brand.pk):
+        services.start_import(job_id=job.pk, at=now())
+    carry = services.running._carry_some
+    batches = []
+
+    def stopped_after_the_second(stored, at):
+        batches.append(carry(stored, at))
+        if len(batches) == 2:
+            services.stop_import(job_id=stored.pk, at=at)
+        return batches[-1]
+
+    monkeypatch.setattr("imports.services.running._carry_some", stopped_after_the_second)
+    services.importing(brand_id=brand.pk, job_id=job.pk)
+
+    monkeypatch.setattr("imports.services.running._carry_some", carry)
+    with brand_scope(brand.pk):
+        job.refresh_from_db()
+        assert (job.state, job.became, job.notes) == ("DONE", {"NEW": 4}, [{"code": "stopped", "about": "2"}])
+        assert services.stop_import(job_id=job.pk, at=now()).state == "DONE"
+    rest = uploaded(brand, table)
+    assert rest.found == {"NEW": 2, "UNCHANGED": 4}
+    assert undone(brand, job).became["UNDONE"] == 4
+
+
+def test_an_opening_balance_is_given_once_whatever_the_table_names_the_person_by(brand, shop):
+    first = ran(brand, uploaded(brand, csv_of(("手机号", "会员卡号", "期初积分"), ("13800000001", "C1", "500"))))
+    assert first.became == {"NEW": 1}
+
+    again = uploaded(brand, csv_of(("会员卡号", "期初积分"), ("C1", "500")))
+    other = uploaded(brand, csv_of(("会员卡号", "期初积分"), ("C1", "600")))
+    assert again.found == {"UNCHANGED": 1}
+    assert verdicts(brand, other) == {2: ("CONFLICT", [("points", "points_given")])}
+
+    # The member's own number leads to the same balance, also after another record with one has become theirs.
+    ran(brand, uploaded(brand, csv_of(("会员卡号", "期初积分"), ("C2", "70"))))
+    with brand_scope(brand.pk):
+        kept, merged = (Identity.objects.get(value=card).member for card in ("C1", "C2"))
+        member_services.merge_members(kept=kept, merged=merged, evidence="test", at=now())
+    assert uploaded(brand, csv_of(("会员卡号", "期初积分"), ("C2", "70"))).found == {"UNCHANGED": 1}
+    by_number = uploaded(brand, csv_of(("会员号", "期初积分"), (kept.member_no, "500")))
+    assert by_number.found == {"UNCHANGED": 1}
+    ran(brand, by_number)
+    with brand_scope(brand.pk):
+        assert balance_of(kept.pk).available == 570
+        assert breaches() == []
+
+
+def test_two_tables_at_once_give_one_opening_balance(brand, shop):
+    ran(brand, uploaded(brand, csv_of(("手机号", "会员卡号"), ("13800000001", "C1"))))
+    by_phone = uploaded(brand, csv_of(("手机号", "期初积分"), ("13800000001", "500")))
+    by_card = uploaded(brand, csv_of(("会员卡号", "期初积分"), ("C1", "500")))
+    assert (by_phone.found, by_card.found) == ({"MATCHED": 1}, {"MATCHED": 1})
+
+    assert (ran(brand, by_phone).became, ran(brand, by_card).became) == ({"MATCHED": 1}, {"UNCHANGED": 1})
+    with brand_scope(brand.pk):
+        member = Identity.objects.get(value="C1").member
+        assert balance_of(member.pk).available == 500
+    undone(brand, by_card)
+    with brand_scope(brand.pk):
+        assert balance_of(member.pk).available == 500
+
+
+def test_a_joining_day_to_come_is_refused(brand, shop):
+    rows = (("13800000001", (now() + timedelta(days=2)).date().isoformat()), ("13800000002", "2023-05-01"))
+    job = uploaded(brand, csv_of(("手机号", "入会日期"), *rows))
+    assert verdicts(brand, job) == {2: ("ERROR", [("joined", "day_future")]), 3: ("NEW", [])}
+
+
+def test_a_phone_that_went_to_another_wechat_user_is_not_theirs_by_a_table(brand, shop):
+    with brand_scope(brand.pk):
+        member = member_services.bind_phone(
+            member=make_follower(shop).member, number="13800000001", source="test", at=now()
+        )
+        member_services.link_unionid(member=member, subject="wxop1", unionid="u1", source="test", at=now())
+    rows = (("13800000001", "u2"), ("", "u1"))
+    job = uploaded(brand, csv_of(("手机号", "UnionID"), *rows))
+    assert verdicts(brand, job) == {2: ("CONFLICT", [("unionid", "unionid_other")]), 3: ("UNCHANGED", [])}

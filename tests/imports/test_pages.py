@@ -58,6 +58,7 @@ def test_a_table_goes_from_upload_over_a_dry_run_to_members_and_back(as_owner, o
     assert read_table(errors.content)[1][:3] == ["3", "Phone", "1.38E+10"]
     as_owner.post(address, {"act": "start"})
     assert as_owner.get(f"{address}progress/").status_code == 200
+    assert 'name="act" value="stop"' in shown(as_owner.get(address))
     with brand_scope(ours.brand.pk):
         version = Import.objects.get(pk=key)
     assert as_owner.get(f"{address}progress/?v=RUNNING-{version.done}-{version.read}").status_code == 204
@@ -130,6 +131,29 @@ def test_other_systems_upload_ask_start_and_undo(ours, theirs):
     assert without.status_code == 403
     empty = client.post("/api/v1/imports/", {"kind": "members"}, **key)
     assert empty.status_code == 422
+
+
+def test_an_import_is_stopped_on_its_page_and_by_other_systems(as_owner, ours, theirs):
+    table = SimpleUploadedFile("m.csv", csv_of(("手机", "姓名"), ("13800001234", "陈子涵"), ("13800001235", "吴晓明")))
+    address = as_owner.post(PAGE, {"kind": "members", "file": table})["Location"]
+    key = int(address.rstrip("/").rsplit("/", 1)[1])
+    as_owner.post(address, {"act": "try", "column": ["phone", "name"]})
+    as_owner.post(address, {"act": "stop"})
+    assert 'value="try"' in shown(as_owner.get(address))
+    as_owner.post(address, {"act": "try", "column": ["phone", "name"]})
+    services.try_out(brand_id=ours.brand.pk, job_id=key)
+    as_owner.post(address, {"act": "start"})
+    as_owner.post(address, {"act": "stop"})
+    page = shown(as_owner.get(address))
+    assert "2 rows were not imported" in page
+    assert 'value="undo"' in page
+
+    with brand_scope(ours.brand.pk):
+        stop = f"/api/v1/imports/{Import.objects.get(pk=key).public_id}/stop/"
+    for caller, status in ((api(ours.brand), 200), (api(theirs.brand), 404)):
+        assert Client().post(stop, content_type="application/json", **caller).status_code == status
+    with brand_scope(ours.brand.pk):
+        assert not Member.objects.filter(name="陈子涵").exists()
 
 
 def test_other_systems_say_what_the_columns_are(ours, theirs):

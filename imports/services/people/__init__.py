@@ -11,7 +11,7 @@ from imports.kinds import Done, Row, Run, Verdict, kinds
 from imports.services.own_fields import own_columns
 from imports.services.people.carrying import carry_out
 from imports.services.people.judging import verdict_on
-from imports.services.people.looking import locks_of, look_up, person_of, subject_of_brand
+from imports.services.people.looking import locks_of, look_up, names_of, subject_of_brand
 from imports.services.taking_back import take_members_back
 from members.services import intake
 
@@ -35,9 +35,9 @@ class Members:
         """Give the common columns and one for each of the brand's own fields."""
         return (*MEMBER_COLUMNS, *own_columns())
 
-    def person_of(self, row: Row) -> str:
-        """Name the person by the first of what identifies them."""
-        return person_of(row)
+    def names_of(self, row: Row, member_id: int | None) -> list[tuple[str, str]]:
+        """Name the person by everything that identifies them, and by the record it leads to."""
+        return names_of(row, member_id)
 
     def lock(self, rows: Sequence[Row]) -> None:
         """Lock every identity the rows name."""
@@ -46,7 +46,7 @@ class Members:
 
     def judge(self, rows: Sequence[Row], run: Run, *, at: datetime) -> list[Verdict]:
         """Compare with what is known."""
-        world = look_up(rows)
+        world = look_up(rows, at)
         return [verdict_on(row, run, world) for row in rows]
 
     def carry_out(self, verdicts: Sequence[Verdict], run: Run, *, at: datetime) -> list[Done]:

@@ -221,4 +221,5 @@ def _give_points(
         at=at,
     )
     for each in wanted:
-        did[each.row.number]["points"] = made[names[each.row.number]]
+        if names[each.row.number] in made:
+            did[each.row.number]["points"] = made[names[each.row.number]]

@@ -43,6 +43,8 @@ def _unusable(row: Row, run: Run, world: World) -> list[Problem]:
         found.append(Problem("member_no", "member_unknown"))
     if cells.get("unionid") and not world.subject:
         found.append(Problem("unionid", "unionid_alone"))
+    if str(cells.get("joined") or "") > world.today:
+        found.append(Problem("joined", "day_future"))
     missing = [word for word in cells.get("tags", []) if word not in world.tags]
     if missing and not run.create_tags:
         found.append(Problem("tags", "tag_unknown", "、".join(missing)[:60]))
@@ -91,7 +93,7 @@ def _against(row: Row, run: Run, world: World, member: Member) -> Verdict:
         plan["join"] = True
     _compare_tags(cells, run, world, member.pk, plan, problems)
     _compare_guide(cells, run, world, member, plan, problems)
-    if cells.get("points") and standing_of(row, world) is None:
+    if cells.get("points") and standing_of(row, world, member.pk) is None:
         plan["points"] = True
     state = RowState.MATCHED if plan else RowState.UNCHANGED
     return Verdict(row, state, tuple(problems), member.pk, plan)
@@ -104,7 +106,9 @@ def _contradiction(row: Row, world: World, member: Member) -> Problem | None:
     cells, phone = row.cells, phone_index_of(row)
     if phone and member.phone_index is not None and phone not in world.known.phones:
         return Problem("phone", "phone_other")
-    standing = standing_of(row, world)
+    if cells.get("unionid") and cells["unionid"] not in world.unionids.get(member.pk, {cells["unionid"]}):
+        return Problem("unionid", "unionid_other")
+    standing = standing_of(row, world, member.pk)
     if cells.get("points") and standing is not None and standing.points != cells["points"]:
         return Problem("points", "points_given", f"{standing.points:,}")
     return None

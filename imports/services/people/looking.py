@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 from django.db.models import Q
 
 from guides.models import Assignment, Guide
 from imports.services.own_fields import fields_of, own_keys
 from loyalty.services import opening
-from members.models import IdentityKind, Member, MemberTag, ProfileField, ProfileValue, Tag, TagGroup
+from members.models import Identity, IdentityKind, Member, MemberTag, ProfileField, ProfileValue, Tag, TagGroup
 from members.profiles import COMMON, IMPORT
 from members.selectors import tags_by_name
 from members.services import intake
 from members.services.profile import shown_value
+from stores.selectors import brand_zone
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from imports.kinds import Row
 
@@ -30,6 +33,7 @@ class World:
 
     known: intake.Known
     subject: str
+    today: str
     members: dict[int, Member] = field(default_factory=dict)
     tags: dict[str, int] = field(default_factory=dict)
     slots: dict[int, int] = field(default_factory=dict)
@@ -37,6 +41,8 @@ class World:
     guides: dict[str, Guide] = field(default_factory=dict)
     assigned: dict[int, int] = field(default_factory=dict)
     openings: dict[str, opening.Given] = field(default_factory=dict)
+    opened: dict[int, opening.Given] = field(default_factory=dict)  # opening balances that stand, by member
+    unionids: dict[int, set[str]] = field(default_factory=dict)
     words: dict[int, dict[str, str]] = field(default_factory=dict)  # what imports said before, by member and key
     own: dict[str, ProfileField] = field(default_factory=dict)  # the brand's own fields the rows speak of
     counting: dict[int, dict[str, str]] = field(default_factory=dict)  # which words about those count
@@ -66,12 +72,15 @@ def phone_index_of(row: Row) -> str:
     return next((value for kind, value in ties_of(row) if kind == IdentityKind.PHONE), "")
 
 
-def person_of(row: Row) -> str:
-    """Name the person by the first of what identifies them."""
-    if row.cells.get("member_no"):
-        return f"member_no\x1f{row.cells['member_no']}"
-    ties = ties_of(row)
-    return "\x1f".join(ties[0]) if ties else ""
+_FIELDS: Final = {IdentityKind.PHONE.value: "phone", intake.CARD.value: "card", IdentityKind.UNIONID.value: "unionid"}
+
+
+def names_of(row: Row, member_id: int | None) -> list[tuple[str, str]]:
+    """Name the person by everything that identifies them, and by the record it leads to: field and name each."""
+    names = [(_FIELDS[kind], f"{kind}\x1f{value}") for kind, value in ties_of(row)]
+    if member_id is not None:
+        names.append((names[0][0] if names else "member_no", f"member\x1f{member_id}"))
+    return names
 
 
 def locks_of(row: Row, subject: str) -> list[tuple[str, str, str]]:
@@ -93,7 +102,7 @@ def opening_names(row: Row) -> list[str]:
     return names or [f"opening:NO:{row.cells.get('member_no', '')}"]
 
 
-def look_up(rows: Sequence[Row]) -> World:
+def look_up(rows: Sequence[Row], at: datetime) -> World:
     """Look up at once what a batch of rows is compared with, in a fixed number of statements."""
     by_kind: dict[str, list[str]] = defaultdict(list)
     for row in rows:
@@ -105,7 +114,7 @@ def look_up(rows: Sequence[Row]) -> World:
         unionids=by_kind[IdentityKind.UNIONID],
         numbers=[str(row.cells["member_no"]) for row in rows if row.cells.get("member_no")],
     )
-    world = World(known, subject_of_brand())
+    world = World(known, subject_of_brand(), at.astimezone(ZoneInfo(brand_zone())).date().isoformat())
     ids = {pk for each in (known.phones, known.cards, known.unionids, known.numbers) for pk in each.values()}
     world.members = Member.objects.in_bulk(list(ids))
     world.tags = tags_by_name({word for row in rows for word in row.cells.get("tags", [])})
@@ -129,10 +138,17 @@ def look_up(rows: Sequence[Row]) -> World:
     )
     names = {name for row in rows if row.cells.get("points") for name in opening_names(row)}
     world.openings = opening.openings_of(names) if names else {}
+    world.opened = opening.openings_of_members(ids) if names else {}
+    if any(row.cells.get("unionid") for row in rows):
+        held = Identity.objects.filter(
+            member_id__in=ids, kind=IdentityKind.UNIONID, namespace=world.subject, ended_at=None
+        )
+        for member_id, value in held.values_list("member_id", "value"):
+            world.unionids.setdefault(member_id, set()).add(value)
     return world
 
 
-def standing_of(row: Row, world: World) -> opening.Given | None:
-    """Give the opening balance of a row's person that stands."""
+def standing_of(row: Row, world: World, member_id: int) -> opening.Given | None:
+    """Give the opening balance of a row's person that stands, whatever named them when it was given."""
     given = (world.openings[name] for name in opening_names(row) if name in world.openings)
-    return next((each for each in given if each.journal_id is not None), None)
+    return next((each for each in given if each.journal_id is not None), world.opened.get(member_id))
