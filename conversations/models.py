@@ -157,6 +157,8 @@ class ReplyRecord(BrandOwned):
     waiting = models.JSONField(default=list)
     sent = models.PositiveSmallIntegerField(default=0)
     until = models.DateTimeField(null=True, blank=True)
+    # When it is worth trying again; at once without one. What is of the whole account moves all of its answers.
+    due_at = models.DateTimeField(null=True, blank=True)
     claimed_at = models.DateTimeField(null=True, blank=True)
     problem = models.CharField(_("problem"), max_length=200, blank=True)
     at = models.DateTimeField(_("when"))

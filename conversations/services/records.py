@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, Window
+from django.db.models.functions import Least, RowNumber
 
 from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope, every_brand
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from conversations.engine import Asked
     from members.models import Follower
+    from wechat_gateway.answers import Answer
     from wechat_gateway.events import Push
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,12 @@ BATCH: Final = 50
 LEASE: Final = timedelta(minutes=2)
 KEEP: Final = timedelta(days=30)
 _PURGE_ROWS: Final = 5_000
+# How long a message waits that could not be sent: as long as the answer has waited already, within these bounds. A call
+# for which there is no quota, or no token, never leaves us.
+_SOONEST: Final = timedelta(seconds=5)
+_LATEST: Final = timedelta(minutes=1)
+# Refusals that hold for every message of the account, as does an answer without a code.
+_OF_ACCOUNT: Final = frozenset({Reaction.PARK_BRAND, Reaction.PARK_UNTIL_RESET, Reaction.PAUSE_MINUTE})
 
 # Why an answer went the way it did (labels: conversations/reasons.py).
 IN_TIME: Final = "IN_TIME"
@@ -143,24 +151,32 @@ def hand_over(*, follower: Follower, reason: str, at: datetime) -> None:
 
 
 def send_replies(brand_id: int, *, at: datetime) -> int:
-    """Send the customer-service messages that wait. Gives how many records were settled.
+    """Send the customer-service messages that are due, of every account in turn. Gives how many records were tried.
 
-    Opens its own scopes: the calls to WeChat happen outside any transaction.
+    Opens its own scopes: the calls to WeChat happen outside any transaction. An account that nothing can be sent for
+    is tried with one message; its others wait with it.
     """
     with brand_scope(brand_id):
         claimed = _claim(at)
     point("replies: claimed")
+    waits: dict[int, tuple[datetime, str]] = {}
     for record, granted in claimed:
-        _send(brand_id, record, granted, at)
+        wait = waits.get(record.account_id)
+        if wait is not None:
+            _let_wait(brand_id, record, granted, wait, at)
+            continue
+        wait = _send(brand_id, record, granted, at)
+        if wait is not None:
+            waits[record.account_id] = wait
+    if len(claimed) == BATCH:
+        ring(tasks.send_replies, brand_id)
     return len(claimed)
 
 
 def sweep_replies(*, at: datetime) -> int:
     """Ring for every brand with messages to send; what was being sent when its worker died may have arrived."""
     with every_brand(reason="automatic answers to send"):
-        rows = ReplyRecord.objects.filter(
-            Q(state=ReplyState.WAITING) | Q(state=ReplyState.SENDING, claimed_at__lt=at - LEASE)
-        )
+        rows = ReplyRecord.objects.filter(_due(at) | Q(state=ReplyState.SENDING, claimed_at__lt=at - LEASE))
         brands = list(rows.order_by().values_list("brand_id", flat=True).distinct())
     for brand_id in brands:
         ring(tasks.send_replies, brand_id)
@@ -195,9 +211,9 @@ def _claim(at: datetime) -> list[tuple[ReplyRecord, int]]:
     with transaction.atomic():
         rows = list(
             ReplyRecord.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(state=ReplyState.WAITING)
+            .filter(_due(at), pk__in=_next(at))
             .select_related("account", "follower")
-            .order_by("at", "pk")[:BATCH],
+            .order_by("at", "pk"),
         )
         ReplyRecord.objects.filter(pk__in=[row.pk for row in rows]).update(state=ReplyState.SENDING, claimed_at=at)
         wanted: Counter[int] = Counter()
@@ -207,6 +223,17 @@ def _claim(at: datetime) -> list[tuple[ReplyRecord, int]]:
     return [(row, _share(granted, row)) for row in rows]
 
 
+def _due(at: datetime) -> Q:
+    return Q(state=ReplyState.WAITING) & (Q(due_at=None) | Q(due_at__lte=at))
+
+
+def _next(at: datetime) -> list[int]:
+    """Choose the oldest of every account in turn: many messages of one account keep no other waiting."""
+    turn = Window(RowNumber(), partition_by="account_id", order_by=["at", "pk"])
+    rows = ReplyRecord.objects.filter(_due(at)).annotate(turn=turn).order_by("turn", "at", "pk")
+    return list(rows.values_list("pk", flat=True)[:BATCH])
+
+
 def _share(granted: dict[int, int], record: ReplyRecord) -> int:
     """Give a record its part of what was taken for its follower: the older answer first."""
     share = min(len(record.waiting), granted.get(record.follower_id, 0))
@@ -214,8 +241,10 @@ def _share(granted: dict[int, int], record: ReplyRecord) -> int:
     return share
 
 
-def _send(brand_id: int, record: ReplyRecord, granted: int, at: datetime) -> None:
+def _send(brand_id: int, record: ReplyRecord, granted: int, at: datetime) -> tuple[datetime, str] | None:
+    """Send what a record has; gives until when the whole account has to wait, and why, if it has to."""
     state, problem, sent, code = ReplyState.DONE, "", 0, None
+    due, wait = None, None
     for number, body in enumerate(record.waiting):
         if number >= granted or (record.until is not None and at >= record.until):
             state, problem, code = ReplyState.FAILED, WINDOW_CLOSED, CLOSED
@@ -226,11 +255,13 @@ def _send(brand_id: int, record: ReplyRecord, granted: int, at: datetime) -> Non
             continue
         if answer.outcome is Outcome.UNKNOWN:
             state, problem = ReplyState.UNKNOWN, answer.cause
-        elif answer.outcome is Outcome.NOT_SENT:
-            state, problem = ReplyState.WAITING, answer.cause or str(answer.code)
-        else:
+            break
+        problem = str(explain(answer.code).cause) if answer.code else answer.cause
+        if answer.outcome is Outcome.NOT_SENT and answer.reaction is not Reaction.PARK_CAMPAIGN:
+            state, due = ReplyState.WAITING, _again_at(record, answer, at)
+            wait = (due, problem) if answer.reaction in _OF_ACCOUNT or not answer.code else None
+        else:  # for good: of a message that is wrong in itself every try would end so
             state = ReplyState.FAILED
-            problem = str(explain(answer.code).cause) if answer.code else answer.cause
             code = answer.code if answer.reaction is Reaction.WINDOW_CLOSED else None
         break
     point("replies: sent, not recorded")
@@ -238,6 +269,7 @@ def _send(brand_id: int, record: ReplyRecord, granted: int, at: datetime) -> Non
         ReplyRecord.objects.filter(pk=record.pk, state=ReplyState.SENDING).update(
             state=state,
             problem=problem[:200],
+            due_at=due,
             sent=record.sent + sent,
             waiting=record.waiting[sent:] if state == ReplyState.WAITING else [],
         )
@@ -254,6 +286,29 @@ def _send(brand_id: int, record: ReplyRecord, granted: int, at: datetime) -> Non
         if gone:
             for _key, listener in on_service_messages.items():
                 listener(record.follower, gone, at)
+        if wait is not None:
+            # Each of them when its own time is over at the latest, so that it is left to a person then.
+            others = ReplyRecord.objects.filter(_due(at), account_id=record.account_id)
+            others.update(due_at=Least(wait[0], "until"), problem=wait[1][:200])
+    return wait
+
+
+def _let_wait(brand_id: int, record: ReplyRecord, granted: int, wait: tuple[datetime, str], at: datetime) -> None:
+    """Put back a record that was claimed: nothing can be sent for its account."""
+    if record.until is not None and record.until <= at:
+        _send(brand_id, record, granted, at)
+        return
+    with brand_scope(brand_id):
+        ReplyRecord.objects.filter(pk=record.pk, state=ReplyState.SENDING).update(
+            state=ReplyState.WAITING, due_at=Least(wait[0], "until"), problem=wait[1][:200]
+        )
+        settle(unsent=[(record.follower_id, at)] * granted, refused=[], at=at)
+
+
+def _again_at(record: ReplyRecord, answer: Answer, at: datetime) -> datetime:
+    """When to try once more what was not sent, at the latest when it may not be sent any longer."""
+    due = at + min(max(_SOONEST, at - record.at, timedelta(seconds=answer.retry_after)), _LATEST)
+    return due if record.until is None else min(due, record.until)
 
 
 def _heard(push: Push, said: str) -> Callable[[str], bool]:

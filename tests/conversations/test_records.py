@@ -14,6 +14,7 @@ from inbox import selectors
 from inbox.services import record_act, reserve_sends
 from members.models import Follower
 from tests.factories import AT, make_account, make_follower, make_tag
+from wechat_gateway import quotas
 from wechat_gateway.events import Push
 from wechat_gateway.models import InboundPush
 from wechat_gateway.replies import render
@@ -180,14 +181,77 @@ def test_wechats_refusal_is_said_and_an_unsent_message_is_tried_again(brand, acc
         assert ReplyRecord.objects.get(state="FAILED").problem != ""
         assert set(states) == {refused.pk, again.pk}
     simulator.delete("/_sim/faults")
-    services.send_replies(brand.pk, at=AT)
+    assert services.sweep_replies(at=AT) == 0
+    services.send_replies(brand.pk, at=AT + timedelta(seconds=5))
     assert received(simulator, account, person.openid) == ["还有"]
+
+
+def test_answers_of_an_account_without_quota_ask_once_and_keep_no_other_account_waiting(
+    brand, account, person, simulator
+):
+    path = "/cgi-bin/message/custom/send"
+    simulator.fault(kind="errcode", errcode=45009, appid=account.appid, path=path)
+    with brand_scope(brand.pk):
+        rule(account, "几点", more=[{"kind": "TEXT", "text": "还有"}])
+        for _ in range(60):
+            note(pushed(account, person.openid, at=AT - timedelta(minutes=1)))
+        other = make_account()
+        rule(other, "几点", more=[{"kind": "TEXT", "text": "这边也有"}])
+        simulator.know(other)
+        (openid,) = simulator.crowd(other, 1)
+        simulator.act(f"c{other.appid[-6:]}-000001", "text", other.appid, content="在吗")
+        make_follower(other, openid=openid, at=AT - timedelta(days=3))
+        note(pushed(other, openid))
+
+    services.send_replies(brand.pk, at=AT)
+    assert received(simulator, other, openid) == ["这边也有"]
+    assert calls_of(simulator, account) == [45009]
+
+    # Nothing is due for a while, and what is tried then does not leave us: our count says that nothing is left.
+    assert services.sweep_replies(at=AT + timedelta(seconds=50)) == 0
+    later = AT + timedelta(minutes=2)
+    assert services.sweep_replies(at=later) == 1
+    services.send_replies(brand.pk, at=later)
+    assert calls_of(simulator, account) == [45009]
+    with brand_scope(brand.pk):
+        stuck = ReplyRecord.objects.filter(account=account)
+        assert set(stuck.values_list("state", "problem")) == {("WAITING", "QUOTA")}
+        assert selectors.allowance_of(person.pk, at=later).left == 5
+
+    # The next day they go, as many as the person's acts allow, each once.
+    simulator.delete("/_sim/faults")
+    morning = quotas.next_reset(AT) + timedelta(minutes=1)
+    services.send_replies(brand.pk, at=morning)
+    services.send_replies(brand.pk, at=morning)
+    assert received(simulator, account, person.openid) == ["还有"] * 5
+
+
+def test_an_answer_that_could_not_be_sent_in_its_time_is_left_to_a_person(
+    brand, account, person, simulator, handed_over
+):
+    with brand_scope(brand.pk):
+        rule(account, "营业", trigger="CLICK", text="十点开门")
+        record = note(pushed(account, person.openid, kind="CLICK", key="营业", heard=False))
+    path = "/cgi-bin/message/custom/send"
+    simulator.fault(kind="errcode", errcode=45009, appid=account.appid, path=path)
+    services.send_replies(brand.pk, at=AT)
+    services.send_replies(brand.pk, at=AT + timedelta(seconds=40))
+    with brand_scope(brand.pk):
+        record.refresh_from_db()
+        assert (record.state, record.due_at) == ("WAITING", record.until)
+
+    services.send_replies(brand.pk, at=AT + timedelta(minutes=1))
+    with brand_scope(brand.pk):
+        record.refresh_from_db()
+        assert (record.way, record.state, record.why) == ("PERSON", "FAILED", "WINDOW_CLOSED")
+    assert handed_over == [(person.pk, "WINDOW_CLOSED")]
+    assert calls_of(simulator, account) == [45009]
 
 
 def calls_of(simulator, account):
     """WeChat's answers to customer-service messages."""
     found = simulator.get(f"/_sim/calls?appid={account.appid}&path=/cgi-bin/message/custom/send&limit=1000")
-    return [int(call["result"]) for call in found["calls"]]
+    return [int(call["result"].split()[0]) for call in found["calls"]]
 
 
 def test_answers_take_from_what_others_have_left(brand, account, person, simulator):
@@ -259,9 +323,10 @@ def test_a_message_that_did_not_leave_is_given_back(brand, account, person, simu
     with brand_scope(brand.pk):
         assert selectors.allowance_of(person.pk, at=AT).left == 5
     simulator.delete("/_sim/faults")
-    services.send_replies(brand.pk, at=AT)
+    again = AT + timedelta(seconds=5)
+    services.send_replies(brand.pk, at=again)
     with brand_scope(brand.pk):
-        assert selectors.allowance_of(person.pk, at=AT).left == 4
+        assert selectors.allowance_of(person.pk, at=again).left == 4
 
 
 def test_a_tap_on_a_menu_inside_a_message_allows_a_minute_not_two_days(brand, account, person):
