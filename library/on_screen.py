@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from console import formats
 from library import selectors
 from library.models import CopyState, MediaKind
-from wechat_gateway.errcodes import explain
+from wechat_gateway.errcodes import explain, explain_own
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +77,9 @@ def _fault(row: MediaCopy) -> tuple[str, str]:
         ),
         "FILE_GONE": (_("The file is no longer in storage."), _("Add it again.")),
     }
+    own = explain_own(row.cause)
+    if own is not None:
+        return str(own.cause), str(own.action)
     unknown = (_("WeChat could not be reached, or did not say what became of it."), _("Try again in a minute."))
     return causes.get(row.cause, unknown) if row.cause else ("", "")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from wechat_gateway.errcodes import ErrorClass, Reaction, explain
+from wechat_gateway.errcodes import ErrorClass, Explanation, Reaction, explain, explain_own
 from wechat_gateway.errors import WeChatRefused
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ class Answer:
 
 class _Doubtful(Exception):
     pass
+
+
+def explained(answer: Answer) -> Explanation | None:
+    """What an operator reads of a call that did not succeed; None when WeChat could not be reached."""
+    return explain(answer.code) if answer.code else explain_own(answer.cause)
 
 
 def classify(exchange: Exchange, *, id_field: str = "", sends: bool = False) -> Answer:

@@ -75,6 +75,8 @@ ID_FIELDS: Final = {
 _APP_WIDE: Final = frozenset(
     {40013, 40125, 40164, 40243, 41002, 41004, 50002, 61003, 61004, 89501, 89503, 89506, 89507}
 )
+# What tells WeChat's own counts, and sets them back, is asked even when our counts say that nothing is left.
+_ALWAYS_ASKED: Final = frozenset({"/cgi-bin/openapi/quota/get", "/cgi-bin/clear_quota"})
 _ASKS_AT: Final = 8  # the next portion is asked for when as little waits as this part of what runs at once
 _REFRESH_RING_SECONDS: Final = 30.0
 BATCH_SECONDS: Final = 60.0
@@ -119,7 +121,8 @@ def call(
 
     `sends` says that doing it twice would be seen by a person: then it is never repeated by itself. `once` says that
     doing it twice leaves two at WeChat: then the transport does not repeat it on a fresh connection either. Never
-    raises for an answer: look at `Answer.ok`. `at` defaults to now.
+    raises for an answer: look at `Answer.ok`. A call for which no quota is left is not made: NOT_SENT, cause "QUOTA".
+    `at` defaults to now.
     """
     at = at or clock.now()
     answer = Answer(Outcome.NOT_SENT, Reaction.RETRY, cause="NOT_TRIED")
@@ -130,6 +133,8 @@ def call(
         except CallsParked as parked:
             return _parked(app, parked, at)
         _ring_if_due(app, token)
+        if generation is None and not granted(app, path, at=at):
+            return not_granted(app, path, at=at)
         point("client: before the call")
         answer = classify(
             transport.perform(_request(path, payload, query, raw, token, repeatable=not (sends or once))),
@@ -142,6 +147,21 @@ def call(
             return answer
         generation = token.generation
     return _refused_again(app, generation or 0, answer, at)
+
+
+def granted(app: App, path: str, *, at: datetime) -> bool:
+    """Take one call of a path from its quota: one short statement, whose lock ends with it."""
+    if path in _ALWAYS_ASKED:
+        return True
+    return bool(quotas.take(brand_id=app.brand_id, appid=app.appid, api=path, count=1, at=at))
+
+
+def not_granted(app: App, path: str, *, at: datetime) -> Answer:
+    """The answer of a call that was not made for want of quota; `retry_after` is when there is some again."""
+    until = quotas.free_at(brand_id=app.brand_id, appid=app.appid, api=path, at=at)
+    reaction = Reaction.PARK_UNTIL_RESET if until == quotas.next_reset(at) else Reaction.PAUSE_MINUTE
+    wait = max(1, math.ceil((until - at).total_seconds()))
+    return Answer(Outcome.NOT_SENT, reaction, cause="QUOTA", retry_after=wait)
 
 
 def send_many(
@@ -258,7 +278,7 @@ class _Stream:
         for index, call in enumerate(calls):
             by_path.setdefault(call.path, []).append(index)
         for path, group in by_path.items():
-            granted = quotas.take(
+            count = quotas.take(
                 brand_id=self._app.brand_id,
                 appid=self._app.appid,
                 api=path,
@@ -266,10 +286,11 @@ class _Stream:
                 at=self._at,
                 share=self._share,
             )
-            self._waiting.extend(_Waiting(first + index, calls[index], portion) for index in group[:granted])
-            refused = Answer(Outcome.NOT_SENT, Reaction.PARK_UNTIL_RESET, cause="QUOTA")
-            self._turned_away.extend((first + index, refused) for index in group[granted:])
-            self._is_closed = self._is_closed or len(group) > granted
+            self._waiting.extend(_Waiting(first + index, calls[index], portion) for index in group[:count])
+            if count < len(group):
+                refused = not_granted(self._app, path, at=self._at)
+                self._turned_away.extend((first + index, refused) for index in group[count:])
+                self._is_closed = True
 
     def _refusals(self) -> Iterator[tuple[int, Answer]]:
         while self._turned_away:

@@ -10,6 +10,7 @@ from django.conf import settings
 from common import clock
 from wechat_gateway import tokens, transport
 from wechat_gateway.answers import Answer, Outcome, classify
+from wechat_gateway.client import granted, not_granted
 from wechat_gateway.errcodes import Reaction
 from wechat_gateway.errors import CallsParked
 
@@ -36,6 +37,8 @@ def download_media(app: App, media_id: str, *, at: datetime | None = None) -> by
             token = tokens.current(app, at=at) if generation is None else tokens.refused(app, generation, at=at)
         except CallsParked as parked:
             return Answer(Outcome.NOT_SENT, Reaction.PARK_BRAND, parked.wechat_code, "PARKED", parked.reason)
+        if generation is None and not granted(app, PATH, at=at):
+            return not_granted(app, PATH, at=at)
         query = urlencode({"access_token": token.secret.reveal(), "media_id": media_id})
         exchange = transport.perform(
             transport.HttpRequest(

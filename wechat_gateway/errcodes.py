@@ -75,6 +75,11 @@ def explain(code: int) -> Explanation:
     )
 
 
+def explain_own(cause: str) -> Explanation | None:
+    """Why we made no call at all, in the same words as WeChat's codes; None for what is no such cause."""
+    return _OWN.get(cause)
+
+
 def is_known(code: int) -> bool:
     """Whether the table has the code."""
     return code in _TABLE
@@ -106,6 +111,17 @@ _REQUEST, _PERSON, _CONFIG, _DONE = ErrorClass.REQUEST, ErrorClass.PERSON, Error
 _SELF = _("Nothing to do: it is tried again by itself.")
 _OURS = _("Report it with the request number: the request was built wrongly.")
 _RECONNECT = _("Copy the AppID and AppSecret from the WeChat console again.")
+
+# Calls that were not made: the causes of `client`.
+_OWN: Final = {
+    "QUOTA": Explanation(
+        0,
+        _QUOTA,
+        Reaction.PARK_UNTIL_RESET,
+        _("Today's calls of this kind are used up, so WeChat was not asked."),
+        _("Wait until midnight, Beijing time, or raise the limit in the WeChat console."),
+    ),
+}
 
 _add((-1, -2, -1000), _RETRY, Reaction.RETRY, _("WeChat is busy."), _SELF)
 _add((40001, 40014, 42001), _CREDENTIAL, Reaction.REFRESH_TOKEN, _("The access token is no longer valid."), _SELF)

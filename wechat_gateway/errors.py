@@ -107,9 +107,9 @@ class WeChatRefused(AppError):
     status = 502
 
     def __init__(self, answer: Answer) -> None:
-        from wechat_gateway.errcodes import explain
+        from wechat_gateway.errcodes import explain, explain_own
 
-        explanation = explain(answer.code) if answer.code is not None else None
+        explanation = explain(answer.code) if answer.code is not None else explain_own(answer.cause)
         message = str(explanation.cause) if explanation else _("WeChat gave no usable answer.")
         number = f" ({answer.code})" if answer.code is not None else ""
         super().__init__(f"{message}{number}", hint=str(explanation.action) if explanation else _("Try again later."))

@@ -63,6 +63,19 @@ def take(*, brand_id: int, appid: str, api: str, count: int, at: datetime, share
     return granted or 0
 
 
+def free_at(*, brand_id: int, appid: str, api: str, at: datetime) -> datetime:
+    """When the calls of a path go on that were not granted: at midnight, or with the next minute."""
+    limit = minute_limit_of(api, at)
+    minute = at.replace(second=0, microsecond=0)
+    if limit is not None:
+        with brand_scope(brand_id):
+            row = _locked(appid, api, QuotaWindow.DAY, day_start(at))
+        most = row.limit if row.limit is not None else limit_of(api, at)
+        if (row.blocked_until is None or row.blocked_until <= at) and (most is None or row.used < most):
+            return minute + timedelta(minutes=1)
+    return next_reset(at)
+
+
 def give_back(*, brand_id: int, appid: str, api: str, count: int, at: datetime) -> None:
     """Return calls that were granted and not made."""
     if count <= 0:
@@ -93,6 +106,13 @@ def told(*, brand_id: int, appid: str, api: str, limit: int, used: int, at: date
             row.blocked_until = None
             incidents.close_incident(kind=incidents.QUOTA, appid=appid, subject=api, at=at)
         row.save(update_fields=["limit", "used", "blocked_until"])
+
+
+def blocked_paths(*, brand_id: int, appid: str, at: datetime) -> list[str]:
+    """The paths of which WeChat itself said that today's calls are used up."""
+    with brand_scope(brand_id):
+        rows = QuotaUse.objects.filter(appid=appid, window_start=day_start(at), blocked_until__gt=at)
+        return list(rows.order_by("api").values_list("api", flat=True))
 
 
 def day_start(at: datetime) -> datetime:

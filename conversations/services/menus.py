@@ -21,7 +21,7 @@ from conversations.selectors import leaves_of, tags_at_wechat, wanted_tags
 from library.selectors import files_for_menus
 from members.models import RemoteTag, Tag
 from wechat_gateway import calls
-from wechat_gateway.errcodes import explain
+from wechat_gateway.answers import explained
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -314,7 +314,7 @@ def _keep(
 def _require(answer: Answer) -> None:
     if answer.ok:
         return
-    said = explain(answer.code) if answer.code else None
+    said = explained(answer)
     cause = str(said.cause) if said else _("WeChat could not be reached (%(cause)s)") % {"cause": answer.cause}
     raise MenuRefused(cause, str(said.action) if said else _("Try again in a few minutes."))
 

@@ -19,8 +19,7 @@ from members.models import Follower, MemberTag, RemoteTag, RemoteTagging, Tag, T
 from members.services.people import record_contact
 from members.services.tags import tag_members, untag_members
 from wechat_gateway import calls
-from wechat_gateway.answers import Outcome
-from wechat_gateway.errcodes import explain
+from wechat_gateway.answers import Outcome, explained
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -228,6 +227,7 @@ def _note(answer: Answer, problems: list[str]) -> None:
 
 
 def _say(answer: Answer) -> str:
-    if answer.code:
-        return f"{explain(answer.code).cause} ({answer.code})"
+    known = explained(answer)
+    if known is not None:
+        return f"{known.cause} ({answer.code})" if answer.code else str(known.cause)
     return _("WeChat could not be reached (%(cause)s)") % {"cause": answer.cause}

@@ -15,7 +15,7 @@ from touchpoints.errors import CodeBeingMade, CodeNotIssued, PermanentCodesUsedU
 from touchpoints.models import CodeIssue, CodeOrder, Touchpoint, TouchpointTag
 from touchpoints.selectors import Ailment, code_health, lookups
 from touchpoints.services import create_touchpoint, keep_code, mark_printed, record_touch
-from wechat_gateway import calls
+from wechat_gateway import calls, quotas
 
 
 @pytest.fixture
@@ -91,7 +91,10 @@ def test_refusal_of_wechat_stays_with_the_channel_in_words(account, brand, simul
     assert row.problem
     assert row.problem in refused.value.message
     assert refused.value.hint
-    services.issue_code(brand.pk, code.pk, at=now)
+    # Today nobody asks WeChat again.
+    with pytest.raises(CodeNotIssued):
+        services.issue_code(brand.pk, code.pk, at=now)
+    services.issue_code(brand.pk, code.pk, at=quotas.next_reset(now))
     with brand_scope(brand.pk):
         assert Touchpoint.objects.get(pk=code.pk).problem == ""
 

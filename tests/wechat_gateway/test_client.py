@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.tenancy import brand_scope
 from tests.wechat_gateway import forge
@@ -16,7 +17,7 @@ from wechat_gateway import calls, client, quotas, selectors, services, tokens
 from wechat_gateway.answers import Outcome
 from wechat_gateway.client import TEMPLATE_SEND, custom_text, template_message
 from wechat_gateway.errcodes import Reaction
-from wechat_gateway.errors import CallsParked
+from wechat_gateway.errors import CallsParked, WeChatRefused
 from wechat_gateway.models import AccessToken, OfficialAccount, QuotaLimit
 
 pytestmark = pytest.mark.django_db
@@ -282,6 +283,68 @@ def test_used_up_quota_stops_the_batch_and_the_next_one(account, wechat):
     with brand_scope(account.brand_id):
         state = selectors.quota_of(account, TEMPLATE_SEND, at=NOW)
     assert (state.left, state.blocked_until, state.used) == (0, quotas.next_reset(NOW), 6)
+
+
+def test_every_call_is_counted_and_stops_before_wechat_refuses(account, wechat):
+    with brand_scope(account.brand_id):
+        QuotaLimit.objects.update_or_create(api="/cgi-bin/tags/get", window="DAY", defaults={"limit": 2})
+    quotas.forget_limits()
+
+    answers = [calls.list_tags(account, at=NOW) for _ in range(4)]
+
+    assert [answer.ok for answer in answers] == [True, True, False, False]
+    left = int((quotas.next_reset(NOW) - NOW).total_seconds())
+    refused = answers[-1]
+    assert (refused.outcome, refused.reaction, refused.cause) == (
+        Outcome.NOT_SENT, Reaction.PARK_UNTIL_RESET, "QUOTA",
+    )  # fmt: skip
+    assert refused.retry_after == left
+    with pytest.raises(WeChatRefused, match="used up"):
+        refused.require()
+    assert wechat.count("/cgi-bin/tags/get") == 2
+    with brand_scope(account.brand_id):
+        shown = {state.api: (state.used, state.left) for state in selectors.quota_state(account, at=NOW)}
+    assert shown == {"/cgi-bin/tags/get": (2, 0)}
+    assert calls.list_tags(account, at=quotas.next_reset(NOW)).ok
+    quotas.forget_limits()
+
+
+def test_one_quota_of_a_call_costs_one_short_statement(account, wechat, django_assert_max_num_queries):
+    calls.list_tags(account, at=NOW)
+    with CaptureQueriesContext(connection) as caught:
+        calls.list_tags(account, at=NOW)
+    said = [each["sql"] for each in caught if "quotause" in each["sql"]]
+    assert len(said) == 1
+    assert len(caught) <= 6
+
+
+def test_wechats_word_about_a_call_blocks_it_until_its_own_count_says_otherwise(account, wechat):
+    path = "/cgi-bin/user/info"
+    wechat.answers[path] = lambda payload, token: {"errcode": 45009}
+    assert calls.get_user(account, "o", at=NOW).code == 45009
+    wechat.answers[path] = lambda payload, token: {"openid": "o"}
+    assert calls.get_user(account, "o", at=NOW).cause == "QUOTA"
+    assert wechat.count(path) == 1
+
+    wechat.answers["/cgi-bin/openapi/quota/get"] = lambda payload, token: {
+        "errcode": 0, "quota": {"daily_limit": 100, "used": 1, "remain": 99},
+    }  # fmt: skip
+    with brand_scope(account.brand_id):
+        services.start_checks(app=account, at=NOW)
+    services.run_checks(brand_id=account.brand_id, appid=account.appid, at=NOW)
+    assert calls.get_user(account, "o", at=NOW).ok
+
+
+def test_a_minute_that_is_used_up_waits_for_the_next_one(account, wechat):
+    with brand_scope(account.brand_id):
+        QuotaLimit.objects.create(api="/cgi-bin/tags/get", window="MINUTE", limit=1, valid_from=NOW.date())
+    quotas.forget_limits()
+    assert calls.list_tags(account, at=NOW).ok
+    refused = calls.list_tags(account, at=NOW)
+    assert (refused.reaction, refused.cause) == (Reaction.PAUSE_MINUTE, "QUOTA")
+    assert 0 < refused.retry_after <= 60
+    assert calls.list_tags(account, at=NOW + timedelta(minutes=1)).ok
+    quotas.forget_limits()
 
 
 def test_too_many_in_a_minute_pauses_the_rest(account, wechat):

@@ -17,8 +17,7 @@ from touchpoints import tasks
 from touchpoints.errors import CodeBeingMade, CodeNotIssued
 from touchpoints.models import CodeAllowance, CodeIssue, CodeOrder, Touchpoint
 from wechat_gateway import calls
-from wechat_gateway.answers import Outcome
-from wechat_gateway.errcodes import explain
+from wechat_gateway.answers import Outcome, explained
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,7 +110,7 @@ def _close(order: CodeOrder, state: str, at: datetime) -> None:
 
 
 def _said(answer: Answer) -> tuple[str, str]:
-    said = explain(answer.code) if answer.code else None
+    said = explained(answer)
     if said:
         return str(said.cause), str(said.action)
     cause = _("WeChat could not be reached (%(cause)s)") % {"cause": answer.cause}

@@ -16,7 +16,7 @@ from touchpoints.errors import CodeNotIssued, NotInTree
 from touchpoints.models import MiniCode
 from touchpoints.selectors.mini_codes import NUMBERS, short_scene
 from wechat_gateway import calls
-from wechat_gateway.errcodes import explain
+from wechat_gateway.answers import explained
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,7 +63,7 @@ def draw_mini_code(brand_id: int, mini_code_id: int, *, at: datetime) -> bool:
     if row is None:
         return False
     answer = calls.create_mini_code(row.program, row.code, page=row.page, at=at)
-    said = explain(answer.code) if answer.code else None
+    said = explained(answer)
     cause = str(said.cause) if said else _("WeChat could not be reached (%(cause)s)") % {"cause": answer.cause}
     with brand_scope(brand_id):
         fields = {"picture": answer.picture, "problem": ""} if answer.ok else {"problem": cause[:200]}
