@@ -226,8 +226,8 @@ class PolicyInvalid(Invalid):
 
     code = "policy_invalid"
 
-    def __init__(self, message: str, *, field: str) -> None:
-        super().__init__(message, hint=_("Change the value and save again."), field=field)
+    def __init__(self, message: str, *, field: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint or _("Change the value and save again."), field=field)
 
 
 class TierRefused(Invalid):

@@ -98,13 +98,18 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
             "tier_grace_days",
         )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, may_approve: bool, **kwargs: Any) -> None:
         """Dress the fields as the console does."""
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
             field.widget.attrs["class"] = "zy-input"
         self.fields["expiry"].help_text = gettext("Lots that are there keep their day; a change counts for new points.")
         self.fields["adjust_limit"].help_text = gettext("Above it a second person approves.")
+        if not may_approve:
+            self.fields["adjust_limit"].widget.attrs["readonly"] = True
+            self.fields["adjust_limit"].help_text = gettext(
+                "Above it a second person approves. Only somebody who may approve adjustments changes it."
+            )
         # In the language of the console: what is filled in stands in braces, in either language.
         words = pgettext("filled in", "points"), pgettext("filled in", "day")
         points, day = (f"{{{word}}}" for word in words)
@@ -119,14 +124,16 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
 
 def settings_page(request: HttpRequest) -> HttpResponseBase:
     """Show and change how points work."""
-    if not viewer_of(request).can("points.edit"):
+    viewer = viewer_of(request)
+    if not viewer.can("points.edit"):
         raise PermissionDenied
-    form = PolicyForm(request.POST or None, instance=selectors.policy())
+    may_approve = viewer.can(services.APPROVES)
+    form = PolicyForm(request.POST or None, instance=selectors.policy(), may_approve=may_approve)
     if request.method == "POST" and form.is_valid():
         try:
             services.set_policy(settings=form.save(commit=False), at=now())
         except AppError as error:
-            form.add_error(error.field or None, error.message)
+            form.add_error(error.field or None, f"{error.message} {error.hint}".strip())
         else:
             messages.success(request, gettext("Saved."))
             return HttpResponseRedirect(reverse("admin:loyalty_points"))

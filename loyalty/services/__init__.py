@@ -1,7 +1,7 @@
 """Changes to points and tiers."""
 
 from loyalty.services.birthdays import find_birthdays, give_birthdays, move_grants, save_birthday_programme
-from loyalty.services.corrections import adjust_points, decide_adjustment, set_policy
+from loyalty.services.corrections import APPROVES, adjust_points, decide_adjustment, set_policy
 from loyalty.services.facts import DryRun, Outcome, Report, dry_run, record_fact
 from loyalty.services.ledger import Operation
 from loyalty.services.people import lapse_points, move_points, return_points, shown_points, undo_merge
@@ -23,6 +23,7 @@ from loyalty.services.tiers import evaluate_due, lock_tier, refresh_tier, unlock
 from loyalty.services.warnings import carry_warnings, on_warning, warn_of_expiry
 
 __all__ = [
+    "APPROVES",
     "DryRun",
     "Operation",
     "Outcome",

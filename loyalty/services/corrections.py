@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 SHORTEST_REASON: Final = 2
+APPROVES: Final = "points.approve"
 _SPANS: Final = {
     ExpiryKind.ROLLING: (1, 120),
     ExpiryKind.MONTH_END: (0, 120),
@@ -139,7 +140,15 @@ def set_policy(*, settings: PointsPolicy, at: datetime) -> PointsPolicy:
             _("Not saved. For this kind of expiry the number is %(low)s to %(high)s.") % {"low": low, "high": high},
             field="expiry_span",
         )
-    before = selectors.policy()
+    before, viewer = selectors.policy(), current_viewer()
+    limit = before.adjust_limit
+    if settings.adjust_limit != limit and viewer is not None and not viewer.can(APPROVES):
+        # Whoever asks for points must not be the one who says from when on a second person is needed.
+        raise PolicyInvalid(
+            _("Not saved. From when on a second person is needed is changed by somebody who may approve adjustments."),
+            hint=_("Leave the limit at %(limit)s, or ask an owner to change it.") % {"limit": f"{limit:,}"},
+            field="adjust_limit",
+        )
     names = [field.attname for field in settings._meta.local_fields if field.name not in ("id", "brand", "updated_at")]
     changes = {
         name: [getattr(before, name), getattr(settings, name)]

@@ -106,3 +106,17 @@ def test_settings_that_cannot_work_are_refused_and_changes_are_audited(people):
         AuditEntry.objects.filter(action="change points settings").order_by("pk").values_list("changes", flat=True)
     )
     assert list(changes) == [{"expiry": ["YEAR_END", "ROLLING"], "expiry_span": [1, 6]}, {"expiry_span": [6, 7]}]
+
+
+def test_whoever_may_not_approve_does_not_say_from_when_on_a_second_person_is_needed(people, staff):
+    marketer = make_staff("three", "MARKETER")
+    with viewing(Viewer(marketer.pk, marketer.name, marketer.pk, "MARKETER")):
+        for limit in (10**6, 1):
+            with pytest.raises(PolicyInvalid) as refused:
+                services.set_policy(settings=PointsPolicy(adjust_limit=limit), at=AT)
+            assert refused.value.field == "adjust_limit"
+        services.set_policy(settings=PointsPolicy(cost_per_100=120), at=AT)
+        assert ask(people.ann, 1_001).state == "PENDING"
+    with acting(staff[0]):
+        services.set_policy(settings=PointsPolicy(adjust_limit=2_000), at=AT)
+    assert selectors.policy().adjust_limit == 2_000

@@ -162,6 +162,24 @@ def test_settings_are_saved_and_wrong_ones_stand_at_their_field(as_owner, ours):
         assert (selectors.policy().expiry, selectors.policy().expiry_span) == ("ROLLING", 6)
 
 
+def test_a_marketer_sees_the_limit_of_adjustments_and_an_owner_changes_it(as_owner, as_marketer, ours, settings):
+    as_marketer.cookies[settings.LANGUAGE_COOKIE_NAME] = "en"
+    form = {
+        "expiry": "ROLLING", "expiry_span": "6", "warn_days": "30", "reinstate_days": "14", "negative": "CAP",
+        "adjust_limit": "999999", "hold_minutes": "60", "cost_per_100": "100", "tier_months": "12",
+        "tier_grace_days": "90",
+    }  # fmt: skip
+    path = "/b/lanyu/loyalty/settings/"
+    field = r'<input[^>]*name="adjust_limit"[^>]*readonly'
+    assert re.search(field, page(as_marketer.get(path)))
+    assert not re.search(field, page(as_owner.get(path)))
+    assert "Leave the limit at 1,000, or ask an owner" in page(as_marketer.post(path, form))
+    assert as_marketer.post(path, form | {"adjust_limit": "1000"}).status_code == 302
+    assert as_owner.post(path, form | {"adjust_limit": "2000"}).status_code == 302
+    with brand_scope(ours.brand.pk):
+        assert selectors.policy().adjust_limit == 2000
+
+
 def test_tiers_show_their_people_and_what_the_next_evaluation_would_change(as_owner, ours, theirs):
     for of in (ours, theirs):
         with brand_scope(of.brand.pk):
