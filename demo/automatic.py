@@ -40,12 +40,30 @@ BANDS: Final = (
 )
 
 
+# What purchases say of people: how often they come back, and what they like best. Nobody has to tag by hand.
+SHOPPING: Final = (
+    (
+        "复购周期 30 天内",
+        "平均不超过 30 天买一次",
+        {"condition": "cycle", "params": {"how": "most", "average": 30, "days": 365}},
+    ),
+    (
+        "偏爱衬衫",
+        "近一年消费最多的两个品类里有衬衫",
+        {"condition": "favourite", "params": {"names": ["shirts"], "top": 2, "days": 365}},
+    ),
+)
+
+
 def make_automatic_tags(at: datetime) -> None:
-    """Make an exclusive group with a rule for each of its tags; workers then look at everybody."""
+    """Make an exclusive group with a rule for each tag, and tags by purchases; workers then look at everybody."""
     save_tag_group(name=GROUP, meaning="按最近一次互动自动分档，每人一档", is_exclusive=True, at=at)
     for name, meaning, rule in BANDS:
         tag = create_tag(name=name, group=GROUP, meaning=meaning, owner="会员运营", at=at)
         save_tag_rule(name=name, tag_id=tag.pk, rule=rule, at=at)
+    for name, meaning, condition in SHOPPING:
+        tag = create_tag(name=name, group="购物", meaning=meaning, owner="会员运营", at=at)
+        save_tag_rule(name=name, tag_id=tag.pk, rule={"all": [condition]}, at=at)
 
 
 def take_first_snapshots(brand_id: int) -> None:

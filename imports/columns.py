@@ -147,7 +147,7 @@ ORDER_COLUMNS: Final = (
         "items",
         _("Items"),
         ("商品", "items", "商品明细", "明细", "lines", "products", "sku"),
-        _("LY-1024=199.90；LY-2048=80: code = yuan paid"),
+        _("LY-1024【shirts】=199.90；LY-2048=80: code = yuan paid; its category in 【】, if you have one"),
         values.items,
     ),
     Column(

@@ -68,7 +68,7 @@ REASONS: Final[dict[str, Reason]] = {
     "day_missing": Reason(_("a day that does not exist"), _DAY),
     "day_ambiguous": Reason(_("day and month can be taken for each other"), _DAY),
     "day_future": Reason(_("lies in the future"), _("Correct it.")),
-    "items_invalid": Reason(_("no list of items"), _("Write LY-1024=199.90；LY-2048=80.")),
+    "items_invalid": Reason(_("no list of items"), _("Write LY-1024【shirts】=199.90；LY-2048=80.")),
     "items_more": Reason(_("more than the amount"), _("Give for each item what was paid for it.")),
     "nobody": Reason(
         _("nothing that says who it is"),

@@ -30,6 +30,7 @@ _COUNT: Final = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+)(\.0+)?")
 _CODE: Final = re.compile(r"[!-~]{1,64}")
 _SPLIT: Final = re.compile(r"[;；,，、|\n]+")
 _SPLIT_ITEMS: Final = re.compile(r"[;；|\n]+")
+_WITH_CATEGORY: Final = re.compile(r"(?P<sku>[^【】]+)【(?P<category>[^【】]+)】")
 _EPOCH: Final = date(1899, 12, 30)  # day 0 of spreadsheet programs: right from 1 March 1900 on
 _DAYS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 GENDERS: Final = {
@@ -230,14 +231,19 @@ def _day(text: str) -> date:
 
 
 def items(text: str) -> list[list[Any]]:
-    """Read lines of an order: [code, fen] each; a code alone is a line without an amount of its own."""
+    """Read lines of an order: [code, fen] each, or [code, fen, category] where the code has one in brackets.
+
+    A code alone is a line without an amount of its own.
+    """
     found: list[list[Any]] = []
     for part in _SPLIT_ITEMS.split(text):
         sku, separator, amount = part.strip().rpartition("=") if "=" in part else (part.strip(), "", "")
         if not sku:
             continue
+        split = _WITH_CATEGORY.fullmatch(sku.strip())
         try:
-            found.append([code(sku.strip()), fen(amount.strip()) if separator else 0])
+            line = [code(split["sku"].strip() if split else sku.strip()), fen(amount.strip()) if separator else 0]
+            found.append([*line, plain_text(split["category"].strip(), 64)] if split else line)
         except Unreadable:
             raise Unreadable("items_invalid") from None
     if len(found) > MOST_ITEMS:

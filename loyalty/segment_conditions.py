@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MOST_POINTS = 1_000_000_000
 MOST_YUAN = 100_000_000
 _AT_LEAST = (("least", gettext_lazy("at least")), ("less", gettext_lazy("less than")))
-_DAYS_BACK = Field("days", gettext_lazy("days back"), "number", default=365, minimum=1, maximum=3650)
+DAYS_BACK = Field("days", gettext_lazy("days back"), "number", default=365, minimum=1, maximum=3650)
 
 for _table in ("loyalty_account", "loyalty_fact", "loyalty_lot", "loyalty_standing"):
     watched.register(_table, "member_id")
@@ -218,7 +218,7 @@ class BoughtTimes:
     fields = (
         Field("how", gettext_lazy("is"), "choice", _AT_LEAST, "least"),
         Field("times", gettext_lazy("times"), "number", default=2, minimum=1, maximum=1000),
-        _DAYS_BACK,
+        DAYS_BACK,
     )
     exact_past: ClassVar[bool] = True
 
@@ -258,7 +258,7 @@ class BoughtTimes:
 
     def turns(self, params: Params, since: datetime, until: datetime) -> list[QuerySet[Any]]:
         """Purchases and refunds that leave the window, or come into it."""
-        return _facts_crossed(params.days, since, until)
+        return facts_crossed(params.days, since, until)
 
 
 @condition
@@ -270,7 +270,7 @@ class BoughtFor:
     fields = (
         Field("how", gettext_lazy("is"), "choice", _AT_LEAST, "least"),
         Field("yuan", gettext_lazy("yuan"), "number", default=1000, minimum=1, maximum=MOST_YUAN),
-        _DAYS_BACK,
+        DAYS_BACK,
     )
     exact_past: ClassVar[bool] = True
 
@@ -306,7 +306,7 @@ class BoughtFor:
 
     def turns(self, params: Params, since: datetime, until: datetime) -> list[QuerySet[Any]]:
         """Purchases and refunds that leave the window, or come into it."""
-        return _facts_crossed(params.days, since, until)
+        return facts_crossed(params.days, since, until)
 
 
 @condition
@@ -324,7 +324,7 @@ class BoughtWhat:
             "category",
         ),
         Field("names", gettext_lazy("is one of"), "words"),
-        _DAYS_BACK,
+        DAYS_BACK,
     )
     exact_past: ClassVar[bool] = True
 
@@ -358,7 +358,7 @@ class BoughtWhat:
 
     def turns(self, params: Params, since: datetime, until: datetime) -> list[QuerySet[Any]]:
         """Purchases that leave the window, or come into it."""
-        return _facts_crossed(params.days, since, until)
+        return facts_crossed(params.days, since, until)
 
     def _rows(self, params: Params, at: datetime) -> QuerySet[Fact]:
         lines = Q()
@@ -388,7 +388,8 @@ def paid(at: datetime, days: int) -> QuerySet[Fact]:
     )
 
 
-def _facts_crossed(days: int, since: datetime, until: datetime) -> list[QuerySet[Any]]:
+def facts_crossed(days: int, since: datetime, until: datetime) -> list[QuerySet[Any]]:
+    """Give the ids of people with a purchase or a refund that time alone takes into a window, or out of it."""
     rows = Fact.objects.filter(kind__in=[FactKind.PURCHASE, FactKind.REFUND])
     return [
         crossed(rows, "member_id", "happened_at", since, until, days=days),

@@ -138,7 +138,7 @@ def _unusable(
         found.append(Problem("store", "store_unknown"))
     if cells.get("at") and _moment(cells["at"], zone) > at:
         found.append(Problem("at", "day_future"))
-    if cells.get("amount") and sum(amount for _sku, amount in cells.get("items", [])) > cells["amount"]:
+    if cells.get("amount") and sum(line[1] for line in cells.get("items", [])) > cells["amount"]:
         found.append(Problem("items", "items_more"))
     return found, member_id
 
@@ -176,7 +176,7 @@ def _report(cells: dict[str, Any], member_id: int, stores: dict[str, int], run: 
         happened_at=_moment(cells["at"], zone),
         member_id=member_id,
         amount=int(cells["amount"]),
-        lines=tuple(Line(sku, "", amount) for sku, amount in cells.get("items", [])),
+        lines=tuple(Line(sku, "".join(category), amount) for sku, amount, *category in cells.get("items", [])),
         store_id=stores.get(str(cells.get("store") or "")),
     )
 

@@ -31,7 +31,7 @@ def test_orders_become_purchases_once_and_count_for_tiers(brand, buyer):
         Tier.objects.create(name="常来", threshold=300)
     table = csv_of(
         TITLES,
-        ("SO1", "13800001234", "199.90", "2025-06-01 13:45", "LY-1=199.90", "SH004"),
+        ("SO1", "13800001234", "199.90", "2025-06-01 13:45", "LY-1【衬衫】=199.90", "SH004"),
         ("SO2", "13800001234", "¥200", "2025-06-02", "", ""),
         ("SO3", "13999999999", "10", "2025-06-02", "", ""),
         ("SO4", "13800001234", "10", "2999-06-02", "", ""),
@@ -51,7 +51,7 @@ def test_orders_become_purchases_once_and_count_for_tiers(brand, buyer):
     with brand_scope(brand.pk):
         rows = Fact.objects.order_by("number").values_list("number", "amount", "body", "store__code")
         assert list(rows) == [
-            ("SO1", 19990, {"lines": [{"sku": "LY-1", "category": "", "amount": 19990}]}, "SH004"),
+            ("SO1", 19990, {"lines": [{"sku": "LY-1", "category": "衬衫", "amount": 19990}]}, "SH004"),
             ("SO2", 20000, {}, None),
         ]
         assert balance_of(buyer.pk).available == 0
