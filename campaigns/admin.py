@@ -33,7 +33,8 @@ from console.registry import (
     timeline_kinds,
     timelines,
 )
-from wechat_gateway.incidents import Affected, affected
+from wechat_gateway.held import HeldByIncident
+from wechat_gateway.incidents import Affected, affected, needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,14 @@ class CampaignList(ConsoleChangeList):
         return on_screen.page_of(result)
 
 
+class HeldCampaigns(HeldByIncident):
+    """What an incident at WeChat holds up."""
+
+    def held(self, queryset: QuerySet[Any], incident: WeChatIncident) -> QuerySet[Any]:
+        """Narrow to those."""
+        return queryset.filter(pk__in=selectors.held_by(incident).values("pk"))
+
+
 @admin.register(Campaign, site=site)
 class CampaignAdmin(ConsoleModelAdmin):
     """Every campaign with its state, audience and how far it is; composing and watching have their own pages."""
@@ -71,7 +80,7 @@ class CampaignAdmin(ConsoleModelAdmin):
     )
     list_display = ("named", "stated", "audience", "progressed", "planned")
     list_display_links = ("named",)
-    list_filter = ("state", "purpose")
+    list_filter = ("state", "purpose", HeldCampaigns)
     search_fields = ("name",)
     search_help_text = gettext_lazy("Search by name")
     ordering = ("brand", "-created_at", "-pk")
@@ -218,14 +227,16 @@ def find_campaigns(viewer: Viewer, term: str) -> list[Hit]:
 
 
 def waiting_campaigns(incident: WeChatIncident) -> list[Affected]:
-    """Give the campaigns that wait, of which an incident at WeChat holds up those of its account."""
-    parked = Campaign.objects.filter(state=CampaignState.PARKED)
-    if not parked.filter(account__appid=incident.appid).exists():
-        return []
-    link = f"{reverse(on_screen.LIST)}?state__exact={CampaignState.PARKED}"
-    return [Affected(_("campaigns that wait to resume"), parked.count(), link)]
+    """Give the campaigns that an incident at WeChat holds up, and how many messages of theirs wait."""
+    ids = list(selectors.held_by(incident).values_list("pk", flat=True))
+    link = f"{reverse(on_screen.LIST)}?incident={incident.pk}"
+    return [
+        Affected(_("campaigns that wait to resume"), len(ids), link),
+        Affected(_("messages of campaigns that wait"), selectors.messages_held(ids) if ids else 0, link),
+    ]
 
 
+needed.register("campaigns.template", selectors.needs_template)
 affected.register("campaigns.waiting", waiting_campaigns)
 home_cards.register("campaigns.running", running_campaigns)
 home_cards.register("campaigns.delivery_rate", delivery_rate)

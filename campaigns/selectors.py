@@ -32,6 +32,8 @@ from campaigns.variables import variables
 from members.errors import RuleInvalid
 from members.freshness import refusal
 from members.segments import compile_rule
+from wechat_gateway import incidents
+from wechat_gateway.messages import CUSTOM_SEND, SUBSCRIBE_SEND, TEMPLATE_SEND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +41,21 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from members.models import Segment
+    from wechat_gateway.models import Incident
 
+_LIVE = (
+    CampaignState.SCHEDULED,
+    CampaignState.FREEZING,
+    CampaignState.SENDING,
+    CampaignState.PAUSED,
+    CampaignState.PARKED,
+)
+# Why a campaign waits, as far as it is about something in particular and not about the account.
+_OF_TEMPLATES = frozenset(str(code) for code in incidents.TEMPLATE_CODES)
+_OF_PERMISSIONS = frozenset(str(code) for code in incidents.PERMISSION_CODES)
+_OF_QUOTAS = frozenset({"45009", reasons.QUOTA})
+_OF_SOMETHING_ELSE = _OF_TEMPLATES | _OF_PERMISSIONS | _OF_QUOTAS
+_PATHS = {"template": TEMPLATE_SEND, "subscribe": SUBSCRIBE_SEND, "custom": CUSTOM_SEND}
 NOT_CONFIRMED_AFTER = timedelta(hours=24)
 PAGE = 50
 AT_WORK = (
@@ -215,6 +231,34 @@ def _too_old(campaign: Campaign, segment: Segment, at: datetime) -> list[Problem
         return []
     planned = campaign.scheduled_at is not None and campaign.scheduled_at > at
     return [Problem("segment_old", refused[0], hint=refused[1], field="segment", blocking=not planned)]
+
+
+def held_by(incident: Incident) -> QuerySet[Campaign]:
+    """Give the parked campaigns that an incident holds up: those of its account, and of its reason."""
+    rows = Campaign.objects.filter(state=CampaignState.PARKED, account__appid=incident.appid)
+    if incident.kind in (incidents.REVOKED, incidents.TOKEN):
+        return rows.exclude(parked_code__in=_OF_SOMETHING_ELSE)
+    if incident.kind == incidents.TEMPLATE:
+        return rows.filter(template__template_id=incident.subject, parked_code__in=_OF_TEMPLATES)
+    if incident.kind in (incidents.QUOTA, incidents.PERMISSION):
+        codes = _OF_QUOTAS if incident.kind == incidents.QUOTA else _OF_PERMISSIONS
+        ways = [key for key, path in _PATHS.items() if path == incident.subject]
+        return rows.filter(parked_code__in=codes, carrier__in=ways)
+    return rows.none()
+
+
+def messages_held(campaign_ids: Iterable[int]) -> int:
+    """Give how many messages of campaigns wait to be sent."""
+    rows = Tally.objects.filter(campaign__in=list(campaign_ids), state=DeliveryState.PENDING)
+    return int(rows.aggregate(waiting=Sum("count"))["waiting"] or 0)
+
+
+def needs_template(incident: Incident) -> bool:
+    """Say whether a campaign that is planned or under way uses the template that an incident is about."""
+    if incident.kind != incidents.TEMPLATE:
+        return False
+    rows = Campaign.objects.filter(account__appid=incident.appid, template__template_id=incident.subject)
+    return rows.filter(state__in=_LIVE).exists()
 
 
 def progress(campaign: Campaign, *, at: datetime) -> Progress:

@@ -31,6 +31,7 @@ from conversations.models import (
     MenuVersion,
     ReplyRecord,
     ReplyRule,
+    ReplyState,
     RunState,
     Suggestion,
     SuggestionState,
@@ -46,6 +47,8 @@ from members.figures import counted, figures
 from members.models import Follower, Member, RemoteTagging
 from touchpoints.models import Touchpoint, TouchpointTag
 from touchpoints.selectors import welcome_texts
+from wechat_gateway import incidents
+from wechat_gateway.messages import CUSTOM_SEND
 from wechat_gateway.models import MiniProgram, OfficialAccount
 from wechat_gateway.quotas import SHANGHAI
 
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
 
     from conversations.answers import Content
     from wechat_gateway.events import Push
+    from wechat_gateway.models import Incident
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +72,16 @@ _remembered: OrderedDict[tuple[int, int], tuple[int, tuple[Rules, Dialogues]]] =
 def brand_zone() -> ZoneInfo:
     """Give the zone of the brand in scope."""
     return ZoneInfo(Brand.objects.values_list("timezone", flat=True).get(pk=current_brand_id()))
+
+
+def held_by(incident: Incident) -> QuerySet[ReplyRecord]:
+    """Give the answers whose messages wait because of an incident at WeChat."""
+    rows = ReplyRecord.objects.filter(state=ReplyState.WAITING, account__appid=incident.appid)
+    if incident.kind in (incidents.REVOKED, incidents.TOKEN):
+        return rows
+    if incident.kind in (incidents.QUOTA, incidents.PERMISSION) and incident.subject == CUSTOM_SEND:
+        return rows
+    return rows.none()
 
 
 def rules_of(account_id: int) -> Rules:

@@ -198,6 +198,10 @@ REASONS: Final[dict[str, tuple[StrOrPromise, StrOrPromise]]] = {
         _("WeChat came with another message encryption than is set here."),
         _("Set the same message encryption here and in WeChat's console; safe mode is best."),
     ),
+    "UNREACHED": (
+        _("WeChat's own check finds no way to our address."),
+        _("Whoever runs the installation looks at the name's DNS record, the firewall and the line to the server."),
+    ),
     "TIMESTAMP": (
         _("WeChat came with a time that is minutes off ours."),
         _("Whoever runs the installation sets the clock of the server."),
@@ -308,6 +312,25 @@ def address(run: Run) -> Finding:
     if settings.IS_PRODUCTION and (parts.scheme, parts.port) not in {("https", None), ("https", 443), ("http", None)}:
         return Finding(CheckResult.FAILED, reason="NO_HTTPS", fact=f"{parts.scheme}:{parts.port or ''}")
     return Finding(CheckResult.PASSED, fact=parts.netloc)
+
+
+def reach(account: OfficialAccount, *, at: datetime) -> Finding:
+    """Knock at our own address, then let WeChat do so: what shows a door that nobody comes through any more.
+
+    WeChat looks the name up and pings it (reference: service account 5.1); it does not try token or key.
+    """
+    own = address(Run(account, at))
+    if own.result == CheckResult.FAILED:
+        return own
+    answer = calls.check_callback(account, at=at)
+    if not answer.ok:
+        return _not_known(answer)
+    names, pings = answer.data.get("dns"), answer.data.get("ping")
+    told = [each for each in pings if isinstance(each, dict)] if isinstance(pings, list) else []
+    lost = bool(told) and all(each.get("package_loss") == "100%" for each in told)
+    if names == [] or lost:
+        return Finding(CheckResult.FAILED, reason="UNREACHED", fact=own.fact)
+    return Finding(CheckResult.PASSED, fact=own.fact)
 
 
 @check("callback", _("WeChat's pushes arrive and are authentic"), rank=40)

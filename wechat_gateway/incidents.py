@@ -8,7 +8,7 @@ def waiting_campaigns(incident: Incident) -> list[Affected]: ...
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -37,6 +37,8 @@ REVOKING: Final = frozenset({50002, 61003, 61011, 61023, 61028, 61029})
 # Something in particular is not allowed: of the account (48001 …), or a permission set that a platform was not granted.
 PERMISSION_CODES: Final = frozenset({43104, 45087, 45094, 48001, 48003, 48004, 48008, 61007, 61016, 61017})
 TEMPLATE_CODES: Final = frozenset({40036, 40037, 43102, 43106, 43116, 48011})
+# The template is not there: well again as soon as WeChat lists it. The others say that it is there and may not be used.
+TEMPLATE_MISSING: Final = frozenset({40036, 40037})
 _SECOND_OWNER: Final = 40001
 
 
@@ -63,11 +65,15 @@ class Affected:
 
 
 AffectedFunction: TypeAlias = Callable[[Incident], list[Affected]]
+NeededFunction: TypeAlias = Callable[[Incident], bool]
 
 kinds: Registry[Kind] = Registry(
     "incident kinds", purpose="what can be wrong with a brand's connections, in plain words"
 )
 affected: Registry[AffectedFunction] = Registry("incident effects", purpose="who and what suffers from an incident")
+needed: Registry[NeededFunction] = Registry(
+    "incident needs", purpose="whether something that is planned or under way still needs what was refused"
+)
 
 kinds.register(
     REVOKED,
@@ -185,6 +191,17 @@ def close_incident(*, kind: str, at: datetime, appid: str = "", subject: str | N
     if subject is not None:
         rows = rows.filter(subject=subject[:100])
     return rows.update(closed_at=at)
+
+
+def templates_listed(*, appid: str, template_ids: Iterable[str], at: datetime) -> int:
+    """Say which templates WeChat lists for an app: those that were refused as unknown are well again."""
+    rows = Incident.objects.filter(kind=TEMPLATE, appid=appid, code__in=TEMPLATE_MISSING, closed_at__isnull=True)
+    return rows.filter(subject__in=list(template_ids)).update(closed_at=at)
+
+
+def is_needed(incident: Incident) -> bool:
+    """Whether anything that is planned or under way still needs what was refused."""
+    return any(find(incident) for _key, find in needed.items())
 
 
 def cause_of(incident: Incident) -> StrOrPromise:

@@ -71,10 +71,12 @@ class CheckLine:
 
 def check_lines(app: App, *, at: datetime) -> list[CheckLine]:
     """Every check of an app with what it found last; whether WeChat's pushes arrive is looked up now."""
-    stored = {row.key: row for row in AccountCheck.objects.filter(appid=app.appid)}
+    asked = checks_of(app)
+    rows = AccountCheck.objects.filter(appid=app.appid, key__in=[each.key for each in asked])
+    stored = {row.key: row for row in rows}
     if not stored:
         return []
-    return [_line(app, each.key, str(each.label), stored.get(each.key), at) for each in checks_of(app)]
+    return [_line(app, each.key, str(each.label), stored.get(each.key), at) for each in asked]
 
 
 def app_of(appid: str) -> App | None:

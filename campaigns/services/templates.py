@@ -9,7 +9,7 @@ from django.db import transaction
 from accounts.services import record_audit
 from campaigns.models import NOTICES, Family, MessageTemplate
 from campaigns.template_content import parse_fields
-from wechat_gateway import calls, client
+from wechat_gateway import calls, client, incidents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +41,7 @@ def sync_templates(*, account: OfficialAccount, at: datetime) -> int:
             kept = [_keep(account, at, str(item["priTmplId"]), _family(item), item) for item in notices]
             _without(account, NOTICES, kept, at)
             seen += kept
+        incidents.templates_listed(appid=account.appid, template_ids=seen, at=at)
         record_audit(action="sync templates", obj=account, changes={"templates": [None, len(seen)]})
     return len(seen)
 

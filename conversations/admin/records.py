@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
+from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
 from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, state, two_lines
 from console.http import viewer_of
-from conversations import reasons
+from conversations import reasons, selectors
 from conversations.models import ReplyRecord, ReplyState, Trigger, Way
 from members.models import Member
 from members.selectors import within_reach
+from wechat_gateway.held import HeldByIncident
+from wechat_gateway.incidents import Affected, affected
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
+
+    from wechat_gateway.models import Incident
 
 TONES = {
     ReplyState.DONE: "success",
@@ -26,6 +31,25 @@ TONES = {
     ReplyState.FAILED: "warning",
     ReplyState.UNKNOWN: "warning",
 }
+
+
+class HeldAnswers(HeldByIncident):
+    """What an incident at WeChat holds up."""
+
+    def held(self, queryset: QuerySet[Any], incident: Incident) -> QuerySet[Any]:
+        """Narrow to those."""
+        return queryset.filter(pk__in=selectors.held_by(incident).values("pk"))
+
+
+@affected.add("conversations.waiting")
+def waiting_answers(incident: Incident) -> list[Affected]:
+    """Give the automatic answers whose messages wait, and how many people wait for them."""
+    rows = selectors.held_by(incident)
+    link = f"{reverse('admin:conversations_replyrecord_changelist')}?incident={incident.pk}"
+    return [
+        Affected(gettext("automatic answers that wait to be sent"), rows.count(), link),
+        Affected(gettext("people who wait for them"), rows.values("follower_id").distinct().count(), link),
+    ]
 
 
 @admin.register(ReplyRecord, site=site)
@@ -42,7 +66,7 @@ class ReplyRecordAdmin(ConsoleModelAdmin):
     list_display = (moment("at", gettext_lazy("when")), "person", "by_rule", "went", "outcome")
     list_display_links = None
     list_select_related = ("rule", "follower__member")
-    list_filter = ("way", "rule")
+    list_filter = ("way", "rule", HeldAnswers)
     ordering = ("-at", "-pk")
     phone_columns: ClassVar[tuple[str, ...]] = ("at", "person", "went")
     fields = ("person", "by_rule", "went", "outcome")

@@ -11,11 +11,15 @@ from django.urls import set_urlconf
 
 from accounts.services import create_brand
 from accounts.tenancy import brand_scope
-from campaigns.models import Campaign
+from campaigns.models import Campaign, MessageTemplate, Tally
+from campaigns.selectors import held_by
+from campaigns.services import sync_templates
 from common import clock
+from conversations.models import ReplyRecord
 from tests.factories import AT, make_account, make_follower, make_mini_program
-from wechat_gateway import checks, incidents, pulse, selectors, services, tokens
+from wechat_gateway import checks, incidents, on_screen, pulse, selectors, services, tokens
 from wechat_gateway.admin.accounts import ConnectForm
+from wechat_gateway.answers import Answer, Outcome
 from wechat_gateway.models import AccountCheck, CheckResult, Incident, MiniProgram, OfficialAccount
 from wechat_gateway.on_screen import check_lines
 
@@ -482,24 +486,161 @@ def console_addresses(settings):
     set_urlconf(None)
 
 
+def parked(account, name, code, **more):
+    """A campaign that waits for a reason, with messages that wait."""
+    row = Campaign.objects.create(
+        name=name, account=account, state="PARKED", parked_code=code, created_at=AT, updated_at=AT,
+        **({"carrier": "template"} | more),
+    )  # fmt: skip
+    Tally.objects.create(campaign=row, shard=0, state="PENDING", count=7)
+    Tally.objects.create(campaign=row, shard=0, state="SENT", count=100)
+    return row
+
+
+def opened(kind, appid, subject="", code=None):
+    incidents.open_incident(kind=kind, appid=appid, subject=subject, code=code, at=AT)
+    return Incident.objects.get(kind=kind, appid=appid, subject=subject, closed_at=None)
+
+
 @pytest.mark.usefixtures("console_addresses")
-def test_incident_names_who_and_what_suffers_with_the_lists_behind(shop, simulator):
+def test_incident_names_what_waits_because_of_it_and_nothing_else(shop, simulator):
+    """Campaigns of another account, or parked for another reason, are none of its effects."""
+    send = "/cgi-bin/message/template/send"
     with brand_scope(shop.brand_id):
-        make_follower(shop)
-        make_follower(make_account(name="第二个号"))
-        for number, state in enumerate(("PARKED", "DRAFT")):
-            Campaign.objects.create(
-                name=f"活动{number}", account=shop, state=state, created_at=AT, updated_at=AT, carrier="template"
-            )
-        token = Incident(kind=incidents.TOKEN, appid=shop.appid)
-        callback = Incident(kind=incidents.CALLBACK, appid=shop.appid)
-        permission = Incident(kind=incidents.PERMISSION, appid=shop.appid)
+        second = make_account(name="第二个号")
+        person = make_follower(shop)
+        make_follower(second)
+        bad = MessageTemplate.objects.create(account=shop, template_id="bad", title="坏", synced_at=AT)
+        whole = parked(shop, "等账号", "ACCOUNT")
+        quota = parked(shop, "等额度", "45009")
+        banned = parked(shop, "等模板", "43106", template=bad)
+        parked(shop, "等另一个模板", "43106")
+        denied = parked(shop, "等权限", "48001")
+        parked(shop, "等客服权限", "48001", carrier="custom")
+        parked(second, "别的号", "ACCOUNT")
+        Campaign.objects.create(name="草稿", account=shop, created_at=AT, updated_at=AT, carrier="template")
+        for number in range(2):
+            ReplyRecord.objects.create(
+                account=shop, follower=person, push_id=number, trigger="KEYWORD", way="SERVICE", why="LATE",
+                state="WAITING", at=AT,
+            )  # fmt: skip
+        found = {}
+        for kind, subject in (
+            (incidents.TOKEN, ""),
+            (incidents.QUOTA, send),
+            (incidents.PERMISSION, send),
+            (incidents.TEMPLATE, "bad"),
+            (incidents.CALLBACK, ""),
+        ):
+            row = opened(kind, shop.appid, subject)
+            effects = incidents.effects_of(row)
+            assert all(f"incident={row.pk}" in effect.link for effect in effects if "/follower/" not in effect.link)
+            found[kind] = ([effect.count for effect in effects], [each.pk for each in held_by(row)])
 
-        found = [(effect.count, effect.link) for effect in incidents.effects_of(token)]
+    assert found == {
+        incidents.TOKEN: ([1, 7, 2, 1, 1], [whole.pk]),
+        incidents.QUOTA: ([1, 7], [quota.pk]),
+        incidents.PERMISSION: ([1, 7], [denied.pk]),
+        incidents.TEMPLATE: ([1, 7], [banned.pk]),
+        incidents.CALLBACK: ([1], []),
+    }
 
-        assert sorted(found) == [
-            (1, "/campaigns/campaign/?state__exact=PARKED"),
-            (1, f"/members/follower/?following=yes&of={shop.pk}"),
-        ]
-        assert len(incidents.effects_of(callback)) == 2
-        assert len(incidents.effects_of(permission)) == 1
+
+def test_template_incident_ends_when_nothing_uses_the_template_any_more(shop, simulator):
+    """Choosing another template, as the page advises, is enough."""
+    with brand_scope(shop.brand_id):
+        bad, good = (
+            MessageTemplate.objects.create(account=shop, template_id=name, title=name, synced_at=AT)
+            for name in ("bad", "good")
+        )
+        waits = parked(shop, "等模板", "43106", template=bad)
+        opened(incidents.TEMPLATE, shop.appid, "bad", 43106)
+    later = AT + timedelta(minutes=11)
+    services.watch_brand(brand_id=shop.brand_id, at=later)
+    assert open_kinds(shop.brand_id) == [("wechat.template", "bad", 43106)]
+
+    with brand_scope(shop.brand_id):
+        Campaign.objects.filter(pk=waits.pk).update(template=good)
+    services.watch_brand(brand_id=shop.brand_id, at=AT + timedelta(minutes=1))
+    assert open_kinds(shop.brand_id) != []  # seen a moment ago
+    services.watch_brand(brand_id=shop.brand_id, at=later)
+    assert open_kinds(shop.brand_id) == []
+
+
+def test_template_that_was_unknown_is_well_again_once_wechat_lists_it(shop, simulator):
+    simulator.post("/_sim/world", accounts=[{"appid": shop.appid, "templates": [
+        {"title": "好", "template_id": "back"}, {"title": "坏", "template_id": "banned"}]}])  # fmt: skip
+    with brand_scope(shop.brand_id):
+        opened(incidents.TEMPLATE, shop.appid, "back", 40037)
+        opened(incidents.TEMPLATE, shop.appid, "banned", 43106)
+        sync_templates(account=shop, at=AT)
+
+    assert open_kinds(shop.brand_id) == [("wechat.template", "banned", 43106)]  # listed, and may still not be used
+
+
+def test_permission_that_cannot_be_probed_is_well_after_a_day_without_a_refusal(shop, simulator):
+    with brand_scope(shop.brand_id):
+        opened(incidents.PERMISSION, shop.appid, "/cgi-bin/message/mass/send", 48001)
+    for hours in (1, 23):
+        services.watch_brand(brand_id=shop.brand_id, at=AT + timedelta(hours=hours))
+        assert open_kinds(shop.brand_id) == [("wechat.permission", "/cgi-bin/message/mass/send", 48001)]
+
+    services.watch_brand(brand_id=shop.brand_id, at=AT + timedelta(hours=24))
+    assert open_kinds(shop.brand_id) == []
+
+
+def test_quiet_account_whose_address_does_not_answer_is_an_incident_until_it_does(shop, simulator, settings):
+    """A shop with a handful of messages a day hears of a dead address within the hour, not after a day."""
+    minute = timedelta(minutes=1)
+    settings.PUBLIC_URL = "http://127.0.0.1:9"
+    beat(shop, ("verified", AT))
+    for minutes in (59, 60, 63):
+        services.watch_brand(brand_id=shop.brand_id, at=AT + minutes * minute)
+        assert open_kinds(shop.brand_id) == []  # one failure is no incident
+    services.watch_brand(brand_id=shop.brand_id, at=AT + 66 * minute)
+    assert open_kinds(shop.brand_id) == [("wechat.callback", "", None)]
+    with brand_scope(shop.brand_id):
+        assert str(on_screen.cause_shown(Incident.objects.get())) == str(checks.REASONS["OWN_ADDRESS"][0])
+    services.watch_brand(brand_id=shop.brand_id, at=AT + 67 * minute)
+    assert open_kinds(shop.brand_id) != []
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Gateway) as server:
+        server.asked, server.refuses = 0, 0
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings.PUBLIC_URL = f"http://127.0.0.1:{server.server_port}"
+        services.watch_brand(brand_id=shop.brand_id, at=AT + 72 * minute)
+        services.watch_brand(brand_id=shop.brand_id, at=AT + 80 * minute)
+        server.shutdown()
+    assert server.asked == 1  # well: not asked again before the hour is over
+    assert open_kinds(shop.brand_id) == []
+    with brand_scope(shop.brand_id):
+        assert check_lines(shop, at=AT) == []  # nobody has checked the connection by hand
+
+
+def test_a_push_that_comes_ends_what_we_found_ourselves(shop, simulator, settings):
+    settings.PUBLIC_URL = "http://127.0.0.1:9"
+    beat(shop, ("verified", AT))
+    for minutes in (60, 66):
+        services.watch_brand(brand_id=shop.brand_id, at=AT + timedelta(minutes=minutes))
+    assert open_kinds(shop.brand_id) != []
+    beat(shop, ("verified", AT + timedelta(minutes=67)))
+    services.watch_brand(brand_id=shop.brand_id, at=AT + timedelta(minutes=68))
+    assert open_kinds(shop.brand_id) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "result"),
+    [
+        ({"dns": [{"ip": "1.2.3.4"}], "ping": [{"package_loss": "0%"}]}, PASSED),
+        ({"dns": [{"ip": "1.2.3.4"}], "ping": [{"package_loss": "100%"}, {"package_loss": "20%"}]}, PASSED),
+        ({"dns": [{"ip": "1.2.3.4"}], "ping": [{"package_loss": "100%"}]}, FAILED),
+        ({"dns": [], "ping": []}, FAILED),
+        ({"dns": "?", "ping": "?"}, PASSED),
+        (None, UNKNOWN),
+    ],
+)
+def test_what_wechats_own_check_finds_is_read(shop, simulator, monkeypatch, said, result):
+    monkeypatch.setattr(checks, "address", lambda run: checks.Finding(PASSED))
+    answer = Answer(Outcome.ACCEPTED, data=said) if said is not None else Answer(Outcome.NOT_SENT, cause="PARKED")
+    monkeypatch.setattr(checks.calls, "check_callback", lambda account, at: answer)
+    assert checks.reach(shop, at=AT).result == result

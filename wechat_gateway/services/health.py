@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
 from django.db.models import Q
@@ -37,6 +37,12 @@ REFUSALS_THAT_COUNT: Final = 3
 SILENT_FOR: Final = timedelta(hours=24)
 BUSY_A_DAY: Final = 50  # pushes; whoever has fewer may well be silent for a day
 PROBE_EVERY: Final = timedelta(minutes=10)
+UNREFUSED_FOR: Final = timedelta(hours=24)  # nobody was refused for so long: what cannot be probed is taken to be well
+QUIET_FOR: Final = timedelta(hours=1)  # without a push: only then it is worth asking whether any could come
+REACH_AGAIN: Final = timedelta(minutes=5)  # after a failure; the second in a row opens the incident
+_MOST_REACHED: Final = 3  # accounts of a brand in one round: each may take seconds
+_REACH: Final = "watch.reach"  # the key under which the watch keeps what it found itself
+_BY_OURSELVES: Final = ("OWN_ADDRESS", "UNREACHED")
 _ABOUT_CREDENTIALS: Final = frozenset({"ip_list", "credentials"})
 _PROBED: Final = {
     "/cgi-bin/user/": "/cgi-bin/user/get",
@@ -101,6 +107,8 @@ def watch_brand(*, brand_id: int, at: datetime) -> None:
         _watch_tokens(apps, at)
         _watch_quotas(at)
         _watch_callbacks([app for app in apps if isinstance(app, OfficialAccount)], at)
+        _close_unneeded(at)
+        quiet = _quiet_accounts([app for app in apps if isinstance(app, OfficialAccount)], at)
         waiting = [app for app in apps if app.parked_until is not None and app.parked_until <= at]
         doubtful = list(
             Incident.objects.filter(
@@ -113,6 +121,8 @@ def watch_brand(*, brand_id: int, at: datetime) -> None:
     for incident in doubtful:
         if incident.appid in by_appid:
             _probe(by_appid[incident.appid], incident, at)
+    for account in quiet:
+        _reach(account, at)
 
 
 # -- checks -----------------------------------------------------------------------------------------------------------
@@ -203,6 +213,8 @@ def _is_spent(row: QuotaUse, at: datetime) -> bool:
 
 def _watch_callbacks(accounts: Iterable[OfficialAccount], at: datetime) -> None:
     by_who = {(account.brand_id, account.pk): account for account in accounts}
+    open_ones = Incident.objects.filter(kind=incidents.CALLBACK, closed_at__isnull=True)
+    named = set(open_ones.filter(detail__in=_BY_OURSELVES).values_list("appid", flat=True))
     for who, seen in pulse.read(by_who).items():
         account = by_who[who]
         is_silent = (
@@ -211,9 +223,62 @@ def _watch_callbacks(accounts: Iterable[OfficialAccount], at: datetime) -> None:
         if seen.is_refused and seen.refusals >= REFUSALS_THAT_COUNT:
             incidents.open_incident(kind=incidents.CALLBACK, appid=account.appid, detail=seen.reason, at=at)
         elif is_silent:
-            incidents.open_incident(kind=incidents.CALLBACK, appid=account.appid, detail="SILENT", at=at)
+            known = "" if account.appid in named else "SILENT"
+            incidents.open_incident(kind=incidents.CALLBACK, appid=account.appid, detail=known, at=at)
         elif not seen.is_refused and seen.verified_at is not None:
-            incidents.close_incident(kind=incidents.CALLBACK, appid=account.appid, at=at)
+            over = open_ones.filter(appid=account.appid)  # what we found ourselves ends with a push that came since
+            over.exclude(detail__in=_BY_OURSELVES, opened_at__gte=seen.verified_at).update(closed_at=at)
+
+
+def _close_unneeded(at: datetime) -> None:
+    """A template that nothing needs any more troubles nobody; nor does a permission that nobody was refused for long.
+
+    What is refused again opens a new incident.
+    """
+    templates = Incident.objects.filter(
+        kind=incidents.TEMPLATE, closed_at__isnull=True, seen_at__lte=at - PROBE_EVERY
+    ).order_by("pk")
+    gone = [row.pk for row in templates if not incidents.is_needed(row)]
+    permissions = Incident.objects.filter(
+        kind=incidents.PERMISSION, closed_at__isnull=True, seen_at__lte=at - UNREFUSED_FOR
+    )
+    gone += [pk for pk, subject in permissions.values_list("pk", "subject") if not _probe_for(subject)]
+    if gone:
+        Incident.objects.filter(pk__in=gone, closed_at__isnull=True).update(closed_at=at)
+
+
+def _quiet_accounts(accounts: Iterable[OfficialAccount], at: datetime) -> list[OfficialAccount]:
+    """Give accounts with own keys whose pushes came once and not for a while, when it is time to ask why."""
+    by_who = {(account.brand_id, account.pk): account for account in accounts if not tokens.is_authorised(account)}
+    quiet = [
+        by_who[who]
+        for who, seen in pulse.read(by_who).items()
+        if seen.verified_at is not None and seen.verified_at <= at - QUIET_FOR and not seen.is_refused
+    ]
+    last = {row.appid: row for row in AccountCheck.objects.filter(key=_REACH)} if quiet else {}
+    due = []
+    for account in quiet:
+        row = last.get(account.appid)
+        every = REACH_AGAIN if row is not None and row.result == CheckResult.FAILED else QUIET_FOR
+        if row is None or row.at <= at - every:
+            due.append((row.at if row is not None else datetime.min.replace(tzinfo=UTC), account.pk, account))
+    return [account for _at, _pk, account in sorted(due, key=lambda each: each[:2])[:_MOST_REACHED]]
+
+
+def _reach(account: OfficialAccount, at: datetime) -> None:
+    """Ask whether WeChat's pushes could come; a failure that is confirmed opens the incident, a success ends it."""
+    with brand_scope(account.brand_id):
+        before = AccountCheck.objects.filter(appid=account.appid, key=_REACH).first()
+    started = time.monotonic()
+    finding = checks.reach(account, at=at)
+    _keep(account, _REACH, finding, time.monotonic() - started, at)
+    with brand_scope(account.brand_id):
+        if finding.result == CheckResult.FAILED and before is not None and before.result == CheckResult.FAILED:
+            incidents.open_incident(kind=incidents.CALLBACK, appid=account.appid, detail=finding.reason, at=at)
+        elif finding.result == CheckResult.PASSED:
+            Incident.objects.filter(
+                kind=incidents.CALLBACK, appid=account.appid, closed_at__isnull=True, detail__in=_BY_OURSELVES
+            ).update(closed_at=at)
 
 
 def _try_token(app: App, at: datetime) -> None:
@@ -228,7 +293,7 @@ def _try_token(app: App, at: datetime) -> None:
 
 def _probe(app: App, incident: Incident, at: datetime) -> None:
     """Ask for something harmless under the permission that was refused."""
-    path = next((probe for prefix, probe in _PROBED.items() if incident.subject.startswith(prefix)), "")
+    path = _probe_for(incident.subject)
     if not path:
         return
     answer = Run(app, at).ask(path)
@@ -237,6 +302,11 @@ def _probe(app: App, incident: Incident, at: datetime) -> None:
             incidents.close_incident(kind=incidents.PERMISSION, appid=app.appid, subject=incident.subject, at=at)
         else:
             Incident.objects.filter(pk=incident.pk, closed_at__isnull=True).update(seen_at=at)
+
+
+def _probe_for(subject: str) -> str:
+    """Give something harmless under the same permission as a path, '' where nothing is known."""
+    return next((probe for prefix, probe in _PROBED.items() if subject.startswith(prefix)), "")
 
 
 def _app(brand_id: int, appid: str) -> App | None:
