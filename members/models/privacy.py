@@ -181,9 +181,9 @@ class ErasureState(models.TextChoices):
 class ErasureClock(BrandOwned):
     """A follower's data on its way to deletion: since when, until when, and what was deleted in the end.
 
-    `what` is WeChat's RevokeInfo. `erased` maps kinds of data to how many rows went; nothing of what they held.
-    `held_for` says what it waits for beyond its day: a dispute, frozen points. `proof` is `members.proof` in plain
-    values, for a person who went altogether.
+    `what` is WeChat's RevokeInfo; each thing that is withdrawn has a clock of its own. `erased` maps kinds of data to
+    how many rows went; nothing of what they held. `held_for` says what it waits for beyond its day: a dispute, frozen
+    points. `proof` is `members.proof` in plain values, for a person who went altogether.
     """
 
     follower = BrandForeignKey(Follower, models.PROTECT, related_name="+", verbose_name=_("follower"))
@@ -202,9 +202,9 @@ class ErasureClock(BrandOwned):
         verbose_name_plural = _("erasures")
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["brand", "follower", "reason"],
+                fields=["brand", "follower", "reason", "what"],
                 condition=models.Q(state="RUNNING"),
-                name="one_running_clock",
+                name="one_running_clock_each",
             ),
         ]
         indexes: ClassVar = [

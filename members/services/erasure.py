@@ -96,7 +96,10 @@ def set_privacy_policy(*, unfollow_grace_days: int, at: datetime) -> PrivacyPoli
 
 
 def start_clocks(*, followers: Iterable[Follower], reason: str, at: datetime, what: str = "") -> None:
-    """Let what these people left be deleted when its time has come; a clock that runs already goes on as it is."""
+    """Let what these people left be deleted when its time has come; a clock that runs already goes on as it is.
+
+    Whoever withdraws one thing and then another has two clocks: what is withdrawn first does not stand for the rest.
+    """
     policy = privacy_policy()
     days = policy.unfollow_grace_days if reason == ErasureReason.UNFOLLOWED else policy.withdrawal_days
     ErasureClock.objects.bulk_create(

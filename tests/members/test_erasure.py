@@ -177,6 +177,20 @@ def test_withdrawn_name_goes_and_the_rest_stays(person):
     assert ErasureClock.objects.get().state == ErasureState.DONE
 
 
+def test_what_is_withdrawn_second_goes_too(person):
+    """The name is withdrawn, and within its time everything else: neither stands for the other, neither runs twice."""
+    for at, what in ((AT, "205"), (AT + timedelta(hours=3), "1"), (AT + timedelta(hours=6), "205")):
+        services.start_clocks(followers=[person], reason=ErasureReason.REVOKED, at=at, what=what)
+    assert list(ErasureClock.objects.order_by("pk").values_list("what", "started_at")) == [
+        ("205", AT), ("1", AT + timedelta(hours=3))
+    ]  # fmt: skip
+
+    services.erase_due(person.brand_id, at=AT + DAY)
+    member = Member.objects.get(pk=person.member_id)
+    assert (member.name, member.city) == ("", "")
+    assert clocks() == [("REVOKED", "DONE"), ("REVOKED", "DONE")]
+
+
 def test_unknown_kind_of_withdrawal_means_all_of_them(person):
     services.start_clocks(followers=[person], reason=ErasureReason.REVOKED, at=AT, what="1")
     services.erase_due(person.brand_id, at=AT + DAY)
