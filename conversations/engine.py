@@ -158,6 +158,8 @@ class Rules:
     default: list[Rule] = field(default_factory=list)
     scenes: dict[str, Rule] = field(default_factory=dict)
     scans: Mapping[str, Scan] = field(default_factory=dict)
+    ends: Mapping[str, datetime] = field(default_factory=dict)
+    """When codes are over, by scene: from then on they are codes without a welcome, a place or tags."""
     audiences: Mapping[Audience, Any] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """What a selector has worked out from these rules and wants to find again."""
@@ -166,7 +168,7 @@ class Rules:
 
     def decide(self, asked: Asked, facts: Facts | None = None) -> Decision:
         """Give the first rule in order that captures, whose hours are on and whose audience holds."""
-        if asked.trigger == Trigger.FOLLOW and facts is None and self.refollow and asked.scene not in self.scenes:
+        if asked.trigger == Trigger.FOLLOW and facts is None and self.refollow and not self._code_of(asked):
             return ASK
         for rule in self._in_order(asked, facts):
             if rule.schedule is not None or rule.audience is not None:
@@ -178,9 +180,19 @@ class Rules:
             return Decision(rule, rule.chosen(asked))
         return NOTHING
 
-    def code_welcome(self, scene: str) -> Rule | None:
-        """Give what the code itself says to whoever scans it."""
-        return self.scenes.get(scene)
+    def code_welcome(self, scene: str, at: datetime) -> Rule | None:
+        """Give what the code itself says to whoever scans it at a moment; nothing once it is over."""
+        return None if self._is_over(scene, at) else self.scenes.get(scene)
+
+    def _code_of(self, asked: Asked) -> Rule | None:
+        return self.code_welcome(asked.scene, asked.at) if asked.scene else None
+
+    def _is_over(self, scene: str, at: datetime) -> bool:
+        end = self.ends.get(scene)
+        return end is not None and end <= at
+
+    def _scan_of(self, asked: Asked) -> Scan:
+        return NO_SCAN if self._is_over(asked.scene, asked.at) else self.scans.get(asked.scene, NO_SCAN)
 
     def explain(self, asked: Asked, facts: Facts) -> list[Verdict]:
         """Say of every rule that could answer, in order, whether it does, and if not, why not."""
@@ -206,7 +218,7 @@ class Rules:
             return ""
         if audience not in self.audiences:  # what it named is gone
             return AUDIENCE
-        if asked.trigger == Trigger.FOLLOW and _settled_by_code(audience, self.scans.get(asked.scene, NO_SCAN)):
+        if asked.trigger == Trigger.FOLLOW and _settled_by_code(audience, self._scan_of(asked)):
             return ""
         if facts is None or audience in facts.unknown:
             return None
@@ -214,7 +226,7 @@ class Rules:
 
     def _in_order(self, asked: Asked, facts: Facts | None) -> Iterator[Rule]:
         if asked.trigger == Trigger.FOLLOW:
-            code = self.scenes.get(asked.scene) if asked.scene else None
+            code = self._code_of(asked)
             if code is not None:
                 yield code
             if facts is not None and facts.came_back:
@@ -253,7 +265,7 @@ class Rules:
     def _all_in_order(self, asked: Asked) -> Iterator[tuple[Rule, str | None]]:
         """Give every rule of the question's kind with the keyword that captures, None for one that does not."""
         if asked.trigger == Trigger.FOLLOW:
-            code = self.scenes.get(asked.scene) if asked.scene else None
+            code = self._code_of(asked)
             for rule in ([code] if code else []) + self.refollow + self.follow:
                 yield rule, ""
             return
@@ -343,13 +355,14 @@ def compile_rules(
     rows: Iterable[ReplyRule],
     *,
     scenes: Mapping[str, tuple[str, str]] | None = None,
+    ends: Mapping[str, datetime] | None = None,
     zone: ZoneInfo = UTC,
     scans: Mapping[str, Scan] | None = None,
     audiences: Mapping[Audience, Any] | None = None,
     media: Mapping[int, str] | None = None,
 ) -> Rules:
-    """Build the look-up structure from enabled rules. `scenes`: each code's name and own welcome."""
-    made = Rules(zone=zone, scans=scans or {}, audiences=audiences or {})
+    """Build the look-up structure from enabled rules. `scenes`: each code's name and own welcome; `ends`: its end."""
+    made = Rules(zone=zone, scans=scans or {}, ends=ends or {}, audiences=audiences or {})
     made.scenes = {
         scene: Rule(0, name, Trigger.FOLLOW, (Content("TEXT", text),)) for scene, (name, text) in (scenes or {}).items()
     }

@@ -221,7 +221,7 @@ def by_rule_without_facts(push: Push, book: ReplyBook) -> Reply | None:
 def scanned_again(push: Push, book: ReplyBook) -> Reply | None:
     """Somebody who follows scans a code: its own welcome, if it has one."""
     rules: Rules | None = book.get(PAGE)
-    rule = rules.code_welcome(push.scene) if rules else None
+    rule = rules.code_welcome(push.scene, asked_of(push).at) if rules else None
     return passive_of(rule.contents[0]) if rule else None
 
 

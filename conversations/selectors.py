@@ -46,7 +46,7 @@ from library.selectors import living_media_ids, media_named, room_of
 from members.figures import counted, figures
 from members.models import Follower, Member, RemoteTagging
 from touchpoints.models import Touchpoint, TouchpointTag
-from touchpoints.selectors import welcome_texts
+from touchpoints.selectors import ends_of, in_use, welcome_texts
 from wechat_gateway import incidents
 from wechat_gateway.messages import CUSTOM_SEND
 from wechat_gateway.models import MiniProgram, OfficialAccount
@@ -95,6 +95,7 @@ def compiled_with(rows: list[ReplyRule], account_id: int) -> Rules:
     return compile_rules(
         rows,
         scenes={scene: ("", text) for scene, text in welcome_texts(account_id).items()},
+        ends=ends_of(account_id),
         zone=brand_zone(),
         scans=_scans(account_id) if any(_welcomes_some(row) for row in rows) else {},
         audiences=_prepared(
@@ -228,7 +229,7 @@ def _prepared(audiences: set[Audience]) -> Mapping[Audience, Any]:
 
 def _scans(account_id: int) -> dict[str, Scan]:
     above: dict[int, int | None] = dict(Touchpoint.objects.order_by("pk").values_list("pk", "parent_id"))
-    leaves = Touchpoint.objects.filter(account_id=account_id, is_active=True).exclude(scene="").order_by("pk")
+    leaves = Touchpoint.objects.filter(in_use(), account_id=account_id).exclude(scene="").order_by("pk")
     tags: dict[int, set[int]] = {}
     for touchpoint_id, tag_id in TouchpointTag.objects.order_by("pk").values_list("touchpoint_id", "tag_id"):
         tags.setdefault(touchpoint_id, set()).add(tag_id)

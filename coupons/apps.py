@@ -16,12 +16,33 @@ class CouponsConfig(AppConfig):
     def ready(self) -> None:
         """Take part in merges and erasures; let segments count what people did with coupons."""
         from coupons.models import Move, MoveKind
-        from coupons.services import lapse_coupons, move_coupons, return_coupons, return_refunded, shown_coupons
+        from coupons.selectors import scans
+        from coupons.services import (
+            lapse_coupons,
+            move_coupons,
+            owe_for_scan,
+            return_coupons,
+            return_refunded,
+            shown_coupons,
+        )
         from loyalty.services.facts import on_fact
         from members.happenings import Happening, happenings
         from members.merging import Asset, assets
         from members.services.erasure import on_erase
+        from touchpoints.selectors import BenefitKind, benefit_kinds
 
+        benefit_kinds.register(
+            scans.KIND,
+            BenefitKind(
+                scans.LABEL,
+                scans.choices,
+                scans.offers,
+                owe_for_scan,
+                scans.tallies,
+                scans.outcomes,
+                scans.reason,
+            ),
+        )
         # After points: both lock the accounts of the two people, and freezes come along before their coupons.
         assets.register("coupons.coupons", Asset(_("Coupons"), move_coupons, return_coupons, shown_coupons, 210))
         on_fact.register("coupons.refunds", return_refunded)

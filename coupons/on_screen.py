@@ -68,6 +68,7 @@ def _given(way: Way) -> str:
         Way.CODE: _("entered a code for “%(name)s”"),
         Way.EXCHANGE: _("took “%(name)s” for points"),
         Way.TIER: _("got “%(name)s” as a benefit of the tier"),
+        Way.SCAN: _("got “%(name)s” by scanning a code"),
         Way.SYSTEM: _("was given “%(name)s” by another system"),
     }
     return texts[way]

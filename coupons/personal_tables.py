@@ -46,6 +46,16 @@ register(
     law=LEDGER,
 )
 register(
+    "coupons.ScanGrant",
+    by_member("coupons.ScanGrant"),
+    "touchpoint__name",
+    "template__name",
+    "outcome",
+    "at",
+    fate=Fate.KEPT,
+    law=LEDGER,
+)
+register(
     "coupons.Code",
     lambda person: Code.objects.filter(coupon__member_id__in=person.member_ids).order_by("pk"),
     "redeemed_at",

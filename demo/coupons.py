@@ -11,11 +11,14 @@ from common.errors import AppError
 from coupons import services
 from coupons.models import Coupon, Template, Way
 from coupons.rules import Cart, Line
+from coupons.selectors.scans import KIND
 from loyalty.models import Tier
 from loyalty.services import Operation
 from members.models import Member, Segment
 from members.services import save_segment
 from stores.models import Store
+from touchpoints.models import Touch, Touchpoint
+from touchpoints.services import replies_changed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,6 +54,13 @@ RETURNING: Final = (
     {"kind": "AMOUNT", "amount": 2_000, "threshold": 10_000, "days": 30},
     {"total": 200},
 )
+BOX: Final = "节日礼盒"
+SCANNED: Final = 24
+BY_CODE: Final = (
+    "礼盒见面礼 20 元",
+    {"kind": "AMOUNT", "amount": 2_000, "threshold": 10_000, "days": 60},
+    {"total": 500},
+)
 
 
 def give_coupons(brand_id: int, chance: Random) -> None:
@@ -82,6 +92,7 @@ def give_coupons(brand_id: int, chance: Random) -> None:
     with brand_scope(brand_id):
         _push(now)
         _tier_coupons(made, now)
+        _code_coupon(now)
         while services.expire_due(at=now):
             pass
 
@@ -122,6 +133,23 @@ def _tier_coupons(made: dict[str, Template], now: datetime) -> None:
         services.set_gift(tier=tier, template=made[name], period=period, is_on=True, at=now)
     services.find_gifts(at=now)
     while services.give_gifts(at=now):
+        pass
+
+
+def _code_coupon(now: datetime) -> None:
+    """The code in the gift box gives a coupon: who scanned it lately has theirs, one is left out."""
+    code = Touchpoint.objects.filter(name=BOX).exclude(scene="").first()
+    if code is None:
+        return
+    template = _template(*BY_CODE, [], now - SINCE)
+    code.benefit, code.benefit_kind, code.benefit_id = BY_CODE[0], KIND, template.pk
+    code.welcome = f"{code.welcome}{{权益}}已经放进你的卡券。"
+    code.save(update_fields=["benefit", "benefit_kind", "benefit_id", "welcome"])
+    replies_changed(account_id=code.account_id or 0)
+    touches = list(Touch.objects.select_related("touchpoint").filter(touchpoint=code).order_by("-at", "pk")[:SCANNED])
+    for number, touch in enumerate(touches):
+        services.owe_for_scan(touch, number == len(touches) - 1)
+    while services.give_scan(at=now):
         pass
 
 

@@ -36,6 +36,14 @@ LONGEST_ID: Final = 19
 _SCOPE: Final = "channels.read"
 
 
+class GivenShape(serializers.Serializer[Any]):
+    """What scanning a code gives."""
+
+    kind = serializers.CharField(help_text="`coupon` …")  # type: ignore[assignment] # a field called so
+    id = serializers.CharField(help_text="Its id: of a coupon, the template's.")
+    name = serializers.CharField(help_text="Name.")
+
+
 class ChannelShape(serializers.Serializer[Any]):
     """A node of the channel tree."""
 
@@ -50,6 +58,7 @@ class ChannelShape(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(allow_null=True, help_text="When the picture of a temporary code ends.")
     store = serializers.CharField(allow_null=True, help_text="Code of its store.")
     benefit = serializers.CharField(allow_blank=True, help_text="What the code promises.")
+    gives = GivenShape(allow_null=True, help_text="What scanning it gives, once to each person; null for nothing.")
     archived_at = serializers.DateTimeField(allow_null=True, help_text="When it was taken out of use.")
 
 
@@ -92,6 +101,16 @@ class ValueShape(serializers.Serializer[Any]):
     each = serializers.IntegerField(allow_null=True, help_text="The same for each follower, in fen.")
 
 
+class BenefitShape(serializers.Serializer[Any]):
+    """What came of the benefit of a code since it has one, whatever days the report looks at."""
+
+    given = serializers.IntegerField(help_text="People who got it.")
+    waiting = serializers.IntegerField(help_text="People who get it within seconds.")
+    refused = serializers.DictField(
+        child=serializers.IntegerField(), help_text="People who got nothing, by reason: `FLAGGED`, `NONE_LEFT` …"
+    )
+
+
 class ReportShape(serializers.Serializer[Any]):
     """What a channel and everything below it brought."""
 
@@ -106,6 +125,7 @@ class ReportShape(serializers.Serializer[Any]):
     stays = StayShape(many=True)
     values = ValueShape(many=True)
     cost = serializers.IntegerField(help_text="Cost in fen.")
+    benefit = BenefitShape(allow_null=True, help_text="Whom the code's benefit was given to so far; null without one.")
 
 
 class ReportQuery(StrictSerializer):
@@ -148,6 +168,7 @@ _CHANNEL_EXAMPLE = {
     "expires_at": None,
     "store": "SH004",
     "benefit": "入会立减 20 元",
+    "gives": {"kind": "coupon", "id": "0d7c1b52-6c1f-4d6e-9a0f-2b8f5a1c9e33", "name": "满 200 减 20"},
     "archived_at": None,
 }
 _REPORT_EXAMPLE = {
@@ -167,6 +188,7 @@ _REPORT_EXAMPLE = {
     "stays": [{"days": 7, "followers": 1900.0, "kept": 1655.0}],
     "values": [{"days": 30, "followers": 1400.0, "bought": 210.0, "amount": 8190000, "each": 5850}],
     "cost": 120000,
+    "benefit": {"given": 1840, "waiting": 0, "refused": {"FLAGGED": 5}},
 }
 _SCENE_EXAMPLE = {
     "scene": "7K3QX9TM",
@@ -221,7 +243,8 @@ class ChannelList(BrandAPIView):
         if not wanted["archived"]:
             rows = rows.filter(archived_at__isnull=True)
         channels, cursor = self.keyset.page(rows, request.query_params)
-        return Response(page_body([_channel(row) for row in channels], cursor))
+        offers = selectors.offers_of(channels)
+        return Response(page_body([_channel(row, offers.get(row.pk)) for row in channels], cursor))
 
 
 class ChannelReport(BrandAPIView):
@@ -339,7 +362,7 @@ class SceneOpenings(BrandAPIView):
         )
 
 
-def _channel(row: Touchpoint) -> dict[str, Any]:
+def _channel(row: Touchpoint, offer: selectors.Offer | None) -> dict[str, Any]:
     return {
         "id": row.pk,
         "name": row.name,
@@ -350,6 +373,7 @@ def _channel(row: Touchpoint) -> dict[str, Any]:
         "expires_at": row.expires_at,
         "store": row.store.code if row.store else None,
         "benefit": row.benefit,
+        "gives": {"kind": row.benefit_kind, "id": offer.public_id, "name": offer.name} if offer else None,
         "archived_at": row.archived_at,
     }
 
@@ -385,4 +409,12 @@ def _report(row: Touchpoint, figures: Figures, model: str, window: Window) -> di
             for days in selectors.VALUES
         ],
         "cost": figures.cost,
+        "benefit": _benefit(row),
     }
+
+
+def _benefit(row: Touchpoint) -> dict[str, Any] | None:
+    if not row.benefit_kind:
+        return None
+    tally = selectors.tally_of(row)
+    return {"given": tally.given, "waiting": tally.waiting, "refused": dict(tally.refused)}

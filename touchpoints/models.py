@@ -19,7 +19,8 @@ class Touchpoint(BrandOwned):
 
     What a node is follows from where it stands: a code is an object, the top a medium, all between are places.
     `expires_at` is when the picture of a temporary code stops working, `ends_at` when the brand wants it to end.
-    `owner_kind` is a key of the registry of owners, which knows what `owner_id` names.
+    `owner_kind` is a key of the registry of owners, which knows what `owner_id` names; `benefit_kind` is one of the
+    registry of benefits, which gives what `benefit_id` names. `benefit` is what is printed, and gives nothing.
     """
 
     name = models.CharField(_("name"), max_length=60)
@@ -39,6 +40,8 @@ class Touchpoint(BrandOwned):
     archived_at = models.DateTimeField(_("archived"), null=True, blank=True)
     owner_kind = models.CharField(_("kind of owner"), max_length=20, blank=True)
     owner_id = models.BigIntegerField(_("owner"), null=True, blank=True)
+    benefit_kind = models.CharField(_("kind of benefit"), max_length=20, blank=True, db_default="")
+    benefit_id = models.BigIntegerField(_("what scanning it gives"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"))
 
     class Meta(BrandOwned.Meta):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -16,11 +17,23 @@ from common.errors import AppError
 from console import formats
 from console.admin import site
 from console.http import row_id, viewer_of
-from console.registry import Moment, Page, Panel, TimelineKind, pages, panels, timeline_kinds, timelines
+from console.person import marked
+from console.registry import (
+    Moment,
+    Page,
+    Panel,
+    TimelineKind,
+    pages,
+    panels,
+    person_marks,
+    timeline_kinds,
+    timelines,
+)
 from coupons import on_screen, services
-from coupons.models import Coupon, State, Template, TemplateState
+from coupons.models import Coupon, Outcome, ScanGrant, State, Template, TemplateState
 from coupons.rules import read
 from coupons.selectors import coupons as selectors
+from coupons.selectors.scans import reason
 from coupons.words import rule_sentence
 from loyalty.services import Operation
 from members.selectors import visible_members
@@ -163,15 +176,38 @@ def coupons_of(member: Member, request: HttpRequest) -> Panel | None:
     return Panel(gettext("Coupons"), "console/panel_facts.html", {"rows": [label, *shown], "hint": ""}, 21)
 
 
+person_marks.register(
+    "coupons.scans",
+    lambda: Exists(ScanGrant.objects.filter(member=OuterRef("pk")).exclude(outcome__in=["", Outcome.GIVEN])),
+)
+
+
+def _refused_scans(member: Member, limit: int) -> list[Moment]:
+    """Give why codes that somebody scanned gave them no coupon; most people's pages ask nothing."""
+    if not marked(member, "coupons.scans"):
+        return []
+    rows = ScanGrant.objects.filter(member=member).exclude(outcome__in=["", Outcome.GIVEN])
+    return [
+        Moment(
+            at=row.at,
+            sentence=gettext("“%(code)s” did not give “%(name)s”") % {"code": row.touchpoint, "name": row.template},
+            kind=gettext("Coupons"),
+            detail=reason(row.outcome),
+            link=reverse("admin:members_member_coupons", args=[member.pk]),
+        )
+        for row in rows.select_related("touchpoint", "template").order_by("-at", "-pk")[:limit]
+    ]
+
+
 timeline_kinds.register("coupons.coupons", TimelineKind(gettext_lazy("Coupons"), order=45))
 
 
 @timelines.add("coupons.coupons")
 def moments(member: Member, limit: int) -> list[Moment]:
-    """Give what happened to a member's coupons."""
+    """Give what happened to a member's coupons, and why codes gave none."""
     rows = selectors.moves_of_member(member.pk).select_related("staff")[:limit]
     link = reverse("admin:members_member_coupons", args=[member.pk])
-    return [
+    given = [
         Moment(
             at=row.at,
             sentence=on_screen.sentence(row, row.coupon.version.name),
@@ -181,3 +217,4 @@ def moments(member: Member, limit: int) -> list[Moment]:
         )
         for row in rows
     ]
+    return given + _refused_scans(member, limit)

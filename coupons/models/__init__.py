@@ -3,6 +3,7 @@
 from coupons.models.coupons import Code, CounterCode, Coupon, Move, MoveKind, State, Way
 from coupons.models.gifts import Period, TierGift, TierGrant
 from coupons.models.pushes import Outcome, Push, PushPerson, PushState
+from coupons.models.scans import ScanGrant
 from coupons.models.templates import CodeBatch, Template, TemplateState, TemplateVersion
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Push",
     "PushPerson",
     "PushState",
+    "ScanGrant",
     "State",
     "Template",
     "TemplateState",

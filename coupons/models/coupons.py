@@ -38,6 +38,7 @@ class Way(models.TextChoices):
     EXCHANGE = "EXCHANGE", pgettext_lazy("coupon", "For points")
     SYSTEM = "SYSTEM", pgettext_lazy("coupon", "By another system")
     TIER = "TIER", pgettext_lazy("coupon", "Benefit of a tier")
+    SCAN = "SCAN", pgettext_lazy("coupon", "By scanning a channel code")
 
 
 class Coupon(BrandOwned):

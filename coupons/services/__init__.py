@@ -26,6 +26,7 @@ from coupons.services.life import (
 )
 from coupons.services.people import lapse_coupons, move_coupons, return_coupons, shown_coupons
 from coupons.services.pushes import create_push, push_portion, start_push, stop_push
+from coupons.services.scans import give_scan, owe_for_scan
 from coupons.services.templates import activate_template, save_template, stop_template
 
 __all__ = [
@@ -43,12 +44,14 @@ __all__ = [
     "find_gifts",
     "forget_codes",
     "give_gifts",
+    "give_scan",
     "hand_out",
     "hold_coupon",
     "issue_coupon",
     "lapse_coupons",
     "make_portion",
     "move_coupons",
+    "owe_for_scan",
     "push_coupons",
     "push_portion",
     "read_codes",

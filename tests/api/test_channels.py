@@ -6,6 +6,9 @@ import pytest
 
 from accounts.tenancy import brand_scope
 from common import clock
+from coupons.selectors.scans import KIND
+from coupons.services import give_scan
+from tests.coupons.conftest import make_template
 from tests.touchpoints.conftest import buy, come, send_back
 from touchpoints.models import MiniCode, Touch, Touchpoint
 from touchpoints.services import add_cost, archive_branch, create_mini_code, create_touchpoint, revoke_mini_code
@@ -179,3 +182,20 @@ def test_report_says_up_to_when_it_is_counted(ours):
     before = clock.now().replace(microsecond=0)
     said = ours.system.get(f"/channels/{ours.code.pk}/report/").json()["as_of"]
     assert datetime.fromisoformat(said) >= before
+
+
+def test_what_a_code_gives_and_to_how_many_is_told(ours, theirs):
+    with brand_scope(theirs.brand.pk):
+        make_template(name="灶上的券")
+    with brand_scope(ours.brand.pk):
+        template = make_template(name="见面礼", claimable=False)
+        code = create_touchpoint(name="礼盒", account=ours.account, at=clock.now(), gives=(KIND, template.pk))
+        for _number in range(2):
+            come(code)
+        give_scan(at=clock.now())
+    rows = {row["name"]: row["gives"] for row in ours.system.get("/channels/").json()["results"]}
+    assert rows["礼盒"] == {"kind": "coupon", "id": str(template.public_id), "name": "见面礼"}
+    assert rows[ours.code.name] is None
+    report = lambda row: ours.system.get(f"/channels/{row.pk}/report/").json()["benefit"]  # noqa: E731
+    assert report(code) == {"given": 1, "waiting": 1, "refused": {}}
+    assert report(ours.code) is None

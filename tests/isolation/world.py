@@ -58,6 +58,7 @@ from coupons.models import (
     Coupon,
     Push,
     PushPerson,
+    ScanGrant,
     Template,
     TemplateVersion,
     TierGift,
@@ -810,6 +811,8 @@ def _push(add, segment, member, number, at):
     add(PushPerson, push=push, member=member, outcome="FLAGGED")
     gift = add(TierGift, tier=Tier.objects.get(name=f"知音{number}"[:20]), template=template, updated_at=at)
     add(TierGrant, gift=gift, member=member, period="2025-06", outcome="GONE", at=at)
+    code = Touchpoint.objects.exclude(scene="").order_by("pk").first()
+    add(ScanGrant, touchpoint=code, template=template, member=member, outcome="GONE", at=at)
 
 
 def _birthdays(add, side, member, at):

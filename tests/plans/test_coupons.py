@@ -5,12 +5,13 @@ from __future__ import annotations
 from coupons import services
 from coupons.models import TierGift
 from coupons.selectors import coupons as selectors
-from coupons.selectors import pushes
+from coupons.selectors import pushes, scans
 from loyalty.models import Standing, Tier
 from members.services import save_segment
 from tests.coupons.conftest import cart, claim, make_template, once
 from tests.factories import AT, make_account, make_member
 from tests.plans.test_plans import watch
+from touchpoints import services as touchpoints
 
 __all__ = ["watch"]
 
@@ -24,6 +25,8 @@ def test_the_hot_statements_of_coupons_stay_in_the_brand_and_read_no_whole_table
     batch = services.create_batch(template=template, label="码", count=2, at=AT)
     segment = save_segment(name="所有人", rule={"all": []}, at=AT)
     TierGift.objects.create(tier=tier, template=template, updated_at=AT)
+    gives = (scans.KIND, make_template().pk)
+    channel = touchpoints.create_touchpoint(name="门口", account=account, at=AT, gives=gives)
     watch.seen.clear()
 
     services.make_portion(batch_id=batch.pk, at=AT)
@@ -44,9 +47,14 @@ def test_the_hot_statements_of_coupons_stay_in_the_brand_and_read_no_whole_table
     pushes.left_out_of(push, viewer=None)
     services.find_gifts(at=AT)
     services.give_gifts(at=AT)
+    touchpoints.record_touch(follower=ann.followers.get(), scene=channel.scene, is_follow=False, at=AT)
+    services.give_scan(at=AT)
+    scans.tallies([channel.pk])
+    scans.outcomes([channel.pk], [ann.pk])
 
     read = {table for _sql, table, _kind, _conditions in watch.scans()}
     assert read >= {
         "coupons_code", "coupons_coupon", "coupons_move", "coupons_template", "coupons_pushperson", "coupons_tiergrant",
+        "coupons_scangrant",
     }  # fmt: skip
     assert watch.faults() == []

@@ -62,7 +62,7 @@ class TouchpointAdmin(ConsoleModelAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Touchpoint | None = None) -> Any:
         """Show the account as a fact once a code carries it; a branch moves by its own action."""
         account = "service_account" if obj is not None and obj.ticket else "account"
-        code = (account, "store", "is_permanent", "tags", "benefit", "welcome", "ends_at", "is_active")
+        code = (account, "store", "is_permanent", "tags", "benefit", "gives", "welcome", "ends_at", "is_active")
         if obj is not None:
             return ((None, {"fields": ("name", "owner", *code) if obj.scene else ("name", "owner", "store")}),)
         return ((None, {"fields": ("name", "parent", "owner", *code)}),)
@@ -89,6 +89,12 @@ class TouchpointAdmin(ConsoleModelAdmin):
     def owner(self, row: Touchpoint) -> str:
         """Show the owner to roles that may only look."""
         return selectors.owner_names([row]).get((row.owner_kind, row.owner_id or 0), "--")
+
+    @admin.display(description=gettext_lazy("What scanning it gives"))
+    def gives(self, row: Touchpoint) -> str:
+        """Show the benefit to roles that may only look."""
+        offer = selectors.offers_of([row]).get(row.pk)
+        return offer.name if offer else "--"
 
     def get_urls(self) -> list[Any]:
         """Add the picture for printing, and the part of the page that waits for it."""
@@ -197,11 +203,14 @@ class TouchpointAdmin(ConsoleModelAdmin):
                 benefit=obj.benefit,
                 ends_at=obj.ends_at,
                 owner=owner,
+                gives=form.chosen_benefit,
             )
             obj.pk, obj.scene, obj.created_at = made.pk, made.scene, made.created_at
             services.make_codes(made.brand_id, [made.pk] if made.account_id else [])
             return
         obj.owner_kind, obj.owner_id = owner or ("", None)
+        if obj.scene:
+            obj.benefit_kind, obj.benefit_id = form.chosen_benefit or ("", None)
         super().save_model(request, obj, form, change)
         if obj.scene:
             services.set_tags(touchpoint=obj, tags=list(tags))

@@ -47,6 +47,7 @@ def channel_context(request: HttpRequest, row: Touchpoint, *, may_edit: bool) ->
         "above": [names[pk] for pk in above[:-1]],
         "figures": figures,
         "links": links,
+        **_benefit(row),
         "funnel": on_screen.funnel(figures, links),
         "cases": [
             {"label": label, "count": figures.cases[case], "link": links[case]}
@@ -75,10 +76,21 @@ def channel_context(request: HttpRequest, row: Touchpoint, *, may_edit: bool) ->
     }
 
 
+def _benefit(row: Touchpoint) -> dict[str, Any]:
+    """Say what the code gives and what came of it; a code without a benefit asks nothing."""
+    offer = selectors.offers_of([row]).get(row.pk)
+    if offer is None:
+        return {}
+    kind, tally = selectors.benefit_kinds.get(row.benefit_kind), selectors.tally_of(row)
+    refused = [{"label": kind.reason(key), "count": number} for key, number in sorted(tally.refused.items())]
+    return {"offer": offer, "offer_kind": kind.label, "tally": tally, "refused": refused}
+
+
 def _latest(request: HttpRequest, inside: set[int]) -> list[dict[str, Any]]:
     rows = selectors.latest_touches(inside, limit=LATEST)
     people = visible_members(viewer_of(request)).filter(pk__in=[row.member_id for row in rows])
     visible = set(people.values_list("pk", flat=True))
+    came = selectors.outcomes_of(rows)
     return [
         {
             "row": row,
@@ -86,6 +98,7 @@ def _latest(request: HttpRequest, inside: set[int]) -> list[dict[str, Any]]:
             "member_id": row.member_id if row.member_id in visible else None,
             "case": on_screen.case_label(row.case, row.kind),
             "is_staff": row.case == TouchCase.STAFF,
+            "benefit": came.get((row.touchpoint_id or 0, row.member_id), ""),
             "old_print": bool(row.issue and row.touchpoint and row.issue.ticket != row.touchpoint.ticket),
         }
         for row in rows

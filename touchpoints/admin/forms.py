@@ -10,10 +10,10 @@ from unfold.widgets import UnfoldAdminSelectMultipleWidget, UnfoldAdminSelectWid
 
 from console.forms import BrandModelForm
 from members.models import Tag
-from touchpoints import selectors
+from touchpoints import on_screen, selectors
 from touchpoints.models import Touchpoint, TouchpointTag
 
-NO_OWNER: Final = ("", "--")
+NO_OWNER: Final = on_screen.NOTHING
 
 
 class TouchpointForm(BrandModelForm):
@@ -33,9 +33,21 @@ class TouchpointForm(BrandModelForm):
         widget=UnfoldAdminSelectWidget(),
     )
 
+    gives = forms.ChoiceField(
+        required=False,
+        label=gettext_lazy("What scanning it gives"),
+        help_text=gettext_lazy(
+            "Once to each person, within seconds. In the welcome, the word benefit in braces becomes its name."
+        ),
+        widget=UnfoldAdminSelectWidget(),
+    )
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Offer this brand's tags and owners, and show those the code has."""
+        """Offer this brand's tags, owners and benefits, and show those the code has."""
         super().__init__(*args, **kwargs)
+        self.fields["gives"].choices = on_screen.benefit_choices(self.instance)  # type: ignore[attr-defined]
+        if self.instance.pk and self.instance.benefit_kind:
+            self.initial["gives"] = f"{self.instance.benefit_kind}:{self.instance.benefit_id}"
         self.fields["tags"].queryset = Tag.objects.order_by("name")  # type: ignore[attr-defined]
         groups = [
             (str(kind.label), [(f"{key}:{pk}", name) for pk, name in kind.choices()])
@@ -59,8 +71,12 @@ class TouchpointForm(BrandModelForm):
     @property
     def chosen_owner(self) -> tuple[str, int] | None:
         """Give the owner as kind and id."""
-        kind, _colon, pk = self.cleaned_data.get("owner", "").partition(":")
-        return (kind, int(pk)) if pk else None
+        return on_screen.chosen_pair(self.cleaned_data.get("owner", ""))
+
+    @property
+    def chosen_benefit(self) -> tuple[str, int] | None:
+        """Give what scanning the code gives as kind and id."""
+        return on_screen.chosen_pair(self.cleaned_data.get("gives", ""))
 
 
 class MoveForm(forms.Form):

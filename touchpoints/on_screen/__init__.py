@@ -1,5 +1,6 @@
 """How channels appear on pages."""
 
+from touchpoints.on_screen.benefits import NOTHING, benefit_choices, chosen_pair
 from touchpoints.on_screen.meters import code_meters
 from touchpoints.on_screen.options import DAYS, Options, read_options, window_label
 from touchpoints.on_screen.pages import MOST_LINES, Pages
@@ -23,6 +24,7 @@ from touchpoints.on_screen.words import ailment_label, ailment_text, case_label,
 __all__ = [
     "DAYS",
     "MOST_LINES",
+    "NOTHING",
     "Cell",
     "Facts",
     "Line",
@@ -33,8 +35,10 @@ __all__ = [
     "RowLinks",
     "ailment_label",
     "ailment_text",
+    "benefit_choices",
     "case_label",
     "cells",
+    "chosen_pair",
     "code_meters",
     "cohort_lines",
     "figure_keys",

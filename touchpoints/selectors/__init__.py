@@ -1,5 +1,6 @@
 """Questions about channels."""
 
+from touchpoints.selectors.benefits import BenefitKind, Offer, Tally, benefit_kinds, offers_of, outcomes_of, tally_of
 from touchpoints.selectors.branches import Credits, TreeFigures, cost_between, tree_figures, trees_by_model
 from touchpoints.selectors.counting import cohorts, counted_credits, rows_behind
 from touchpoints.selectors.figures import (
@@ -25,6 +26,8 @@ from touchpoints.selectors.lookups import (
     CodeMeter,
     OwnerKind,
     code_meters,
+    ends_of,
+    in_use,
     is_staff,
     latest_touches,
     owner_names,
@@ -34,6 +37,8 @@ from touchpoints.selectors.lookups import (
     touches_of,
     touchpoint_of_scene,
     welcome_texts,
+    working,
+    works_at,
 )
 from touchpoints.selectors.mini_codes import is_ours, resolve_scene, short_scene
 from touchpoints.selectors.quality import (
@@ -62,6 +67,7 @@ __all__ = [
     "WHOLE",
     "Ailment",
     "Attribution",
+    "BenefitKind",
     "CodeHealth",
     "CodeMeter",
     "Cohort",
@@ -71,6 +77,7 @@ __all__ = [
     "Mark",
     "Measure",
     "Node",
+    "Offer",
     "OwnerKind",
     "Path",
     "PersonValue",
@@ -78,21 +85,27 @@ __all__ = [
     "Row",
     "Shape",
     "Stage",
+    "Tally",
     "TreeFigures",
     "Window",
     "attributions",
     "below",
+    "benefit_kinds",
     "code_health",
     "code_meters",
     "cohorts",
     "cost_between",
     "counted_credits",
     "descendants",
+    "ends_of",
     "freshness",
     "funnel_stages",
+    "in_use",
     "is_ours",
     "is_staff",
     "latest_touches",
+    "offers_of",
+    "outcomes_of",
     "owner_names",
     "owners",
     "path_of",
@@ -111,10 +124,13 @@ __all__ = [
     "summed_cohorts",
     "summed_credits",
     "summed_rows",
+    "tally_of",
     "touches_of",
     "touchpoint_of_scene",
     "tree_figures",
     "tree_nodes",
     "trees_by_model",
     "welcome_texts",
+    "working",
+    "works_at",
 ]

@@ -15,6 +15,7 @@ from accounts.tenancy import current_brand_id
 from common import clock
 from common.registry import Registry
 from touchpoints.models import CodeAllowance, CodeIssue, CodeOrder, StaffPerson, Touch, TouchKind, Touchpoint
+from touchpoints.selectors.benefits import offers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -64,10 +65,45 @@ def touchpoint_of_scene(account_id: int, scene: str) -> Touchpoint | None:
     return Touchpoint.objects.select_related("store").filter(account_id=account_id, scene=scene).first()
 
 
+def works_at(row: Touchpoint, at: datetime) -> bool:
+    """Say whether a code does what it promises at a moment: not paused, not archived, not over."""
+    return row.is_active and row.archived_at is None and (row.ends_at is None or at < row.ends_at)
+
+
+def in_use() -> Q:
+    """Give what `works_at` asks whatever the moment is, as a predicate on channels."""
+    return Q(is_active=True, archived_at__isnull=True)
+
+
+def working(at: datetime) -> Q:
+    """Give what `works_at` asks as a predicate on channels."""
+    return in_use() & (Q(ends_at__isnull=True) | Q(ends_at__gt=at))
+
+
+def ends_of(account_id: int) -> dict[str, datetime]:
+    """Give when the codes of an account that are in use will be over, by scene; those without end are left out."""
+    rows = Touchpoint.objects.filter(in_use(), account_id=account_id, ends_at__isnull=False).exclude(scene="")
+    return {scene: at for scene, at in rows.order_by("pk").values_list("scene", "ends_at") if at is not None}
+
+
+_GIFT: Final = ("{benefit}", "{权益}")
+
+
 def welcome_texts(account_id: int) -> dict[str, str]:
-    """Give the welcome of every code of an account that has one, by scene."""
-    rows = Touchpoint.objects.filter(account_id=account_id, is_active=True).exclude(scene="").exclude(welcome="")
-    return dict(rows.order_by("pk").values_list("scene", "welcome"))
+    """Give the welcome of every code of an account that has one, by scene, but not of codes that are paused.
+
+    The word benefit in braces becomes the name of what the code gives, or what is printed where it gives nothing.
+    """
+    rows = Touchpoint.objects.filter(in_use(), account_id=account_id).exclude(scene="").exclude(welcome="")
+    codes = list(rows.order_by("pk"))
+    offers = offers_of(row for row in codes if any(word in row.welcome for word in _GIFT))
+    found = {}
+    for row in codes:
+        text, offer = row.welcome, offers.get(row.pk)
+        for word in _GIFT:
+            text = text.replace(word, offer.name if offer and not offer.problem else row.benefit)
+        found[row.scene] = text
+    return found
 
 
 def scan_counts(touchpoint_ids: list[int]) -> dict[int, dict[str, int]]:

@@ -16,6 +16,7 @@ from common.failpoints import point
 from touchpoints import tasks
 from touchpoints.errors import CodeBeingMade, CodeNotIssued
 from touchpoints.models import CodeAllowance, CodeIssue, CodeOrder, Touchpoint
+from touchpoints.selectors.lookups import working
 from wechat_gateway import calls
 from wechat_gateway.answers import Outcome, explained
 
@@ -154,11 +155,7 @@ def renew_codes(brand_id: int, *, at: datetime, only: Sequence[int] | None = Non
     `anew` makes those whatever they have.
     """
     with brand_scope(brand_id):
-        due = (
-            Touchpoint.objects.filter(is_active=True, account__isnull=False)
-            .exclude(scene="")
-            .filter(Q(ends_at__isnull=True) | Q(ends_at__gt=at))
-        )
+        due = Touchpoint.objects.filter(working(at), account__isnull=False).exclude(scene="")
         if only is not None:
             due = due.filter(pk__in=only)
         if anew and only is not None:  # but not twice for a double click

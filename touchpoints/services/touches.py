@@ -17,7 +17,8 @@ from members.models import Member
 from members.selectors import left_out_since
 from touchpoints.errors import NoSuchScene, OddOpening
 from touchpoints.models import CodeIssue, StaffPerson, Touch, TouchCase, TouchKind, TouchpointTag, Unfollow
-from touchpoints.selectors.lookups import is_staff, touchpoint_of_scene
+from touchpoints.selectors.benefits import benefit_kinds
+from touchpoints.selectors.lookups import is_staff, touchpoint_of_scene, works_at
 from touchpoints.selectors.mini_codes import resolve_scene
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 _OPENING: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
-# What apps above do with a touch (guides assign): callable(touch), in the transaction that records it.
+# What apps above do with a touch (guides assign): callable(touch), in the transaction that records it. A code that is
+# not in use at that moment sets nothing off, so they hear of no such touch.
 on_touch: Registry[Callable[[Touch], None]] = Registry("touch listeners", purpose="what a scan of a code sets off")
 
 
@@ -46,7 +48,8 @@ def record_touch(
 
     Five cases: new, returning, already following, member, staff. Everybody but staff gets the tags; the store and the
     guide of the code go to people who have none, so a member keeps theirs; a scan by staff is kept and sets nothing
-    off. A scan with an unknown scene is kept without a channel. A push that was recorded before changes nothing.
+    off, and so is every scan of a code that is paused, archived or over at that moment. A scan with an unknown scene
+    is kept without a channel. A push that was recorded before changes nothing.
     """
     if push_id is not None and Touch.objects.filter(push_id=push_id).exists():
         return None
@@ -68,11 +71,18 @@ def record_touch(
 
 
 def _keep_promises(touch: Touch) -> None:
-    """Do what a code promises to whoever scanned it; nothing for staff."""
-    if touch.case == TouchCase.STAFF:
-        return
+    """Do what a code promises to whoever scanned it; nothing for staff, and nothing by a code that is not in use."""
     touchpoint = touch.touchpoint
-    if touchpoint is not None and touchpoint.is_active and not (touchpoint.ends_at and touchpoint.ends_at <= touch.at):
+    if touchpoint is not None and not works_at(touchpoint, touch.at):
+        return
+    barred = touch.case == TouchCase.STAFF
+    if touchpoint is not None and touchpoint.benefit_kind:
+        kind = benefit_kinds.find(touchpoint.benefit_kind)
+        if kind is not None:
+            kind.give(touch, barred)
+    if barred:
+        return
+    if touchpoint is not None:
         tag_ids = list(TouchpointTag.objects.filter(touchpoint=touchpoint).values_list("tag_id", flat=True))
         if tag_ids:
             member_services.tag_members(

@@ -42,14 +42,16 @@ def create_touchpoint(
     benefit: str = "",
     ends_at: datetime | None = None,
     owner: tuple[str, int] | None = None,
+    gives: tuple[str, int] | None = None,
 ) -> Touchpoint:
     """Add a node to the tree. With an account it is a leaf with a scene (short and opaque) that a code can carry.
 
-    `owner` is (key of a kind of owner, id). Raises `PermanentCodesUsedUp`.
+    `owner` is (key of a kind of owner, id), `gives` (key of a kind of benefit, id). Raises `PermanentCodesUsedUp`.
     """
     if account is not None and is_permanent and permanent_codes_left(account) < 1:
         raise PermanentCodesUsedUp(str(account))
     owner_kind, owner_id = owner or ("", None)
+    benefit_kind, benefit_id = gives or ("", None)
     touchpoint = Touchpoint.objects.create(
         name=name,
         parent=parent,
@@ -62,6 +64,8 @@ def create_touchpoint(
         ends_at=ends_at,
         owner_kind=owner_kind,
         owner_id=owner_id,
+        benefit_kind=benefit_kind,
+        benefit_id=benefit_id,
         created_at=at,
     )
     set_tags(touchpoint=touchpoint, tags=tags)
@@ -158,6 +162,7 @@ def create_touchpoints(
     tags: Sequence[Tag] = (),
     is_permanent: bool = False,
     ends_at: datetime | None = None,
+    gives: tuple[str, int] | None = None,
 ) -> list[Touchpoint]:
     """Make the codes of a batch, each below its store's place; what exists already is left alone.
 
@@ -167,6 +172,7 @@ def create_touchpoints(
     if is_permanent and permanent_codes_left(account) < len(wanted):
         raise PermanentCodesUsedUp(str(account))
     places = _places(wanted, parent, at)
+    benefit_kind, benefit_id = gives or ("", None)
     made = Touchpoint.objects.bulk_create(
         Touchpoint(
             name=each.name,
@@ -178,6 +184,8 @@ def create_touchpoints(
             is_permanent=is_permanent,
             scene=new_scene(),
             ends_at=ends_at,
+            benefit_kind=benefit_kind,
+            benefit_id=benefit_id,
             created_at=at,
         )
         for each in wanted

@@ -19,7 +19,7 @@ from console.http import brand_of
 from console.site import page_response
 from members.models import Tag
 from stores.models import Store
-from touchpoints import selectors, services
+from touchpoints import on_screen, selectors, services
 from touchpoints.models import Touchpoint
 from wechat_gateway.models import OfficialAccount
 
@@ -57,6 +57,13 @@ class BatchForm(forms.Form):
         label=gettext_lazy("benefit"),
         help_text=gettext_lazy("Printed below the code. The words store and object in braces are filled in."),
     )
+    gives = forms.ChoiceField(
+        required=False,
+        label=gettext_lazy("What scanning it gives"),
+        help_text=gettext_lazy(
+            "Once to each person, within seconds. In the welcome, the word benefit in braces becomes its name."
+        ),
+    )
     welcome = forms.CharField(
         required=False,
         max_length=600,
@@ -79,6 +86,7 @@ class BatchForm(forms.Form):
         self.fields["account"].queryset = OfficialAccount.objects.filter(is_active=True).order_by("pk")  # type: ignore[attr-defined]
         self.fields["parent"].queryset = Touchpoint.objects.filter(scene="", archived_at__isnull=True).order_by("name")  # type: ignore[attr-defined]
         self.fields["stores"].queryset = Store.objects.filter(is_active=True).order_by("name", "pk")  # type: ignore[attr-defined]
+        self.fields["gives"].choices = on_screen.benefit_choices()  # type: ignore[attr-defined]
         self.fields["tags"].queryset = Tag.objects.order_by("name")  # type: ignore[attr-defined]
 
     def clean_objects(self) -> list[str]:
@@ -140,6 +148,7 @@ def _create(request: HttpRequest, chosen: dict[str, Any], plan: list[services.Pl
             tags=list(chosen["tags"]),
             is_permanent=chosen["is_permanent"],
             ends_at=ends or None,
+            gives=on_screen.chosen_pair(chosen["gives"]),
         )
     except AppError as error:
         messages.error(request, f"{error.message} {error.hint}")

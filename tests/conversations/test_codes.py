@@ -1,0 +1,67 @@
+"""What a code says to whoever scans it: until the code is over, and with the name of what it gives."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from conversations.engine import Asked, Facts
+from conversations.selectors import rules_of
+from coupons.selectors.scans import KIND
+from coupons.services import stop_template
+from tests.conversations.test_engine import rule
+from tests.coupons.conftest import make_template
+from tests.factories import AT, make_account, make_tag
+from touchpoints.models import Touchpoint
+from touchpoints.services import archive_branch, create_touchpoint
+
+END = AT + timedelta(days=1)
+BEFORE, AFTER = END - timedelta(seconds=1), END
+
+
+@pytest.fixture
+def account(in_brand):
+    return make_account()
+
+
+def said(rules, code, at, facts=None):
+    decision = rules.decide(Asked("FOLLOW", at, scene=code.scene), facts or Facts())
+    return decision.contents[0].text if decision.rule else None
+
+
+def test_compiled_rules_turn_when_a_code_is_over(account):
+    tag = make_tag()
+    rule(account, "FOLLOW", "礼盒", audience_kind="tag", audience_id=tag.pk)
+    rule(account, "FOLLOW", "大家")
+    own = create_touchpoint(name="门口", account=account, at=AT, welcome="门口好", ends_at=END)
+    tagged = create_touchpoint(name="礼盒", account=account, at=AT, tags=[tag], ends_at=END)
+    for_ever = create_touchpoint(name="柜台", account=account, at=AT, welcome="柜台好")
+
+    rules = rules_of(account.pk)
+
+    assert [said(rules, own, at) for at in (BEFORE, AFTER)] == ["门口好", "大家"]
+    assert [said(rules, tagged, at) for at in (BEFORE, AFTER)] == ["礼盒", "大家"]
+    assert [said(rules, for_ever, at) for at in (BEFORE, AFTER)] == ["柜台好", "柜台好"]
+    assert [bool(rules.code_welcome(own.scene, at)) for at in (BEFORE, AFTER)] == [True, False]
+
+
+@pytest.mark.parametrize("how", ["archived", "paused"])
+def test_codes_out_of_use_welcome_nobody(account, how):
+    code = create_touchpoint(name="门口", account=account, at=AT, welcome="门口好")
+    if how == "archived":
+        archive_branch(touchpoint=code, at=AT)
+    else:
+        Touchpoint.objects.filter(pk=code.pk).update(is_active=False)
+    assert said(rules_of(account.pk), code, AT) is None
+
+
+def test_the_welcome_names_what_the_code_gives_while_it_is_given(account):
+    template = make_template(name="见面礼 20 元", claimable=False)
+    code = create_touchpoint(
+        name="门口", account=account, at=AT, welcome="送你 {benefit}（{权益}）", benefit="神秘礼物",
+        gives=(KIND, template.pk),
+    )  # fmt: skip
+    assert said(rules_of(account.pk), code, AT) == "送你 见面礼 20 元（见面礼 20 元）"
+    stop_template(template_id=template.pk, at=AT)
+    assert said(rules_of(account.pk), code, AT) == "送你 神秘礼物（神秘礼物）"
