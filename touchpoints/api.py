@@ -39,7 +39,7 @@ _SCOPE: Final = "channels.read"
 class GivenShape(serializers.Serializer[Any]):
     """What scanning a code gives."""
 
-    kind = serializers.CharField(help_text="`coupon` …")  # type: ignore[assignment] # a field called so
+    kind = serializers.CharField(help_text="`coupon` …")
     id = serializers.CharField(help_text="Its id: of a coupon, the template's.")
     name = serializers.CharField(help_text="Name.")
 

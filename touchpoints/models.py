@@ -97,6 +97,9 @@ class CodeIssue(BrandOwned):
         ]
         indexes: ClassVar = [
             models.Index(fields=["brand", "account"], condition=models.Q(is_permanent=True), name="permanent_codes"),
+            models.Index(
+                fields=["brand", "expires_at"], condition=models.Q(printed_at__isnull=False), name="prints_by_end"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -113,6 +113,54 @@ def test_three_refusals_in_a_row_end_the_round_and_one_does_not(account, brand, 
     assert services.renew_codes(brand.pk, at=now) == 5
 
 
+def test_a_revoked_account_holds_up_no_other_and_codes_that_end_come_first(account, brand, simulator):
+    now = clock.now()
+    with brand_scope(brand.pk):
+        other = make_account("第二个服务号")
+        for number in range(4):
+            dead = create_touchpoint(name=f"旧{number}", account=account, at=now)
+            keep_code(touchpoint=dead, ticket=f"old{number}", url="http://weixin.qq.com/q/1", at=now)
+        create_touchpoint(name="新", account=other, at=now)
+        ending = create_touchpoint(name="快到期", account=other, at=now)
+        keep_code(touchpoint=ending, ticket="end", url="http://weixin.qq.com/q/2", at=now)
+    simulator.know(other)
+    simulator.fault(kind="errcode", appid=account.appid, path="/cgi-bin/qrcode/create", errcode=48001, count=3)
+
+    assert services.renew_codes(brand.pk, at=now + 26 * DAY) == 2
+
+    with brand_scope(brand.pk):
+        asked = CodeOrder.objects.order_by("pk").values_list("touchpoint__name", "state")
+        assert list(asked) == [
+            *((f"旧{number}", "REFUSED") for number in range(3)), ("快到期", "MADE"), ("新", "MADE"),
+        ]  # fmt: skip
+
+
+def test_permanent_codes_that_wechat_refuses_hold_up_no_temporary_ones_and_come_last_the_next_time(
+    account, brand, simulator, monkeypatch
+):
+    now = clock.now()
+    real, refused = calls.create_permanent_code, {"码0", "码1", "码2"}
+
+    def used_up(account, scene, *, at):
+        with brand_scope(brand.pk):
+            name = Touchpoint.objects.get(scene=scene).name
+        if name in refused:
+            simulator.fault(kind="errcode", appid=account.appid, path="/cgi-bin/qrcode/create", errcode=45029, count=1)
+        return real(account, scene, at=at)
+
+    monkeypatch.setattr(calls, "create_permanent_code", used_up)
+    with brand_scope(brand.pk):
+        for number in range(4):
+            create_touchpoint(name=f"码{number}", account=account, is_permanent=True, at=now)
+        create_touchpoint(name="临时", account=account, at=now)
+
+    assert services.renew_codes(brand.pk, at=now) == 1
+    assert services.renew_codes(brand.pk, at=now) == 1
+    with brand_scope(brand.pk):
+        made = Touchpoint.objects.exclude(ticket="").order_by("pk").values_list("name", flat=True)
+        assert list(made) == ["码3", "临时"]
+
+
 def test_code_made_anew_keeps_the_earlier_picture_explained(account, brand):
     now = clock.now()
     with brand_scope(brand.pk):
@@ -252,7 +300,26 @@ def test_printed_batch_never_dies_silently(tree):
     assert ailments(code, AT + 22 * DAY) == ()
     assert ailments(code, AT + 24 * DAY) == (Ailment.PRINT_ENDS,)
     mark_printed(touchpoint_ids=[code.pk], at=AT + 26 * DAY)
-    assert ailments(code, AT + 26 * DAY) == ()
+    assert ailments(code, AT + 26 * DAY) == (Ailment.PRINT_ENDS,)  # the older poster may still hang somewhere
+    assert ailments(code, AT + 31 * DAY) == ()
+    assert ailments(code, AT + 49 * DAY) == (Ailment.PRINT_ENDS,)
+
+
+def test_the_home_page_counts_prints_that_end_and_no_code_that_renews_itself(tree):
+    code, other = tree.codes["礼盒"], tree.codes["静安门口"]
+    for number, row in enumerate((code, other)):
+        keep_code(touchpoint=row, ticket=f"t{number}", url="http://weixin.qq.com/q/1", at=AT)
+    mark_printed(touchpoint_ids=[code.pk], at=AT)
+    for number, row in enumerate((code, other)):
+        keep_code(touchpoint=row, ticket=f"n{number}", url="http://weixin.qq.com/q/2", at=AT + 25 * DAY)
+
+    def ending(days):
+        rows = selectors.prints_that_end(Touchpoint.objects.all(), now=AT + days * DAY)
+        return [row.touchpoint_id for row in rows]
+
+    assert [ending(days) for days in (22, 24, 29, 30)] == [[], [code.pk], [code.pk], []]
+    services.archive_branch(touchpoint=code, at=AT + 25 * DAY)
+    assert ending(26) == []
 
 
 def test_permanent_print_never_ends(tree):

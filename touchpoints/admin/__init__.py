@@ -134,10 +134,11 @@ class TouchpointAdmin(ConsoleModelAdmin):
         )
 
     def picture(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """Give the code's picture as a PNG file."""
+        """Give the code's picture as a PNG file; it may be printed, so its end is announced from now on."""
         row = self.get_object(request, str(object_id))
         if row is None or not row.code_url or not self.has_view_permission(request, row):
             raise Http404
+        services.mark_printed(touchpoint_ids=[row.pk], at=now())
         response = HttpResponse(code_png(row.code_url), content_type="image/png")
         response["Content-Disposition"] = f'attachment; filename="code-{row.scene}.png"'
         return response

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from django.db.models import Exists, OuterRef
@@ -29,6 +28,7 @@ from console.registry import (
 )
 from touchpoints import on_screen
 from touchpoints.models import StaffPerson, Touch, TouchKind, Touchpoint
+from touchpoints.selectors import prints_that_end
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from members.models import Member
 
 LOOKED_AT: Final = 2_000
-SOON: Final = timedelta(days=7)
 
 
 def _sentence(touch: Touch) -> str:
@@ -114,27 +113,26 @@ def codes_to_look_at(viewer: Viewer) -> list[Todo | Step] | None:
     if not viewer.can("touchpoints.view"):
         return None
     link = reverse("admin:touchpoints_touchpoint_changelist")
-    coded = list(
-        on_screen.in_reach(viewer, Touchpoint.objects.exclude(scene=""))
-        .filter(is_active=True)
-        .values_list("expires_at", "problem", "ticket")[:LOOKED_AT],
-    )
-    soon = now() + SOON
-    ending = sorted(expires for expires, _problem, _ticket in coded if expires is not None and expires < soon)
-    broken = [problem for _expires, problem, _ticket in coded if problem]
+    mine = on_screen.in_reach(viewer, Touchpoint.objects.exclude(scene=""))
+    coded = list(mine.filter(is_active=True).values_list("problem", flat=True)[:LOOKED_AT])
+    broken = [problem for problem in coded if problem]
+    ends = dict(prints_that_end(mine, now=now()).values_list("touchpoint_id", "expires_at")[:LOOKED_AT][::-1])
     cards: list[Todo | Step] = [
         Todo(
-            gettext("channel codes expire within 7 days"),
-            len(ending),
-            link,
+            gettext("printed channel codes stop working within 7 days"),
+            len(ends),
+            f"{link}?show=print",
             gettext("See the codes"),
-            gettext("Scanning an expired code leads nowhere."),
+            gettext("The first %(when)s. Print the new picture and put it up before that.")
+            % {"when": formats.local_time(min(ends.values()))}
+            if ends
+            else "",
             30,
         ),
         Todo(
             gettext("channel codes could not be made"),
             len(broken),
-            link,
+            f"{link}?show=ailing",
             gettext("See why"),
             broken[0] if broken else "",
             25,

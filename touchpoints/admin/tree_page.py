@@ -121,6 +121,7 @@ def _views(
     attention = has(*set(selectors.Ailment) - {selectors.Ailment.NO_SCAN})
     wanted: list[tuple[str, str, Callable[[Touchpoint], bool]]] = [
         ("quiet", gettext("No scan in 30 days"), has(selectors.Ailment.NO_SCAN)),
+        ("print", gettext("Prints that end"), has(selectors.Ailment.PRINT_ENDS)),
         ("ailing", gettext("Need attention"), lambda row: bool(row.problem) or attention(row)),
         ("archived", gettext("Archived"), lambda row: row.archived_at is not None),
     ]

@@ -19,4 +19,10 @@ class Migration(migrations.Migration):
             name="benefit_kind",
             field=models.CharField(blank=True, db_default="", max_length=20, verbose_name="kind of benefit"),
         ),
+        migrations.AddIndex(
+            model_name="codeissue",
+            index=models.Index(
+                fields=["brand", "expires_at"], condition=models.Q(("printed_at__isnull", False)), name="prints_by_end"
+            ),
+        ),
     ]

@@ -7,9 +7,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import OuterRef, Subquery
 
 from touchpoints.models import CodeIssue, Touch, TouchCase, Touchpoint
+from touchpoints.selectors.lookups import working
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,10 +82,27 @@ def _last_scans(ids: list[int]) -> dict[int, datetime]:
 
 
 def _printed_ends(ids: list[int], now: datetime) -> dict[int, datetime]:
-    """Give when the last printed picture of each code stops working, if that is soon or was lately."""
+    """Give when the next printed picture of each code stops working, if that is soon: each may hang somewhere.
+
+    Where none works any more, it is when the last one stopped.
+    """
     rows = CodeIssue.objects.filter(touchpoint_id__in=ids, printed_at__isnull=False).order_by("expires_at", "pk")
-    ends: dict[int, datetime | None] = dict(rows.values_list("touchpoint_id", "expires_at"))
-    return {pk: at for pk, at in ends.items() if at is not None and at < now + PRINT_WARNING}
+    ends: dict[int, list[datetime | None]] = {}
+    for pk, at in rows.values_list("touchpoint_id", "expires_at"):
+        ends.setdefault(pk, []).append(at)
+    found = {}
+    for pk, moments in ends.items():
+        working = [at for at in moments if at is None or at > now]
+        at = next((at for at in working if at is not None), None) if working else moments[-1]
+        if at is not None and at < now + PRINT_WARNING:
+            found[pk] = at
+    return found
+
+
+def prints_that_end(rows: QuerySet[Touchpoint], *, now: datetime) -> QuerySet[CodeIssue]:
+    """Give the printed pictures of channels in use that stop working within a week, the next one first."""
+    ending = CodeIssue.objects.filter(printed_at__isnull=False, expires_at__gt=now, expires_at__lt=now + PRINT_WARNING)
+    return ending.filter(touchpoint__in=rows.filter(working(now)).values("pk")).order_by("expires_at", "pk")
 
 
 def quiet_codes(rows: QuerySet[Touchpoint], *, now: datetime) -> QuerySet[Touchpoint]:
@@ -92,8 +110,5 @@ def quiet_codes(rows: QuerySet[Touchpoint], *, now: datetime) -> QuerySet[Touchp
     quiet = now - timedelta(days=QUIET_DAYS)
     lately = Touch.objects.filter(at__gte=quiet, touchpoint__isnull=False).exclude(case=TouchCase.STAFF)
     return (
-        rows.exclude(scene="")
-        .filter(is_active=True, archived_at__isnull=True, created_at__lt=quiet)
-        .filter(Q(ends_at__isnull=True) | Q(ends_at__gt=now))
-        .exclude(pk__in=lately.values("touchpoint_id"))
+        rows.exclude(scene="").filter(working(now), created_at__lt=quiet).exclude(pk__in=lately.values("touchpoint_id"))
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db.models import Q
+from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
@@ -23,6 +24,8 @@ from wechat_gateway.answers import Outcome, explained
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from wechat_gateway.answers import Answer
     from wechat_gateway.models import OfficialAccount
@@ -151,32 +154,54 @@ def make_codes(brand_id: int, touchpoint_ids: Sequence[int], *, anew: bool = Fal
 def renew_codes(brand_id: int, *, at: datetime, only: Sequence[int] | None = None, anew: bool = False) -> int:
     """Renew the temporary codes that end within five days, and make those that are missing. Gives how many are new.
 
-    Archived channels and those the brand has let end are left to expire. `only` narrows it to some channels, and
-    `anew` makes those whatever they have.
+    Those that end come first, of every account, then what is missing; what was refused the last time comes after the
+    others. Three refusals in a row are about the account or its codes of this kind: the rest of those waits for the
+    next round, and nothing else waits with them. Archived channels and those the brand has let end are left to expire.
+    `only` narrows it to some channels, and `anew` makes those whatever they have.
     """
+    made, left = 0, PER_ROUND
+    refused: Counter[tuple[int, bool]] = Counter()
     with brand_scope(brand_id):
-        due = Touchpoint.objects.filter(working(at), account__isnull=False).exclude(scene="")
-        if only is not None:
-            due = due.filter(pk__in=only)
-        if anew and only is not None:  # but not twice for a double click
-            lately = CodeIssue.objects.filter(touchpoint_id__in=only, issued_at__gt=at - SAME_CLICK)
-            due = due.exclude(pk__in=lately.values("touchpoint_id"))
-        else:
-            due = due.filter(Q(ticket="") | Q(is_permanent=False, expires_at__lt=at + RENEW_BEFORE))
-        ids = list(due.order_by("pk").values_list("pk", flat=True)[:PER_ROUND])
-    made = failed = 0
-    for touchpoint_id in ids:
-        try:
-            issue_code(brand_id, touchpoint_id, at=at)
-            made, failed = made + 1, 0
-        except CodeBeingMade:
-            continue  # somebody else asked a moment ago and waits for the answer
-        except CodeNotIssued as error:
-            logger.warning("no code for channel %s: %s", touchpoint_id, error.message)
-            failed += 1
-            if failed == FAILURES_IN_A_ROW:
-                break  # this is about WeChat or the account, not about single channels; the next round tries again
+        groups = list(
+            _due(at, only, anew=anew)
+            .order_by("account_id")
+            .values_list("account_id", "is_permanent", "has_code")
+            .distinct()
+        )
+    # Those that end first of all, permanent ones last: WeChat takes none of them back.
+    for account_id, is_permanent, has_code in sorted(groups, key=lambda group: (group[1], not group[2], group[0])):
+        kind = (account_id, is_permanent)
+        with brand_scope(brand_id):
+            due = _due(at, only, anew=anew).filter(account_id=account_id, is_permanent=is_permanent, has_code=has_code)
+            ids = list(due.order_by("was_refused", "expires_at", "pk").values_list("pk", flat=True)[:left])
+        for touchpoint_id in ids:
+            if refused[kind] == FAILURES_IN_A_ROW:
+                break
+            left -= 1
+            try:
+                issue_code(brand_id, touchpoint_id, at=at)
+                made, refused[kind] = made + 1, 0
+            except CodeBeingMade:
+                continue  # somebody else asked a moment ago and waits for the answer
+            except CodeNotIssued as error:
+                logger.warning("no code for channel %s: %s", touchpoint_id, error.message)
+                refused[kind] += 1
     return made
+
+
+def _due(at: datetime, only: Sequence[int] | None, *, anew: bool) -> QuerySet[Any]:
+    """Give the channels whose codes are to be made, with whether they have one and whether WeChat refused the last."""
+    due = Touchpoint.objects.filter(working(at), account__isnull=False).exclude(scene="")
+    due = due.annotate(
+        has_code=ExpressionWrapper(~Q(ticket=""), output_field=BooleanField()),
+        was_refused=ExpressionWrapper(~Q(problem=""), output_field=BooleanField()),
+    )
+    if only is not None:
+        due = due.filter(pk__in=only)
+    if anew and only is not None:  # but not twice for a double click
+        lately = CodeIssue.objects.filter(touchpoint_id__in=only, issued_at__gt=at - SAME_CLICK)
+        return due.exclude(pk__in=lately.values("touchpoint_id"))
+    return due.filter(Q(ticket="") | Q(is_permanent=False, expires_at__lt=at + RENEW_BEFORE))
 
 
 def mark_printed(*, touchpoint_ids: Sequence[int], at: datetime) -> int:
