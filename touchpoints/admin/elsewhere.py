@@ -116,15 +116,15 @@ def codes_to_look_at(viewer: Viewer) -> list[Todo | Step] | None:
     mine = on_screen.in_reach(viewer, Touchpoint.objects.exclude(scene=""))
     coded = list(mine.filter(is_active=True).values_list("problem", flat=True)[:LOOKED_AT])
     broken = [problem for problem in coded if problem]
-    ends = dict(prints_that_end(mine, now=now()).values_list("touchpoint_id", "expires_at")[:LOOKED_AT][::-1])
+    ends = list(prints_that_end(mine, now=now()).values_list("touchpoint_id", "expires_at")[:LOOKED_AT])
     cards: list[Todo | Step] = [
         Todo(
             gettext("printed channel codes stop working within 7 days"),
-            len(ends),
+            len({touchpoint_id for touchpoint_id, _at in ends}),
             f"{link}?show=print",
             gettext("See the codes"),
             gettext("The first %(when)s. Print the new picture and put it up before that.")
-            % {"when": formats.local_time(min(ends.values()))}
+            % {"when": formats.local_time(ends[0][1])}
             if ends
             else "",
             30,
