@@ -31,7 +31,7 @@ _WAITS: Final = {
     Reaction.REFRESH_TOKEN: CREDENTIAL_EVERY,
     Reaction.PARK_CAMPAIGN: PROBE_EVERY,
 }
-_CAUSES: Final = {"QUOTA": reasons.QUOTA}
+_CAUSES: Final = {"QUOTA": reasons.QUOTA, "DISCONNECTED": reasons.DISCONNECTED}
 
 
 @dataclass(frozen=True)

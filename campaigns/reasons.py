@@ -37,6 +37,7 @@ LEASE_LOST: Final = "LEASE_LOST"
 NETWORK: Final = "NETWORK"
 ACCOUNT: Final = "ACCOUNT"
 QUOTA: Final = "QUOTA"
+DISCONNECTED: Final = "DISCONNECTED"
 RULE_INVALID: Final = "RULE_INVALID"
 SEGMENT_OLD: Final = "SEGMENT_OLD"
 MANY_UNKNOWN: Final = "MANY_UNKNOWN"
@@ -105,6 +106,10 @@ _OWN: Final[dict[str, tuple[_StrPromise, _StrPromise]]] = {
     NETWORK: (_("WeChat's servers cannot be reached."), _SELF),
     ACCOUNT: (_("Sending is parked for the whole service account."), _("See the service account's page.")),
     QUOTA: (_("Today's quota is used up."), _("It goes on by itself at midnight, Beijing time.")),
+    DISCONNECTED: (
+        _("The service account is disconnected."),
+        _("It goes on by itself as soon as somebody connects the account again."),
+    ),
     RULE_INVALID: (
         _("The segment uses something that no longer exists."),
         _("Correct the segment, then copy and launch the campaign."),

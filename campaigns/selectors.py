@@ -284,7 +284,9 @@ def progress(campaign: Campaign, *, at: datetime) -> Progress:
         eta_seconds=eta,
         problems=tuple(each for each in slices if each.state in _NOT_FINE),
         parked=reasons.explain(campaign.parked_code) if campaign.parked_code else None,
-        parked_until=campaign.parked_until if campaign.state == CampaignState.PARKED else None,
+        parked_until=campaign.parked_until
+        if campaign.state == CampaignState.PARKED and campaign.parked_code != reasons.DISCONNECTED
+        else None,
     )
 
 
@@ -352,7 +354,15 @@ class Work:
     parked_until: datetime | None
     scheduled_at: datetime | None
     is_due: bool
+    parked_code: str = ""
+    is_connected: bool = True
     free_lanes: tuple[int, ...] = ()
+
+    def probe_due(self, at: datetime) -> bool:
+        """Whether a parked campaign is worth a try: when its time has come, or the account is connected again."""
+        if self.parked_code == reasons.DISCONNECTED:
+            return self.is_connected
+        return self.parked_until is None or self.parked_until <= at
 
 
 def at_work() -> list[Work]:
@@ -362,7 +372,17 @@ def at_work() -> list[Work]:
         Campaign.objects.filter(state__in=AT_WORK, finished_at__isnull=True)
         .annotate(is_due=Exists(due))
         .order_by("-purpose", "launched_at", "pk")
-        .values_list("brand_id", "pk", "state", "purpose", "parked_until", "scheduled_at", "is_due"),
+        .values_list(
+            "brand_id",
+            "pk",
+            "state",
+            "purpose",
+            "parked_until",
+            "scheduled_at",
+            "is_due",
+            "parked_code",
+            "account__is_active",
+        )
     )
     free: defaultdict[int, list[int]] = defaultdict(list)
     lanes = Lane.objects.filter(campaign_id__in=[row[1] for row in rows if row[6]], taken_until__lte=Now())

@@ -129,7 +129,7 @@ def _ring_for(work: Work, at: datetime) -> None:
         if work.scheduled_at is not None and work.scheduled_at <= at:
             ring(start_scheduled, *where)
     elif work.state == "PARKED":
-        if work.parked_until is None or work.parked_until <= at:
+        if work.probe_due(at):
             ring(probe, *where)
     else:
         ring(_STEPS[work.state], *where)

@@ -36,6 +36,7 @@ WHY: dict[str, Any] = {
     "ASKED_FOR": gettext_lazy("The rule hands over to a person."),
     "WINDOW_CLOSED": gettext_lazy("The time in which WeChat lets us write was over; a person has to look at it."),
     "QUOTA": gettext_lazy("Today's customer-service messages are used up; it is tried again while there is time."),
+    "DISCONNECTED": gettext_lazy("The account is disconnected; it is tried again while there is time."),
     "PARKED": gettext_lazy("Calls of the account wait; it is tried again while there is time."),
     "WORKER_LOST": gettext_lazy("The process that sent it stopped. It may have arrived and is not sent again."),
 }

@@ -14,7 +14,7 @@ from console import formats
 from inbox import routing
 from inbox.models import AttachmentState, ConversationState, Direction, Level, SendState
 from wechat_gateway import windows
-from wechat_gateway.errcodes import explain
+from wechat_gateway.errcodes import explain, explain_own
 
 if TYPE_CHECKING:
     from inbox.models import Conversation, Hop, Message
@@ -149,6 +149,9 @@ def reason_of(code: int | None, cause: str) -> tuple[str, str]:
         "FILE_GONE": (_("The picture is no longer in the library."), _("Add it again.")),
         "QUOTA": (_("Today's quota of customer-service messages is used up."), _("Try again tomorrow.")),
     }
+    own = explain_own(cause) if cause not in causes else None
+    if own is not None:
+        return str(own.cause), str(own.action)
     return causes.get(cause, (_("WeChat could not be reached."), _("Try again in a minute.")))
 
 
@@ -247,8 +250,13 @@ def hop_reason(reason: str) -> str:
     return str(words.get(reason, reason))
 
 
-def meter(allowed: windows.Allowance, *, at: datetime, following: bool) -> dict[str, Any]:
+def meter(allowed: windows.Allowance, *, at: datetime, following: bool, connected: bool = True) -> dict[str, Any]:
     """Give what may be sent, for the page: how many, until when, or why nothing."""
+    off = explain_own("DISCONNECTED") if not connected else None
+    if off is not None:
+        return {
+            "open": False, "cause": str(off.cause), "action": str(off.action), "code": "", "left": 0, "messages": 0,
+        }  # fmt: skip
     if not following:
         return {
             "open": False,

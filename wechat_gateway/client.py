@@ -20,7 +20,7 @@ from common.failpoints import point
 from wechat_gateway import incidents, quotas, tokens, transport
 from wechat_gateway.answers import PICTURE, Answer, Outcome, classify
 from wechat_gateway.errcodes import Reaction
-from wechat_gateway.errors import CallsParked
+from wechat_gateway.errors import CallsParked, Disconnected
 from wechat_gateway.messages import (
     CUSTOM_SEND,
     SUBSCRIBE_SEND,
@@ -121,8 +121,8 @@ def call(
 
     `sends` says that doing it twice would be seen by a person: then it is never repeated by itself. `once` says that
     doing it twice leaves two at WeChat: then the transport does not repeat it on a fresh connection either. Never
-    raises for an answer: look at `Answer.ok`. A call for which no quota is left is not made: NOT_SENT, cause "QUOTA".
-    `at` defaults to now.
+    raises for an answer: look at `Answer.ok`. A call for which no quota is left is not made: NOT_SENT, cause "QUOTA";
+    neither is one of a disconnected app: cause "DISCONNECTED". `at` defaults to now.
     """
     at = at or clock.now()
     answer = Answer(Outcome.NOT_SENT, Reaction.RETRY, cause="NOT_TRIED")
@@ -157,7 +157,9 @@ def granted(app: App, path: str, *, at: datetime) -> bool:
 
 
 def not_granted(app: App, path: str, *, at: datetime) -> Answer:
-    """The answer of a call that was not made for want of quota; `retry_after` is when there is some again."""
+    """The answer of a call that was not granted: the app is disconnected, or no quota is left until `retry_after`."""
+    if not tokens.is_connected(app):
+        return _parked(app, Disconnected(), at)
     until = quotas.free_at(brand_id=app.brand_id, appid=app.appid, api=path, at=at)
     reaction = Reaction.PARK_UNTIL_RESET if until == quotas.next_reset(at) else Reaction.PAUSE_MINUTE
     wait = max(1, math.ceil((until - at).total_seconds()))
@@ -448,7 +450,9 @@ def _refused_again(app: App, generation: int, answer: Answer, at: datetime) -> A
 def _parked(app: App, parked: CallsParked, at: datetime) -> Answer:
     _proven.pop((app.brand_id, app.appid), None)
     wait = 0 if parked.until is None else max(1, math.ceil((parked.until - at).total_seconds()))
-    return Answer(Outcome.NOT_SENT, Reaction.PARK_BRAND, parked.wechat_code, "PARKED", parked.reason, retry_after=wait)
+    return Answer(
+        Outcome.NOT_SENT, Reaction.PARK_BRAND, parked.wechat_code, parked.cause, parked.reason, retry_after=wait
+    )
 
 
 def _ring_if_due(app: App, token: tokens.Token) -> None:

@@ -36,7 +36,7 @@ def download_media(app: App, media_id: str, *, at: datetime | None = None) -> by
         try:
             token = tokens.current(app, at=at) if generation is None else tokens.refused(app, generation, at=at)
         except CallsParked as parked:
-            return Answer(Outcome.NOT_SENT, Reaction.PARK_BRAND, parked.wechat_code, "PARKED", parked.reason)
+            return Answer(Outcome.NOT_SENT, Reaction.PARK_BRAND, parked.wechat_code, parked.cause, parked.reason)
         if generation is None and not granted(app, PATH, at=at):
             return not_granted(app, PATH, at=at)
         query = urlencode({"access_token": token.secret.reveal(), "media_id": media_id})

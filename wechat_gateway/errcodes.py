@@ -121,6 +121,13 @@ _OWN: Final = {
         _("Today's calls of this kind are used up, so WeChat was not asked."),
         _("Wait until midnight, Beijing time, or raise the limit in the WeChat console."),
     ),
+    "DISCONNECTED": Explanation(
+        0,
+        _CONFIG,
+        Reaction.PARK_BRAND,
+        _("The account is disconnected."),
+        _("Connect it again on its page under settings; what waits then goes on."),
+    ),
 }
 
 _add((-1, -2, -1000), _RETRY, Reaction.RETRY, _("WeChat is busy."), _SELF)

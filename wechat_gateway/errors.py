@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from django.utils.translation import gettext as _
 
@@ -92,12 +92,27 @@ class CallsParked(Unavailable):
     """Calls of an app wait: its credentials or rights were refused."""
 
     code = "calls_parked"
+    cause: ClassVar[str] = "PARKED"
 
     def __init__(self, *, wechat_code: int | None, reason: str, until: datetime | None) -> None:
         super().__init__(reason or _("WeChat cannot be reached at the moment."), hint=_("It is tried again by itself."))
         self.wechat_code = wechat_code
         self.reason = reason
         self.until = until
+
+
+class Disconnected(CallsParked):
+    """A person has disconnected the app: nothing is asked of WeChat for it until it is connected again."""
+
+    code = "account_disconnected"
+    cause = "DISCONNECTED"
+
+    def __init__(self) -> None:
+        from wechat_gateway.errcodes import explain_own
+
+        known = explain_own(self.cause)
+        super().__init__(wechat_code=None, reason=str(known.cause) if known else "", until=None)
+        self.hint = str(known.action) if known else ""
 
 
 class WeChatRefused(AppError):

@@ -28,6 +28,11 @@ WITH held AS (
 ), given AS (
     SELECT count(*) AS found, CASE
         WHEN bool_or(coalesce(blocked_until > %(at)s, false)) THEN 0
+        -- Nothing is sent for an account from the moment on at which it is disconnected.
+        WHEN EXISTS (SELECT 1 FROM wechat_gateway_officialaccount
+            WHERE brand_id = %(brand)s AND appid = %(appid)s AND NOT is_active) THEN 0
+        WHEN EXISTS (SELECT 1 FROM wechat_gateway_miniprogram
+            WHERE brand_id = %(brand)s AND appid = %(appid)s AND NOT is_active) THEN 0
         -- Without a known limit there is nothing to compare with, and least() leaves it out.
         ELSE least(%(count)s, min(greatest(0, floor(most * %(share)s::float8)::bigint - used))
             FILTER (WHERE most IS NOT NULL))
@@ -44,7 +49,7 @@ _limits_read = 0.0
 
 
 def take(*, brand_id: int, appid: str, api: str, count: int, at: datetime, share: float = 1.0) -> int:
-    """Take up to `count` calls of a path; gives how many were granted (0 when none are left).
+    """Take up to `count` calls of a path; gives how many were granted (0 when none are left, or nothing is connected).
 
     `share` keeps the rest of the quota for others: 0.8 stops at 80 % of it. One statement's lock per batch, not per
     message. A path without a known limit grants everything and is still counted.

@@ -39,9 +39,10 @@ class TokenStore:
         """Open a transaction in which the brand's rows exist."""
         return brand_scope(brand_id)
 
-    def parked(self, app: App) -> tuple[int | None, str, datetime | None] | None:
-        """Code, reason and end of an app's pause."""
-        return type(app).objects.filter(pk=app.pk).values_list("parked_code", "parked_reason", "parked_until").first()
+    def parked(self, app: App) -> tuple[int | None, str, datetime | None, bool] | None:
+        """Code, reason and end of an app's pause, and whether the app is connected."""
+        rows = type(app).objects.filter(pk=app.pk)
+        return rows.values_list("parked_code", "parked_reason", "parked_until", "is_active").first()
 
     def park(self, app: App, code: int | None, reason: str, until: datetime, at: datetime) -> None:
         """Let an app's calls wait; a cause that WeChat names is an incident, a lost connection not yet."""

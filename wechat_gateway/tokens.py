@@ -20,7 +20,7 @@ from common.secret import Secret
 from wechat_gateway import platforms, transport
 from wechat_gateway.answers import Answer, Outcome, classify
 from wechat_gateway.errcodes import ErrorClass, Reaction, explain
-from wechat_gateway.errors import CallsParked, NoPlatform
+from wechat_gateway.errors import CallsParked, Disconnected, NoPlatform
 from wechat_gateway.models import AccessToken, MiniProgram, OfficialAccount
 from wechat_gateway.quotas import SHANGHAI
 from wechat_gateway.stores import Busy, TokenStore
@@ -120,6 +120,13 @@ def ask(app: App, *, at: datetime) -> Answer:
     return _ask(app, force=False) if app.app_secret else Answer(Outcome.NOT_SENT, Reaction.PARK_BRAND, 41004)
 
 
+def is_connected(app: App) -> bool:
+    """Whether nobody has disconnected the app, as of now."""
+    with _store.scope(app.brand_id):
+        known = _store.parked(app)
+    return known is None or known[3]
+
+
 def is_authorised(app: App) -> bool:
     """Whether an app has its tokens through the third-party platform."""
     return bool(getattr(app, "platform_appid", ""))
@@ -171,8 +178,10 @@ def _remember(key: tuple[int, str], token: Token) -> None:
 
 
 def _read(app: App, at: datetime) -> Token | None:
-    """The stored token if it is usable; raises CallsParked while the app is parked."""
+    """The stored token if it is usable; raises CallsParked while the app is parked or disconnected."""
     parked = _store.parked(app)
+    if parked is not None and not parked[3]:
+        raise Disconnected
     if parked is not None and parked[2] is not None and parked[2] > at:
         raise CallsParked(wechat_code=parked[0], reason=parked[1], until=parked[2])
     return _usable(_store.read(app), at)

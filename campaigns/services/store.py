@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from accounts.services import record_audit
 from accounts.tenancy import brand_scope
+from campaigns import reasons
 from campaigns.models import Campaign, CampaignState, Delivery, DeliveryState, FinishEvent, Lane, TestSend
 from campaigns.services import consents, statements
 from inbox import services as inbox_services
@@ -68,12 +69,15 @@ class Store:
         )
 
     def take_probe(self, campaign_id: int, at: datetime, until: datetime) -> bool:
-        """Move the moment of the next probe on; gives whether this one is ours."""
-        return bool(
-            Campaign.objects.filter(pk=campaign_id, state=CampaignState.PARKED, parked_until__lte=at).update(
-                parked_until=until
-            )
-        )
+        """Move the moment of the next probe on; gives whether this one is ours.
+
+        While the account is disconnected nobody tries; once it is connected again, somebody does at once.
+        """
+        parked = Campaign.objects.filter(pk=campaign_id, state=CampaignState.PARKED)
+        if parked.exclude(parked_code=reasons.DISCONNECTED).filter(parked_until__lte=at).update(parked_until=until):
+            return True
+        again = parked.filter(parked_code=reasons.DISCONNECTED, account__is_active=True)
+        return bool(again.update(parked_code=reasons.ACCOUNT, parked_until=until))
 
     def unpark(self, campaign_id: int) -> bool:
         """Let a waiting campaign send again."""

@@ -31,6 +31,7 @@ from wechat_gateway import client, windows
 from wechat_gateway.answers import Answer as Said
 from wechat_gateway.answers import Outcome
 from wechat_gateway.errcodes import Reaction, explain
+from wechat_gateway.errors import Disconnected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -51,7 +52,7 @@ def send_text(
     """Let a person send a text: reserved, written down, sent by a task after the commit.
 
     The same `client_key` again gives the same message. Raises `NothingToSend`, `TooLong`, `NotFollowing`,
-    `WindowClosed`, `ConversationMissing`.
+    `Disconnected`, `WindowClosed`, `ConversationMissing`.
     """
     text = text.strip()
     if not text:
@@ -93,7 +94,7 @@ def send_by_itself(
 
     `kind` is text, image or miniprogrampage; `facts` hold what it needs besides (see `_outgoing`).
     """
-    if not reserve_send(follower_id=conversation.follower_id, at=at).open:
+    if not conversation.account.is_active or not reserve_send(follower_id=conversation.follower_id, at=at).open:
         return None
     line = lines.add_line(
         conversation,
@@ -262,6 +263,8 @@ def _send(
         return known
     if not conversation.follower.subscribed:
         raise NotFollowing
+    if not conversation.account.is_active:
+        raise Disconnected
     allowed = reserve_send(follower_id=conversation.follower_id, at=at)
     if not allowed.open:
         why = explain(allowed.refusal)

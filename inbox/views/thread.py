@@ -107,7 +107,9 @@ def thread_context(request: HttpRequest, conversation: Conversation) -> dict[str
     shown = selectors.window(conversation, **{WINDOWS[chosen]: asked[chosen]} if chosen else {})
     first, last = (shown.lines[0].pk, shown.lines[-1].pk) if shown.lines else (0, 0)
     allowed = selectors.allowance_of(conversation.follower_id, at=at)
-    meter = on_screen.meter(allowed, at=at, following=conversation.follower.subscribed)
+    meter = on_screen.meter(
+        allowed, at=at, following=conversation.follower.subscribed, connected=conversation.account.is_active
+    )
     waits = conversation.waiting_since
     return {
         "conversation": conversation,
@@ -119,7 +121,7 @@ def thread_context(request: HttpRequest, conversation: Conversation) -> dict[str
         "earlier": f"before={first}" if shown.earlier else "",
         "later": f"after={last}" if shown.later else "",
         "meter": meter,
-        "offers": [] if meter["open"] else fallbacks.offers(conversation, at=at),
+        "offers": [] if meter["open"] or not conversation.account.is_active else fallbacks.offers(conversation, at=at),
         "is_mine": conversation.assignee_id == viewer_of(request).staff_id,
         "is_resolved": conversation.state == ConversationState.RESOLVED,
         "waits_ms": int(waits.timestamp() * 1000) if waits else 0,
@@ -132,4 +134,5 @@ def thread_context(request: HttpRequest, conversation: Conversation) -> dict[str
 def version_of(conversation: Conversation, allowed: Allowance) -> str:
     """Give what changes whenever the thread would look different."""
     until = int(allowed.until.timestamp()) if allowed.until else 0
-    return f"{conversation.version}.{allowed.left}.{until}.{int(conversation.follower.subscribed)}"
+    reachable = f"{int(conversation.follower.subscribed)}{int(conversation.account.is_active)}"
+    return f"{conversation.version}.{allowed.left}.{until}.{reachable}"

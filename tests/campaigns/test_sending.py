@@ -11,15 +11,17 @@ from django.conf import settings
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.tenancy import every_brand
 from campaigns import invariants, reasons, selectors, services
 from campaigns.models import CampaignState, Delivery, UnknownPolicy
 from campaigns.services import sending
 from common import clock, failpoints
 from members.models import Follower, Member, Purpose
 from members.services import withdraw_consent
-from wechat_gateway import stores, tokens
+from wechat_gateway import calls, stores, tokens
 from wechat_gateway.models import AccessToken
 from wechat_gateway.quotas import next_reset
+from wechat_gateway.services import set_active
 
 
 def claim(stage, campaign, size=64):
@@ -307,6 +309,58 @@ def test_refusals_name_their_reason_and_mark_the_person(stage):
         (problem,) = selectors.progress(campaign, at=clock.now()).problems
     assert (problem.reason, problem.count) == ("43004", 1)
     assert problem.cause
+
+
+def is_tried(campaign, at):
+    """Whether the sweeper rings for a parked campaign."""
+    with every_brand(reason="the sweeper"):
+        (work,) = [work for work in selectors.at_work() if work.campaign_id == campaign.pk]
+    return work.probe_due(at)
+
+
+def test_a_disconnected_account_sends_nothing_and_the_rest_arrives_once_after_reconnecting(stage, monkeypatch):
+    stage.people(40)
+    campaign = stage.launched()
+    claimed = []
+
+    def disconnect_meanwhile():
+        """Somebody disconnects the account while it is being sent: this process has the token in its memory."""
+        claimed.append(1)
+        if len(claimed) == 3:
+            with stage.scope:
+                set_active(account=stage.account, is_active=False)
+
+    monkeypatch.setitem(failpoints.armed, "sending: claimed", disconnect_meanwhile)
+    monkeypatch.setattr(settings, "SEND_CLAIM_SIZE", 8)
+    stage.send(campaign)
+
+    parked = stage.reload(campaign)
+    before = stage.calls()
+    assert (parked.state, parked.parked_code) == (CampaignState.PARKED, "DISCONNECTED")
+    assert 0 < before < 40
+    assert len(stage.truth()) == before
+    with stage.scope:
+        shown = selectors.progress(parked, at=clock.now())
+    assert shown.parked.cause == reasons.explain(reasons.DISCONNECTED).cause
+    assert shown.parked_until is None
+
+    # Nobody tries while it stays so, however much later it is; a person's test does not leave us either.
+    later = clock.now() + timedelta(days=3)
+    assert not services.probe(brand_id=stage.brand.pk, campaign_id=campaign.pk, at=later)
+    assert calls.send_template(stage.account, {"touser": "o"}).cause == "DISCONNECTED"
+    assert not is_tried(campaign, later)
+    assert stage.calls() == before
+
+    with stage.scope:
+        set_active(account=stage.account, is_active=True)
+    assert is_tried(campaign, clock.now())
+    stage.pass_time(campaign, 60)
+    assert services.probe(brand_id=stage.brand.pk, campaign_id=campaign.pk, at=clock.now())
+    stage.pass_time(campaign, 60)
+    stage.send(campaign)
+    assert stage.states(campaign) == {"SENT": 40}
+    assert len(stage.truth()) == 40
+    assert len({row["openid"] for row in stage.truth()}) == 40
 
 
 def test_quota_parks_and_resumes_after_midnight_in_beijing(stage, monkeypatch):

@@ -18,6 +18,7 @@ from wechat_gateway import quotas
 from wechat_gateway.events import Push
 from wechat_gateway.models import InboundPush
 from wechat_gateway.replies import render
+from wechat_gateway.services import set_active
 from wechat_gateway.windows import act_of
 
 
@@ -224,6 +225,26 @@ def test_answers_of_an_account_without_quota_ask_once_and_keep_no_other_account_
     services.send_replies(brand.pk, at=morning)
     services.send_replies(brand.pk, at=morning)
     assert received(simulator, account, person.openid) == ["还有"] * 5
+
+
+def test_answers_of_a_disconnected_account_wait_and_go_once_after_reconnecting(brand, account, person, simulator):
+    with brand_scope(brand.pk):
+        rule(account, "几点", more=[{"kind": "TEXT", "text": "还有"}])
+        record = note(pushed(account, person.openid))
+        set_active(account=account, is_active=False)
+    services.send_replies(brand.pk, at=AT)
+    services.send_replies(brand.pk, at=AT + timedelta(hours=2))
+    with brand_scope(brand.pk):
+        record.refresh_from_db()
+        assert (record.state, record.problem) == ("WAITING", "DISCONNECTED")
+        assert selectors.allowance_of(person.pk, at=AT + timedelta(hours=2)).left == 5
+        set_active(account=account, is_active=True)
+    assert calls_of(simulator, account) == []
+
+    later = AT + timedelta(hours=2, minutes=1)
+    services.send_replies(brand.pk, at=later)
+    services.send_replies(brand.pk, at=later)
+    assert received(simulator, account, person.openid) == ["还有"]
 
 
 def test_an_answer_that_could_not_be_sent_in_its_time_is_left_to_a_person(

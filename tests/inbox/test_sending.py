@@ -11,10 +11,13 @@ import pytest
 from inbox import selectors, services
 from inbox.errors import NotFollowing, NothingToSend, TooLong, WindowClosed
 from inbox.models import AgentTask, Answer, ConversationState, Message, SendState, TaskKind
+from inbox.on_screen import reason_of
 from inbox.services import sending
 from tests.factories import AT, make_follower, make_staff
 from tests.inbox.conftest import push_of, say, seconds
 from wechat_gateway import calls, client, tokens
+from wechat_gateway.errors import Disconnected
+from wechat_gateway.services import set_active
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +63,34 @@ def send(conversation, desk, text="好的", at=AT, key=None):
     return services.send_text(
         conversation_id=conversation.pk, staff_id=desk.pk, text=text, client_key=key or uuid4(), at=at
     )
+
+
+def test_nothing_is_sent_while_the_account_is_disconnected_and_the_reason_is_said(person, desk, in_brand):
+    account, follower = person.account, person.follower
+    person.act("text", content="在吗")
+    conversation = say(follower, "在吗")
+    queued = send(conversation, desk, "马上")
+    set_active(account=account, is_active=False)
+
+    with pytest.raises(Disconnected) as refused:
+        send(conversation, desk, "在的")
+    assert (refused.value.message, refused.value.hint) == reason_of(None, "DISCONNECTED")
+    assert services.send_unasked(follower=follower, text="欢迎", at=AT, asks=()) is None
+
+    # What had been written before stays with its reason, and the person waits for an answer again.
+    services.deliver(brand_id=account.brand_id, message_id=queued.pk, at=AT)
+    queued.refresh_from_db()
+    conversation.refresh_from_db()
+    assert (queued.state, queued.cause, conversation.state) == (
+        SendState.REFUSED, "DISCONNECTED", ConversationState.WAITING,
+    )  # fmt: skip
+    assert selectors.allowance_of(follower.pk, at=AT).left == 5
+
+    set_active(account=account, is_active=True)
+    again = send(conversation, desk, "在的")
+    services.deliver(brand_id=account.brand_id, message_id=again.pk, at=AT)
+    again.refresh_from_db()
+    assert again.state == SendState.SENT
 
 
 def test_sending_answers_who_waits_and_measures_it(follower, desk):

@@ -216,7 +216,9 @@ class Delivery:
             sends = row["state"] == "SENDING"
             due = sends and any(d["due_at"] is not None and d["due_at"] <= now for d in database.committed("delivery"))
             free = tuple(lane["number"] for lane in database.committed("lane") if due and lane["taken_until"] <= now)
-            work = Work(BRAND, CAMPAIGN, row["state"], "service", row["parked_until"], None, due, free if due else ())
+            work = Work(
+                BRAND, CAMPAIGN, row["state"], "service", row["parked_until"], None, due, free_lanes=free if due else ()
+            )
             campaign_tasks._ring_for(work, clock.now())
         if any(event["due_at"] <= now for event in database.committed("event")):
             self.broker.ring(campaign_tasks.settle_results, BRAND)

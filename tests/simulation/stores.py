@@ -629,7 +629,7 @@ class MemoryTokenStore(_Base):
     def parked(self, app):
         self._begin("read pause")
         content = self.db.get("account", app.pk)[1]
-        return content["parked_code"], content["parked_reason"], content["parked_until"]
+        return content["parked_code"], content["parked_reason"], content["parked_until"], True
 
     def park(self, app, code, reason, until, at):
         self._begin("park app")

@@ -8,16 +8,17 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 
 from accounts.tenancy import brand_scope
 from tests.wechat_gateway import forge
 from tests.wechat_gateway.conftest import NOW, make_account
 from tests.wechat_gateway.fake_wechat import FakeWeChat
-from wechat_gateway import calls, client, quotas, selectors, services, tokens
+from wechat_gateway import calls, client, downloads, quotas, selectors, services, tokens
 from wechat_gateway.answers import Outcome
 from wechat_gateway.client import TEMPLATE_SEND, custom_text, template_message
 from wechat_gateway.errcodes import Reaction
-from wechat_gateway.errors import CallsParked, WeChatRefused
+from wechat_gateway.errors import CallsParked, Disconnected, WeChatRefused
 from wechat_gateway.models import AccessToken, OfficialAccount, QuotaLimit
 
 pytestmark = pytest.mark.django_db
@@ -299,7 +300,7 @@ def test_every_call_is_counted_and_stops_before_wechat_refuses(account, wechat):
         Outcome.NOT_SENT, Reaction.PARK_UNTIL_RESET, "QUOTA",
     )  # fmt: skip
     assert refused.retry_after == left
-    with pytest.raises(WeChatRefused, match="used up"):
+    with translation.override("en"), pytest.raises(WeChatRefused, match="used up"):
         refused.require()
     assert wechat.count("/cgi-bin/tags/get") == 2
     with brand_scope(account.brand_id):
@@ -307,6 +308,34 @@ def test_every_call_is_counted_and_stops_before_wechat_refuses(account, wechat):
     assert shown == {"/cgi-bin/tags/get": (2, 0)}
     assert calls.list_tags(account, at=quotas.next_reset(NOW)).ok
     quotas.forget_limits()
+
+
+def test_a_disconnected_app_makes_no_call_and_says_why(account, wechat):
+    wechat.answers[TEMPLATE_SEND] = accepted
+    assert calls.list_tags(account, at=NOW).ok
+    assert all(answer.ok for answer in send(account, 2).values())
+    known = len(wechat.calls)
+    with brand_scope(account.brand_id):
+        services.set_active(account=account, is_active=False)
+
+    # With the token still in memory, and without.
+    for at in (NOW, later(hours=3)):
+        answer = calls.list_tags(account, at=at)
+        assert (answer.outcome, answer.reaction, answer.cause) == (
+            Outcome.NOT_SENT, Reaction.PARK_BRAND, "DISCONNECTED",
+        )  # fmt: skip
+        with translation.override("en"), pytest.raises(WeChatRefused, match="disconnected") as refused:
+            answer.require()
+        assert "Connect it again" in refused.value.hint
+        assert {a.cause for a in send(account, 2, at=at).values()} == {"DISCONNECTED"}
+        assert downloads.download_media(account, "m", at=at).cause == "DISCONNECTED"
+    with pytest.raises(Disconnected):
+        tokens.current(account, at=later(hours=3))
+    assert len(wechat.calls) == known
+
+    with brand_scope(account.brand_id):
+        services.set_active(account=account, is_active=True)
+    assert all(answer.ok for answer in send(account, 2).values())
 
 
 def test_one_quota_of_a_call_costs_one_short_statement(account, wechat, django_assert_max_num_queries):
