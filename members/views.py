@@ -25,7 +25,7 @@ from members import rule_form, segment_preview, selectors
 from members import services as member_services
 from members.errors import LimitInvalid, RuleInvalid, SegmentNameTaken
 from members.freshness import Age, age_of, span
-from members.models import Freshness, Segment
+from members.models import Freshness, Segment, SegmentMember
 from members.picks import picks, remembering
 from members.segments import compile_rule, sentence
 from members.why import explain
@@ -126,6 +126,9 @@ def segment_why(request: HttpRequest, pk: int) -> HttpResponse:
         member = found[0] if len(found) == 1 else None
     if member is not None and not problem:
         context["member"] = member
+        if then is None and segment.freshness != Freshness.LIVE and segment.refreshed_at is not None:
+            context["kept"] = SegmentMember.objects.filter(segment=segment, member_id=member.pk).first()
+            context["kept_as_of"] = segment.refreshed_at
         try:
             context["why"] = explain(segment.rule, member=member, at=at, then=then)
         except RuleInvalid as error:

@@ -224,6 +224,7 @@ class RemoteTag(BrandOwned):
     account = BrandForeignKey(OfficialAccount, models.PROTECT, related_name="+", verbose_name=_("service account"))
     tag = BrandForeignKey(Tag, models.CASCADE, related_name="remotes", verbose_name=_("tag"))
     remote_id = models.IntegerField(_("id at WeChat"))
+    agreed_name = models.CharField(max_length=30, blank=True, db_default="")  # what both sides called it last
     synced_at = models.DateTimeField(_("last in step"), null=True, blank=True)
     problem = models.CharField(_("problem"), max_length=200, blank=True)
 

@@ -15,9 +15,10 @@ from django.utils.translation import gettext as _
 
 from accounts.tenancy import brand_scope
 from common.failpoints import point
+from members.errors import TagFieldInvalid, TagNameTaken, TagNameTooLong
 from members.models import Follower, MemberTag, RemoteTag, RemoteTagging, Tag, TagDirection, TagGroup
 from members.services.people import record_contact
-from members.services.tags import tag_members, untag_members
+from members.services.tags import change_tag, tag_members, untag_members
 from wechat_gateway import calls
 from wechat_gateway.answers import Outcome, explained
 from wechat_gateway.models import OfficialAccount
@@ -85,9 +86,11 @@ def _match_dictionary(brand_id: int, account: OfficialAccount, at: datetime, res
                 continue
             if tag is None:
                 tag = Tag.objects.create(name=name, group=GROUP_FROM_WECHAT, sync=True, created_at=at)
-            known[remote_id] = RemoteTag.objects.create(account=account, tag=tag, remote_id=remote_id)
+            known[remote_id] = RemoteTag.objects.create(account=account, tag=tag, remote_id=remote_id, agreed_name=name)
             paired.add(tag.pk)
         missing = [tag for tag in Tag.objects.filter(sync=True).order_by("pk") if tag.pk not in paired]
+    for remote_id in [each for each, row in known.items() if row.tag.sync and each in theirs]:
+        _agree_on_name(brand_id, account, known[remote_id], theirs[remote_id], at, result)
     for tag in missing:
         made = calls.create_tag(account, tag.name, at=at)
         point("tags: made at WeChat")
@@ -96,8 +99,37 @@ def _match_dictionary(brand_id: int, account: OfficialAccount, at: datetime, res
             result.problems.append(f"{tag.name}: {_say(made)}")
             continue
         with brand_scope(brand_id):
-            known[remote_id] = RemoteTag.objects.create(account=account, tag=tag, remote_id=remote_id)
+            known[remote_id] = RemoteTag.objects.create(
+                account=account, tag=tag, remote_id=remote_id, agreed_name=tag.name
+            )
     return [row for row in known.values() if row.tag.sync]
+
+
+def _agree_on_name(
+    brand_id: int, account: OfficialAccount, row: RemoteTag, theirs: str, at: datetime, result: SyncResult
+) -> None:
+    """A new name goes to the other side, as the group's direction says; where both are new, ours counts."""
+    ours, agreed = row.tag.name, row.agreed_name or theirs
+    if ours != theirs:
+        with brand_scope(brand_id):
+            direction = _direction(row.tag)
+        only_theirs_is_new = ours == agreed
+        if direction == TagDirection.PULL or (direction == TagDirection.BOTH and only_theirs_is_new):
+            try:
+                with brand_scope(brand_id):
+                    row.tag = change_tag(tag=row.tag, name=theirs, at=at)
+            except (TagNameTaken, TagNameTooLong, TagFieldInvalid) as error:
+                result.problems.append(f"{ours}: {error.message}")
+                return
+        else:
+            answer = calls.rename_tag(account, row.remote_id, ours, at=at)
+            point("tags: renamed at WeChat")
+            if not answer.ok:
+                result.problems.append(f"{ours}: {_say(answer)}")
+                return
+    if row.agreed_name != row.tag.name:
+        with brand_scope(brand_id):
+            RemoteTag.objects.filter(pk=row.pk).update(agreed_name=row.tag.name)
 
 
 def _settle(brand_id: int, account: OfficialAccount, remote_tag: RemoteTag, at: datetime, result: SyncResult) -> None:

@@ -181,6 +181,55 @@ def test_tag_made_at_wechat_appears_here(brand, crowd, simulator):
         assert Tag.objects.get(name="门店老客").sync
 
 
+def names_at_wechat(account):
+    rows = calls.list_tags(account, at=AT).data["tags"]
+    return [row["name"] for row in rows if row["id"] >= 100]
+
+
+@pytest.mark.parametrize("direction", ["BOTH", "PUSH", "PULL"])
+def test_a_new_name_reaches_the_other_side_and_where_both_are_new_the_direction_decides(
+    brand, crowd, simulator, direction
+):
+    account, tag = crowd["account"], crowd["tag"]
+    with brand_scope(brand.pk):
+        change_tag(tag=tag, group="门店", at=AT)
+        save_tag_group(group=TagGroup.objects.get(name="门店"), name="门店", direction=direction, at=AT)
+    sync_tags(brand.pk, account.pk, at=AT)
+
+    def here():
+        with brand_scope(brand.pk):
+            return Tag.objects.get(pk=tag.pk).name
+
+    def renamed(ours=None, theirs=None):
+        with brand_scope(brand.pk):
+            remote_id = RemoteTag.objects.get().remote_id
+            if ours:
+                change_tag(tag=tag, name=ours, at=AT)
+        if theirs:
+            assert calls.rename_tag(account, remote_id, theirs, at=AT).ok
+        sync_tags(brand.pk, account.pk, at=AT)
+        assert names_at_wechat(account) == [here()]
+        return here()
+
+    before = here()
+    assert renamed(ours="新名一") == (before if direction == "PULL" else "新名一")
+    assert renamed(theirs="新名二") == ("新名二" if direction != "PUSH" else "新名一")
+    assert renamed(ours="新名三", theirs="新名四") == ("新名四" if direction == "PULL" else "新名三")
+
+
+def test_a_name_from_wechat_that_another_tag_has_is_told_and_changes_nothing(brand, crowd, simulator):
+    account, tag = crowd["account"], crowd["tag"]
+    sync_tags(brand.pk, account.pk, at=AT)
+    with brand_scope(brand.pk):
+        before = Tag.objects.get(pk=tag.pk).name
+        make_tag("已有")
+        assert calls.rename_tag(account, RemoteTag.objects.get().remote_id, "已有", at=AT).ok
+    found = sync_tags(brand.pk, account.pk, at=AT)
+    with brand_scope(brand.pk):
+        assert Tag.objects.get(pk=tag.pk).name == before
+    assert any(problem.startswith(before) for problem in found.problems)
+
+
 @pytest.mark.parametrize("direction", ["PUSH", "PULL"])
 def test_declared_direction_decides_where_both_sides_differ(brand, crowd, simulator, direction):
     """Both sides change other people; afterwards both are as the side says whose word counts."""

@@ -8,8 +8,8 @@ import pytest
 from accounts.services import issue_api_key
 from accounts.tenancy import brand_scope
 from common import clock
-from members.models import MemberTag, PreTag, Tag, TagGroup, TagRule
-from members.services import bind_phone, run_rules, save_segment, save_tag_rule, tag_members
+from members.models import Member, MemberTag, PreTag, Tag, TagGroup, TagRule
+from members.services import bind_phone, refresh_segment, run_rules, save_segment, save_tag_rule, tag_members
 from tests.factories import AT, make_account, make_follower, make_member, make_tag
 from tests.members.test_segment_pages import posted, signed_in
 
@@ -144,12 +144,29 @@ def test_why_page_explains_now_and_then(brand, other_brand, people):
     assert verdict(who="陈子涵") == ["yes"]
     assert verdict(member=silent.pk) == ["no"]
     assert verdict(who="没有这个人") == []
-    assert verdict(member=one.pk, at="2025-06-01T12:00") == ["unknown"]
+    assert verdict(member=one.pk, at="2025-06-01T12:00") == ["no"]
     for bad in ("2025-13-45", "后天", "2999-01-01T00:00", "0001-01-01T00:00"):
         page = client.get(address, {"member": one.pk, "at": bad})
         assert (page.status_code, 'role="alert"' in html_of(page)) == (200, True)
     assert client.get(address, {"member": theirs.pk}).status_code == 404
     assert client.get(f"/b/zaoshan/segments/{segment.pk}/why/").status_code == 404
+
+
+def test_why_page_says_whether_a_kept_list_has_the_person_yet(brand, people):
+    client = signed_in(brand)
+    with brand_scope(brand.pk):
+        segment = save_segment(name="近 30 天", rule=RECENT, at=clock.now(), freshness="MINUTES")
+        refresh_segment(segment=segment, at=clock.now())
+        one, silent = people["members"][0], people["members"][2]
+        Member.objects.filter(pk=silent.pk).update(last_interaction_at=clock.now())  # the list has not followed yet
+
+    def kept(member):
+        page = html_of(client.get(f"/b/lanyu/segments/{segment.pk}/why/", {"member": member.pk}))
+        return re.findall(r'data-holds="(\w+)"', page), re.findall(r'data-testid="kept">(.*?)</p>', page)
+
+    assert "在名单中" in kept(one)[1][0]
+    holds, (said,) = kept(silent)
+    assert (holds, "不在名单中" in said) == (["yes"], True)
 
 
 def test_list_of_phones_waits_and_is_given_on_binding(brand):
