@@ -54,6 +54,7 @@ ACTIONS: dict[str, Any] = {
     "change callback address": gettext_lazy("Change callback address"),
     "resume calls": gettext_lazy("Let calls go on"),
     "replay push": gettext_lazy("Handle push again"),
+    "set push aside": gettext_lazy("Set push aside"),
     "create tag": gettext_lazy("Create tag"),
     "change tag": gettext_lazy("Change tag"),
     "create tag group": gettext_lazy("Create tag group"),

@@ -10,6 +10,7 @@ from accounts.services import trim_audit
 from members.models import Consent, FactChange, MiniProgramSession, RequestFile, RetentionRun
 from members.retention import PIECE, DataClass, classes, piece
 from wechat_gateway.models import InboundPush, PushState
+from wechat_gateway.services import drop_unsettled
 
 classes.register(
     "pushes",
@@ -18,7 +19,22 @@ classes.register(
         law=_("PIPL art. 19: the shortest time the purpose needs; kept to find faults"),
         old=lambda before: InboundPush.objects.filter(state=PushState.HANDLED, event_at__lt=before),
         days=lambda: int(settings.KEEP_PUSHES_DAYS),
-        by=_("The installation (ZHIYIN_KEEP_PUSHES_DAYS), every hour; failed ones wait for a person"),
+        by=_("The installation (ZHIYIN_KEEP_PUSHES_DAYS), every hour; those set aside go with them"),
+        order=10,
+    ),
+)
+classes.register(
+    "unsettled_pushes",
+    DataClass(
+        label=_("Pushes that failed or could not be read"),
+        law=_("PIPL art. 19; they wait for a person, and hold what people wrote"),
+        old=lambda before: InboundPush.objects.filter(
+            state__in=[PushState.FAILED, PushState.QUARANTINED], received_at__lt=before
+        ),
+        proposed=180,
+        least=30,
+        most=730,
+        drop=lambda before: drop_unsettled(before=before, most=PIECE),
         order=10,
     ),
 )

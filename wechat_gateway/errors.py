@@ -67,6 +67,15 @@ class PushNotFound(NotFound):
         super().__init__(_("There is no such push."))
 
 
+class ReasonMissing(Invalid):
+    """Whoever sets something aside says why."""
+
+    code = "reason_missing"
+
+    def __init__(self) -> None:
+        super().__init__(_("Say why."), hint=_("Whoever looks later should know."), field="reason")
+
+
 class NotReplayable(Conflict):
     """Only pushes that failed or are in quarantine can be handled again."""
 

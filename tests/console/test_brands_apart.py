@@ -131,6 +131,28 @@ def test_foreign_rows_are_not_reached_by_an_action(as_owner, ours, theirs):
         assert not AuditEntry.objects.filter(action="replay push").exists()
 
 
+def test_pushes_are_set_aside_with_a_reason_one_by_one_and_together(as_owner, ours, theirs):
+    page = "/b/lanyu/wechat_gateway/inboundpush/"
+    both = {"action": "set_aside_selected", "_selected_action": [ours.push.pk, theirs.push.pk], "index": "0"}
+    asked = as_owner.post(page, both)
+    assert 'name="reason"' in asked.content.decode()
+    assert f'value="{theirs.push.pk}"' not in asked.content.decode()
+    assert as_owner.post(f"{page}{ours.push.pk}/change/", {"act": "aside", "reason": " "}).status_code in (302, 422)
+    with brand_scope(ours.brand.pk):
+        assert InboundPush.objects.get(pk=ours.push.pk).state == "QUARANTINED"
+
+    as_owner.post(page, {**both, "reason": "测试工具发的"})
+    with brand_scope(ours.brand.pk):
+        assert InboundPush.objects.get(pk=ours.push.pk).state == "HANDLED"
+        assert AuditEntry.objects.filter(action="set push aside").count() == 1
+    with brand_scope(theirs.brand.pk):
+        assert InboundPush.objects.get(pk=theirs.push.pk).state == "QUARANTINED"
+    shown = as_owner.get(f"{page}{ours.push.pk}/change/").content.decode()
+    assert "测试工具发的" in shown
+    assert "已搁置" in shown
+    assert 'value="aside"' not in shown
+
+
 def test_stale_form_of_another_brand_writes_only_to_the_brand_in_its_address(as_owner, ours, theirs):
     page = as_owner.post(f"/b/lanyu/members/tag/{theirs.tag.pk}/change/", {"name": "改名", "group": "", "meaning": ""})
     assert page.status_code == 404

@@ -11,7 +11,7 @@ from accounts.tenancy import brand_scope
 from tests.wechat_gateway import forge
 from tests.wechat_gateway.conftest import NOW, make_account
 from wechat_gateway import selectors, services, tasks
-from wechat_gateway.errors import NotReplayable, PushNotFound, StillUnreadable
+from wechat_gateway.errors import NotReplayable, PushNotFound, ReasonMissing, StillUnreadable
 from wechat_gateway.events import lane_of, read_head
 from wechat_gateway.models import HandledEffect, InboundPush, QuotaLimit
 from wechat_gateway.registries import on_event
@@ -281,6 +281,55 @@ def test_replay_refuses_what_cannot_be_replayed(account):
             services.replay_push(push_id=broken.pk, at=NOW)
         with pytest.raises(PushNotFound):
             services.replay_push(push_id=10**9, at=NOW)
+
+
+def test_push_that_is_set_aside_waits_for_nobody_and_leaves_by_its_age(account):
+    broken = store(account, forge.text_message(), state="QUARANTINED", body="<xml>", reason="XML")
+    failed = store(account, forge.text_message(msgid="2"), state="FAILED", reason="x: y")
+    fine = store(account, forge.text_message(msgid="3"), state="HANDLED")
+    foreign = store(make_account(appid="wxaaaaaaaaaaaaaaaa"), forge.text_message(), state="FAILED")
+    with brand_scope(account.brand_id):
+        with pytest.raises(ReasonMissing):
+            services.set_push_aside(push_id=broken.pk, reason="  ", at=NOW)
+        with pytest.raises(NotReplayable):
+            services.set_push_aside(push_id=fine.pk, reason="x", at=NOW)
+        with pytest.raises(PushNotFound):
+            services.set_push_aside(push_id=foreign.pk, reason="x", at=NOW)
+        services.set_push_aside(push_id=broken.pk, reason="坏的测试工具", at=NOW)
+        services.set_push_aside(push_id=failed.pk, reason="已人工处理", at=NOW)
+        entry = AuditEntry.objects.filter(action="set push aside").first()
+        assert (entry.changes, entry.reason) == ({"state": ["QUARANTINED", "HANDLED"]}, "坏的测试工具")
+        assert list(selectors.pushes_for_people()) == []
+        services.replay_push(push_id=failed.pk, at=NOW)  # somebody has thought again
+        with pytest.raises(NotReplayable):
+            services.replay_push(push_id=fine.pk, at=NOW)
+    assert again(account, failed).state == "NEW"
+
+    late = broken.received_at + timedelta(days=31)
+    services.purge_brand_inbound(brand_id=account.brand_id, at=late)
+    with brand_scope(account.brand_id):
+        assert list(InboundPush.objects.values_list("pk", flat=True)) == [failed.pk]
+
+
+def test_what_nobody_ever_looked_at_goes_after_the_long_limit(account):
+    from members.services import set_retention
+    from members.services.retention import retain
+
+    old = store(account, forge.text_message(), state="FAILED")
+    with brand_scope(account.brand_id):
+        HandledEffect.objects.create(push=old, handler="test.good")
+        InboundPush.objects.filter(pk=old.pk).update(received_at=NOW - timedelta(days=181))
+        kept = [store(account, forge.text_message(msgid=str(n)), state=state).pk
+                for n, state in enumerate(("FAILED", "QUARANTINED", "NEW"), 5)]  # fmt: skip
+        InboundPush.objects.filter(pk=kept[2]).update(received_at=NOW - timedelta(days=400))
+        InboundPush.objects.filter(pk__in=kept[:2]).update(received_at=NOW - timedelta(days=179))
+    assert retain(account.brand_id, at=NOW)["unsettled_pushes"] == 1
+    with brand_scope(account.brand_id):
+        assert sorted(InboundPush.objects.values_list("pk", flat=True)) == sorted(kept)
+        set_retention(key="unsettled_pushes", days=30, by="x", at=NOW)
+    assert retain(account.brand_id, at=NOW)["unsettled_pushes"] == 2
+    with brand_scope(account.brand_id):
+        assert InboundPush.objects.get().state == "NEW"
 
 
 def test_replay_does_not_reach_into_another_brand(account):

@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext, pgettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
 from common.clock import now
@@ -84,6 +84,7 @@ def reason_label(reason: str) -> str:
     return reason or gettext("no reason was noted")
 
 
+_MOST_AT_ONCE = 500
 NEEDS_PEOPLE = (PushState.QUARANTINED, PushState.FAILED)
 
 
@@ -134,7 +135,7 @@ class InboundPushAdmin(ConsoleModelAdmin):
     list_filter = (StateView,)
     views_filter = StateView
     ordering = ("brand", "-pk")  # as they came; the key is the only index over all of them
-    actions = ("replay_selected",)
+    actions = ("replay_selected", "set_aside_selected")
     phone_columns: ClassVar[tuple[str, ...]] = ("received_at", "sentence", "status")
 
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
@@ -167,11 +168,15 @@ class InboundPushAdmin(ConsoleModelAdmin):
             return state(gettext("cannot be read"), "warning")
         if row.state == PushState.FAILED:
             return state(gettext("handling failed"), "danger")
+        if services.is_set_aside(row):
+            return state(gettext("set aside"), "info")
         return state(row.get_state_display(), "success" if row.state == PushState.HANDLED else "info")
 
     @admin.display(description=gettext_lazy("reason"))
     def why(self, row: InboundPush) -> str:
         """Show the reason, where there is one."""
+        if services.is_set_aside(row):
+            return row.reason.removeprefix(services.SET_ASIDE)
         return reason_label(row.reason) if row.state in NEEDS_PEOPLE else formats.NOTHING
 
     @admin.action(description=gettext_lazy("Handle again"))
@@ -188,8 +193,34 @@ class InboundPushAdmin(ConsoleModelAdmin):
         text = gettext("%(done)s are handled again, %(kept)s cannot be read even now and stay.")
         self.message_user(request, text % {"done": done, "kept": kept}, level="success" if done else "warning")
 
+    @admin.action(description=pgettext_lazy("push", "Set aside"))
+    def set_aside_selected(self, request: HttpRequest, queryset: QuerySet[InboundPush]) -> Any:
+        """Ask for the reason, then set the selected pushes aside."""
+        viewer_of(request).require("quarantine.edit")
+        rows = queryset.filter(state__in=NEEDS_PEOPLE).order_by("event_at", "pk")[:_MOST_AT_ONCE]
+        ids = list(rows.values_list("pk", flat=True))
+        if not ids:
+            self.message_user(request, gettext("None of these waits for a person."), level="warning")
+            return None
+        reason = request.POST.get("reason", "").strip()
+        if not reason:
+            context = {
+                **self.admin_site.each_context(request),
+                "title": gettext("Set pushes aside"),
+                "zy_object": pgettext("push", "Set aside"),
+                "ids": ids,
+                "asked": "reason" in request.POST,
+            }
+            return TemplateResponse(request, "console/set_aside.html", context)
+        at = now()
+        for push_id in ids:
+            services.set_push_aside(push_id=push_id, reason=reason, at=at)
+        text = gettext("%(done)s were set aside: they wait for nobody and leave by their age.")
+        self.message_user(request, text % {"done": len(ids)}, level="success")
+        return None
+
     def get_actions(self, request: HttpRequest) -> Any:
-        """Offer the replay to roles that may."""
+        """Offer them to roles that may."""
         return super().get_actions(request) if self.may(request, "edit") else {}
 
     def changeform_view(
@@ -199,14 +230,18 @@ class InboundPushAdmin(ConsoleModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Show what came, why it stays, and the button that handles it again."""
+        """Show what came, why it stays, and what can be done: handle it again, or set it aside."""
         row = self.get_object(request, object_id) if object_id else None
         if row is None or not self.has_view_permission(request, row):
             raise Http404
         if request.method == "POST":
             viewer_of(request).require("quarantine.edit")
-            services.replay_push(push_id=row.pk, at=now(), reason=request.POST.get("text", "")[:200])
-            self.message_user(request, gettext("The push is handled again."), level="success")
+            if request.POST.get("act") == "aside":
+                services.set_push_aside(push_id=row.pk, reason=request.POST.get("reason", "")[:200], at=now())
+                self.message_user(request, gettext("The push was set aside."), level="success")
+            else:
+                services.replay_push(push_id=row.pk, at=now(), reason=request.POST.get("text", "")[:200])
+                self.message_user(request, gettext("The push is handled again."), level="success")
             return HttpResponseRedirect(reverse("admin:wechat_gateway_inboundpush_changelist"))
         context = {
             **self.admin_site.each_context(request),
@@ -218,7 +253,8 @@ class InboundPushAdmin(ConsoleModelAdmin):
             "status": self.status(row),
             "why": self.why(row),
             "body": _shown(row),
-            "may_edit": self.may(request, "edit") and row.state in NEEDS_PEOPLE,
+            "may_edit": self.may(request, "edit") and (row.state in NEEDS_PEOPLE or services.is_set_aside(row)),
+            "may_set_aside": self.may(request, "edit") and row.state in NEEDS_PEOPLE,
         }
         return TemplateResponse(request, "console/push.html", context)
 

@@ -16,12 +16,16 @@ from wechat_gateway.services.accounts import (
 from wechat_gateway.services.credentials import refresh_due_tokens, refresh_token, resume_calls
 from wechat_gateway.services.health import run_checks, start_checks, watch_brand, watch_health
 from wechat_gateway.services.inbox import (
+    SET_ASIDE,
+    drop_unsettled,
     erase_pushes,
     handle_inbound,
+    is_set_aside,
     purge_brand_inbound,
     purge_inbound,
     read_stored,
     replay_push,
+    set_push_aside,
     sweep_inbound,
 )
 from wechat_gateway.services.mini_programs import SignIn, shared_phone, sign_in
@@ -42,6 +46,7 @@ from wechat_gateway.services.platform import (
 from wechat_gateway.services.web_pages import PageSignature, set_js_domains, sign_page
 
 __all__ = [
+    "SET_ASIDE",
     "Outgoing",
     "PageSignature",
     "SignIn",
@@ -56,10 +61,12 @@ __all__ = [
     "complete_invitation",
     "connect_mini_program",
     "connect_official_account",
+    "drop_unsettled",
     "erase_pushes",
     "handle_inbound",
     "handle_platform_pushes",
     "invite",
+    "is_set_aside",
     "link_of",
     "malformed",
     "open_incident",
@@ -79,6 +86,7 @@ __all__ = [
     "set_active",
     "set_js_domains",
     "set_platform",
+    "set_push_aside",
     "set_subject",
     "shared_phone",
     "sign_in",

@@ -18,7 +18,7 @@ from accounts.tenancy import brand_scope, every_brand
 from common.failpoints import point
 from common.logs import redact
 from wechat_gateway import tasks
-from wechat_gateway.errors import NotReplayable, PushNotFound, StillUnreadable
+from wechat_gateway.errors import NotReplayable, PushNotFound, ReasonMissing, StillUnreadable
 from wechat_gateway.events import Push, lane_of, read_push
 from wechat_gateway.models import HandledEffect, InboundPush, OfficialAccount, PushState
 from wechat_gateway.registries import Handler, handlers_of
@@ -28,6 +28,7 @@ from wechat_gateway.wire import Unreadable
 logger = logging.getLogger(__name__)
 
 CHUNK: Final = 16
+SET_ASIDE: Final = "SET_ASIDE: "  # what the reason of such a push begins with
 MAX_ATTEMPTS: Final = 3
 LAST_ATTEMPT_SECONDS: Final = 30
 AWAY_SECONDS: Final = 10.0  # how long a worker waits for PostgreSQL to say that an attempt was none
@@ -97,15 +98,22 @@ def sweep_inbound() -> int:
     return len(waiting)
 
 
+def is_set_aside(push: InboundPush) -> bool:
+    """Say whether a person has decided that nothing more is done with a push."""
+    return push.state == PushState.HANDLED and push.reason.startswith(SET_ASIDE)
+
+
 def replay_push(*, push_id: int, at: datetime, reason: str = "") -> InboundPush:
-    """Handle a failed or quarantined push of the brand in scope again. Effects that happened are not repeated.
+    """Handle a failed or quarantined push of the brand in scope again, or one that was set aside.
+
+    Effects that happened are not repeated.
 
     Raises PushNotFound, NotReplayable, StillUnreadable.
     """
     push = _store.lock_push(push_id)
     if push is None:
         raise PushNotFound
-    if push.state not in (PushState.FAILED, PushState.QUARANTINED):
+    if push.state not in (PushState.FAILED, PushState.QUARANTINED) and not is_set_aside(push):
         raise NotReplayable
     before = push.state
     try:
@@ -120,6 +128,38 @@ def replay_push(*, push_id: int, at: datetime, reason: str = "") -> InboundPush:
     point("inbox: replayed, not committed")
     ring(tasks.handle_inbound, push.brand_id, push.lane)
     return push
+
+
+def set_push_aside(*, push_id: int, reason: str, at: datetime) -> InboundPush:
+    """Say of a failed or quarantined push of the brand in scope that nothing more will be done with it, and why.
+
+    It counts as handled from then on: it waits for nobody and leaves by its age. Until then it can be handled again.
+    Raises PushNotFound, NotReplayable, ReasonMissing.
+    """
+    reason = " ".join(reason.split())
+    if not reason:
+        raise ReasonMissing
+    push = _store.lock_push(push_id)
+    if push is None:
+        raise PushNotFound
+    if push.state not in (PushState.FAILED, PushState.QUARANTINED):
+        raise NotReplayable
+    before = push.state
+    push.state, push.handled_at, push.retry_at = PushState.HANDLED, at, None
+    push.reason = f"{SET_ASIDE}{reason}"[:200]
+    _store.save_push(push, ["state", "handled_at", "retry_at", "reason"])
+    _store.audit("set push aside", push, {"state": [before, PushState.HANDLED.value]}, reason)
+    return push
+
+
+def drop_unsettled(*, before: datetime, most: int) -> int:
+    """Delete at most so many failed and quarantined pushes of the brand in scope that came before a moment."""
+    rows = InboundPush.objects.filter(state__in=(PushState.FAILED, PushState.QUARANTINED), received_at__lt=before)
+    ids = list(rows.order_by("received_at", "pk").values_list("pk", flat=True)[:most])
+    if ids:
+        HandledEffect.objects.filter(push_id__in=ids).delete()
+        InboundPush.objects.filter(pk__in=ids).delete()
+    return len(ids)
 
 
 def purge_inbound(*, at: datetime) -> None:
