@@ -44,7 +44,7 @@ from conversations.script import State, Step, Turn, answer, begin, read_steps
 from library.models import CopyState, MediaCopy
 from library.selectors import living_media_ids, media_named, room_of
 from members.figures import counted, figures
-from members.models import Follower, Member, RemoteTagging
+from members.models import Follower, Member, RemoteTag, RemoteTagging
 from touchpoints.models import Touchpoint, TouchpointTag
 from touchpoints.selectors import ends_of, in_use, welcome_texts
 from wechat_gateway import incidents
@@ -275,17 +275,21 @@ class Tagged:
     last: int | None
 
 
-def tags_at_wechat(account_id: int) -> dict[int, Tagged]:
-    """Give the tags of every follower of an account that has any: {follower: Tagged}."""
+def tags_at_wechat(account_id: int, follower_ids: Iterable[int]) -> dict[int, Tagged]:
+    """Give the tags of these followers of an account, of those that have any: {follower: Tagged}."""
     held: dict[int, set[int]] = {}
     openids: dict[int, str] = {}
-    rows = RemoteTagging.objects.filter(remote_tag__account_id=account_id, follower__subscribed=True).order_by("pk")
+    asked = list(follower_ids)
+    # By tag and person, as their index has them: an account has a hundred tags at most, and many people.
+    there = list(RemoteTag.objects.filter(account_id=account_id).order_by("pk").values_list("pk", flat=True))
+    rows = RemoteTagging.objects.filter(remote_tag__in=there, follower__in=asked, follower__subscribed=True)
+    rows = rows.order_by("pk")
     for pk, openid, remote_id in rows.values_list("follower_id", "follower__openid", "remote_tag__remote_id"):
         held.setdefault(pk, set()).add(remote_id)
         openids[pk] = openid
     known = {
         pk: (last, set(ids))
-        for pk, last, ids in LastTag.objects.filter(follower__account_id=account_id)
+        for pk, last, ids in LastTag.objects.filter(follower__in=asked)
         .order_by("pk")
         .values_list("follower_id", "remote_tag_id", "remote_tag_ids")
     }
@@ -300,18 +304,61 @@ def tags_at_wechat(account_id: int) -> dict[int, Tagged]:
     return found
 
 
-def wanted_tags(account_id: int, held: Mapping[int, Tagged]) -> dict[int, int]:
-    """Give whose last tag has to be another one, and which: that of the most important menu among their tags."""
+@dataclass(frozen=True)
+class Unsettled:
+    """A follower whose last tag at WeChat has to be another one, with all their tags there."""
+
+    follower_id: int
+    openid: str
+    wanted: int
+    remote_tag_ids: tuple[int, ...]
+
+
+# Only people with a tag that a menu is for are looked at, by the index of taggings; of them only those with several
+# tags, for a single tag is the last one. Whoever is settled already has a row that says so and stays in the database.
+_UNSETTLED_SQL: Final = """
+WITH mine AS (
+    SELECT t.follower_id, min(v.rank) AS rank
+    FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY AS v(tag, rank)
+    JOIN members_remotetagging t ON t.brand_id = %(brand)s AND t.remote_tag_id = v.tag
+    GROUP BY t.follower_id
+), held AS (
+    SELECT m.follower_id, min(m.rank) AS rank, array_agg(r.remote_id ORDER BY r.remote_id) AS tags
+    FROM members_remotetag r
+    JOIN members_remotetagging t ON t.brand_id = r.brand_id AND t.remote_tag_id = r.id
+    JOIN mine m ON m.follower_id = t.follower_id
+    WHERE r.brand_id = %(brand)s AND r.account_id = %(account)s
+    GROUP BY m.follower_id HAVING count(*) > 1
+)
+SELECT h.follower_id, f.openid, w.remote_id, h.tags
+FROM held h
+JOIN unnest(%(remote)s::bigint[]) WITH ORDINALITY AS w(remote_id, rank) ON w.rank = h.rank
+JOIN members_follower f ON f.brand_id = %(brand)s AND f.id = h.follower_id AND f.subscribed
+WHERE NOT EXISTS (
+    SELECT 1 FROM conversations_lasttag l
+    WHERE l.brand_id = %(brand)s AND l.follower_id = h.follower_id
+      AND l.remote_tag_id = w.remote_id AND l.remote_tag_ids = to_jsonb(h.tags)
+)
+ORDER BY h.follower_id LIMIT %(most)s
+"""
+
+
+def unsettled_people(account_id: int, *, most: int) -> list[Unsettled]:
+    """Give at most so many whose last tag has to be another one: that of the most important menu among their tags."""
     menu = Menu.objects.filter(account_id=account_id).first()
     # Published with the most important one last.
-    ranks = {row["remote_tag_id"]: rank for rank, row in enumerate(reversed(menu.remote if menu else []))}
-    found = {}
-    for pk, person in held.items():
-        mine = [tag for tag in person.remote_tag_ids if tag in ranks]
-        best = min(mine, key=lambda tag: ranks[tag], default=None)
-        if best is not None and person.last != best:
-            found[pk] = best
-    return found
+    wanted = list(dict.fromkeys(row["remote_tag_id"] for row in reversed(menu.remote if menu else [])))
+    known = dict(RemoteTag.objects.filter(account_id=account_id).values_list("remote_id", "pk")) if wanted else {}
+    there = [remote_id for remote_id in wanted if remote_id in known]
+    if not there:
+        return []
+    values: dict[str, Any] = {
+        "brand": current_brand_id(), "account": account_id, "most": most,
+        "tags": [known[remote_id] for remote_id in there], "remote": there,
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(_UNSETTLED_SQL, values)
+        return [Unsettled(pk, openid, best, tuple(tags)) for pk, openid, best, tags in cursor.fetchall()]
 
 
 def menus_now(account_id: int) -> list[TagMenuNow]:
@@ -326,9 +373,10 @@ def menus_seen(account_id: int, follower_ids: Iterable[int]) -> dict[int, list[d
     """Predict the buttons each follower sees: {follower: buttons}. WeChat's own answer is `calls.try_menu`."""
     menu = Menu.objects.filter(account_id=account_id).first()
     now_there = menus_now(account_id)
-    held = tags_at_wechat(account_id)
+    asked = list(follower_ids)
+    held = tags_at_wechat(account_id, asked)
     found = {}
-    for pk in follower_ids:
+    for pk in asked:
         person = held.get(pk)
         chosen = predicted(person.last if person else None, now_there)
         found[pk] = chosen.buttons if chosen else (menu.published if menu else [])

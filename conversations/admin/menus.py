@@ -15,7 +15,7 @@ from common.clock import now
 from common.errors import AppError
 from console import formats
 from console.http import row_id, viewer_of
-from console.registry import Page, Tab, nav, pages
+from console.registry import Incident, Page, Tab, home_cards, nav, pages
 from console.site import page_response
 from conversations import reasons, services
 from conversations.menus import FIELDS, SUB, SUB_BYTES, TOP, TOP_BYTES, TYPES, MenuFault, changes, faults, plain
@@ -28,7 +28,12 @@ from members.selectors import find_members
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from django.http import HttpRequest
+
+    from accounts.viewer import Viewer
+    from console.registry import Card
 
 ENDLESS = 60
 LONGEST = 1_024
@@ -323,3 +328,19 @@ def _read_button(request: HttpRequest, prefix: str) -> dict[str, Any] | None:
 
 pages.register("conversations.menu", Page("conversations/menu/", menu_page, "conversations_menu", "menus"))
 nav.register("inbox.menu", Tab("inbox", gettext_lazy("Custom menu"), "conversations_menu", "menus", 20))
+
+
+@home_cards.add("conversations.menus")
+def menus_not_published(viewer: Viewer) -> Iterator[Card]:
+    """Name menus that could not be published: whoever planned it for tonight does not look at its page tomorrow."""
+    if not viewer.can("menus.view"):
+        return
+    for row in Menu.objects.filter(state=MenuState.FAILED).select_related("account").order_by("pk")[:3]:
+        yield Incident(
+            gettext("The menu of “%(name)s” was not published.") % {"name": row.account.name},
+            row.problem,
+            f"{reverse('admin:conversations_menu')}?account={row.account_id}",
+            gettext("See and fix"),
+            since=row.wanted_at,
+            order=8,
+        )

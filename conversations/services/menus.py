@@ -17,7 +17,7 @@ from conversations import tasks
 from conversations.errors import MenuInvalid, MenuRefused, TimePassed
 from conversations.menus import faults, match_fault, plain
 from conversations.models import LastTag, Menu, MenuState, MenuVersion, TagMenu
-from conversations.selectors import leaves_of, tags_at_wechat, wanted_tags
+from conversations.selectors import leaves_of, unsettled_people
 from library.selectors import files_for_menus
 from members.models import RemoteTag, Tag
 from wechat_gateway import calls
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wechat_gateway.answers import Answer
 
 LEASE: Final = timedelta(minutes=3)
+MOST_SETTLED: Final = 20_000  # people in one round; the next minute goes on
 
 
 def save_menu(*, account: OfficialAccount, buttons: list[dict[str, Any]]) -> Menu:
@@ -148,17 +149,22 @@ def ask_to_publish(*, account: OfficialAccount, at: datetime, publish_at: dateti
 
 
 def cancel_publishing(*, account: OfficialAccount) -> None:
-    """Take back what waits to be published."""
-    changed = Menu.objects.filter(account=account, state=MenuState.WAITING).update(
-        state=MenuState.IDLE, wanted={}, wanted_at=None
-    )
-    if changed:
-        menu = Menu.objects.get(account=account)
-        record_audit(action="cancel menu", obj=menu, changes={"state": [MenuState.WAITING.value, MenuState.IDLE.value]})
+    """Take back what waits to be published, or could not be."""
+    menu = Menu.objects.select_for_update().filter(account=account).first()
+    if menu is None or menu.state not in (MenuState.WAITING, MenuState.FAILED):
+        return
+    before = menu.state
+    menu.state, menu.wanted, menu.wanted_at, menu.problem = MenuState.IDLE, {}, None, ""
+    menu.save(update_fields=["state", "wanted", "wanted_at", "problem"])
+    record_audit(action="cancel menu", obj=menu, changes={"state": [before, MenuState.IDLE.value]})
 
 
+@transaction.atomic
 def restore_version(*, version: MenuVersion, at: datetime) -> Menu:
-    """Make an earlier version the draft again and publish it."""
+    """Make an earlier version the draft again and publish it; when it cannot be published, drafts stay as they were.
+
+    Raises `MenuInvalid`.
+    """
     account = version.account
     save_menu(account=account, buttons=version.buttons)
     kept = {each["tag"]: each for each in version.tag_menus}
@@ -237,8 +243,15 @@ def _publish(brand_id: int, menu: Menu, wanted: Mapping[str, Any], at: datetime)
             raise MenuInvalid(each["name"], said)
     _require(calls.create_menu(account, wanted["buttons"], at=at))
     point("menus: default published")
-    added = _add_tag_menus(account, wanted, remote_tags, at)
-    fetched = _remove_others(account, {row["menuid"] for row in added}, at)
+    added: list[dict[str, Any]] = []
+    try:
+        added = _add_tag_menus(account, wanted, remote_tags, at)
+        fetched = _remove_others(account, {row["menuid"] for row in added}, at)
+    except MenuRefused as error:
+        _keep_default(brand_id, menu, wanted, added, at)
+        said = _("Phones already show the new default menu; the personalised ones are not all published.")
+        error.hint = f"{said} {error.hint}".strip()
+        raise
     return _keep(brand_id, menu, wanted, added, fetched, at)
 
 
@@ -277,6 +290,31 @@ def _remove_others(account: OfficialAccount, kept: set[str], at: datetime) -> di
         if str(row.get("menuid")) not in kept:
             _require(calls.delete_tag_menu(account, str(row.get("menuid")), at=at))
     return answer.data
+
+
+def _keep_default(
+    brand_id: int, menu: Menu, wanted: Mapping[str, Any], added: list[dict[str, Any]], at: datetime
+) -> None:
+    """Write down what phones show by now though not everything was published: the default menu, as a version too.
+
+    Personalised menus that were added stand before those that could not be removed: WeChat tries the newest first.
+    """
+    with brand_scope(brand_id):
+        menu = Menu.objects.select_for_update().get(pk=menu.pk)
+        if menu.published == wanted["buttons"] and not added:
+            return
+        record_audit(action="publish menu", obj=menu, changes={"published": [menu.published, wanted["buttons"]]})
+        latest = MenuVersion.objects.filter(account_id=menu.account_id).order_by("-number").first()
+        menu.published, menu.published_at, menu.fetched_at = wanted["buttons"], at, None
+        menu.remote = [*menu.remote, *added]
+        menu.save(update_fields=["published", "published_at", "fetched_at", "remote"])
+        MenuVersion.objects.create(
+            account_id=menu.account_id,
+            number=(latest.number if latest else 0) + 1,
+            buttons=wanted["buttons"],
+            tag_menus=wanted["tag_menus"] if added else (latest.tag_menus if latest else []),
+            published_at=at,
+        )
 
 
 def _keep(
@@ -327,28 +365,27 @@ def settle_menus(brand_id: int, account_id: int, *, at: datetime) -> int:
     """
     with brand_scope(brand_id):
         account = OfficialAccount.objects.get(pk=account_id)
-        held = tags_at_wechat(account_id)
-        wanted = wanted_tags(account_id, held)
+        found = unsettled_people(account_id, most=MOST_SETTLED)
     changed = 0
-    for remote_tag_id in sorted(set(wanted.values())):
-        people = sorted(pk for pk, tag in wanted.items() if tag == remote_tag_id)
+    for remote_tag_id in sorted({each.wanted for each in found}):
+        people = [each for each in found if each.wanted == remote_tag_id]
         for start in range(0, len(people), calls.OPENIDS_PER_TAGGING):
             batch = people[start : start + calls.OPENIDS_PER_TAGGING]
-            answer = calls.tag_followers(account, remote_tag_id, [held[pk].openid for pk in batch], at=at)
+            answer = calls.tag_followers(account, remote_tag_id, [each.openid for each in batch], at=at)
             point("menus: tagged again")
             if not answer.ok:
                 continue  # the next sweep tries again
             with brand_scope(brand_id):
-                LastTag.objects.filter(follower_id__in=batch).delete()
+                LastTag.objects.filter(follower_id__in=[each.follower_id for each in batch]).delete()
                 LastTag.objects.bulk_create(
                     (
                         LastTag(
-                            follower_id=pk,
+                            follower_id=each.follower_id,
                             remote_tag_id=remote_tag_id,
-                            remote_tag_ids=sorted(held[pk].remote_tag_ids),
+                            remote_tag_ids=list(each.remote_tag_ids),
                             at=at,
                         )
-                        for pk in batch
+                        for each in batch
                     ),
                     ignore_conflicts=True,
                 )

@@ -7,7 +7,7 @@ import pytest
 
 from accounts.tenancy import brand_scope
 from campaigns.models import Campaign
-from conversations.models import ReplyRecord
+from conversations.models import Menu, ReplyRecord
 from tests.factories import AT, make_account
 from wechat_gateway import incidents
 from wechat_gateway.models import Incident
@@ -46,3 +46,16 @@ def test_each_effect_of_an_incident_leads_to_just_those_rows(as_owner, ours, the
         other = as_owner.get("/b/lanyu/campaigns/campaign/", {"incident": strange})
         assert other.status_code in (200, 302)
         assert "等待的活动3" not in other.content.decode()
+
+
+def test_a_menu_that_could_not_be_published_is_said_on_the_home_page(as_owner, ours, theirs):
+    for world, problem in ((ours, "微信拒绝了按钮"), (theirs, "别家的秘密")):
+        with brand_scope(world.brand.pk):
+            Menu.objects.create(account=world.account, state="FAILED", problem=problem, wanted_at=AT)
+    home = as_owner.get("/b/lanyu/").content.decode()
+    assert ("微信拒绝了按钮" in home, "别家的秘密" in home) == (True, False)
+
+    page = f"/b/lanyu/conversations/menu/?account={ours.account.pk}"
+    assert 'value="cancel"' in as_owner.get(page).content.decode()
+    as_owner.post(page, {"act": "cancel", "account": ours.account.pk})
+    assert "微信拒绝了按钮" not in as_owner.get("/b/lanyu/").content.decode()

@@ -4,14 +4,16 @@ import random
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.tenancy import brand_scope
 from conversations import services
 from conversations.errors import MenuInvalid, MenuRefused, TimePassed
 from conversations.menus import TagMenuNow, changes, faults, match_fault, plain, predicted
-from conversations.models import Menu, MenuVersion, TagMenu
-from conversations.selectors import menus_seen, people_of_menus
-from members.models import Follower
+from conversations.models import LastTag, Menu, MenuVersion, TagMenu
+from conversations.selectors import menus_seen, people_of_menus, tags_at_wechat, unsettled_people
+from members.models import Follower, RemoteTag
 from members.services import fetch_followers, sync_tags, tag_members
 from tests.factories import AT, make_account, make_tag
 
@@ -234,6 +236,85 @@ def test_a_personalised_menu_that_is_refused_leaves_the_others_as_they_were(bran
     with pytest.raises(MenuRefused):
         services.publish_menu(brand.pk, account.pk, at=AT)
     assert [row["button"] for row in at_wechat(simulator, account)["conditional"]] == [[button("老")]]
+
+
+def test_what_phones_show_is_known_when_only_a_personalised_menu_was_refused(brand, account, simulator):
+    """The default menu goes first: it is out, and the page says so and shows it."""
+    (old,) = tagged(brand, account, "老客")
+    with brand_scope(brand.pk):
+        services.save_menu(account=account, buttons=[button("一")])
+        services.save_tag_menu(account=account, match={"tag_id": old.pk}, buttons=[button("老")], position=1)
+    services.publish_menu(brand.pk, account.pk, at=AT)
+    later = AT + timedelta(hours=1)
+    with brand_scope(brand.pk):
+        services.save_menu(account=account, buttons=[button("二")])
+        services.save_tag_menu(account=account, match={"tag_id": old.pk}, buttons=[button("老二")], position=1)
+        services.ask_to_publish(account=account, at=later)
+    path = "/cgi-bin/menu/addconditional"
+    simulator.fault(kind="errcode", errcode=40018, appid=account.appid, path=path, count=1)
+    services.publish_due_menus(brand.pk, at=later)
+
+    there = at_wechat(simulator, account)
+    with brand_scope(brand.pk):
+        menu = Menu.objects.get()
+        assert (menu.state, menu.published, menu.published_at) == ("FAILED", there["menu"], later)
+        assert there["menu"] == [button("二")]
+        assert [row["buttons"] for row in menu.remote] == [row["button"] for row in there["conditional"]]
+        latest = MenuVersion.objects.order_by("-number").first()
+        assert (latest.number, latest.buttons, latest.tag_menus[0]["buttons"]) == (2, [button("二")], [button("老")])
+
+        services.cancel_publishing(account=account)  # somebody decides to leave it
+        assert Menu.objects.get().state == "IDLE"
+
+
+def test_a_version_that_cannot_be_published_leaves_the_drafts_alone(brand, account, simulator):
+    (old,) = tagged(brand, account, "老客")
+    with brand_scope(brand.pk):
+        services.save_menu(account=account, buttons=[button("新")])
+        services.save_tag_menu(account=account, match={"tag_id": old.pk}, buttons=[button("老")], position=1)
+        version = MenuVersion.objects.create(
+            account=account, number=1, buttons=[button("旧")], published_at=AT,
+            tag_menus=[{"id": 1, "tag": old.pk, "name": "老客", "position": 9, "buttons": [{"name": "空的"}]}],
+        )  # fmt: skip
+        with pytest.raises(MenuInvalid):
+            services.restore_version(version=version, at=AT)
+        row = TagMenu.objects.get()
+        assert Menu.objects.get().draft == [button("新")]
+        assert (row.draft, row.position, row.is_enabled) == ([button("老")], 1, True)
+
+
+def test_only_who_is_not_settled_leaves_the_database(brand, account, simulator):
+    """However many people have tags: one statement names whom to tag again, and one person asks for their tags only."""
+    first, second, none = tagged(brand, account, "甲", "乙", "无")
+    simulator.crowd(account, 12)
+    fetch_followers(brand.pk, account.pk, at=AT)
+    with brand_scope(brand.pk):
+        people = list(Follower.objects.order_by("pk"))
+        for tags, some in (([first], people[:4]), ([first, second], people[4:8]), ([none], people[8:])):
+            tag_members(member_ids=[row.member_id for row in some], tag_ids=[tag.pk for tag in tags], source="x", at=AT)
+        services.save_menu(account=account, buttons=[button("默认")])
+        for position, tag in enumerate((second, first)):
+            services.save_tag_menu(
+                account=account, match={"tag_id": tag.pk}, buttons=[button(tag.name)], position=position
+            )
+    sync_tags(brand.pk, account.pk, at=AT)
+    services.publish_menu(brand.pk, account.pk, at=AT)
+    with brand_scope(brand.pk):
+        remote = dict(RemoteTag.objects.values_list("tag_id", "remote_id"))
+        found = unsettled_people(account.pk, most=100)
+        assert [each.follower_id for each in found] == [row.pk for row in people[4:8]]
+        assert {each.wanted for each in found} == {remote[second.pk]}
+        assert [each.follower_id for each in unsettled_people(account.pk, most=3)] == [row.pk for row in people[4:7]]
+    assert services.settle_menus(brand.pk, account.pk, at=AT) == 4
+    with brand_scope(brand.pk):
+        with CaptureQueriesContext(connection) as asked:
+            assert unsettled_people(account.pk, most=100) == []
+        assert len(asked) == 3
+        Follower.objects.filter(pk=people[4].pk).update(subscribed=False)
+        LastTag.objects.filter(follower__in=[people[4].pk, people[5].pk]).update(remote_tag_ids=[1])
+        assert [each.follower_id for each in unsettled_people(account.pk, most=100)] == [people[5].pk]
+        assert list(tags_at_wechat(account.pk, [people[0].pk, people[9].pk])) == [people[0].pk, people[9].pk]
+        assert menus_seen(account.pk, [people[7].pk]) == {people[7].pk: [button("乙")]}
 
 
 def test_prediction_equals_wechats_answer_for_a_thousand_people_and_nobody_is_ever_without_a_menu(
