@@ -36,7 +36,7 @@ LONGEST_ID: Final = 19
 _SCOPE: Final = "channels.read"
 
 
-class GivenShape(serializers.Serializer[Any]):
+class CodeGiftShape(serializers.Serializer[Any]):
     """What scanning a code gives."""
 
     kind = serializers.CharField(help_text="`coupon` …")
@@ -58,7 +58,7 @@ class ChannelShape(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(allow_null=True, help_text="When the picture of a temporary code ends.")
     store = serializers.CharField(allow_null=True, help_text="Code of its store.")
     benefit = serializers.CharField(allow_blank=True, help_text="What the code promises.")
-    gives = GivenShape(allow_null=True, help_text="What scanning it gives, once to each person; null for nothing.")
+    gives = CodeGiftShape(allow_null=True, help_text="What scanning it gives, once to each person; null for nothing.")
     archived_at = serializers.DateTimeField(allow_null=True, help_text="When it was taken out of use.")
 
 
@@ -101,7 +101,7 @@ class ValueShape(serializers.Serializer[Any]):
     each = serializers.IntegerField(allow_null=True, help_text="The same for each follower, in fen.")
 
 
-class BenefitShape(serializers.Serializer[Any]):
+class CodeBenefitShape(serializers.Serializer[Any]):
     """What came of the benefit of a code since it has one, whatever days the report looks at."""
 
     given = serializers.IntegerField(help_text="People who got it.")
@@ -125,7 +125,9 @@ class ReportShape(serializers.Serializer[Any]):
     stays = StayShape(many=True)
     values = ValueShape(many=True)
     cost = serializers.IntegerField(help_text="Cost in fen.")
-    benefit = BenefitShape(allow_null=True, help_text="Whom the code's benefit was given to so far; null without one.")
+    benefit = CodeBenefitShape(
+        allow_null=True, help_text="Whom the code's benefit was given to so far; null without one."
+    )
 
 
 class ReportQuery(StrictSerializer):
