@@ -207,6 +207,7 @@ class EarnRuleAdmin(ConsoleModelAdmin):
         if obj is not None and obj.pk:
             at = now()
             context["rule"] = obj
+            context["tried_days"] = TRIED.days
             context["sentence"] = on_screen.rule_sentence(obj.kind, obj.draft)
             context["tone"] = _TONES[RuleState(obj.state)]
             context["versions"] = [
@@ -218,7 +219,8 @@ class EarnRuleAdmin(ConsoleModelAdmin):
             context["in_force"] = in_force
             context["may_activate"] = in_force is None or in_force.params != obj.draft
             kind = earn_kinds.find(obj.kind)
-            if kind is not None and not faults(kind, obj.draft):
+            context["may_try"] = kind is not None and not faults(kind, obj.draft)
+            if context["may_try"] and request.GET.get("try") == "1":  # it reads all facts of these days
                 context["tried"] = services.dry_run(kind=obj.kind, params=obj.draft, since=at - TRIED, until=at)
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -229,6 +231,6 @@ class EarnRuleAdmin(ConsoleModelAdmin):
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> Any:
         """Show what the new rule would have given."""
         messages.success(request, gettext("Saved as a draft. See below what it would have given, then turn it on."))
-        return HttpResponseRedirect(reverse("admin:loyalty_earnrule_change", args=[obj.pk]))
+        return HttpResponseRedirect(reverse("admin:loyalty_earnrule_change", args=[obj.pk]) + "?try=1")
 
     response_change = response_add

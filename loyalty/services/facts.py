@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Exists, OuterRef, Q, Sum
 from django.utils.translation import gettext as _
 
 from accounts.tenancy import current_brand_id
@@ -17,12 +17,15 @@ from common.registry import Registry
 from loyalty.earn_rules import Happening, Line, earn_kinds
 from loyalty.errors import FactChanged, FactRefused, MemberGone, OperationRunning
 from loyalty.models import (
+    Benefit,
     BenefitKind,
     EarnRuleVersion,
     Fact,
     FactKind,
     Journal,
     JournalKind,
+    Standing,
+    TierChange,
 )
 from loyalty.selectors import points as point_selectors
 from loyalty.selectors import tiers as tier_selectors
@@ -30,7 +33,7 @@ from loyalty.services.ledger import SYSTEM, Operation, claimed, fingerprint, ope
 from loyalty.services.points import earn_points, reverse
 from loyalty.services.tiers import refresh_tier
 from members import services as member_services
-from members.models import Member
+from members.models import Flag, Member
 from members.selectors import records_of
 
 if TYPE_CHECKING:
@@ -289,7 +292,7 @@ def explain(version: EarnRuleVersion, happening: Happening, extra: list[dict[str
     }
     if extra and raw:
         detail["extra"] = extra
-    return raw + raw * percent // 100, detail
+    return more(raw, percent), detail
 
 
 def _extra_percent(fact: Fact) -> list[dict[str, Any]]:
@@ -422,11 +425,23 @@ class DryRun:
 
 
 def dry_run(*, kind: str, params: dict[str, Any], since: datetime, until: datetime) -> DryRun:
-    """Let a rule read the facts of a window without giving anything."""
+    """Let a rule read the facts of a window without giving anything; it counts as giving does.
+
+    People who are left out of rewards have none, tiers add what they add, a limit is used up by what was given before
+    a refund took some of it back.
+    """
     found, here = earn_kinds.get(kind), point_selectors.zone()
-    rows = Fact.objects.filter(kind=found.reads, happened_at__gte=since, happened_at__lt=until)
-    firsts = _first_purchases(rows) if found.reads == FactKind.PURCHASE else frozenset[int]()
-    refunds = _refunds_of(rows) if found.reads == FactKind.PURCHASE else {}
+    flags = Flag.objects.filter(member=OuterRef("member_id"))
+    rows = Fact.objects.filter(
+        ~Exists(flags.filter(Q(since__isnull=True) | Q(since__lte=OuterRef("happened_at")))),
+        kind=found.reads,
+        happened_at__gte=since,
+        happened_at__lt=until,
+    )
+    buys = found.reads == FactKind.PURCHASE
+    firsts = _first_purchases(rows) if buys else frozenset[int]()
+    refunds = _refunds_of(rows) if buys else {}
+    extra = _extra_percents(rows) if buys else _nothing_more
     given: dict[tuple[int, datetime | None], int] = defaultdict(int)
     limit = params.get("limit_points") if params.get("limit_period") else None
     facts = rewarded = points = limited = 0
@@ -434,16 +449,17 @@ def dry_run(*, kind: str, params: dict[str, Any], since: datetime, until: dateti
     examples: list[tuple[str, str, int]] = []
     for fact in rows.select_related("member").order_by("happened_at", "pk").iterator(chunk_size=2000):
         facts += 1
-        happening = happening_of(fact, is_first=fact.pk in firsts)
-        if fact.pk in refunds:
-            happening = happening.less(*refunds[fact.pk])
-        granted = found.points(params, happening) if happening.amount or found.reads != FactKind.PURCHASE else 0
+        happening, percent = happening_of(fact, is_first=fact.pk in firsts), extra(fact)
+        granted = more(found.points(params, happening), percent)
         if limit is not None:
             period = (fact.member_id, period_start(str(params["limit_period"]), fact.happened_at, here))
             room = max(0, limit - given[period])
             limited += granted > room
             granted = min(granted, room)
             given[period] += granted
+        if fact.pk in refunds:
+            left = happening.less(*refunds[fact.pk])
+            granted = min(granted, more(found.points(params, left), percent)) if left.amount else 0
         if granted:
             rewarded, points = rewarded + 1, points + granted
             people.add(fact.member_id)
@@ -451,6 +467,56 @@ def dry_run(*, kind: str, params: dict[str, Any], since: datetime, until: dateti
                 examples.append((fact.number, fact.member.member_no, granted))
     cost = round(points * point_selectors.policy().cost_per_100 / 100)
     return DryRun(since, until, facts, rewarded, len(people), points, cost, limited, tuple(examples))
+
+
+def more(raw: int, percent: int) -> int:
+    """Give the points of a rule with what the tier adds."""
+    return raw + raw * percent // 100
+
+
+def _nothing_more(_fact: Fact) -> int:
+    return 0
+
+
+def _extra_percents(rows: Any) -> Callable[[Fact], int]:
+    """Give a function that says how many percent the tier added in which a buyer stood before a purchase."""
+    tiers = tier_selectors.tiers()
+    kinds = (BenefitKind.POINTS, BenefitKind.BIRTHDAY)
+    adds: dict[int, list[Benefit]] = defaultdict(list)
+    for benefit in Benefit.objects.filter(kind__in=kinds).order_by("pk"):
+        adds[benefit.tier_id].append(benefit)
+    if not adds or not tiers:
+        return _nothing_more
+    by_name = {tier.name: tier.pk for tier in tiers}
+    buyers = rows.order_by().values("member_id")
+    stands = dict(Standing.objects.filter(member_id__in=buyers).order_by().values_list("member_id", "tier_id"))
+    moves: dict[int, list[tuple[datetime, str, str]]] = defaultdict(list)
+    changes = TierChange.objects.filter(member_id__in=buyers).order_by("member_id", "at", "pk")
+    for member_id, at, before, after in changes.values_list("member_id", "at", "before", "after"):
+        moves[member_id].append((at, before, after))
+
+    def stood(fact: Fact) -> int:
+        own = moves.get(fact.member_id)
+        if not own:
+            return stands.get(fact.member_id, tiers[0].pk)
+        name = own[0][1]
+        for at, _before, after in own:
+            if at >= fact.happened_at:
+                break
+            name = after
+        return by_name.get(name, tiers[0].pk)
+
+    zone = point_selectors.zone()
+
+    def percent(fact: Fact) -> int:
+        mmdd, month = fact.member.birth_mmdd, fact.happened_at.astimezone(zone).month
+        return sum(
+            benefit.value
+            for benefit in adds.get(stood(fact), ())
+            if benefit.kind == BenefitKind.POINTS or (mmdd is not None and mmdd // 100 == month)
+        )
+
+    return percent
 
 
 def _first_purchases(rows: Any) -> frozenset[int]:

@@ -15,7 +15,15 @@ from loyalty.models import Benefit, EarnRule, EarnRuleVersion, Fact, Journal, St
 from loyalty.services import Report
 from loyalty.services.facts import refunded
 from members.models import Member, MemberTag, MergeRecord
-from members.services import apply_due_facts, erase_member, merge_members, run_rules, save_tag_rule, undo_merge
+from members.services import (
+    apply_due_facts,
+    erase_member,
+    merge_members,
+    run_rules,
+    save_tag_rule,
+    set_flag,
+    undo_merge,
+)
 from tests.factories import AT, make_member, make_tag
 from tests.loyalty.conftest import balance, burn, earn, policy
 
@@ -324,10 +332,34 @@ def test_trying_a_rule_out_gives_what_it_would_have_given_and_nothing_else(peopl
     assert spend.cost == 399
     limit = {"limit_period": "MONTH", "limit_points": 170}
     limited = services.dry_run(kind="spend", params={"points": 2, "per_fen": 100} | limit, **window)
-    assert (limited.points, limited.limited) == (170 + 6, 1)
+    assert (limited.points, limited.limited) == (160 + 6, 2)  # as giving: what was refunded does not come free again
     first = services.dry_run(kind="first_purchase", params={"points": 10, "from_fen": 0}, **window)
     assert (first.rewarded, first.points) == (1, 10)
     assert Journal.objects.count() == 0
+
+
+def test_a_dry_run_counts_what_tiers_add_and_leaves_out_whom_giving_leaves_out(people):
+    cid, dan = make_member(people.account), make_member(people.account)
+    low, high = (Tier.objects.create(name=name, threshold=value) for name, value in (("初见", 0), ("知音", 150)))
+    Benefit.objects.create(tier=low, kind="POINTS", value=10)
+    Benefit.objects.create(tier=high, kind="POINTS", value=50)
+    Benefit.objects.create(tier=high, kind="BIRTHDAY", value=100)
+    Member.objects.filter(pk=people.ann.pk).update(birth_mmdd=AT.month * 100 + 1)
+    set_flag(member_id=cid.pk, kind="TEST", since=None, reason="测试", by="t", at=AT)
+    set_flag(member_id=dan.pk, kind="STAFF", since=AT + DAY, reason="店员", by="t", at=AT + DAY)
+    row = rule("spend", "消费", limit_period="MONTH", limit_points=600)
+    for number, (member, amount, day) in enumerate(
+        [(people.ann, 20_050, 0), (people.ann, 10_000, 2), (people.ben, 99_900, 1), (cid, 5_000, 1), (dan, 5_000, 0),
+         (dan, 7_000, 2)]
+    ):  # fmt: skip
+        fact(member, number=f"SO{number}", amount=amount, at=AT + day * DAY)
+    fact(None, "REFUND", "R", amount=5_000, refers="SO1", at=AT + 3 * DAY)
+
+    tried = services.dry_run(kind="spend", params=row.draft, since=AT - DAY, until=AT + 3 * DAY)
+    journals = Journal.objects.filter(kind__in=["EARN", "CLAWBACK"]).values_list("kind", "points")
+    assert tried.points == sum(points if kind == "EARN" else -points for kind, points in journals)
+    assert tried.points == 220 + 125 + 600 + 55
+    assert (tried.facts, tried.people, tried.limited) == (4, 3, 1)
 
 
 def test_a_dry_run_over_facts_equals_what_activating_would_have_given(people):

@@ -116,10 +116,12 @@ def test_a_rule_is_written_tried_out_turned_on_and_off(as_owner, ours):
     posted = {"name": "消费", "kind": "spend", "points": "2", "per_fen": "100", "limit_period": ""}
     wrong = page(as_owner.post(f"{RULES}add/", posted | {"points": "", "limit_period": "DAY"}))
     assert wrong.count("A whole number is needed here.") == 2
-    as_owner.post(f"{RULES}add/", posted)
+    assert as_owner.post(f"{RULES}add/", posted)["Location"].endswith("/change/?try=1")
     with brand_scope(ours.brand.pk):
         row = EarnRule.objects.get()
-    shown = page(as_owner.get(f"{RULES}{row.pk}/change/"))
+    assert "it would have given 246" not in (asked := page(as_owner.get(f"{RULES}{row.pk}/change/")))
+    assert ('href="?try=1"' in asked, "Try it out over the last 30 days" in asked) == (True, True)
+    shown = page(as_owner.get(f"{RULES}{row.pk}/change/?try=1"))
     assert "2 points for every ¥1.00 paid" in shown
     assert re.search(r"it would have given 246 points for 1 of 1 facts, to 1 members. Cost: ¥2.46", shown)
     as_owner.post(f"{RULES}{row.pk}/change/", {"act": "activate"})
