@@ -77,7 +77,10 @@ def buy(member_id: int, number: str, at: datetime, chance: Random) -> None:
     """Let somebody buy one or two things, and perhaps pay with points or bring something back."""
     lines = tuple(Line(*goods) for goods in chance.sample(GOODS, chance.randrange(1, 3)))
     amount = sum(line.amount for line in lines)
-    report = Report("pos", FactKind.PURCHASE, number, at, member_id=member_id, amount=amount, lines=lines)
+    store_id = Member.objects.values_list("store_id", flat=True).get(pk=member_id)
+    report = Report(
+        "pos", FactKind.PURCHASE, number, at, member_id=member_id, amount=amount, lines=lines, store_id=store_id
+    )
     outcome = services.record_fact(report=report, at=at)
     held = outcome.journals[-1].available if outcome.journals else 0
     if held > 500 and chance.random() < 0.4:
@@ -92,6 +95,8 @@ def buy(member_id: int, number: str, at: datetime, chance: Random) -> None:
     if chance.random() < 0.07:
         back = at + timedelta(days=2)
         amount, first = lines[0].amount, lines[:1]
-        refund = Report("pos", FactKind.REFUND, f"R{number}", back, amount=amount, lines=first, refers=number)
+        refund = Report(
+            "pos", FactKind.REFUND, f"R{number}", back, amount=amount, lines=first, refers=number, store_id=store_id
+        )
         if back < clock.now() and not Fact.objects.filter(number=f"R{number}").exists():
             services.record_fact(report=refund, at=back)

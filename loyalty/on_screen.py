@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
+from django.utils.translation import ngettext, pgettext
 
 from console import formats
 from loyalty.earn_rules import PERIODS, earn_kinds
-from loyalty.models import BenefitKind, JournalKind
+from loyalty.models import BenefitKind, FactKind, JournalKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from loyalty.models import Benefit, Journal
+    from loyalty.models import Benefit, Fact, Journal
     from loyalty.selectors.points import Liability
 
 TONES = {JournalKind.EARN: "success", JournalKind.EXPIRE: "warning"}
@@ -93,6 +93,48 @@ def because(journal: Journal) -> str:
         parts.append(_("%(points)s points were no longer there") % {"points": formats.count(detail["missing"])})
     if journal.number and journal.kind == JournalKind.EARN:
         parts.append(journal.number)
+    return " · ".join(parts)
+
+
+SHOWN_LINES = 3
+
+
+def fact_sentence(fact: Fact) -> str:
+    """Give what somebody did, as it was reported."""
+    words = {"amount": formats.fen(fact.amount), "store": str(fact.store or ""), "name": str(fact.body.get("name", ""))}
+    kind = FactKind(fact.kind)
+    if fact.store_id is not None and kind in (FactKind.PURCHASE, FactKind.REFUND, FactKind.VISIT):
+        there = {
+            FactKind.PURCHASE: _("Bought for %(amount)s at %(store)s"),
+            FactKind.REFUND: _("Sent goods for %(amount)s back at %(store)s"),
+            FactKind.VISIT: _("Came to %(store)s"),
+        }
+        return there[kind] % words
+    texts = {
+        FactKind.PURCHASE: _("Bought for %(amount)s"),
+        FactKind.REFUND: _("Sent goods for %(amount)s back"),
+        FactKind.VISIT: _("Came to a store"),
+        FactKind.CHECK_IN: _("Checked in for the day"),
+        FactKind.PROFILE: _("Completed the profile"),
+        FactKind.REFERRAL: _("Brought somebody"),
+        FactKind.EVENT: _("Took part in “%(name)s”"),
+    }
+    return texts[kind] % words
+
+
+def fact_detail(fact: Any) -> str:
+    """Give the lines of a fact, its number and system, and what was sent back of it or what it sends back."""
+    lines = fact.body.get("lines", ())
+    parts = [f"{line['sku']} {formats.fen(line['amount'])}" for line in lines[:SHOWN_LINES]]
+    if len(lines) > SHOWN_LINES:
+        more = len(lines) - SHOWN_LINES
+        parts.append(ngettext("%(count)s more line", "%(count)s more lines", more) % {"count": more})
+    parts.append(_("number %(number)s, reported by %(system)s") % {"number": fact.number, "system": fact.system})
+    if fact.refers is not None:
+        parts.append(_("of the purchase %(number)s") % {"number": fact.refers.number})
+    if fact.back:
+        words = {"amount": formats.fen(fact.back), "numbers": ", ".join(fact.refunds)}
+        parts.append(_("%(amount)s of it was sent back (%(numbers)s)") % words)
     return " · ".join(parts)
 
 

@@ -7,23 +7,36 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.dateparse import parse_date
-from django.utils.translation import gettext, pgettext, pgettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext, pgettext_lazy
 
 from common.clock import now
 from common.errors import AppError
 from console import formats
 from console.admin import site
 from console.http import row_id, viewer_of
-from console.registry import Moment, Page, Panel, TimelineKind, pages, panels, timeline_kinds, timelines
+from console.person import marked
+from console.registry import (
+    Moment,
+    Page,
+    Panel,
+    TimelineKind,
+    pages,
+    panels,
+    person_marks,
+    timeline_kinds,
+    timelines,
+)
 from loyalty import on_screen, services
 from loyalty.errors import AdjustmentRefused, TierRefused
-from loyalty.models import Journal, Tier, TierChangeKind
+from loyalty.models import Fact, FactKind, Journal, Tier, TierChangeKind
 from loyalty.selectors import points as selectors
 from loyalty.selectors import tiers as tier_selectors
+from loyalty.selectors.facts import facts_of
 from loyalty.services import Operation
 from members.selectors import visible_members
 
@@ -216,6 +229,30 @@ def moments(member: Member, limit: int) -> list[Moment]:
             kind=pgettext("loyalty", "Points"),
             detail=on_screen.because(row),
             link=link,
+        )
+        for row in rows
+    ]
+
+
+person_marks.register("loyalty.facts", lambda: Exists(Fact.objects.filter(member=OuterRef("pk"))))
+timeline_kinds.register("loyalty.facts", TimelineKind(gettext_lazy("Purchases and visits"), order=35))
+
+
+@timelines.add("loyalty.facts")
+def reported(member: Member, limit: int) -> list[Moment]:
+    """Give what systems reported that somebody bought, sent back and did, whether or not points came of it."""
+    if not marked(member, "loyalty.facts"):
+        return []
+    rows = facts_of(member.pk).order_by("-happened_at", "-pk")[:limit]
+    link = reverse("admin:members_member_points", args=[member.pk])
+    return [
+        Moment(
+            at=row.happened_at,
+            sentence=on_screen.fact_sentence(row),
+            kind=str(FactKind(row.kind).label),
+            detail=on_screen.fact_detail(row),
+            link=link,
+            tone="warning" if row.kind == FactKind.REFUND else "",
         )
         for row in rows
     ]

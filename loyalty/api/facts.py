@@ -8,16 +8,18 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.response import Response
 
+from accounts.rest.pagination import PAGE_PARAMETERS, Keyset, page_body
 from accounts.rest.permissions import needs_scope
 from accounts.rest.schema import SYSTEM, endpoint, problems
-from accounts.rest.serializers import CodeField, MomentParameter, StrictSerializer, TextField, read_body
+from accounts.rest.serializers import CodeField, MomentParameter, StrictSerializer, TextField, read_body, read_query
 from accounts.rest.views import BrandAPIView
 from common import clock
 from loyalty import services
-from loyalty.api.shapes import ENTRY_EXAMPLE, EntryShape, PointsField, entries
+from loyalty.api.shapes import ENTRY_EXAMPLE, EntryShape, PointsField, entries, member_or_404
 from loyalty.earn_rules import Line
 from loyalty.errors import FactRefused
 from loyalty.models import FactKind
+from loyalty.selectors.facts import facts_of
 from loyalty.services import Report
 from loyalty.services.facts import MOST_FEN
 from members.models import Member
@@ -66,6 +68,102 @@ class FactShape(serializers.Serializer[Any]):
         help_text="A refund of somebody whose data was deleted before: it is kept and counts as sold less, no points "
         "move."
     )
+
+
+class HeldLineShape(serializers.Serializer[Any]):
+    """A line of a purchase or refund."""
+
+    sku = serializers.CharField(help_text="Product code.")
+    category = serializers.CharField(help_text="Category code.")
+    amount = serializers.IntegerField(help_text="Paid for all of it, in fen.")
+
+
+class HeldFactShape(serializers.Serializer[Any]):
+    """A fact as it was reported."""
+
+    system = serializers.CharField(help_text="Who counts the numbers.")
+    kind = serializers.ChoiceField(choices=FactKind.choices, help_text="What happened.")
+    number = serializers.CharField(help_text="Its number.")
+    amount = serializers.IntegerField(help_text="Paid, or paid back, in fen.")
+    lines = HeldLineShape(many=True, help_text="What was bought or sent back.")
+    name = serializers.CharField(help_text="The name of an event.")
+    store = serializers.CharField(allow_null=True, help_text="Store code.")
+    refers = serializers.CharField(allow_null=True, help_text="A refund: the number of the purchase.")
+    refunded = serializers.IntegerField(help_text="A purchase: what was paid back of it so far, in fen.")
+    refunds = serializers.ListField(child=serializers.CharField(), help_text="A purchase: the numbers of its refunds.")
+    happened_at = serializers.DateTimeField(help_text="When it happened.")
+    received_at = serializers.DateTimeField(help_text="When it was reported first.")
+
+
+class FactsPage(serializers.Serializer[Any]):
+    """A page of facts."""
+
+    results = HeldFactShape(many=True, help_text="Newest report first.")
+    next = serializers.CharField(allow_null=True, help_text="Cursor of the next page; null on the last.")
+
+
+def _held(fact: Any) -> dict[str, Any]:
+    return {
+        "system": fact.system,
+        "kind": fact.kind,
+        "number": fact.number,
+        "amount": fact.amount,
+        "lines": fact.body.get("lines", []),
+        "name": fact.body.get("name", ""),
+        "store": fact.store.code if fact.store else None,
+        "refers": fact.refers.number if fact.refers else None,
+        "refunded": fact.back or 0,
+        "refunds": fact.refunds or [],
+        "happened_at": fact.happened_at,
+        "received_at": fact.received_at,
+    }
+
+
+class NoQuery(StrictSerializer):
+    """No parameters."""
+
+
+class MemberFacts(BrandAPIView):
+    """`/api/v1/members/{member_no}/facts/`: what was reported of a member."""
+
+    permission_classes = (needs_scope("points.read"),)
+    keyset = Keyset("facts of a member")
+
+    @endpoint(
+        "list_member_facts",
+        "List what a member bought, sent back and did",
+        tag="points",
+        auth=SYSTEM,
+        parameters=PAGE_PARAMETERS,
+        answer=FactsPage,
+        example={
+            "results": [
+                {
+                    "system": "pos",
+                    "kind": "PURCHASE",
+                    "number": "SO20261121-0042",
+                    "amount": 89900,
+                    "lines": [{"sku": "LY-1024", "category": "shirts", "amount": 89900}],
+                    "name": "",
+                    "store": "SH004",
+                    "refers": None,
+                    "refunded": 0,
+                    "refunds": [],
+                    "happened_at": "2026-11-21T05:45:00Z",
+                    "received_at": "2026-11-21T05:45:10Z",
+                }
+            ],
+            "next": None,
+        },
+        errors=problems(404, 422),
+        description="Needs the scope `points.read`. What an import brought is among them, with or without points.",
+    )
+    def get(self, request: Request, member_no: str) -> Response:
+        """Show a page."""
+        member = member_or_404(member_no)
+        read_query(NoQuery, request.query_params, paging=True)
+        rows, cursor = self.keyset.page(facts_of(member.pk).order_by("-pk"), request.query_params)
+        return Response(page_body([_held(row) for row in rows], cursor))
 
 
 class FactReport(BrandAPIView):

@@ -169,6 +169,25 @@ def test_a_till_reports_a_purchase_and_its_refund_as_often_as_it_likes(a, b):
     assert balance(b) == 0
 
 
+def test_what_was_reported_of_a_member_is_listed_with_its_refunds(a, b):
+    lines = [{"sku": "LY-1", "category": "shirts", "amount": 10_000}]
+    report(a, lines=lines)
+    report(a, kind="REFUND", number="R1", refers="SO1", member_no=None, amount=5_000)
+    report(b, number="SO9")
+    path = f"/members/{a.member.member_no}/facts/"
+    shown = a.key("points.read").get(path).json()
+    assert [(row["kind"], row["number"], row["amount"]) for row in shown["results"]] == [
+        ("REFUND", "R1", 5_000), ("PURCHASE", "SO1", 10_000),
+    ]  # fmt: skip
+    assert [row["refers"] for row in shown["results"]] == ["SO1", None]
+    bought = shown["results"][1]
+    assert (bought["lines"], bought["refunded"], bought["refunds"]) == (lines, 5_000, ["R1"])
+    first = a.system.get(path, page_size="1").json()
+    assert a.system.get(path, cursor=first["next"]).json()["results"] == [bought]
+    assert a.system.get(f"/members/{b.member.member_no}/facts/").status_code == 404
+    assert a.key("points.write").get(path).status_code == a.me.get(path).status_code == 403
+
+
 def test_a_refund_of_a_deleted_person_is_answered_with_why_no_points_move(a):
     rule(a)
     assert report(a).json()["member_erased"] is False

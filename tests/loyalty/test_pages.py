@@ -13,9 +13,11 @@ from accounts.models import AuditEntry, RoleGrant
 from accounts.tenancy import brand_scope
 from common.clock import now
 from loyalty import services
+from loyalty.earn_rules import Line
 from loyalty.models import Adjustment, Benefit, EarnRule, EarnRuleVersion, Standing, Tier
 from loyalty.selectors import points as selectors
 from loyalty.services import Report
+from loyalty.services.history import record_history
 from stores.models import StoreGrant
 from tests.console.conftest import signed_in
 from tests.factories import make_member, make_staff, make_store
@@ -180,6 +182,27 @@ def test_a_marketer_sees_the_limit_of_adjustments_and_an_owner_changes_it(as_own
     assert as_owner.post(path, form | {"adjust_limit": "2000"}).status_code == 302
     with brand_scope(ours.brand.pk):
         assert selectors.policy().adjust_limit == 2000
+
+
+def test_a_persons_timeline_tells_what_they_bought_though_no_rule_gave_points(as_owner, ours, theirs):
+    for of in (ours, theirs):
+        with brand_scope(of.brand.pk):
+            lines = tuple(Line(f"{of.brand.slug}-{number}", "", 2_000) for number in range(4))
+            bought = Report(
+                "pos", "PURCHASE", "SO1", now() - DAY, member_id=of.member.pk, amount=10_000, lines=lines,
+                store_id=of.store.pk,
+            )  # fmt: skip
+            back = Report("pos", "REFUND", "R1", now(), amount=2_500, refers="SO1")
+            old = Report("old-pos", "PURCHASE", "H1", now() - 400 * DAY, member_id=of.member.pk, amount=700)
+            services.record_fact(report=bought, at=now())
+            services.record_fact(report=back, at=now())
+            record_history(reports=[old], at=now())
+    shown = page(as_owner.get(f"/b/lanyu/members/member/{ours.member.pk}/change/?only=loyalty.facts"))
+    assert shown.index("Sent goods for ¥25.00 back") < shown.index(f"Bought for ¥100.00 at {ours.store.name}")
+    assert "lanyu-0 ¥20.00 · lanyu-1 ¥20.00 · lanyu-2 ¥20.00 · 1 more line · number SO1, reported by pos" in shown
+    assert ("¥25.00 of it was sent back (R1)" in shown, "of the purchase SO1" in shown) == (True, True)
+    assert ("Bought for ¥7.00" in shown, "reported by old-pos" in shown) == (True, True)
+    assert theirs.brand.slug not in shown.replace(f"/b/{ours.brand.slug}/", "")
 
 
 def test_tiers_show_their_people_and_what_the_next_evaluation_would_change(as_owner, ours, theirs):
