@@ -32,6 +32,18 @@ class BadCredentials(Invalid):
         super().__init__(message, hint=_("Copy the value from the WeChat console again."), field=field)
 
 
+class SetByWeChat(Conflict):
+    """What came with an authorisation by scanning is WeChat's to say."""
+
+    code = "set_by_wechat"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("Original id and message encryption of an account connected by scanning come from WeChat."),
+            hint=_("Let the administrator scan again to read them anew."),
+        )
+
+
 class NoPlatform(Unavailable):
     """This installation has no third-party platform: accounts are connected with their own keys."""
 

@@ -106,6 +106,42 @@ def test_secrets_are_never_written_down_or_shown(as_owner, ours, entries):
     assert "***" in written
 
 
+def test_what_was_mistyped_when_connecting_can_be_corrected(as_owner, as_marketer, ours, theirs, entries):
+    here = f"/b/lanyu/wechat_gateway/officialaccount/{ours.account.pk}/change/"
+    typed = {"act": "details", "name": "澜屿会员", "original_id": "gh_right0001", "mode": "COMPATIBLE"}
+    assert 'name="original_id"' in as_owner.get(here).content.decode()
+    assert as_marketer.post(here, typed).status_code in {403, 404}
+    assert as_owner.post(here, typed).status_code == 302
+    before = OfficialAccount._meta.get_field("mode").default
+
+    with brand_scope(ours.brand.pk):
+        account = OfficialAccount.objects.get(pk=ours.account.pk)
+        assert (account.name, account.original_id, account.mode) == ("澜屿会员", "gh_right0001", "COMPATIBLE")
+    (entry,) = entries()
+    assert (entry.action, entry.changes["original_id"]) == ("change", [ours.account.original_id, "gh_right0001"])
+    assert entry.changes["mode"] == [before, "COMPATIBLE"]
+
+    # What cannot be right changes nothing, and saving the same again leaves no line.
+    for wrong in ({"original_id": "wx_wrong"}, {"mode": "NONE"}, {"name": " "}):
+        as_owner.post(here, {**typed, **wrong})
+    as_owner.post(here, typed)
+    with brand_scope(ours.brand.pk):
+        account.refresh_from_db()
+        assert (account.name, account.original_id, account.mode) == ("澜屿会员", "gh_right0001", "COMPATIBLE")
+    assert len(entries()) == 1
+
+
+def test_what_came_by_scanning_is_not_corrected_by_hand(as_owner, ours, entries):
+    here = f"/b/lanyu/wechat_gateway/officialaccount/{ours.account.pk}/change/"
+    with brand_scope(ours.brand.pk):
+        OfficialAccount.objects.update(platform_appid="wx00000000000000ff")
+    assert 'name="original_id"' not in as_owner.get(here).content.decode()
+    as_owner.post(here, {"act": "details", "name": "新名字", "original_id": "gh_other001", "mode": "PLAIN"})
+    with brand_scope(ours.brand.pk):
+        account = OfficialAccount.objects.get(pk=ours.account.pk)
+        assert (account.name, account.original_id) == ("新名字", ours.account.original_id)
+
+
 def test_api_key_is_shown_once(as_owner, ours):
     page = as_owner.post("/b/lanyu/accounts/apikey/add/", {"label": "收银系统", "allowed": ["members.read"]})
     with brand_scope(ours.brand.pk):

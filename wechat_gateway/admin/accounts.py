@@ -95,6 +95,29 @@ class ProgramForm(_Credentials):
     field_order = ("name", "appid", "app_secret")
 
 
+class NameForm(forms.Form):
+    """What an app is called here."""
+
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=60, widget=UnfoldAdminTextInputWidget())
+
+
+class DetailsForm(NameForm):
+    """What can have been mistyped, or was changed in WeChat's console since."""
+
+    original_id = forms.CharField(
+        label=gettext_lazy("Original id"),
+        max_length=32,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=gettext_lazy("Begins with gh_. Pushes for another one are refused."),
+    )
+    mode = forms.ChoiceField(
+        label=gettext_lazy("Message encryption"),
+        choices=list(OfficialAccount._meta.get_field("mode").flatchoices),
+        widget=UnfoldAdminSelectWidget(),
+        help_text=gettext_lazy("The same as in WeChat's console; pushes sent in another way are refused."),
+    )
+
+
 class KeysForm(forms.Form):
     """A new token and message key."""
 
@@ -147,9 +170,14 @@ class _AppAdmin(ConsoleModelAdmin):
             "opts": self.opts,
             "row": row,
             "may_edit": self.has_change_permission(request, row),
+            "details_form": self.details_form(row),
             **self.facts(row),
         }
         return TemplateResponse(request, self.template, context)
+
+    def details_form(self, row: Any) -> forms.Form:
+        """Give the form for what was typed when the app was connected."""
+        return NameForm(initial={"name": row.name})
 
     def facts(self, row: Any) -> dict[str, Any]:
         """Give what the page shows besides the row."""
@@ -210,6 +238,9 @@ class _AppAdmin(ConsoleModelAdmin):
             said = gettext("The new AppSecret is in use.")
         elif act == "subject":
             services.set_subject(app=row, subject=request.POST.get("subject", "").strip())
+        elif act == "details":
+            typed = {key: request.POST.get(key, "") for key in self.details_form(row).fields}
+            services.change_details(app=row, **typed)
         elif act == "check":
             services.start_checks(app=row, at=now())
             said = gettext("The connection is being checked.")
@@ -262,6 +293,12 @@ class OfficialAccountAdmin(_AppAdmin):
     def connect(self, data: dict[str, Any]) -> OfficialAccount:
         """Connect a service account."""
         return services.connect_official_account(at=now(), **data)
+
+    def details_form(self, row: OfficialAccount) -> forms.Form:
+        """Give the form for what can be corrected; what WeChat told by itself is left out."""
+        if row.platform_appid:
+            return NameForm(initial={"name": row.name})
+        return DetailsForm(initial={"name": row.name, "original_id": row.original_id, "mode": row.mode})
 
     def facts(self, row: OfficialAccount) -> dict[str, Any]:
         """Give the callback address and the figures of pushes."""

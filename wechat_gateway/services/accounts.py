@@ -16,9 +16,10 @@ from django.utils.translation import gettext as _
 from accounts.services import record_audit
 from common.secret import Secret
 from wechat_gateway.codec import Mode
-from wechat_gateway.errors import AccountTaken, BadCredentials
+from wechat_gateway.errors import AccountTaken, BadCredentials, SetByWeChat
 from wechat_gateway.models import MiniProgram, OfficialAccount, new_path_token
 
+_LONGEST_NAME: Final = 60
 KEY_OVERLAP: Final = timedelta(hours=1)
 _APPID: Final = re.compile(r"wx[0-9a-f]{16}")
 _ORIGINAL_ID: Final = re.compile(r"gh_[0-9A-Za-z]{4,29}")
@@ -118,6 +119,36 @@ def change_callback_keys(
         update_fields=["callback_token", "encoding_aes_key", "previous_encoding_aes_key", "previous_key_until"],
     )
     record_audit(action="change message keys", obj=account, changes={"encoding_aes_key": ["***", "***"]})
+
+
+@transaction.atomic
+def change_details(
+    *, app: OfficialAccount | MiniProgram, name: str, original_id: str | None = None, mode: str | None = None
+) -> None:
+    """Correct what was typed when an app was connected; None leaves it as it is.
+
+    What an account has authorised by scanning comes from WeChat. Raises BadCredentials, SetByWeChat.
+    """
+    wanted: dict[str, str] = {"name": name.strip()}
+    if not 0 < len(wanted["name"]) <= _LONGEST_NAME:
+        raise BadCredentials(_("The name must have 1 to 60 characters."), field="name")
+    if isinstance(app, OfficialAccount) and (original_id is not None or mode is not None):
+        if app.platform_appid:
+            raise SetByWeChat
+        if original_id is not None:
+            wanted["original_id"] = original_id.strip()
+            _check_original_id(wanted["original_id"])
+        if mode is not None:
+            if mode not in Mode.__members__:
+                raise BadCredentials(_("There is no such message encryption."), field="mode")
+            wanted["mode"] = mode
+    changes = {field: [getattr(app, field), value] for field, value in wanted.items() if getattr(app, field) != value}
+    if not changes:
+        return
+    for field, value in wanted.items():
+        setattr(app, field, value)
+    app.save(update_fields=list(wanted))
+    record_audit(action="change", obj=app, changes=changes)
 
 
 @transaction.atomic
