@@ -95,12 +95,17 @@ class AccountKeys:
     token: bytes
     cipher: MessageCipher | None = None
     previous_cipher: MessageCipher | None = None
+    previous_token: bytes = b""
     previous_until: float = 0.0
     # With a third-party platform the message is made for the platform's appid; this is the account's own then.
     account_appid: bytes = b""
 
     def __repr__(self) -> str:
         return f"AccountKeys(account {self.account_id})"
+
+    def tokens(self, now: float) -> tuple[bytes, ...]:
+        """The tokens that may have signed at a moment, the current one first."""
+        return (self.token, self.previous_token) if self.previous_token and now < self.previous_until else (self.token,)
 
     def ciphers(self, now: float) -> tuple[MessageCipher, ...]:
         """The keys to try at a moment, the current one first."""
@@ -131,7 +136,7 @@ ALARMING: Final = frozenset({Doubt.APPID, Doubt.ORIGINAL_ID})
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An authentic, readable push. `cipher` is the key that opened it, None in plain mode."""
+    """An authentic, readable push. `cipher` is the key that opened it, None in plain mode; `token` has signed it."""
 
     body: bytes
     fields: Fields
@@ -139,6 +144,7 @@ class Accepted:
     is_json: bool
     cipher: MessageCipher | None
     nonce: bytes
+    token: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,17 +192,17 @@ def judge_push(
     try:
         values = _query(query)
         timestamp, nonce = _fresh(values, now, freshness)
-        _require_signature(values.get(b"signature", b""), keys.token, timestamp, nonce)
+        token = _signer(keys, now, values.get(b"signature", b""), timestamp, nonce)
         if keys.mode is Mode.PLAIN:
-            return _judge_plain(keys, body, nonce, now)
+            return _judge_plain(keys, body, token, nonce, now)
         encrypted = _envelope(body)
-        _require_signature(values.get(b"msg_signature", b""), keys.token, timestamp, nonce, encrypted)
+        _require_signature(values.get(b"msg_signature", b""), token, timestamp, nonce, encrypted)
         text, cipher = _decrypt(keys, encrypted, now)
     except _Refusal as refusal:
         return Refused(refusal.reason)
     except _Undecipherable as found:
         return Quarantined(found.raw, found.reason)
-    return _judge_text(keys, text, cipher, nonce, now)
+    return _judge_text(keys, text, cipher, token, nonce, now)
 
 
 def judge_event(
@@ -212,7 +218,7 @@ def judge_event(
         values = _query(query)
         timestamp, nonce = _fresh(values, now, freshness)
         encrypted = _envelope(body)
-        _require_signature(values.get(b"msg_signature", b""), keys.token, timestamp, nonce, encrypted)
+        _signer(keys, now, values.get(b"msg_signature", b""), timestamp, nonce, encrypted)
         text, _cipher = _decrypt(keys, encrypted, now)
         fields = read_fields(text)
     except _Refusal as refusal:
@@ -237,7 +243,7 @@ def judge_echo(
     try:
         values = _query(query)
         timestamp, nonce = _fresh(values, now, freshness)
-        _require_signature(values.get(b"signature", b""), keys.token, timestamp, nonce)
+        _signer(keys, now, values.get(b"signature", b""), timestamp, nonce)
     except _Refusal as refusal:
         return Refused(refusal.reason)
     echo = values.get(b"echostr", b"")
@@ -245,12 +251,12 @@ def judge_echo(
 
 
 def seal_reply(keys: AccountKeys, accepted: Accepted, reply: bytes, *, now: float) -> bytes:
-    """Wrap a rendered reply as the account's mode asks, in the push's format, under the key that opened the push."""
+    """Wrap a rendered reply as the account's mode asks, in the push's format, under the push's own key and token."""
     if accepted.cipher is None:
         return reply
     encrypted = accepted.cipher.encrypt(reply, keys.appid)
     timestamp = b"%d" % now
-    signed = signature(keys.token, timestamp, accepted.nonce, encrypted)
+    signed = signature(accepted.token, timestamp, accepted.nonce, encrypted)
     if accepted.is_json:
         return b'{"Encrypt":"%b","MsgSignature":"%b","TimeStamp":%b,"Nonce":"%b"}' % (
             encrypted,
@@ -298,6 +304,14 @@ def _fresh(values: dict[bytes, bytes], now: float, freshness: float) -> tuple[by
     if not _NONCE.fullmatch(nonce):
         raise _Refusal(Doubt.NONCE)
     return timestamp, nonce
+
+
+def _signer(keys: AccountKeys, now: float, given: bytes, *parts: bytes) -> bytes:
+    """The token that has signed; during a rotation it may be the previous one, which is only tried after the other."""
+    for token in keys.tokens(now):
+        if len(given) == _SIGNATURE_SIZE and hmac.compare_digest(given, signature(token, *parts)):
+            return token
+    raise _Refusal(Doubt.SIGNATURE)
 
 
 def _require_signature(given: bytes, *parts: bytes) -> None:
@@ -363,6 +377,7 @@ def _judge_text(
     keys: AccountKeys,
     text: bytes,
     cipher: MessageCipher | None,
+    token: bytes,
     nonce: bytes,
     now: float,
 ) -> Accepted | Quarantined | Refused:
@@ -376,10 +391,12 @@ def _judge_text(
         head = read_head(fields, now=now)
     except Unreadable as found:
         return Quarantined(text, found.reason)
-    return Accepted(text, fields, head, text.lstrip()[:1] == b"{", cipher, nonce)
+    return Accepted(text, fields, head, text.lstrip()[:1] == b"{", cipher, nonce, token)
 
 
-def _judge_plain(keys: AccountKeys, body: bytes, nonce: bytes, now: float) -> Accepted | Quarantined | Refused:
+def _judge_plain(
+    keys: AccountKeys, body: bytes, token: bytes, nonce: bytes, now: float
+) -> Accepted | Quarantined | Refused:
     """Plain mode signs the URL only, so the account's own original id inside is all that binds the body."""
     try:
         fields = read_fields(body)
@@ -392,4 +409,4 @@ def _judge_plain(keys: AccountKeys, body: bytes, nonce: bytes, now: float) -> Ac
         return Refused(Doubt.ENVELOPE)
     if text_of(fields, "ToUserName") != keys.original_id:
         return Refused(Doubt.ORIGINAL_ID)
-    return _judge_text(keys, body, None, nonce, now)
+    return _judge_text(keys, body, None, token, nonce, now)

@@ -287,6 +287,7 @@ def _entry(account: OfficialAccount, stamp: str, platform: AccountKeys | None) -
             token=_clear(account.callback_token).encode(),
             cipher=_cipher(account.encoding_aes_key),
             previous_cipher=_cipher(account.previous_encoding_aes_key),
+            previous_token=_clear(account.previous_callback_token).encode(),
             previous_until=account.previous_key_until.timestamp() if account.previous_key_until else 0.0,
         )
     except (Unsealable, ValueError) as error:
@@ -308,6 +309,7 @@ def _platform_keys(platform: Platform) -> AccountKeys | None:
             token=_clear(platform.callback_token).encode(),
             cipher=_cipher(platform.encoding_aes_key),
             previous_cipher=_cipher(platform.previous_encoding_aes_key),
+            previous_token=_clear(platform.previous_callback_token).encode(),
             previous_until=platform.previous_key_until.timestamp() if platform.previous_key_until else 0.0,
         )
     except (Unsealable, ValueError) as error:

@@ -37,6 +37,7 @@ class OfficialAccount(BrandOwned):
     app_secret = SealedTextField("AppSecret", bind=("appid",))
     callback_token = SealedTextField(_("token (callback)"), bind=("appid",))
     encoding_aes_key = SealedTextField(_("message key"), bind=("appid",))
+    previous_callback_token = SealedTextField(_("previous token"), bind=("appid",))
     previous_encoding_aes_key = SealedTextField(_("previous message key"), bind=("appid",))
     previous_key_until = models.DateTimeField(_("previous key accepted until"), null=True, blank=True)
     mode = models.CharField(
@@ -362,6 +363,7 @@ class Platform(models.Model):
     app_secret = InstallationSecretField("AppSecret")
     callback_token = InstallationSecretField(_("token (callback)"))
     encoding_aes_key = InstallationSecretField(_("message key"))
+    previous_callback_token = InstallationSecretField(_("previous token"))
     previous_encoding_aes_key = InstallationSecretField(_("previous message key"))
     previous_key_until = models.DateTimeField(_("previous key accepted until"), null=True, blank=True)
     path_token = models.CharField(max_length=64, default=new_path_token, editable=False)

@@ -95,10 +95,10 @@ def as_query(values, extra=""):
     return (query + extra).encode()
 
 
-def push(message, *, timestamp=None, nonce=NONCE, **how):
+def push(message, *, timestamp=None, nonce=NONCE, token=TOKEN, **how):
     """(query string, body) of a right request in safe mode."""
     encrypted = encrypt(message, **how)
-    return as_query(query_of(encrypted, timestamp=timestamp, nonce=nonce)), envelope(encrypted).encode()
+    return as_query(query_of(encrypted, timestamp=timestamp, nonce=nonce, token=token)), envelope(encrypted).encode()
 
 
 def plain_push(message, *, timestamp=None, nonce=NONCE):

@@ -1,9 +1,11 @@
 """The gateway from request to row: kept before it is answered, answered once, refused alike."""
 
 import asyncio
+import re
 import threading
 import time
 from collections import Counter
+from datetime import timedelta
 
 import psycopg2
 import pytest
@@ -619,6 +621,69 @@ def test_reply_is_sealed_with_the_old_key_during_a_rotation(gateway, committed_a
     under_old, under_new = run(story())
     assert "hi" in opened(under_old)
     assert under_new.status == 200
+
+
+def test_both_tokens_hold_during_a_rotation_and_the_old_one_no_longer_than_that(gateway, committed_account):
+    @reply_to("text", key="test.hi")
+    def hello(push, book):
+        return Text("hi")
+
+    def rotate(ago):
+        with brand_scope(committed_account.brand_id):
+            services.change_callback_keys(
+                account=OfficialAccount.objects.get(),
+                callback_token="NewToken2026",
+                encoding_aes_key=forge.OLD_AES_KEY,
+                at=NOW - ago,
+            )
+
+    old, new = {}, {"token": "NewToken2026", "aes_key": forge.OLD_AES_KEY}
+
+    async def story():
+        async with gateway() as caller:
+            return [
+                await caller.push(committed_account, forge.text_message(msgid=str(number)), **how)
+                for number, how in enumerate((old, new, {"token": "NeitherOfThem"}))
+            ]
+
+    rotate(timedelta(minutes=59))
+    under_old, under_new, under_none = run(story())
+    # Whoever still has the old token checks the reply with it.
+    assert signed_with(under_old, forge.TOKEN)
+    assert signed_with(under_new, "NewToken2026")
+    assert under_none == REFUSED
+
+    with brand_scope(committed_account.brand_id):
+        OfficialAccount.objects.update(previous_key_until=NOW)
+    under_old, under_new, _ = run(story())
+    assert under_old == REFUSED
+    assert signed_with(under_new, "NewToken2026")
+
+
+def signed_with(answer, token):
+    """Whether a sealed reply carries the signature of a token."""
+    parts = dict(re.findall(r"<(\w+)>(?:<!\[CDATA\[)?([^<\]]+)", answer.body.decode().removeprefix("<xml>")))
+    return parts["MsgSignature"] == forge.sign(token, parts["TimeStamp"], parts["Nonce"], parts["Encrypt"])
+
+
+def test_a_second_rotation_does_not_bring_back_what_is_over(committed_account):
+    at, account = NOW, committed_account
+    first, second = forge.AES_KEY, forge.OLD_AES_KEY
+
+    def change(token, key, hours):
+        with brand_scope(account.brand_id):
+            row = OfficialAccount.objects.get()
+            services.change_callback_keys(
+                account=row, callback_token=token, encoding_aes_key=key, at=at + timedelta(hours=hours)
+            )
+            found = row.previous_callback_token, row.previous_encoding_aes_key
+            return tuple(secret.reveal() if secret else "" for secret in found)
+
+    assert change(forge.TOKEN, second, 0) == ("", first)
+    # Half an hour later the token is changed, too: WeChat may still use what stood there at first.
+    assert change("NewToken2026", second, 0.5) == (forge.TOKEN, first)
+    # A day later only the token is changed: the key of yesterday is over and stays so.
+    assert change("NewToken2027", second, 24) == ("NewToken2026", "")
 
 
 # -- PostgreSQL and Redis away ----------------------------------------------------------------------------------------

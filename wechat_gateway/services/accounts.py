@@ -17,7 +17,7 @@ from accounts.services import record_audit
 from common.secret import Secret
 from wechat_gateway.codec import Mode
 from wechat_gateway.errors import AccountTaken, BadCredentials, SetByWeChat
-from wechat_gateway.models import MiniProgram, OfficialAccount, new_path_token
+from wechat_gateway.models import MiniProgram, OfficialAccount, Platform, new_path_token
 
 _LONGEST_NAME: Final = 60
 KEY_OVERLAP: Final = timedelta(hours=1)
@@ -105,20 +105,48 @@ def change_callback_keys(
     at: datetime,
     overlap: timedelta = KEY_OVERLAP,
 ) -> None:
-    """Store a new token and message key. Pushes under the old key are accepted for `overlap` (reference: 1.3).
+    """Store a new token and message key. Pushes under the old ones are accepted for `overlap` (reference: 1.3).
 
     Raises BadCredentials.
     """
     check_callback(callback_token, encoding_aes_key)
-    if account.encoding_aes_key != Secret(encoding_aes_key):
-        account.previous_encoding_aes_key = account.encoding_aes_key
-        account.previous_key_until = at + overlap
-        account.encoding_aes_key = encoding_aes_key
-    account.callback_token = callback_token
+    keep_previous(account, callback_token=callback_token, encoding_aes_key=encoding_aes_key, at=at, overlap=overlap)
+    account.callback_token, account.encoding_aes_key = callback_token, encoding_aes_key
     account.save(
-        update_fields=["callback_token", "encoding_aes_key", "previous_encoding_aes_key", "previous_key_until"],
+        update_fields=[
+            "callback_token",
+            "encoding_aes_key",
+            "previous_callback_token",
+            "previous_encoding_aes_key",
+            "previous_key_until",
+        ],
     )
     record_audit(action="change message keys", obj=account, changes={"encoding_aes_key": ["***", "***"]})
+
+
+def keep_previous(
+    row: OfficialAccount | Platform,
+    *,
+    callback_token: str,
+    encoding_aes_key: str,
+    at: datetime,
+    overlap: timedelta = KEY_OVERLAP,
+) -> None:
+    """Let the token and key that are about to be replaced hold for a while; the caller saves.
+
+    What is not replaced keeps its predecessor only while that still holds: the new end must not revive an old secret.
+    """
+    over = row.previous_key_until is None or row.previous_key_until <= at
+    changed = False
+    for field, new in (("callback_token", callback_token), ("encoding_aes_key", encoding_aes_key)):
+        present = getattr(row, field)
+        if present is not None and present != Secret(new):
+            setattr(row, f"previous_{field}", present)
+            changed = True
+        elif over:
+            setattr(row, f"previous_{field}", None)
+    if changed:
+        row.previous_key_until = at + overlap
 
 
 @transaction.atomic
