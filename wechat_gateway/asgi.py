@@ -44,7 +44,7 @@ from wechat_gateway.directory import AUTHORISED, Directory, Entry
 from wechat_gateway.events import Push, lane_of, make_push
 from wechat_gateway.intake import Intake, NotKept, Row
 from wechat_gateway.lookups import Lookups
-from wechat_gateway.platforms import TESTERS, keep_event, keep_release_check
+from wechat_gateway.platforms import TESTERS, keep_event, keep_release_check, keep_unreadable
 from wechat_gateway.pulse import OWN_NONCE, PulseWriter
 from wechat_gateway.registries import Replier, ReplyBook, repliers_of
 from wechat_gateway.remembering import Rememberer
@@ -442,6 +442,8 @@ class Gateway:
         if isinstance(judged, Quarantined):
             logger.error("an authentic event of the platform could not be read (%s)", judged.reason)
             self.counters["quarantined"] += 1
+            unreadable = judged
+            await self._kept(lambda: keep_unreadable(unreadable.body, unreadable.reason, now=now))
             return b""
         if await self._kept(lambda: keep_event(judged, now=now)):
             self._ring_platform()

@@ -6,6 +6,7 @@ it go through `client.call` with the account's own token, which `tokens` fetches
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import re
@@ -25,8 +26,8 @@ from wechat_gateway import transport
 from wechat_gateway.answers import Answer, classify
 from wechat_gateway.errcodes import Reaction
 from wechat_gateway.errors import CallsParked, NoPlatform
-from wechat_gateway.models import Platform, PlatformPush
-from wechat_gateway.wire import Fields, text_of
+from wechat_gateway.models import Platform, PlatformPush, PushState
+from wechat_gateway.wire import Fields, Unreadable, read_fields, text_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ TICKET_LIFE: Final = timedelta(hours=12)
 TICKET_ALARM: Final = timedelta(minutes=30)
 PRE_AUTH_SECONDS: Final = 600
 RELEASE_CHECK: Final = "release_check"  # kept like an authorisation event, for a worker to answer
+UNREADABLE: Final = "unreadable"  # kept as it came, for people
 _MARGIN: Final = timedelta(minutes=10)
 _FETCH_SECONDS: Final = 5.0
 _WAIT_MS: Final = 8_000
@@ -201,6 +203,30 @@ def keep_release_check(*, appid: str, openid: str, code: str, now: float) -> boo
     """Keep the question of WeChat's release check that is answered by a call (7.7)."""
     fields: Fields = {"openid": openid, "code": code}
     return _keep_push(RELEASE_CHECK, appid, fields, datetime.fromtimestamp(now, UTC), now)
+
+
+def keep_unreadable(raw: bytes, reason: str, *, now: float) -> bool:
+    """Keep an authentic event that could not be read as it came: a person looks at it, a later version may read it."""
+    at = datetime.fromtimestamp(now, UTC)
+    push = PlatformPush(
+        info_type=UNREADABLE,
+        dedupe_key=UUID(blake2b(raw, digest_size=16).hexdigest()),
+        body=json.dumps({"raw": base64.b64encode(raw).decode()}),
+        event_at=at,
+        received_at=at,
+        state=PushState.FAILED,
+        reason=f"{UNREADABLE} {reason}"[:200],
+    )
+    PlatformPush.objects.bulk_create([push], ignore_conflicts=True)
+    return False
+
+
+def read_again(raw: str, *, now: float) -> None:
+    """Keep what an event says that could not be read before. Raises Unreadable."""
+    fields = read_fields(base64.b64decode(raw))
+    if text_of(fields, "AppId") != require().appid:
+        raise Unreadable(UNREADABLE)
+    keep_event(fields, now=now)
 
 
 def _keep_ticket(ticket: str, at: datetime) -> None:

@@ -1,10 +1,13 @@
 """The third-party platform over HTTP: the simulated WeChat, a gateway that listens, real cryptography in between."""
 
+import base64
+import json
 import threading
 import time
 from datetime import timedelta
 from io import StringIO
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import pytest
 import requests
@@ -451,3 +454,62 @@ def test_old_handled_events_leave_and_what_waits_for_people_stays(db):
     assert sorted(PlatformPush.objects.values_list("state", flat=True)) == ["FAILED", "NEW"]
     with pytest.raises(CommandError):
         call_command("purge_platform_events", "--days", "0")
+
+
+def kept(kind, body, **more):
+    return PlatformPush.objects.create(
+        info_type=kind, dedupe_key=uuid4(), body=body, event_at=clock.now(), received_at=clock.now(), **more
+    )
+
+
+def test_an_event_that_nobody_can_handle_fails_alone_after_some_tries(platform, shop, simulator):
+    broken, behind = kept("authorized", "[1]"), kept("unauthorized", "{}", appid=SHOP)
+    at = clock.now()
+
+    assert services.handle_platform_pushes(at=at) == 1
+    behind.refresh_from_db()
+    assert behind.state == "HANDLED"
+    for minute in range(2, 12, 2):
+        services.handle_platform_pushes(at=at + timedelta(minutes=minute))
+    broken.refresh_from_db()
+    assert (broken.state, broken.attempts, broken.reason) == ("FAILED", 5, "ERROR AttributeError")
+    assert services.handle_platform_pushes(at=at + timedelta(hours=1)) == 0
+
+
+def test_a_refused_answer_to_the_release_check_is_such_a_failure(platform, simulator):
+    push = kept(platforms.RELEASE_CHECK, json.dumps({"openid": "o", "code": "no-such-code"}))
+    behind = kept("unauthorized", "{}", appid=SHOP)
+    assert services.handle_platform_pushes(at=clock.now()) == 1
+    push.refresh_from_db()
+    behind.refresh_from_db()
+    assert push.reason.startswith("RELEASE_CHECK")
+    assert (push.state, behind.state) == ("NEW", "HANDLED")
+
+
+def test_an_unreadable_event_is_kept_once_and_read_when_it_can_be(platform, served):
+    raw = b"<xml><AppId>broken"
+    encrypted = forge.encrypt(raw, appid=COMPONENT, aes_key=KEYS["aes_key"])
+    body = f"<xml><AppId>{COMPONENT}</AppId><Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>"
+    address = f"{served}{urlsplit(platforms.events_url(platform)).path}"
+    for _ in range(2):
+        values = forge.query_of(encrypted, timestamp=str(int(time.time())), token=KEYS["token"])
+        answer = requests.post(f"{address}?{forge.as_query(values).decode()}", data=body, timeout=10)
+        assert (answer.status_code, answer.text) == (200, "success")
+    (push,) = PlatformPush.objects.all()
+    assert (push.info_type, push.state, push.reason.split()[0]) == ("unreadable", "FAILED", "unreadable")
+    assert base64.b64decode(json.loads(push.body.reveal())["raw"]) == raw
+
+    # Handled again while nothing has changed, it fails again.
+    services.replay_platform_push(push_id=push.pk, at=clock.now())
+    assert services.handle_platform_pushes(at=clock.now()) == 0
+    push.refresh_from_db()
+    assert push.reason.startswith("unreadable ")
+
+    # What a later version can read is kept as the event it is.
+    good = f"<xml><AppId>{COMPONENT}</AppId><InfoType>unauthorized</InfoType><CreateTime>1</CreateTime></xml>"
+    push.body, push.retry_at = json.dumps({"raw": base64.b64encode(good.encode()).decode()}), None
+    push.save()
+    assert services.handle_platform_pushes(at=clock.now()) == 1
+    assert set(PlatformPush.objects.values_list("info_type", "state")) == {
+        ("unreadable", "HANDLED"), ("unauthorized", "NEW"),
+    }  # fmt: skip

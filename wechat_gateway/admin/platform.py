@@ -36,6 +36,7 @@ KINDS: Final[dict[str, Any]] = {
     "updateauthorized": gettext_lazy("permissions changed"),
     "unauthorized": gettext_lazy("authorisation taken back"),
     platforms.RELEASE_CHECK: gettext_lazy("WeChat's release check"),
+    platforms.UNREADABLE: gettext_lazy("event that cannot be read"),
 }
 STATES: Final[dict[str, Any]] = {
     PushState.NEW: pgettext_lazy("event", "Waiting"),
@@ -58,6 +59,14 @@ REASONS: Final[dict[str, tuple[Any, Any]]] = {
     "RELEASE_CHECK": (
         gettext_lazy("WeChat's release check got no answer through the API."),
         gettext_lazy("Handle it again, then repeat the check on WeChat's page."),
+    ),
+    "unreadable": (
+        gettext_lazy("It is authentic, but cannot be read; it is kept as it came."),
+        gettext_lazy("Update the product, then handle it again."),
+    ),
+    "ERROR": (
+        gettext_lazy("The product failed while handling it."),
+        gettext_lazy("Read the cause in the log of the worker; after an update, handle it again."),
     ),
     "": (
         gettext_lazy("The platform got no access from WeChat."),

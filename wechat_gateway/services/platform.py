@@ -18,7 +18,6 @@ from django.utils.translation import gettext as _
 from accounts.services import record_audit
 from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope, every_brand
-from common.secret import Secret
 from wechat_gateway import incidents, platforms, tasks, tokens, transport
 from wechat_gateway.answers import classify
 from wechat_gateway.codec import Mode
@@ -39,8 +38,9 @@ from wechat_gateway.models import (
     PlatformPush,
     PushState,
 )
-from wechat_gateway.services.accounts import KEY_OVERLAP, check_callback, check_secret
+from wechat_gateway.services.accounts import check_callback, check_secret, keep_previous
 from wechat_gateway.services.health import start_checks
+from wechat_gateway.wire import Unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -64,16 +64,14 @@ def set_platform(
 ) -> Platform:
     """Make (or change) the installation's third-party platform. Raises BadCredentials.
 
-    With a new message key the old one is accepted for an hour.
+    With a new token or message key the old one is accepted for an hour.
     """
     if not _APPID.fullmatch(appid):
         raise BadCredentials(_("The AppID must be wx and 16 letters or digits."), field="appid")
     check_secret(app_secret)
     check_callback(callback_token, encoding_aes_key)
     platform = Platform.objects.select_for_update().filter(is_active=True).first() or Platform()
-    if platform.encoding_aes_key is not None and platform.encoding_aes_key != Secret(encoding_aes_key):
-        platform.previous_encoding_aes_key = platform.encoding_aes_key
-        platform.previous_key_until = at + KEY_OVERLAP
+    keep_previous(platform, callback_token=callback_token, encoding_aes_key=encoding_aes_key, at=at)
     if platform.appid != appid:
         platform.ticket = platform.previous_ticket = platform.access_token = None
         platform.ticket_at = platform.expires_at = None
@@ -157,11 +155,16 @@ def handle_platform_pushes(*, at: datetime) -> int:
     for push in _claim(at):
         try:
             _handle(push, at)
-        except (_Unfinished, CallsParked, NoPlatform) as error:
-            logger.warning("authorisation event %s waits: %s", push.pk, error)
+        except Exception as error:  # one event that nobody can handle keeps none of the others waiting
+            if isinstance(error, _Unfinished | CallsParked | NoPlatform):
+                logger.warning("authorisation event %s waits: %s", push.pk, error)
+                reason = str(error)[:200] or type(error).__name__
+            else:
+                logger.exception("authorisation event %s could not be handled", push.pk)
+                reason = f"ERROR {type(error).__name__}"
             is_last = push.attempts >= _MOST_ATTEMPTS
             PlatformPush.objects.filter(pk=push.pk).update(
-                reason=str(error)[:200] or type(error).__name__,
+                reason=reason,
                 state=PushState.FAILED if is_last else PushState.NEW,
                 retry_at=at + _LEASE,
             )
@@ -272,6 +275,12 @@ def _handle(push: PlatformPush, at: datetime) -> None:
             revoke_account(brand_id=brand_id, appid=push.appid, at=push.event_at)
     elif push.info_type == platforms.RELEASE_CHECK:
         _answer_release_check(str(fields.get("code", "")), str(fields.get("openid", "")), at)
+    elif push.info_type == platforms.UNREADABLE:
+        try:
+            platforms.read_again(str(fields.get("raw", "")), now=push.received_at.timestamp())
+        except Unreadable as found:
+            reason = f"{platforms.UNREADABLE} {found.reason}"
+            raise _Unfinished(reason) from None
     # Anything else is kept as it came.
 
 
@@ -303,7 +312,10 @@ def _answer_release_check(code: str, openid: str, at: datetime) -> None:
     message = {"touser": openid, "msgtype": "text", "text": {"content": f"{code}_from_api"}}
     url = f"{settings.WECHAT_BASE_URL}/cgi-bin/message/custom/send?access_token={token}"
     body = json.dumps(message, ensure_ascii=False).encode()
-    classify(transport.perform(transport.HttpRequest(url, body)), sends=True).require()
+    said = classify(transport.perform(transport.HttpRequest(url, body)), sends=True)
+    if not said.ok:
+        reason = f"RELEASE_CHECK {said.code or said.cause}"
+        raise _Unfinished(reason)
 
 
 # -- taking an account over -------------------------------------------------------------------------------------------
