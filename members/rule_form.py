@@ -32,6 +32,7 @@ _PATH: Final = re.compile(r"r(\.\d{1,3}){0,8}")
 _STEP: Final = re.compile(r"(?:all|any|none)\[(\d+)\]")
 _MOST_NODES: Final = 400
 _TEXT: Final = 4_000
+_BRACKETS: Final = 200
 _COMMAS: Final = re.compile(r"[,，、;；]")
 
 
@@ -273,8 +274,9 @@ def _posted_value(data: QueryDict, path: str, each: Field) -> Any:
 
 
 def _kept(raw: str) -> dict[str, Any]:
-    try:
-        kept = json.loads(raw[:_TEXT])
+    raw = raw[:_TEXT]
+    try:  # deeper than anything a condition holds, reading and writing it again would run out of stack
+        kept = json.loads(raw) if raw.count("[") + raw.count("{") <= _BRACKETS else None
     except ValueError:
         kept = None
     return kept if isinstance(kept, dict) and "condition" in kept else {"condition": ""}

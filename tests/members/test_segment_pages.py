@@ -225,6 +225,17 @@ def test_unknown_condition_is_kept_and_keeps_the_segment_from_being_saved(brand,
         assert Segment.objects.get().rule == {"all": [FOLLOWING, unknown]}
 
 
+def test_a_condition_nested_deeper_than_anybody_nests_is_refused(brand, people):
+    client = signed_in(brand)
+    for depth in (90, 300, 1500):
+        data = posted({"all": [FOLLOWING]}) | {"name": "深"}
+        data["node"] = ["r", "r.0", "r.1"]
+        data["r.1.raw"] = '{"condition": "x", "params": ' + "[" * depth + "]" * depth + "}"
+        assert client.post("/b/lanyu/segments/new/", data).status_code == 422, depth
+    with brand_scope(brand.pk):
+        assert not Segment.objects.filter(name="深").exists()
+
+
 def test_nobody_is_explained_by_the_condition_that_emptied_it(brand, people):
     rule = {"all": [FOLLOWING, {"condition": "store", "params": {"stores": [people["store"].pk]}}, FOLLOWING]}
     html = html_of(signed_in(brand).post("/b/lanyu/segments/preview/", posted(rule)))
