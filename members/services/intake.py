@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -29,12 +28,15 @@ from members.models import (
 )
 from members.services.facts import note_fact
 from members.services.identity import masked_phone
+from members.services.locks import lock_identities
 from members.services.people import new_member_no
 from members.services.pre_tags import apply_pre_tags, awaited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
+
+__all__ = ["lock_identities"]  # of its callers here; they know it by this module
 
 CARD: Final = IdentityKind.CARD
 
@@ -74,18 +76,6 @@ class Known:
 def phone_key(phone: str) -> str:
     """Give the fingerprint by which a phone (E.164) is found."""
     return str(blind_index(current_brand_id(), "phone", phone))
-
-
-def lock_identities(ties: Iterable[tuple[str, str, str]]) -> None:
-    """Make whoever else decides about these identities wait until this transaction ends: (kind, issuer, value) each.
-
-    The locks are those of `identity.bind_phone` and its like, taken in one order.
-    """
-    names = {"\x1f".join((str(current_brand_id()), *tie)) for tie in ties}
-    keys = {int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True) for name in names}
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(k) FROM unnest(%s::bigint[]) AS u(k)", [sorted(keys)])
-        cursor.fetchall()
 
 
 def known_people(

@@ -13,7 +13,9 @@ from accounts.services import record_audit
 from accounts.tenancy import current_brand_id
 from members.errors import PreTagInvalid
 from members.models import Identity, IdentityKind, PreTag, Tag
+from members.services.locks import lock_identities
 from members.services.tags import tag_members
+from wechat_gateway.models import MiniProgram, OfficialAccount
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +59,11 @@ def pre_tag(
     if any(end is not None and end <= at for end in (valid_until, tag_until)):
         raise PreTagInvalid("until")
     keys = sorted({_key(kind, value) for value in values})
-    ties = Identity.objects.filter(kind=kind, value__in=keys, ended_at=None, member__merged_into=None)
+    # Whoever shows one of them in this very moment is known before, or finds what waits here afterwards.
+    lock_identities((kind, issuer, key) for issuer in _issuers(kind) for key in keys)
+    ties = Identity.objects.filter(
+        kind=kind, value__in=keys, ended_at=None, member__merged_into=None, member__erased_at=None
+    )
     known = dict(ties.values_list("value", "member_id"))
     said = f"list: {source}"
     tag_members(member_ids=known.values(), tag_ids=tag_ids, source=said, at=at, expires_at=tag_until)
@@ -100,6 +106,17 @@ def apply_pre_tags(*, member_id: int, kind: str, value: str, at: datetime) -> in
 def awaited(kind: str, values: Sequence[str]) -> set[str]:
     """Give those of some UnionIDs for which tags wait."""
     return set(PreTag.objects.filter(kind=kind, value__in=values, applied_at=None).values_list("value", flat=True))
+
+
+def _issuers(kind: str) -> set[str]:
+    """Give who may have issued it: phones nobody, UnionIDs the Open Platform accounts of the brand."""
+    if kind == IdentityKind.PHONE:
+        return {""}
+    return {
+        subject
+        for model in (OfficialAccount, MiniProgram)
+        for subject in model._default_manager.values_list("open_platform_subject", flat=True)
+    }
 
 
 def _key(kind: str, value: str) -> str:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from accounts.tenancy import brand_scope
 from members.errors import PreTagInvalid
@@ -115,3 +115,34 @@ def test_faulty_list_names_the_field(brand, other_brand):
                 pre_tag(at=AT, **given)
             assert refused.value.field == field
         assert PreTag.objects.count() == 0
+
+
+@pytest.mark.parametrize("kind", ["PHONE", "UNIONID"])
+def test_a_list_waits_for_whoever_shows_one_of_its_identities_in_the_same_moment(in_brand, kind):
+    """The same locks as those of binding a phone and linking a UnionID, so that neither misses the other."""
+    account, tag = make_account(open_platform_subject="subject"), make_tag("老客")
+
+    def locked(act):
+        """The advisory locks this transaction has taken more by then."""
+        with connection.cursor() as cursor:
+            asked = "SELECT classid, objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+            cursor.execute(asked)
+            before = set(cursor.fetchall())
+            act()
+            cursor.execute(asked)
+            return set(cursor.fetchall()) - before
+
+    def shows():
+        member = make_follower(account).member
+        if kind == "PHONE":
+            bind_phone(member=member, number="13800000001", source="t", at=AT)
+        else:
+            link_unionid(member=member, subject="subject", unionid="u1", source="t", at=AT)
+
+    with transaction.atomic():
+        theirs = locked(shows)
+        transaction.set_rollback(True)
+    with transaction.atomic():
+        ours = locked(lambda: wait_for(tag, *(["u1"] if kind == "UNIONID" else []), kind=kind))
+    assert theirs
+    assert theirs <= ours
