@@ -84,6 +84,19 @@ class MemberGone(Invalid):
         )
 
 
+class MemberLeftOut(Conflict):
+    """Staff, test people and blocked ones earn nothing."""
+
+    code = "member_left_out"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("Nothing was given. This person is left out of rewards."),
+            hint=_("Let them in again on the member's page, or correct their points by hand there."),
+            field="member_no",
+        )
+
+
 class GiftRefused(Invalid):
     """Points do not go to oneself, and not in a ring."""
 

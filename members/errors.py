@@ -484,6 +484,5 @@ class FlagInvalid(Invalid):
             "kind": _("Choose one of: staff, test, blocked."),
             "reason": _("Give a reason of 2 to 120 characters."),
             "since": _("Choose a time in the past, or from the start."),
-            "gone": _("This flag is not set."),
         }
-        super().__init__(said[field], field="kind" if field == "gone" else field)
+        super().__init__(said[field], field=field)

@@ -68,6 +68,26 @@ _REFUSALS: Final = problems(
         "gift_refused": "Points do not go to oneself, and not in a ring.",
     },
 )
+_EARN_REFUSALS: Final = problems(
+    404,
+    409,
+    422,
+    s409={
+        "member_left_out": "The person is left out of rewards.",
+        "operation_running": "The same key is under way; ask again in a second.",
+        "hold_ended": "The freeze was captured or released before.",
+        "nothing_to_reverse": "Nothing (or less than asked) is left to be reversed.",
+        "refund_blocked": "The points to be taken back were spent, and the brand refuses that.",
+    },
+    s422={
+        "invalid": "Some values cannot be used.",
+        "points_short": "More points than can be spent.",
+        "key_reused": "The key was used with another body.",
+        "member_gone": "The person's data was deleted.",
+        "cannot_reverse": "Only earned and spent points can be reversed.",
+        "gift_refused": "Points do not go to oneself, and not in a ring.",
+    },
+)
 
 
 class NoQuery(StrictSerializer):
@@ -237,7 +257,7 @@ _BODY_EXAMPLE: Final = {"key": "order-42-points", "points": 300, "number": "SO20
 class Earn(_Act):
     """`/api/v1/members/{member_no}/points/earn/`."""
 
-    act = staticmethod(services.earn_points)
+    act = staticmethod(services.earn_unless_left_out)
 
     @endpoint(
         "earn_points",
@@ -249,8 +269,11 @@ class Earn(_Act):
         answer=EntryShape,
         example=ENTRY_EXAMPLE | {"kind": "EARN"},
         status=201,
-        errors=_REFUSALS,
-        description="Needs the scope `points.write`. For purchases report facts instead: rules then say how many.",
+        errors=_EARN_REFUSALS,
+        description=(
+            "Needs the scope `points.write`. For purchases report facts instead: rules then say how many. Whoever is "
+            "flagged as staff, test person or blocked gets none (409, `member_left_out`)."
+        ),
     )
     def post(self, request: Request, member_no: str) -> Response:
         """Give points."""

@@ -13,6 +13,7 @@ from loyalty.errors import (
     CannotReverse,
     GiftRefused,
     HoldEnded,
+    MemberLeftOut,
     NothingToReverse,
     OperationRunning,
     PointsShort,
@@ -48,6 +49,7 @@ from loyalty.services.ledger import (
     post,
     present,
 )
+from members.services import is_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,6 +85,19 @@ def earn_points(
     journal = give(operation, asked, about, account, Pocket.ISSUED, settings)
     _prolong(account.member_id, at, settings)
     return journal
+
+
+@transaction.atomic
+def earn_unless_left_out(*, operation: Operation, member_id: int, at: datetime, **facts: Any) -> Journal:
+    """Give points as `earn_points` does, but none to staff, test people and blocked ones. Raises MemberLeftOut.
+
+    What was given before under the same key is answered as it was.
+    """
+    if is_left_out(member_id=member_id, at=at):
+        known = Journal.objects.filter(actor=operation.actor, key=operation.key)
+        if not known.exists():
+            raise MemberLeftOut
+    return earn_points(operation=operation, member_id=member_id, at=at, **facts)
 
 
 def give(

@@ -11,7 +11,7 @@ from django.contrib import messages
 from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from common.clock import now
@@ -109,8 +109,10 @@ def held_back(request: HttpRequest) -> HttpResponse:
         "share": share,
         "people": people,
         "group": group,
-        "in_control": OptOut.objects.filter(control=True, member__merged_into=None).count() if group else 0,
-        "members": Member.objects.filter(merged_into=None).count() if group else 0,
+        "in_control": OptOut.objects.filter(control=True, member__merged_into=None, member__erased_at=None).count()
+        if group
+        else 0,
+        "members": Member.objects.filter(merged_into=None, erased_at=None).count() if group else 0,
         "rows": shown[:PER_PAGE],
         "previous": page - 1 if page > 1 else None,
         "next": page + 1 if len(shown) > PER_PAGE else None,
@@ -178,6 +180,9 @@ def held_back_panel(member: Member, request: HttpRequest) -> Panel | None:
             rows.append({"label": _("On the do-not-send list"), "value": entry.reason})
             until = formats.local_time(entry.until) if entry.until else _("until taken off")
             rows.append({"label": _("until"), "value": until})
+        if marked(member, "members.flags"):
+            said = _("gets no marketing for as long as the flag holds")
+            rows.append({"label": pgettext("flag", "Left out"), "value": said})
     if row.control:
         rows.append({"label": _("In the control group"), "value": _("gets no marketing, to measure its effect")})
     return Panel(_("No marketing"), "console/panel_facts.html", {"rows": rows}, order=85)

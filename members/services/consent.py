@@ -11,7 +11,7 @@ from accounts.services import record_audit
 from accounts.tenancy import current_brand_id
 from members.errors import ShareInvalid, SuppressionInvalid
 from members.facts import CONSENT
-from members.models import Consent, ControlGroup, Member, OptOut, Purpose, Suppression
+from members.models import Consent, ControlGroup, Flag, Member, OptOut, Purpose, Suppression
 from members.services.facts import note_fact
 
 if TYPE_CHECKING:
@@ -194,8 +194,23 @@ def _hold(people: Sequence[int], why: str, at: datetime) -> None:
     )
 
 
+@transaction.atomic
+def hold_flagged(*, member_id: int, at: datetime) -> None:
+    """Keep marketing from somebody who is left out, whatever the list says of them."""
+    _hold([member_id], "listed", at)
+
+
+@transaction.atomic
+def let_flagged_go(*, member_id: int) -> None:
+    """Let marketing reach somebody again who is left out no more, unless they are on the list."""
+    if not Suppression.objects.filter(member_id=member_id).exists():
+        _let_go([member_id], "listed")
+
+
 def _let_go(people: Sequence[int], why: str) -> None:
     rows = OptOut.objects.filter(member_id__in=people, purpose=Purpose.MARKETING)
+    if why == "listed":  # who is left out by a flag gets no marketing for as long as that holds
+        rows = rows.exclude(member_id__in=Flag.objects.filter(member_id__in=people).values("member_id"))
     others = {name: False for name in ("withdrawn", "listed", "control", "minor") if name != why}
     rows.filter(**others).delete()
     rows.update(**{why: False})

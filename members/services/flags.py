@@ -11,7 +11,7 @@ from common.registry import Registry
 from members.errors import FlagInvalid
 from members.models import Flag, FlagKind, Member, Suppression
 from members.selectors import left_out_since
-from members.services.consent import release_members, suppress_members
+from members.services.consent import hold_flagged, let_flagged_go
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 on_flag: Registry[Callable[..., None]] = Registry(
     "flag listeners", purpose="which reports are restated when a person is left out of them or let in again"
 )
-_LISTED_FOR: Final = "flag: "
+_LISTED_FOR: Final = "flag: "  # entries of the list that flags made until version 1.2; now a flag holds by itself
 REASON_LENGTH: Final = 120
 
 
@@ -43,8 +43,7 @@ def set_flag(*, member_id: int, kind: str, since: datetime | None, reason: str, 
     row, _made = Flag.objects.update_or_create(
         member=member, kind=kind, defaults={"since": since, "reason": reason, "by": by[:60], "at": at}
     )
-    if not Suppression.objects.filter(member=member).exists():
-        suppress_members(member_ids=[member.pk], reason=f"{_LISTED_FOR}{kind.lower()}", by=by, at=at)
+    hold_flagged(member_id=member.pk, at=at)
     said = [None if before is None else _said(before.since), _said(since)]
     record_audit(action="set flag", obj=member, changes={kind.lower(): said}, reason=reason)
     _restate(member.pk, at)
@@ -53,18 +52,21 @@ def set_flag(*, member_id: int, kind: str, since: datetime | None, reason: str, 
 
 @transaction.atomic
 def clear_flag(*, member_id: int, kind: str, reason: str, by: str, at: datetime) -> None:
-    """Let somebody in again: reports are restated as if the flag had never been. Raises `FlagInvalid`."""
+    """Let somebody in again: reports are restated as if the flag had never been; without it nothing is done.
+
+    Raises `FlagInvalid`.
+    """
     reason = reason.strip()
     if len(reason) < 2:
         raise FlagInvalid("reason")
     member = Member.objects.select_for_update().get(pk=member_id)
     row = Flag.objects.filter(member=member, kind=kind).first()
     if row is None:
-        raise FlagInvalid("gone")
+        return
     row.delete()
-    listed = Suppression.objects.filter(member=member, reason__startswith=_LISTED_FOR)
-    if not Flag.objects.filter(member=member).exists() and listed.exists():
-        release_members(member_ids=[member.pk])
+    if not Flag.objects.filter(member=member).exists():
+        Suppression.objects.filter(member=member, reason__startswith=_LISTED_FOR).delete()
+        let_flagged_go(member_id=member.pk)
     record_audit(action="clear flag", obj=member, changes={kind.lower(): [_said(row.since), None]}, reason=reason)
     _restate(member.pk, at)
 

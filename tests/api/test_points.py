@@ -66,6 +66,24 @@ def test_a_key_of_another_brand_is_independent(a, b):
     assert (balance(a), balance(b)) == (70, 90)
 
 
+def test_who_is_left_out_earns_nothing_and_what_was_given_before_is_answered_as_it_was(a, b):
+    give(a, 100)
+    body = {"key": "k-flag", "points": 30}
+    address = f"/members/{a.member.member_no}/points/earn/"
+    first = a.system.post(address, body)
+    flag = {"flag": "STAFF", "on": True, "reason": "门店店员"}
+    assert a.system.post(f"/members/{a.member.member_no}/flags/", flag).status_code == 200
+
+    refused = a.system.post(address, {"key": "k-flag-2", "points": 30})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "member_left_out")
+    assert a.system.post(address, body).content == first.content
+    assert balance(a) == 130
+    for _twice in range(2):
+        cleared = a.system.post(f"/members/{a.member.member_no}/flags/", flag | {"on": False})
+        assert (cleared.status_code, cleared.json()["results"]) == (200, [])
+    assert a.system.post(address, {"key": "k-flag-2", "points": 30}).status_code == 201
+
+
 @pytest.mark.parametrize("points", [0, -1, 1.5, "5", True, None, 10**10])
 def test_points_are_a_whole_number_above_zero(a, points):
     give(a, 100)

@@ -12,7 +12,16 @@ from loyalty.selectors.points import balance_of
 from loyalty.services import Report, record_fact
 from members.errors import CodeNotForYou, FlagInvalid
 from members.models import Member, MergeRecord, OptOut, Suppression
-from members.services import clear_flag, current_code, merge_members, set_flag, suppress_members, undo_merge
+from members.services import (
+    clear_flag,
+    current_code,
+    end_suppressions,
+    merge_members,
+    release_members,
+    set_flag,
+    suppress_members,
+    undo_merge,
+)
 from tests.factories import AT, make_account, make_follower, make_touchpoint
 from touchpoints.models import ChannelSum, CountedTouch, Touch
 from touchpoints.services import count_again, record_touch
@@ -95,6 +104,36 @@ def test_an_entry_of_the_brands_own_on_the_list_stays(scanned):
     set_flag(member_id=member.pk, kind="TEST", since=None, at=AT, **SAY)
     clear_flag(member_id=member.pk, kind="TEST", at=AT, **SAY)
     assert Suppression.objects.get().reason == "投诉"
+
+
+def test_no_entry_of_the_list_that_ends_or_goes_lets_marketing_reach_who_is_flagged(scanned):
+    member, _other, _code = scanned
+    held = OptOut.objects.filter(member=member, purpose="MARKETING", listed=True)
+    suppress_members(member_ids=[member.pk], reason="投诉", by="x", at=AT, until=AT + DAY)
+    set_flag(member_id=member.pk, kind="TEST", since=None, at=AT, **SAY)
+
+    assert end_suppressions(at=AT + 2 * DAY) == 1
+    assert held.exists()
+    suppress_members(member_ids=[member.pk], reason="名单", by="y", at=AT + 2 * DAY, until=AT + 3 * DAY)
+    release_members(member_ids=[member.pk])
+    assert held.exists()
+    clear_flag(member_id=member.pk, kind="TEST", at=AT + 4 * DAY, **SAY)
+    assert not held.exists()
+
+
+def test_an_entry_that_a_flag_made_in_earlier_versions_goes_with_the_flag(scanned):
+    member, _other, _code = scanned
+    set_flag(member_id=member.pk, kind="TEST", since=None, at=AT, **SAY)
+    suppress_members(member_ids=[member.pk], reason="flag: test", by="x", at=AT)
+    clear_flag(member_id=member.pk, kind="TEST", at=AT, **SAY)
+    assert not OptOut.objects.filter(member=member).exists()
+    assert not Suppression.objects.exists()
+
+
+def test_clearing_what_is_not_set_does_nothing(scanned):
+    member, _other, _code = scanned
+    clear_flag(member_id=member.pk, kind="TEST", at=AT, **SAY)
+    assert not AuditEntry.objects.filter(action="clear flag").exists()
 
 
 @pytest.mark.parametrize("wrong", [{"kind": "NICE"}, {"reason": " "}, {"since": AT + DAY}])
