@@ -21,7 +21,7 @@ from console.registry import Page, pages
 from members import services
 from members.admin.doubts import evidence_words, reason_words
 from members.models import Doubt, DoubtState, Identity, IdentityKind, Member, MergeRecord, MergeUndo
-from members.selectors import visible_members
+from members.selectors import records_within, visible_members
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def member_identity(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Show the edges of a person and the merges; undo one, or propose one."""
     viewer = viewer_of(request)
-    member = visible_members(viewer).filter(pk=pk).first()
+    member = records_within(viewer).filter(pk=pk).first()
     if member is None:
         raise Http404
     if request.method == "POST":
@@ -74,7 +74,8 @@ def edges_of(member: Member) -> list[dict[str, Any]]:
 def _value(member: Member, row: Identity) -> str:
     if row.kind != IdentityKind.PHONE:
         return tail(row.value)
-    return member.phone_masked if row.ended_at is None else gettext("an earlier number")
+    shown = row.ended_at is None and row.value == str(member.phone_index)
+    return member.phone_masked if shown else gettext("an earlier number")
 
 
 def _merges(member: Member) -> list[dict[str, Any]]:

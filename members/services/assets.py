@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from console.formats import local_time
 from members.facts import TAGS
 from members.merging import Asset, Joined, Rows, assets
 from members.models import (
@@ -15,15 +17,15 @@ from members.models import (
     Flag,
     Follower,
     Identity,
+    IdentityKind,
     Member,
     MemberTag,
     MiniProgramSession,
     OptOut,
     PreTag,
-    Purpose,
     Suppression,
 )
-from members.selectors import consents_in_force, tags_of
+from members.selectors import consents_in_force, purpose_words, tags_of
 from members.services.consent import move_holds
 from members.services.facts import TAG, log_facts, note_fact
 from members.services.flags import move_flags, on_flag
@@ -148,9 +150,44 @@ def _shown_tags(member_id: int) -> Sequence[str]:
 
 def _shown_consents(member_id: int) -> Sequence[str]:
     known = consents_in_force(member_id)
-    labels = dict(Purpose.choices)
+    labels = purpose_words(known)
     said = {True: _("agreed"), False: _("withdrawn")}
-    return [f"{labels[key]}: {said[row.granted]}" for key, row in sorted(known.items()) if key in labels]
+    return [f"{labels.get(key, key)}: {said[row.granted]}" for key, row in sorted(known.items())]
+
+
+def _shown_holds(member_id: int) -> Sequence[str]:
+    said = []
+    for row in Suppression.objects.filter(member_id=member_id):
+        until = local_time(row.until) if row.until else gettext("until taken off")
+        said.append(f"{gettext('On the do-not-send list')}: {row.reason} ({until})")
+    return said
+
+
+def _shown_flags(member_id: int) -> Sequence[str]:
+    return [
+        f"{row.get_kind_display()} ({local_time(row.since) if row.since else gettext('from the start')})"
+        for row in Flag.objects.filter(member_id=member_id).order_by("kind")
+    ]
+
+
+def _move_identities(*, kept: Member, merged: Member, at: datetime) -> dict[str, Any] | None:
+    """Bring the edges along. A person shows one phone: the edge to the other's ends, so that it may change hands."""
+    rows = _identities.move(kept=kept, merged=merged, at=at)
+    ended: list[int] = []
+    if kept.phone_index and merged.phone_index and kept.phone_index != merged.phone_index:
+        losing = Identity.objects.filter(
+            member=kept, kind=IdentityKind.PHONE, value=str(merged.phone_index), ended_at__isnull=True
+        )
+        ended = list(losing.values_list("pk", flat=True))
+        Identity.objects.filter(pk__in=ended).update(ended_at=at)
+    return {"rows": rows, "ended": ended} if rows else None
+
+
+def _return_identities(*, kept: Member, merged: Member, moved: Any, at: datetime) -> None:
+    rows, ended = (moved, []) if isinstance(moved, list) else (moved["rows"], moved["ended"])
+    _identities.give_back(kept=kept, merged=merged, moved=rows, at=at)
+    if merged.phone_index is not None:  # else somebody else has shown it since
+        Identity.objects.filter(pk__in=ended, member=merged).update(ended_at=None)
 
 
 _followers, _identities, _sessions = Rows(Follower), Rows(Identity), Rows(MiniProgramSession)
@@ -161,13 +198,13 @@ def register() -> None:
     """Take part in merges. Followers and identities move first: what follows may look at them."""
     own = {
         "members.followers": Asset(_("Followers"), _followers.move, _followers.give_back, _shown_followers, 10),
-        "members.identities": Asset(_("Identity"), _identities.move, _identities.give_back, order=20),
+        "members.identities": Asset(_("Identity"), _move_identities, _return_identities, order=20),
         "members.waiting_tags": Asset(_("Waiting tags"), _waiting.move, _waiting.give_back, order=45),
         "members.sessions": Asset(_("Mini-program sessions"), _sessions.move, _sessions.give_back, order=30),
         "members.tags": Asset(_("Tags"), _tags.move, _return_tags, _shown_tags, 40),
-        "members.holds": Asset(_("Held back from marketing"), _holds.move, _holds.give_back, order=50),
+        "members.holds": Asset(_("Held back from marketing"), _holds.move, _holds.give_back, _shown_holds, 50),
         "members.flags": Asset(
-            _("Left out of rewards, marketing and reports"), _flags.move, _flags.give_back, order=55
+            _("Left out of rewards, marketing and reports"), _flags.move, _flags.give_back, _shown_flags, 55
         ),
         "members.consents": Asset(_("Consent"), _copy_consents, _return_consents, _shown_consents, 60),
         "members.profile": Asset(_("Profile"), move_profile, return_profile, order=65),

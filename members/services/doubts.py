@@ -11,7 +11,7 @@ from members import doubts
 from members.errors import DoubtNotDecided
 from members.happenings import happenings
 from members.models import Doubt, DoubtState, Identity, IdentityKind, Member
-from members.services.merging import merge_members
+from members.services.merging import clear_phone, merge_members
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,13 +152,6 @@ def who_stays(one: Member, other: Member) -> tuple[Member, Member]:
 def _free_phone(member: Member, at: datetime) -> None:
     Identity.objects.filter(member=member, kind=IdentityKind.PHONE, ended_at__isnull=True).update(ended_at=at)
     clear_phone(member)
-
-
-def clear_phone(member: Member) -> None:
-    """Take the phone from a record whose edge to it has ended."""
-    member.phone, member.phone_index, member.phone_tail, member.phone_masked = None, None, "", ""
-    member.save(update_fields=["phone", "phone_index", "phone_tail", "phone_masked"])
-    record_audit(action="free phone", obj=member, changes={"phone": ["***", None]})
 
 
 def _issued(member: Member, kind: str) -> dict[str, set[str]]:

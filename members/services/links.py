@@ -12,9 +12,9 @@ from django.utils.translation import pgettext_lazy
 from accounts.services import record_audit
 from members.errors import IdentityOfAnother, MemberErased, OtherPhone
 from members.models import Doubt, DoubtState, Identity, IdentityKind, Member
-from members.services.doubts import against_by_phone, against_by_word, clear_phone, is_apart, open_doubt, who_stays
+from members.services.doubts import against_by_phone, against_by_word, is_apart, open_doubt, who_stays
 from members.services.identity import Known, holder_of, link_identity, link_phone, stored_value
-from members.services.merging import merge_members
+from members.services.merging import clear_phone, merge_members
 from members.services.people import lock_standing
 
 if TYPE_CHECKING:

@@ -88,6 +88,8 @@ def undo_merge(*, record: MergeRecord, reason: str, by: str, at: datetime) -> tu
     _check_undo(record, kept, merged, reason)
     moved = record.moved
     _give_back_person(kept, merged, moved.get("person", {}))
+    if merged.phone_index and _shown_by_another(merged):
+        clear_phone(merged)
     merged.merged_into = None
     merged.save(update_fields=["merged_into"])
     for key, asset in reversed(in_order()):
@@ -104,6 +106,19 @@ def undo_merge(*, record: MergeRecord, reason: str, by: str, at: datetime) -> tu
     for each in (kept, merged):
         each.refresh_from_db()
     return kept, merged
+
+
+def _shown_by_another(merged: Member) -> bool:
+    """Say whether somebody else has shown since that a phone is theirs."""
+    others = Member.objects.filter(phone_index=merged.phone_index, merged_into__isnull=True)
+    return others.exclude(pk=merged.pk).exists()
+
+
+def clear_phone(member: Member) -> None:
+    """Take the phone from a record whose edge to it has ended."""
+    member.phone, member.phone_index, member.phone_tail, member.phone_masked = None, None, "", ""
+    member.save(update_fields=["phone", "phone_index", "phone_tail", "phone_masked"])
+    record_audit(action="free phone", obj=member, changes={"phone": ["***", None]})
 
 
 def _check_undo(record: MergeRecord, kept: Member, merged: Member, reason: str) -> None:

@@ -12,7 +12,8 @@ from loyalty.models import Tier
 from loyalty.selectors.points import balance_of
 from loyalty.services import Report
 from members.errors import DoubtNotDecided, MergeNotUndone
-from members.models import Consent, Doubt, Member, MemberTag, MergeRecord, ProfileField
+from members.merging import assets
+from members.models import Consent, ConsentPurpose, Doubt, Identity, Member, MemberTag, MergeRecord, ProfileField
 from members.selectors import consents_in_force
 from members.services import (
     bind_phone,
@@ -32,6 +33,7 @@ from members.services import (
     withdraw_consent,
 )
 from members.services.erasure import erase_due, start_clocks
+from members.services.people import new_member
 from tests.factories import AT, make_account, make_follower, make_guide, make_store, make_tag, make_touchpoint
 from tests.loyalty.conftest import burn, earn, freeze
 from touchpoints.services import mark_staff, record_touch
@@ -140,6 +142,41 @@ def test_after_undo_the_same_evidence_merges_nobody_again(two):
 
     assert stays.pk == one.pk
     assert (MergeRecord.objects.count(), Doubt.objects.get().state) == (1, "APART")
+
+
+def open_phones():
+    """{member: fingerprints of the phones that are theirs today}"""
+    rows = Identity.objects.filter(kind="PHONE", ended_at=None).values_list("member_id", "value")
+    return sorted(rows)
+
+
+def test_of_two_phones_the_one_that_goes_may_change_hands_and_comes_back_on_undo(two):
+    one, other = two
+    one = bind_phone(member=one, number="13800000002", source="mini program", at=AT)
+    before = open_phones()
+    merge_members(kept=one, merged=other, evidence="review: t", at=AT + 2 * DAY)
+    assert open_phones() == [(one.pk, str(one.phone_index))]
+
+    undo_merge(record=MergeRecord.objects.get(), reason="两个人", by="王敏", at=AT + 3 * DAY)
+    assert open_phones() == before
+
+    merge_members(kept=one, merged=other, evidence="review: t", at=AT + 4 * DAY)
+    stranger = bind_phone(member=new_member(at=AT), number="13800000001", source="mini program", at=AT + 5 * DAY)
+    assert stranger.pk not in {one.pk, other.pk}
+    assert open_phones() == sorted([(one.pk, str(one.phone_index)), (stranger.pk, str(stranger.phone_index))])
+    _kept, back = undo_merge(record=MergeRecord.objects.latest("pk"), reason="两个人", by="王敏", at=AT + 6 * DAY)
+    assert (back.phone_index, back.phone_masked) == (None, "")
+    assert open_phones() == sorted([(one.pk, str(one.phone_index)), (stranger.pk, str(stranger.phone_index))])
+
+
+def test_the_preview_shows_the_brands_own_purposes_the_list_and_flags(two):
+    _one, other = two
+    ConsentPurpose.objects.create(code="RESEARCH", name="会员调研", meaning="调研", created_at=AT)
+    give_consent(member=other, purpose="RESEARCH", text_version="1", source="t", at=AT)
+    shown = {key: [str(each) for each in asset.show(other.pk)] for key, asset in assets.items()}
+    assert any(each.startswith("会员调研: ") for each in shown["members.consents"])
+    assert [each.startswith("在禁发名单: 投诉") for each in shown["members.holds"]] == [True]
+    assert [each.startswith("测试人员 (") for each in shown["members.flags"]] == [True]
 
 
 def test_what_was_done_since_stays_done(two):
