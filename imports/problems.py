@@ -107,7 +107,7 @@ REASONS: Final[dict[str, Reason]] = {
         _("this order is known with other contents"), _("Orders are never changed; report a refund and a new order.")
     ),
     "order_undone": Reason(
-        _("this order was imported and taken back before"), _("Give it another number to import it again.")
+        _("this order was imported and taken back too often"), _("Give it another number to import it again.")
     ),
     "row_refused": Reason(_("%(about)s"), _("Correct the row.")),
     "row_failed": Reason(

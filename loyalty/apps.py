@@ -21,6 +21,7 @@ class LoyaltyConfig(AppConfig):
         from loyalty.models import BirthdayGrant, Fact, FactKind
         from loyalty.services import lapse_points, move_grants, move_points, return_points, shown_points
         from loyalty.services.facts import PURCHASED, REFUNDED
+        from loyalty.taken_back import undone
         from members import facts
         from members.happenings import Happening, happenings
         from members.merging import Asset, Joined, assets
@@ -39,7 +40,7 @@ class LoyaltyConfig(AppConfig):
             PURCHASED,
             Happening(
                 pgettext_lazy("has …", "bought something"),
-                lambda: Fact.objects.filter(kind=FactKind.PURCHASE),
+                lambda: Fact.objects.filter(~undone(), kind=FactKind.PURCHASE),
                 at="happened_at",
                 is_act=True,
             ),

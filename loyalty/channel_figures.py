@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-ORDERED: Final = """EXISTS (
+from loyalty.taken_back import UNDONE_SQL
+
+ORDERED: Final = f"""EXISTS (
         SELECT 1 FROM loyalty_fact f WHERE f.brand_id = p.brand_id AND f.member_id = p.member_id
-            AND f.kind = 'PURCHASE' AND f.happened_at >= p.at)"""
+            AND f.kind = 'PURCHASE' AND f.happened_at >= p.at AND NOT {UNDONE_SQL})"""  # noqa: S608
 
 # What was sent back is taken from the purchase it belongs to, whenever that was.
 ORDERS_WITHIN: Final = """(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -17,6 +18,7 @@ from loyalty.earn_rules import Line
 from loyalty.models import Fact, FactKind
 from loyalty.services import Report, record_fact
 from loyalty.services.history import record_history
+from loyalty.taken_back import UNDO, latest, next_number
 from members.models import Member
 from members.services import intake
 from stores.models import Store
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from imports.kinds import Carried
-
-_UNDO = "undo "
 
 
 class Orders:
@@ -58,11 +58,12 @@ class Orders:
         codes = {str(row.cells["store"]) for row in rows if row.cells.get("store")}
         stores = dict(Store.objects.filter(code__in=codes).values_list("code", "pk"))
         numbers = [str(row.cells.get("number") or "") for row in rows]
-        facts = Fact.objects.filter(system=run.system, kind=FactKind.PURCHASE, number__in=numbers)
-        before = {fact.number: fact for fact in facts}
+        before = latest(run.system, numbers)
         undone = set(
             Fact.objects.filter(
-                system=run.system, kind=FactKind.REFUND, number__in=[_UNDO + number for number in numbers]
+                system=run.system,
+                kind=FactKind.REFUND,
+                number__in=[UNDO + fact.number for fact in before.values()],
             ).values_list("number", flat=True)
         )
         found = []
@@ -75,8 +76,13 @@ class Orders:
             earlier = before.get(report.number)
             if earlier is None:
                 found.append(Verdict(row, RowState.NEW, (), member_id, {"report": report}))
-            elif _UNDO + report.number in undone:
-                found.append(refused(row, Problem("number", "order_undone"), state=RowState.CONFLICT))
+            elif UNDO + earlier.number in undone:
+                number = next_number(report.number, earlier.number)
+                if number is None:
+                    found.append(refused(row, Problem("number", "order_undone"), state=RowState.CONFLICT))
+                else:
+                    again = replace(report, number=number)
+                    found.append(Verdict(row, RowState.NEW, (), member_id, {"report": again}))
             elif earlier.fingerprint in (report.asked(), _of_earlier(report, earlier)):
                 found.append(Verdict(row, RowState.UNCHANGED, (), member_id))
             else:
@@ -102,10 +108,10 @@ class Orders:
                     report=Report(
                         system=fact.system,
                         kind=FactKind.REFUND,
-                        number=_UNDO + fact.number,
+                        number=UNDO + fact.number,
                         happened_at=max(at, fact.happened_at),
                         amount=fact.amount,
-                        refers=fact.number,
+                        refers=str(fact.number),
                     ),
                     at=at,
                 )
@@ -183,6 +189,4 @@ def _report(cells: dict[str, Any], member_id: int, stores: dict[str, int], run: 
 
 def _of_earlier(report: Report, earlier: Fact) -> Any:
     """The fingerprint of the same report about whom it was first about: they may have been merged since."""
-    from dataclasses import replace
-
     return replace(report, member_id=earlier.member_id).asked()

@@ -13,10 +13,12 @@ from guides.models import Assignment
 from imports.problems import Problem
 from imports.services.marks import marks_of
 from imports.services.own_fields import PREFIX
-from loyalty.models import Account, Journal
+from loyalty.models import Account, Fact, FactKind, Journal, Standing, TierChange, TierChangeKind
 from loyalty.services import opening
+from loyalty.services.ledger import SYSTEM
+from loyalty.taken_back import UNDO, undone
 from members import services as member_services
-from members.models import Identity, IdentityKind, Member, MemberTag, OptOut, ProfileValue
+from members.models import Identity, IdentityKind, Member, MemberTag, OptOut, ProfileValue, SnapshotMember
 from members.profiles import COMMON, IMPORT
 from members.services import intake
 from members.services.profile import Earlier, standing
@@ -36,8 +38,12 @@ _FOLLOWS: Final = frozenset(
         "members.OptOut",
         "members.PreTag",
         "members.ProfileValue",
+        "members.SnapshotMember",
         "guides.Assignment",
         "loyalty.Account",
+        "loyalty.Fact",
+        "loyalty.Standing",
+        "loyalty.TierChange",
         "loyalty.Journal",
         "loyalty.Entry",
         "loyalty.Lot",
@@ -85,7 +91,12 @@ def _drop_new(rows: Sequence[Carried], run: Run, stays: dict[int, Problem], at: 
             stays[journals[key].number] = Problem("points", "left_spent")
     gone = [row.member_id for row in going if row.number not in stays and row.member_id is not None]
     Assignment.objects.filter(member_id__in=gone).delete()
-    booked = set(Journal.objects.filter(member_id__in=gone).order_by().values_list("member_id", flat=True))
+    Standing.objects.filter(member_id__in=gone).delete()
+    booked = {
+        pk
+        for model in (Journal, Fact, TierChange, SnapshotMember)
+        for pk in model._default_manager.filter(member_id__in=gone).order_by().values_list("member_id", flat=True)
+    }
     _forget_rows(gone)
     intake.blank(member_ids=[pk for pk in gone if pk in booked], at=at)
     whole = [pk for pk in gone if pk not in booked]
@@ -160,8 +171,16 @@ def _by_hand(rows: Sequence[Carried], ids: set[int], run: Run) -> list[tuple[int
         .exclude(actor=opening.IMPORT)
         .order_by()
     )
+    facts = Fact.objects.filter(member_id__in=ids).order_by()
+    bought = facts.exclude(kind=FactKind.REFUND).filter(~undone())
+    numbers = set(facts.filter(undone()).values_list("number", flat=True))
+    numbers |= {UNDO + number for number in numbers}
+    booked = booked.exclude(actor=SYSTEM, number__in=numbers)  # what followed from orders that were taken back
+    locked = TierChange.objects.filter(
+        member_id__in=ids, kind__in=[TierChangeKind.LOCK, TierChangeKind.UNLOCK]
+    ).order_by()
     refused = OptOut.objects.filter(member_id__in=ids).exclude(withdrawn=False, listed=False).order_by()
-    parts: list[Any] = [tied, told, tagged, guided, ended, booked, refused]
+    parts: list[Any] = [tied, told, tagged, guided, ended, booked, bought, locked, refused]
     return [
         (pk, str(part.model._meta.verbose_name)) for part in parts for pk in part.values_list("member_id", flat=True)
     ]

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from accounts.tenancy import current_brand_id
 from common.registry import Registry
+from loyalty import taken_back
 from loyalty.earn_rules import Happening, Line, earn_kinds
 from loyalty.errors import FactChanged, FactRefused, MemberGone, OperationRunning
 from loyalty.models import (
@@ -184,7 +185,7 @@ def _check(report: Report, at: datetime) -> None:
 
 def _purchase(report: Report) -> Fact:
     # The account that is locked next keeps two refunds of one purchase apart.
-    found = Fact.objects.filter(system=report.system, kind=FactKind.PURCHASE, number=report.refers).first()
+    found = taken_back.latest(report.system, [report.refers]).get(report.refers)
     if found is None:
         raise FactRefused(
             _("Nothing was recorded. This purchase is unknown."),
@@ -249,6 +250,7 @@ def _give_for(fact: Fact, at: datetime) -> None:
     if not versions:
         return
     earlier = Fact.objects.filter(member_id=fact.member_id, kind=FactKind.PURCHASE).exclude(pk=fact.pk)
+    earlier = earlier.filter(~taken_back.undone())
     is_first = fact.kind == FactKind.PURCHASE and not earlier.exists()
     happening = happening_of(fact, is_first=is_first)
     extra = _extra_percent(fact) if fact.kind == FactKind.PURCHASE else []

@@ -5,15 +5,20 @@ from __future__ import annotations
 import pytest
 
 from accounts.tenancy import brand_scope
+from common.clock import now
 from loyalty.invariants import breaches
 from loyalty.models import EarnRule, Fact, FactKind, Standing, Tier
 from loyalty.selectors.points import balance_of
-from loyalty.services import activate_rule, save_rule
+from loyalty.services import Report, activate_rule, record_fact, save_rule
 from members import services as member_services
+from members.models import Member
+from members.segments import matching
 from tests.factories import AT, make_account, make_follower, make_store
-from tests.imports.conftest import csv_of, ran, undone, uploaded, verdicts
+from tests.imports.conftest import csv_of, ran, uploaded, verdicts
+from tests.imports.conftest import undone as undone_job
 
 pytestmark = pytest.mark.django_db
+BOUGHT = {"condition": "event", "params": {"how": "did", "event": "loyalty.purchase", "times": 1, "days": 3650}}
 TITLES = ("订单号", "手机", "金额", "时间", "商品", "门店编码")
 
 
@@ -59,14 +64,71 @@ def test_orders_become_purchases_once_and_count_for_tiers(brand, buyer):
     assert second.found["UNCHANGED"] == 2
     changed = uploaded(brand, csv_of(TITLES[:4], ("SO2", "13800001234", "201", "2025-06-02")), kind="orders")
     assert verdicts(brand, changed) == {2: ("CONFLICT", [("number", "order_changed")])}
-    back = undone(brand, job)
+    back = undone_job(brand, job)
     assert back.became["UNDONE"] == 2
     with brand_scope(brand.pk):
         assert Fact.objects.filter(kind=FactKind.REFUND).count() == 2
         assert not Standing.objects.filter(tier__name="座上宾").exists()
         assert breaches() == []
-    third = uploaded(brand, table, kind="orders")
-    assert verdicts(brand, third)[2] == ("CONFLICT", [("number", "order_undone")])
+
+
+def test_an_order_that_was_taken_back_comes_again_as_corrected_and_the_first_one_counts_for_nothing(brand, buyer):
+    with brand_scope(brand.pk):
+        draft = EarnRule(name="首单", kind="first_purchase", draft={"points": 50, "from_fen": 0})
+        rule = save_rule(rule=draft, at=AT)
+        activate_rule(rule_id=rule.pk, at=AT)
+    day = f"{AT:%Y-%m-%d} 23:00"
+
+    def buyers():
+        with brand_scope(brand.pk):
+            return matching(BOUGHT, at=now()).count()
+
+    wrong = csv_of(TITLES[:4], ("SO1", "13800001234", "995", day))
+    right = csv_of(TITLES[:4], ("SO1", "13800001234", "99.50", day))
+    for _time in range(2):
+        job = ran(brand, uploaded(brand, wrong, kind="orders"))
+        assert (job.became, buyers()) == ({"NEW": 1}, 1)
+        assert (undone_job(brand, job).became["UNDONE"], buyers()) == (1, 0)
+
+    job = ran(brand, uploaded(brand, right, kind="orders", give_points="1"))
+
+    assert job.became == {"NEW": 1}
+    assert uploaded(brand, right, kind="orders").found == {"UNCHANGED": 1}
+    assert verdicts(brand, uploaded(brand, wrong, kind="orders")) == {2: ("CONFLICT", [("number", "order_changed")])}
+    with brand_scope(brand.pk):
+        assert balance_of(buyer.pk).available == 50  # the first purchase, as if the others had never been
+        back = Report(system="import", kind=FactKind.REFUND, number="R1", happened_at=now(), amount=9950, refers="SO1")
+        assert record_fact(report=back, at=now()).fact.refers.amount == 9950
+        assert breaches() == []
+
+
+def test_people_go_when_their_orders_were_taken_back_before(brand, quiet):
+    with brand_scope(brand.pk):
+        make_store("SH004")
+        Tier.objects.create(name="初见", threshold=0)
+    people = ran(
+        brand, uploaded(brand, csv_of(("手机号", "姓名"), ("13800001234", "陈子涵"), ("13800001235", "吴晓明")))
+    )
+    orders = ran(
+        brand,
+        uploaded(brand, csv_of(TITLES[:4], ("SO1", "13800001234", "199.90", "2025-06-01 13:45")), kind="orders"),
+    )
+    early = undone_job(brand, people)
+    assert (early.became["UNDONE"], early.became["LEFT"]) == (1, 1)
+    assert verdicts(brand, people)[2] == ("LEFT", [("phone", "left_used")])
+
+    again = ran(brand, uploaded(brand, csv_of(("手机号", "姓名"), ("13800001236", "林一"))))
+    more = ran(
+        brand,
+        uploaded(brand, csv_of(TITLES[:4], ("SO2", "13800001236", "10", "2025-06-01 13:45")), kind="orders"),
+    )
+    for job in (more, orders, again):
+        assert undone_job(brand, job).became["UNDONE"] == 1
+    with brand_scope(brand.pk):
+        left = list(Member.objects.filter(merged_into=None, erased_at=None).values_list("name", flat=True))
+        assert left == ["陈子涵"]  # what was said of them before the orders went stays said
+        assert matching({"all": []}, at=now()).count() == 1
+        assert breaches() == []
 
 
 def test_orders_give_points_by_the_rules_of_then_where_asked_to(brand, buyer):
@@ -79,7 +141,7 @@ def test_orders_give_points_by_the_rules_of_then_where_asked_to(brand, buyer):
     ran(brand, job)
     with brand_scope(brand.pk):
         assert balance_of(buyer.pk).available == 99
-    undone(brand, job)
+    undone_job(brand, job)
     with brand_scope(brand.pk):
         assert balance_of(buyer.pk).available == 0
         assert breaches() == []
