@@ -233,7 +233,7 @@ def hits(viewer: Viewer, term: str, *, limit: int = PAGE, start: int = 0) -> lis
 
 
 def _with_people(viewer: Viewer, term: str, most: int) -> list[int]:
-    people = Member.objects.filter(merged_into__isnull=True)
+    people = Member.objects.filter(merged_into__isnull=True, erased_at__isnull=True)
     alike = people.filter(name_begins(term)).order_by("brand", "name", "pk")  # as the index has them
     with in_order():
         ids = list(alike.values_list("pk", flat=True)[:_LOOKED_AT])

@@ -91,6 +91,7 @@ _BUYERS: Final = """
 WITH buys AS MATERIALIZED ({bought}), pays AS MATERIALIZED ({paid})
 SELECT b.member_id, b.last, b.times, coalesce(p.fen, 0) AS fen
 FROM buys b JOIN members_member m ON m.brand_id = %s AND m.id = b.member_id AND m.merged_into_id IS NULL
+    AND m.erased_at IS NULL
 LEFT JOIN pays p ON p.member_id = b.member_id{flags}
 """
 

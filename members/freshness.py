@@ -59,7 +59,7 @@ def people_of(segment: Segment, *, at: datetime) -> QuerySet[Member]:
     if segment.freshness == Freshness.LIVE:
         return matching(segment.rule, at=at)
     kept = SegmentMember.objects.filter(segment=segment.pk)
-    return Member.objects.filter(pk__in=kept.values("member_id"), merged_into__isnull=True)
+    return Member.objects.filter(pk__in=kept.values("member_id"), merged_into__isnull=True, erased_at__isnull=True)
 
 
 def refusal(segment: Segment, *, at: datetime) -> tuple[str, str] | None:

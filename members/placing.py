@@ -45,7 +45,7 @@ def placed(
         )
         for number, condition in leaves.values()
     }
-    everybody = Member.objects.filter(merged_into=None, created_at__lte=at).annotate(**columns)
+    everybody = Member.objects.filter(merged_into=None, erased_at=None, created_at__lte=at).annotate(**columns)
     statement, params = everybody.order_by().values_list("id", *columns).query.sql_with_params()
     places = " ".join(f"WHEN {rule} THEN %s" for rule in said)
     # OFFSET 0: the conditions are looked at here, not again in every line of the case.

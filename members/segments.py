@@ -124,8 +124,8 @@ def crossed(
 
 
 def matching(rule: object, *, at: datetime) -> QuerySet[Member]:
-    """Give the members a rule selects (brand in scope, merged records left out)."""
-    return Member.objects.filter(compile_rule(rule, at=at), merged_into__isnull=True)
+    """Give the members a rule selects (brand in scope; merged records and people whose data was deleted left out)."""
+    return Member.objects.filter(compile_rule(rule, at=at), merged_into__isnull=True, erased_at__isnull=True)
 
 
 def sentence(rule: object) -> str:

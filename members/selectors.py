@@ -101,7 +101,12 @@ class Preview:
 
 
 def visible_members(viewer: Viewer) -> QuerySet[Member]:
-    """Give the members a viewer may see; merged records are left out."""
+    """Give the members a viewer may see; merged records and people whose data was deleted are left out."""
+    return records_within(viewer).filter(erased_at__isnull=True)
+
+
+def records_within(viewer: Viewer) -> QuerySet[Member]:
+    """Give the records a viewer may open, also what is left of people whose data was deleted; merged ones not."""
     people = Member.objects.filter(merged_into__isnull=True)
     if viewer.scope == DataScope.BRAND:
         return people
@@ -636,6 +641,8 @@ def people(wanted: Wanted, *, limit: int) -> list[PersonRow]:
     if "phone" in given:
         given["phone"] = blind_index(brand_id, "phone", given["phone"])
     conditions = "".join(f" AND {_PEOPLE_CONDITIONS[name]}" for name in given)
+    if "member_no" not in given:  # what is left of somebody whose data was deleted is found by its number alone
+        conditions += " AND m.erased_at IS NULL"
     with connection.cursor() as cursor:
         cursor.execute(_PEOPLE_SQL.format(conditions=conditions), {**given, "brand": brand_id, "limit": limit})
         return [PersonRow(*row) for row in cursor.fetchall()]

@@ -36,7 +36,7 @@ from coupons.selectors import coupons as selectors
 from coupons.selectors.scans import reason
 from coupons.words import rule_sentence
 from loyalty.services import Operation
-from members.selectors import visible_members
+from members.selectors import records_within
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase
@@ -50,7 +50,7 @@ A_PAGE = 30
 
 def member_coupons(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Show a member's coupons; give one; take one back; undo a redemption."""
-    member = visible_members(viewer_of(request)).filter(pk=pk).first()
+    member = records_within(viewer_of(request)).filter(pk=pk).first()
     if member is None:
         raise Http404
     if request.method == "POST":

@@ -240,7 +240,7 @@ def _viewer_now(row: Export) -> Viewer | None:
 def _whom(row: Export, viewer: Viewer) -> list[int]:
     """Give the keys of the people, one more at most than the role takes out."""
     limit = _most(row) + 1
-    people = visible_members(viewer).filter(erased_at__isnull=True)
+    people = visible_members(viewer)
     if row.search:
         wanted = name_begins(row.search)
         if row.search.isdigit():

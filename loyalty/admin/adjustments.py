@@ -20,7 +20,7 @@ from console.http import viewer_of
 from loyalty import services
 from loyalty.models import Adjustment, AdjustmentState
 from loyalty.selectors import points as selectors
-from members.selectors import visible_members
+from members.selectors import records_within
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -68,7 +68,7 @@ class AdjustmentAdmin(ConsoleModelAdmin):
 
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show corrections of members the person may see."""
-        return queryset.filter(member__in=visible_members(viewer_of(request)))
+        return queryset.filter(member__in=records_within(viewer_of(request)))
 
     @admin.display(description=gettext_lazy("member"))
     def whose(self, row: Adjustment) -> Any:

@@ -38,7 +38,7 @@ from loyalty.selectors import points as selectors
 from loyalty.selectors import tiers as tier_selectors
 from loyalty.selectors.facts import facts_of
 from loyalty.services import Operation
-from members.selectors import visible_members
+from members.selectors import records_within
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase
@@ -63,7 +63,7 @@ def _whole(text: str) -> int:
 
 def member_points(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Show a member's points and tier; correct them; lock the tier."""
-    member = visible_members(viewer_of(request)).filter(pk=pk).first()
+    member = records_within(viewer_of(request)).filter(pk=pk).first()
     if member is None:
         raise Http404
     if request.method == "POST":

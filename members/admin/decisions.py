@@ -41,7 +41,7 @@ def context_of(member: Member, *, at: datetime) -> dict[str, Any]:
 
 def decisions(request: HttpRequest, pk: int) -> HttpResponse:
     """Show them."""
-    member = selectors.visible_members(viewer_of(request)).filter(pk=pk).first()
+    member = selectors.records_within(viewer_of(request)).filter(pk=pk).first()
     if member is None:
         raise Http404
     context = {

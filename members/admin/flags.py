@@ -24,7 +24,7 @@ from console.registry import Page, Panel, pages, panels, person_marks
 from members import services
 from members.errors import FlagInvalid
 from members.models import Flag, FlagKind, Member
-from members.selectors import visible_members
+from members.selectors import records_within
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def member_flags(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Show who left somebody out and since when; leave them out, or let them in again."""
     viewer = viewer_of(request)
-    member = visible_members(viewer).filter(pk=pk).first()
+    member = records_within(viewer).filter(pk=pk).first()
     if member is None:
         raise Http404
     may = viewer.can("members.merge")

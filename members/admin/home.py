@@ -116,7 +116,7 @@ def _numbers(
 
 @kept_figures.add(FOLLOWERS_AND_MEMBERS)
 def _followers_and_members(params: dict[str, Any], at: datetime) -> tuple[dict[str, int], dict[str, int]]:
-    people = Member.objects.filter(merged_into__isnull=True)
+    people = Member.objects.filter(merged_into__isnull=True, erased_at__isnull=True)
     return _numbers(people, datetime.fromisoformat(params["today"]), at, only_theirs=False)
 
 

@@ -36,7 +36,7 @@ from members.models import (
     Purpose,
     Tag,
 )
-from members.selectors import consents_in_force, find_members, surviving, visible_members
+from members.selectors import consents_in_force, find_members, records_within, surviving, visible_members
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -237,10 +237,11 @@ class MemberAdmin(ConsoleModelAdmin):
 
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show the members a person's data scope reaches; merged records are left out."""
-        people = visible_members(viewer_of(request)).order_by(*queryset.query.order_by)
+        viewer, order = viewer_of(request), queryset.query.order_by
         if "change" not in request.path:
+            people = visible_members(viewer).order_by(*order)
             return people.prefetch_related("store")  # by key: a join would be made for everybody on the way to a page
-        return with_marks(people.select_related("store"))
+        return with_marks(records_within(viewer).order_by(*order).select_related("store"))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Use the list that counts people by their tags."""
@@ -346,7 +347,7 @@ def _stays(request: HttpRequest, object_id: str | None) -> int | None:
     if gone is None:
         return None
     stays = surviving(gone).pk
-    return stays if visible_members(viewer_of(request)).filter(pk=stays).exists() else None
+    return stays if records_within(viewer_of(request)).filter(pk=stays).exists() else None
 
 
 def _tag_lines(member: Member) -> list[dict[str, Any]]:
@@ -415,7 +416,7 @@ class FollowerAdmin(ConsoleModelAdmin):
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show followers whose member is within reach."""
         viewer = viewer_of(request)
-        return queryset if viewer.scope == "BRAND" else queryset.filter(member__in=visible_members(viewer).values("pk"))
+        return queryset if viewer.scope == "BRAND" else queryset.filter(member__in=records_within(viewer).values("pk"))
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         """Search through the people behind the followers."""

@@ -75,7 +75,7 @@ class AskForm(forms.Form):
 def person_privacy(request: HttpRequest, pk: int) -> HttpResponse:
     """Show and change what holds for one person."""
     viewer = viewer_of(request)
-    member = selectors.visible_members(viewer).filter(pk=pk).first()
+    member = selectors.records_within(viewer).filter(pk=pk).first()
     if member is None:
         raise Http404
     wants = selectors.preferences_of(member.pk)

@@ -25,7 +25,7 @@ from console.registry import Page, Panel, pages, panels, person_marks
 from console.reveal import reveal
 from members import profiles, services
 from members.models import FieldKind, Gender, Member, ProfileField, ProfileValue
-from members.selectors import Fact, profile_of, visible_members
+from members.selectors import Fact, profile_of, records_within
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase
@@ -135,7 +135,7 @@ class ProfileFieldAdmin(ConsoleModelAdmin):
 def edit_member(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Correct what is known about a person; every word of every source stays visible."""
     viewer = viewer_of(request)
-    member = visible_members(viewer).filter(pk=pk).first()
+    member = records_within(viewer).filter(pk=pk).first()
     if member is None:
         raise Http404
     errors: dict[str, str] = {}

@@ -74,17 +74,19 @@ class Member(BrandOwned):
             ),  # segments, store scope
             models.Index(fields=["brand", "birth_mmdd"], name="member_by_birthday"),  # segments
             models.Index(
-                fields=["brand", "joined_at"], condition=models.Q(merged_into__isnull=True), name="people_by_joining"
+                fields=["brand", "joined_at"],
+                condition=models.Q(merged_into__isnull=True, erased_at__isnull=True),
+                name="present_by_joining",
             ),  # home page: counted without reading the people
             models.Index(
                 fields=["brand", "store", "-id"],
-                condition=models.Q(merged_into__isnull=True),
-                name="people_of_store_newest",
+                condition=models.Q(merged_into__isnull=True, erased_at__isnull=True),
+                name="present_of_store_newest",
             ),  # list of a store: walked and counted in its order
             models.Index(
                 fields=["brand", "-id"],
-                condition=models.Q(merged_into__isnull=True, subscribed=False),
-                name="people_not_following",
+                condition=models.Q(merged_into__isnull=True, erased_at__isnull=True, subscribed=False),
+                name="present_not_following",
             ),  # list
             GinIndex(fields=["brand", "tag_ids"], name="member_by_tags"),  # segments, as the reports role
         ]

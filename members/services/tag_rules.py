@@ -168,7 +168,7 @@ def run_rules(brand_id: int, *, at: datetime) -> bool:
                 row.delete()
             return True
         people = list(
-            Member.objects.filter(pk__gt=row.after or 0, merged_into=None)
+            Member.objects.filter(pk__gt=row.after or 0, merged_into=None, erased_at=None)
             .order_by("pk")
             .values_list("pk", flat=True)[:CHUNK]
         )

@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from accounts.roles import Role
 from accounts.tenancy import brand_scope
+from accounts.viewer import Viewer
 from common.clock import now
 from guides.models import Assignment
 from imports import services
@@ -14,8 +16,12 @@ from imports.models import ImportRow
 from loyalty.invariants import breaches
 from loyalty.models import Account
 from loyalty.selectors.points import balance_of
+from members import placing
 from members import services as member_services
 from members.models import Identity, Member, MemberTag, ProfileValue
+from members.segments import matching
+from members.selectors import Wanted, visible_members
+from members.selectors import people as people_listed
 from tests.factories import make_account, make_follower, make_guide, make_store, make_tag
 from tests.imports.conftest import csv_of, ran, undone, uploaded, verdicts
 
@@ -107,6 +113,11 @@ def test_the_same_table_again_changes_nothing_and_undoing_restores_every_count(b
     assert back.became["UNDONE"] == 30
     with brand_scope(brand.pk):
         assert counts() == before
+        assert Member.objects.filter(merged_into=None).count() == 30  # the ledger keeps entries of those who are gone
+        assert list(matching({"all": []}, at=now())) == [known]
+        assert list(visible_members(Viewer(None, "", brand.pk, Role.OWNER))) == [known]
+        assert [row.id for row in people_listed(Wanted(), limit=50)] == [known.pk]
+        assert placing.counted([{"all": []}], at=now()) == [1, 0]
         known.refresh_from_db()
         assert (known.name, known.birth_mmdd, known.gender, known.city) == ("", None, "", "")
         assert breaches() == []

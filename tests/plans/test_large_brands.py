@@ -33,7 +33,7 @@ def test_home_counts_people_by_what_an_index_holds(brand):
         assert client.get(f"/b/{brand.slug}/").status_code == 200
 
     counts = [each["sql"] for each in seen if ' AS "today"' in each["sql"] and "COUNT(" in each["sql"]]
-    for model, name in ((Follower, "following_since"), (Member, "people_by_joining")):
+    for model, name in ((Follower, "following_since"), (Member, "present_by_joining")):
         table = model._meta.db_table
         named = [set(re.findall(rf'"{table}"\."(\w+)"', sql)) for sql in counts if f'FROM "{table}"' in sql]
         assert len(named) == 1, table
