@@ -50,6 +50,8 @@ BUTTON_EVENTS = (
     "pic_weixin",
     "location_select",
 )
+# Taps that wait for an answer by their key: of the second the phone shows that it waits (reference: 3.3).
+ANSWERED_TAPS = ("CLICK", "scancode_waitmsg")
 OTHER_MESSAGES = tuple(sorted(MESSAGE_KINDS - {"text"}))
 
 
@@ -127,7 +129,7 @@ def where_talk_stands(push: Push, book: ReplyBook) -> Query | None:
     return partial(talk_query, book.get(DIALOGUES), push.account_id, push.openid, at=push.received_at)
 
 
-@reply_to("text", "CLICK", key="conversations.dialogue", rank=50, asks=where_talk_stands)
+@reply_to("text", *ANSWERED_TAPS, key="conversations.dialogue", rank=50, asks=where_talk_stands)
 def go_on_talking(push: Push, book: ReplyBook, rows: Sequence[Mapping[str, Any]]) -> Reply | None:
     """Begin a dialogue, or take the message as an answer. What is said is stored by the worker.
 
@@ -146,7 +148,11 @@ def go_on_talking(push: Push, book: ReplyBook, rows: Sequence[Mapping[str, Any]]
     return Text(turn.text) if turn.text else None
 
 
-_TRIGGERS: Final = {"text": Trigger.KEYWORD, "CLICK": Trigger.CLICK, "subscribe": Trigger.FOLLOW}
+_TRIGGERS: Final = {
+    "text": Trigger.KEYWORD,
+    "subscribe": Trigger.FOLLOW,
+    **dict.fromkeys(ANSWERED_TAPS, Trigger.CLICK),
+}
 _ANYTHING: Final = Trigger.DEFAULT
 
 
@@ -190,7 +196,7 @@ def needs_facts(push: Push, book: ReplyBook) -> bool:
     return just_decided.of(push, book).needs_facts
 
 
-@reply_to("subscribe", "text", "CLICK", *OTHER_MESSAGES, key="conversations.rule", rank=60)
+@reply_to("subscribe", "text", *ANSWERED_TAPS, *OTHER_MESSAGES, key="conversations.rule", rank=60)
 def by_rule(push: Push, book: ReplyBook) -> Reply | None:
     """Answer by the first rule that captures, when nothing has to be looked up for it."""
     return as_reply(just_decided.of(push, book))
@@ -203,14 +209,22 @@ def who_is_it(push: Push, book: ReplyBook) -> Query | None:
     return partial(facts_query, book.get(PAGE), push.account_id, push.openid, at=push.received_at)
 
 
-@reply_to("subscribe", "text", "CLICK", *OTHER_MESSAGES, key="conversations.rule_for_some", rank=61, asks=who_is_it)
+@reply_to(
+    "subscribe", "text", *ANSWERED_TAPS, *OTHER_MESSAGES, key="conversations.rule_for_some", rank=61, asks=who_is_it
+)
 def by_rule_for_some(push: Push, book: ReplyBook, rows: Sequence[Mapping[str, Any]]) -> Reply | None:
     """Answer by the first rule that captures and is for this person."""
     return as_reply(_decide(push, book, facts_in(rows, book.get(PAGE))))
 
 
 @reply_to(
-    "subscribe", "text", "CLICK", *OTHER_MESSAGES, key="conversations.rule_without_facts", rank=62, when=needs_facts
+    "subscribe",
+    "text",
+    *ANSWERED_TAPS,
+    *OTHER_MESSAGES,
+    key="conversations.rule_without_facts",
+    rank=62,
+    when=needs_facts,
 )
 def by_rule_without_facts(push: Push, book: ReplyBook) -> Reply | None:
     """Answer as a stranger is answered when the person could not be looked up in time."""
@@ -231,7 +245,7 @@ def as_reply(decision: Decision) -> Reply | None:
 
 
 # Before the handlers that record who follows: the rules ask whether somebody had left before this push.
-@on_event("subscribe", "text", "CLICK", *OTHER_MESSAGES, key="conversations.note_answer", rank=5)
+@on_event("subscribe", "text", *ANSWERED_TAPS, *OTHER_MESSAGES, key="conversations.note_answer", rank=5)
 def note_answer(push: Push) -> None:
     """Note what was answered and why in this way; send what has to follow; keep what no rule captured."""
     services.note_answer(push=push, asked=asked_of(push))

@@ -473,7 +473,7 @@ def troubles_of_menu(account_id: int, buttons: Sequence[Mapping[str, Any]], *, a
     found: list[Trouble] = []
     for path, button in leaves:
         kind, name = str(button.get("type")), str(button.get("name", ""))
-        if kind == "click" and normalised(str(button.get("key"))) not in answered:
+        if kind in ("click", "scancode_waitmsg") and normalised(str(button.get("key"))) not in answered:
             found.append(Trouble(path, name, "NO_ANSWER", str(button.get("key"))))
         elif kind == "miniprogram" and not programs.get(str(button.get("appid")), False):
             known = str(button.get("appid")) in programs

@@ -162,7 +162,7 @@ def _note(follower: Follower, push: Push, turn: Turn, *, heard: bool, said: bool
         defaults={
             "account_id": push.account_id,
             "follower": follower,
-            "trigger": Trigger.CLICK if push.kind == "CLICK" else Trigger.KEYWORD,
+            "trigger": Trigger.KEYWORD if push.kind == "text" else Trigger.CLICK,
             "way": way,
             "why": why,
             "state": ReplyState.WAITING if waiting else ReplyState.DONE,

@@ -83,7 +83,9 @@ def note_answer(*, push: Push, asked: Asked) -> ReplyRecord | None:
         account_id=push.account_id, appid=push.appid, openid=push.openid, at=push.event_at
     )
     said = InboundPush.objects.filter(pk=push.push_id).values_list("reply", flat=True).first() or ""
-    if push.kind in {"text", "CLICK"} and talk(follower=follower, push=push, heard=_heard(push, said), said=said):
+    if asked.trigger in {Trigger.KEYWORD, Trigger.CLICK} and talk(
+        follower=follower, push=push, heard=_heard(push, said), said=said
+    ):
         if ReplyRecord.objects.filter(push_id=push.push_id, state=ReplyState.WAITING).exists():
             ring(tasks.send_replies, push.brand_id)
         return None

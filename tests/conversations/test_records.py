@@ -9,7 +9,7 @@ from accounts.tenancy import brand_scope
 from conversations import services
 from conversations.inbound import as_reply, asked_of
 from conversations.models import ReplyRecord, ReplyRule, UnmatchedPhrase
-from conversations.selectors import current_rules, facts_of
+from conversations.selectors import current_rules, facts_of, troubles_of_menu
 from inbox import selectors
 from inbox.services import record_act, reserve_sends
 from members.models import Follower
@@ -17,6 +17,7 @@ from tests.factories import AT, make_account, make_follower, make_tag
 from wechat_gateway import quotas
 from wechat_gateway.events import Push
 from wechat_gateway.models import InboundPush
+from wechat_gateway.registries import repliers_of
 from wechat_gateway.replies import render
 from wechat_gateway.services import set_active
 from wechat_gateway.windows import act_of
@@ -245,6 +246,28 @@ def test_answers_of_a_disconnected_account_wait_and_go_once_after_reconnecting(b
     services.send_replies(brand.pk, at=later)
     services.send_replies(brand.pk, at=later)
     assert received(simulator, account, person.openid) == ["还有"]
+
+
+def test_a_button_that_scans_and_waits_is_answered_by_its_key(brand, account, person, simulator):
+    with brand_scope(brand.pk):
+        made = rule(
+            account, "查价", trigger="CLICK", text="正在为你查询", more=[{"kind": "TEXT", "text": "价格 39 元"}]
+        )
+        buttons = [{"type": "scancode_waitmsg", "name": "扫码查价", "key": key} for key in ("查价", "没有人答")]
+        troubles = troubles_of_menu(account.pk, buttons, at=AT)
+        assert [(each.path, each.kind) for each in troubles if each.kind == "NO_ANSWER"] == [("2", "NO_ANSWER")]
+
+        tapped = pushed(account, person.openid, kind="scancode_waitmsg", key="查价", content="")
+        assert "正在为你查询" in InboundPush.objects.get(pk=tapped.push_id).reply
+        assert {"conversations.dialogue", "conversations.rule"} <= {
+            each.key for each in repliers_of("scancode_waitmsg")
+        }
+        record = note(tapped)
+        assert (record.rule, record.way, record.trigger) == (made, "PASSIVE", "CLICK")
+        assert record.until == AT + timedelta(minutes=1)
+    simulator.act(f"c{account.appid[-6:]}-000001", "text", account.appid, content="在吗")
+    services.send_replies(brand.pk, at=AT)
+    assert received(simulator, account, person.openid) == ["价格 39 元"]
 
 
 def test_an_answer_that_could_not_be_sent_in_its_time_is_left_to_a_person(
