@@ -25,7 +25,7 @@ from console.registry import (
     timeline_kinds,
     timelines,
 )
-from inbox import on_screen, selectors
+from inbox import on_screen, routing, selectors
 from inbox.models import Agent, CannedReply, Conversation, Level, ServiceHours
 
 if TYPE_CHECKING:
@@ -121,6 +121,15 @@ class AgentAdmin(ConsoleModelAdmin):
     ordering = ("brand", "level", "pk")
     number_columns: ClassVar[tuple[str, ...]] = ("capacity",)
     phone_columns: ClassVar[tuple[str, ...]] = ("who", "load", "there")
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Say what counts."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "capacity" and field is not None:
+            field.help_text = _(
+                "It counts who waits for a reply, and who was answered less than %(hours)s hours ago."
+            ) % {"hours": int(routing.IN_HAND_FOR.total_seconds() // 3600)}
+        return field
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Nobody is added: people go on duty themselves."""
