@@ -523,7 +523,7 @@ def _extra_percents(rows: Any) -> Callable[[Fact], int]:
 
 def _first_purchases(rows: Any) -> frozenset[int]:
     members = rows.order_by().values("member_id")
-    firsts = Fact.objects.filter(kind=FactKind.PURCHASE, member_id__in=members)
+    firsts = Fact.objects.filter(~taken_back.undone(), kind=FactKind.PURCHASE, member_id__in=members)
     first = firsts.order_by("member_id", "happened_at", "pk").distinct("member_id")
     return frozenset(first.values_list("pk", flat=True))
 

@@ -196,12 +196,17 @@ def test_a_persons_timeline_tells_what_they_bought_though_no_rule_gave_points(as
             old = Report("old-pos", "PURCHASE", "H1", now() - 400 * DAY, member_id=of.member.pk, amount=700)
             services.record_fact(report=bought, at=now())
             services.record_fact(report=back, at=now())
-            record_history(reports=[old], at=now())
+            gone = Report("old-pos", "PURCHASE", "H2", now() - 400 * DAY, member_id=of.member.pk, amount=900)
+            record_history(reports=[old, gone], at=now())
+            services.record_fact(
+                report=Report("old-pos", "REFUND", "undo H2", now(), amount=900, refers="H2"), at=now()
+            )
     shown = page(as_owner.get(f"/b/lanyu/members/member/{ours.member.pk}/change/?only=loyalty.facts"))
     assert shown.index("Sent goods for ¥25.00 back") < shown.index(f"Bought for ¥100.00 at {ours.store.name}")
     assert "lanyu-0 ¥20.00 · lanyu-1 ¥20.00 · lanyu-2 ¥20.00 · 1 more line · number SO1, reported by pos" in shown
     assert ("¥25.00 of it was sent back (R1)" in shown, "of the purchase SO1" in shown) == (True, True)
     assert ("Bought for ¥7.00" in shown, "reported by old-pos" in shown) == (True, True)
+    assert ("H2" in shown, "¥9.00" in shown) == (False, False)  # of an import that was undone
     assert theirs.brand.slug not in shown.replace(f"/b/{ours.brand.slug}/", "")
 
 
