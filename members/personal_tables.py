@@ -48,6 +48,7 @@ register(
     "purpose", "granted", "text_version", "channel", "source", "at",
     fate=Fate.KEPT, law=PROOF,
 )  # fmt: skip
+register("members.AccessEntry", by_member("members.AccessEntry"), "page", "at", fate=Fate.KEPT, law=PROOF)
 register("members.OptOut", by_member("members.OptOut"), "purpose", "at", fate=Fate.KEPT, law=PROOF)
 register("members.MemberTag", by_member("members.MemberTag"), "tag__name", "source", "at", "expires_at")
 register("members.PreTag", by_member("members.PreTag"), "tag__name", "source", "at", "applied_at")

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.conf import settings
+from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import AuditEntry
 from accounts.services import trim_audit
-from members.models import Consent, FactChange, MiniProgramSession, RequestFile, RetentionRun
+from members.models import AccessEntry, Consent, FactChange, MiniProgramSession, RequestFile, RetentionRun
 from members.retention import PIECE, DataClass, classes, piece
 from wechat_gateway.models import InboundPush, PushState
 from wechat_gateway.services import drop_unsettled
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+def _trim_access(before: datetime) -> int:
+    """Let a piece of the access log go; the database keeps what is younger than 180 days, whoever asks."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT zhiyin_trim_access(%s, %s)", [before, PIECE])
+        return int(cursor.fetchone()[0])
+
 
 classes.register(
     "pushes",
@@ -84,6 +98,19 @@ classes.register(
         most=3_650,
         drop=lambda before: trim_audit(before=before, most=PIECE),
         order=80,
+    ),
+)
+classes.register(
+    "access",
+    DataClass(
+        label=_("Access log"),
+        law=_("PIPL art. 51, 55 and 56: who saw whose data is kept for three years"),
+        old=lambda before: AccessEntry.objects.filter(at__lt=before),
+        proposed=1_095,
+        least=180,
+        most=3_650,
+        drop=_trim_access,
+        order=81,
     ),
 )
 classes.register(

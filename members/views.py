@@ -126,6 +126,7 @@ def segment_why(request: HttpRequest, pk: int) -> HttpResponse:
         member = found[0] if len(found) == 1 else None
     if member is not None and not problem:
         context["member"] = member
+        member_services.note_opened(member_id=member.pk, page="why", at=at)
         if then is None and segment.freshness != Freshness.LIVE and segment.refreshed_at is not None:
             context["kept"] = SegmentMember.objects.filter(segment=segment, member_id=member.pk).first()
             context["kept_as_of"] = segment.refreshed_at

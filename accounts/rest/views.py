@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import DatabaseError
 from django.utils import translation
@@ -22,6 +23,7 @@ from accounts.services import note_key_use
 from accounts.tenancy import brand_scope
 from accounts.viewer import Viewer, viewing
 from common import clock
+from common.registry import Registry
 
 if TYPE_CHECKING:
     from rest_framework.authentication import BaseAuthentication
@@ -63,6 +65,13 @@ class OpenAPIView(JsonAPIView):
     permission_classes = ()
 
 
+#: Who is told, in the same transaction, that one of the brand's other systems has read something about one person.
+person_reads: Registry[Callable[..., None]] = Registry(
+    "person reads", purpose="who is told that a system read about one person: callable(*, member_no, page, at)"
+)
+_OF_PERSON: Final = "<str:member_no>/"
+
+
 class _Undo(Exception):
     """Carries a refusal through the scope, so that its transaction is rolled back."""
 
@@ -87,6 +96,8 @@ class BrandAPIView(JsonAPIView):
                 response = super().dispatch(request, *args, **kwargs)
                 if self._refused:
                     raise _Undo  # noqa: TRY301 - it is for the scopes in between
+                if "member_no" in kwargs:
+                    self._tell_of_read(request, kwargs["member_no"])
         except _Undo:
             return response
         except DatabaseError as error:
@@ -115,6 +126,13 @@ class BrandAPIView(JsonAPIView):
             via="api",
         )
         self._viewing.enter_context(viewing(viewer))
+
+    def _tell_of_read(self, request: Any, member_no: str) -> None:
+        if request.method not in ("GET", "HEAD") or not isinstance(self.request.user, SystemPrincipal):
+            return
+        page = request.resolver_match.route.partition(_OF_PERSON)[2]
+        for _key, tell in person_reads.items():
+            tell(member_no=member_no, page=page, at=clock.now())
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Check who calls, what they may and how often."""

@@ -36,7 +36,9 @@ from coupons.selectors import coupons as selectors
 from coupons.selectors.scans import reason
 from coupons.words import rule_sentence
 from loyalty.services import Operation
+from members.opened import opened_pages
 from members.selectors import records_within
+from members.services import note_opened
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase
@@ -53,6 +55,7 @@ def member_coupons(request: HttpRequest, pk: int) -> HttpResponseBase:
     member = records_within(viewer_of(request)).filter(pk=pk).first()
     if member is None:
         raise Http404
+    note_opened(member_id=member.pk, page="coupons", at=now())
     if request.method == "POST":
         return _act(request, member)
     at, viewer = now(), viewer_of(request)
@@ -218,3 +221,6 @@ def moments(member: Member, limit: int) -> list[Moment]:
         for row in rows
     ]
     return given + _refused_scans(member, limit)
+
+
+opened_pages.register("coupons", gettext_lazy("Coupons"))

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy
 
 from common.clock import now
 from console.http import row_id, viewer_of
@@ -17,12 +18,16 @@ from inbox.models import AttachmentState, ConversationState, Message
 from inbox.views import lists
 from library import files
 from library.models import MediaItem
+from members.opened import opened_pages
+from members.services import note_opened
 
 if TYPE_CHECKING:
     from inbox.models import Conversation
     from wechat_gateway.windows import Allowance
 
 WINDOWS: Final = {"before": "before", "after": "after", "line": "around"}  # in the address: what it asks for
+opened_pages.register("conversation", gettext_lazy("Conversation"))
+
 SAFE: Final = frozenset({"image/png", "image/jpeg", "image/gif"})
 
 
@@ -38,6 +43,7 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
     """Show a conversation beside the list."""
     conversation = conversation_or_404(request, pk)
     at = now()
+    note_opened(member_id=conversation.follower.member_id, page="conversation", at=at)
     context = {
         "title": on_screen.name_of(conversation),
         **lists.list_context(request, opened=conversation.pk),

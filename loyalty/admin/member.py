@@ -38,7 +38,9 @@ from loyalty.selectors import points as selectors
 from loyalty.selectors import tiers as tier_selectors
 from loyalty.selectors.facts import facts_of
 from loyalty.services import Operation
+from members.opened import opened_pages
 from members.selectors import records_within
+from members.services import note_opened
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase
@@ -66,6 +68,7 @@ def member_points(request: HttpRequest, pk: int) -> HttpResponseBase:
     member = records_within(viewer_of(request)).filter(pk=pk).first()
     if member is None:
         raise Http404
+    note_opened(member_id=member.pk, page="points", at=now())
     if request.method == "POST":
         return _act(request, member)
     at = now()
@@ -256,3 +259,6 @@ def reported(member: Member, limit: int) -> list[Moment]:
         )
         for row in rows
     ]
+
+
+opened_pages.register("points", gettext_lazy("Points and tier"))

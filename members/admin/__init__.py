@@ -1,6 +1,7 @@
 """Console pages of the app, and what it adds to the home page, the search and a member's timeline."""
 
 from members.admin import (
+    access,
     consents,
     decisions,
     doubts,
@@ -22,6 +23,7 @@ from members.admin import (
 )
 
 __all__ = [
+    "access",
     "consents",
     "decisions",
     "doubts",

@@ -17,6 +17,7 @@ from members.choices import PERSONAL
 from members.decisions import decisions_about
 from members.explanations import profile_in_words
 from members.models import OptOut
+from members.services.access import note_opened
 from members.services.explaining import rights_in_words
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def decisions(request: HttpRequest, pk: int) -> HttpResponse:
     member = selectors.records_within(viewer_of(request)).filter(pk=pk).first()
     if member is None:
         raise Http404
+    note_opened(member_id=member.pk, page="decisions", at=now())
     context = {
         "title": _("Decisions about “%(name)s”") % {"name": member.name or member.member_no},
         "zy_object": member,

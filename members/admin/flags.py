@@ -36,6 +36,7 @@ def member_flags(request: HttpRequest, pk: int) -> HttpResponseBase:
     member = records_within(viewer).filter(pk=pk).first()
     if member is None:
         raise Http404
+    services.note_opened(member_id=member.pk, page="flags", at=now())
     may = viewer.can("members.merge")
     if request.method == "POST":
         viewer.require("members.merge")

@@ -34,6 +34,7 @@ def member_identity(request: HttpRequest, pk: int) -> HttpResponseBase:
     member = records_within(viewer).filter(pk=pk).first()
     if member is None:
         raise Http404
+    services.note_opened(member_id=member.pk, page="identity", at=now())
     if request.method == "POST":
         return _act(request, member)
     context = {

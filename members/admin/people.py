@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
 
+    from accounts.viewer import Viewer
+
 FOUND = 50
 TAG_CHOICES = 500
 SCENES = {
@@ -289,6 +291,12 @@ class MemberAdmin(ConsoleModelAdmin):
             extra_context = {**(extra_context or {}), **done}
         return self._page(request, member, extra_context or {})
 
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
+        """Show what was done to a person's record."""
+        shown = super().history_view(request, object_id, extra_context)
+        services.note_opened(member_id=int(object_id), page="history", at=now())
+        return shown
+
     def _act(self, request: HttpRequest, member: Member) -> HttpResponse | dict[str, Any]:
         here = HttpResponseRedirect(request.path)
         act = request.POST.get("act")
@@ -320,6 +328,7 @@ class MemberAdmin(ConsoleModelAdmin):
 
     def _page(self, request: HttpRequest, member: Member, extra: dict[str, Any]) -> Any:
         viewer = viewer_of(request)
+        services.note_opened(member_id=member.pk, page="card", at=now())
         context = {
             **self.admin_site.each_context(request),
             "title": str(member),
@@ -330,6 +339,7 @@ class MemberAdmin(ConsoleModelAdmin):
             "tags": _tag_lines(member),
             "tag_form": TagForm() if viewer.can("members.edit") else None,
             "may_reveal": viewer.can("members.reveal") and bool(member.phone_masked),
+            "access_link": access_link(member, viewer),
             "followers": followers_of(member),
             "consents": _consents(member),
             "identities": _identities(member),
@@ -338,6 +348,13 @@ class MemberAdmin(ConsoleModelAdmin):
             **extra,
         }
         return TemplateResponse(request, "console/member.html", context)
+
+
+def access_link(member: Member, viewer: Viewer) -> str:
+    """Give the way to who has looked at a person, for whom it is open."""
+    if not viewer.can("audit.view"):
+        return ""
+    return f"{reverse('admin:members_accessentry_changelist')}?q={member.member_no}"
 
 
 def _stays(request: HttpRequest, object_id: str | None) -> int | None:
@@ -452,6 +469,7 @@ class FollowerAdmin(ConsoleModelAdmin):
         if follower is None or not self.has_view_permission(request, follower):
             raise Http404
         member = follower.member
+        services.note_opened(member_id=member.pk, page="follower", at=now())
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("%(name)s · %(account)s") % {"name": member, "account": follower.account},

@@ -78,6 +78,7 @@ def person_privacy(request: HttpRequest, pk: int) -> HttpResponse:
     member = selectors.records_within(viewer).filter(pk=pk).first()
     if member is None:
         raise Http404
+    services.note_opened(member_id=member.pk, page="privacy", at=now())
     wants = selectors.preferences_of(member.pk)
     form, asking = WantsForm(initial=_initial(wants), wants=wants), AskForm()
     if request.method == "POST":

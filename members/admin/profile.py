@@ -138,6 +138,7 @@ def edit_member(request: HttpRequest, pk: int) -> HttpResponseBase:
     member = records_within(viewer).filter(pk=pk).first()
     if member is None:
         raise Http404
+    services.note_opened(member_id=member.pk, page="profile", at=now())
     errors: dict[str, str] = {}
     revealed: dict[int, str] = {}
     if request.method == "POST" and request.POST.get("act") == "reveal":

@@ -15,10 +15,11 @@ from accounts.rest.pagination import PAGE_PARAMETERS, Keyset, page_body
 from accounts.rest.permissions import needs_scope
 from accounts.rest.schema import SYSTEM, endpoint, problems
 from accounts.rest.serializers import CodeField, MomentParameter, StrictSerializer, TextField, read_body, read_query
-from accounts.rest.views import BrandAPIView, known_text
+from accounts.rest.views import BrandAPIView, known_text, person_reads
 from common import clock
 from members import selectors, services
 from members.api.shapes import PERSON_EXAMPLE, People, Person, ProfileQuery, person, persons
+from members.opened import API
 from members.services.identity import normalised_phone
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from members.selectors import PersonRow
 
 MOST_TAGS = 50
+person_reads.register("members.access_log", services.note_read)
 
 
 class PeopleQuery(ProfileQuery):
@@ -72,6 +74,9 @@ class PeopleList(BrandAPIView):
             selectors.Wanted(**wanted, before=None if before is None else int(before)), limit=size + 1
         )
         page, cursor = self.keyset.cut(found, size, attrgetter("id"))
+        if "phone" in wanted or "member_no" in wanted:  # whoever asks for one person by what they know of them
+            for row in page:
+                services.note_opened(member_id=row.id, page=API, at=clock.now())
         return Response(page_body(persons(page, fields, at=clock.now()), cursor))
 
 

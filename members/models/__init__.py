@@ -15,6 +15,7 @@ from members.models.people import (
     MiniProgramSession,
 )
 from members.models.privacy import (
+    AccessEntry,
     Consent,
     ConsentPurpose,
     ConsentText,
@@ -62,6 +63,7 @@ from members.models.tags import (
 )
 
 __all__ = [
+    "AccessEntry",
     "CodeUse",
     "Consent",
     "ConsentPurpose",

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from accounts.fields import SealedTextField
+from accounts.models import StaffUser
 from accounts.tenancy import BrandForeignKey, BrandOwned
 from members.models.people import Follower, Member
 
@@ -356,3 +357,39 @@ class RetentionRun(BrandOwned):
 
     def __str__(self) -> str:
         return f"{self.data_class} {self.rows}"
+
+
+class AccessEntry(BrandOwned):
+    """Somebody opened a page about a person: one row for each who, whom, page and hour. Append-only, without a name.
+
+    `hour` is `at` cut to the hour; the first look within it is the one that is written down.
+    """
+
+    member = BrandForeignKey(Member, models.PROTECT, related_name="+", verbose_name=_("member"))
+    actor = models.ForeignKey(
+        StaffUser, null=True, blank=True, on_delete=models.DO_NOTHING, related_name="+", db_index=False
+    )
+    actor_label = models.CharField(_("who"), max_length=120)
+    via = models.CharField(_("through"), max_length=20)
+    page = models.CharField(_("page"), max_length=60)
+    at = models.DateTimeField(_("when"))
+    hour = models.DateTimeField()
+    ip = models.CharField("IP", max_length=45, blank=True)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("access")
+        verbose_name_plural = _("access log")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["brand", "member", "hour", "page", "actor", "actor_label"],
+                nulls_distinct=False,
+                name="access_once_an_hour",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["brand", "-at", "-id"], name="access_newest"),  # the list, trimming
+            models.Index(fields=["brand", "actor", "actor_label", "-at"], name="access_by_whom"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.page}"

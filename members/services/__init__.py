@@ -1,6 +1,6 @@
 """Changes to people: contacts and identity, tags, segments, consent."""
 
-from members.services.access import watch_access
+from members.services.access import note_opened, note_read, watch_access
 from members.services.codes import ShownCode, current_code, use_code
 from members.services.consent import (
     end_suppressions,
@@ -152,6 +152,8 @@ __all__ = [
     "meet",
     "merge_members",
     "note_fact",
+    "note_opened",
+    "note_read",
     "note_taken_phone",
     "open_doubt",
     "open_session",

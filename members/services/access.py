@@ -1,14 +1,19 @@
-"""Who looks at how many people's data: word to the brand when it is unusual."""
+"""Who looks at whose data: written down for each page about a person; word to the brand when it is unusual."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from django.db import connection
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import AuditEntry
+from accounts.tenancy import current_brand_id
+from accounts.viewer import current_viewer
+from members.models import AccessEntry
+from members.opened import API, opened_pages
 from wechat_gateway import incidents
 
 if TYPE_CHECKING:
@@ -54,3 +59,44 @@ def watch_access(*, viewer: Viewer, at: datetime) -> bool:
         detail=_("%(revealed)s revealed, %(exported)s rows exported within an hour")
         % {"revealed": revealed, "exported": exported},
     )
+
+
+def note_opened(*, member_id: int, page: str, at: datetime) -> None:
+    """Write down that whoever acts now has opened a page about a person; once an hour, in one statement.
+
+    `page` is a key of `opened_pages`, or `API`. In a worker nobody looks.
+    """
+    viewer = current_viewer()
+    if viewer is None:
+        return
+    if page != API:
+        opened_pages.get(page)  # a page without a name is a mistake
+    row = AccessEntry(
+        member_id=member_id,
+        actor_id=viewer.staff_id,
+        actor_label=viewer.label[:120],
+        via=viewer.via,
+        page=page,
+        at=at,
+        hour=at.replace(minute=0, second=0, microsecond=0),
+        ip=viewer.ip,
+    )
+    AccessEntry.objects.bulk_create([row], ignore_conflicts=True)
+
+
+_READ_BY_NUMBER = """
+INSERT INTO members_accessentry (brand_id, member_id, actor_label, via, page, at, hour, ip)
+SELECT brand_id, coalesce(merged_into_id, id), %s, %s, %s, %s, date_trunc('hour', %s), %s
+FROM members_member WHERE brand_id = %s AND member_no = %s
+ON CONFLICT DO NOTHING
+"""
+
+
+def note_read(*, member_no: str, page: str, at: datetime) -> None:
+    """Write down that one of the brand's other systems has read a person by their number."""
+    viewer = current_viewer()
+    if viewer is None:
+        return
+    who = (viewer.label[:120], viewer.via, f"{API}{page}"[:60], at, at, viewer.ip)
+    with connection.cursor() as cursor:
+        cursor.execute(_READ_BY_NUMBER, [*who, current_brand_id(), member_no])

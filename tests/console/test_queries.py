@@ -32,6 +32,7 @@ LISTS = [
     "wechat_gateway/inboundpush/",
     "wechat_gateway/incident/",
     "members/erasureclock/",
+    "members/accessentry/",
     "accounts/rolegrant/",
     "accounts/auditentry/",
     "accounts/apikey/",

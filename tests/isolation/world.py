@@ -103,6 +103,7 @@ from loyalty.models import (
 )
 from members import services as member_services
 from members.models import (
+    AccessEntry,
     CodeUse,
     Consent,
     ConsentPurpose,
@@ -677,6 +678,7 @@ def _people(add, side, account, program, store, tag, number, at, mark, *, far):
     add(InboxPolicy, updated_at=at) if not far else side.rows.setdefault(InboxPolicy, InboxPolicy.objects.get())
     add(ProfileField, key=f"skin{number}", label=f"肤质{number}", kind="TEXT", sources=["member"], created_at=at)
     add(ProfileValue, member=member, key=f"skin{number}", source="member", text="干性", at=at)
+    add(AccessEntry, member=member, actor_label="顾问", via="api", page="card", at=at, hour=at)
     add(CodeUse, member=member, step=1, actor="key:1", key=f"scan-{number}", code_index=uuid.uuid4(), at=at)
     record = add(MergeRecord, kept=member, merged=merged, evidence="phone", at=at)
     add(Flag, member=merged, kind="TEST", reason="x", at=at)
