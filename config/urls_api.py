@@ -11,6 +11,7 @@ from campaigns.api import progress as campaigns
 from config import health, metrics
 from coupons.api import gifts as coupon_gifts
 from coupons.api import own as own_coupons
+from coupons.api import purchases as coupon_purchases
 from coupons.api import pushes as coupon_pushes
 from coupons.api import systems as coupons
 from guides import api as guides
@@ -92,6 +93,7 @@ v1: list[URLPattern | URLResolver] = [
     path("members/<str:member_no>/coupons/check/", coupons.MemberCheck.as_view()),
     path("members/<str:member_no>/coupons/issue/", coupons.MemberIssue.as_view()),
     path("coupons/counter/", coupons.CounterRedeem.as_view()),
+    path("coupons/purchases/", coupon_purchases.PurchaseCoupons.as_view()),
     path("coupons/tiers/", coupon_gifts.TierCoupons.as_view()),
     path("coupons/pushes/", coupon_pushes.CouponPushes.as_view()),
     path("coupons/pushes/plan/", coupon_pushes.CouponPushPlan.as_view()),

@@ -165,6 +165,7 @@ ACTIONS: dict[str, Any] = {
     "push coupons": gettext_lazy("Push coupons"),
     "stop coupon push": gettext_lazy("Stop giving coupons to a segment"),
     "change coupon of a tier": gettext_lazy("Change coupon of a tier"),
+    "change coupon after a purchase": gettext_lazy("Change coupon after a purchase"),
     "take coupon back": gettext_lazy("Void coupon"),
     "undo redemption": gettext_lazy("Undo redemption"),
     "make coupon codes": gettext_lazy("Make coupon codes"),

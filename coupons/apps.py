@@ -20,6 +20,7 @@ class CouponsConfig(AppConfig):
         from coupons.services import (
             lapse_coupons,
             move_coupons,
+            note_purchase,
             owe_for_scan,
             return_coupons,
             return_refunded,
@@ -45,6 +46,7 @@ class CouponsConfig(AppConfig):
         )
         # After points: both lock the accounts of the two people, and freezes come along before their coupons.
         assets.register("coupons.coupons", Asset(_("Coupons"), move_coupons, return_coupons, shown_coupons, 210))
+        on_fact.register("coupons.after_purchases", note_purchase)
         on_fact.register("coupons.refunds", return_refunded)
         on_erase.register("coupons.coupons", lapse_coupons)
         happenings.register(

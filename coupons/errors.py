@@ -55,6 +55,15 @@ class TemplateRefused(Invalid):
         super().__init__(message, hint=_("Change the template and try again."), field=field)
 
 
+class GiftInvalid(Invalid):
+    """A coupon after purchases cannot be as it is."""
+
+    code = "gift_invalid"
+
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(message, hint="", field=field)
+
+
 class TemplateClosed(Conflict):
     """No coupons are given from this template, or not this way."""
 

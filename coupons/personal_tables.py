@@ -78,3 +78,13 @@ register(
     fate=Fate.KEPT,
     law=SUMS,
 )
+register(
+    "coupons.PurchaseGrant",
+    by_member("coupons.PurchaseGrant"),
+    "gift__template__name",
+    "fact__number",
+    "outcome",
+    "at",
+    fate=Fate.KEPT,
+    law=LEDGER,
+)

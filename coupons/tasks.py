@@ -12,7 +12,7 @@ def sweep() -> None:
     """Find the brands in which something is due, and ring for them."""
     from django.db.models import F
 
-    from coupons.models import CodeBatch, Coupon, Push, PushState, ScanGrant, State, TierGift
+    from coupons.models import CodeBatch, Coupon, PurchaseGrant, Push, PushState, ScanGrant, State, TierGift
     from coupons.services.pushes import QUIET
 
     at = clock.now()
@@ -24,6 +24,7 @@ def sweep() -> None:
         brands = {pk for rows in due for pk in rows.order_by().values_list("brand_id", flat=True).distinct()}
         giving = set(TierGift.objects.filter(is_on=True).order_by().values_list("brand_id", flat=True))
         scanned = set(ScanGrant.objects.filter(outcome="").order_by().values_list("brand_id", flat=True).distinct())
+        bought = set(PurchaseGrant.objects.filter(outcome="").order_by().values_list("brand_id", flat=True).distinct())
         batches = CodeBatch.objects.filter(made__lt=F("count"), stopped_at__isnull=True)
         waiting = list(batches.order_by("brand_id", "pk").values_list("brand_id", "pk"))
         left = Push.objects.filter(state__in=[PushState.WAITING, PushState.RUNNING], touched_at__lte=at - QUIET)
@@ -34,6 +35,8 @@ def sweep() -> None:
         ring(give_gifts, brand_id)
     for brand_id in sorted(scanned):
         ring(give_scans, brand_id)
+    for brand_id in sorted(bought):
+        ring(give_after_purchases, brand_id)
     for brand_id, batch_id in waiting:
         ring(make_codes, brand_id, batch_id)
     for brand_id, push_id in pushes:
@@ -98,3 +101,14 @@ def give_scans(brand_id: int) -> None:
     while more:
         with brand_scope(brand_id):
             more = services.give_scan(at=clock.now())
+
+
+@brand_task(name="coupons.tasks.give_after_purchases")
+def give_after_purchases(brand_id: int) -> None:
+    """Give the coupons that purchases brought, a part at a time."""
+    from coupons import services
+
+    more = 1
+    while more:
+        with brand_scope(brand_id):
+            more = services.give_after_purchases(at=clock.now())

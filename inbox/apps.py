@@ -19,16 +19,16 @@ class InboxConfig(AppConfig):
         from inbox.services.erasure import forget_person
         from inbox.services.ledger import reserve_sends, settle_sends
         from inbox.services.recording import record_service_messages, take_over
-        from inbox.services.warnings import tell_of_expiry
+        from inbox.services.warnings import carry_notice
         from inbox.uses import by_wechats_id
         from library.uses import media_users
-        from loyalty.services import on_warning
+        from loyalty.services import on_notice
         from members.services.erasure import on_erase
         from members.watched import watched
 
         on_erase.register("inbox.conversations", forget_person)
         watched.register("inbox_replyledger", "follower_id")
-        on_warning.register("inbox.window", tell_of_expiry)
+        on_notice.register("inbox.window", carry_notice)
         on_hand_over.register("inbox.take_over", take_over)
         ledgers.register("inbox.ledger", Ledger(reserve_sends, settle_sends))
         on_service_messages.register("inbox.record", record_service_messages)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from common.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from django_stubs_ext import StrOrPromise
@@ -30,6 +30,11 @@ class BirthdayBenefit(Protocol):
     @property
     def numbers(self) -> Mapping[str, tuple[StrOrPromise, int, int]]:
         """Say what is asked for in the form: name → (label, smallest, largest)."""
+        ...
+
+    @property
+    def picks(self) -> Mapping[str, tuple[StrOrPromise, Callable[[], list[tuple[int, str]]]]]:
+        """Say which rows of the brand are chosen in the form: name → (label, what there is to choose from)."""
         ...
 
     def says(self, params: dict[str, Any]) -> str:

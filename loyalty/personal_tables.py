@@ -42,6 +42,10 @@ register(
     "at",
     fate=Fate.KEPT, law=LEDGER,
 )  # fmt: skip
+register(
+    "loyalty.BenefitUse", by_member("loyalty.BenefitUse"), "number", "amount", "applied", "at",
+    fate=Fate.KEPT, law=TRADE,
+)  # fmt: skip
 register("loyalty.Standing", by_member("loyalty.Standing"), "tier__name", "since", "evaluates_at", "locked_until")
 register(
     "loyalty.TierChange", by_member("loyalty.TierChange"), "kind", "before", "after", "value", "reason", "at",

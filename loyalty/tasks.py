@@ -78,7 +78,7 @@ def find_all_birthdays() -> None:
 
 @brand_task(name="loyalty.tasks.give_birthdays")
 def give_birthdays(brand_id: int) -> None:
-    """Find whose birthday it is, and give what is due, a part at a time."""
+    """Find whose birthday it is, give what is due and say so, a part at a time."""
     from loyalty import services
 
     with brand_scope(brand_id):
@@ -87,3 +87,7 @@ def give_birthdays(brand_id: int) -> None:
     while more:
         with brand_scope(brand_id):
             more = services.give_birthdays(at=clock.now())
+    more = 1
+    while more:
+        with brand_scope(brand_id):
+            more = services.carry_birthdays(at=clock.now())

@@ -2,6 +2,7 @@
 
 from coupons.models.coupons import Code, CounterCode, Coupon, Move, MoveKind, State, Way
 from coupons.models.gifts import Period, TierGift, TierGrant
+from coupons.models.purchases import PurchaseGift, PurchaseGrant
 from coupons.models.pushes import Outcome, Push, PushPerson, PushState
 from coupons.models.scans import ScanGrant
 from coupons.models.templates import CodeBatch, Template, TemplateState, TemplateVersion
@@ -15,6 +16,8 @@ __all__ = [
     "MoveKind",
     "Outcome",
     "Period",
+    "PurchaseGift",
+    "PurchaseGrant",
     "Push",
     "PushPerson",
     "PushState",

@@ -39,6 +39,8 @@ class Way(models.TextChoices):
     SYSTEM = "SYSTEM", pgettext_lazy("coupon", "By another system")
     TIER = "TIER", pgettext_lazy("coupon", "Benefit of a tier")
     SCAN = "SCAN", pgettext_lazy("coupon", "By scanning a channel code")
+    PURCHASE = "PURCHASE", pgettext_lazy("coupon", "After a purchase")
+    BIRTHDAY = "BIRTHDAY", pgettext_lazy("coupon", "For a birthday")
 
 
 class Coupon(BrandOwned):

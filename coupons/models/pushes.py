@@ -38,6 +38,8 @@ class Outcome(models.TextChoices):
     ON_LIST = "ON_LIST", _("On the do-not-send list")
     CONTROL = "CONTROL", _("In the control group")
     NOT_CHOSEN = "NOT_CHOSEN", _("Does not want to be chosen by a rule")
+    TAKEN_BACK = "TAKEN_BACK", _("Taken back after a refund")
+    REFUNDED = "REFUNDED", _("Refunded before it was given")
     GONE = "GONE", _("The personal data was deleted")
     MERGED = "MERGED", _("Got it under another record")
 

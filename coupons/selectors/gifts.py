@@ -1,4 +1,4 @@
-"""What tiers have given."""
+"""What tiers and purchases have given."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Count
 
-from coupons.models import Outcome, Period, TierGift, TierGrant
+from coupons.models import Outcome, Period, PurchaseGrant, TierGift, TierGrant
 from loyalty.selectors.points import zone
 
 if TYPE_CHECKING:
@@ -30,3 +30,10 @@ def given_now(ids: Sequence[int], *, at: datetime) -> dict[int, int]:
     rows = TierGrant.objects.filter(gift_id__in=ids, period__in=set(periods.values()), outcome=Outcome.GIVEN)
     counted = rows.values("gift_id", "period").annotate(people=Count("pk")).order_by("gift_id")
     return {row["gift_id"]: row["people"] for row in counted if row["period"] == periods[row["gift_id"]]}
+
+
+def brought(ids: Sequence[int]) -> dict[int, int]:
+    """Count how many coupons each rule after purchases has given and not taken back, all of them at once."""
+    rows = PurchaseGrant.objects.filter(gift_id__in=ids, outcome=Outcome.GIVEN)
+    counted = rows.values("gift_id").annotate(coupons=Count("pk")).order_by("gift_id")
+    return {row["gift_id"]: row["coupons"] for row in counted}

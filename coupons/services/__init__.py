@@ -1,5 +1,6 @@
 """Changes to coupons and what they are issued from."""
 
+from coupons.services import birthdays
 from coupons.services.batches import create_batch, make_portion, read_codes, redeem_code, stop_batch
 from coupons.services.counter import (
     at_counter,
@@ -25,6 +26,7 @@ from coupons.services.life import (
     void_coupon,
 )
 from coupons.services.people import lapse_coupons, move_coupons, return_coupons, shown_coupons
+from coupons.services.purchases import give_after_purchases, note_purchase, save_purchase_gift
 from coupons.services.pushes import create_push, push_portion, start_push, stop_push
 from coupons.services.scans import give_scan, owe_for_scan
 from coupons.services.templates import activate_template, save_template, stop_template
@@ -34,6 +36,7 @@ __all__ = [
     "activate_template",
     "at_counter",
     "bill",
+    "birthdays",
     "cancel_exchange",
     "claim_coupon",
     "coupon_of_code",
@@ -43,6 +46,7 @@ __all__ = [
     "expire_due",
     "find_gifts",
     "forget_codes",
+    "give_after_purchases",
     "give_gifts",
     "give_scan",
     "hand_out",
@@ -51,6 +55,7 @@ __all__ = [
     "lapse_coupons",
     "make_portion",
     "move_coupons",
+    "note_purchase",
     "owe_for_scan",
     "push_coupons",
     "push_portion",
@@ -65,6 +70,7 @@ __all__ = [
     "return_order",
     "return_refunded",
     "save_gift",
+    "save_purchase_gift",
     "save_template",
     "set_gift",
     "show_code",

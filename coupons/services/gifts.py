@@ -9,14 +9,11 @@ from django.db import connection, transaction
 from accounts.services import record_audit
 from accounts.tenancy import current_brand_id
 from common.failpoints import point
-from coupons.errors import BudgetGone, LeftOut, MemberLimit, TemplateClosed
+from coupons.errors import TemplateClosed
 from coupons.models import Outcome, TemplateState, TierGift, TierGrant, Way
 from coupons.selectors.gifts import period_of
-from coupons.services.issue import issue_coupon
-from loyalty.errors import MemberGone
+from coupons.services.outcomes import give_promised
 from loyalty.selectors.tiers import lowest
-from loyalty.services import Operation
-from loyalty.services.ledger import SYSTEM
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -118,25 +115,12 @@ def give_gifts(*, at: datetime, limit: int = AT_ONCE) -> int:
 
 def _give(grant: TierGrant, at: datetime) -> Outcome:
     gift = grant.gift
-    try:
-        with transaction.atomic():
-            move = issue_coupon(
-                operation=Operation(SYSTEM, f"tier:{grant.pk}"),
-                template=gift.template,
-                member_id=grant.member_id,
-                at=at,
-                way=Way.TIER,
-                reason=f"{gift.tier.name} · {grant.period}",
-            )
-    except MemberLimit:
-        return Outcome.HAD_IT
-    except BudgetGone:
-        return Outcome.NONE_LEFT
-    except TemplateClosed:
-        return Outcome.CLOSED
-    except LeftOut:
-        return Outcome.FLAGGED
-    except MemberGone:
-        return Outcome.GONE
-    grant.coupon = move.coupon
-    return Outcome.GIVEN
+    outcome, grant.coupon = give_promised(
+        key=f"tier:{grant.pk}",
+        template=gift.template,
+        member_id=grant.member_id,
+        way=Way.TIER,
+        reason=f"{gift.tier.name} · {grant.period}",
+        at=at,
+    )
+    return outcome

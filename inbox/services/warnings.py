@@ -1,4 +1,4 @@
-"""News that points end, as a message within the time in which a follower may be written to."""
+"""News of points and birthdays, as a message within the time in which a follower may be written to."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from members.models import Follower, Purpose
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from loyalty.models import ExpiryWarning
 
-
-def tell_of_expiry(*, warning: ExpiryWarning, text: str, at: datetime) -> bool:
-    """Write to somebody whose own acts allow it; the line is queued in the transaction that notes the warning."""
+def carry_notice(*, member_id: int, text: str, about: str, at: datetime) -> bool:
+    """Write to somebody whose own acts allow it; the line is queued in the transaction that notes the notice."""
     asks = keys_for(purpose=Purpose.SERVICE)
-    followers = Follower.objects.select_related("member").filter(member_id=warning.member_id, subscribed=True)
+    followers = Follower.objects.select_related("member").filter(member_id=member_id, subscribed=True)
     for follower in followers.order_by("-last_interaction_at", "pk"):
-        if send_unasked(follower=follower, text=text, at=at, asks=asks, facts={"notice": "points"}) is not None:
+        if send_unasked(follower=follower, text=text, at=at, asks=asks, facts={"notice": about}) is not None:
             return True
     return False

@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext
 
 from common.clock import now
 from common.errors import AppError
@@ -16,8 +16,9 @@ from console.admin import site
 from console.http import viewer_of
 from console.registry import Page, Tab, nav, pages
 from loyalty import services
+from loyalty.admin.warnings import told_by
 from loyalty.birthdays import benefits
-from loyalty.models import BirthdayProgramme, GrantState, Tier
+from loyalty.models import BirthdayGrant, BirthdayProgramme, GrantState, Tier
 from loyalty.selectors import birthdays as selectors
 from members.selectors import visible_members
 
@@ -32,7 +33,7 @@ class ProgrammeForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = BirthdayProgramme
-        fields = ("is_on", "benefit", "mode", "days_before", "days_after", "leap")
+        fields = ("is_on", "benefit", "mode", "days_before", "days_after", "leap", "text")
 
     tier: Any = forms.ModelChoiceField(queryset=None, required=False)
 
@@ -49,21 +50,33 @@ class ProgrammeForm(forms.ModelForm):  # type: ignore[type-arg]
         self.initial["tier"] = self.instance.tier_id
         for _key, item in benefits.items():
             for name, (label, low, high) in item.numbers.items():
-                self.fields[name] = forms.IntegerField(label=label, min_value=low, max_value=high)
+                self.fields[name] = forms.IntegerField(label=label, min_value=low, max_value=high, required=False)
                 self.initial[name] = self.instance.params.get(name, 100)
+            for name, (label, offered) in item.picks.items():
+                self.fields[name] = forms.TypedChoiceField(
+                    label=label, choices=[("", "--"), *offered()], coerce=int, empty_value=None, required=False
+                )
+                self.initial[name] = self.instance.params.get(name)
         self.fields["days_after"].help_text = gettext("Whoever joins within these days still gets it.")
         self.fields["mode"].help_text = gettext("With the whole month it is given on the first day of the window.")
+        benefit = f"{{{pgettext('filled in', 'benefit')}}}"
+        self.fields["text"].help_text = gettext(
+            "Sent once, between 9:00 and 21:00 within a week, to whoever may be written to. %(benefit)s is filled in. "
+            "Empty: nobody is told."
+        ) % {"benefit": benefit}
+        self.initial["text"] = str(self.initial.get("text", "")).replace("{benefit}", benefit)
         for field in self.fields.values():
             if not isinstance(field, forms.BooleanField):
                 field.widget.attrs["class"] = "zy-input"
-        self.order_fields(["is_on", "benefit", "points", "mode", "days_before", "days_after", "leap", "tier"])
+        asked = [name for _key, item in benefits.items() for name in (*item.numbers, *item.picks)]
+        self.order_fields(["is_on", "benefit", *asked, "text", "mode", "days_before", "days_after", "leap", "tier"])
 
     def clean(self) -> dict[str, Any]:
         """Keep what the chosen benefit needs."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         kind = benefits.find(str(cleaned.get("benefit", "")))
         self.instance.tier = cleaned.get("tier")
-        self.instance.params = {name: cleaned.get(name) for name in kind.numbers} if kind else {}
+        self.instance.params = {name: cleaned.get(name) for name in (*kind.numbers, *kind.picks)} if kind else {}
         return cleaned
 
 
@@ -101,11 +114,18 @@ def birthdays(request: HttpRequest) -> HttpResponseBase:
                 "row": each,
                 "who": str(each.member) if each.member_id in visible else "--",
                 "tone": _TONES[GrantState(each.state)],
+                "gave": _gave(each),
+                "told": told_by(each.way, each.why),
             }
             for each in grants
         ],
     }
     return TemplateResponse(request, "loyalty/birthdays.html", context, status=422 if form.errors else 200)
+
+
+def _gave(grant: BirthdayGrant) -> str:
+    kind = benefits.find(grant.benefit)
+    return kind.says(grant.params) if kind else "--"
 
 
 _PAGE = Page("loyalty/birthdays/", birthdays, "loyalty_birthdays", "points")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
+from django.db.models import Sum
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
@@ -32,7 +33,8 @@ class BenefitInline(ConsoleTabularInline):
     """What a tier gives."""
 
     model = Benefit
-    fields = ("kind", "value")
+    fields = ("kind", "value", "used")
+    readonly_fields = ("used",)
     verbose_name = gettext_lazy("benefit")
     verbose_name_plural = gettext_lazy("Benefits")
 
@@ -46,6 +48,11 @@ def _gives(ids: list[int]) -> dict[int, str]:
     for benefit in Benefit.objects.filter(tier_id__in=ids).order_by("tier_id", "kind", "pk"):
         found.setdefault(benefit.tier_id, []).append(on_screen.benefit_sentence(benefit))
     return {pk: gettext(", ").join(texts) for pk, texts in found.items()}
+
+
+def _used(ids: list[int]) -> dict[int, int]:
+    rows = Benefit.objects.filter(tier_id__in=ids).order_by("tier_id").values_list("tier_id")
+    return dict(rows.annotate(Sum("used")))
 
 
 @admin.register(Tier, site=site)
@@ -65,6 +72,7 @@ class TierAdmin(ConsoleModelAdmin):
         "begins",
         BulkColumn("people", gettext_lazy("members"), _people, number=True, missing=0),
         BulkColumn("gives", gettext_lazy("benefits"), _gives, missing="--"),
+        BulkColumn("used", gettext_lazy("benefits used"), _used, number=True, missing=0),
     )
     list_display_links = ("named",)
     inlines: ClassVar[list[Any]] = [BenefitInline]

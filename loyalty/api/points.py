@@ -434,7 +434,7 @@ class Reverse(BrandAPIView):
         return Response(entry(made), status=201)
 
 
-class BenefitShape(serializers.Serializer[Any]):
+class TierBenefitShape(serializers.Serializer[Any]):
     """What a tier does to a cart, and the rule that gives it."""
 
     kind = serializers.ChoiceField(choices=BenefitKind.choices, help_text="What it is.")
@@ -444,12 +444,12 @@ class BenefitShape(serializers.Serializer[Any]):
     threshold = serializers.IntegerField(help_text="The qualifying value that tier begins at.")
 
 
-class Benefits(serializers.Serializer[Any]):
+class TierBenefits(serializers.Serializer[Any]):
     """What a cart costs a member, and why."""
 
     amount = serializers.IntegerField(help_text="The cart in fen.")
     total = serializers.IntegerField(help_text="What is left to pay, in fen.")
-    benefits = BenefitShape(many=True)
+    benefits = TierBenefitShape(many=True)
 
 
 class CartQuery(StrictSerializer):
@@ -458,10 +458,28 @@ class CartQuery(StrictSerializer):
     amount = WholeNumberParameter(min_value=0, max_value=100_000_000_00, help_text="The cart in fen.")
 
 
-class MemberBenefits(BrandAPIView):
-    """`/api/v1/members/{member_no}/benefits/`: what a tier does to a cart."""
+class UseBody(OperationBody):
+    """An order to which the benefits of a tier were applied."""
 
-    permission_classes = (needs_scope(_READ),)
+    number = CodeField(max_length=64, help_text="Your order number; each counts once.")
+    amount = serializers.IntegerField(
+        min_value=0, max_value=100_000_000_00, help_text="The cart in fen, before the benefits."
+    )
+
+
+_BENEFITS_EXAMPLE: Final = {
+    "amount": 100000,
+    "total": 90000,
+    "benefits": [{"kind": "PRICE", "value": 10, "saved": 10000, "tier": "知音", "threshold": 8000}],
+}
+
+
+class MemberBenefits(BrandAPIView):
+    """`/api/v1/members/{member_no}/benefits/`: what a tier does to a cart, and that it was done."""
+
+    def get_permissions(self) -> list[Any]:
+        """Reading and writing have scopes of their own."""
+        return [needs_scope(_READ if self.request.method in {"GET", "HEAD"} else _WRITE)()]
 
     @endpoint(
         "get_benefits",
@@ -469,14 +487,10 @@ class MemberBenefits(BrandAPIView):
         tag="points",
         auth=SYSTEM,
         parameters=[CartQuery],
-        answer=Benefits,
-        example={
-            "amount": 100000,
-            "total": 90000,
-            "benefits": [{"kind": "PRICE", "value": 10, "saved": 10000, "tier": "知音", "threshold": 8000}],
-        },
+        answer=TierBenefits,
+        example=_BENEFITS_EXAMPLE,
         errors=problems(404, 422),
-        description="Needs the scope `points.read`.",
+        description="Needs the scope `points.read`. Looking counts nothing; report the order with POST.",
     )
     def get(self, request: Request, member_no: str) -> Response:
         """Show the benefits."""
@@ -498,3 +512,41 @@ class MemberBenefits(BrandAPIView):
                 ],
             },
         )
+
+    @endpoint(
+        "use_benefits",
+        "Count that a member's tier benefits were used",
+        tag="points",
+        auth=SYSTEM,
+        body=UseBody,
+        body_example={"key": "order-42-benefits", "number": "SO20261121-0042", "amount": 100000},
+        answer=TierBenefits,
+        example=_BENEFITS_EXAMPLE,
+        status=201,
+        errors=problems(
+            404,
+            409,
+            422,
+            s409={"operation_running": "The same order is under way; ask again in a second."},
+            s422={
+                "invalid": "Some values cannot be used.",
+                "key_reused": "The key or the order was used with another body.",
+            },
+        ),
+        description=(
+            "Needs the scope `points.write`. Answers what the tier gives for the order at this moment and counts each "
+            "benefit once. The same key, or the same order, again answers the same and counts nothing."
+        ),
+    )
+    def post(self, request: Request, member_no: str) -> Response:
+        """Count them."""
+        member, given = member_or_404(member_no), read_body(UseBody, request.data)
+        use = services.use_benefits(
+            operation=_operation(request, given["key"]),
+            member_id=member.pk,
+            number=given["number"],
+            amount=given["amount"],
+            at=clock.now(),
+        )
+        total = use.amount - sum(each["saved"] for each in use.applied)
+        return Response({"amount": use.amount, "total": total, "benefits": use.applied}, status=201)

@@ -18,8 +18,9 @@ from loyalty.models.ledger import (
     NegativePolicy,
     Pocket,
     PointsPolicy,
+    Unreached,
 )
-from loyalty.models.tiers import Benefit, BenefitKind, Standing, Tier, TierChange, TierChangeKind
+from loyalty.models.tiers import Benefit, BenefitKind, BenefitUse, Standing, Tier, TierChange, TierChangeKind
 
 __all__ = [
     "Account",
@@ -27,6 +28,7 @@ __all__ = [
     "AdjustmentState",
     "Benefit",
     "BenefitKind",
+    "BenefitUse",
     "BirthdayGrant",
     "BirthdayMode",
     "BirthdayProgramme",
@@ -53,4 +55,5 @@ __all__ = [
     "Tier",
     "TierChange",
     "TierChangeKind",
+    "Unreached",
 ]

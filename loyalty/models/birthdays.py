@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from accounts.tenancy import BrandForeignKey, BrandOwned
+from loyalty.models.ledger import Unreached
 from loyalty.models.tiers import Tier
 from members.models import Member
 
@@ -42,6 +43,13 @@ class BirthdayProgramme(BrandOwned):
     )
     tier = BrandForeignKey(
         Tier, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("from this tier on")
+    )
+    text = models.CharField(
+        _("what they are told"),
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
     )
     last_day = models.DateField(null=True, blank=True, editable=False)
     updated_at = models.DateTimeField(_("changed"), null=True, blank=True)
@@ -78,6 +86,9 @@ class BirthdayGrant(BrandOwned):
     params = models.JSONField(_("settings"), default=dict)
     state = models.CharField(_("state"), max_length=8, choices=GrantState, default=GrantState.DUE)
     reference = models.CharField(max_length=64, blank=True)
+    way = models.CharField(_("told by"), max_length=40, blank=True, db_default="", default="")
+    why = models.CharField(_("why not"), max_length=14, choices=Unreached, blank=True, db_default="", default="")
+    tried_at = models.DateTimeField(null=True, blank=True, editable=False)
     at = models.DateTimeField(_("when"))
 
     class Meta(BrandOwned.Meta):

@@ -254,7 +254,7 @@ class PointsPolicy(BrandOwned):
         _("what they are told"),
         max_length=200,
         blank=True,
-        default="您有 {points} 积分将于 {day} 到期，记得使用。",
+        default="您有 {points} 积分即将到期：{lots}。记得使用。",
     )
     reinstate_days = models.PositiveSmallIntegerField(
         _("days in which expired points can come back"), default=14, validators=[MaxValueValidator(365)]
@@ -327,8 +327,19 @@ class Adjustment(BrandOwned):
         return f"{self.pk} {self.points:+d}"
 
 
+class Unreached(models.TextChoices):
+    """Why nobody could tell a person something, when it was last tried."""
+
+    REFUSED = "REFUSED", _("Wants no service notices")
+    NOT_FOLLOWING = "NOT_FOLLOWING", _("Follows no service account")
+    NO_WINDOW = "NO_WINDOW", _("Has not written or tapped lately, so WeChat lets no message through")
+
+
 class ExpiryWarning(BrandOwned):
-    """Somebody was told that points end on a day: which lots, and how many points of each."""
+    """Somebody is to be told that points end on a day: which lots, and how many points of each.
+
+    `way` says how they were told, `why` why nobody could when it was last tried.
+    """
 
     member = BrandForeignKey(Member, models.PROTECT, related_name="+", verbose_name=_("member"))
     day = models.DateField(_("day"))
@@ -336,6 +347,7 @@ class ExpiryWarning(BrandOwned):
     lots = models.JSONField(_("lots of points"), default=list)
     at = models.DateTimeField(_("when"))
     way = models.CharField(_("told by"), max_length=40, blank=True, db_default="", default="")
+    why = models.CharField(_("why not"), max_length=14, choices=Unreached, blank=True, db_default="", default="")
     tried_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta(BrandOwned.Meta):

@@ -62,6 +62,34 @@ class Benefit(BrandOwned):
         return f"{self.pk} {self.kind}"
 
 
+class BenefitUse(BrandOwned):
+    """What a tier gave for one order, as a till or shop reported it: each order and key counts once.
+
+    `applied` lists kind, value, saved fen, tier and threshold of each benefit, as they were then.
+    """
+
+    member = BrandForeignKey(Member, models.PROTECT, related_name="+", verbose_name=_("member"))
+    actor = models.CharField(max_length=60)
+    key = models.CharField(max_length=120)
+    fingerprint = models.UUIDField()
+    number = models.CharField(_("order number"), max_length=64)
+    amount = models.BigIntegerField(_("amount"))
+    applied = models.JSONField(_("benefits"), default=list)
+    at = models.DateTimeField(_("when"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("use of benefits")
+        verbose_name_plural = _("uses of benefits")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "actor", "key"], name="benefit_use_once"),
+            models.UniqueConstraint(fields=["brand", "actor", "number"], name="benefit_use_of_order"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["brand", "member", "-at"], name="benefit_uses_of_member")]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.number}"
+
+
 class Standing(BrandOwned):
     """Where a member stands; somebody must look again at `evaluates_at`, a lock keeps the tier until its end."""
 

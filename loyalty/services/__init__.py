@@ -1,9 +1,16 @@
 """Changes to points and tiers."""
 
-from loyalty.services.birthdays import find_birthdays, give_birthdays, move_grants, save_birthday_programme
+from loyalty.services.birthdays import (
+    carry_birthdays,
+    find_birthdays,
+    give_birthdays,
+    move_grants,
+    save_birthday_programme,
+)
 from loyalty.services.corrections import APPROVES, adjust_points, decide_adjustment, set_policy
 from loyalty.services.facts import DryRun, Outcome, Report, dry_run, record_fact
 from loyalty.services.ledger import Operation
+from loyalty.services.notices import on_notice
 from loyalty.services.people import lapse_points, move_points, return_points, shown_points, undo_merge
 from loyalty.services.points import (
     burn_points,
@@ -21,7 +28,7 @@ from loyalty.services.points import (
 )
 from loyalty.services.rules import activate_rule, save_rule, stop_rule
 from loyalty.services.tiers import evaluate_due, lock_tier, refresh_tier, unlock_tier, use_benefits
-from loyalty.services.warnings import carry_warnings, on_warning, warn_of_expiry
+from loyalty.services.warnings import carry_warnings, warn_of_expiry
 
 __all__ = [
     "APPROVES",
@@ -33,6 +40,7 @@ __all__ = [
     "adjust_points",
     "burn_points",
     "capture",
+    "carry_birthdays",
     "carry_warnings",
     "decide_adjustment",
     "dry_run",
@@ -49,7 +57,7 @@ __all__ = [
     "lock_tier",
     "move_grants",
     "move_points",
-    "on_warning",
+    "on_notice",
     "record_fact",
     "refresh_tier",
     "reinstate_points",

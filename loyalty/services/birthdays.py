@@ -21,10 +21,13 @@ from loyalty.selectors import points as point_selectors
 from loyalty.selectors.tiers import lowest
 from loyalty.services.ledger import MOST_POINTS, SYSTEM
 from loyalty.services.many import Gain, earn_many
+from loyalty.services.notices import AGAIN, by_day, filled, tell
 from members.models import Flag, Member
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from django_stubs_ext import StrOrPromise
 
 AT_ONCE: Final = 500
 MOST_MISSED: Final = 40  # days that are made up for after a pause
@@ -36,6 +39,7 @@ class BirthdayPoints:
 
     label = gettext_lazy("Points at once")
     numbers = {"points": (gettext_lazy("Points for a birthday"), 1, MOST_POINTS)}
+    picks: Mapping[str, tuple[StrOrPromise, Callable[[], list[tuple[int, str]]]]] = {}
 
     def says(self, params: dict[str, Any]) -> str:
         """Say how many."""
@@ -81,6 +85,9 @@ def save_birthday_programme(*, programme: BirthdayProgramme, at: datetime) -> Bi
         if not isinstance(value, int) or not low <= value <= high:
             said = _("Not saved. A whole number from %(low)s to %(high)s is needed.")
             raise BirthdayInvalid(said % {"low": f"{low:,}", "high": f"{high:,}"}, field=name)
+    for name, (_label, offered) in kind.picks.items():
+        if programme.params.get(name) not in dict(offered()):
+            raise BirthdayInvalid(_("Not saved. Choose one of the list."), field=name)
     if not (0 <= programme.days_before <= MOST_WINDOW and 0 <= programme.days_after <= MOST_WINDOW):
         raise BirthdayInvalid(
             _("Not saved. The window has at most %(days)s days on each side.") % {"days": MOST_WINDOW},
@@ -92,7 +99,7 @@ def save_birthday_programme(*, programme: BirthdayProgramme, at: datetime) -> Bi
     programme.pk, programme.updated_at = before.pk, at
     programme.last_day = before.last_day if was_on and before.last_day else today
     programme.save()
-    names = ("is_on", "benefit", "params", "mode", "days_before", "days_after", "leap", "tier_id")
+    names = ("is_on", "benefit", "params", "mode", "days_before", "days_after", "leap", "tier_id", "text")
     changes = {
         name: [getattr(before, name), getattr(programme, name)]
         for name in names
@@ -184,6 +191,36 @@ def give_birthdays(*, at: datetime, limit: int = AT_ONCE) -> int:
             grant.state = GrantState.GIVEN if grant.pk in made else GrantState.DROPPED
             grant.reference = made.get(grant.pk, "")
         BirthdayGrant.objects.bulk_update(grants, ["state", "reference"])
+    return len(rows)
+
+
+BENEFIT_WORDS: Final = ("{benefit}", "{礼遇}")
+_TELL_WITHIN: Final = timedelta(days=7)  # after that a birthday is over
+
+
+@transaction.atomic
+def carry_birthdays(*, at: datetime, limit: int = AT_ONCE) -> int:
+    """Tell some of those who were given something and were not told; gives how many were looked at.
+
+    The same ways and hours as warnings that points end; killed anywhere, nobody is told twice.
+    """
+    text, today = selectors.programme().text, at.astimezone(point_selectors.zone()).date()
+    if not text or not by_day(at):
+        return 0
+    rows = list(
+        BirthdayGrant.objects.select_for_update(skip_locked=True)
+        .filter(Q(tried_at=None) | Q(tried_at__lt=at - AGAIN), state=GrantState.GIVEN, way="")
+        .filter(day__gte=today - _TELL_WITHIN, day__lte=today)
+        .order_by("day", "pk")[:limit]
+    )
+    kinds = dict(benefits.items())
+    texts = {row.member_id: filled(text, {BENEFIT_WORDS: kinds[row.benefit].says(row.params)}) for row in rows}
+    told = tell(texts, about="birthday", at=at)
+    for row in rows:
+        row.tried_at = at
+        row.way, row.why = told[row.member_id]
+    BirthdayGrant.objects.bulk_update(rows, ["tried_at", "way", "why"])
+    point("birthdays: told, not noted")
     return len(rows)
 
 

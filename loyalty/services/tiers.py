@@ -10,17 +10,19 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
+from accounts.tenancy import current_brand_id
 from loyalty import ladder
-from loyalty.errors import TierRefused
+from loyalty.errors import KeyReused, OperationRunning, TierRefused
 from loyalty.ladder import Step, height
-from loyalty.models import Benefit, Standing, Tier, TierChange, TierChangeKind
+from loyalty.models import Benefit, BenefitUse, Standing, Tier, TierChange, TierChangeKind
 from loyalty.selectors import tiers as selectors
-from loyalty.services.ledger import lock_accounts, present
+from loyalty.services.ledger import claimed, fingerprint, lock_accounts, present
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from loyalty.ladder import Rung, Terms
+    from loyalty.services.ledger import Operation
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -149,9 +151,44 @@ def _note(row: Standing, kind: str, before: str, reason: str, at: datetime) -> N
     )
 
 
-def use_benefits(*, benefit_ids: Iterable[int]) -> int:
-    """Count that benefits were applied."""
-    return Benefit.objects.filter(pk__in=list(benefit_ids)).update(used=F("used") + 1)
+@transaction.atomic
+def use_benefits(*, operation: Operation, member_id: int, number: str, amount: int, at: datetime) -> BenefitUse:
+    """Count what somebody's tier gives for an order of so many fen; the same key or order again gives the first.
+
+    Raises KeyReused, OperationRunning.
+    """
+    asked = fingerprint(act="benefits", member=member_id, number=number, amount=amount)
+    if not claimed(f"benefits\x1f{operation.actor}\x1f{number}\x1f{current_brand_id()}"):
+        raise OperationRunning
+    mine = BenefitUse.objects.filter(actor=operation.actor)
+    known = mine.filter(key=operation.key).first() or mine.filter(number=number).first()
+    if known is not None:
+        if known.fingerprint != asked:
+            raise KeyReused
+        return known
+    found = selectors.applied(member_id, amount=amount, at=at)
+    use = BenefitUse.objects.create(
+        member_id=member_id,
+        actor=operation.actor,
+        key=operation.key,
+        fingerprint=asked,
+        number=number,
+        amount=amount,
+        applied=[
+            {
+                "kind": each.kind,
+                "value": each.value,
+                "saved": each.saved,
+                "tier": each.tier,
+                "threshold": each.threshold,
+            }
+            for each in found
+        ],
+        at=at,
+    )
+    for benefit_id in sorted(each.benefit_id for each in found):  # in one order: two orders at once never wait in turn
+        Benefit.objects.filter(pk=benefit_id).update(used=F("used") + 1)
+    return use
 
 
 # --- merges ----------------------------------------------------------------------------------------------------------

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from common.failpoints import point
-from common.registry import Registry
-from loyalty.models import ExpiryWarning
+from loyalty.models import ExpiryWarning, Lot
 from loyalty.selectors import points as selectors
-from members.gate import gate_for
-from members.models import Purpose
+from loyalty.services.notices import AGAIN, AT_ONCE, by_day, filled, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
-
-AT_ONCE: Final = 200
-AGAIN: Final = timedelta(hours=6)  # between two tries to reach somebody no way reaches yet
-_FIRST_HOUR, _LAST_HOUR = 9, 21
-
-# callable(*, warning=ExpiryWarning, text=str, at=datetime) -> bool: sends or queues the text, in the transaction that
-# notes it; False when this way does not reach the person now. Ways are asked in the order of their keys.
-on_warning: Registry[Callable[..., bool]] = Registry(
-    "expiry warnings", purpose="who carries the news that points end: callable(*, warning, text, at) -> bool"
-)
 
 # How operators may write what is filled in: in either language of the console.
 POINTS_WORDS: Final = ("{points}", "{积分}")
 DAY_WORDS: Final = ("{day}", "{日期}")
+LOTS_WORDS: Final = ("{lots}", "{明细}")
+MOST_LOTS: Final = 5  # that one message lists
 
 
 def warn_of_expiry(*, at: datetime) -> int:
@@ -52,32 +42,69 @@ def warn_of_expiry(*, at: datetime) -> int:
 def carry_warnings(*, at: datetime, limit: int = AT_ONCE) -> int:
     """Tell some of those who were not told yet, by day only; gives how many were looked at.
 
-    Whom no way reaches is tried again until the day is over. Killed anywhere, nobody is told twice.
+    Whom no way reaches is tried again until the day is over. Whoever has points that end on several days is told of
+    them in one message, the soonest first, where the text lists them. Killed anywhere, nobody is told twice.
     """
-    settings, local = selectors.policy(), at.astimezone(selectors.zone())
-    if not settings.warn_text or not _FIRST_HOUR <= local.hour < _LAST_HOUR:
+    settings, today = selectors.policy(), at.astimezone(selectors.zone()).date()
+    if not settings.warn_text or not by_day(at):
         return 0
     rows = list(
         ExpiryWarning.objects.select_for_update(skip_locked=True)
-        .filter(Q(tried_at=None) | Q(tried_at__lt=at - AGAIN), way="", day__gte=local.date())
+        .filter(Q(tried_at=None) | Q(tried_at__lt=at - AGAIN), way="", day__gte=today)
         .order_by("day", "pk")[:limit]
     )
-    refusing = gate_for([row.member_id for row in rows], purpose=Purpose.SERVICE).refusing
-    for row in rows:
-        row.tried_at = at
-        if row.member_id not in refusing:
-            row.way = _tell(row, settings.warn_text, at)
-    ExpiryWarning.objects.bulk_update(rows, ["tried_at", "way"])
+    for theirs in _messages(rows, in_one=any(word in settings.warn_text for word in LOTS_WORDS)):
+        told = tell(_texts(settings.warn_text, theirs), about="points", at=at)
+        for member_id, each in theirs.items():
+            for row in each:
+                row.tried_at = at
+                row.way, row.why = told[member_id]
+    ExpiryWarning.objects.bulk_update(rows, ["tried_at", "way", "why"])
     point("warnings: told, not noted")
     return len(rows)
 
 
-def _tell(row: ExpiryWarning, text: str, at: datetime) -> str:
-    for spelling in POINTS_WORDS:
-        text = text.replace(spelling, f"{row.points:,}")
-    for spelling in DAY_WORDS:
-        text = text.replace(spelling, row.day.isoformat())
-    for key, tell in on_warning.items():
-        if tell(warning=row, text=text, at=at):
-            return key
-    return ""
+def _messages(rows: list[ExpiryWarning], *, in_one: bool) -> list[dict[int, list[ExpiryWarning]]]:
+    """Give what each message is about: all days of a person where the text lists them, else a message a day."""
+    rounds: list[dict[int, list[ExpiryWarning]]] = [{}]
+    for row in rows:
+        if in_one:
+            rounds[0].setdefault(row.member_id, []).append(row)
+            continue
+        free = next((each for each in rounds if row.member_id not in each), None)
+        if free is None:
+            free = {}
+            rounds.append(free)
+        free[row.member_id] = [row]
+    return rounds
+
+
+def _texts(text: str, theirs: Mapping[int, list[ExpiryWarning]]) -> dict[int, str]:
+    lots = [lot for rows in theirs.values() for row in rows for lot, _points in row.lots]
+    earned = dict(Lot.objects.filter(pk__in=lots).order_by().values_list("pk", "earned_at"))
+    return {
+        member_id: filled(
+            text,
+            {
+                POINTS_WORDS: f"{sum(row.points for row in rows):,}",
+                DAY_WORDS: rows[0].day.isoformat(),
+                LOTS_WORDS: _listed(rows, earned),
+            },
+        )
+        for member_id, rows in theirs.items()
+    }
+
+
+def _listed(rows: list[ExpiryWarning], earned: Mapping[int, datetime]) -> str:
+    """Say lot by lot how many points end when, and since when they are there; the soonest first."""
+    here, lines = selectors.zone(), []
+    for row in rows:
+        for lot, points in row.lots:
+            words = {"points": f"{points:,}", "until": row.day.isoformat(), "since": ""}
+            if lot in earned:
+                words["since"] = earned[lot].astimezone(here).date().isoformat()
+            lines.append(_("%(until)s: %(points)s (of %(since)s)") % words)
+    more = len(lines) - MOST_LOTS
+    if more > 0:
+        lines = [*lines[:MOST_LOTS], _("%(count)s more lots") % {"count": more}]
+    return _("; ").join(lines)

@@ -9,7 +9,7 @@ import pytest
 from accounts.tenancy import brand_scope
 from common import clock
 from loyalty import services
-from loyalty.models import EarnRule, Fact, Hold, Journal, Tier
+from loyalty.models import Benefit, BenefitUse, EarnRule, Fact, Hold, Journal, Tier
 from loyalty.selectors import points as selectors
 from members.models import Member
 from members.services import erase_member
@@ -254,6 +254,26 @@ def test_a_cart_shows_what_the_tier_takes_off_and_why(a):
         "total": 89_955,
         "benefits": [{"kind": "PRICE", "value": 10, "saved": 9_995, "tier": "初见", "threshold": 0}],
     }
+
+
+def test_used_benefits_are_counted_once_for_an_order(a, b):
+    for side in (a, b):
+        with brand_scope(side.brand.pk):
+            tier = Tier.objects.create(name="初见", threshold=0)
+            tier.benefits.create(kind="PRICE", value=10)
+    here = f"/members/{a.member.member_no}/benefits/"
+    body = {"key": "order-1", "number": "SO1", "amount": 99_950}
+    answers = [a.system.post(here, body | more) for more in ({}, {}, {"key": "order-1b"})]
+    assert [(each.status_code, each.json()["total"]) for each in answers] == [(201, 89_955)] * 3
+    for more, status in (({"amount": 1}, 422), ({"number": ""}, 422), ({"amount": -1}, 422)):
+        assert a.system.post(here, body | more).status_code == status
+    assert a.key("points.read").post(here, body).status_code == 403
+    assert a.system.post(f"/members/{b.member.member_no}/benefits/", body).status_code == 404
+    a.system.get(here, amount="99950")
+
+    for side, used in ((a, 1), (b, 0)):
+        with brand_scope(side.brand.pk):
+            assert (Benefit.objects.get().used, BenefitUse.objects.count()) == (used, used)
 
 
 def test_reading_does_not_allow_writing_and_members_write_nothing_for_others(a):

@@ -22,7 +22,7 @@ from campaigns.services import create_campaign
 from config.celery import app as celery_app
 from console.admin import ConsoleModelAdmin, ConsoleTabularInline
 from console.site import site
-from coupons.models import CodeBatch, Push, Template, TemplateVersion, TierGift
+from coupons.models import CodeBatch, PurchaseGift, Push, Template, TemplateVersion, TierGift
 from coupons.services import create_push
 from inbox.models import AgentTask, CannedReply, Conversation, ServiceHours
 from inbox.services import give_task, record_push, set_duty
@@ -189,6 +189,7 @@ def foreign_rows(theirs):
             template=template, number=1, name="灶券", rule=template.draft, since=AT
         )
         CodeBatch.objects.create(template=template, version=version, label="灶码", count=1, secret="ab", created_at=AT)
+        PurchaseGift.objects.create(template=template, at_least=1, first_day=AT.date(), updated_at=AT)
         TierGift.objects.create(tier=Tier.objects.get(), template=template, updated_at=AT)
         create_push(
             operation=Operation("t", "灶"),

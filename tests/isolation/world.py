@@ -56,6 +56,8 @@ from coupons.models import (
     CodeBatch,
     CounterCode,
     Coupon,
+    PurchaseGift,
+    PurchaseGrant,
     Push,
     PushPerson,
     ScanGrant,
@@ -85,6 +87,7 @@ from loyalty.models import (
     Account,
     Adjustment,
     Benefit,
+    BenefitUse,
     BirthdayGrant,
     BirthdayProgramme,
     EarnRule,
@@ -755,6 +758,10 @@ def _points(add, side, member, store, number, at):
     far = PointsPolicy.objects.exists()
     add(PointsPolicy, updated_at=at) if not far else side.rows.setdefault(PointsPolicy, PointsPolicy.objects.get())
     add(Adjustment, member=member, points=5000, reason="补偿", asked_at=at)
+    add(
+        BenefitUse, member=member, actor="key:1", key=f"use-{number}", fingerprint=uuid.uuid4(), number=f"SO{number}",
+        amount=100, at=at,
+    )  # fmt: skip
     add(ExpiryWarning, member=member, day=at.date(), points=20, lots=[[lot.pk, 20]], at=at)
     add(MergedAssets, kept=member, merged=side[MergeRecord].merged, at=at)
     add(
@@ -815,6 +822,8 @@ def _push(add, segment, member, number, at):
     add(TierGrant, gift=gift, member=member, period="2025-06", outcome="GONE", at=at)
     code = Touchpoint.objects.exclude(scene="").order_by("pk").first()
     add(ScanGrant, touchpoint=code, template=template, member=member, outcome="GONE", at=at)
+    after = add(PurchaseGift, template=template, at_least=100, first_day=at.date(), is_on=False, updated_at=at)
+    add(PurchaseGrant, gift=after, fact=Fact.objects.get(number=number), member=member, outcome="GONE", at=at)
 
 
 def _birthdays(add, side, member, at):

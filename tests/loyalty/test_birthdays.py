@@ -12,15 +12,22 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.tenancy import brand_scope
 from common import failpoints
+from coupons.models import Coupon
+from coupons.services import issue_coupon
+from inbox.models import Message
+from inbox.services.ledger import record_act
 from loyalty import services
 from loyalty.birthdays import due, window_of
+from loyalty.errors import BirthdayInvalid
 from loyalty.invariants import breaches
 from loyalty.models import BirthdayGrant, BirthdayProgramme, Standing, Tier
 from loyalty.selectors import birthdays as selectors
 from loyalty.selectors.points import balance_of
 from members import services as member_services
 from members.models import Member
+from tests.coupons.conftest import make_template
 from tests.factories import make_account, make_member
+from wechat_gateway import windows
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 DAY = timedelta(days=1)
@@ -270,3 +277,50 @@ def test_the_page_tells_before_it_gives(as_owner, as_guide, ours, theirs, settin
     assert as_guide.get(page).status_code == 403
     with brand_scope(theirs.brand.pk):
         assert not BirthdayProgramme.objects.exists()
+
+
+def test_coupon_for_a_birthday_comes_once_within_its_limits_and_is_told(in_brand):
+    account = make_account()
+    template = make_template("生日券", per_member=1, claimable=False)
+    today = date(2027, 8, 15)
+    with pytest.raises(BirthdayInvalid):
+        programme(noon(today), benefit="coupon", params={"template": 0})
+    programme(noon(today), benefit="coupon", params={"template": template.pk}, text="生日快乐，{礼遇}已放入卡包。")
+    near, far, full = (person(account, 817) for _each in range(3))
+    services.find_birthdays(at=noon(today))
+    issue_coupon(operation=services.Operation("test", "x"), template=template, member_id=full.pk, at=noon(today))
+    record_act(follower=near.followers.get(), act=windows.Act.MESSAGE, at=noon(today))
+    for number in range(3):
+        services.give_birthdays(at=noon(today))
+        services.carry_birthdays(at=noon(today) + timedelta(hours=number))
+    member_services.change_profile(member_id=near.pk, birth_mmdd=820)
+    a_day(today + 5 * DAY)
+
+    assert Counter(Coupon.objects.values_list("member_id", "way")) == {
+        (near.pk, "BIRTHDAY"): 1,
+        (far.pk, "BIRTHDAY"): 1,
+        (full.pk, "SYSTEM"): 1,
+    }
+    states = dict(BirthdayGrant.objects.values_list("member_id", "state"))
+    assert states == {near.pk: "GIVEN", far.pk: "GIVEN", full.pk: "DROPPED"}
+    said = Message.objects.filter(direction="OUT").values_list("conversation__follower__member", "text")
+    assert list(said) == [(near.pk, "生日快乐，优惠券“生日券”已放入卡包。")]
+    told = {row.member_id: (row.way, row.why) for row in BirthdayGrant.objects.all()}
+    assert told == {near.pk: ("inbox.window", ""), far.pk: ("", "NO_WINDOW"), full.pk: ("", "")}
+    assert "生日券" in selectors.own_birthday(far.pk, at=noon(today)).benefit
+
+
+def test_nobody_is_told_without_a_text_at_night_or_a_week_late(in_brand):
+    account = make_account()
+    today = date(2027, 8, 17)
+    programme(noon(today), text="")
+    member = person(account, 817)
+    a_day(today)
+    record_act(follower=member.followers.get(), act=windows.Act.MESSAGE, at=noon(today))
+
+    assert services.carry_birthdays(at=noon(today)) == 0
+    programme(noon(today), text="生日快乐，{benefit}")
+    assert services.carry_birthdays(at=noon(today) + timedelta(hours=11)) == 0
+    assert services.carry_birthdays(at=noon(today) + 8 * DAY) == 0
+    assert services.carry_birthdays(at=noon(today) + timedelta(hours=1)) == 1
+    assert Message.objects.get(direction="OUT").text == "生日快乐，100 积分"

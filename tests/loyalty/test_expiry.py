@@ -110,9 +110,7 @@ def test_people_are_warned_once_for_a_day_with_lots_and_points(people):
     earn(people.ann, 5, at=AT + DAY)
     make_member(people.account)
     told = []
-    services.on_warning.register(
-        "test", lambda *, warning, text, at: not told.append((warning.member_id, warning.points, text))
-    )
+    services.on_notice.register("test", lambda *, member_id, text, about, at: not told.append((member_id, about, text)))
     try:
         assert services.warn_of_expiry(at=AT) == 0
         assert services.warn_of_expiry(at=AT + 25 * DAY) == 1
@@ -121,11 +119,11 @@ def test_people_are_warned_once_for_a_day_with_lots_and_points(people):
         for hour in (4, 5, 11):
             services.carry_warnings(at=AT + 26 * DAY + timedelta(hours=hour))
     finally:
-        services.on_warning._entries.pop("test")
+        services.on_notice._entries.pop("test")
     warning = ExpiryWarning.objects.get()
     lots = list(Lot.objects.order_by("pk").values_list("pk", "remaining"))
     assert (warning.day, warning.points, warning.lots) == (date(2025, 6, 30), 15, [list(lot) for lot in lots])
-    assert told == [(people.ann.pk, 15, "您有 15 积分将于 2025-06-30 到期，记得使用。")]
+    assert told == [(people.ann.pk, "points", "您有 15 积分将于 2025-06-30 到期，记得使用。")]
     assert warning.way == "test"
     endings = selectors.endings_of(people.ann.pk, at=AT + 25 * DAY, days=10)
     assert [(each.day, each.points, each.lots) for each in endings] == [(date(2025, 6, 30), 15, tuple(lots))]

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from loyalty import ladder, services
-from loyalty.errors import TierRefused
+from loyalty.errors import KeyReused, TierRefused
 from loyalty.ladder import Place, Rung, Terms
 from loyalty.models import Benefit, Standing, Tier, TierChange
 from loyalty.selectors import points as point_selectors
@@ -194,8 +194,16 @@ def test_one_cart_costs_three_tiers_three_totals_and_says_by_which_rule(people, 
         (95_000, [("PRICE", "常来", 2000)]),
         (90_000, [("FREE_SHIPPING", "知音", 8000), ("PRICE", "知音", 8000)]),
     ]
-    services.use_benefits(benefit_ids=[each.benefit_id for each in found])
+    for key, number in (("1", "SO1"), ("1", "SO1"), ("2", "SO1")):  # again, and the same order under another key
+        use = services.use_benefits(
+            operation=services.Operation("till", key), member_id=people.ann.pk, number=number, amount=100_000, at=AT
+        )
+        assert [each["kind"] for each in use.applied] == ["FREE_SHIPPING", "PRICE"]
     assert sorted(Benefit.objects.values_list("used", flat=True)) == [0, 1, 1]
+    with pytest.raises(KeyReused):
+        services.use_benefits(
+            operation=services.Operation("till", "1"), member_id=people.ann.pk, number="SO1", amount=5, at=AT
+        )
 
 
 # --- three years -----------------------------------------------------------------------------------------------------
