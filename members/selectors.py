@@ -680,6 +680,8 @@ class TagOnPerson:
     """A tag somebody carries: what it means, who or what put it there, since when and until when.
 
     `source` is who gave it ("" when only rules hold it), `rules` are the names of the automatic tags that hold it.
+    `stale` says why it may no longer be true: "over" (its time is up), "aged" (older than such a tag lasts today),
+    "unruled" (only automatic tags hold it, and none of them is looked at any more); "" while nothing speaks against it.
     """
 
     tag_id: int
@@ -691,13 +693,34 @@ class TagOnPerson:
     rules: tuple[str, ...]
     at: datetime
     expires_at: datetime | None
+    stale: str = ""
 
 
-def tags_of(member_id: int) -> list[TagOnPerson]:
-    """Give the tags somebody carries, newest first. Two queries."""
+_RULE_RESTS: Final = timedelta(hours=24)  # automatic tags look at everybody every six hours
+
+
+def _stale(row: MemberTag, rules: Iterable[TagRule | None], at: datetime) -> str:
+    if row.expires_at is not None and row.expires_at <= at:
+        return "over"
+    lasts = row.tag.lasts_days
+    if row.given and row.expires_at is None and lasts is not None and row.at + timedelta(days=lasts) <= at:
+        return "aged"
+    looks = any(
+        rule is not None
+        and rule.is_on
+        and rule.removed_at is None
+        and not rule.problem
+        and at - (rule.ran_at or rule.updated_at) <= _RULE_RESTS
+        for rule in rules
+    )
+    return "" if row.given or looks else "unruled"
+
+
+def tags_of(member_id: int, *, at: datetime) -> list[TagOnPerson]:
+    """Give the tags somebody carries at a moment, newest first. Two queries."""
     rows = list(MemberTag.objects.select_related("tag").filter(member_id=member_id).order_by("-at", "-pk"))
     wanted = {rule_id for row in rows for rule_id in row.rule_ids}
-    names = dict(TagRule.objects.filter(pk__in=wanted).values_list("pk", "name"))
+    rules = TagRule.objects.in_bulk(list(wanted))
     return [
         TagOnPerson(
             row.tag_id,
@@ -706,9 +729,10 @@ def tags_of(member_id: int) -> list[TagOnPerson]:
             row.tag.meaning,
             row.tag.owner,
             row.source if row.given else "",
-            tuple(names[rule_id] for rule_id in row.rule_ids if rule_id in names),
+            tuple(rules[rule_id].name for rule_id in row.rule_ids if rule_id in rules),
             row.at,
             row.expires_at,
+            _stale(row, [rules.get(rule_id) for rule_id in row.rule_ids], at),
         )
         for row in rows
     ]

@@ -367,13 +367,20 @@ def _stays(request: HttpRequest, object_id: str | None) -> int | None:
     return stays if records_within(viewer_of(request)).filter(pk=stays).exists() else None
 
 
+_STALE = {
+    "over": gettext_lazy("out of date: its time is up"),
+    "aged": gettext_lazy("out of date: older than this tag lasts"),
+    "unruled": gettext_lazy("out of date: its automatic tag no longer runs"),
+}
+
+
 def _tag_lines(member: Member) -> list[dict[str, Any]]:
     """Give each tag of a person with what it means, who put it there and when it ends."""
     lines = []
     for row in tags_on(member):
         sources = [source_label(row.source)] if row.source else []
         sources += [source_label(f"rule: {name}") for name in row.rules]
-        lines.append({"row": row, "source": gettext(", ").join(sources)})
+        lines.append({"row": row, "source": gettext(", ").join(sources), "stale": _STALE.get(row.stale, "")})
     return lines
 
 

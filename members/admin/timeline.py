@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
+from common.clock import now
 from console.columns import excerpt
 from console.labels import source_label
 from console.person import ENTRIES, marked, once
@@ -48,7 +49,7 @@ def followers_of(member: Member) -> list[Follower]:
 
 def tags_on(member: Member) -> list[TagOnPerson]:
     """Give the tags of a person, newest first; asked once a page."""
-    return once(member, "tags", lambda: tags_of(member.pk))
+    return once(member, "tags", lambda: tags_of(member.pk, at=now()))
 
 
 def statements_of(member: Member, limit: int = ENTRIES) -> list[Consent]:

@@ -131,6 +131,14 @@ class TagOnPersonLine(serializers.Serializer[Any]):
     rules = serializers.ListField(child=serializers.CharField(), help_text="Automatic tags that hold it.")
     since = serializers.DateTimeField(help_text="Since when.")
     until = serializers.DateTimeField(allow_null=True, help_text="When it ends; null for good.")
+    stale = serializers.ChoiceField(
+        choices=["over", "aged", "unruled"],
+        allow_blank=True,
+        help_text=(
+            "Why it may no longer be true: `over` its time is up, `aged` older than such a tag lasts, `unruled` no "
+            "automatic tag that holds it is looked at any more; empty while nothing speaks against it."
+        ),
+    )
 
 
 class TagsOnPerson(serializers.Serializer[Any]):
@@ -167,6 +175,7 @@ class PersonTags(BrandAPIView):
                     "rules": ["年消费分档"],
                     "since": "2026-11-20T02:00:00Z",
                     "until": None,
+                    "stale": "",
                 },
             ],
         },
@@ -188,8 +197,9 @@ class PersonTags(BrandAPIView):
                         "rules": list(row.rules),
                         "since": row.at,
                         "until": row.expires_at,
+                        "stale": row.stale,
                     }
-                    for row in selectors.tags_of(member.id)
+                    for row in selectors.tags_of(member.id, at=clock.now())
                 ],
             }
         )

@@ -25,7 +25,7 @@ from members.models import (
     PreTag,
     Suppression,
 )
-from members.selectors import consents_in_force, purpose_words, tags_of
+from members.selectors import consents_in_force, purpose_words
 from members.services.consent import move_holds
 from members.services.facts import TAG, log_facts, note_fact
 from members.services.flags import move_flags, on_flag
@@ -145,7 +145,8 @@ def _shown_followers(member_id: int) -> Sequence[str]:
 
 
 def _shown_tags(member_id: int) -> Sequence[str]:
-    return [row.name for row in tags_of(member_id)]
+    rows = MemberTag.objects.filter(member_id=member_id).order_by("-at", "-pk")
+    return list(rows.values_list("tag__name", flat=True))
 
 
 def _shown_consents(member_id: int) -> Sequence[str]:

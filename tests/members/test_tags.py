@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 
 from accounts.tenancy import brand_scope
 from members.errors import TagFieldInvalid, TagGroupHasDoubles, TagNameTaken
-from members.models import FactChange, Member, MemberTag, Tag, TagGroup
+from members.models import FactChange, Member, MemberTag, Tag, TagGroup, TagRule
 from members.selectors import tags_by_name, tags_of
 from members.services import (
     change_tag,
@@ -154,7 +154,7 @@ def test_tag_answers_what_it_means_who_set_it_and_when_it_ends(in_brand):
     member = make_member(make_account())
     tag = create_tag(name="孕期", group="生活", meaning="自述预产期内", owner="会员运营", lasts_days=280, at=AT)
     put(member, tag)
-    (shown,) = tags_of(member.pk)
+    (shown,) = tags_of(member.pk, at=AT)
 
     assert (shown.meaning, shown.owner, shown.source, shown.group) == (
         "自述预产期内",
@@ -163,6 +163,27 @@ def test_tag_answers_what_it_means_who_set_it_and_when_it_ends(in_brand):
         "生活",
     )
     assert (shown.at, shown.expires_at) == (AT, AT + 280 * DAY)
+
+
+def test_tag_that_may_no_longer_be_true_says_why(in_brand):
+    member = make_member(make_account())
+    ends, aged, ruled, forever = (make_tag(name) for name in ("到期", "老", "自动", "长期"))
+    put(member, ends, expires_at=AT + 10 * DAY)
+    put(member, aged, forever)
+    Tag.objects.filter(pk=aged.pk).update(lasts_days=30)  # told after it was given
+    rule = TagRule.objects.create(name="高消费", tag=ruled, ran_at=AT, created_at=AT, updated_at=AT)
+    MemberTag.objects.create(member=member, tag=ruled, rule_ids=[rule.pk], given=False, at=AT)
+
+    def stale(at):
+        return {row.name: row.stale for row in tags_of(member.pk, at=at) if row.stale}
+
+    assert stale(AT + timedelta(hours=23)) == {}
+    assert stale(AT + 2 * DAY) == {"自动": "unruled"}
+    TagRule.objects.update(ran_at=AT + 31 * DAY)
+    assert stale(AT + 31 * DAY) == {"到期": "over", "老": "aged"}
+    for broken in ({"is_on": False}, {"is_on": True, "problem": "x"}):
+        TagRule.objects.update(**broken)
+        assert stale(AT + 31 * DAY)["自动"] == "unruled"
 
 
 def test_tag_ends_on_its_day_and_the_later_end_counts(in_brand):

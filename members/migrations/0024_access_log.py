@@ -48,7 +48,7 @@ def make(_apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0005_trim_audit"),
-        ("members", "0021_withdrawals_apart"),
+        ("members", "0023_present_people"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
