@@ -13,6 +13,7 @@ from wechat_gateway import incidents
 from wechat_gateway.models import Incident
 
 pytestmark = pytest.mark.django_db
+NO_PUSH = 10**9  # further than any push of these brands
 
 
 def held(world, account, number):
@@ -21,7 +22,7 @@ def held(world, account, number):
         name=f"等待的活动{number}", account=account, state="PARKED", parked_code="ACCOUNT", created_at=AT, updated_at=AT
     )
     ReplyRecord.objects.create(
-        account=account, follower=world.follower, push_id=number, trigger="KEYWORD", way="SERVICE", why="LATE",
+        account=account, follower=world.follower, push_id=NO_PUSH + number, trigger="KEYWORD", way="SERVICE", why="LATE",
         state="WAITING", at=AT,
     )  # fmt: skip
     incidents.open_incident(kind=incidents.TOKEN, appid=account.appid, at=AT)
@@ -41,7 +42,7 @@ def test_each_effect_of_an_incident_leads_to_just_those_rows(as_owner, ours, the
     campaigns = as_owner.get(next(link for link in links if "/campaigns/" in link)).content.decode()
     assert ("等待的活动1" in campaigns, "等待的活动2" in campaigns) == (True, False)
     answers = as_owner.get(next(link for link in links if "/conversations/" in link))
-    assert [each.push_id for each in answers.context["cl"].result_list] == [1]
+    assert [each.push_id for each in answers.context["cl"].result_list] == [NO_PUSH + 1]
     for strange in (foreign.pk, "x", ""):
         other = as_owner.get("/b/lanyu/campaigns/campaign/", {"incident": strange})
         assert other.status_code in (200, 302)
