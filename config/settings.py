@@ -214,6 +214,7 @@ CELERY_BEAT_SCHEDULE = {
     "purge inbound": {"task": "wechat_gateway.tasks.purge_inbound", "schedule": 3600.0},
     "sync tags": {"task": "members.tasks.sync_all_tags", "schedule": 60.0},
     "renew codes": {"task": "touchpoints.tasks.renew_all_codes", "schedule": 3600.0},
+    "end relations to guides": {"task": "guides.tasks.end_all_lapsed", "schedule": 3600.0},
     "count figures": {"task": "touchpoints.tasks.count_all_figures", "schedule": 30.0},
     "erase due": {"task": "members.tasks.erase_due", "schedule": 600.0},
     "refresh segments": {"task": "members.tasks.sweep_segments", "schedule": 60.0},

@@ -87,6 +87,8 @@ ACTIONS: dict[str, Any] = {
     "create segment": gettext_lazy("Create segment"),
     "change segment": gettext_lazy("Change segment"),
     "assign guide": gettext_lazy("Assign guide"),
+    "change rules of guides": gettext_lazy("Change rules of exclusive guides"),
+    "hand members over": gettext_lazy("Hand members over"),
     "adjust points": gettext_lazy("Adjust points"),
     "ask for points": gettext_lazy("Ask for a points adjustment"),
     "approve points": gettext_lazy("Approve a points adjustment"),

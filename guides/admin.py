@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import Q
+from django.db.models import Q, Subquery
+from django.db.models.functions import JSONObject
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
@@ -18,7 +19,7 @@ from console.code import code_svg
 from console.columns import state, two_lines
 from console.http import viewer_of
 from console.labels import source_label
-from console.person import ENTRIES, once
+from console.person import ENTRIES, marked, once
 from console.registry import (
     BulkColumn,
     Column,
@@ -29,29 +30,23 @@ from console.registry import (
     TimelineKind,
     columns,
     panels,
+    person_marks,
     search_groups,
     timeline_kinds,
     timelines,
 )
-from guides.models import Assignment, Guide
-from guides.selectors import OwnGuide, guide_of, member_counts
-from stores.selectors import store_ids_of_grant
+from guides.models import Assignment, Guide, GuidePolicy
+from guides.selectors import in_reach, member_counts, policy, protected_until, valid_until
 from touchpoints.selectors import scan_counts
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.db.models import QuerySet
     from django.http import HttpRequest
 
     from accounts.viewer import Viewer
     from members.models import Member
-
-
-def _in_reach(viewer: Viewer, queryset: QuerySet[Guide]) -> QuerySet[Guide]:
-    if viewer.scope == "STORES":
-        return queryset.filter(store_id__in=store_ids_of_grant(viewer.grant_id))
-    if viewer.scope == "OWN":
-        return queryset.filter(staff_user_id=viewer.staff_id)
-    return queryset
 
 
 @admin.register(Guide, site=site)
@@ -80,11 +75,12 @@ class GuideAdmin(ConsoleModelAdmin):
     search_help_text = gettext_lazy("Name or staff number")
     ordering = ("brand", "staff_no", "pk")
     phone_columns: ClassVar[tuple[str, ...]] = ("guide", "members", "working")
+    change_list_template = "guides/guides.html"
     change_form_outer_before_template = "console/guide_head.html"
 
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show store managers the guides of their stores, guides themselves."""
-        return _in_reach(viewer_of(request), queryset)
+        return in_reach(viewer_of(request), queryset)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Leave the channel out for roles whose link to it would refuse them: the head names it."""
@@ -123,6 +119,13 @@ class GuideAdmin(ConsoleModelAdmin):
         """Show whether the guide works here."""
         return state(gettext("in service"), "success") if row.is_active else state(gettext("has left"))
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Lead those who see the whole brand to its rules."""
+        viewer = viewer_of(request)
+        may = viewer.can("guides.edit") and viewer.scope == "BRAND"
+        link = {"rules_link": reverse("admin:guides_rules") if may else ""}
+        return super().changelist_view(request, {**link, **(extra_context or {})})
+
     def changeform_view(
         self,
         request: HttpRequest,
@@ -141,6 +144,7 @@ class GuideAdmin(ConsoleModelAdmin):
                 people=member_counts([row.pk]).get(row.pk, 0),
                 scans=sum(counts.values()),
                 may_open_code=viewer_of(request).can("touchpoints.view"),
+                may_hand_over=viewer_of(request).can("guides.edit"),
             )
         return super().changeform_view(request, object_id, form_url, context)
 
@@ -159,34 +163,71 @@ def _assignments_of(member: Member, limit: int = ENTRIES) -> list[Assignment]:
     return once(member, f"assignments {limit}", lambda: list(rows[:limit]))
 
 
-def _guide_now(member: Member) -> OwnGuide | None:
-    """Give a member's guide out of what the timeline asks anyway."""
+def _assignment_now(member: Member) -> Assignment | None:
+    """Give who looks after a member, also if they have left, out of what the timeline asks anyway."""
     known = _assignments_of(member)
-    for row in known:
-        if row.until is None:
-            return OwnGuide(row.guide.staff_no, row.guide.name, row.guide.store.name, row.since, row.reason)
-    return guide_of(member.pk) if len(known) == ENTRIES else None
+    open_ones = [row for row in known if row.until is None]
+    if open_ones or len(known) < ENTRIES:
+        return open_ones[0] if open_ones else None
+    return Assignment.objects.select_related("guide__store").filter(member=member, until__isnull=True).first()
+
+
+def _rules(member: Member) -> GuidePolicy:
+    """Give the brand's rules as the query for a person's page brought them along."""
+    kept = marked(member, "guides.policy")
+    if kept is True:
+        return policy()
+    return GuidePolicy(**(kept or {}))
+
+
+person_marks.register(
+    "guides.policy",
+    lambda: Subquery(
+        GuidePolicy.objects.order_by("pk")
+        .annotate(rules=JSONObject(protected_days="protected_days", valid_days="valid_days"))
+        .values("rules")[:1]
+    ),
+)
+
+
+def _how_long(since: datetime, rules: GuidePolicy) -> str:
+    """Say until when another guide's code changes nothing, and until when somebody is looked after."""
+    open_from, ends = protected_until(since, rules), valid_until(since, rules)
+    if open_from is None:
+        return gettext("another guide's code changes nothing")
+    when = {"when": formats.local_time(open_from)}
+    said = (
+        gettext("another guide's code takes over since %(when)s")
+        if open_from <= now()
+        else gettext("another guide's code changes nothing until %(when)s")
+    ) % when
+    return said if ends is None else f"{said}{gettext(', ')}{gettext('valid until')} {formats.local_time(ends)}"
 
 
 @panels.add("guides.guide")
 def own_guide(member: Member, request: HttpRequest) -> Panel | None:
-    """Show a member's guide and why it is them."""
-    if not viewer_of(request).can("guides.view"):
+    """Show a member's guide, why it is them and for how long."""
+    viewer = viewer_of(request)
+    if not viewer.can("guides.view"):
         return None
-    own = _guide_now(member)
-    if own is None:
-        rows: list[dict[str, str]] = []
-        hint = gettext("Nobody yet. Whoever follows through a guide's code gets that guide.")
-    else:
+    own = _assignment_now(member)
+    rows: list[dict[str, str]] = []
+    hint = gettext("Nobody yet. Whoever follows through a guide's code gets that guide.")
+    if own is not None and own.guide.is_active:
         why = gettext("since %(when)s, because of: %(reason)s") % {
             "when": formats.local_time(own.since),
             "reason": source_label(own.reason),
         }
         rows = [
-            {"label": gettext("Guide"), "value": f"{own.name} {own.staff_no}", "why": why},
-            {"label": gettext("Store"), "value": own.store_name, "why": ""},
+            {"label": gettext("Guide"), "value": str(own.guide), "why": why},
+            {"label": gettext("Store"), "value": own.guide.store.name, "why": ""},
         ]
-        hint = ""
+        hint = _how_long(own.since, _rules(member))
+    elif own is not None:
+        hint = gettext("%(guide)s has left. The next guide's code takes over.") % {"guide": own.guide}
+    if viewer.can("guides.edit"):
+        link = reverse("admin:members_member_guide", args=[member.pk])
+        rows.append({"label": "", "value": gettext("Choose another guide"), "why": "", "link": link})
     return Panel(gettext("Exclusive guide"), "console/panel_facts.html", {"rows": rows, "hint": hint}, 10)
 
 
@@ -214,8 +255,8 @@ def _guides_of(member_ids: list[int]) -> dict[int, str]:
     kept = dict(
         Assignment.objects.filter(member_id__in=member_ids, until__isnull=True).values_list("member_id", "guide_id")
     )
-    guides = Guide.objects.in_bulk(set(kept.values()))
-    return {pk: f"{guides[guide_id].name} {guides[guide_id].staff_no}" for pk, guide_id in kept.items()}
+    guides = Guide.objects.filter(is_active=True).in_bulk(set(kept.values()))
+    return {pk: str(guides[guide_id]) for pk, guide_id in kept.items() if guide_id in guides}
 
 
 _COLUMN = BulkColumn("guide", gettext_lazy("exclusive guide"), _guides_of, missing="--")
@@ -224,7 +265,7 @@ columns.register("guides.member_guide", Column("members.member", _COLUMN, "guide
 
 def find_guides(viewer: Viewer, term: str) -> list[Hit]:
     """Find guides by staff number or the beginning of the name."""
-    rows = _in_reach(viewer, Guide.objects.select_related("store"))
+    rows = in_reach(viewer, Guide.objects.select_related("store"))
     rows = rows.filter(Q(staff_no__istartswith=term) | Q(name__startswith=term)).order_by("staff_no", "pk")[:8]
     return [
         Hit(f"{row.name} {row.staff_no}", row.store.name, reverse("admin:guides_guide_change", args=[row.pk]))

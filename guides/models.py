@@ -70,7 +70,30 @@ class Assignment(BrandOwned):
                 name="one_guide_at_a_time",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["brand", "guide", "until"], name="members_of_guide")]
+        indexes: ClassVar = [
+            models.Index(fields=["brand", "guide", "until"], name="members_of_guide"),
+            models.Index(fields=["brand", "since"], condition=models.Q(until__isnull=True), name="assignments_by_age"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.pk}"
+
+
+class GuidePolicy(BrandOwned):
+    """How long a guide keeps a member against other guides' codes; empty means for ever.
+
+    Within the protected days another guide's code changes nothing; afterwards it takes over. After the valid days
+    nobody is looked after any more until the next guide's code. A brand without a row keeps everybody for ever.
+    """
+
+    protected_days = models.PositiveSmallIntegerField(_("protected for so many days"), null=True, blank=True)
+    valid_days = models.PositiveSmallIntegerField(_("valid for so many days"), null=True, blank=True)
+    changed_at = models.DateTimeField(_("changed"), null=True, blank=True)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("rules of exclusive guides")
+        verbose_name_plural = _("rules of exclusive guides")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["brand"], name="one_guide_policy")]
+
+    def __str__(self) -> str:
+        return f"{self.protected_days} {self.valid_days}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db import connection
@@ -10,12 +11,15 @@ from django.db.models import Count, Q
 from django.utils.translation import gettext_lazy
 
 from accounts.tenancy import current_brand_id
-from guides.models import Assignment, Guide
+from guides.models import Assignment, Guide, GuidePolicy
+from stores.selectors import store_ids_of_grant
 from touchpoints.selectors import OwnerKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from accounts.viewer import Viewer
     from touchpoints.models import Touchpoint
@@ -37,8 +41,17 @@ _GUIDE_SQL = """
 SELECT g.staff_no, g.name, s.name, a.since, a.reason FROM guides_assignment a
 JOIN guides_guide g ON g.brand_id = a.brand_id AND g.id = a.guide_id
 JOIN stores_store s ON s.brand_id = g.brand_id AND s.id = g.store_id
-WHERE a.brand_id = %s AND a.member_id = %s AND a.until IS NULL
+WHERE a.brand_id = %s AND a.member_id = %s AND a.until IS NULL AND g.is_active
 """
+
+
+def in_reach(viewer: Viewer, queryset: QuerySet[Guide]) -> QuerySet[Guide]:
+    """Narrow guides to those of a store manager's stores, or to oneself."""
+    if viewer.scope == "STORES":
+        return queryset.filter(store_id__in=store_ids_of_grant(viewer.grant_id))
+    if viewer.scope == "OWN":
+        return queryset.filter(staff_user_id=viewer.staff_id)
+    return queryset
 
 
 def guide_of_code(touchpoint_id: int | None) -> Guide | None:
@@ -66,8 +79,24 @@ def _guide_names(ids: Iterable[int]) -> dict[int, str]:
 GUIDES_AS_OWNERS = OwnerKind(gettext_lazy("Guide"), _guide_choices, _guide_names)
 
 
+def policy() -> GuidePolicy:
+    """Give how long guides keep members in the brand in scope."""
+    return GuidePolicy.objects.first() or GuidePolicy()
+
+
+def protected_until(since: datetime, rules: GuidePolicy) -> datetime | None:
+    """Say from when on another guide's code takes somebody over; None for never."""
+    days = [each for each in (rules.protected_days, rules.valid_days) if each is not None]
+    return since + timedelta(days=min(days)) if days else None
+
+
+def valid_until(since: datetime, rules: GuidePolicy) -> datetime | None:
+    """Say when somebody is looked after no more; None for never."""
+    return since + timedelta(days=rules.valid_days) if rules.valid_days is not None else None
+
+
 def guide_of(member_id: int) -> OwnGuide | None:
-    """Give a member's guide now."""
+    """Give a member's guide now; somebody who has left is nobody's guide."""
     with connection.cursor() as cursor:
         cursor.execute(_GUIDE_SQL, [current_brand_id(), member_id])
         row = cursor.fetchone()
@@ -87,5 +116,5 @@ def member_counts(guide_ids: list[int]) -> dict[int, int]:
 
 def members_of_viewer(viewer: Viewer) -> Q:
     """Narrow members to those the viewer looks after as a guide."""
-    mine = Assignment.objects.filter(guide__staff_user_id=viewer.staff_id, until__isnull=True)
+    mine = Assignment.objects.filter(guide__staff_user_id=viewer.staff_id, guide__is_active=True, until__isnull=True)
     return Q(pk__in=mine.values("member_id"))

@@ -22,6 +22,7 @@ from accounts.tenancy import BrandOwned
 from campaigns.models import Campaign, Delivery, TestSend
 from console.site import site
 from coupons.models import Coupon, Push
+from guides.models import Guide
 from imports.models import Export, Import
 from inbox.models import AgentTask, Conversation, Message
 from library.models import MediaItem
@@ -96,6 +97,8 @@ PREFIXES: dict[str, type[models.Model]] = {
     "members/decisions/": Member,
     "members/privacy/": Member,
     "coupons/member/": Member,
+    "guides/member/": Member,
+    "guides/hand-over/": Guide,
     "coupons/pushes/": Push,
     "members/flags/": Member,
     "members/identity/": Member,

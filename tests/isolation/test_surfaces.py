@@ -24,6 +24,7 @@ from console.admin import ConsoleModelAdmin, ConsoleTabularInline
 from console.site import site
 from coupons.models import CodeBatch, PurchaseGift, Push, Template, TemplateVersion, TierGift
 from coupons.services import create_push
+from guides.models import Guide
 from inbox.models import AgentTask, CannedReply, Conversation, ServiceHours
 from inbox.services import give_task, record_push, set_duty
 from library.models import MediaItem
@@ -221,6 +222,8 @@ def model_behind(name, rows):
         "members/decisions/": Member,
         "members/privacy/": Member,
         "coupons/member/": Member,
+        "guides/member/": Member,
+        "guides/hand-over/": Guide,
         "coupons/pushes/": Push,
         "members/flags/": Member,
         "members/identity/": Member,

@@ -67,7 +67,7 @@ from coupons.models import (
     TierGrant,
 )
 from coupons.models import Move as CouponMove
-from guides.models import Assignment, Guide
+from guides.models import Assignment, Guide, GuidePolicy
 from imports.models import Export, ExportChunk, Import, ImportChunk, ImportRow
 from inbox.models import (
     Agent,
@@ -482,6 +482,7 @@ def _side(mark: str, which: str, tail: str) -> Side:
     guide = add(Guide, staff_no=f"LY{number}", name=f"王敏 {number}", store=store, touchpoint=touchpoint, created_at=at)
     member, follower = _people(add, side, account, program, store, tag, number, at, mark, far=far)
     add(Assignment, member=member, guide=guide, since=at, reason="第一次扫码")
+    add(GuidePolicy, valid_days=300 + number, changed_at=at)
     _came(add, side, touchpoint, account, member, follower, at, far=far)
     push = add(
         InboundPush,

@@ -1,0 +1,24 @@
+"""What can be refused about guides."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from common.errors import Conflict, Invalid
+
+
+class GuideHasLeft(Conflict):
+    """Nobody is given to somebody who has left."""
+
+    code = "guide_has_left"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            _("Nothing was changed. “%(name)s” has left.") % {"name": name}, hint=_("Choose a guide who works here.")
+        )
+
+
+class GuidePolicyRefused(Invalid):
+    """Days that make no sense together."""
+
+    code = "guide_policy_invalid"
