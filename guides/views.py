@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.translation import gettext, gettext_lazy, ngettext
+from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext
 
 from common.clock import now
 from common.errors import AppError
@@ -62,7 +62,7 @@ class RulesForm(_Dressed):
 class HandOverForm(_Dressed):
     """To whom, and why."""
 
-    guide: Any = forms.ModelChoiceField(queryset=None, label=gettext_lazy("New guide"))
+    guide: Any = forms.ModelChoiceField(queryset=None, label=gettext_lazy("Guide"))
     reason = forms.CharField(
         min_length=2,
         max_length=100,
@@ -156,7 +156,7 @@ def _hand_over(
         else:
             messages.success(request, done(changed, guide))
             return HttpResponseRedirect(back)
-    return _form_page(request, form, title, gettext("Hand over"), back)
+    return _form_page(request, form, title, pgettext("guides", "Hand over"), back)
 
 
 def _working(request: HttpRequest) -> Any:

@@ -16,7 +16,7 @@ from guides.selectors import guide_of
 from guides.services import assign_guide, hand_over, set_policy
 from members.selectors import visible_members
 from members.services import merge_members
-from tests.console.conftest import as_owner, ours, owner, signed_in, theirs  # noqa: F401 - fixtures
+from tests.console.conftest import signed_in
 from tests.factories import AT, make_account, make_follower, make_guide, make_staff, make_store
 from touchpoints.services import create_touchpoint, record_touch
 
@@ -121,12 +121,6 @@ def test_days_that_make_no_sense_are_refused(in_brand, protected, valid):
     with pytest.raises(GuidePolicyRefused):
         set_policy(protected_days=protected, valid_days=valid, at=AT)
     assert not GuidePolicy.objects.exists()
-
-
-@pytest.fixture
-def as_owner(as_owner, settings):
-    as_owner.cookies[settings.LANGUAGE_COOKIE_NAME] = "en"
-    return as_owner
 
 
 def test_pages_set_the_rules_and_hand_members_over_one_by_one_and_all_at_once(ours, theirs, as_owner):

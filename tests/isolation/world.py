@@ -481,8 +481,7 @@ def _side(mark: str, which: str, tail: str) -> Side:
     )
     guide = add(Guide, staff_no=f"LY{number}", name=f"王敏 {number}", store=store, touchpoint=touchpoint, created_at=at)
     member, follower = _people(add, side, account, program, store, tag, number, at, mark, far=far)
-    add(Assignment, member=member, guide=guide, since=at, reason="第一次扫码")
-    add(GuidePolicy, valid_days=300 + number, changed_at=at)
+    _looked_after(add, side, member, guide, number, at)
     _came(add, side, touchpoint, account, member, follower, at, far=far)
     push = add(
         InboundPush,
@@ -825,6 +824,14 @@ def _push(add, segment, member, number, at):
     add(ScanGrant, touchpoint=code, template=template, member=member, outcome="GONE", at=at)
     after = add(PurchaseGift, template=template, at_least=100, first_day=at.date(), is_on=False, updated_at=at)
     add(PurchaseGrant, gift=after, fact=Fact.objects.get(number=number), member=member, outcome="GONE", at=at)
+
+
+def _looked_after(add, side, member, guide, number, at):
+    """Somebody's guide, and for how long guides keep people."""
+    add(Assignment, member=member, guide=guide, since=at, reason="第一次扫码")
+    far = GuidePolicy.objects.exists()
+    mine = side.rows.setdefault(GuidePolicy, GuidePolicy.objects.get()) if far else None
+    mine or add(GuidePolicy, valid_days=300 + number, changed_at=at)
 
 
 def _birthdays(add, side, member, at):
