@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy
 
 from common.registry import Registry
+from loyalty.models import Standing
+from loyalty.selectors.tiers import newcomers, tiers
 from members.models import Segment, Tag
 from members.picks import remembering
 from members.segments import compile_rule
@@ -17,8 +20,6 @@ from touchpoints.models import Touchpoint
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-
-    from django.db.models import Q
 
 EVERYBODY_RANK = 1000
 
@@ -44,10 +45,11 @@ NO_SCAN = Scan()
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What is always looked up of somebody: the tags they carry and the codes they ever scanned."""
+    """What memory keeps of somebody: the tags they carry, the codes they ever scanned, the tier they stand in."""
 
     tag_ids: frozenset[int] = frozenset()
     touchpoint_ids: frozenset[int] = frozenset()
+    tier_ids: frozenset[int] = frozenset()
 
 
 class AudienceKind(Protocol):
@@ -70,7 +72,7 @@ class AudienceKind(Protocol):
         ...
 
     def settled_by(self, prepared: Any) -> Person | None:
-        """Give the tags and places of which one is enough, None when only the predicate settles it."""
+        """Give the tags, places or tiers of which one is enough, None when only the predicate settles it."""
         ...
 
     def holds(self, prepared: Any, person: Person, *, found: bool) -> bool:
@@ -181,6 +183,41 @@ class TagAudience:
     def scanned(self, value: int, scan: Scan) -> bool:
         """Say whether the code puts the tag on."""
         return value in scan.tag_ids
+
+
+@audience_kind
+class TierAudience:
+    """Those who stand in a tier, as segments say it: whoever was never decided about stands in the lowest."""
+
+    key: ClassVar[str] = "tier"
+    label = gettext_lazy("Tier")
+    rank: ClassVar[int] = 30
+
+    def options(self) -> list[tuple[int, str]]:
+        """Give the tiers, lowest first."""
+        return [(tier.pk, tier.name) for tier in tiers()]
+
+    def prepare(self, values: set[int]) -> Mapping[int, Any]:
+        """Keep the tiers that exist, and which of them is the lowest; a change of tiers compiles the rules anew."""
+        return {tier.pk: (tier.pk, place == 0) for place, tier in enumerate(tiers()) if tier.pk in values}
+
+    def to_q(self, prepared: Any, at: datetime) -> Q:
+        """Look at where the person stands, where nothing is kept of them in memory."""
+        tier_id, is_lowest = prepared
+        stands = Q(Exists(Standing.objects.filter(member=OuterRef("pk"), tier=tier_id)))
+        return stands | newcomers() if is_lowest else stands
+
+    def settled_by(self, prepared: Any) -> Person:
+        """Give the tier."""
+        return Person(tier_ids=frozenset(prepared[:1]))
+
+    def holds(self, prepared: Any, person: Person, *, found: bool) -> bool:
+        """Look at the tier, or take the query's word."""
+        return found or prepared[0] in person.tier_ids
+
+    def scanned(self, value: int, scan: Scan) -> bool:
+        """Leave it to the person's facts."""
+        return False
 
 
 @audience_kind

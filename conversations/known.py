@@ -1,9 +1,10 @@
 """What rules ask about people, kept in the gateway's memory: nobody is looked up whose facts are there.
 
-Only accounts with rules that tags, scans or returns decide about are kept, and of their people only those of whom one
-of these is so; everybody else has no entry. Triggers write down of whom such a fact has changed (`KnownDue`); a thread
-reads those people again several times a second. What is kept is used only while it is known to be `LASTS` old at most;
-before an account's people are there, or where they are too many, each person is looked up as if there were no memory.
+Only accounts with rules that tags, scans, tiers or returns decide about are kept, and of their people only those of
+whom one of these is so; everybody else has no entry. Triggers write down of whom such a fact has changed (`KnownDue`);
+a thread reads those people again several times a second. What is kept is used only while it is known to be `LASTS` old
+at most; before an account's people are there, or where they are too many, each person is looked up as if there were no
+memory.
 """
 
 from __future__ import annotations
@@ -47,27 +48,37 @@ _CHANGED: Final = (
     "WHERE xact >= %s AND NOT pg_visible_in_snapshot(xact::text::xid8, %s::pg_snapshot) LIMIT %s"
 )
 _FACTS: Final = (
-    "SELECT f.account_id, f.openid, f.unfollowed_at IS NOT NULL, m.tag_ids, {touches} "
+    "SELECT f.account_id, f.openid, f.unfollowed_at IS NOT NULL, m.tag_ids, {touches}, {tier} "
     "FROM {those} JOIN members_member m ON m.brand_id = f.brand_id AND m.id = f.member_id"
 )
 _TOUCHES: Final = (
     "ARRAY(SELECT DISTINCT t.touchpoint_id FROM touchpoints_touch t "
     "WHERE t.brand_id = f.brand_id AND t.member_id = m.id AND t.touchpoint_id IS NOT NULL)"
 )
+# Members whom no decision names yet stand in the lowest tier (`loyalty.selectors.tiers.newcomers`).
+_TIER: Final = (
+    "coalesce((SELECT s.tier_id FROM loyalty_standing s WHERE s.brand_id = f.brand_id AND s.member_id = m.id), "
+    "CASE WHEN m.joined_at IS NOT NULL THEN (SELECT t.id FROM loyalty_tier t WHERE t.brand_id = f.brand_id "
+    "ORDER BY t.threshold, t.id LIMIT 1) END)"
+)
 _OF_CHANGED: Final = _FACTS.format(
     touches=f"CASE WHEN k.touches THEN {_TOUCHES} END",
-    those="unnest(%s::bigint[], %s::bigint[], %s::text[], %s::boolean[]) AS k(brand_id, account_id, openid, touches) "
+    tier=f"CASE WHEN k.tiers THEN {_TIER} END",
+    those="unnest(%s::bigint[], %s::bigint[], %s::text[], %s::boolean[], %s::boolean[]) "
+    "AS k(brand_id, account_id, openid, touches, tiers) "
     "JOIN members_follower f ON f.brand_id = k.brand_id AND f.account_id = k.account_id AND f.openid = k.openid",
 )
 _OF_ACCOUNT: Final = _FACTS.format(
     touches=f"CASE WHEN %(touches)s THEN {_TOUCHES} END",
+    tier=f"CASE WHEN %(with_tiers)s THEN {_TIER} END",
     those="(SELECT * FROM members_follower WHERE brand_id = %(brand)s AND account_id = %(account)s) AS f",
 )
+_IN_TIER: Final = "CASE WHEN %(with_tiers)s THEN " + _TIER + " = ANY (%(tiers)s::bigint[]) ELSE false END"
 _OF_WHOM: Final = (
     " WHERE (%(returns)s AND f.unfollowed_at IS NOT NULL) OR m.tag_ids && %(tags)s::bigint[] OR (%(touches)s AND "
     "EXISTS (SELECT 1 FROM touchpoints_touch t WHERE t.brand_id = f.brand_id AND t.member_id = m.id "
-    "AND t.touchpoint_id = ANY (%(places)s::bigint[]))) LIMIT %(room)s"
-)
+    "AND t.touchpoint_id = ANY (%(places)s::bigint[]))) OR {in_tier} LIMIT %(room)s"
+).format(in_tier=_IN_TIER)
 _EMPTY: Final = 0
 
 
@@ -152,13 +163,15 @@ class Wanted:
     unknown: frozenset[Audience] = frozenset()
     tags: frozenset[int] = frozenset()
     places: frozenset[int] = frozenset()
+    tiers: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, rules: Rules) -> Wanted:
-        """Sort what the rules ask into what tags and scans settle, and what has to be looked up all the same."""
+        """Sort what the rules ask into what tags, scans and tiers settle, and what is looked up all the same."""
         unknown: set[Audience] = set()
         tags: set[int] = set()
         places: set[int] = set()
+        tiers: set[int] = set()
         for audience, prepared in rules.audiences.items():
             by = audience_kinds.get(audience.kind).settled_by(prepared)
             if by is None:
@@ -166,13 +179,15 @@ class Wanted:
             else:
                 tags |= by.tag_ids
                 places |= by.touchpoint_ids
+                tiers |= by.tier_ids
         returns = bool(rules.refollow)
-        return cls(dict(rules.audiences), returns, frozenset(unknown), frozenset(tags), frozenset(places))
+        kept = (frozenset(tags), frozenset(places), frozenset(tiers))
+        return cls(dict(rules.audiences), returns, frozenset(unknown), *kept)
 
     @property
     def anything(self) -> bool:
         """Whether memory can answer anything at all."""
-        return self.returns or bool(self.tags) or bool(self.places)
+        return self.returns or bool(self.tags) or bool(self.places) or bool(self.tiers)
 
 
 @dataclass(slots=True)
@@ -186,21 +201,28 @@ class People:
     loaded: bool = False
     not_before: float = 0.0
     kept: tuple[Table, list[Facts]] = field(default_factory=lambda: (Table(), []))  # replaced together only
-    numbers: dict[tuple[bool, frozenset[int], frozenset[int]], int] = field(default_factory=dict)
+    numbers: dict[tuple[bool, frozenset[int], frozenset[int], frozenset[int]], int] = field(default_factory=dict)
 
     def empty(self) -> None:
         """Forget everybody; number 0 is of those of whom nothing is so."""
         self.loaded = False
         self.kept = Table(), [Facts(unknown=self.wanted.unknown)]
-        self.numbers = {(False, frozenset(), frozenset()): 0}
+        self.numbers = {(False, frozenset(), frozenset(), frozenset()): 0}
 
-    def keep(self, openid: str, left: bool, tag_ids: Iterable[int], places: Iterable[int] | None) -> None:
+    def keep(
+        self, openid: str, left: bool, tag_ids: Iterable[int], places: Iterable[int] | None, tier: int | None
+    ) -> None:
         """Take what PostgreSQL says of somebody."""
         wanted, (table, facts) = self.wanted, self.kept
-        key = (left and wanted.returns, wanted.tags.intersection(tag_ids), wanted.places.intersection(places or ()))
+        key = (
+            left and wanted.returns,
+            wanted.tags.intersection(tag_ids),
+            wanted.places.intersection(places or ()),
+            wanted.tiers.intersection(() if tier is None else (tier,)),
+        )
         number = self.numbers.get(key)
         if number is None:
-            person = Person(key[1], key[2])
+            person = Person(*key[1:])
             held = (
                 audience
                 for audience, prepared in wanted.audiences.items()
@@ -299,14 +321,14 @@ class Known:
                 people.empty()
             return
         keys = [
-            (people.brand_id, account_id, openid, bool(people.wanted.places))
+            (people.brand_id, account_id, openid, bool(people.wanted.places), bool(people.wanted.tiers))
             for account_id, openid in changed
             for people in (self._people[account_id],)
         ]
         cursor.execute(_OF_CHANGED, [list(column) for column in zip(*keys, strict=True)])
         gone = set(changed)
-        for account_id, openid, left, tag_ids, places in cursor.fetchall():
-            self._people[account_id].keep(openid, left, tag_ids, places)
+        for account_id, openid, left, tag_ids, places, tier in cursor.fetchall():
+            self._people[account_id].keep(openid, left, tag_ids, places, tier)
             gone.discard((account_id, openid))
         for account_id, openid in gone:
             self._people[account_id].kept[0].put(openid, 0)
@@ -328,6 +350,8 @@ class Known:
                 "tags": list(wanted.tags),
                 "places": list(wanted.places),
                 "touches": bool(wanted.places),
+                "tiers": list(wanted.tiers),
+                "with_tiers": bool(wanted.tiers),
                 "room": room + 1,
             },
         )
@@ -339,8 +363,8 @@ class Known:
                 people.empty()
                 people.not_before = time.monotonic() + TRY_AGAIN
                 return
-            for _account, openid, left, tag_ids, places in rows:
-                people.keep(openid, left, tag_ids, places)
+            for _account, openid, left, tag_ids, places, tier in rows:
+                people.keep(openid, left, tag_ids, places, tier)
             time.sleep(0)  # pushes are answered meanwhile
         people.loaded = True
 

@@ -1,4 +1,4 @@
-"""Triggers that write down of whom a fact has changed that reply rules ask about: tags, scans, having left.
+"""Triggers that write down of whom a fact has changed that reply rules ask about: tags, scans, tiers, leaving.
 
 They run with the rights of whoever makes the change, in whatever way it is made; row security shows them that brand's
 rules alone. A brand without rules that depend on people pays for a look into one small index.
@@ -12,6 +12,7 @@ _ASKED: Final = "EXISTS (SELECT 1 FROM conversations_replyrule r WHERE r.is_enab
 _ANY: Final = _ASKED.format(which="(r.audience_kind <> '' OR r.trigger = 'REFOLLOW')")
 _TAGS: Final = _ASKED.format(which="r.audience_kind <> ''")
 _SCANS: Final = _ASKED.format(which="r.audience_kind = 'channel'")
+_TIERS: Final = _ASKED.format(which="r.audience_kind = 'tier'")
 _NOTE: Final = "INSERT INTO conversations_knowndue (brand_id, account_id, openid) "
 _FUNCTION: Final = """
 CREATE FUNCTION conversations_{name}_due() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -93,4 +94,54 @@ ON: Final = "".join((*FUNCTIONS, *TRIGGERS))
 OFF: Final = "".join(
     f"DROP FUNCTION conversations_{name}_due CASCADE;\n"
     for name in ("followers", "follower", "member", "touches", "touch")
+)
+
+# Where somebody stands, and what becomes of rules when the tiers themselves change: the lowest may be another one then.
+_OF_MEMBER: Final = (
+    "SELECT f.brand_id, f.account_id, f.openid FROM members_follower f "
+    "WHERE f.brand_id = NEW.brand_id AND f.member_id = NEW.id"
+)
+_TIERS_CHANGED: Final = """
+CREATE FUNCTION conversations_tiers_due() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE wechat_gateway_officialaccount a SET replies_version = a.replies_version + 1
+    WHERE a.brand_id = coalesce(NEW.brand_id, OLD.brand_id) AND EXISTS (SELECT 1 FROM conversations_replyrule r
+        WHERE r.brand_id = a.brand_id AND r.account_id = a.id AND r.is_enabled AND r.audience_kind = 'tier');
+    RETURN NULL;
+END $$;
+"""
+TIERS_ON: Final = "".join(
+    (
+        _function("standings", _TIERS, _of_people("rows c")),
+        _function("standing", _TIERS, _of_people(_BOTH)),
+        _function("joined", _TIERS, _OF_MEMBER),
+        _TIERS_CHANGED,
+        _trigger("standing_new", "loyalty_standing", "standings", "INSERT", _ROWS.format(which="NEW")),
+        _trigger("standing_gone", "loyalty_standing", "standings", "DELETE", _ROWS.format(which="OLD")),
+        _trigger(
+            "standing_changed",
+            "loyalty_standing",
+            "standing",
+            "UPDATE",
+            "FOR EACH ROW WHEN ((OLD.member_id, OLD.tier_id) IS DISTINCT FROM (NEW.member_id, NEW.tier_id))",
+        ),
+        _trigger(
+            "member_joined",
+            "members_member",
+            "joined",
+            "UPDATE",
+            "FOR EACH ROW WHEN ((OLD.joined_at IS NULL) IS DISTINCT FROM (NEW.joined_at IS NULL))",
+        ),
+        _trigger("tier_new", "loyalty_tier", "tiers", "INSERT OR DELETE", "FOR EACH ROW"),
+        _trigger(
+            "tier_changed",
+            "loyalty_tier",
+            "tiers",
+            "UPDATE",
+            "FOR EACH ROW WHEN (OLD.threshold IS DISTINCT FROM NEW.threshold)",
+        ),
+    )
+)
+TIERS_OFF: Final = "".join(
+    f"DROP FUNCTION conversations_{name}_due CASCADE;\n" for name in ("standings", "standing", "joined", "tiers")
 )

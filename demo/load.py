@@ -26,7 +26,7 @@ from demo.brands import BRANDS, PASSWORD, PLATFORM_ADMIN
 from demo.crowd import plant
 from demo.pictures import make_pictures
 from demo.platform import load_platform
-from demo.talks import make_talks
+from demo.talks import answer_a_tier, make_talks
 from demo.truth import SIZES, truth
 from guides.models import Guide
 from guides.services import give_code
@@ -314,6 +314,8 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     talk(brand.pk, demo.slug, account, writer(demo))
     welcome(brand.pk, account.pk, random.Random(20250603))
     give_points(brand.pk, random.Random(20250604))
+    with brand_scope(brand.pk):
+        answer_a_tier(account, clock.now())
     give_coupons(brand.pk, random.Random(20250605))
     plant_identities(brand.pk, demo.subject)
     import_tables(brand.pk)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from conversations import services
 from conversations.models import Dialogue, ReplyRule
+from loyalty.models import Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +46,24 @@ def make_talks(demo: DemoBrand, account: OfficialAccount, tags: Mapping[str, Tag
         for number in range(times):
             services.note_unmatched(account_id=account.pk, text=text, at=at - timedelta(days=7, minutes=number))
     services.suggest_rules(at=at)
+
+
+def answer_a_tier(account: OfficialAccount, at: datetime) -> None:
+    """Whoever stands in the highest tier has a line of their own; once the tiers are there."""
+    tier = Tier.objects.order_by("-threshold").first()
+    if tier is None or ReplyRule.objects.filter(audience_kind="tier").exists():
+        return
+    rule = ReplyRule(
+        account=account,
+        name=f"{tier.name}会员专线",
+        trigger="KEYWORD",
+        keywords=["专线"],
+        text="专线顾问在这里：写下想看的款式和时间，半小时内回复你。",
+        audience_kind="tier",
+        audience_id=tier.pk,
+        position=12,
+    )
+    services.save_rule(rule=rule, at=at)
 
 
 def _lanyu(tags: Mapping[str, Tag]) -> list[dict[str, Any]]:

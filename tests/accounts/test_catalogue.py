@@ -182,6 +182,12 @@ def test_the_only_references_without_a_key_are_those_of_frozen_messages_and_kept
         ("touchpoints_touch", "conversations_touch_new"),
         ("touchpoints_touch", "conversations_touch_changed"),
         ("touchpoints_touch", "conversations_touch_gone"),
+        ("members_member", "conversations_member_joined"),
+        ("loyalty_standing", "conversations_standing_new"),
+        ("loyalty_standing", "conversations_standing_changed"),
+        ("loyalty_standing", "conversations_standing_gone"),
+        ("loyalty_tier", "conversations_tier_new"),
+        ("loyalty_tier", "conversations_tier_changed"),
     }
     ours = (
         noting_whose_facts_gateways_read_again

@@ -14,11 +14,13 @@ from conversations.known import Known, Table
 from conversations.models import KnownDue, ReplyRule, Trigger
 from conversations.selectors import facts_of, rules_of
 from conversations.services import purge_known_due
+from loyalty.models import Standing, Tier
 from members.models import Follower, Member
 from members.services import save_segment, tag_members, untag_members
 from tests.factories import AT, make_account, make_brand, make_follower, make_tag, make_touchpoint
 from touchpoints.models import Touch
 from touchpoints.services import record_touch
+from wechat_gateway.models import OfficialAccount
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,6 +57,9 @@ class World:
             rule(self.account, "old", "几点", position=1, audience_kind="tag", audience_id=self.tags[0].pk)
             rule(self.account, "new", "几点", position=2, audience_kind="tag", audience_id=self.tags[1].pk)
             rule(self.account, "box", "几点", position=3, audience_kind="channel", audience_id=self.channel.pk)
+            self.tiers = [Tier.objects.create(name=name, threshold=value) for name, value in (("初见", 0), ("知音", 9))]
+            rule(self.account, "first", "几点", position=4, audience_kind="tier", audience_id=self.tiers[0].pk)
+            rule(self.account, "top", "几点", position=4, audience_kind="tier", audience_id=self.tiers[1].pk)
             rule(self.account, "back", trigger="REFOLLOW")
             rule(self.account, "all", "几点", position=9)
             self.people = [make_follower(self.account) for _ in range(people)]
@@ -101,6 +106,11 @@ def act(world, choose):
         lambda: Touch.objects.filter(member_id=person.member_id).delete(),
         lambda: Touch.objects.update(member=choose.choice(world.people).member_id),
         lambda: Member.objects.filter(pk=person.member_id).update(tag_ids=tag),
+        lambda: Member.objects.filter(pk=person.member_id).update(joined_at=choose.choice([None, AT])),
+        lambda: Standing.objects.update_or_create(
+            member_id=person.member_id, defaults={"tier": choose.choice(world.tiers), "since": AT}
+        ),
+        lambda: Standing.objects.filter(member_id=person.member_id).delete(),
     )
     choose.choice(ways)()
 
@@ -110,7 +120,7 @@ def test_memory_says_what_a_look_up_says_after_any_change():
     known = begun(Known(), world, other)
     choose = random.Random(4)
 
-    for _ in range(40):
+    for _ in range(60):
         for each in (world, other):
             with brand_scope(each.brand.pk):
                 for _ in range(choose.randrange(1, 4)):
@@ -252,6 +262,46 @@ def test_what_a_segment_decides_is_looked_up_all_the_same():
 
     assert world.rules.decide(Asked(Trigger.KEYWORD, AT, text="几点"), facts).needs_facts
     assert not world.rules.decide(Asked(Trigger.KEYWORD, AT, text="别的"), facts).needs_facts
+
+
+def test_a_tier_answers_from_memory_in_its_place_between_tag_and_segment_and_default():
+    world = World("lanyu")
+    newcomer, top, visitor = world.people[:3]
+    with brand_scope(world.brand.pk):
+        for kind, value in (("tier", world.tiers[1].pk), ("tag", world.tags[0].pk)):
+            rule(world.account, kind, trigger="FOLLOW", position=99, audience_kind=kind, audience_id=value)
+        rule(world.account, "low", trigger="FOLLOW", position=99, audience_kind="tier", audience_id=world.tiers[0].pk)
+        rule(world.account, "everybody", trigger="FOLLOW", position=1)
+        world.compile()
+        Member.objects.filter(pk=newcomer.member_id).update(joined_at=AT)
+        Standing.objects.create(member_id=top.member_id, tier=world.tiers[1], since=AT)
+    known = begun(Known(), world)
+
+    def welcome(person):
+        decision = world.rules.decide(Asked(Trigger.FOLLOW, AT), world.remembered(known, person.openid))
+        return decision.rule.name
+
+    assert [welcome(each) for each in (newcomer, top, visitor)] == ["low", "tier", "everybody"]
+    with brand_scope(world.brand.pk):
+        tag_members(member_ids=[top.member_id], tag_ids=[world.tags[0].pk], source="test", at=AT)
+    known.refresh([world.book])
+    assert welcome(top) == "tag"
+
+
+def test_tiers_in_another_order_compile_the_rules_anew_and_other_brands_are_left_alone():
+    world, other = World("lanyu"), World("zaoshan")
+
+    def version(each):
+        with brand_scope(each.brand.pk):
+            return OfficialAccount.objects.values_list("replies_version", flat=True).get(pk=each.account.pk)
+
+    before = version(world), version(other)
+    with brand_scope(world.brand.pk):
+        Tier.objects.filter(pk=world.tiers[1].pk).update(name="知己")
+        assert version(world) == before[0]
+        Tier.objects.filter(pk=world.tiers[1].pk).update(threshold=5)
+        Tier.objects.create(name="新级", threshold=2)
+    assert (version(world), version(other)) == (before[0] + 2, before[1])
 
 
 def test_nothing_is_written_down_where_nothing_depends_on_people():
