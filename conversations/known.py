@@ -77,8 +77,8 @@ _IN_TIER: Final = "CASE WHEN %(with_tiers)s THEN " + _TIER + " = ANY (%(tiers)s:
 _OF_WHOM: Final = (
     " WHERE (%(returns)s AND f.unfollowed_at IS NOT NULL) OR m.tag_ids && %(tags)s::bigint[] OR (%(touches)s AND "
     "EXISTS (SELECT 1 FROM touchpoints_touch t WHERE t.brand_id = f.brand_id AND t.member_id = m.id "
-    "AND t.touchpoint_id = ANY (%(places)s::bigint[]))) OR {in_tier} LIMIT %(room)s"
-).format(in_tier=_IN_TIER)
+    "AND t.touchpoint_id = ANY (%(places)s::bigint[]))) OR @tier LIMIT %(room)s"
+).replace("@tier", _IN_TIER)
 _EMPTY: Final = 0
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from django.db import connection
-from django.db.models import BigIntegerField, Case, Count, F, Func, Value, When
+from django.db.models import BigIntegerField, Case, Count, Exists, F, Func, OuterRef, Value, When
 from django.utils.translation import gettext as _
 
 from accounts.models import Brand
@@ -24,6 +24,7 @@ from conversations.engine import Asked, Facts, Rule, Rules, compile_rules, conte
 from conversations.menus import TagMenuNow, predicted
 from conversations.models import (
     ButtonTap,
+    Dialogue,
     DialogueRun,
     DialogueVersion,
     LastTag,
@@ -246,6 +247,20 @@ def rules_to_compare(account_id: int, *, except_for: int | None = None) -> list[
         rows = rows.exclude(pk=except_for)
     ready = (rule_of(row) for row in rows.order_by("position", "pk")[:MOST_COMPARED])
     return [rule for rule in ready if rule is not None]
+
+
+def dialogues_to_compare(account_id: int) -> list[Rule]:
+    """Give what begins the dialogues of an account as rules that come before every other; their numbers are negative.
+
+    Words begin a dialogue that is enabled and published, whoever writes them; rules are asked afterwards.
+    """
+    begun = DialogueVersion.objects.filter(dialogue=OuterRef("pk"))
+    rows = Dialogue.objects.filter(Exists(begun), account_id=account_id, is_enabled=True).order_by("pk")
+    return [
+        Rule(-row.pk, row.name, Trigger.KEYWORD, (), position=-1, words=words)
+        for row in rows
+        if (words := tuple(word for each in row.keywords if (word := normalised(str(each)))))
+    ]
 
 
 def hits_of(rule_ids: list[int]) -> dict[int, int]:

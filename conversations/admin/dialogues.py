@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.utils import translation
-from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from common.clock import now
@@ -34,7 +34,7 @@ from conversations.script import (
     faults,
     read_steps,
 )
-from conversations.selectors import talks_of
+from conversations.selectors import rules_to_compare, talks_of
 from conversations.services.dialogues import LANGUAGE
 from members.models import Tag
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 SEPARATORS = re.compile(r"[\n,，、;；]+")
 CHOICE_LINE = re.compile(r"\s*(?P<label>[^#=]+?)\s*(?:=>\s*(?P<goto>\w+)\s*)?(?:#\s*(?P<tag>.+?)\s*)?")
 MOST_SAID = 20
+MOST_NAMED = 3
 KINDS = [("", gettext_lazy("(no step)")), (SAY, gettext_lazy("Say")), (ASK, gettext_lazy("Ask"))]
 ANSWERS = [
     (TEXT, gettext_lazy("a text")),
@@ -113,6 +114,7 @@ class _DialogueFields(BrandModelForm):
         widget=UnfoldAdminTextInputWidget,
         help_text=gettext_lazy("Words people write, or keys of menu buttons; separate several by commas."),
     )
+    overlap_seen = forms.CharField(required=False, widget=forms.HiddenInput, label="")
     publish = forms.BooleanField(
         label=gettext_lazy("Publish as a new version"),
         required=False,
@@ -125,7 +127,9 @@ DialogueFields: Any = type("DialogueFields", (_DialogueFields,), _step_fields())
 
 
 class DialogueForm(DialogueFields):  # type: ignore[misc] # the fields of steps are made by the dozen
-    """A dialogue as numbered steps."""
+    """A dialogue as numbered steps; rules that no longer answer its words are named once before it is saved."""
+
+    data: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Show what is stored in the form's own fields."""
@@ -161,6 +165,30 @@ class DialogueForm(DialogueFields):  # type: ignore[misc] # the fields of steps 
             if shared and cleaned.get("is_enabled"):
                 said = gettext("“%(word)s” begins the dialogue “%(name)s” already.")
                 self.add_error("words", said % {"word": min(shared), "name": other.name})
+        if cleaned.get("account") and cleaned.get("is_enabled") and not self.errors:
+            self._look_for_rules(cleaned)
+
+    def _look_for_rules(self, cleaned: dict[str, Any]) -> None:
+        """Say once, before it is saved, which rules no longer answer these words: a dialogue comes before them."""
+        words = [word for each in self.instance.keywords if (word := normalised(each))]
+        taken = [
+            (word, rule) for word in words for rule in rules_to_compare(cleaned["account"].pk) if rule.captures(word)
+        ]
+        seen = " ".join(f"{rule.pk}:{word}" for word, rule in taken)
+        if not taken or seen == cleaned.get("overlap_seen"):
+            return
+        self.data = self.data.copy()
+        self.data["overlap_seen"] = seen
+        said = gettext("“%(word)s” is answered by the rule “%(name)s” now")
+        named = [said % {"word": word, "name": rule.name} for word, rule in taken[:MOST_NAMED]]
+        more = len(taken) - MOST_NAMED
+        if more > 0:
+            named.append(ngettext("and %(number)s more", "and %(number)s more", more) % {"number": more})
+        self.add_error(
+            None,
+            gettext("Not saved yet: %(what)s. The dialogue comes before rules; save again if that is meant.")
+            % {"what": gettext(", ").join(named)},
+        )
 
     def _step(self, cleaned: dict[str, Any], number: int, tags: dict[str, int]) -> dict[str, Any]:
         def get(name: str) -> str:
@@ -245,7 +273,7 @@ class DialogueAdmin(ConsoleModelAdmin):
         }.items()
     }
     fieldsets = (
-        (None, {"fields": ("account", "name", "words", "is_enabled", "publish")}),
+        (None, {"fields": ("account", "name", "words", "is_enabled", "publish", "overlap_seen")}),
         *(
             (
                 formats.numbered(gettext_lazy("Step %(number)s"), number),

@@ -23,7 +23,7 @@ from conversations.engine import rule_of
 from conversations.models import Match, ReplyRule, Suggestion, Trigger
 from conversations.overlaps import NEVER, SOME, overlaps
 from conversations.patterns import check_pattern
-from conversations.selectors import file_fault, rules_to_compare
+from conversations.selectors import dialogues_to_compare, file_fault, rules_to_compare
 from conversations.sheets import split_words
 from library.models import MediaKind
 from library.selectors import media_choices
@@ -220,9 +220,9 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
         typed = {"words", "match", "trigger", "account"}
         if typed & set(self.errors) or not self._is_compared(self.cleaned_data) or not self.instance.keywords:
             return None
-        return self._overlaps_with(
-            self.cleaned_data, rules_to_compare(self.cleaned_data["account"].pk, except_for=self.instance.pk)
-        )
+        account = self.cleaned_data["account"]
+        others = rules_to_compare(account.pk, except_for=self.instance.pk)
+        return self._overlaps_with(self.cleaned_data, [*dialogues_to_compare(account.pk), *others])
 
     @staticmethod
     def _is_compared(cleaned: dict[str, Any]) -> bool:
@@ -254,14 +254,14 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
             row.position = cleaned["position"] = max(ahead.position - 1, 0)
             self.data = self.data.copy()
             self.data["position"] = str(row.position)
-        self.overlaps = self._overlaps_with(cleaned, others)
+        self.overlaps = self._overlaps_with(cleaned, [*dialogues_to_compare(cleaned["account"].pk), *others])
         shown = [each for each in self.overlaps if each.share in {NEVER, SOME}]
         digest = _digest(shown)
         if shown and digest != cleaned.get("overlap_seen"):
             self.data = self.data.copy()
             self.data["overlap_seen"] = digest
             self.add_error(
-                None, gettext("Not saved yet: another rule captures some of the same messages. Look at the overlaps.")
+                None, gettext("Not saved yet: something else answers some of the same messages. Look at the overlaps.")
             )
 
 

@@ -9,7 +9,7 @@ from django.db.models import Case, Q, Value, When
 from django.http import Http404, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext, pgettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
 from common.clock import now
@@ -20,10 +20,12 @@ from console.http import row_id, viewer_of
 from console.registry import BulkColumn, Page, Step, home_cards, pages
 from conversations import answers, reasons, services
 from conversations.admin.rule_forms import EXTRA, EXTRA_LABELS, FIRST_FIELDS, RuleForm, suggestion_named
-from conversations.audiences import Audience
-from conversations.engine import Asked, Facts, contents_of, schedule_of
-from conversations.models import Match, ReplyRule, Trigger
-from conversations.selectors import facts_of, hits_of, rules_of
+from conversations.audiences import EVERYBODY_RANK, Audience, audience_kinds
+from conversations.engine import ANSWERS, EARLIER, Asked, Facts, contents_of, schedule_of
+from conversations.models import DialogueVersion, Match, ReplyRule, Trigger
+from conversations.patterns import normalised
+from conversations.script import begin
+from conversations.selectors import dialogues_of, facts_of, hits_of, rules_of
 from members.models import Follower
 from members.selectors import find_members
 from touchpoints.models import Touchpoint
@@ -48,6 +50,13 @@ TRIALS = (
 
 #: As WeChat's console divides them, and in which a follower meets them.
 BY_TRIGGER = Case(*(When(trigger=key, then=Value(place)) for place, key in enumerate(Trigger.values)))
+
+
+def by_rank() -> Case:
+    """Give the place of welcomes among those that are tried: for whom they are comes before their position."""
+    ranks = [When(audience_kind=key, then=Value(kind.rank)) for key, kind in audience_kinds.items()]
+    rank = Case(*ranks, default=Value(EVERYBODY_RANK))
+    return Case(When(trigger__in=[Trigger.FOLLOW, Trigger.REFOLLOW], then=rank), default=Value(0))
 
 
 class TriggerView(DropdownFilter):  # type: ignore[misc] # Unfold has no types
@@ -159,6 +168,10 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
             for number in range(1, EXTRA + 1)
         ),
     )
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """List rules in the order in which they are tried: welcomes by for whom they are before their position."""
+        return ("brand", "account", BY_TRIGGER, by_rank(), "position", "pk")
 
     @admin.display(description=gettext_lazy("order"))
     def order(self, row: ReplyRule) -> int:
@@ -301,13 +314,20 @@ def _said(found: list[Overlap]) -> list[dict[str, Any]]:
             "pk": each.other.pk,
             "position": each.other.position,
             "example": each.example,
-            "match": Match(each.other.match).label,
+            "match": pgettext("conversations", "Dialogue") if each.other.pk < 0 else Match(each.other.match).label,
+            "is_dialogue": each.other.pk < 0,
             "share": each.share,
             "theirs": each.winner.pk == each.other.pk,
-            "link": reverse("admin:conversations_replyrule_change", args=[each.other.pk]),
+            "link": _link_of(each.other.pk),
         }
         for each in found[:SHOWN]
     ]
+
+
+def _link_of(pk: int) -> str:
+    """Lead to a rule, or to the dialogue behind a negative number."""
+    page = "conversations_dialogue_change" if pk < 0 else "conversations_replyrule_change"
+    return reverse(f"admin:{page}", args=[abs(pk)])
 
 
 def _ask(viewer: Viewer, account: OfficialAccount, kind: str, text: str, wanted: str) -> dict[str, Any]:
@@ -322,16 +342,34 @@ def _ask(viewer: Viewer, account: OfficialAccount, kind: str, text: str, wanted:
     trigger = Trigger.FOLLOW if kind == Trigger.REFOLLOW else kind
     asked = Asked(trigger, at, text=text, key=text, scene=_scene_of(account, text) if trigger == Trigger.FOLLOW else "")
     decision = rules.decide(asked, facts)
+    dialogue = _begun_by(account, trigger, text)
     names = reasons.names_of_audiences()
     verdicts = [
         {
             "name": verdict.rule.name,
             "says": verdict.says,
             "why": reasons.say_verdict(verdict, names),
-            "pk": verdict.rule.pk,
+            "link": _link_of(verdict.rule.pk) if verdict.rule.pk else "",
         }
         for verdict in rules.explain(asked, facts)
     ]
+    if dialogue is not None:
+        first, dialogue_name, pk = dialogue
+        why = gettext("Answers: “%(word)s” begins this dialogue, and dialogues come before rules.") % {"word": text}
+        later = gettext("Would answer, but the dialogue comes before it.")
+        verdicts = [
+            {"name": dialogue_name, "says": ANSWERS, "why": why, "link": _link_of(-pk)},
+            *(row | ({"says": EARLIER, "why": later} if row["says"] == ANSWERS else {}) for row in verdicts),
+        ]
+        return {
+            "asked": True,
+            "person": person,
+            "unknown": bool(wanted) and follower is None,
+            "dialogue": dialogue_name,
+            "decision": None,
+            "bubbles": [{"kind": "text", "text": first}],
+            "verdicts": verdicts,
+        }
     return {
         "asked": True,
         "person": person,
@@ -340,6 +378,17 @@ def _ask(viewer: Viewer, account: OfficialAccount, kind: str, text: str, wanted:
         "bubbles": [_bubble(content) for content in decision.contents],
         "verdicts": verdicts,
     }
+
+
+def _begun_by(account: OfficialAccount, trigger: str, text: str) -> tuple[str, str, int] | None:
+    """Give what the dialogue says first that a message or a tap begins, its name and its number; None without one."""
+    if trigger not in {Trigger.KEYWORD, Trigger.CLICK}:
+        return None
+    version_id, steps = dialogues_of(account.pk).starts.get(normalised(text), (0, ()))
+    if not steps:
+        return None
+    dialogue = DialogueVersion.objects.select_related("dialogue").get(pk=version_id).dialogue
+    return begin(steps).text, dialogue.name, dialogue.pk
 
 
 def _scene_of(account: OfficialAccount, text: str) -> str:
