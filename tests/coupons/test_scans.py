@@ -73,19 +73,19 @@ def test_of_200_scans_with_20_repeats_and_5_staff_175_get_one_each(code, people)
     assert {came_of(each.member)[0] for each in followers[:5]} == {"FLAGGED"}
 
 
-def test_four_packages_of_250_scans_give_each_person_one_of_each_package(people):
+def test_four_packages_give_each_person_one_of_each_whatever_they_scan_again(people):
     template = make_template(claimable=False, per_member=None)
     packages = [
         create_touchpoint(name=f"包装 {number}", account=people.account, at=AT, gives=gives(template))
         for number in range(4)
     ]
-    followers = [make_follower(people.account) for _number in range(200)]
+    followers = [make_follower(people.account) for _number in range(40)]
     for package in packages:
-        for follower in [*followers, *followers[:50]]:
+        for follower in [*followers, *followers[:10]]:
             scan(package, follower)
     give_all()
-    assert [tally_of(package).given for package in packages] == [200] * 4
-    assert Coupon.objects.count() == 800
+    assert [tally_of(package).given for package in packages] == [40] * 4
+    assert Coupon.objects.count() == 160
 
 
 def test_a_replayed_push_a_second_scan_and_a_merge_give_no_second(code, people):
