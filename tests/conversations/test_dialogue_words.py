@@ -20,7 +20,7 @@ def as_owner(as_owner, settings):
 
 
 def talk(side, name, *words, publish=True):
-    steps = [{"key": "1", "kind": "ASK", "text": "生日是哪天？", "answer": "BIRTHDAY", "field": "birthday"}]
+    steps = [{"key": "1", "kind": "ASK", "text": "生日是哪天？", "answer": "BIRTHDAY"}]
     with brand_scope(side.brand.pk):
         dialogue = Dialogue(account=side.account, name=name, keywords=list(words), draft=steps)
         save_dialogue(dialogue=dialogue, at=AT, publish=publish)
@@ -58,7 +58,7 @@ def test_the_test_box_names_the_dialogue_that_answers_and_the_rule_that_comes_to
 def test_a_dialogue_says_once_which_rules_no_longer_answer(as_owner, ours):
     sent = {
         "account": ours.account.pk, "name": "问时间", "words": "几点", "is_enabled": "on", "publish": "on",
-        "s1_kind": "SAY", "s1_text": "十点开门。",
+        "s1_kind": "ASK", "s1_text": "哪家店？", "s1_answer": "TEXT",
     }  # fmt: skip
     shown = as_owner.post(f"{DIALOGUES}add/", sent)
     text = page(shown)
