@@ -314,8 +314,8 @@ def test_the_home_page_counts_prints_that_end_and_no_code_that_renews_itself(tre
         keep_code(touchpoint=row, ticket=f"n{number}", url="http://weixin.qq.com/q/2", at=AT + 25 * DAY)
 
     def ending(days):
-        rows = selectors.prints_that_end(Touchpoint.objects.all(), now=AT + days * DAY)
-        return [row.touchpoint_id for row in rows]
+        rows = selectors.with_ending_prints(Touchpoint.objects.all(), now=AT + days * DAY)
+        return [row.pk for row in rows.order_by("pk") if row.print_ends]
 
     assert [ending(days) for days in (22, 24, 29, 30)] == [[], [code.pk], [code.pk], []]
     services.archive_branch(touchpoint=code, at=AT + 25 * DAY)

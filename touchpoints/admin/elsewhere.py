@@ -28,7 +28,7 @@ from console.registry import (
 )
 from touchpoints import on_screen
 from touchpoints.models import StaffPerson, Touch, TouchKind, Touchpoint
-from touchpoints.selectors import prints_that_end
+from touchpoints.selectors import with_ending_prints
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -114,19 +114,17 @@ def codes_to_look_at(viewer: Viewer) -> list[Todo | Step] | None:
         return None
     link = reverse("admin:touchpoints_touchpoint_changelist")
     mine = on_screen.in_reach(viewer, Touchpoint.objects.exclude(scene=""))
-    coded = list(mine.filter(is_active=True).values_list("problem", flat=True)[:LOOKED_AT])
-    broken = [problem for problem in coded if problem]
-    ends = list(prints_that_end(mine, now=now()).values_list("touchpoint_id", "expires_at")[:LOOKED_AT])
+    coded = list(
+        with_ending_prints(mine.filter(is_active=True), now=now()).values_list("problem", "print_ends")[:LOOKED_AT]
+    )
+    broken = [problem for problem, _ends in coded if problem]
     cards: list[Todo | Step] = [
         Todo(
             gettext("printed channel codes stop working within 7 days"),
-            len({touchpoint_id for touchpoint_id, _at in ends}),
+            sum(ends for _problem, ends in coded),
             f"{link}?show=print",
             gettext("See the codes"),
-            gettext("The first %(when)s. Print the new picture and put it up before that.")
-            % {"when": formats.local_time(ends[0][1])}
-            if ends
-            else "",
+            gettext("Each says when. Print the new picture and put it up before that."),
             30,
         ),
         Todo(

@@ -20,7 +20,7 @@ from touchpoints.selectors.figures import (
     person_values,
     stages,
 )
-from touchpoints.selectors.health import QUIET_DAYS, Ailment, CodeHealth, code_health, prints_that_end, quiet_codes
+from touchpoints.selectors.health import QUIET_DAYS, Ailment, CodeHealth, code_health, quiet_codes, with_ending_prints
 from touchpoints.selectors.lookups import (
     PERMANENT_CODES,
     CodeMeter,
@@ -111,7 +111,6 @@ __all__ = [
     "path_of",
     "permanent_codes_left",
     "person_values",
-    "prints_that_end",
     "quality",
     "quiet_codes",
     "ranking",
@@ -132,6 +131,7 @@ __all__ = [
     "tree_nodes",
     "trees_by_model",
     "welcome_texts",
+    "with_ending_prints",
     "working",
     "works_at",
 ]

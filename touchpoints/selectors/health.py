@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import Case, Exists, OuterRef, Subquery, Value, When
 
 from touchpoints.models import CodeIssue, Touch, TouchCase, Touchpoint
 from touchpoints.selectors.lookups import working
@@ -99,10 +99,12 @@ def _printed_ends(ids: list[int], now: datetime) -> dict[int, datetime]:
     return found
 
 
-def prints_that_end(rows: QuerySet[Touchpoint], *, now: datetime) -> QuerySet[CodeIssue]:
-    """Give the printed pictures of channels in use that stop working within a week, the next one first."""
+def with_ending_prints(rows: QuerySet[Touchpoint], *, now: datetime) -> QuerySet[Any]:
+    """Say of channels, as `print_ends`, whether they are in use and a printed picture stops working within a week."""
     ending = CodeIssue.objects.filter(printed_at__isnull=False, expires_at__gt=now, expires_at__lt=now + PRINT_WARNING)
-    return ending.filter(touchpoint__in=rows.filter(working(now)).values("pk")).order_by("expires_at", "pk")
+    said = Case(When(working(now), then=Exists(ending.filter(touchpoint=OuterRef("pk")))), default=Value(False))
+    found: QuerySet[Any] = rows.annotate(print_ends=said)
+    return found
 
 
 def quiet_codes(rows: QuerySet[Touchpoint], *, now: datetime) -> QuerySet[Touchpoint]:
