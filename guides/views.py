@@ -8,15 +8,14 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext
 
 from common.clock import now
 from common.errors import AppError
-from console.admin import site
 from console.http import viewer_of
 from console.registry import Page, pages
+from console.site import page_response
 from guides import services
 from guides.models import Assignment, Guide
 from guides.selectors import in_reach, member_counts, policy
@@ -168,15 +167,8 @@ def _list_link() -> str:
 
 
 def _form_page(request: HttpRequest, form: forms.Form, title: str, verb: str, back: str) -> HttpResponseBase:
-    context = {
-        **site.each_context(request),
-        "title": title,
-        "zy_deeper": True,
-        "form": form,
-        "list_link": back,
-        "verb": verb,
-    }
-    return TemplateResponse(request, "console/connect.html", context, status=422 if form.errors else 200)
+    context = {"title": title, "zy_deeper": True, "form": form, "list_link": back, "verb": verb}
+    return page_response(request, "console/connect.html", context, status=422 if form.errors else 200)
 
 
 for _page in (
