@@ -212,7 +212,7 @@ def test_limits_are_those_of_the_code():
         f"{pacing.PROBE_EVERY.total_seconds() / 60:.0f} min | `pacing.py` |",
         f"| nesting, tags of a push's XML | {wire.MAX_DEPTH}, {wire.MAX_TAGS:,} |",
         f"| rings per second | {ringing._RINGS_PER_SECOND} |",
-        f"| previous message key accepted | {accounts.KEY_OVERLAP.total_seconds() / 3600:.0f} h |",
+        f"| previous token and message key accepted | {accounts.KEY_OVERLAP.total_seconds() / 3600:.0f} h |",
         f"| lanes per brand | {events.LANES} |",
         f"| pushes per transaction, looked at | {inbox.CHUNK}, {inbox._LOOK_AHEAD} |",
         f"| a task on one lane | {inbox.BUDGET_SECONDS:.0f} s, killed after {inbox.LAST_ATTEMPT_SECONDS} s |",

@@ -125,7 +125,6 @@ class CallsParked(Unavailable):
 class Disconnected(CallsParked):
     """A person has disconnected the app: nothing is asked of WeChat for it until it is connected again."""
 
-    code = "account_disconnected"
     cause = "DISCONNECTED"
 
     def __init__(self) -> None:

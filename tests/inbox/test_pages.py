@@ -16,6 +16,7 @@ from accounts.tenancy import brand_scope
 from common import clock
 from inbox import services
 from inbox.models import AgentTask, CannedReply, Conversation, ConversationState, Message
+from inbox.on_screen import reason_of
 from tests.console.conftest import (
     as_guide,
     as_manager,
@@ -30,6 +31,7 @@ from tests.console.conftest import (
 )
 from tests.factories import AT, make_follower, make_member, make_staff
 from tests.inbox.conftest import say, seconds
+from wechat_gateway.services import set_active
 
 __all__ = [
     "as_guide", "as_manager", "as_marketer", "as_owner", "guide_user", "manager", "marketer", "ours", "owner", "theirs",
@@ -58,6 +60,26 @@ def test_the_list_and_the_conversation_show_what_was_said_and_what_may_be_sent(a
     assert "几点关门？" in shown
     assert ">5/5<" in shown
     assert shown.count("zy-primary") == 1
+
+
+def test_the_composer_says_that_the_account_is_disconnected_and_opens_again(as_owner, ours):
+    conversation = wrote(ours)
+    with brand_scope(ours.brand.pk):
+        set_active(account=ours.account, is_active=False)
+    shown = as_owner.get(page(conversation)).content.decode()
+    cause, action = reason_of(None, "DISCONNECTED")
+    assert cause in shown
+    assert action in shown
+    assert 'data-open="0"' in shown
+    assert 'data-testid="offers"' not in shown
+    refused = post(as_owner, conversation, "say", text="在的", client_key=str(uuid4()))
+    assert cause in refused.content.decode()
+    with brand_scope(ours.brand.pk):
+        assert not Message.objects.filter(text="在的").exists()
+
+    with brand_scope(ours.brand.pk):
+        set_active(account=ours.account, is_active=True)
+    assert ">5/5<" in as_owner.get(page(conversation)).content.decode()
 
 
 def test_another_brands_conversation_is_not_there(as_owner, ours, theirs):
