@@ -267,6 +267,8 @@ class PointsPolicy(BrandOwned):
         validators=[MinValueValidator(1), MaxValueValidator(43200)],
     )
     cost_per_100 = models.PositiveIntegerField(_("cost of 100 points, in fen"), default=100)
+    # What 100 points cost before, oldest first: [{"until": moment, "cost": fen}].
+    past_costs = models.JSONField(editable=False, db_default=models.Value([], models.JSONField()), default=list)
     tier_months = models.PositiveSmallIntegerField(
         _("months a tier lasts"), default=12, validators=[MinValueValidator(1), MaxValueValidator(60)]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -28,7 +28,7 @@ from stores.selectors import brand_zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import date, datetime
+    from datetime import date
 
     from django.db.models import QuerySet
 
@@ -178,6 +178,13 @@ def ending_soon(*, at: datetime, days: int) -> list[tuple[int, date, int, list[l
     ]
 
 
+def cost_at(until: datetime) -> int:
+    """Give what 100 points cost, in fen, right before a moment."""
+    settings = policy()
+    past = ((datetime.fromisoformat(each["until"]), int(each["cost"])) for each in settings.past_costs)
+    return next((cost for ended, cost in past if until <= ended), settings.cost_per_100)
+
+
 def liability_at(until: datetime) -> Liability:
     """Add the ledger up to a moment (without it): every figure is a sum of legs."""
     rows = Entry.objects.filter(at__lt=until).values("pocket").order_by("pocket").annotate(all=Sum("points"))
@@ -196,7 +203,7 @@ def liability_at(until: datetime) -> Liability:
         available=taken(Pocket.AVAILABLE),
         held=taken(Pocket.HELD),
         owed=-taken(Pocket.OWED),
-        cost_per_100=policy().cost_per_100,
+        cost_per_100=cost_at(until),
     )
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 SHORTEST_REASON: Final = 2
 APPROVES: Final = "points.approve"
+_KEPT: Final = ("id", "brand", "updated_at", "past_costs")  # the service's own
 _SPANS: Final = {
     ExpiryKind.ROLLING: (1, 120),
     ExpiryKind.MONTH_END: (0, 120),
@@ -149,13 +150,16 @@ def set_policy(*, settings: PointsPolicy, at: datetime) -> PointsPolicy:
             hint=_("Leave the limit at %(limit)s, or ask an owner to change it.") % {"limit": f"{limit:,}"},
             field="adjust_limit",
         )
-    names = [field.attname for field in settings._meta.local_fields if field.name not in ("id", "brand", "updated_at")]
+    names = [field.attname for field in settings._meta.local_fields if field.name not in _KEPT]
     changes = {
         name: [getattr(before, name), getattr(settings, name)]
         for name in names
         if getattr(before, name) != getattr(settings, name)
     }
     settings.pk, settings.updated_at = before.pk, at
+    settings.past_costs = list(before.past_costs)
+    if settings.cost_per_100 != before.cost_per_100:
+        settings.past_costs.append({"until": at.isoformat(), "cost": before.cost_per_100})
     settings.save()
     if changes:
         record_audit(action="change points settings", obj=settings, changes=changes)

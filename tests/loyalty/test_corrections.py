@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from accounts.models import AuditEntry
@@ -12,6 +14,8 @@ from loyalty.models import Adjustment, PointsPolicy
 from loyalty.selectors import points as selectors
 from tests.factories import AT, make_staff
 from tests.loyalty.conftest import balance, earn, policy
+
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -120,3 +124,17 @@ def test_whoever_may_not_approve_does_not_say_from_when_on_a_second_person_is_ne
     with acting(staff[0]):
         services.set_policy(settings=PointsPolicy(adjust_limit=2_000), at=AT)
     assert selectors.policy().adjust_limit == 2_000
+
+
+def test_what_points_cost_is_what_they_cost_on_that_day(people):
+    earn(people.ann, 1_000)
+    services.set_policy(settings=PointsPolicy(cost_per_100=200), at=AT + 10 * DAY)
+    services.set_policy(settings=PointsPolicy(cost_per_100=200, warn_days=20), at=AT + 15 * DAY)
+    services.set_policy(settings=PointsPolicy(cost_per_100=150), at=AT + 20 * DAY)
+    costs = {days: selectors.liability_at(AT + days * DAY).cost(1_000) for days in (1, 10, 11, 20, 21, 400)}
+    assert costs == {1: 1_000, 10: 1_000, 11: 2_000, 20: 2_000, 21: 1_500, 400: 1_500}
+    assert selectors.liability_at(AT + DAY).outstanding == 1_000
+    changes = (
+        AuditEntry.objects.filter(action="change points settings").order_by("pk").values_list("changes", flat=True)
+    )
+    assert next(iter(changes)) == {"cost_per_100": [100, 200]}

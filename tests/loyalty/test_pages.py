@@ -153,6 +153,7 @@ def test_what_the_brand_owes_adds_up_at_any_day(as_owner, ours, theirs):
     assert found == ["180", "300", "0"]
     assert "9,999" not in today
     assert as_owner.get("/b/lanyu/loyalty/points/?day=nonsense").status_code == 200
+    assert "what 100 points cost on that day, ¥1.00" in today
 
 
 def test_settings_are_saved_and_wrong_ones_stand_at_their_field(as_owner, ours):
