@@ -9,10 +9,11 @@ from accounts.tenancy import brand_scope
 from common import clock
 from common.errors import AppError
 from coupons import services
-from coupons.models import Coupon, Template, Way
+from coupons.models import Coupon, PurchaseGift, Template, Way
 from coupons.rules import Cart, Line
 from coupons.selectors.scans import KIND
-from loyalty.models import Tier
+from loyalty.models import Fact, FactKind, Tier
+from loyalty.selectors.points import zone
 from loyalty.services import Operation
 from members.models import Member, Segment
 from members.services import save_segment
@@ -92,6 +93,7 @@ def give_coupons(brand_id: int, chance: Random) -> None:
     with brand_scope(brand_id):
         _push(now)
         _tier_coupons(made, now)
+        _after_purchases(made, now)
         _code_coupon(now)
         while services.expire_due(at=now):
             pass
@@ -150,6 +152,23 @@ def _code_coupon(now: datetime) -> None:
     for number, touch in enumerate(touches):
         services.owe_for_scan(touch, number == len(touches) - 1)
     while services.give_scan(at=now):
+        pass
+
+
+def _after_purchases(made: dict[str, Template], now: datetime) -> None:
+    """Whoever buys for 800 yuan at once gets a coupon for the next time: the newest purchases have brought some."""
+    day = now.astimezone(zone()).date()
+    gift = PurchaseGift(
+        template=made["礼盒随附 50 元"],
+        at_least=80_000,
+        first_day=day - timedelta(days=7),
+        last_day=day + timedelta(days=60),
+    )
+    services.save_purchase_gift(gift=gift, at=now)
+    rows = Fact.objects.filter(kind=FactKind.PURCHASE, happened_at__gt=now - timedelta(days=6))
+    for fact in rows.order_by("pk")[:40]:
+        services.note_purchase(fact)
+    while services.give_after_purchases(at=now):
         pass
 
 

@@ -67,7 +67,9 @@ def give_points(brand_id: int, chance: Random) -> None:
     with brand_scope(brand_id):
         if buyers:
             services.adjust_points(member_id=buyers[0], points=5_000, reason="门店活动漏发，补 5,000 积分", at=at)
-        birthdays = BirthdayProgramme(is_on=True, params={"points": 100}, days_before=3, days_after=7)
+        birthdays = BirthdayProgramme(
+            is_on=True, params={"points": 100}, days_before=3, days_after=7, text="生日快乐！{礼遇}已放入您的账户。"
+        )
         services.save_birthday_programme(programme=birthdays, at=at)
         services.find_birthdays(at=at)
         services.give_birthdays(at=at)
