@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import random
 import urllib.request
@@ -105,14 +104,8 @@ def platform_admin() -> None:
         defaults={"name": "平台管理员", "is_staff": True, "is_superuser": True},
     )
     if created:
-        user.password = _hashed()
+        user.set_password(PASSWORD)
         user.save()
-
-
-@functools.cache
-def _hashed() -> str:
-    """Give the password of everybody, hashed once: hashing is slow on purpose."""
-    return make_password(PASSWORD)
 
 
 def build(demo: DemoBrand, at: datetime) -> OfficialAccount:
@@ -189,10 +182,11 @@ def make_stores(demo: DemoBrand) -> list[Store]:
 def make_staff(demo: DemoBrand, stores: list[Store]) -> None:
     """Make the people who sign in."""
     by_code = {store.code: store for store in stores}
+    hashed = make_password(PASSWORD)  # once: hashing is slow on purpose
     for person in demo.staff:
         user, created = StaffUser.objects.get_or_create(username=person.username, defaults={"name": person.name})
         if created:
-            user.password = _hashed()
+            user.password = hashed
             user.save()
         grant: RoleGrant = grant_role(staff_user=user, role=person.role, scope=person.scope)
         for code in person.stores:

@@ -19,7 +19,7 @@ REASONS = {
     ("conversations/patterns.py", "lru_cache on compiled: a cache outlives the brand"): "of a pattern's text, no rows",
     **{
         ("members/person.py", f"cached_property on {name}: a cache outlives the brand"): "of a person, for one answer"
-        for name in ("_changes", "last_act", "subscribed", "tags")
+        for name in ("_changes", "_later_act", "last_act", "subscribed", "tags")
     },
 }
 MODULE_MEMORY = {
