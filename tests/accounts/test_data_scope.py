@@ -12,7 +12,7 @@ from accounts.models import RoleGrant
 from accounts.roles import CAPABILITIES, DataScope, Role
 from accounts.tenancy import brand_scope
 from accounts.viewer import Viewer
-from guides.admin import _in_reach
+from guides import selectors as guide_selectors
 from guides.models import Guide
 from guides.services import assign_guide
 from inbox import selectors as inbox_selectors
@@ -180,7 +180,7 @@ def test_everybody_sees_exactly_what_the_reference_says(brand, other_brand, seed
             assert ids(member_selectors.visible_members(viewer)) == members
             assert ids(inbox_selectors.visible_conversations(viewer)) == talks_seen(*reach)
             assert ids(inbox_selectors.listed(viewer, "all")) == talks_seen(*reach)
-            assert ids(_in_reach(viewer, Guide.objects.all())) == guides_seen(*reach)
+            assert ids(guide_selectors.in_reach(viewer, Guide.objects.all())) == guides_seen(*reach)
             # What is searched for, tagged or selected by a segment is never more than what is seen.
             assert ids(member_selectors.find_members(viewer, "人", limit=99)) == members
             rule = {"all": [{"condition": "tag", "params": {"how": "any", "tags": [tree.tag_id]}}]}
