@@ -128,6 +128,7 @@ ACTIONS: dict[str, Any] = {
     "try import out": gettext_lazy("Try import out"),
     "start import": gettext_lazy("Start import"),
     "finish import": gettext_lazy("Import finished"),
+    "stop import": gettext_lazy("Stop import"),
     "undo import": gettext_lazy("Undo import"),
     "finish undoing import": gettext_lazy("Import undone"),
     "download import errors": gettext_lazy("Download rows with errors"),

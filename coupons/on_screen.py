@@ -70,6 +70,8 @@ def _given(way: Way) -> str:
         Way.TIER: _("got “%(name)s” as a benefit of the tier"),
         Way.SCAN: _("got “%(name)s” by scanning a code"),
         Way.SYSTEM: _("was given “%(name)s” by another system"),
+        Way.PURCHASE: _("got “%(name)s” after a purchase"),
+        Way.BIRTHDAY: _("got “%(name)s” for the birthday"),
     }
     return texts[way]
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 from coupons.models import Template, TemplateState, Way
 from coupons.services.outcomes import give_promised
 from loyalty.birthdays import benefits
+from loyalty.services.ledger import lock_accounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,6 +48,7 @@ class BirthdayCoupon:
         """Give one for each grant; whom the coupon's limits or the person's state leave out gets none."""
         templates = Template.objects.in_bulk([each.params.get("template") for each in grants])
         made = {}
+        lock_accounts({each.member_id for each in grants})  # before any template, as a claim does
         for each in grants:
             template = templates.get(each.params.get("template"))
             if template is None:

@@ -13,7 +13,7 @@ from accounts.tasks_base import ring
 from accounts.tenancy import current_brand_id
 from common.failpoints import point
 from coupons import tasks
-from coupons.errors import GiftInvalid, TemplateClosed
+from coupons.errors import GiftInvalid, TemplateClosed, Unusable
 from coupons.models import Outcome, PurchaseGift, PurchaseGrant, State, TemplateState, Way
 from coupons.services.life import void_coupon
 from coupons.services.outcomes import give_promised
@@ -139,10 +139,13 @@ def _after_refund(fact: Fact) -> None:
         coupon = grant.coupon
         if coupon is None:
             grant.outcome = Outcome.REFUNDED
-        elif coupon.state == State.UNUSED:
+        elif coupon.state in (State.UNUSED, State.HELD):
             operation = Operation(SYSTEM, f"purchase:{grant.pk}:back")
             reason = f"{fact.system} {fact.number}"
-            void_coupon(operation=operation, coupon_id=coupon.pk, reason=reason, at=fact.received_at)
+            try:
+                void_coupon(operation=operation, coupon_id=coupon.pk, reason=reason, at=fact.received_at)
+            except Unusable:
+                continue  # it was redeemed in the same moment
             grant.outcome = Outcome.TAKEN_BACK
         else:
             continue

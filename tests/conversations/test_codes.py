@@ -15,6 +15,7 @@ from tests.coupons.conftest import make_template
 from tests.factories import AT, make_account, make_tag
 from touchpoints.models import Touchpoint
 from touchpoints.services import archive_branch, create_touchpoint
+from wechat_gateway.models import OfficialAccount
 
 END = AT + timedelta(days=1)
 BEFORE, AFTER = END - timedelta(seconds=1), END
@@ -63,5 +64,7 @@ def test_the_welcome_names_what_the_code_gives_while_it_is_given(account):
         gives=(KIND, template.pk),
     )  # fmt: skip
     assert said(rules_of(account.pk), code, AT) == "送你 见面礼 20 元（见面礼 20 元）"
+    before = OfficialAccount.objects.get(pk=account.pk).replies_version
     stop_template(template_id=template.pk, at=AT)
+    assert OfficialAccount.objects.get(pk=account.pk).replies_version > before  # so that gateways compile them anew
     assert said(rules_of(account.pk), code, AT) == "送你 神秘礼物（神秘礼物）"

@@ -13,9 +13,9 @@ from django.utils import translation
 from accounts.models import AuditEntry
 from accounts.tenancy import brand_scope
 from common.clock import now
-from coupons import errors, services
+from coupons import errors, on_screen, services
 from coupons.invariants import breaches
-from coupons.models import CodeBatch, Coupon, Move, Template
+from coupons.models import CodeBatch, Coupon, Move, Template, Way
 from coupons.rules import read
 from coupons.words import rule_sentence
 from tests.console.conftest import signed_in
@@ -258,3 +258,8 @@ def test_three_rows_cost_as_many_queries_as_one(as_owner, ours):
     one = [asked(path) for path in paths]
     rows(2)
     assert [asked(path) for path in paths] == one
+
+
+@pytest.mark.parametrize("way", Way)
+def test_every_way_to_a_coupon_is_said_on_the_persons_timeline(way):
+    assert "%(name)s" in on_screen._given(way)
