@@ -173,8 +173,14 @@ def _carried(kind: Kind, rows: Sequence[Row], run: Run, at: datetime) -> tuple[l
 def _problem_of(error: Exception, run: Run, row: Row) -> Problem:
     if isinstance(error, AppError):
         return Problem(error.field, "row_refused", f"{error.message} {error.hint}".strip()[:200])
-    logger.error("row %s of import %s cannot be kept", row.number, run.job_id, exc_info=error)
+    logger.error("row %s of import %s cannot be kept: %s", row.number, run.job_id, _without_values(error))
     return Problem("", "row_failed", type(error).__name__)
+
+
+def _without_values(error: Exception) -> str:
+    """Say what went wrong without the details of PostgreSQL, which hold cards, names and whole rows."""
+    constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+    return f"{type(error).__name__} {constraint or ''}".strip()
 
 
 _WRITE = """
@@ -246,7 +252,8 @@ def _taken_back(kind: Kind, rows: Sequence[Carried], run: Run, at: datetime) -> 
             return kind.take_back(rows, run, at=at)
     except _OF_A_ROW as error:
         if len(rows) == 1:
-            logger.exception("row %s of import %s cannot be taken back", rows[0].number, run.job_id)
+            said = _without_values(error)
+            logger.warning("row %s of import %s cannot be taken back: %s", rows[0].number, run.job_id, said)
             return {rows[0].number: Problem("", "left_failed", type(error).__name__)}
     middle = len(rows) // 2
     return _taken_back(kind, rows[:middle], run, at) | _taken_back(kind, rows[middle:], run, at)

@@ -18,7 +18,7 @@ from loyalty.services import opening
 from loyalty.services.ledger import SYSTEM
 from loyalty.taken_back import UNDO, undone
 from members import services as member_services
-from members.models import Identity, IdentityKind, Member, MemberTag, OptOut, ProfileValue, SnapshotMember
+from members.models import AccessEntry, Identity, IdentityKind, Member, MemberTag, OptOut, ProfileValue, SnapshotMember
 from members.profiles import COMMON, IMPORT
 from members.services import intake
 from members.services.profile import Earlier, standing
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # What follows from a record by itself, or is looked at one by one below; any other reference means it is in use.
 _FOLLOWS: Final = frozenset(
     {
+        "members.AccessEntry",
         "members.FactDue",
         "members.FactChange",
         "members.Identity",
@@ -94,7 +95,7 @@ def _drop_new(rows: Sequence[Carried], run: Run, stays: dict[int, Problem], at: 
     Standing.objects.filter(member_id__in=gone).delete()
     booked = {
         pk
-        for model in (Journal, Fact, TierChange, SnapshotMember)
+        for model in (Journal, Fact, TierChange, SnapshotMember, AccessEntry)
         for pk in model._default_manager.filter(member_id__in=gone).order_by().values_list("member_id", flat=True)
     }
     _forget_rows(gone)

@@ -443,7 +443,7 @@ def dry_run(*, kind: str, params: dict[str, Any], since: datetime, until: dateti
     buys = found.reads == FactKind.PURCHASE
     firsts = _first_purchases(rows) if buys else frozenset[int]()
     refunds = _refunds_of(rows) if buys else {}
-    extra = _extra_percents(rows) if buys else _nothing_more
+    percent_of = _extra_percents(rows) if buys else _nothing_more
     given: dict[tuple[int, datetime | None], int] = defaultdict(int)
     limit = params.get("limit_points") if params.get("limit_period") else None
     facts = rewarded = points = limited = 0
@@ -451,7 +451,7 @@ def dry_run(*, kind: str, params: dict[str, Any], since: datetime, until: dateti
     examples: list[tuple[str, str, int]] = []
     for fact in rows.select_related("member").order_by("happened_at", "pk").iterator(chunk_size=2000):
         facts += 1
-        happening, percent = happening_of(fact, is_first=fact.pk in firsts), extra(fact)
+        happening, percent = happening_of(fact, is_first=fact.pk in firsts), percent_of(fact)
         granted = more(found.points(params, happening), percent)
         if limit is not None:
             period = (fact.member_id, period_start(str(params["limit_period"]), fact.happened_at, here))

@@ -240,7 +240,7 @@ class MemberAdmin(ConsoleModelAdmin):
     def reachable(self, queryset: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
         """Show the members a person's data scope reaches; merged records are left out."""
         viewer, order = viewer_of(request), queryset.query.order_by
-        if "change" not in request.path:
+        if request.resolver_match is None or "object_id" not in request.resolver_match.kwargs:
             people = visible_members(viewer).order_by(*order)
             return people.prefetch_related("store")  # by key: a join would be made for everybody on the way to a page
         return with_marks(records_within(viewer).order_by(*order).select_related("store"))

@@ -38,6 +38,7 @@ from members.models import (
     ProfileValue,
     RemoteTagging,
 )
+from members.person import CITY
 from members.personal import Fate, Person
 from members.selectors import person_of
 from members.services.proof import look, settle
@@ -259,6 +260,7 @@ def _erase(follower: Follower, *, whole: bool, at: datetime) -> tuple[dict[str, 
             phone_tail="",
             phone_masked="",
             birth_mmdd=None,
+            gender="",
             city="",
             tag_ids=[],
             subscribed=False,
@@ -291,4 +293,5 @@ def _erase_kinds(follower: Follower, what: str) -> dict[str, int]:
     if "location" in kinds:
         erased["city"] = member.exclude(city="").update(city="")
         ProfileValue.objects.filter(member_id=follower.member_id, key="city").delete()
+        FactChange.objects.filter(member_id=follower.member_id, what=CITY).delete()
     return erased

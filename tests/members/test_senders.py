@@ -21,7 +21,7 @@ SENDERS = {
     "inbox/services/promises.py:promise": "answers, once, what the person has just written: when somebody will be there",
     "inbox/services/sending.py:send_unasked": LAYERS,
     "inbox/services/sending.py:deliver": LAYERS,
-    "inbox/services/warnings.py:tell_of_expiry": "asks through loyalty.services.warnings (gate_for), and when it leaves (asks)",
+    "inbox/services/warnings.py:carry_notice": "asks through loyalty.services.notices (gate_for), and when it leaves (asks)",
     "inbox/views/acts.py:say": A_PERSON,
     "inbox/views/acts.py:write": A_PERSON,
     "wechat_gateway/client.py:send_many": LAYERS,
@@ -35,7 +35,7 @@ ASKED_BY = {
 }
 _WHERE_ASKED = {
     "campaigns/services/sending.py": "campaigns/services/drafts.py",
-    "inbox/services/warnings.py": "loyalty/services/warnings.py",
+    "inbox/services/warnings.py": "loyalty/services/notices.py",
 }
 
 
