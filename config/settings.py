@@ -212,7 +212,8 @@ CELERY_BEAT_SCHEDULE = {
     "settle menus": {"task": "conversations.tasks.settle_all_menus", "schedule": 60.0},
     "tidy replies": {"task": "conversations.tasks.tidy_replies", "schedule": 3600.0},
     "purge inbound": {"task": "wechat_gateway.tasks.purge_inbound", "schedule": 3600.0},
-    "sync tags": {"task": "members.tasks.sync_all_tags", "schedule": 60.0},
+    # WeChat gives tags/get a thousand calls a day (reference: service account 6.1).
+    "sync tags": {"task": "members.tasks.sync_all_tags", "schedule": 100.0},
     "renew codes": {"task": "touchpoints.tasks.renew_all_codes", "schedule": 3600.0},
     "end relations to guides": {"task": "guides.tasks.end_all_lapsed", "schedule": 3600.0},
     "count figures": {"task": "touchpoints.tasks.count_all_figures", "schedule": 30.0},

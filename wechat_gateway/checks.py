@@ -317,7 +317,7 @@ def address(run: Run) -> Finding:
 def reach(account: OfficialAccount, *, at: datetime) -> Finding:
     """Knock at our own address, then let WeChat do so: what shows a door that nobody comes through any more.
 
-    WeChat looks the name up and pings it (reference: service account 5.1); it does not try token or key.
+    WeChat looks the name up and pings it (reference: service account 5.1); it does not try address, token or key.
     """
     own = address(Run(account, at))
     if own.result == CheckResult.FAILED:
@@ -325,10 +325,7 @@ def reach(account: OfficialAccount, *, at: datetime) -> Finding:
     answer = calls.check_callback(account, at=at)
     if not answer.ok:
         return _not_known(answer)
-    names, pings = answer.data.get("dns"), answer.data.get("ping")
-    told = [each for each in pings if isinstance(each, dict)] if isinstance(pings, list) else []
-    lost = bool(told) and all(each.get("package_loss") == "100%" for each in told)
-    if names == [] or lost:
+    if answer.data.get("dns") == []:  # that nothing answers its pings says nothing: many networks drop them
         return Finding(CheckResult.FAILED, reason="UNREACHED", fact=own.fact)
     return Finding(CheckResult.PASSED, fact=own.fact)
 

@@ -288,10 +288,14 @@ def _send(brand_id: int, record: ReplyRecord, granted: int, at: datetime) -> tup
         if gone:
             for _key, listener in on_service_messages.items():
                 listener(record.follower, gone, at)
-        if wait is not None:
+    if wait is not None:
+        with brand_scope(brand_id):  # no ledger is held now: whoever claims some of them may wait for that one
+            rows = ReplyRecord.objects.select_for_update(skip_locked=True).filter(
+                _due(at), account_id=record.account_id
+            )
+            others = list(rows.order_by("pk").values_list("pk", flat=True))
             # Each of them when its own time is over at the latest, so that it is left to a person then.
-            others = ReplyRecord.objects.filter(_due(at), account_id=record.account_id)
-            others.update(due_at=Least(wait[0], "until"), problem=wait[1][:200])
+            ReplyRecord.objects.filter(pk__in=others).update(due_at=Least(wait[0], "until"), problem=wait[1][:200])
     return wait
 
 

@@ -174,7 +174,7 @@ def menus(stage: Stage, brand: dict[str, Any], operator: Operator) -> None:
     stage.until(
         "tags of the code have reached WeChat",
         lambda: first_button(stage, brand, NING) == "静安预约",
-        seconds=120,
+        seconds=240,
     )
     seen = [first_button(stage, brand, person) for person in (NING, QIAO)]
     stage.until(
