@@ -221,6 +221,7 @@ BODIES = {
     "preview_segment": {"rule": {"all": []}},
     "sign_page": {"appid": "wx0123456789abcdef", "url": "https://crm.example.com/h5"},
     "record_scene_opening": {"opening": "0f5b3c1e9a7d4428"},
+    "use_benefits": {"key": "x", "number": "x", "amount": 100},
     "add_media": {"kind": "IMAGE", "name": "x", "content": ""},
     "report_fact": {"system": "pos", "kind": "PURCHASE", "number": "x", "happened_at": "2025-06-01T10:00:00+08:00"},
     "give_points": {"key": "x", "to": "0", "points": 1},

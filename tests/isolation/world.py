@@ -831,7 +831,7 @@ def _looked_after(add, side, member, guide, number, at):
     add(Assignment, member=member, guide=guide, since=at, reason="第一次扫码")
     far = GuidePolicy.objects.exists()
     mine = side.rows.setdefault(GuidePolicy, GuidePolicy.objects.get()) if far else None
-    mine or add(GuidePolicy, valid_days=300 + number, changed_at=at)
+    mine or add(GuidePolicy, valid_days=300 + int(number), changed_at=at)
 
 
 def _birthdays(add, side, member, at):

@@ -24,11 +24,13 @@ from conversations.models import LastTag, Menu, ReplyRecord, TagMenu
 from conversations.services import save_menu
 from coupons import services as coupons
 from coupons.invariants import breaches as coupon_breaches
-from coupons.models import Coupon, Push, Template, TierGift, TierGrant
+from coupons.models import Coupon, PurchaseGift, PurchaseGrant, Push, ScanGrant, Template, TierGift, TierGrant
+from coupons.selectors.scans import KIND
 from inbox.services import record_act
 from launcher.pytest_databases import end_sessions
 from loyalty.models import Standing, Tier
 from loyalty.services import Operation
+from loyalty.services.facts import Report, record_fact
 from members import services as members
 from members.facts import ACT
 from members.models import (
@@ -174,6 +176,9 @@ class Wechat:
             key = next(self.numbers)
             self.tags[key] = body["tag"]["name"]
             return {"tag": {"id": key, "name": body["tag"]["name"]}}
+        if path.endswith("/tags/update"):
+            self.tags[body["tag"]["id"]] = body["tag"]["name"]
+            return {"errcode": 0}
         if path.endswith("/user/tag/get"):
             openids = sorted(self.tagged.get(body["tagid"], ()))
             return {"count": len(openids), "data": {"openid": openids}, "next_openid": ""}
@@ -535,6 +540,28 @@ def sync_tags(stage):
             (remote,) = RemoteTag.objects.filter(tag=tag)
             assert wechat.tagged[remote.remote_id] == {follower.openid}
             assert len(names) == 1, "made twice at WeChat"
+
+    return do, holds
+
+
+def rename_tag(stage):
+    """A tag has a new name here; the one that both sides knew stands at WeChat."""
+    wechat, number = stage.wechat, next(_numbers)
+    with stage.scope:
+        Tag.objects.filter(sync=True).update(sync=False)
+        RemoteTag.objects.all().delete()
+        tag = Tag.objects.create(name=f"新{number}", sync=True, created_at=AT)
+        RemoteTag.objects.create(account=stage.account, tag=tag, remote_id=500 + number, agreed_name=f"旧{number}")
+    wechat.tags, wechat.tagged = {500 + number: f"旧{number}"}, {}
+
+    def do():
+        tag_sync.sync_tags(stage.brand.pk, stage.account.pk, at=AT)
+
+    def holds(finished):
+        (remote,) = RemoteTag.objects.filter(tag=tag)
+        assert Tag.objects.get(pk=tag.pk).name == f"新{number}", "the old name came back"
+        assert remote.agreed_name != tag.name or wechat.tags == {remote.remote_id: tag.name}
+        assert not finished or remote.agreed_name == tag.name
 
     return do, holds
 
@@ -932,10 +959,12 @@ def send_replies(stage):
             at=AT,
         )
 
+    later = itertools.count()  # what was not sent is tried again some time later
+
     def do():
         with stage.scope:
             ReplyRecord.objects.filter(state="SENDING").update(claimed_at=AT - timedelta(hours=1))
-        conversations.send_replies(stage.brand.pk, at=AT)
+        conversations.send_replies(stage.brand.pk, at=AT + next(later) * timedelta(minutes=2))
 
     def holds(finished):
         sent = sum(message["touser"] == follower.openid for message in stage.wechat.customs)
@@ -1027,6 +1056,58 @@ def push_coupon(stage):
     return do, holds
 
 
+def coupon_after_purchase(stage):
+    """Two people buy what brings a coupon."""
+    with stage.scope:
+        PurchaseGift.objects.update(is_on=False)
+        template, number = _coupon(), next(_numbers)
+        gift = PurchaseGift(template=template, at_least=100, first_day=AT.date() - timedelta(days=9), is_on=True)
+        coupons.save_purchase_gift(gift=gift, at=AT)
+        for each, follower in enumerate(stage.people[:2]):
+            report = Report(
+                system="pos", kind="PURCHASE", number=f"G{number}-{each}", happened_at=AT,
+                member_id=follower.member_id, amount=500,
+            )  # fmt: skip
+            record_fact(report=report, at=AT)
+
+    def do():
+        more = 1
+        while more:
+            with stage.scope:
+                more = coupons.give_after_purchases(at=AT)
+
+    def holds(finished):
+        given = _sound_coupons(template)
+        assert given == PurchaseGrant.objects.filter(gift=gift, outcome="GIVEN").count()
+        assert not finished or given == 2
+
+    return do, holds
+
+
+def scan_coupon(stage):
+    """Two people scan a code that gives a coupon."""
+    with stage.scope:
+        template = _coupon()
+        code = touchpoints.create_touchpoint(
+            name=f"礼{next(_numbers)}", account=stage.account, at=AT, gives=(KIND, template.pk)
+        )
+        for follower in stage.people[:2]:
+            touchpoints.record_touch(follower=follower, scene=code.scene, is_follow=False, at=AT)
+
+    def do():
+        more = 1
+        while more:
+            with stage.scope:
+                more = coupons.give_scan(at=AT)
+
+    def holds(finished):
+        given = _sound_coupons(template)
+        assert given == ScanGrant.objects.filter(touchpoint=code, outcome="GIVEN").count()
+        assert not finished or given == 2
+
+    return do, holds
+
+
 def tier_coupon(stage):
     """A tier owes its coupon to two people."""
     with stage.scope:
@@ -1055,8 +1136,8 @@ def tier_coupon(stage):
 
 
 WORKFLOWS = (
-    follow, scan_pushed, bind_phone, merge, erase_person, tag_member, automatic_tags, sync_tags, fetch_followers, launch, send_step, finish_event,
+    follow, scan_pushed, bind_phone, merge, erase_person, tag_member, automatic_tags, sync_tags, rename_tag, fetch_followers, launch, send_step, finish_event,
     steer, mini_program_login, save_segment, keep_segment, retain, token, publish_menu, publish_due_menus, settle_menus, send_replies, issue_code,
-    count_figures, page_ticket, push_coupon, tier_coupon,
+    count_figures, page_ticket, push_coupon, coupon_after_purchase, scan_coupon, tier_coupon,
     probe, sweep_and_replay, refused_secret,
 )  # fmt: skip

@@ -64,6 +64,9 @@ NO_ROW = {
     "PartBody.reason": "the caller's own words",
     "ReleaseBody.key": "the caller's own key",
     "GiftBody.key": "the caller's own key",
+    "UseBody.key": "the caller's own key",
+    "UseBody.number": "the order's number in the caller's system, text",
+    "UseBody.amount": "an amount",
     "GiftBody.points": "a number",
     "CartQuery.amount": "a number",
     **{
