@@ -171,6 +171,8 @@ def menus(stage: Stage, brand: dict[str, Any], operator: Operator) -> None:
         seconds=60,
     )
     openids = [openid_of(stage, brand, person) for person in (NING, QIAO)]
+    sync = f"from members.services import sync_tags; from common import clock; sync_tags({brand['id']}, {account}, at=clock.now())"
+    stage.manage("shell", "-v", "0", "-c", sync)  # rather than waiting for its turn
     stage.until(
         "tags of the code have reached WeChat",
         lambda: first_button(stage, brand, NING) == "静安预约",
