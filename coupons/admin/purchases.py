@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpResponseRedirect
 from django.urls import reverse
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
 from common.clock import now
 from common.errors import AppError
@@ -90,7 +90,7 @@ class PurchaseGiftAdmin(ConsoleModelAdmin):
         "coupon",
         "amount",
         "days",
-        BulkColumn("brought", gettext_lazy("given"), _brought, number=True),
+        BulkColumn("brought", pgettext_lazy("coupon push", "Given"), _brought, number=True),
         "status",
     )
     list_display_links = ("coupon",)
@@ -105,12 +105,12 @@ class PurchaseGiftAdmin(ConsoleModelAdmin):
         """Show the coupon."""
         return str(row.template)
 
-    @admin.display(description=gettext_lazy("from"))
+    @admin.display(description=pgettext_lazy("purchase", "From"))
     def amount(self, row: PurchaseGift) -> str:
         """Show from which amount on."""
         return str(fen(row.at_least))
 
-    @admin.display(description=gettext_lazy("days"))
+    @admin.display(description=pgettext_lazy("purchase", "Days"))
     def days(self, row: PurchaseGift) -> str:
         """Show between which days."""
         if row.last_day is None:
