@@ -8,30 +8,18 @@ from django.db import connection, transaction
 
 from accounts.tasks_base import ring
 from accounts.tenancy import current_brand_id
-from common.errors import AppError
 from common.failpoints import point
 from coupons import tasks
-from coupons.errors import BudgetGone, LeftOut, MemberLimit, TemplateClosed
 from coupons.models import Outcome, ScanGrant, Way
-from coupons.services.issue import issue_coupon
+from coupons.services.outcomes import give_promised
 from loyalty.errors import MemberGone
-from loyalty.services import Operation
-from loyalty.services.ledger import SYSTEM, open_account
+from loyalty.services.ledger import open_account
 from members.selectors import person_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from touchpoints.models import Touch
-
-_OUTCOMES: Final[dict[type[AppError], Outcome]] = {
-    MemberLimit: Outcome.HAD_IT,
-    BudgetGone: Outcome.NONE_LEFT,
-    TemplateClosed: Outcome.CLOSED,
-    LeftOut: Outcome.FLAGGED,
-    MemberGone: Outcome.GONE,
-}
-REFUSED: Final = tuple(_OUTCOMES)
 
 # Given is given; whoever got none gets another chance by the next scan. A push that is replayed records no scan.
 _OWE: Final = """
@@ -84,20 +72,18 @@ def give_scan(*, at: datetime) -> int:
 def _give(grant: ScanGrant, at: datetime) -> Outcome:
     """Give it to whoever the person is today, unless one of their records has had it by this code."""
     try:
-        with transaction.atomic():
-            today = open_account(grant.member_id).member_id
-            had = ScanGrant.objects.filter(touchpoint_id=grant.touchpoint_id, outcome=Outcome.GIVEN)
-            if had.filter(member_id__in=person_of(today).member_ids).exists():
-                return Outcome.MERGED
-            move = issue_coupon(
-                operation=Operation(SYSTEM, f"scan:{grant.pk}"),
-                template=grant.template,
-                member_id=today,
-                at=at,
-                way=Way.SCAN,
-                reason=grant.touchpoint.name,
-            )
-    except REFUSED as refused:
-        return _OUTCOMES[type(refused)]
-    grant.coupon = move.coupon
-    return Outcome.GIVEN
+        today = open_account(grant.member_id).member_id
+    except MemberGone:
+        return Outcome.GONE
+    had = ScanGrant.objects.filter(touchpoint_id=grant.touchpoint_id, outcome=Outcome.GIVEN)
+    if had.filter(member_id__in=person_of(today).member_ids).exists():
+        return Outcome.MERGED
+    outcome, grant.coupon = give_promised(
+        key=f"scan:{grant.pk}",
+        template=grant.template,
+        member_id=today,
+        way=Way.SCAN,
+        reason=grant.touchpoint.name,
+        at=at,
+    )
+    return outcome
