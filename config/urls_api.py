@@ -82,6 +82,7 @@ v1: list[URLPattern | URLResolver] = [
     path("members/<str:member_no>/points/", points.MemberPoints.as_view()),
     path("members/<str:member_no>/points/ledger/", points.MemberLedger.as_view()),
     path("members/<str:member_no>/facts/", loyalty_facts.MemberFacts.as_view()),
+    path("members/<str:member_no>/places/", loyalty_facts.MemberPlaces.as_view()),
     path("members/<str:member_no>/points/earn/", points.Earn.as_view()),
     path("members/<str:member_no>/points/burn/", points.Burn.as_view()),
     path("members/<str:member_no>/points/freeze/", points.Freeze.as_view()),

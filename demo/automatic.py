@@ -52,6 +52,11 @@ SHOPPING: Final = (
         "近一年消费最多的两个品类里有衬衫",
         {"condition": "favourite", "params": {"names": ["shirts"], "top": 2, "days": 365}},
     ),
+    (
+        "常购地江浙沪",
+        "近一年购买最多的城市在江浙沪：寄到那里，或在那里的门店买",
+        {"condition": "bought_in", "params": {"how": "most", "places": ["上海", "江苏", "浙江"], "days": 365}},
+    ),
 )
 
 

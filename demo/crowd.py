@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import timedelta
 from itertools import islice
@@ -58,9 +59,9 @@ _REST: Final = (
 _FACTS: Final = """
 INSERT INTO loyalty_fact (brand_id, system, kind, number, fingerprint, member_id, amount, body, happened_at,
     received_at)
-SELECT m.brand_id, 'crowd', 'PURCHASE', f.number, gen_random_uuid(), m.id, f.amount, '{}', f.at, f.at
-FROM unnest(%(facts)s::text[], %(buyers)s::text[], %(amounts)s::bigint[], %(moments)s::timestamptz[])
-    AS f(number, member_no, amount, at)
+SELECT m.brand_id, 'crowd', 'PURCHASE', f.number, gen_random_uuid(), m.id, f.amount, f.body::jsonb, f.at, f.at
+FROM unnest(%(facts)s::text[], %(buyers)s::text[], %(amounts)s::bigint[], %(bodies)s::text[],
+    %(moments)s::timestamptz[]) AS f(number, member_no, amount, body, at)
 JOIN members_member m ON m.brand_id = %(brand)s AND m.member_no = f.member_no
 """
 
@@ -119,6 +120,9 @@ def _columns(
         "facts": [f"CR{person.number}-{each}" for person, each, _fen, _days in bought],
         "buyers": [member_no(person.number) for person, *_rest in bought],
         "amounts": [fen for _person, _each, fen, _days in bought],
+        "bodies": [
+            json.dumps({"place": person.place} if person.place else {}) for person, _each, _fen, _days in bought
+        ],
         "moments": [at - timedelta(days=days, hours=2) for _person, _each, _fen, days in bought],
     }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from accounts.tenancy import brand_scope
 from common import clock
+from common.divisions import locate
 from demo.channels import LOYAL
 from loyalty import services
 from loyalty.earn_rules import Line
@@ -35,6 +36,23 @@ RULES: Final = (
     ("当季新品双倍", "category", {"points": 1, "per_fen": 100, "codes": "new"}),
 )
 GOODS: Final = (("LY-1024", "shirts", 89_900), ("LY-2048", "new", 129_900), ("LY-0512", "scarves", 45_900))
+
+
+# Every second order is sent to somebody; the last two say no place, as happens.
+ADDRESSES: Final = (
+    "浙江省杭州市西湖区文三路 90 号",
+    "江苏省苏州市工业园区星湖街 328 号",
+    "上海市浦东新区张杨路 500 号",
+    "广东省深圳市南山区科苑路 15 号",
+    "北京市朝阳区建国路 93 号",
+    "四川省成都市锦江区红星路三段 1 号",
+    "浙江省宁波市鄞州区天童南路 568 号",
+    "陕西省西安市雁塔区高新四路 13 号",
+    "湖北省仙桃市沔阳大道 40 号",
+    "香港九龙尖沙咀弥敦道 132 号",
+    "朝阳区光华路 8 号",
+    "到店自提",
+)
 
 
 def give_points(brand_id: int, chance: Random) -> None:
@@ -80,8 +98,18 @@ def buy(member_id: int, number: str, at: datetime, chance: Random) -> None:
     lines = tuple(Line(*goods) for goods in chance.sample(GOODS, chance.randrange(1, 3)))
     amount = sum(line.amount for line in lines)
     store_id = Member.objects.values_list("store_id", flat=True).get(pk=member_id)
+    order = int(number[-5:])
     report = Report(
-        "pos", FactKind.PURCHASE, number, at, member_id=member_id, amount=amount, lines=lines, store_id=store_id
+        "pos",
+        FactKind.PURCHASE,
+        number,
+        at,
+        member_id=member_id,
+        amount=amount,
+        lines=lines,
+        store_id=store_id,
+        # Somebody has their parcels sent to one or two places: neighbours in the list.
+        ship_to=locate(ADDRESSES[(member_id + order % 4 // 2) % len(ADDRESSES)]) if order % 2 else None,
     )
     outcome = services.record_fact(report=report, at=at)
     held = outcome.journals[-1].available if outcome.journals else 0

@@ -157,6 +157,44 @@ ORDER_COLUMNS: Final = (
         _("as on the page of stores"),
         values.code,
     ),
+    Column(
+        "ship_to",
+        _("Delivery address"),
+        (
+            "收货地址",
+            "ship_to",
+            "配送地址",
+            "收件地址",
+            "详细地址",
+            "地址",
+            "delivery address",
+            "shipping address",
+            "address",
+        ),
+        _("浙江省杭州市西湖区…: only province, city and district are kept"),
+        values.place,
+    ),
+    Column(
+        "ship_province",
+        _("Delivery province"),
+        ("收货省份", "ship_province", "省份", "省", "收货省", "province"),
+        _("浙江省; when it is apart"),
+        values.city,
+    ),
+    Column(
+        "ship_city",
+        _("Delivery city"),
+        ("收货城市", "ship_city", "城市", "市", "收货市", "city"),
+        _("杭州市; when it is apart"),
+        values.city,
+    ),
+    Column(
+        "ship_district",
+        _("Delivery district"),
+        ("收货区县", "ship_district", "区县", "区", "收货区", "district"),
+        _("西湖区; when it is apart"),
+        values.city,
+    ),
 )
 # Titles of an export that say nothing an import could take; they are left out without a word.
 IGNORED: Final = frozenset(

@@ -124,6 +124,9 @@ REASONS: Final[dict[str, Reason]] = {
         _("it could not be taken back (%(about)s); it stays as it is"), _("Change it on the member's page.")
     ),
     "kept": Reason(_("something else is on record and stays"), "", is_note=True),
+    "ship_unread": Reason(_("no place is in the address that is known; the order is nowhere"), "", is_note=True),
+    "ship_ambiguous": Reason(_("the address may be in several cities; the order is nowhere"), "", is_note=True),
+    "ship_abroad": Reason(_("sent abroad; the order is nowhere"), "", is_note=True),
     "guide_kept": Reason(_("somebody else looks after this person and stays"), "", is_note=True),
 }
 

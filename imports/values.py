@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from common import clock
+from common.divisions import locate
 from common.spreadsheets import FORMULA
 from loyalty.services.ledger import MOST_POINTS
 from members.errors import PhoneInvalid
@@ -118,6 +119,12 @@ def name(text: str) -> str:
 def city(text: str) -> str:
     """Read a city."""
     return plain_text(text, 40)
+
+
+def place(text: str) -> list[str]:
+    """Read an address as the codes of its province, city and district, or as why it says none; it is not kept."""
+    found = locate(text)
+    return list(found.place.codes) if found.place is not None else [str(found.why)]
 
 
 def source(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
+from common.divisions import said
 from console import formats
 from loyalty.earn_rules import PERIODS, earn_kinds
 from loyalty.models import BenefitKind, FactKind, JournalKind
@@ -130,6 +131,8 @@ def fact_detail(fact: Any) -> str:
         more = len(lines) - SHOWN_LINES
         parts.append(ngettext("%(count)s more line", "%(count)s more lines", more) % {"count": more})
     parts.append(_("number %(number)s, reported by %(system)s") % {"number": fact.number, "system": fact.system})
+    if fact.body.get("place"):
+        parts.append(_("sent to %(place)s") % {"place": said(fact.body["place"])})
     if fact.refers is not None:
         parts.append(_("of the purchase %(number)s") % {"number": fact.refers.number})
     if fact.back:

@@ -140,7 +140,7 @@ class LikesBest:
         """Rank each person's categories by what they paid for them."""
         text, values = _liked(at, params.days)
         chosen = f"SELECT x.member_id FROM ({text}) x WHERE x.place <= %s AND x.category = ANY (%s)"  # noqa: S608 - ours
-        return Q(pk__in=_Those(chosen, [*values, params.top, list(params.names)]))
+        return Q(pk__in=Those(chosen, [*values, params.top, list(params.names)]))
 
     def sentence(self, params: Params) -> str:
         """Say it."""
@@ -166,7 +166,7 @@ class LikesBest:
         return facts_crossed(params.days, since, until)
 
 
-class _Those(Expression):
+class Those(Expression):
     """The members a statement names, which looks at this brand's rows alone."""
 
     def __init__(self, text: str, values: list[Any]) -> None:

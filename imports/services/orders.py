@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext_lazy
 
+from common.divisions import Located, Why, by_code, locate
 from common.errors import AppError
 from imports.columns import ORDER_COLUMNS
 from imports.kinds import Done, Row, Run, Verdict, kinds, refused
@@ -74,15 +75,16 @@ class Orders:
                 continue
             report = _report(row.cells, member_id, stores, run, zone)
             earlier = before.get(report.number)
+            notes = _unplaced(report)
             if earlier is None:
-                found.append(Verdict(row, RowState.NEW, (), member_id, {"report": report}))
+                found.append(Verdict(row, RowState.NEW, notes, member_id, {"report": report}))
             elif UNDO + earlier.number in undone:
                 number = next_number(report.number, earlier.number)
                 if number is None:
                     found.append(refused(row, Problem("number", "order_undone"), state=RowState.CONFLICT))
                 else:
                     again = replace(report, number=number)
-                    found.append(Verdict(row, RowState.NEW, (), member_id, {"report": again}))
+                    found.append(Verdict(row, RowState.NEW, notes, member_id, {"report": again}))
             elif earlier.fingerprint in (report.asked(), _of_earlier(report, earlier)):
                 found.append(Verdict(row, RowState.UNCHANGED, (), member_id))
             else:
@@ -184,7 +186,34 @@ def _report(cells: dict[str, Any], member_id: int, stores: dict[str, int], run: 
         amount=int(cells["amount"]),
         lines=tuple(Line(sku, "".join(category), amount) for sku, amount, *category in cells.get("items", [])),
         store_id=stores.get(str(cells.get("store") or "")),
+        ship_to=_ship_to(cells),
     )
+
+
+def _ship_to(cells: dict[str, Any]) -> Located | None:
+    """Say where an order was sent to: by the columns of province, city and district, otherwise by the address."""
+    apart = " ".join(str(cells[key]) for key in ("ship_province", "ship_city", "ship_district") if cells.get(key))
+    by_columns = locate(apart) if apart else None
+    codes = cells.get("ship_to")
+    place = by_code(codes[-1]) if codes else None
+    by_address = Located(place, Why.FOUND if place else Why(codes[0])) if codes else None
+    if by_columns is None:
+        return by_address
+    above = by_columns.place.codes if by_columns.place else ()
+    # The address may say more than the columns; where they differ, the columns were filled in on purpose.
+    return by_address if place is not None and place.codes[: len(above)] == above else by_columns
+
+
+_UNREAD: Final = {
+    Why.UNKNOWN: "ship_unread",
+    Why.AMBIGUOUS: "ship_ambiguous",
+    Why.ABROAD: "ship_abroad",
+}
+
+
+def _unplaced(report: Report) -> tuple[Problem, ...]:
+    code = _UNREAD.get(report.ship_to.why) if report.ship_to is not None else None
+    return (Problem("ship_to", code),) if code else ()
 
 
 def _of_earlier(report: Report, earlier: Fact) -> Any:

@@ -2,10 +2,11 @@
 
 from django.utils.translation import gettext_lazy
 
-from console.registry import Place, places
+from console.registry import Place
+from console.registry import places as console_places
 
-places.register("rewards", Place("rewards", gettext_lazy("Rewards"), "redeem", 85, block=3))
+console_places.register("rewards", Place("rewards", gettext_lazy("Rewards"), "redeem", 85, block=3))
 
-from loyalty.admin import adjustments, birthdays, member, points, rfm, rules, tiers, warnings  # noqa: E402 - their tabs need the place
+from loyalty.admin import adjustments, birthdays, member, places, points, rfm, rules, tiers, warnings  # noqa: E402 - their tabs need the place
 
-__all__ = ["adjustments", "birthdays", "member", "points", "rfm", "rules", "tiers", "warnings"]
+__all__ = ["adjustments", "birthdays", "member", "places", "points", "rfm", "rules", "tiers", "warnings"]

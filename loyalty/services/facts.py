@@ -13,6 +13,7 @@ from django.db.models import Exists, OuterRef, Q, Sum
 from django.utils.translation import gettext as _
 
 from accounts.tenancy import current_brand_id
+from common.divisions import Why
 from common.registry import Registry
 from loyalty import taken_back
 from loyalty.earn_rules import Happening, Line, earn_kinds
@@ -40,6 +41,8 @@ from members.selectors import records_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from common.divisions import Located
+
 AHEAD: Final = timedelta(minutes=5)
 MOST_FEN: Final = 100_000_000_00
 ORDER: Final = "order"
@@ -52,7 +55,11 @@ _NOTED: Final = {FactKind.PURCHASE: PURCHASED, FactKind.REFUND: REFUNDED}
 
 @dataclass(frozen=True)
 class Report:
-    """A fact as somebody reports it. `refers` is the number of the purchase a refund is about."""
+    """A fact as somebody reports it. `refers` is the number of the purchase a refund is about.
+
+    `ship_to` is where a purchase was sent to: province, city and district, never the address itself. Like the store it
+    is no part of what makes a repeated number the same report: what was said first counts.
+    """
 
     system: str
     kind: str
@@ -64,6 +71,7 @@ class Report:
     name: str = ""
     store_id: int | None = None
     refers: str = ""
+    ship_to: Located | None = None
 
     def asked(self) -> Any:
         """Give a fingerprint of everything in it."""
@@ -175,6 +183,12 @@ def _check(report: Report, at: datetime) -> None:
         raise FactRefused(_("Nothing was recorded. The amount cannot be right."), field="amount")
     if report.kind in (FactKind.PURCHASE, FactKind.REFUND) and report.amount == 0:
         raise FactRefused(_("Nothing was recorded. The amount is 0."), field="amount")
+    if report.ship_to is not None and report.kind != FactKind.PURCHASE:
+        raise FactRefused(
+            _("Nothing was recorded. Only a purchase is sent to somebody."),
+            field="ship_to",
+            hint=_("Leave the address out; a refund is where its purchase is."),
+        )
     if sum(line.amount for line in report.lines) > report.amount:
         raise FactRefused(
             _("Nothing was recorded. The lines are more than the amount."),
@@ -214,6 +228,10 @@ def body_of(report: Report) -> dict[str, Any]:
         body["lines"] = [{"sku": each.sku, "category": each.category, "amount": each.amount} for each in report.lines]
     if report.name:
         body["name"] = report.name
+    if report.ship_to is not None and report.ship_to.place is not None:
+        body["place"] = list(report.ship_to.place.codes)
+    elif report.ship_to is not None and report.ship_to.why != Why.EMPTY:
+        body["unplaced"] = str(report.ship_to.why)
     return body
 
 

@@ -206,6 +206,34 @@ def test_what_was_reported_of_a_member_is_listed_with_its_refunds(a, b):
     assert a.key("points.write").get(path).status_code == a.me.get(path).status_code == 403
 
 
+def test_of_an_address_the_answer_says_what_was_understood_and_a_bad_one_keeps_no_sale_away(a, b):
+    sent = report(a, ship_to={"province": "浙江省", "city": "杭州市", "address": "西湖区文三路 1 号"})
+    place = sent.json()["place"]
+    assert (sent.status_code, place["district"], place["source"]) == (
+        201,
+        {"code": "330106", "name": "西湖区"},
+        "ADDRESS",
+    )
+    vague = report(a, number="SO2", ship_to={"address": "朝阳区建国路"}).json()
+    assert (vague["place"], vague["place_unread"]) == (None, "AMBIGUOUS")
+    assert report(a, number="SO3").json()["place"] is None
+    report(b, ship_to={"city": "上海"})
+    path = f"/members/{a.member.member_no}/places/"
+    found = a.key("points.read").get(path, days="3650").json()
+    assert [(row["city"]["name"], row["orders"], row["shipped"]) for row in found["results"]] == [("杭州市", 1, 1)]
+    assert (found["unplaced"], a.system.get(path, days="0").status_code) == (2, 422)
+    held = a.system.get(f"/members/{a.member.member_no}/facts/").json()["results"]
+    assert [row["place"] and row["place"]["city"]["code"] for row in held] == [None, None, "330100"]
+    assert "文三路" not in json.dumps([held, found], ensure_ascii=False)
+    assert a.system.get(f"/members/{b.member.member_no}/places/").status_code == 404
+    assert a.key("points.write").get(path).status_code == a.me.get(path).status_code == 403
+    for wrong in ("上海", {"street": "x"}, {"address": "x" * 301}):
+        assert report(a, number="SO4", ship_to=wrong).status_code == 422
+    back = {"kind": "REFUND", "number": "R1", "refers": "SO1", "member_no": None, "amount": 1}
+    refused = report(a, **back, ship_to={"city": "上海"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "fact_refused")
+
+
 def test_a_refund_of_a_deleted_person_is_answered_with_why_no_points_move(a):
     rule(a)
     assert report(a).json()["member_erased"] is False

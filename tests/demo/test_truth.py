@@ -8,6 +8,7 @@ from demo.crowd import plant
 from demo.truth import SAMPLE, SIZES, TAGS, Person, truth
 from loyalty.invariants import breaches
 from loyalty.models import Fact
+from loyalty.places import added_up
 from loyalty.selectors.points import liability_at
 from members.models import Member, Tag
 from members.selectors import preview
@@ -45,6 +46,8 @@ def test_reports_say_what_is_true_of_the_crowd(brand):
         assert len(bought) == told["purchases"]
         assert sum(fen for _member, fen in bought) == told["purchased_fen"]
         assert len({member for member, _fen in bought}) == told["buyers"]
+        places = {row[1]: row[3] for row in added_up(at=now(), days=365) if row[0] == "province"}
+        assert places == told["buyers_by_province"]
         person = Member.objects.exclude(phone_index=None).order_by("member_no").first()
         assert person.phone.reveal().endswith(person.phone_tail)
         assert breaches() == []

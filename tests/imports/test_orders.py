@@ -6,6 +6,7 @@ import pytest
 
 from accounts.tenancy import brand_scope
 from common.clock import now
+from imports.models import ImportRow
 from loyalty.invariants import breaches
 from loyalty.models import EarnRule, Fact, FactKind, Standing, Tier
 from loyalty.selectors.points import balance_of
@@ -70,6 +71,42 @@ def test_orders_become_purchases_once_and_count_for_tiers(brand, buyer):
         assert Fact.objects.filter(kind=FactKind.REFUND).count() == 2
         assert not Standing.objects.filter(tier__name="座上宾").exists()
         assert breaches() == []
+
+
+def test_orders_are_where_they_were_sent_and_a_bad_address_is_a_note(brand, buyer):
+    titles = (*TITLES[:4], "收货省份", "收货城市", "收货区县", "收货地址")
+    row = ("13800001234", "10", "2025-06-02")
+    table = csv_of(
+        titles,
+        ("SO1", *row, "", "", "", "浙江省杭州市西湖区文三路 1 号"),
+        ("SO2", *row, "北京市", "市辖区", "朝阳区", "建国路 1 号"),
+        ("SO3", *row, "浙江省", "杭州市", "", "杭州市西湖区文三路"),
+        ("SO4", *row, "上海市", "", "", "杭州市"),  # they differ: the columns are right
+        ("SO5", *row, "", "", "", "朝阳区建国路"),
+        ("SO6", *row, "", "", "", "1 Main St, New York"),
+        ("SO7", *row, "", "", "", "香港九龙"),
+        ("SO8", *row, "", "", "", "到店自提"),
+    )
+    job = uploaded(brand, table, kind="orders")
+    notes = {6: "ship_ambiguous", 7: "ship_abroad", 9: "ship_unread"}
+    assert verdicts(brand, job) == {
+        number: ("NEW", [("ship_to", notes[number])] if number in notes else []) for number in range(2, 10)
+    }
+    with brand_scope(brand.pk):
+        assert not [row for row in ImportRow.objects.filter(job=job) if "文三路" in row.cells.reveal()]
+    assert ran(brand, job).became == {"NEW": 8}
+    with brand_scope(brand.pk):
+        kept = dict(Fact.objects.values_list("number", "body"))
+    assert {number: body.get("place", body.get("unplaced")) for number, body in kept.items()} == {
+        "SO1": ["330000", "330100", "330106"],
+        "SO2": ["110000", "110100", "110105"],
+        "SO3": ["330000", "330100", "330106"],
+        "SO4": ["310000", "310100"],
+        "SO5": "AMBIGUOUS",
+        "SO6": "ABROAD",
+        "SO7": ["810000", "810000"],
+        "SO8": "UNKNOWN",
+    }
 
 
 def test_an_order_that_was_taken_back_comes_again_as_corrected_and_the_first_one_counts_for_nothing(brand, buyer):
