@@ -155,7 +155,8 @@ def test_automatic_tag_by_address_is_given_with_the_purchase(shoppers):
 
 
 def test_report_adds_up_what_segments_find(shoppers):
-    shipped(shoppers.cat, "浙江省", "41", 700)
+    shipped(shoppers.cat, "浙江省", "41", 900)
+    fact(None, "REFUND", "43", amount=200, refers="41", at=AT)
     shipped(shoppers.ben, "New York, USA", "42", 800)
     set_flag(member_id=shoppers.ben.pk, kind="TEST", reason="试机", by="林澄", since=None, at=AT)
     rows = {(kind, one, other): numbers for kind, one, other, *numbers in added_up(at=AT, days=365, everybody=True)}
