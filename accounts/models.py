@@ -123,4 +123,78 @@ class AuditEntry(BrandOwned):
         return f"{self.pk} {self.action}"
 
 
-__all__ = ["ApiKey", "AuditEntry", "Brand", "BrandForeignKey", "RoleGrant", "StaffUser"]
+class AuditBlock(BrandOwned):
+    """A piece of the audit log under seal: what each of its entries was, and the hash of the block before."""
+
+    number = models.BigIntegerField()
+    upto = models.BigIntegerField()  # the last entry it covers; it begins behind the block before
+    changes_upto = models.BigIntegerField(default=0)  # likewise of AuditChange
+    records = models.BinaryField()  # of each entry: number, moment, a keyed digest of the act, one of its words
+    previous = models.BinaryField()
+    hash = models.BinaryField()  # keyed, over all of the above
+    sealed_at = models.DateTimeField()
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("seal of the audit log")
+        verbose_name_plural = _("seals of the audit log")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "number"], name="one_block_after_another"),  # no forks
+        ]
+
+    def __str__(self) -> str:
+        return str(self.number)
+
+
+class AuditChange(BrandOwned):
+    """What the law has taken out of the audit log: the words of an entry (somebody was erased), or old entries.
+
+    Written by the two functions of the database that do it, in the same transaction, and sealed with the entries.
+    """
+
+    kind = models.CharField(max_length=10)  # FORGOTTEN: the words of `entry`; TRIMMED: `rows` entries up to `upto`
+    entry = models.BigIntegerField(null=True)
+    upto = models.DateTimeField(null=True)
+    rows = models.IntegerField(default=1)
+    at = models.DateTimeField()
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("lawful change of the audit log")
+        verbose_name_plural = _("lawful changes of the audit log")
+        indexes: ClassVar = [models.Index(fields=["brand", "kind", "entry"], name="audit_change_of_entry")]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.kind}"
+
+
+class AuditState(BrandOwned):
+    """How far a brand's audit log is sealed, anchored and verified; only for showing, proof of nothing."""
+
+    sealed_block = models.BigIntegerField(default=0)
+    sealed_at = models.DateTimeField(null=True)
+    anchored_block = models.BigIntegerField(default=0)
+    anchored_at = models.DateTimeField(null=True)
+    looking_block = models.BigIntegerField(default=0)  # a verification that is under way has come so far
+    looking = models.JSONField(default=dict)
+    verified_at = models.DateTimeField(null=True)
+    verified = models.JSONField(default=dict)  # what the last one found
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("state of the audit log")
+        verbose_name_plural = _("states of the audit log")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["brand"], name="one_audit_state_per_brand")]
+
+    def __str__(self) -> str:
+        return str(self.sealed_block)
+
+
+__all__ = [
+    "ApiKey",
+    "AuditBlock",
+    "AuditChange",
+    "AuditEntry",
+    "AuditState",
+    "Brand",
+    "BrandForeignKey",
+    "RoleGrant",
+    "StaffUser",
+]

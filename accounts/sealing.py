@@ -117,3 +117,26 @@ def blind_indexes(brand_id: int, purpose: str, values: Iterable[str]) -> list[by
     """Give the fingerprints of many values at once: the sixteen bytes of each UUID."""
     key = _derived(_wrapped_key(brand_id), f"index:{purpose}")
     return [hmac.digest(key, value.encode(), "sha256")[:16] for value in values]
+
+
+def audit_key(brand_id: int) -> bytes:
+    """Give the key under which a brand's audit log is sealed."""
+    return _derived(_wrapped_key(brand_id), "audit")
+
+
+def sign(text: bytes) -> tuple[str, str]:
+    """Sign what leaves the database: the name of the current master key, and a keyed digest."""
+    masters = _master_keys(settings.MASTER_KEYS)
+    name = next(iter(masters))
+    return name, _signature(masters[name], text)
+
+
+def is_signed(text: bytes, name: str, signature: str) -> bool | None:
+    """Whether a signature is ours; None when the master key it was made with is not configured any more."""
+    master = _master_keys(settings.MASTER_KEYS).get(name)
+    return None if master is None else hmac.compare_digest(_signature(master, text), signature)
+
+
+def _signature(master: bytes, text: bytes) -> str:
+    key = HKDF(algorithm=SHA256(), length=KEY, salt=None, info=b"audit anchor").derive(master)
+    return hmac.digest(key, text, "sha256").hex()

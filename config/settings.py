@@ -228,6 +228,7 @@ CELERY_BEAT_SCHEDULE = {
     "warn of points that end": {"task": "loyalty.tasks.warn_all", "schedule": 3600.0},
     "sweep coupons": {"task": "coupons.tasks.sweep", "schedule": 60.0},
     "keep privacy": {"task": "members.tasks.keep_privacy", "schedule": 3600.0},
+    "seal audit logs": {"task": "members.tasks.seal_audit_logs", "schedule": 60.0},
     "sweep imports": {"task": "imports.tasks.sweep", "schedule": 30.0},
     "purge sessions": {"task": "members.tasks.purge_sessions", "schedule": 600.0},
     "refresh profiles": {"task": "members.tasks.refresh_due_profiles", "schedule": 15.0},

@@ -133,6 +133,23 @@ def retain(brand_id: int) -> None:
         services.recount_profiles(at=clock.now())
 
 
+@global_task(name="members.tasks.seal_audit_logs")
+def seal_audit_logs() -> None:
+    """Ring every brand whose audit log has grown, or is to be anchored or verified (every minute)."""
+    from members import services
+
+    for brand_id in services.brands_to_seal(at=clock.now()):
+        ring(seal_audit_log, brand_id)
+
+
+@brand_task(name="members.tasks.seal_audit_log")
+def seal_audit_log(brand_id: int) -> None:
+    """Seal what was written to the audit log of a brand, anchor it once an hour, verify all of it once a day."""
+    from members import services
+
+    services.watch_audit(brand_id, at=clock.now())
+
+
 @global_task(name="members.tasks.sweep_tags")
 def sweep_tags() -> None:
     """Find the brands where automatic tags have something to look at, or tags and list entries end."""

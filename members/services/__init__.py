@@ -1,6 +1,7 @@
 """Changes to people: contacts and identity, tags, segments, consent."""
 
 from members.services.access import note_opened, note_read, watch_access
+from members.services.audit_watch import brands_to_seal, verify_audit, watch_audit
 from members.services.codes import ShownCode, current_code, use_code
 from members.services.consent import (
     end_suppressions,
@@ -117,6 +118,7 @@ __all__ = [
     "begin_lifecycle",
     "begin_recipe",
     "bind_phone",
+    "brands_to_seal",
     "change_profile",
     "change_recipe",
     "change_tag",
@@ -210,8 +212,10 @@ __all__ = [
     "unsay",
     "untag_members",
     "use_code",
+    "verify_audit",
     "waits_for_contact",
     "watch_access",
+    "watch_audit",
     "withdraw_consent",
     "write_text",
 ]

@@ -235,6 +235,8 @@ def rights_of(role):
 def test_the_application_may_not_change_what_is_only_ever_added(brand_tables):
     added_only = {
         *(
+            "accounts_auditblock",
+            "accounts_auditchange",
             "accounts_auditentry",
             "members_accessentry",
             "campaigns_deliveryattempt",

@@ -15,7 +15,7 @@ from django.apps import apps
 from django.db import connection, models
 from django.utils import timezone
 
-from accounts.models import ApiKey, AuditEntry, Brand, RoleGrant, StaffUser
+from accounts.models import ApiKey, AuditBlock, AuditChange, AuditEntry, AuditState, Brand, RoleGrant, StaffUser
 from accounts.rest.authentication import issue_member_token, token_lifetime
 from accounts.rest.scopes import SCOPES
 from accounts.roles import DataScope, Role
@@ -192,6 +192,7 @@ TREE_KEYS = {"near": ("SH001", "0001"), "far": ("BJ001", "0002")}
 # Columns of free text that hold something with a meaning to the product, and what that is.
 MEANT: dict[str, str] = {
     "accounts.apikey.fingerprint": "a hash",
+    "accounts.auditchange.kind": "which lawful change",
     "accounts.auditentry.object_type": "names a model",
     "accounts.auditentry.object_id": "an id",
     "accounts.auditentry.role": "a role",
@@ -540,6 +541,12 @@ def _side(mark: str, which: str, tail: str) -> Side:
     add(StoreGrant, grant=grant, store=store)
     add(RegionGrant, grant=grant, region=region)
     side.rows[ApiKey] = issue_api_key(label=f"{mark}收银 {number}", scopes=["stores.read"], at=at)[0]
+    _log(add, side, user, tag, number, at, mark, far=far)
+    return side
+
+
+def _log(add, side, user, tag, number, at, mark, *, far):
+    """An entry of the audit log, and its seals."""
     add(
         AuditEntry,
         at=at,
@@ -552,7 +559,9 @@ def _side(mark: str, which: str, tail: str) -> Side:
         object_label=f"{mark}新客{number}",
         changes={"meaning": ["", mark or "x"]},
     )
-    return side
+    add(AuditBlock, number=2 if far else 1, upto=0, records=b"", previous=b"", hash=b"", sealed_at=at)
+    add(AuditChange, kind="TRIMMED", upto=at, at=at)
+    add(AuditState, sealed_at=at) if not far else side.rows.setdefault(AuditState, AuditState.objects.get())
 
 
 def _connection(add, account, number, at):

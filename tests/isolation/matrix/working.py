@@ -60,6 +60,7 @@ BRAND_COMMANDS = {
     "grant_role": {"user": "neighbour", "role": "ANALYST"},
     "replay_inbound": {},
     "tidy_library": {},
+    "verify_audit": {},
 }
 GLOBAL_COMMANDS = {
     "demo": "loads invented brands into a development installation; refused in production",
