@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import orjson
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.password_validation import validate_password
@@ -18,8 +19,9 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
-from accounts import services
-from accounts.models import ApiKey, AuditEntry, RoleGrant, StaffUser
+from accounts import audit_proof, services
+from accounts.audit_chain import anchor_now
+from accounts.models import ApiKey, AuditEntry, AuditState, RoleGrant, StaffUser
 from accounts.rest.scopes import SCOPES
 from accounts.roles import NARROW, DataScope, Role
 from common.clock import now
@@ -28,6 +30,7 @@ from console.columns import moment, recently, state, two_lines
 from console.forms import BrandModelForm
 from console.http import row_id
 from console.labels import ACTIONS, action_label, kind_label, source_label, via_label
+from console.registry import Page, pages
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -344,6 +347,56 @@ class WhenFilter(DropdownFilter):  # type: ignore[misc]
         return queryset.filter(at__gte=now() - timedelta(days=int(self.value())))
 
 
+_FINDINGS = {
+    audit_proof.ALTERED: gettext_lazy("Entry %(number)s was changed"),
+    audit_proof.REMOVED: gettext_lazy("Entry %(number)s was removed"),
+    audit_proof.INSERTED: gettext_lazy("Entry %(number)s was put in afterwards"),
+    audit_proof.BLOCK: gettext_lazy("Seal %(number)s was changed"),
+    audit_proof.MISSING: gettext_lazy("Seal %(number)s is missing"),
+    audit_proof.CUT: gettext_lazy("The end of the log is missing: anchor of seal %(number)s"),
+    audit_proof.REWRITTEN: gettext_lazy("The log was written anew: seal %(number)s is not the one that was anchored"),
+    audit_proof.FORGED: gettext_lazy("Anchor %(number)s is not one of ours"),
+    audit_proof.UNANCHORED: gettext_lazy("Anchors are missing: the last seal, %(number)s, has none"),
+}
+_MOST_SHOWN = 10
+
+
+def audit_seal() -> dict[str, Any]:
+    """Say how far the log of the brand in scope is sealed and anchored, and what the last verification found."""
+    row = AuditState.objects.first()
+    if row is None or row.sealed_at is None:
+        return {}
+    report = audit_proof.Report.of(row.verified)
+    found = [_FINDINGS[what] % {"number": number} for what, number in report.findings if what in _FINDINGS]
+    return {
+        "sealed_at": row.sealed_at,
+        "anchored_at": row.anchored_at,
+        "verified_at": row.verified_at,
+        "entries": report.entries,
+        "nameless": report.nameless,
+        "found": found[:_MOST_SHOWN],
+        "more": max(0, len(found) - _MOST_SHOWN),
+        "anchor_link": reverse("admin:audit_anchor"),
+    }
+
+
+def audit_anchor(request: HttpRequest) -> HttpResponse:
+    """Hand out an anchor of the newest seal, to be kept where nobody of the installation can change it."""
+    brand = request.brand  # type: ignore[attr-defined]
+    anchor = anchor_now(brand.pk, at=now())
+    if anchor is None:
+        raise Http404
+    answer = HttpResponse(
+        orjson.dumps(anchor, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE), content_type="application/json"
+    )
+    answer["Content-Disposition"] = f'attachment; filename="audit-anchor-{brand.slug}-{anchor["block"]}.jsonl"'
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+pages.register("audit_anchor", Page("audit/anchor/", audit_anchor, "audit_anchor", "audit"))
+
+
 @admin.register(AuditEntry, site=site)
 class AuditEntryAdmin(ConsoleModelAdmin):
     """Who did what, with the values before and after. Nobody can change it."""
@@ -370,6 +423,11 @@ class AuditEntryAdmin(ConsoleModelAdmin):
     search_help_text = gettext_lazy("Name of the object")
     ordering = ("brand", "-at", "-pk")
     phone_columns: ClassVar[tuple[str, ...]] = ("at", "who", "what", "thing")
+    change_list_template = "console/audit_log.html"
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Say above the list how far it is sealed, and what the last verification found."""
+        return super().changelist_view(request, {"seal": audit_seal(), **(extra_context or {})})
 
     @admin.display(description=gettext_lazy("who"))
     def who(self, row: AuditEntry) -> Any:
