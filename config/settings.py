@@ -192,6 +192,8 @@ CELERY_TASK_ROUTES = {
     "campaigns.tasks.*": {"queue": "send"},
     "library.tasks.*": {"queue": "sync"},
     "members.tasks.apply_due_facts": {"queue": "default"},  # seconds matter, and nothing of WeChat is waited for
+    "members.tasks.send_sms": {"queue": "default"},  # somebody stands at a counter
+    "members.tasks.send_waiting_sms": {"queue": "default"},
     "members.tasks.*": {"queue": "sync"},
     "touchpoints.tasks.*": {"queue": "sync"},
     "loyalty.tasks.*": {"queue": "sync"},
@@ -217,6 +219,7 @@ CELERY_BEAT_SCHEDULE = {
     "renew codes": {"task": "touchpoints.tasks.renew_all_codes", "schedule": 3600.0},
     "end relations to guides": {"task": "guides.tasks.end_all_lapsed", "schedule": 3600.0},
     "count figures": {"task": "touchpoints.tasks.count_all_figures", "schedule": 30.0},
+    "sweep text messages": {"task": "members.tasks.sweep_sms", "schedule": 15.0},
     "erase due": {"task": "members.tasks.erase_due", "schedule": 600.0},
     "refresh segments": {"task": "members.tasks.sweep_segments", "schedule": 60.0},
     "recount segments": {"task": "members.tasks.recount_all_segments", "schedule": 300.0},

@@ -5,8 +5,12 @@ from __future__ import annotations
 from datetime import time, timedelta
 from typing import Any, Final
 
-from accounts.tenancy import brand_scope
+from django.conf import settings
+
+from accounts.models import Brand
+from accounts.tenancy import brand_scope, current_brand_id
 from common import clock
+from guides.models import Assignment, JoinedBy, Joining
 from members import services
 from members.models import Member, Purpose, Topic
 from welcomes.models import Sequence
@@ -56,3 +60,29 @@ def furnish(brand_id: int) -> None:
         for member, (kind, words) in zip(reversed(people), asks, strict=False):
             asked = at - timedelta(days=len(words))
             services.ask(member=member, kind=kind, words=words, channel="MINI_PROGRAM", at=asked)
+        if settings.SIMULATOR_URL:
+            brand = Brand.objects.get(pk=current_brand_id())
+            services.set_sms(
+                way="simulator", url="", secret="", signature=brand.name, template="", daily_limit=1_000, at=at
+            )
+        let_some_join_in_stores()
+
+
+def let_some_join_in_stores() -> None:
+    """Of those who have a guide some joined with them, by the join code or by text message."""
+    joined = Assignment.objects.select_related("guide__store", "member").filter(
+        until=None, member__joined_at__isnull=False
+    )
+    ways = (JoinedBy.SCAN, JoinedBy.SMS, JoinedBy.SCAN)
+    Joining.objects.bulk_create(
+        Joining(
+            member=row.member,
+            guide=row.guide,
+            store=row.guide.store,
+            way=ways[number % 3],
+            by=row.guide.name if ways[number % 3] == JoinedBy.SMS else "",
+            at=row.member.joined_at,
+        )
+        for number, row in enumerate(joined.order_by("member_id")[:30])
+        if row.member.joined_at is not None
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import Q, Subquery
+from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import JSONObject
 from django.urls import reverse
 from django.utils.html import format_html
@@ -35,8 +35,8 @@ from console.registry import (
     timeline_kinds,
     timelines,
 )
-from guides.models import Assignment, Guide, GuidePolicy
-from guides.selectors import in_reach, member_counts, policy, protected_until, valid_until
+from guides.models import Assignment, Guide, GuidePolicy, JoinedBy, Joining
+from guides.selectors import in_reach, joining_of, member_counts, policy, protected_until, valid_until
 from touchpoints.selectors import scan_counts
 
 if TYPE_CHECKING:
@@ -204,6 +204,34 @@ def _how_long(since: datetime, rules: GuidePolicy) -> str:
     return said if ends is None else f"{said}{gettext(', ')}{gettext('valid until')} {formats.local_time(ends)}"
 
 
+person_marks.register(
+    "guides.joining",
+    lambda: Subquery(
+        Joining.objects.filter(member=OuterRef("pk"))
+        .order_by("at", "pk")
+        .annotate(said=JSONObject(name="guide__name", staff_no="guide__staff_no", store="store__name", way="way"))
+        .values("said")[:1]
+    ),
+)
+
+
+def _joined_with(member: Member) -> list[dict[str, str]]:
+    """Say with whom somebody joined, as the query for a person's page brought it along."""
+    kept = marked(member, "guides.joining")
+    if kept is True:  # the page was not asked for as a whole
+        row = joining_of(member.pk)
+        kept = row and {
+            "name": row.guide.name,
+            "staff_no": row.guide.staff_no,
+            "store": row.store.name,
+            "way": row.way,
+        }
+    if not kept:
+        return []
+    value = f"{kept['name']} {kept['staff_no']} · {kept['store']}"
+    return [{"label": gettext("Joined with"), "value": value, "why": str(JoinedBy(kept["way"]).label)}]
+
+
 @panels.add("guides.guide")
 def own_guide(member: Member, request: HttpRequest) -> Panel | None:
     """Show a member's guide, why it is them and for how long."""
@@ -225,6 +253,7 @@ def own_guide(member: Member, request: HttpRequest) -> Panel | None:
         hint = _how_long(own.since, _rules(member))
     elif own is not None:
         hint = gettext("%(guide)s has left. The next guide's code takes over.") % {"guide": own.guide}
+    rows += _joined_with(member)
     if viewer.can("guides.edit"):
         link = reverse("admin:members_member_guide", args=[member.pk])
         rows.append({"label": "", "value": gettext("Choose another guide"), "why": "", "link": link})

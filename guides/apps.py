@@ -15,12 +15,17 @@ class GuidesConfig(AppConfig):
     def ready(self) -> None:
         """Take part in touches, merges and data scope."""
         from guides.selectors import GUIDES_AS_OWNERS, members_of_viewer
-        from guides.services import ASSIGNMENTS, assign_by_code, shown_guide
+        from guides.services import ASSIGNMENTS, assign_by_code, guide_of_join_code, join_by_code, shown_guide
+        from members.joining import JoinCodes, join_codes
         from members.merging import Asset, assets
         from members.selectors import own_members
         from touchpoints.selectors import owners
         from touchpoints.services import on_touch
 
+        join_codes.register(
+            "guides.join_codes",
+            JoinCodes(lambda code, at: guide_of_join_code(code, at=at) is not None, join_by_code),
+        )
         owners.register("guide", GUIDES_AS_OWNERS)
         on_touch.register("guides.assign_by_code", assign_by_code)
         assets.register(

@@ -22,3 +22,16 @@ class GuidePolicyRefused(Invalid):
     """Days that make no sense together."""
 
     code = "guide_policy_invalid"
+
+
+class ConsentNeeded(Invalid):
+    """Nobody is made a member without having agreed to something."""
+
+    code = "consent_needed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("Nothing was saved. The person has agreed to nothing yet."),
+            hint=_("Show the text, and tick what the person agrees to."),
+            field="purposes",
+        )

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounts.models import StaffUser
 from accounts.tenancy import BrandForeignKey, BrandOwned
@@ -97,3 +98,36 @@ class GuidePolicy(BrandOwned):
 
     def __str__(self) -> str:
         return f"{self.protected_days} {self.valid_days}"
+
+
+class JoinedBy(models.TextChoices):
+    """How somebody joined with a guide."""
+
+    SMS = "SMS", pgettext_lazy("joined by", "Code by text message, entered by the guide")
+    SCAN = "SCAN", pgettext_lazy("joined by", "Join code of the guide, scanned")
+
+
+class Joining(BrandOwned):
+    """With which guide, in which store and how somebody became a member; kept as it was then.
+
+    `operation` is the code that was spent: asked about it again, the answer is the same. `by` is who was signed in.
+    """
+
+    member = BrandForeignKey(Member, models.PROTECT, related_name="+", verbose_name=_("member"))
+    guide = BrandForeignKey(Guide, models.PROTECT, related_name="+", verbose_name=_("guide"))
+    store = BrandForeignKey(Store, models.PROTECT, related_name="+", verbose_name=_("store"))
+    way = models.CharField(_("how"), max_length=10, choices=JoinedBy)
+    operation = models.UUIDField(null=True, blank=True)
+    by = models.CharField(_("by"), max_length=60, blank=True)
+    at = models.DateTimeField(_("when"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("joining")
+        verbose_name_plural = _("joinings")
+        indexes: ClassVar = [
+            models.Index(fields=["brand", "member"], name="joining_of_member"),
+            models.Index(fields=["brand", "guide", "-at"], name="joinings_of_guide"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.way}"

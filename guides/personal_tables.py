@@ -6,3 +6,7 @@ register(
     "guides.Assignment", by_member("guides.Assignment"), "guide__name", "guide__staff_no", "since", "until",
     fate=Fate.KEPT, law=TRADE,
 )  # fmt: skip
+register(
+    "guides.Joining", by_member("guides.Joining"), "guide__name", "guide__staff_no", "store__name", "way", "at",
+    fate=Fate.KEPT, law=TRADE,
+)  # fmt: skip

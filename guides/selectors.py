@@ -11,7 +11,8 @@ from django.db.models import Count, Q
 from django.utils.translation import gettext_lazy
 
 from accounts.tenancy import current_brand_id
-from guides.models import Assignment, Guide, GuidePolicy
+from guides.models import Assignment, Guide, GuidePolicy, Joining
+from members.selectors import visible_members
 from stores.selectors import store_ids_of_grant
 from touchpoints.selectors import OwnerKind
 
@@ -118,3 +119,15 @@ def members_of_viewer(viewer: Viewer) -> Q:
     """Narrow members to those the viewer looks after as a guide."""
     mine = Assignment.objects.filter(guide__staff_user_id=viewer.staff_id, guide__is_active=True, until__isnull=True)
     return Q(pk__in=mine.values("member_id"))
+
+
+def joining_of(member_id: int) -> Joining | None:
+    """Give with whom somebody joined, if a guide was there; the first time counts."""
+    return Joining.objects.select_related("guide", "store").filter(member_id=member_id).order_by("at", "pk").first()
+
+
+def joinings_in_reach(viewer: Viewer, *, limit: int = 20) -> list[Joining]:
+    """Give the newest joinings with guides a viewer may see, of people they may see."""
+    rows = Joining.objects.select_related("guide", "store", "member")
+    rows = rows.filter(guide__in=in_reach(viewer, Guide.objects.all()), member__in=visible_members(viewer))
+    return list(rows.order_by("-at", "-pk")[:limit])

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hmac
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from accounts.sealing import blind_index
 from accounts.services import record_audit
-from guides.errors import GuideHasLeft, GuidePolicyRefused
-from guides.models import Assignment, Guide, GuidePolicy
+from accounts.tenancy import current_brand_id
+from guides.errors import ConsentNeeded, GuideHasLeft, GuidePolicyRefused
+from guides.models import Assignment, Guide, GuidePolicy, JoinedBy, Joining
 from guides.selectors import guide_of, guide_of_code, owning_guide, policy, protected_until
 from members import services as member_services
+from members.errors import JoinCodeRefused
 from members.merging import Joined
+from members.selectors import member_by_id, surviving
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from members.models import Member
@@ -140,10 +146,15 @@ def assign_by_code(touch: Touch) -> None:
     guide = guide_of_code(touch.touchpoint_id) or owning_guide(touch.touchpoint)
     if guide is None:
         return
-    current = _current(touch.member_id)
-    if current is None or (current.guide_id != guide.pk and _is_open(current, touch.at)):
-        _put(current, member_id=touch.member_id, guide=guide, reason=f"code: {touch.touchpoint.name}", at=touch.at)
-    member_services.set_store(member_id=touch.member_id, store=guide.store, at=touch.at)
+    _meet(touch.member_id, guide, reason=f"code: {touch.touchpoint.name}", at=touch.at)
+
+
+def _meet(member_id: int, guide: Guide, *, reason: str, at: datetime) -> None:
+    """Somebody met a guide: who has none, or one who is not protected, gets this one; the store comes along."""
+    current = _current(member_id)
+    if current is None or (current.guide_id != guide.pk and _is_open(current, at)):
+        _put(current, member_id=member_id, guide=guide, reason=reason, at=at)
+    member_services.set_store(member_id=member_id, store=guide.store, at=at)
 
 
 def _is_open(current: Assignment, at: datetime) -> bool:
@@ -169,13 +180,138 @@ def _move_assignments(*, kept: Member, merged: Member, at: datetime) -> int:
         key=lambda row: (not row.guide.is_active, row.since, row.member_id != kept.pk, row.pk),
     )
     now.filter(pk__in=[row.pk for row in ranked[1:]]).update(until=at)
+    Joining.objects.filter(member=merged).update(member=kept)
     return Assignment.objects.filter(member=merged).update(member=kept)
 
 
-ASSIGNMENTS: Final = Joined((Assignment,), _move_assignments)
+ASSIGNMENTS: Final = Joined((Assignment, Joining), _move_assignments)
 
 
 def shown_guide(member_id: int) -> list[str]:
     """Say who looks after somebody, for the preview of a merge."""
     guide = guide_of(member_id)
     return [f"{guide.name} {guide.staff_no}"] if guide else []
+
+
+# --- joining with a guide --------------------------------------------------------------------------------------------
+
+_STEP: Final = 60  # seconds after which a join code changes
+_STEPS: Final = 5  # so many minutes a code that was shown still works
+_PROOF: Final = 10  # digits
+
+
+@dataclass(frozen=True)
+class ShownJoinCode:
+    """What a guide's phone shows, and for how many seconds it certainly works."""
+
+    code: str
+    seconds_left: int
+
+
+def join_code(*, guide: Guide, at: datetime) -> ShownJoinCode:
+    """Give the join code a guide shows now. Nothing is stored; who scans it joins with this guide."""
+    if not guide.is_active:
+        raise GuideHasLeft(guide.name)
+    step = _step(at)
+    left = (step + _STEPS) * _STEP - int(at.timestamp())
+    return ShownJoinCode(f"{_proof(guide.pk, step)}{guide.pk}", left)
+
+
+def guide_of_join_code(code: str, *, at: datetime) -> Guide | None:
+    """Give the working guide who shows a join code, or showed it some minutes ago."""
+    if not (code.isascii() and code.isdigit() and _PROOF < len(code) <= _PROOF + 18):
+        return None
+    guide = Guide.objects.select_related("store").filter(pk=int(code[_PROOF:]), is_active=True).first()
+    if guide is None:
+        return None
+    now = _step(at)
+    steps = range(now - _STEPS + 1, now + 1)
+    right = [hmac.compare_digest(_proof(guide.pk, step), code[:_PROOF]) for step in steps]
+    return guide if any(right) else None
+
+
+def _step(at: datetime) -> int:
+    return int(at.timestamp()) // _STEP
+
+
+def _proof(guide_id: int, step: int) -> str:
+    made = blind_index(current_brand_id(), "join code", f"{guide_id}:{step}").int
+    return f"{made % 10**_PROOF:0{_PROOF}d}"
+
+
+@transaction.atomic
+def join_by_code(*, code: str, member_id: int, is_new: bool, at: datetime) -> None:
+    """Whoever has scanned a guide's join code and bound their phone has joined with that guide."""
+    guide = guide_of_join_code(code, at=at)
+    if guide is None:
+        raise JoinCodeRefused
+    _meet(member_id, guide, reason=f"joined: {guide.store.name}", at=at)
+    if is_new:
+        Joining.objects.create(member_id=member_id, guide=guide, store=guide.store, way=JoinedBy.SCAN, at=at)
+
+
+@dataclass(frozen=True)
+class AtCounter:
+    """Who joined, and whether they were no member before."""
+
+    member: Member
+    is_new: bool
+
+
+@transaction.atomic
+def join_at_counter(
+    *,
+    phone: str,
+    code: str,
+    guide: Guide,
+    agreed: Mapping[str, str],
+    asker: str,
+    by: str,
+    at: datetime,
+    name: str = "",
+) -> AtCounter | None:
+    """Make whoever read the code from their phone a member, with this guide and what they agreed to; None: wrong code.
+
+    `agreed` names the version of the text of each purpose.
+
+    Everything is one transaction, and the code is spent in it; asked again by the same caller nothing is done twice.
+    Commit also when the answer is None: the try counts. Raises `GuideHasLeft`, `ConsentTextInvalid`, `PhoneTaken`.
+    """
+    if not guide.is_active:
+        raise GuideHasLeft(guide.name)
+    if not agreed:
+        raise ConsentNeeded
+    for purpose, version in agreed.items():
+        member_services.check_statement(purpose=purpose, text_version=version)
+    spent = member_services.try_code(phone=phone, code=code, asker=asker, at=at)
+    if spent is None:
+        return None
+    if spent.again is not None:
+        known = surviving(member_by_id(spent.again))
+        return AtCounter(known, Joining.objects.filter(operation=spent.row.public_id).exists())
+    member, is_new = member_services.join_by_phone(
+        number=phone, source=f"text message: {guide.staff_no}"[:40], at=at, name=name
+    )
+    for purpose, version in sorted(agreed.items()):
+        member_services.give_consent(
+            member=member,
+            purpose=purpose,
+            text_version=version,
+            channel="STORE",
+            source=f"guide: {guide.staff_no} {guide.store.code}"[:40],
+            at=at,
+        )
+    _meet(member.pk, guide, reason=f"joined: {guide.store.name}", at=at)
+    if is_new:
+        Joining.objects.create(
+            member=member,
+            guide=guide,
+            store=guide.store,
+            way=JoinedBy.SMS,
+            operation=spent.row.public_id,
+            by=by[:60],
+            at=at,
+        )
+    spent.by(member, at=at)
+    record_audit(action="join at counter", obj=member, changes={"guide": [None, str(guide)]}, reason=guide.store.name)
+    return AtCounter(member, is_new)

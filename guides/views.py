@@ -13,16 +13,21 @@ from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext
 
 from common.clock import now
 from common.errors import AppError
-from console.http import viewer_of
-from console.registry import Page, pages
+from console.code import code_svg
+from console.http import row_id, viewer_of
+from console.registry import Page, Tab, nav, pages
 from console.site import page_response
 from guides import services
 from guides.models import Assignment, Guide
-from guides.selectors import in_reach, member_counts, policy
-from members.selectors import visible_members
+from guides.selectors import in_reach, joinings_in_reach, member_counts, policy
+from members import services as member_services
+from members.errors import SmsCodeRefused
+from members.selectors import purposes, texts_in_force, visible_members
+from members.services.identity import masked_phone, normalised_phone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from django.http import HttpRequest, HttpResponseBase
 
@@ -171,9 +176,99 @@ def _form_page(request: HttpRequest, form: forms.Form, title: str, verb: str, ba
     return page_response(request, "console/connect.html", context, status=422 if form.errors else 200)
 
 
+PRINTED = "printed"  # the version where the brand publishes no text here: the one printed in the store
+
+
+def join_page(request: HttpRequest) -> HttpResponseBase:
+    """Make somebody in the store a member: by the code their phone gets, or by the join code that they scan."""
+    at, offered = now(), list(_working(request).select_related("store")[:500])
+    wanted = row_id(request.POST.get("guide") or request.GET.get("guide"))
+    guide = next((each for each in offered if each.pk == wanted), offered[0] if offered else None)
+    if request.method == "GET" and request.GET.get("part") == "code":
+        return page_response(request, "guides/_join_code.html", {"title": "", **_shown(guide, at)})
+    shown: dict[str, Any] = {
+        "phone": request.POST.get("phone", "")[:24],
+        "name": request.POST.get("name", "")[:60],
+        "code": request.POST.get("code", "")[:10],
+        "agreed": request.POST.getlist("purpose"),
+    }
+    if request.method == "POST":
+        if guide is None or (wanted is not None and guide.pk != wanted):
+            raise Http404
+        try:
+            if request.POST.get("act") == "join":
+                return _join(request, guide, shown)
+            shown |= _send(request, shown)
+        except AppError as error:
+            shown["error"], shown["hint"] = error.message, error.hint
+            shown["sent"] = request.POST.get("act") == "join"
+    context = {
+        "title": gettext("Join in the store"),
+        "offered": offered,
+        "guide": guide,
+        "shown": shown,
+        "texts": _texts(at),
+        "recent": joinings_in_reach(viewer_of(request)),
+        "sends": bool(member_services.sms_settings().way),
+        **_shown(guide, at),
+    }
+    return page_response(request, "guides/join.html", context, status=422 if shown.get("error") else 200)
+
+
+def _shown(guide: Guide | None, at: datetime) -> dict[str, Any]:
+    if guide is None:
+        return {"guide": None}
+    shown = services.join_code(guide=guide, at=at)
+    return {"guide": guide, "join_code": shown.code, "join_svg": code_svg(shown.code)}
+
+
+def _texts(at: datetime) -> list[dict[str, str]]:
+    texts = texts_in_force(at=at)
+    return [
+        {
+            "purpose": purpose,
+            "label": label,
+            "version": texts[purpose].version if purpose in texts else PRINTED,
+            "body": texts[purpose].body if purpose in texts else "",
+        }
+        for purpose, label in purposes()
+    ]
+
+
+def _send(request: HttpRequest, shown: dict[str, Any]) -> dict[str, Any]:
+    member_services.ask_code(phone=shown["phone"], asker=f"staff:{viewer_of(request).staff_id}", address="", at=now())
+    return {"sent": True, "masked": masked_phone(normalised_phone(shown["phone"]))}
+
+
+def _join(request: HttpRequest, guide: Guide, shown: dict[str, Any]) -> HttpResponseBase:
+    viewer, at = viewer_of(request), now()
+    versions = {each["purpose"]: each["version"] for each in _texts(at)}
+    joined = services.join_at_counter(
+        phone=shown["phone"],
+        code=shown["code"].strip(),
+        guide=guide,
+        agreed={purpose: versions[purpose] for purpose in shown["agreed"] if purpose in versions},
+        asker=f"staff:{viewer.staff_id}",
+        by=viewer.label,
+        name=shown["name"].strip(),
+        at=at,
+    )
+    if joined is None:
+        raise SmsCodeRefused
+    words = {"member": joined.member, "number": joined.member.member_no}
+    if joined.is_new:
+        messages.success(request, gettext("%(member)s has joined. Member number %(number)s.") % words)
+    else:
+        messages.success(request, gettext("%(member)s was a member before. Member number %(number)s.") % words)
+    return HttpResponseRedirect(f"{reverse('admin:guides_join')}?guide={guide.pk}")
+
+
 for _page in (
+    Page("guides/join/", join_page, "guides_join", "counter"),
     Page("guides/rules/", rules_page, "guides_rules", "guides", "edit"),
     Page("guides/member/<int:pk>/", member_page, "members_member_guide", "guides", "edit"),
     Page("guides/hand-over/<int:pk>/", guide_page, "guides_guide_hand_over", "guides", "edit"),
 ):
     pages.register(_page.name, _page)
+
+nav.register("guides.join", Tab("guides", gettext_lazy("Join in the store"), "guides_join", "counter", 30))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from common.errors import Conflict, Invalid
+from common.errors import AppError, Conflict, Invalid
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -486,3 +486,60 @@ class FlagInvalid(Invalid):
             "since": _("Choose a time in the past, or from the start."),
         }
         super().__init__(said[field], field=field)
+
+
+class SmsOff(Conflict):
+    """The brand sends no text messages."""
+
+    code = "sms_off"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("This brand sends no codes by text message."),
+            hint=_("Join with the phone button of the mini program, or by scanning the guide's join code."),
+        )
+
+
+class SmsTooMany(AppError):
+    """A code was asked for too often: of the phone, by the caller, from the address or of the brand."""
+
+    code = "throttled"
+    status = 429
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(
+            _("Codes were asked for too often."),
+            hint=_("Try again in %(seconds)s seconds.") % {"seconds": retry_after},
+        )
+        self.retry_after = retry_after
+
+
+class SmsCodeRefused(Conflict):
+    """The code does not work; the answer is the same whatever the reason."""
+
+    code = "sms_code_refused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("This code does not work."), hint=_("Look at the newest message, or have another code sent in a minute.")
+        )
+
+
+class SmsSettingsInvalid(Invalid):
+    """A setting of text messages cannot be used; `field` names it."""
+
+    code = "sms_settings_invalid"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message, field=field)
+
+
+class JoinCodeRefused(Conflict):
+    """The join code is not, or no longer, one that a guide shows."""
+
+    code = "join_code_refused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("This join code does not work any more."), hint=_("Scan the one that the guide's phone shows now.")
+        )

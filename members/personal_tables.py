@@ -99,7 +99,8 @@ register(
     "handler",
 )
 register("members.CodeUse", by_member("members.CodeUse"), "at")
-register("members.Flag", by_member("members.Flag"), "kind", "since", "reason", "at")
+register("members.Flag", by_member("members.Flag"), "kind", "since", "until", "reason", "at")
+register("members.SmsCode", by_member("members.SmsCode"), "asked_at", "spent_at")
 register("members.ProfileValue", by_member("members.ProfileValue"), "key", "source", "text", "at")
 register("members.StageMember", by_member("members.StageMember"), "grouping__name", "since")
 register("members.StageMove", by_member("members.StageMove"), "grouping__name", "at")

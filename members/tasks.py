@@ -270,3 +270,35 @@ def refresh_segments(brand_id: int) -> None:
     from members import services
 
     services.refresh_segments(brand_id, at=clock.now())
+
+
+@brand_task(name="members.tasks.send_sms")
+def send_sms(brand_id: int, code_id: int) -> None:
+    """Send one code by text message; somebody is waiting for it."""
+    from members import services
+
+    services.send_code(brand_id, code_id, at=clock.now())
+
+
+@global_task(name="members.tasks.sweep_sms")
+def sweep_sms() -> None:
+    """Find the codes for which nobody was rung."""
+    from members.models import SmsCode, SmsState
+
+    with every_brand(reason="codes by text message that wait"):
+        waiting = SmsCode.objects.filter(state=SmsState.WAITING)
+        brands = list(waiting.order_by().values_list("brand_id", flat=True).distinct())
+    for brand_id in brands:
+        ring(send_waiting_sms, brand_id)
+
+
+@brand_task(name="members.tasks.send_waiting_sms")
+def send_waiting_sms(brand_id: int) -> None:
+    """Send the codes of a brand for which nobody was rung."""
+    from members import services
+
+    at = clock.now()
+    with brand_scope(brand_id):
+        waiting = services.waiting_codes(at=at)
+    for code_id in waiting:
+        services.send_code(brand_id, code_id, at=clock.now())

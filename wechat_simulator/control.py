@@ -161,6 +161,8 @@ class Control:
             ("POST", "/crowd", self.crowd),
             ("GET", "/media/{media_id}", self.media),
             ("GET", "/places", self.places),
+            ("POST", "/texts", self.take_text),
+            ("GET", "/texts", self.texts),
             ("GET", "/codes", self.codes),
             ("POST", "/codes/name", self.name_code),
             ("GET", "/codes/picture", self.code_picture),
@@ -348,6 +350,26 @@ class Control:
     async def places(self, _request: Request) -> Response:
         """Named places."""
         return Json({"places": [place._asdict() for place in PLACES]})
+
+    async def take_text(self, request: Request) -> Response:
+        """A text message of somebody who is not WeChat; whoever has the phone sees it in their conversations."""
+        body = await self._body(request)
+        phone, text = str(body.get("phone", "")), str(body.get("text", ""))[:500]
+        if not phone or not text:
+            raise HTTPException(400, "phone and text are needed")
+        at = self.sim.clock.now()
+        self.sim.texts.append({"phone": phone, "text": text, "at": at})
+        for person in self.sim.world.people.values():
+            if person.phone and person.phone == phone.removeprefix("+86"):
+                for fan in person.fans.values():
+                    self.sim.conversations.system(fan, f"短信：{text}", at)
+        return Json({"taken": True})
+
+    async def texts(self, request: Request) -> Response:
+        """Text messages, newest first; with ``phone`` those to one phone."""
+        phone = request.query_params.get("phone", "")
+        rows = [row for row in reversed(self.sim.texts) if not phone or row["phone"] == phone]
+        return Json({"texts": rows})
 
     async def codes(self, request: Request) -> Response:
         """Codes issued by an account or all, newest first."""

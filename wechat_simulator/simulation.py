@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from wechat_simulator.world import DEFAULT_SEED, World
 STATE_FILE = "simulator.json"
 STATE_VERSION = 1
 FIRST_MSGID = 3412345678901234567  # beyond 2^53 on purpose (reference: service account 5)
+KEEP_TEXTS = 1_000
 KEEP_RIDS = 10_000
 
 
@@ -56,6 +57,7 @@ class Simulation:
         self.request_ids = RequestIds()
         self.rids: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self.short_keys: dict[str, tuple[str, str, float, float]] = {}
+        self.texts: deque[dict[str, Any]] = deque(maxlen=KEEP_TEXTS)  # text messages, which WeChat has no part in
         self.mix_ups = 0  # calls with the openid of another account
         self._msgid = FIRST_MSGID
         self.timers.on("template_finish", lambda due, msgid: finish(self, due, msgid))

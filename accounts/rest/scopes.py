@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 SCOPES: Final[dict[str, Any]] = {
     "members.read": _("read members"),
     "members.write": _("change members: tags, profile, flags, identities"),
+    "joins.write": _("let people join at a counter by a code sent to their phone"),
     "counter.use": _("take member codes at a counter"),
     "imports.write": _("import members and orders from tables"),
     "exports.write": _("take lists of members out as files"),

@@ -49,7 +49,11 @@ _TONES = {
     RequestState.REFUSED: "",
     RequestState.TAKEN_BACK: "",
 }
-CHANNELS = {"MINI_PROGRAM": gettext_lazy("mini-program"), "CONSOLE": gettext_lazy("entered by staff")}
+CHANNELS = {
+    "MINI_PROGRAM": gettext_lazy("mini-program"),
+    "CONSOLE": gettext_lazy("entered by staff"),
+    "STORE": gettext_lazy("in a store"),
+}
 FATES = {
     Fate.DELETED: (gettext_lazy("deleted"), "success"),
     Fate.ANONYMOUS: (gettext_lazy("made anonymous"), "info"),

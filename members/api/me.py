@@ -19,12 +19,16 @@ from members.api import sections as _own_sections  # noqa: F401 - registers what
 from members.api.shapes import CARD_EXAMPLE, Card
 from members.card import sections
 from members.errors import PhoneCodeUsed, PhoneTaken
+from members.joining import check_join_code, join_through
 from members.models import Purpose
 from wechat_gateway import services as gateway
 from wechat_gateway.errors import CodeRefused, TooManyTries, WeChatAway
 from wechat_gateway.selectors import program_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
     from rest_framework.request import Request
 
     from accounts.rest.callers import MemberPrincipal
@@ -35,11 +39,12 @@ SOURCE = "mini program"
 CHANNEL = "MINI_PROGRAM"
 
 
-def card(member_id: int) -> dict[str, Any]:
-    """Give a member's card: one query for the person, one per section."""
+def card(member_id: int, *, without: Collection[str] = ()) -> dict[str, Any]:
+    """Give a member's card: one query for the person, one per section that is wanted."""
     values = selectors.member_card(member_id)
     for key, section in sections.items():
-        values[key] = section.load(member_id)
+        if key not in without:
+            values[key] = section.load(member_id)
     return values
 
 
@@ -109,6 +114,7 @@ class PhoneBinding(StrictSerializer):
 
     code = CodeField(max_length=128, help_text="Code of `getPhoneNumber`: works once, five minutes.")
     consent = ConsentText(required=False, help_text="Recorded in the same transaction as the phone.")
+    join_code = CodeField(max_length=40, required=False, help_text="What a guide's phone showed, if it was scanned.")
 
 
 class PhonePerMember(PerCaller):
@@ -147,6 +153,7 @@ class Phone(MemberView):
             s409={
                 "phone_code_used": "This code was sent before, has expired, or belongs to another person.",
                 "phone_taken": "The phone belongs to another member of the brand.",
+                "join_code_refused": "No guide shows this join code any more; the phone code was not spent.",
             },
             s503={"wechat_away": "WeChat cannot be asked right now; the same code may be sent again."},
         ),
@@ -156,13 +163,14 @@ class Phone(MemberView):
         given = read_body(PhoneBinding, request.data)
         caller = self.caller
         with brand_scope(caller.brand_id):
+            check_join_code(given.get("join_code"), at=clock.now())
             if not services.claim_phone_code(session_id=caller.session_id, code=given["code"]):
                 raise PhoneCodeUsed
             program = program_of(caller.appid)
         number = _ask_wechat(caller, program, given["code"])
         try:
             with brand_scope(caller.brand_id):
-                member = _bind(caller, number, given.get("consent"))
+                member = bind(caller, number, given, source=SOURCE, at=clock.now())
                 return Response(card(member.pk))
         except PhoneTaken as error:
             with brand_scope(caller.brand_id):  # nothing was bound; that both want the phone is kept
@@ -183,10 +191,11 @@ def _ask_wechat(caller: MemberPrincipal, program: MiniProgram | None, code: str)
         raise
 
 
-def _bind(caller: MemberPrincipal, number: str, consent: dict[str, Any] | None) -> Member:
-    at = clock.now()
+def bind(caller: MemberPrincipal, number: str, given: dict[str, Any], *, source: str, at: datetime) -> Member:
+    """Bind a phone, record consent and what a join code brings, all in the transaction of the caller."""
     known = selectors.member_by_id(caller.member_id)
-    member = services.bind_phone(member=known, number=number, source=SOURCE, at=at)
+    member = services.bind_phone(member=known, number=number, source=source, at=at)
+    consent = given.get("consent")
     if consent is not None:
         for purpose in sorted(set(consent["purposes"])):
             services.give_consent(
@@ -194,7 +203,9 @@ def _bind(caller: MemberPrincipal, number: str, consent: dict[str, Any] | None) 
                 purpose=purpose,
                 text_version=consent["text_version"],
                 channel=CHANNEL,
-                source=SOURCE,
+                source=source,
                 at=at,
             )
+    is_new = known.joined_at is None and member.joined_at == at
+    join_through(given.get("join_code"), member_id=member.pk, is_new=is_new, at=at)
     return member

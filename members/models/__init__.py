@@ -49,6 +49,7 @@ from members.models.segments import (
     StageMove,
     Suppression,
 )
+from members.models.sms import SmsCode, SmsSettings, SmsState
 from members.models.tags import (
     FactChange,
     FactDue,
@@ -110,6 +111,9 @@ __all__ = [
     "SegmentDue",
     "SegmentMember",
     "Sensitivity",
+    "SmsCode",
+    "SmsSettings",
+    "SmsState",
     "Snapshot",
     "SnapshotMember",
     "StageMember",

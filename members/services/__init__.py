@@ -44,6 +44,7 @@ from members.services.identity import (
     Known,
     Linked,
     bind_phone,
+    join_by_phone,
     link_identity,
     link_phone,
     link_unionid,
@@ -81,6 +82,7 @@ from members.services.rights import (
 )
 from members.services.segments import recount_segments, save_segment
 from members.services.sessions import claim_phone_code, end_session, open_session, purge_sessions, release_phone_code
+from members.services.sms import AskedCode, ask_code, send_code, set_sms, sms_settings, try_code, waiting_codes
 from members.services.tag_rules import (
     apply_due_facts,
     apply_rules,
@@ -102,6 +104,7 @@ from members.services.tags import (
 )
 
 __all__ = [
+    "AskedCode",
     "Known",
     "Linked",
     "Quiet",
@@ -114,6 +117,7 @@ __all__ = [
     "apply_pre_tags",
     "apply_rules",
     "ask",
+    "ask_code",
     "back_test",
     "begin_lifecycle",
     "begin_recipe",
@@ -145,6 +149,7 @@ __all__ = [
     "hold_member",
     "is_left_out",
     "join",
+    "join_by_phone",
     "keep_days",
     "link_identity",
     "link_phone",
@@ -189,14 +194,17 @@ __all__ = [
     "save_tag_rule",
     "save_topic",
     "say",
+    "send_code",
     "set_control_group",
     "set_flag",
     "set_minor",
     "set_preferences",
     "set_privacy_policy",
     "set_retention",
+    "set_sms",
     "set_store",
     "set_tag_sync",
+    "sms_settings",
     "start_clocks",
     "stop_clock",
     "suppress_members",
@@ -208,11 +216,13 @@ __all__ = [
     "take_snapshot",
     "track_due",
     "track_stages",
+    "try_code",
     "undo_merge",
     "unsay",
     "untag_members",
     "use_code",
     "verify_audit",
+    "waiting_codes",
     "waits_for_contact",
     "watch_access",
     "watch_audit",

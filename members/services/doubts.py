@@ -50,7 +50,12 @@ def against_by_word(one: Member, other: Member) -> list[str]:
 
 def against_by_phone(*, asking: Member, holder: Member, source: str, at: datetime) -> list[str]:
     """Give what speaks against two records being one person that nothing but a phone ties."""
-    found = against_by_word(asking, holder)
+    return against_by_word(asking, holder) + against_its_phone(holder=holder, source=source, at=at)
+
+
+def against_its_phone(*, holder: Member, source: str, at: datetime) -> list[str]:
+    """Give what speaks against whoever shows a phone now being the one it was bound to."""
+    found = []
     edge = Identity.objects.filter(member=holder, kind=IdentityKind.PHONE, ended_at__isnull=True).first()
     if edge is not None:
         if not doubts.is_confirmed(source) and not doubts.is_confirmed(edge.source):

@@ -16,7 +16,15 @@ from accounts.services import record_audit
 from accounts.tenancy import current_brand_id
 from members.errors import PhoneInvalid, PhoneTaken
 from members.models import Doubt, Identity, IdentityKind, Member
-from members.services.doubts import against, against_by_phone, is_another, is_apart, open_doubt, who_stays
+from members.services.doubts import (
+    against,
+    against_by_phone,
+    against_its_phone,
+    is_another,
+    is_apart,
+    open_doubt,
+    who_stays,
+)
 from members.services.merging import merge_members, on_merge
 from members.services.people import join, lock_standing, new_member
 from members.services.pre_tags import apply_pre_tags
@@ -182,6 +190,27 @@ def bind_phone(*, member: Member, number: str, source: str, at: datetime) -> Mem
         _tie(member, IdentityKind.PHONE, "", str(index), source=source, at=at)
         record_audit(action="bind phone", obj=member, changes={"phone": [None, "***"]}, reason=source)
     return join(member=member, at=at)
+
+
+def join_by_phone(*, number: str, source: str, at: datetime, name: str = "") -> tuple[Member, bool]:
+    """Give the person whose phone this is, as a member, and whether they have become one now.
+
+    Its owner has just shown that it is theirs; nobody is signed in whose other identities would say who they are.
+    Raises `PhoneInvalid`, `PhoneTaken` where the phone may have gone to somebody else since the brand last heard of it.
+    """
+    holder = holder_of(known=Known(IdentityKind.PHONE, number), at=at)
+    if holder is None:
+        member, was_member = new_member(at=at), False
+    else:
+        member = lock_standing(member_id=holder.pk)
+        was_member = member.joined_at is not None
+        reasons = against_its_phone(holder=member, source=source, at=at)
+        if reasons:
+            raise PhoneTaken(holder_id=member.pk, reasons=tuple(reasons))
+    member = bind_phone(member=member, number=number, source=source, at=at)
+    if name:
+        member = join(member=member, at=at, name=name)
+    return member, not was_member
 
 
 def holder_of(*, known: Known, at: datetime) -> Member | None:

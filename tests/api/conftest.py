@@ -36,7 +36,7 @@ from wechat_gateway.models import MiniProgram, OfficialAccount
 
 EVERYTHING = [
     *("members.read", "members.write", "segments.read", "stores.read", "channels.read", "pages.sign", "campaigns.read"),
-    *("points.read", "points.write", "counter.use", "library.read", "library.write"),
+    *("points.read", "points.write", "counter.use", "joins.write", "library.read", "library.write"),
     *("coupons.read", "coupons.write", "coupons.redeem", "imports.write", "exports.write"),
 ]
 _numbers = itertools.count(1)
