@@ -9,6 +9,7 @@ from accounts.rest.views import NothingHere
 from campaigns.api import effect as campaign_effects
 from campaigns.api import progress as campaigns
 from config import health, metrics
+from coupons.api import centre as _coupons_of_the_centre  # noqa: F401 - registers its part
 from coupons.api import gifts as coupon_gifts
 from coupons.api import own as own_coupons
 from coupons.api import purchases as coupon_purchases
@@ -19,8 +20,10 @@ from imports.api import exports
 from imports.api import tables as imports
 from library import api as library
 from loyalty.api import birthdays, points
+from loyalty.api import centre as _loyalty_in_the_centre  # noqa: F401 - registers its part
 from loyalty.api import facts as loyalty_facts
 from members.api import (
+    centre,
     code,
     consents,
     explanations,
@@ -43,6 +46,7 @@ from wechat_gateway import api as wechat_gateway
 v1: list[URLPattern | URLResolver] = [
     path("session/", session.SessionGate.as_view()),
     path("me/", me.Me.as_view()),
+    path("me/centre/", centre.OwnCentre.as_view()),
     path("me/profile/", profile.OwnProfile.as_view()),
     path("me/code/", code.OwnCode.as_view()),
     path("me/phone/", me.Phone.as_view()),

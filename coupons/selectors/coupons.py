@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from coupons.models import Coupon, Move, MoveKind, State, Template, TemplateState, TemplateVersion
 from coupons.rules import Beside, Cart, Refusal, Rule, Verdict, clash, judge, read
@@ -48,12 +48,27 @@ class Holder:
     is_blocked: bool = False
 
 
+@dataclass(frozen=True)
+class Wallet:
+    """How many coupons of a member are usable, can be used later, or are set aside; and the first of the usable."""
+
+    usable: int
+    coming: int
+    held: int
+    first: list[Coupon]
+
+
 def holder(member_id: int, *, at: datetime) -> Holder:
     """Give the tier a member stands in, and whether the brand has blocked them."""
-    blocked = Flag.objects.filter(member_id=member_id, kind=FlagKind.BLOCKED)
-    is_blocked = blocked.filter(Q(since__isnull=True) | Q(since__lte=at)).exists()
+    blocked = is_blocked(member_id, at=at)
     tier = tier_of(member_id)
-    return Holder(tier.pk if tier else None, is_blocked)
+    return Holder(tier.pk if tier else None, blocked)
+
+
+def is_blocked(member_id: int, *, at: datetime) -> bool:
+    """Say whether the brand has blocked somebody at a moment."""
+    blocked = Flag.objects.filter(member_id=member_id, kind=FlagKind.BLOCKED)
+    return blocked.filter(Q(since__isnull=True) | Q(since__lte=at)).exists()
 
 
 def refusal_of_state(coupon: Coupon, *, at: datetime, order: str = "") -> Refusal | None:
@@ -152,6 +167,27 @@ def _checked(row: Coupon, cart: Cart, person: Holder, at: datetime, beside: Sequ
 def coupons_of(member_id: int) -> QuerySet[Coupon]:
     """Give the coupons of a member, newest first."""
     return Coupon.objects.select_related("version", "store").filter(member_id=member_id).order_by("-pk")
+
+
+def wallet_of(member_id: int, *, at: datetime, first: int) -> Wallet:
+    """Count a member's coupons as they stand at a moment, and give the usable ones that end soonest; three queries.
+
+    A coupon whose hold has run out is free, and one whose time is over counts nowhere, swept or not.
+    """
+    over = Q(state=State.HELD, held_until__lte=at)
+    free = Q(state=State.UNUSED) | over
+    usable = free & Q(valid_from__lte=at, valid_until__gt=at)
+    rows = Coupon.objects.filter(member_id=member_id, state__in=[State.UNUSED, State.HELD])
+    counts = rows.aggregate(
+        usable=Count("pk", filter=usable),
+        coming=Count("pk", filter=free & Q(valid_from__gt=at)),
+        held=Count("pk", filter=Q(state=State.HELD) & ~over),
+    )
+    soonest = coupons_of(member_id).select_related("version", "store", "template").filter(usable)
+    shown = list(soonest.order_by("valid_until", "pk")[:first])
+    if is_blocked(member_id, at=at):  # the till refuses each of them
+        return Wallet(0, 0, counts["held"], [])
+    return Wallet(counts["usable"], counts["coming"], counts["held"], shown)
 
 
 def moves_of(coupon_ids: Iterable[int]) -> dict[int, list[Move]]:

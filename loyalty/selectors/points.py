@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 
+SOONEST: Final = 3  # moments at which points end that a member centre shows
+
+
 @dataclass(frozen=True)
 class Balance:
     """What a member has. `spendable` is what a purchase can use now."""
@@ -149,6 +152,13 @@ def endings_of(member_id: int, *, at: datetime, days: int) -> list[Ending]:
         member_id=member_id, remaining__gt=0, expires_at__gt=at, expires_at__lte=at + timedelta(days=days)
     )
     return _endings(rows.order_by("expires_at", "pk").values_list("pk", "remaining", "expires_at"), here)
+
+
+def soonest_endings(member_id: int, *, at: datetime) -> list[tuple[datetime, int]]:
+    """Give what ends soonest and when, however far away that is; one query."""
+    rows = Lot.objects.filter(member_id=member_id, remaining__gt=0, expires_at__gt=at).values("expires_at")
+    found = rows.annotate(points=Sum("remaining")).order_by("expires_at")[:SOONEST]
+    return [(row["expires_at"], row["points"]) for row in found if row["expires_at"] is not None]
 
 
 def _endings(rows: Iterable[tuple[int, int, Any]], here: ZoneInfo) -> list[Ending]:

@@ -182,6 +182,11 @@ def view_of(member_id: int, *, at: datetime) -> View:
     return View(tier, standing, value, following)
 
 
+def standing_of(member_id: int) -> Standing | None:
+    """Give where a member stands since when; None for who was never decided about."""
+    return Standing.objects.select_related("tier").filter(member_id=member_id).first()
+
+
 def lowest() -> Tier | None:
     """Give the tier everybody begins in: whoever was never decided about stands there without a row."""
     return Tier.objects.order_by("threshold", "pk").first()

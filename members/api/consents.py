@@ -16,6 +16,8 @@ from members import selectors, services
 from members.api.me import CHANNEL, SOURCE, MemberView
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rest_framework.request import Request
 
 
@@ -113,19 +115,23 @@ class ConsentBook(MemberView):
         return Response(self._body())
 
     def _body(self) -> dict[str, Any]:
-        known, at = selectors.consents_in_force(self.caller.member_id), clock.now()
-        texts = selectors.texts_in_force(at=at)
-        lines = []
-        for purpose, label in selectors.purposes():
-            row, text = known.get(purpose), texts.get(purpose)
-            lines.append(
-                {
-                    "purpose": purpose,
-                    "label": label,
-                    "granted": row.granted if row else None,
-                    "text_version": row.text_version if row else "",
-                    "at": row.at if row else None,
-                    "text": {"version": text.version, "body": text.body} if text else None,
-                }
-            )
-        return {"results": lines}
+        return {"results": consent_lines(self.caller.member_id, at=clock.now())}
+
+
+def consent_lines(member_id: int, *, at: datetime) -> list[dict[str, Any]]:
+    """Give what somebody said last about every purpose, and the text in force; three queries."""
+    known, texts = selectors.consents_in_force(member_id), selectors.texts_in_force(at=at)
+    lines = []
+    for purpose, label in selectors.purposes():
+        row, text = known.get(purpose), texts.get(purpose)
+        lines.append(
+            {
+                "purpose": purpose,
+                "label": label,
+                "granted": row.granted if row else None,
+                "text_version": row.text_version if row else "",
+                "at": row.at if row else None,
+                "text": {"version": text.version, "body": text.body} if text else None,
+            }
+        )
+    return lines

@@ -147,13 +147,18 @@ class PreferenceCentre(MemberView):
         return Response(self._body())
 
     def _body(self) -> dict[str, Any]:
-        wants = selectors.preferences_of(self.caller.member_id)
-        names = ("code", "name", "meaning", "wanted")
-        hours = wants.quiet
-        return {
-            "marketing": wants.marketing,
-            "topics": [dict(zip(names, each, strict=True)) for each in wants.topics],
-            "carriers": [dict(zip(names, each, strict=True)) for each in wants.ways],
-            "quiet_hours": {"begins": f"{hours[0]:%H:%M}", "ends": f"{hours[1]:%H:%M}"} if hours else None,
-            "personalised": wants.personal,
-        }
+        return preference_body(self.caller.member_id)
+
+
+def preference_body(member_id: int) -> dict[str, Any]:
+    """Give what somebody wants as plain values; two queries."""
+    wants = selectors.preferences_of(member_id)
+    names = ("code", "name", "meaning", "wanted")
+    hours = wants.quiet
+    return {
+        "marketing": wants.marketing,
+        "topics": [dict(zip(names, each, strict=True)) for each in wants.topics],
+        "carriers": [dict(zip(names, each, strict=True)) for each in wants.ways],
+        "quiet_hours": {"begins": f"{hours[0]:%H:%M}", "ends": f"{hours[1]:%H:%M}"} if hours else None,
+        "personalised": wants.personal,
+    }
