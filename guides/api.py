@@ -19,8 +19,6 @@ from guides import services
 from guides.models import Guide
 from guides.selectors import guide_of
 from members import services as member_services
-from members.api.joining import ASKED_EXAMPLE, ASKING, AskedShape, PhoneBody, asked_body
-from members.api.shapes import StoreLine
 from members.card import Section, sections
 from members.errors import SmsCodeRefused
 
@@ -86,8 +84,24 @@ class GuideBody(StrictSerializer):
     guide = CodeField(max_length=20, help_text="Staff number of the guide.")
 
 
-class CounterPhone(PhoneBody, GuideBody):
+class CounterPhone(GuideBody):
     """Where the code goes, and who is with the person."""
+
+    phone = CodeField(max_length=24, help_text="Mobile number, E.164 or mainland.")
+
+
+class CounterAsked(serializers.Serializer[Any]):
+    """What is told of a code: nothing of the phone, nor of whether the brand knows it."""
+
+    expires_at = serializers.DateTimeField(help_text="Until when the code works.")
+    again_at = serializers.DateTimeField(help_text="From when on another one can be asked for.")
+
+
+class CounterStore(serializers.Serializer[Any]):
+    """The store somebody joined in."""
+
+    code = serializers.CharField(help_text="Store code.")
+    name = serializers.CharField(help_text="Name.")
 
 
 class CounterConsent(StrictSerializer):
@@ -116,7 +130,7 @@ class CounterJoined(serializers.Serializer[Any]):
     is_new = serializers.BooleanField(help_text="false: they were a member before.")
     joined_at = serializers.DateTimeField(help_text="When they became a member.")
     guide = serializers.CharField(help_text="Staff number of the guide it was with.")
-    store = StoreLine(help_text="The guide's store.")
+    store = CounterStore(help_text="The guide's store.")
 
 
 class ShownJoinCode(serializers.Serializer[Any]):
@@ -150,10 +164,17 @@ class CounterCodes(BrandAPIView):
         auth=SYSTEM,
         body=CounterPhone,
         body_example={"phone": "13800138000", "guide": "LY0007"},
-        answer=AskedShape,
-        example=ASKED_EXAMPLE,
+        answer=CounterAsked,
+        example={"expires_at": "2026-11-21T05:50:00Z", "again_at": "2026-11-21T05:46:00Z"},
         status=202,
-        errors=ASKING,
+        errors=problems(
+            409,
+            422,
+            429,
+            s409={"sms_off": "The brand sends no text messages."},
+            s422={"invalid": "Some values cannot be used.", "phone_invalid": "Not a number that can be reached."},
+            s429={"throttled": "Too many codes for this phone, by this key or of this brand."},
+        ),
         description="Needs the scope `joins.write`. The answer is the same whether or not the brand knows the phone.",
     )
     def post(self, request: Request) -> Response:
@@ -161,7 +182,7 @@ class CounterCodes(BrandAPIView):
         given = read_body(CounterPhone, request.data)
         _guide(request, given["guide"])
         asked = member_services.ask_code(phone=given["phone"], asker=_asker(request), address="", at=clock.now())
-        return Response(asked_body(asked), status=202)
+        return Response({"expires_at": asked.expires_at, "again_at": asked.again_at}, status=202)
 
 
 class CounterJoins(BrandAPIView):

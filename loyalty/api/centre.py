@@ -11,7 +11,6 @@ from loyalty.models import BenefitKind, FactKind
 from loyalty.selectors import facts as fact_selectors
 from loyalty.selectors import points as selectors
 from loyalty.selectors import tiers as tier_selectors
-from members.api.shapes import StoreLine
 from members.card import Part, centre_parts
 
 if TYPE_CHECKING:
@@ -65,6 +64,13 @@ class TierInCentre(serializers.Serializer[Any]):
     benefits = GivenByTier(many=True)
 
 
+class OrderStore(serializers.Serializer[Any]):
+    """Where an order was."""
+
+    code = serializers.CharField(help_text="Store code.")
+    name = serializers.CharField(help_text="Name.")
+
+
 class OrderLine(serializers.Serializer[Any]):
     """A purchase."""
 
@@ -72,7 +78,7 @@ class OrderLine(serializers.Serializer[Any]):
     at = serializers.DateTimeField(help_text="When.")
     amount = serializers.IntegerField(help_text="What was paid, in fen.")
     refunded = serializers.IntegerField(help_text="What of it was sent back, in fen.")
-    store = StoreLine(allow_null=True, help_text="Where; null online.")
+    store = OrderStore(allow_null=True, help_text="Where; null online.")
 
 
 class OrdersInCentre(serializers.Serializer[Any]):
