@@ -45,7 +45,8 @@ def load_before_forking(**_: Any) -> None:
 
 @worker_init.connect
 def refuse_unsafe_worker(**_: Any) -> None:
-    """A worker that row security does not bind must not start."""
-    from config.startup import refuse_unsafe
+    """A worker that row security does not bind must not start; one that starts shares what is loaded."""
+    from config.startup import keep_what_is_loaded, refuse_unsafe
 
     refuse_unsafe()
+    keep_what_is_loaded()
