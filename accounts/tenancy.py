@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import orjson
 from django.apps import apps
@@ -242,6 +242,10 @@ class BrandQuerySet(models.QuerySet[M]):
         return super().delete()
 
 
+_rows_of: dict[tuple[type[models.Model], int], Any] = {}
+_MOST_ROWS_OF: Final = 2_000  # some seven megabytes
+
+
 class BrandManager(models.Manager[M]):
     """The guarded manager of every brand table: no scope, no query."""
 
@@ -252,10 +256,16 @@ class BrandManager(models.Manager[M]):
         scope = _current.get()
         if scope is None:
             raise NoBrandInScope
-        queryset: BrandQuerySet[M] = BrandQuerySet(self.model, using=self._db)
         if scope.brand_id is None:
-            return queryset
-        return queryset.filter(brand_id=scope.brand_id)
+            return BrandQuerySet(self.model, using=self._db)
+        # Writing the same condition for every query anew would cost more than all else that a short query needs.
+        written = _rows_of.get((self.model, scope.brand_id))
+        if written is None:
+            written = BrandQuerySet(self.model).filter(brand_id=scope.brand_id).query
+            if len(_rows_of) >= _MOST_ROWS_OF:
+                _rows_of.clear()
+            _rows_of[self.model, scope.brand_id] = written
+        return BrandQuerySet(self.model, written.chain(), self._db)
 
 
 def _require_writable() -> Scope:
