@@ -130,7 +130,7 @@ BRAND = "nullif(current_setting('app.brand_id', true), '')::bigint"
 def test_scope_narrower_than_the_brand_lost(monkeypatch):
     with world_of("real") as matrix:
         monkeypatch.setattr(
-            "members.admin.people.visible_members", lambda viewer: worlds.Member.objects.filter(merged_into=None)
+            "members.admin.people.records_within", lambda viewer: worlds.Member.objects.filter(merged_into=None)
         )
         red = leaks_of(console.addresses, matrix, "manager", only="members/member/<path:object_id>/change/")
         assert any("other store" in each for each in red), red
