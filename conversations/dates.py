@@ -1,4 +1,7 @@
-"""Birthdays as people type them: 8月8, 0808, 8.8, 1990-08-08, 八月初八. A lunar date is recognised, not converted."""
+"""Days and numbers as people type them: 8月8, 0808, 8.8, 1990-08-08, 八月初八, 38码, 三十八.
+
+A lunar date is recognised, not converted.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,9 @@ _AROUND: Final = re.compile(
     r"^(?:我的?|的|生日|出生|公历|阳历|新历|是|在|为|[:：,，。!\s])+|(?:生日|的|出生|哦|呀|啊|吧|[,，。!~\s])+$"
 )
 _LEAP: Final = 2000
+_FIGURES: Final = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+_MOST_NUMBER: Final = 10**12
+_EARLIEST_YEAR: Final = 1800
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,38 @@ def read_birthday(text: str) -> Birthday | None:
             *_year, month, day = match.groups()
             return _checked(_year[0] if _year else None, int(month), int(day))
     return None
+
+
+def read_day(text: str) -> date | None:
+    """Understand a day with its year; None for what is none, for a day without a year and for a lunar date."""
+    plain = unicodedata.normalize("NFKC", text).strip()[:40]
+    if _LUNAR.search(plain):
+        return None
+    plain = _AROUND.sub("", _CHINESE_NUMBER.sub(lambda match: _number(match[0]), plain))
+    plain = re.sub(r"\s*([年月日号./\-、])\s*", r"\1", plain)
+    for pattern in (_SPELLED, _PARTED, _RUN):
+        match = pattern.fullmatch(plain)
+        if match is not None and match[1] and int(match[1]) >= _EARLIEST_YEAR:
+            try:
+                return date(int(match[1]), int(match[2]), int(match[3]))
+            except ValueError:
+                return None
+    return None
+
+
+def read_number(text: str) -> int | None:
+    """Understand a whole number: 38, 38码, 我穿 38, 三十八, 1,038, 38.0; None for none, several or a broken one."""
+    plain = unicodedata.normalize("NFKC", text).strip()[:40]
+    found = _FIGURES.findall(plain)
+    if not found:
+        words = _CHINESE_NUMBER.findall(plain)
+        found = [_number(words[0])] if len(words) == 1 else []
+    if len(found) != 1:
+        return None
+    whole, _point, rest = found[0].replace(",", "").partition(".")
+    if rest.strip("0") or not whole.lstrip("-").isdigit() or len(whole) > len(str(_MOST_NUMBER)):
+        return None
+    return int(whole) if abs(int(whole)) <= _MOST_NUMBER else None
 
 
 def _checked(year: str | None, month: int, day: int) -> Birthday | None:

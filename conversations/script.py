@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
-from conversations.dates import read_birthday
+from conversations.dates import read_birthday, read_day, read_number
 from conversations.patterns import normalised
 
 SAY, ASK = "SAY", "ASK"
-TEXT, BIRTHDAY, CHOICE = "TEXT", "BIRTHDAY", "CHOICE"
-ANSWERS: Final = (TEXT, BIRTHDAY, CHOICE)
+TEXT, BIRTHDAY, CHOICE, NUMBER, DAY, YES_NO = "TEXT", "BIRTHDAY", "CHOICE", "NUMBER", "DATE", "YES_NO"
+ANSWERS: Final = (TEXT, BIRTHDAY, CHOICE, NUMBER, DAY, YES_NO)
+OWN: Final = "field:"  # before the key of a profile field of the brand's own
 END: Final = "END"
 DONE, LEFT, GAVE_UP = "DONE", "LEFT", "GAVE_UP"
 MOST_STEPS, MOST_CHOICES, MOST_TRIES = 12, 10, 3
@@ -21,6 +22,12 @@ LONGEST: Final = 300
 LONGEST_ANSWER: Final = 60
 LEAVING: Final = frozenset({"退出", "取消", "结束", "不聊了", "exit", "quit"})
 SKIPPING: Final = frozenset({"跳过", "不想说", "不告诉你", "保密", "skip"})
+SAID_YES: Final = frozenset({"是", "是的", "有", "有的", "对", "对的", "要", "会", "嗯", "好", "1", "yes", "y", "ok"})
+SAID_NO: Final = frozenset({
+    "否", "不是", "没有", "没", "无", "不", "不要", "不会", "不用", "2", "no", "n",
+})  # fmt: skip
+# What stands in a talk in place of an answer that not everybody may see.
+KEPT_APART: Final[Mapping[str, bool]] = {"kept": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,28 @@ class Step:
     why: str = ""
     choices: tuple[Choice, ...] = ()
     goto: str = ""
+    is_closed: bool = False
+    """Its profile field takes no answers any more: it is not asked."""
+    is_private: bool = False
+    """Not everybody may see the answer: it is kept in the profile field only."""
+
+    @property
+    def own_key(self) -> str:
+        """The key of the profile field of the brand's own that keeps the answer, '' for none."""
+        return self.field.removeprefix(OWN) if self.field.startswith(OWN) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnField:
+    """A profile field of the brand's own, as dialogues ask for it."""
+
+    key: str
+    label: str
+    kind: str
+    choices: tuple[str, ...] = ()
+    is_private: bool = False
+    listens: bool = True
+    """It takes what dialogues hear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +92,12 @@ class Written:
     field: str
     value: Any
     tag_id: int | None = None
+    is_private: bool = False
+
+    @property
+    def in_talk(self) -> Any:
+        """What the talk itself remembers of it."""
+        return dict(KEPT_APART) if self.is_private else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +136,19 @@ def read_steps(data: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
     )
 
 
+def opened(steps: Sequence[Step], own: Mapping[str, OwnField]) -> tuple[Step, ...]:
+    """Fit steps to the brand's fields as they are now: a question that none would keep is not asked."""
+    return tuple(_fitted(step, own.get(step.own_key)) if step.own_key else step for step in steps)
+
+
+def _fitted(step: Step, own: OwnField | None) -> Step:
+    if own is None or not own.listens or own.kind != step.answer:
+        return replace(step, is_closed=True)
+    choices = tuple(choice for choice in step.choices if choice.label in own.choices)
+    is_closed = step.answer == CHOICE and not choices
+    return replace(step, choices=choices, is_closed=is_closed, is_private=own.is_private)
+
+
 def begin(steps: Sequence[Step]) -> Turn:
     """Start a dialogue: everything up to its first question."""
     return _go_on(steps, steps[0].key if steps else END, {})
@@ -116,12 +164,16 @@ def answer(steps: Sequence[Step], state: State, text: str) -> Turn:
         return Turn((_("All right. Nothing more is asked; what you have told stays."),), None, ended=LEFT)
     if wanted in SKIPPING:
         return _go_on(steps, _after(steps, step), state.answers)
+    if step.is_closed:
+        turn = _go_on(steps, _after(steps, step), state.answers)
+        said = _("That is not asked any more, so nothing of it was kept.")
+        return replace(turn, says=(said, *turn.says), understood=False)
     value, chosen = _read(step, text)
     if value is None:
         return _again(step, state)
-    written = Written(step.key, step.field, value, chosen.tag_id if chosen else None)
+    written = Written(step.key, step.field, value, chosen.tag_id if chosen else None, step.is_private)
     following = chosen.goto if chosen and chosen.goto else _after(steps, step)
-    answers = {**state.answers, step.key: value}
+    answers = {**state.answers, step.key: written.in_talk}
     turn = _go_on(steps, following, answers)
     if isinstance(value, dict) and value.get("lunar"):
         thanks = _("A date of the lunar calendar: I have noted that, but not which day it is this year.")
@@ -135,6 +187,8 @@ def question(step: Step) -> str:
     if step.why:
         lines.append(_("(Why we ask: %(why)s You can say “skip” or “exit”.)") % {"why": step.why})
     lines += [f"{number}. {choice.label}" for number, choice in enumerate(step.choices, 1)]
+    if step.answer == YES_NO:
+        lines += [f"1. {_('Yes')}", f"2. {_('No')}"]
     return "\n".join(lines)
 
 
@@ -146,6 +200,9 @@ def _again(step: Step, state: State) -> Turn:
     said = {
         BIRTHDAY: _("That is no date I know. Write it like 8月8, 0808 or 8.8."),
         CHOICE: _("Answer with a number or a word from the list."),
+        YES_NO: _("Answer with yes or no."),
+        NUMBER: _("That is no whole number I know. Write it in figures, like 38."),
+        DAY: _("That is no date I know. Write it with the year, like 2020-05-20."),
     }.get(step.answer, _("Write it in at most 60 characters."))
     return Turn((said, question(step)), replace(state, tries=tries), understood=False)
 
@@ -164,8 +221,25 @@ def _read(step: Step, text: str) -> tuple[Any, Choice | None]:
                 return choice.label, choice
         having = [choice for choice in step.choices if normalised(choice.label) in wanted]
         return (having[0].label, having[0]) if len(having) == 1 else (None, None)
+    if step.answer in _READERS:
+        return _READERS[step.answer](text), None
     plain = " ".join(text.split())
     return (plain if 0 < len(plain) <= LONGEST_ANSWER else None), None
+
+
+def _yes_or_no(text: str) -> str | None:
+    wanted = normalised(text).rstrip("的呀啊哦。.!~")
+    if wanted in SAID_YES or normalised(text) in SAID_YES:
+        return "yes"
+    return "no" if wanted in SAID_NO or normalised(text) in SAID_NO else None
+
+
+def _day(text: str) -> str | None:
+    found = read_day(text)
+    return found.isoformat() if found else None
+
+
+_READERS: Final[Mapping[str, Callable[[str], Any]]] = {NUMBER: read_number, DAY: _day, YES_NO: _yes_or_no}
 
 
 def _go_on(steps: Sequence[Step], key: str, answers: Mapping[str, Any]) -> Turn:
@@ -176,6 +250,9 @@ def _go_on(steps: Sequence[Step], key: str, answers: Mapping[str, Any]) -> Turn:
         step = _by_key(steps, key)
         if step is None:
             break
+        if step.is_closed:
+            key = _after(steps, step)
+            continue
         if step.kind == ASK:
             return Turn((*says, question(step)), State(step.key, answers))
         says.append(step.text)
@@ -235,7 +312,36 @@ def _step_faults(step: Step, known: set[str]) -> list[str]:
         said.append(_("A birthday is asked for as a date."))
     if step.answer == BIRTHDAY and step.field not in {"", "birthday"}:
         said.append(_("A date can be kept as the birthday only."))
+    if step.answer in _READERS and step.field and not step.own_key:
+        said.append(_("Such an answer can be kept in a profile field of your own only."))
     return said
+
+
+def own_faults(steps: Sequence[Step], own: Mapping[str, OwnField]) -> list[StepFault]:
+    """Give what keeps answers from going into the brand's profile fields, as these are now."""
+    return [
+        StepFault(step.key, said)
+        for step in steps
+        if step.kind == ASK and step.own_key and (said := _own_fault(step, own.get(step.own_key)))
+    ]
+
+
+def _own_fault(step: Step, own: OwnField | None) -> str:
+    if own is None:
+        return _("The profile field “%(name)s” is not there any more: keep the answer elsewhere.") % {
+            "name": step.own_key
+        }
+    if not own.listens:
+        return _(
+            "“%(name)s” takes nothing from dialogues: put them among those who may say something there, "
+            "or keep the answer elsewhere."
+        ) % {"name": own.label}
+    if own.kind != step.answer:
+        return _("“%(name)s” keeps answers of another type.") % {"name": own.label}
+    unknown = [choice.label for choice in step.choices if choice.label not in own.choices]
+    if own.kind == CHOICE and unknown:
+        return _("“%(choice)s” is not in the list of “%(name)s”.") % {"choice": unknown[0], "name": own.label}
+    return ""
 
 
 def _loops(steps: Sequence[Step]) -> list[StepFault]:

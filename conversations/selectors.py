@@ -41,11 +41,13 @@ from conversations.models import (
     UnmatchedPhrase,
 )
 from conversations.patterns import normalised
-from conversations.script import State, Step, Turn, answer, begin, read_steps
+from conversations.script import OWN, OwnField, State, Step, Turn, answer, begin, opened, own_faults, read_steps
 from library.models import CopyState, MediaCopy
 from library.selectors import living_media_ids, media_named, room_of
 from members.figures import counted, figures
-from members.models import Follower, Member, RemoteTag, RemoteTagging
+from members.models import Follower, Member, RemoteTag, RemoteTagging, Sensitivity
+from members.profiles import DIALOGUE
+from members.selectors import profile_fields
 from touchpoints.models import Touchpoint, TouchpointTag
 from touchpoints.selectors import ends_of, in_use, welcome_texts
 from wechat_gateway import incidents
@@ -432,6 +434,8 @@ class Dialogues:
     starts: Mapping[str, tuple[int, tuple[Step, ...]]]
     kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """What a selector has worked out for this account and wants to find again."""
+    own: Mapping[str, OwnField] = field(default_factory=dict)
+    """The brand's profile fields, where any version of a dialogue keeps answers in one."""
 
     def steps_of(self, version_id: int) -> tuple[Step, ...]:
         """Give the steps of one of these versions."""
@@ -441,16 +445,48 @@ class Dialogues:
 def dialogues_of(account_id: int) -> Dialogues:
     """Compile the enabled dialogues of an account by the words that begin them; an older dialogue keeps its word."""
     newest: dict[int, DialogueVersion] = {}
-    rows = DialogueVersion.objects.filter(dialogue__account_id=account_id, dialogue__is_enabled=True)
+    uses_own = False
+    rows = DialogueVersion.objects.filter(dialogue__account_id=account_id)
     for version in rows.select_related("dialogue").order_by("dialogue_id", "number"):
-        newest[version.dialogue_id] = version
+        if version.dialogue.is_enabled:
+            newest[version.dialogue_id] = version
+        uses_own = uses_own or any(str(row.get("field", "")).startswith(OWN) for row in version.steps)
+    own = own_fields() if uses_own else {}
     starts: dict[str, tuple[int, tuple[Step, ...]]] = {}
     for version in newest.values():
-        steps = read_steps(version.steps)
+        steps = opened(read_steps(version.steps), own)
         for word in version.dialogue.keywords:
             starts.setdefault(normalised(str(word)), (version.pk, steps))
     starts.pop("", None)
-    return Dialogues(starts)
+    return Dialogues(starts, own=own)
+
+
+def own_fields() -> dict[str, OwnField]:
+    """Give the brand's own profile fields as dialogues ask for them, by key."""
+    return {
+        row.key: OwnField(
+            row.key,
+            row.label,
+            row.kind,
+            tuple(row.choices),
+            is_private=row.sensitivity != Sensitivity.PLAIN,
+            listens=DIALOGUE in row.sources,
+        )
+        for row in profile_fields()
+    }
+
+
+def closed_questions(dialogue_ids: list[int]) -> dict[int, str]:
+    """Give why published dialogues leave a question out, those that do: its profile field takes no answer any more."""
+    newest: dict[int, DialogueVersion] = {}
+    for version in DialogueVersion.objects.filter(dialogue_id__in=dialogue_ids).order_by("dialogue_id", "number"):
+        newest[version.dialogue_id] = version
+    asked = {pk: read_steps(version.steps) for pk, version in newest.items()}
+    if not any(step.own_key for steps in asked.values() for step in steps):
+        return {}
+    own = own_fields()
+    found = {pk: own_faults(steps, own) for pk, steps in asked.items()}
+    return {pk: faults[0].message for pk, faults in found.items() if faults}
 
 
 def current_dialogues(account_id: int) -> Dialogues:
@@ -635,7 +671,7 @@ def turn_of(dialogues: Dialogues, rules: Rules | None, talk: Talk | None, push: 
         return begin(start[1]), start[0]
     if talk is None or push.kind != "text":
         return None
-    turn = answer(talk.steps, talk.state, push.content)
+    turn = answer(opened(talk.steps, dialogues.own), talk.state, push.content)
     if not turn.understood and rules is not None and _captured_by_keyword(rules, push):
         return None
     return turn, talk.version_id

@@ -69,13 +69,17 @@ def _fields(member: Member, now: datetime) -> None:
         label="肤质",
         kind="CHOICE",
         choices=["干性", "油性", "混合"],
-        sources=["member", "operator", "pos", "import"],
+        sources=["member", "dialogue", "operator", "pos", "import"],
         fresh_days=365,
         by_member=True,
     )
     services.save_profile_field(field=skin, at=now)
     allergy = ProfileField(
-        key="allergy", label="过敏史", kind="TEXT", sources=["member", "operator", "import"], sensitivity="SEALED"
+        key="allergy",
+        label="过敏史",
+        kind="TEXT",
+        sources=["member", "dialogue", "operator", "import"],
+        sensitivity="SEALED",
     )
     services.save_profile_field(field=allergy, at=now)
     services.say(member_id=member.pk, source="pos", values={"skin": "油性"}, at=now - timedelta(days=60), by="收银 2")

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 # Who can say something about a person. Apps above register theirs.
 sources: Registry[StrOrPromise] = Registry("profile sources", purpose="who can say something about a person's profile")
 MEMBER: Final = "member"
+DIALOGUE: Final = "dialogue"
 OPERATOR: Final = "operator"
 IMPORT: Final = "import"
 for _key, _label in (
     (MEMBER, gettext_lazy("the member")),
+    (DIALOGUE, gettext_lazy("dialogue")),
     (OPERATOR, gettext_lazy("staff")),
     ("pos", gettext_lazy("till")),
     ("wecom", gettext_lazy("WeCom")),
@@ -34,7 +36,7 @@ for _key, _label in (
     ("api", gettext_lazy("API")),
 ):
     sources.register(_key, _label)
-PRECEDENCE: Final = (MEMBER, OPERATOR, "pos", "wecom", "form", IMPORT, "api")
+PRECEDENCE: Final = (MEMBER, DIALOGUE, OPERATOR, "pos", "wecom", "form", IMPORT, "api")
 
 MOST_CHARACTERS: Final = 200
 MOST_CHOICES: Final = 50

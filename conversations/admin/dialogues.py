@@ -24,19 +24,26 @@ from conversations.script import (
     ASK,
     BIRTHDAY,
     CHOICE,
+    DAY,
     END,
     MOST_STEPS,
+    NUMBER,
+    OWN,
     SAY,
     TEXT,
+    YES_NO,
+    OwnField,
     Step,
     answer,
     begin,
     faults,
+    opened,
+    own_faults,
     read_steps,
 )
-from conversations.selectors import rules_to_compare, talks_of
+from conversations.selectors import closed_questions, own_fields, rules_to_compare, talks_of
 from conversations.services.dialogues import LANGUAGE
-from members.models import Tag
+from members.models import FieldKind, Tag
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -50,6 +57,9 @@ ANSWERS = [
     (TEXT, gettext_lazy("a text")),
     (BIRTHDAY, gettext_lazy("a date (birthday)")),
     (CHOICE, gettext_lazy("one of several")),
+    (NUMBER, gettext_lazy("a whole number")),
+    (DAY, gettext_lazy("a date with its year")),
+    (YES_NO, gettext_lazy("yes or no")),
 ]
 
 
@@ -58,8 +68,21 @@ def _after_choices() -> list[tuple[str, Any]]:
     return [("", gettext("the next step")), *steps, (END, gettext("the end"))]
 
 
-def _fields_to_keep() -> list[tuple[str, Any]]:
-    return [("", gettext("(only in this talk)")), *((key, item.label) for key, item in services.answer_fields.items())]
+def _fields_to_keep(own: dict[str, OwnField], used: set[str]) -> list[tuple[str, Any]]:
+    """Offer the common facts and every field of the brand; one that a step names stays even when it is gone."""
+    kept: list[tuple[str, Any]] = [("", gettext("(only in this talk)"))]
+    kept += [(key, item.label) for key, item in services.answer_fields.items()]
+    mine = [(OWN + field.key, _field_label(field)) for field in own.values()]
+    known = {key for key, _label in (*kept, *mine)}
+    mine += [(key, gettext("%(name)s (not there any more)") % {"name": key}) for key in sorted(used - known)]
+    return [*kept, (gettext("Profile fields of your own"), mine)] if mine else kept
+
+
+def _field_label(field: OwnField) -> str:
+    said = f"{field.label} · {FieldKind(field.kind).label}"
+    if field.is_private:
+        said = gettext("%(name)s · not for everybody") % {"name": said}
+    return said if field.listens else gettext("%(name)s (takes nothing from dialogues)") % {"name": said}
 
 
 def _step_fields() -> dict[str, forms.Field]:
@@ -81,8 +104,11 @@ def _step_fields() -> dict[str, forms.Field]:
             f"s{number}_field": forms.ChoiceField(
                 label=gettext_lazy("Keep as"),
                 required=False,
-                choices=_fields_to_keep,
                 widget=UnfoldAdminSelectWidget,
+                help_text=gettext_lazy(
+                    "A profile field of your own brings its type and its list along. What not everybody may see is "
+                    "kept sealed there; the message itself stands in the conversation."
+                ),
             ),
             f"s{number}_why": forms.CharField(
                 label=gettext_lazy("Why we ask"),
@@ -135,7 +161,12 @@ class DialogueForm(DialogueFields):  # type: ignore[misc] # the fields of steps 
         """Show what is stored in the form's own fields."""
         super().__init__(*args, **kwargs)
         self.initial["words"] = gettext(", ").join(str(word) for word in self.instance.keywords)
+        self.own = own_fields()
         names = dict(Tag.objects.order_by("pk").values_list("pk", "name"))
+        used = {step.field for step in read_steps(self.instance.draft) if step.field}
+        to_keep = _fields_to_keep(self.own, used)
+        for number in range(1, MOST_STEPS + 1):
+            self.fields[f"s{number}_field"].choices = to_keep
         for number, step in enumerate(read_steps(self.instance.draft)[:MOST_STEPS], 1):
             for name in ("kind", "text", "answer", "field", "why", "goto"):
                 self.initial[f"s{number}_{name}"] = getattr(step, name)
@@ -153,7 +184,8 @@ class DialogueForm(DialogueFields):  # type: ignore[misc] # the fields of steps 
         self.instance.draft = rows
         self._look_for_words(cleaned)
         if cleaned.get("publish") and not self.errors:
-            for fault in faults(read_steps(rows)):
+            steps = read_steps(rows)
+            for fault in faults(steps) or own_faults(steps, self.own):
                 self.add_error(f"s{fault.key}_text" if fault.key else None, fault.message)
         return cleaned
 
@@ -196,8 +228,13 @@ class DialogueForm(DialogueFields):  # type: ignore[misc] # the fields of steps 
         row: dict[str, Any] = {"key": str(number), "kind": get("kind"), "text": get("text"), "goto": get("goto")}
         if row["kind"] == ASK:
             row |= {"answer": get("answer") or TEXT, "field": get("field"), "why": get("why")}
+            own = self.own.get(row["field"].removeprefix(OWN)) if row["field"].startswith(OWN) else None
+            if own is not None:
+                row["answer"] = own.kind
             if row["answer"] == CHOICE:
                 row["choices"] = self._choices(get("choices"), number, tags)
+                if own is not None and not row["choices"]:
+                    row["choices"] = [{"label": choice} for choice in own.choices]
         return {name: value for name, value in row.items() if value}
 
     def _choices(self, text: str, number: int, tags: dict[str, int]) -> list[dict[str, Any]]:
@@ -223,6 +260,13 @@ def _line(choice: Any, names: dict[int, str]) -> str:
     goto = f" => {choice.goto}" if choice.goto else ""
     tag = f" # {names[choice.tag_id]}" if choice.tag_id in names else ""
     return f"{choice.label}{goto}{tag}"
+
+
+def _state_cell(value: Any, row: Dialogue) -> Any:
+    """Show whether a dialogue can be begun, and which of its questions nobody is asked."""
+    if value and row.is_enabled:
+        return two_lines(state(gettext("a question is left out"), "warning"), value)
+    return state(gettext("enabled"), "success") if row.is_enabled else state(gettext("disabled"))
 
 
 def _talks_cell(value: Any, row: Dialogue) -> Any:
@@ -253,18 +297,18 @@ class DialogueAdmin(ConsoleModelAdmin):
         "begins",
         "questions",
         BulkColumn("talks", gettext_lazy("talks"), talks_of, number=True, show=_talks_cell),
-        "enabled",
+        BulkColumn("runs", gettext_lazy("state"), closed_questions, show=_state_cell),
     )
     list_select_related = ("account",)
     ordering = ("brand", "account", "name", "pk")
-    phone_columns: ClassVar[tuple[str, ...]] = ("name", "begins", "enabled")
+    phone_columns: ClassVar[tuple[str, ...]] = ("name", "begins", "runs")
     change_form_template = "conversations/dialogue_form.html"
     conditional_fields: ClassVar[dict[str, str]] = {
         f"s{number}_{name}": shown.format(n=number)
         for number in range(1, MOST_STEPS + 1)
         for name, shown in {
             "text": "s{n}_kind != ''",
-            "answer": "s{n}_kind == 'ASK'",
+            "answer": "s{n}_kind == 'ASK' && !(s{n}_field || '').startsWith('field:')",
             "field": "s{n}_kind == 'ASK'",
             "why": "s{n}_kind == 'ASK'",
             "choices": "s{n}_kind == 'ASK' && s{n}_answer == 'CHOICE'",
@@ -299,7 +343,7 @@ class DialogueAdmin(ConsoleModelAdmin):
     @admin.display(description=gettext_lazy("state"))
     def enabled(self, row: Dialogue) -> Any:
         """Show whether the dialogue can be begun."""
-        return state(gettext("enabled"), "success") if row.is_enabled else state(gettext("disabled"))
+        return _state_cell(None, row)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show roles that may only look the stored row, without the form's own fields."""
@@ -322,7 +366,11 @@ class DialogueAdmin(ConsoleModelAdmin):
         obj: Dialogue | None = kwargs.get("obj")
         said = [line.strip()[:200] for line in request.GET.get("say", "").splitlines() if line.strip()][:MOST_SAID]
         if obj is not None and obj.pk and obj.draft:
-            context["preview"] = {"said": "\n".join(said), "phone": _preview(obj, said)}
+            own = own_fields()
+            context["preview"] = {"said": "\n".join(said), "phone": _preview(obj, said, own)}
+            context["left_out"] = [
+                {"step": fault.key, "why": fault.message} for fault in own_faults(read_steps(obj.draft), own)
+            ]
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Dialogue, form: Any, change: bool) -> None:
@@ -330,10 +378,11 @@ class DialogueAdmin(ConsoleModelAdmin):
         services.save_dialogue(dialogue=obj, at=now(), publish=bool(form.cleaned_data.get("publish")))
 
 
-def _preview(dialogue: Dialogue, said: list[str]) -> dict[str, Any]:
+def _preview(dialogue: Dialogue, said: list[str], own: dict[str, OwnField]) -> dict[str, Any]:
     """Run the draft by the engine that answers people: the bubbles of a talk with these messages."""
-    steps: tuple[Step, ...] = read_steps(dialogue.draft)
-    names = dict(services.answer_fields.items())
+    steps: tuple[Step, ...] = opened(read_steps(dialogue.draft), own)
+    names = {key: str(item.label) for key, item in services.answer_fields.items()}
+    names |= {OWN + field.key: field.label for field in own.values()}
     with translation.override(LANGUAGE):
         turn = begin(steps)
         bubbles: list[dict[str, Any]] = [{"kind": "text", "text": str((dialogue.keywords or ["…"])[0]), "mine": True}]
@@ -344,12 +393,15 @@ def _preview(dialogue: Dialogue, said: list[str]) -> dict[str, Any]:
             bubbles.append({"kind": "text", "text": line, "mine": True})
             turn = answer(steps, turn.state, line)
             if turn.written is not None and turn.written.field:
-                kept = names.get(turn.written.field)
-                bubbles.append(
-                    {"kind": "note", "text": f"{kept.label if kept else turn.written.field} ← {turn.written.value}"}
-                )
+                kept = names.get(turn.written.field, turn.written.field)
+                value = gettext("(kept, not shown)") if turn.written.is_private else _in_words(turn.written.value)
+                bubbles.append({"kind": "note", "text": f"{kept} ← {value}"})
             if turn.text:
                 bubbles.append({"kind": "text", "text": turn.text})
     if turn.state is None:
         bubbles.append({"kind": "note", "text": gettext("The talk has ended.")})
     return {"account": dialogue.account.name, "bubbles": bubbles}
+
+
+def _in_words(value: Any) -> str:
+    return {"yes": gettext("Yes"), "no": gettext("No")}.get(str(value), str(value))

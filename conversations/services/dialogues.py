@@ -15,10 +15,12 @@ from accounts.services import record_audit
 from common.registry import Registry
 from conversations.errors import DialogueInvalid
 from conversations.models import Dialogue, DialogueRun, DialogueVersion, ReplyRecord, ReplyState, RunState, Trigger, Way
-from conversations.script import Turn, faults, read_steps
-from conversations.selectors import current_dialogues, current_rules, running, talk_of, turn_of
+from conversations.script import OWN, Turn, faults, own_faults, read_steps
+from conversations.selectors import current_dialogues, current_rules, own_fields, running, talk_of, turn_of
 from members import services as member_services
+from members.errors import ProfileValueInvalid
 from members.models import Purpose, Tag
+from members.profiles import DIALOGUE
 from touchpoints.services import replies_changed
 from wechat_gateway.windows import granted_by
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
     from conversations.script import Written
-    from members.models import Follower
+    from members.models import Follower, ProfileField
     from wechat_gateway.events import Push
 
 # People are answered in the language of the account, whoever runs the process.
@@ -73,7 +75,7 @@ def save_dialogue(*, dialogue: Dialogue, at: datetime, publish: bool) -> Dialogu
     """
     steps = read_steps(dialogue.draft)
     if publish:
-        for fault in faults(steps):
+        for fault in faults(steps) or own_faults(steps, own_fields()):
             raise DialogueInvalid(fault.key, fault.message)
     known = Dialogue.objects.filter(pk=dialogue.pk).values("name", "keywords", "draft", "is_enabled")
     before: dict[str, Any] = dict(known.first() or {})
@@ -89,6 +91,12 @@ def save_dialogue(*, dialogue: Dialogue, at: datetime, publish: bool) -> Dialogu
     record_audit(action="change dialogue" if before else "create dialogue", obj=dialogue, changes=changes)
     replies_changed(account_id=dialogue.account_id)
     return dialogue
+
+
+def fields_changed(_field: ProfileField) -> None:
+    """Let the gateway know which questions the brand's fields still have an ear for."""
+    for account_id in Dialogue.objects.order_by("account_id").values_list("account_id", flat=True).distinct():
+        replies_changed(account_id=account_id)
 
 
 def talk(*, follower: Follower, push: Push, heard: Callable[[str], bool], said: str) -> bool:
@@ -121,7 +129,7 @@ def talk(*, follower: Follower, push: Push, heard: Callable[[str], bool], said: 
 def _keep_turn(run: DialogueRun, turn: Turn, at: datetime) -> None:
     run.updated_at = at
     if turn.written is not None:
-        run.answers = {**run.answers, turn.written.step: turn.written.value}
+        run.answers = {**run.answers, turn.written.step: turn.written.in_talk}
     if turn.state is None:
         run.state, run.step = RunState(turn.ended or RunState.DONE), run.step or "-"
     else:
@@ -134,7 +142,8 @@ def _write(run: DialogueRun, written: Written, follower: Follower, at: datetime)
     version = DialogueVersion.objects.select_related("dialogue").get(pk=run.version_id)
     field = answer_fields.find(written.field) if written.field else None
     tag = Tag.objects.filter(pk=written.tag_id).first() if written.tag_id else None
-    if field is None and tag is None:
+    is_own = written.field.startswith(OWN) and _keep_own(version.dialogue, written, follower.member_id, at)
+    if field is None and tag is None and not is_own:
         return
     member_services.give_consent(
         member=follower.member,
@@ -148,6 +157,16 @@ def _write(run: DialogueRun, written: Written, follower: Follower, at: datetime)
     if tag is not None:
         source = f"dialogue: {version.dialogue.name}"
         member_services.tag_members(member_ids=[follower.member_id], tag_ids=[tag.pk], source=source, at=at)
+
+
+def _keep_own(dialogue: Dialogue, written: Written, member_id: int, at: datetime) -> bool:
+    """Keep an answer in a profile field of the brand's own; False where the field does not take it any more."""
+    values = {written.field.removeprefix(OWN): written.value}
+    try:
+        member_services.say(member_id=member_id, source=DIALOGUE, values=values, at=at, by=dialogue.name)
+    except ProfileValueInvalid:
+        return False  # the field has changed since the question was put: the next message is answered by that
+    return True
 
 
 def _note(follower: Follower, push: Push, turn: Turn, *, heard: bool, said: bool) -> None:

@@ -67,7 +67,7 @@ class ProfileFieldForm(BrandModelForm):
         order = [*first, *(key for key in known if key not in first)]
         self.fields["sources"].choices = [(key, profiles.sources.find(key) or key) for key in order]  # type: ignore[attr-defined]
         if not self.instance.pk:
-            self.initial["sources"] = [profiles.MEMBER, profiles.OPERATOR]
+            self.initial["sources"] = [profiles.MEMBER, profiles.DIALOGUE, profiles.OPERATOR]
 
     def clean(self) -> dict[str, Any]:
         """Check the whole as the service does, so that the error stands at its field."""

@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from accounts.services import record_audit
 from accounts.tenancy import current_brand_id
 from common import clock
+from common.registry import Registry
 from common.secret import Secret
 from members import profiles
 from members.errors import ProfileFieldInvalid, ProfileValueInvalid
@@ -20,7 +21,7 @@ from members.person import BIRTHDAY, CITY, GENDER
 from members.services.facts import log_facts, note_fact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import TypedDict, Unpack
 
     from members.models import Follower
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
         birth_mmdd: int | None
         city: str
         gender: str
+
+
+# What apps above do when a field is made or changed: callable(field), in the same transaction.
+on_field: Registry[Callable[[ProfileField], None]] = Registry(
+    "profile field listeners", purpose="what follows a brand's profile fields"
+)
 
 
 @dataclass(frozen=True)
@@ -252,6 +259,8 @@ def save_profile_field(*, field: ProfileField, at: datetime) -> ProfileField:
     record_audit(action="create profile field" if before is None else "change profile field", obj=field)
     if before is not None and (before.sources, before.fresh_days) != (field.sources, field.fresh_days):
         _recount_field(field, at)
+    for _key, listener in on_field.items():
+        listener(field)
     return field
 
 
