@@ -25,7 +25,7 @@ from demo.brands import BRANDS, PASSWORD, PLATFORM_ADMIN
 from demo.crowd import plant
 from demo.pictures import make_pictures
 from demo.platform import load_platform
-from demo.talks import answer_a_tier, make_talks
+from demo.talks import answer_a_tier, ask_for_fields, make_talks
 from demo.truth import SIZES, truth
 from guides.models import Guide
 from guides.services import give_code
@@ -312,6 +312,9 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
         answer_a_tier(account, clock.now())
     give_coupons(brand.pk, random.Random(20250605))
     plant_identities(brand.pk, demo.subject)
+    if demo.slug == "lanyu":
+        with brand_scope(brand.pk):
+            ask_for_fields(account, clock.now())
     import_tables(brand.pk)
     take_first_snapshots(brand.pk)
     privacy.furnish(brand.pk)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from members.models import Tag
     from wechat_gateway.models import OfficialAccount
 
+SKIN = "肤质与过敏"
 # What followers asked last week and no rule answered: message, times.
 UNMATCHED = (
     ("停车收费吗", 14),
@@ -46,6 +47,33 @@ def make_talks(demo: DemoBrand, account: OfficialAccount, tags: Mapping[str, Tag
         for number in range(times):
             services.note_unmatched(account_id=account.pk, text=text, at=at - timedelta(days=7, minutes=number))
     services.suggest_rules(at=at)
+
+
+def ask_for_fields(account: OfficialAccount, at: datetime) -> None:
+    """A dialogue that keeps answers in the brand's own profile fields; once those are there."""
+    if Dialogue.objects.filter(account=account, name=SKIN).exists():
+        return
+    steps = [
+        {
+            "key": "1",
+            "kind": "ASK",
+            "text": "你的肤质更接近哪一种？",
+            "answer": "CHOICE",
+            "field": "field:skin",
+            "why": "只推荐适合的护理和面料。",
+            "choices": [{"label": "干性"}, {"label": "油性"}, {"label": "混合"}],
+        },
+        {
+            "key": "2",
+            "kind": "ASK",
+            "text": "有没有会过敏的东西？",
+            "field": "field:allergy",
+            "why": "店里的香氛和茶点会避开它。",
+        },
+        {"key": "3", "kind": "SAY", "text": "都记下了，谢谢。想改随时再回复「肤质」。"},
+    ]
+    dialogue = Dialogue(account=account, name=SKIN, keywords=["肤质"], draft=steps)
+    services.save_dialogue(dialogue=dialogue, at=at, publish=True)
 
 
 def answer_a_tier(account: OfficialAccount, at: datetime) -> None:
