@@ -254,4 +254,11 @@ def note_answer(push: Push) -> None:
 @on_event(*BUTTON_EVENTS, key="conversations.note_tap", rank=70)
 def note_tap(push: Push) -> None:
     """Note which buttons of the menu are used."""
-    services.note_tap(account_id=push.account_id, key=push.key, at=push.event_at)
+    services.note_tap(
+        account_id=push.account_id,
+        key=push.key,
+        at=push.event_at,
+        openid=push.openid,
+        kind=push.kind,
+        push_id=push.push_id,
+    )

@@ -300,6 +300,36 @@ class ButtonTap(BrandOwned):
         return f"{self.pk}"
 
 
+class ButtonUse(BrandOwned):
+    """How often somebody tapped a button of the menu on a day (in Shanghai), and what came of it.
+
+    `answered`: taps that this brand answered, at once or by a message; `opened`: taps that opened a link or a page.
+    A row of each person's, so that no two workers wait for one: the pushes of a person are handled one by one.
+    """
+
+    account = BrandForeignKey(OfficialAccount, models.CASCADE, related_name="+", verbose_name=_("service account"))
+    follower = BrandForeignKey(Follower, models.CASCADE, related_name="+", verbose_name=_("follower"))
+    key = models.CharField(_("key"), max_length=300)
+    day = models.DateField(_("day"))
+    taps = models.PositiveIntegerField(_("taps"), default=0, db_default=0)
+    answered = models.PositiveIntegerField(default=0, db_default=0)
+    opened = models.PositiveIntegerField(default=0, db_default=0)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("use of a menu button")
+        verbose_name_plural = _("uses of menu buttons")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "follower", "day", "key"], name="button_use_once_a_day"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["brand", "account", "day"], name="uses_of_menu"),
+            models.Index(fields=["brand", "day"], name="uses_by_age"),  # clearing away
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
 class TagMenu(BrandOwned):
     """A personalised menu: for people with a tag. Of several that fit somebody, the lowest position is meant."""
 

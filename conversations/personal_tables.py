@@ -6,3 +6,4 @@ register("conversations.ReplyRecord", by_follower("conversations.ReplyRecord"), 
 register("conversations.KnownDue", by_openid("conversations.KnownDue"), "at")
 register("conversations.LastTag", by_follower("conversations.LastTag"), "at")
 register("conversations.DialogueRun", by_follower("conversations.DialogueRun"), "answers", "state", "started_at")
+register("conversations.ButtonUse", by_follower("conversations.ButtonUse"), "key", "day", "taps")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from conversations.models import ButtonTap, DialogueRun, ReplyRecord, ReplyState, RunState
+from conversations.models import ButtonTap, ButtonUse, DialogueRun, ReplyRecord, ReplyState, RunState
 from conversations.services.records import KEEP
 from conversations.services.retention import FINISHED_KEPT, TAPS_KEPT
 from members.retention import DataClass, classes
@@ -43,5 +43,16 @@ classes.register(
         days=lambda: TAPS_KEPT.days,
         by=_("By itself, every hour"),
         order=14,
+    ),
+)
+classes.register(
+    "button_uses",
+    DataClass(
+        label=_("How often somebody tapped which button of the menu"),
+        law=_("PIPL art. 19; counts who uses a service, kept no longer than a page compares"),
+        old=lambda before: ButtonUse.objects.filter(day__lt=before.date()),
+        days=lambda: TAPS_KEPT.days,
+        by=_("By itself, every hour"),
+        order=15,
     ),
 )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from django.db import connection
-from django.db.models import BigIntegerField, Case, Count, Exists, F, Func, OuterRef, Value, When
+from django.db.models import BigIntegerField, Case, Count, Exists, F, Func, OuterRef, Q, Sum, Value, When
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from accounts.models import Brand
@@ -24,6 +25,7 @@ from conversations.engine import Asked, Facts, Rule, Rules, compile_rules, conte
 from conversations.menus import TagMenuNow, predicted
 from conversations.models import (
     ButtonTap,
+    ButtonUse,
     Dialogue,
     DialogueRun,
     DialogueVersion,
@@ -549,6 +551,56 @@ def leaves_of(buttons: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mappi
 def tapped_by(button: Mapping[str, Any]) -> str:
     """Give what WeChat names when a button is tapped: its key, its link or its page."""
     return str(button.get(_TOLD_BY.get(str(button.get("type")), "key")) or "")[:300]
+
+
+WEEK, MONTH = 7, 30
+
+
+@dataclass(frozen=True)
+class Uses:
+    """What was made of a button in the last days: taps, by how many people, answered by us, opening a link or page."""
+
+    taps: int = 0
+    people: int = 0
+    answered: int = 0
+    opened: int = 0
+
+
+@dataclass(frozen=True)
+class MenuUses:
+    """What was made of the buttons of a menu in the last 7 and 30 days, today included, by key; and as of when."""
+
+    week: Mapping[str, Uses]
+    month: Mapping[str, Uses]
+    as_of: datetime
+
+    def total(self, keys: Iterable[str]) -> Uses:
+        """Add up the month of some buttons; people are not added, for one of them may use several."""
+        found = [self.month[key] for key in set(keys) if key in self.month]
+        return Uses(sum(u.taps for u in found), 0, sum(u.answered for u in found), sum(u.opened for u in found))
+
+
+def uses_of_menu(account_id: int, *, at: datetime) -> MenuUses:
+    """Give what was made of the buttons of an account's menus, counted as `members.figures` counts."""
+    found = counted("conversations.uses_of_menu", {"account": account_id}, at=at)
+    week, month = {}, {}
+    for key, *figures_of in found.value:
+        week[key], month[key] = Uses(*figures_of[:4]), Uses(*figures_of[4:])
+    return MenuUses(week, month, found.as_of)
+
+
+@figures.add("conversations.uses_of_menu")
+def _uses_of_menu(params: dict[str, Any], at: datetime) -> list[list[Any]]:
+    today = at.astimezone(SHANGHAI).date()
+    asked: dict[str, Any] = {}
+    for days in (WEEK, MONTH):
+        lately = Q(day__gt=today - timedelta(days=days))
+        asked[f"taps{days}"] = Coalesce(Sum("taps", filter=lately), 0)
+        asked[f"people{days}"] = Count("follower", distinct=True, filter=lately)
+        asked[f"answered{days}"] = Coalesce(Sum("answered", filter=lately), 0)
+        asked[f"opened{days}"] = Coalesce(Sum("opened", filter=lately), 0)
+    rows = ButtonUse.objects.filter(account_id=params["account"], day__gt=today - timedelta(days=MONTH))
+    return [list(row) for row in rows.values("key").annotate(**asked).order_by("key").values_list("key", *asked)]
 
 
 def _answered_keys(account_id: int) -> set[str]:

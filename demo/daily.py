@@ -8,11 +8,13 @@ from uuid import UUID, uuid5
 
 from accounts.tenancy import brand_scope
 from common import clock
-from conversations.models import ReplyRecord, ReplyRule, Way
+from conversations.models import ButtonTap, ButtonUse, Menu, ReplyRecord, ReplyRule, Way
+from conversations.selectors import leaves_of, tapped_by
 from inbox.models import ServiceHours
 from members.models import Follower
 from wechat_gateway.incidents import CALLBACK, TOKEN, close_incident, open_incident
 from wechat_gateway.models import InboundPush, PushState
+from wechat_gateway.quotas import SHANGHAI
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 _KEYS: Final = UUID("2b0f6a3e-6f5c-4a86-93d4-0a1f5d0c9e77")
 SAID: Final = ("营业时间", "几点关门", "预约", "会员", "几点开门", "预约", "营业时间", "会员")
+TAPPERS: Final = 240  # people who use the menu
+TAP_DAYS: Final = 28
 HOURS: Final = 22 * 60  # minutes over which people wrote
 # kind, days ago, minutes until it was well again, WeChat's code
 ILLS: Final = ((CALLBACK, 9, 6, None), (TOKEN, 4, 2, -1))
@@ -32,10 +36,43 @@ def leave_traces(brand_id: int, account: OfficialAccount) -> None:
     with brand_scope(brand_id):
         ServiceHours.objects.bulk_create(ServiceHours(weekday=day, opens=time(9), closes=time(22)) for day in range(7))
         _answers(account, at)
+        _taps(account, at)
         for kind, days, minutes, code in ILLS:
             since = at - timedelta(days=days)
             open_incident(kind=kind, at=since, appid=account.appid, code=code)
             close_incident(kind=kind, at=since + timedelta(minutes=minutes), appid=account.appid)
+
+
+def _taps(account: OfficialAccount, at: datetime) -> None:
+    """Let people have used the menu of the last four weeks: the first buttons more often than the last."""
+    menu = Menu.objects.filter(account=account).first()
+    people = Follower.objects.filter(account=account, subscribed=True).order_by("pk").values_list("pk", flat=True)
+    today = at.astimezone(SHANGHAI).date()
+    uses = []
+    for place, (_path, button) in enumerate(leaves_of(menu.draft if menu else []), 2):
+        key, is_answered = tapped_by(button), button.get("type") == "click"
+        for number, follower_id in enumerate(people[:TAPPERS]):
+            if not key or number % place:
+                continue
+            taps = 1 + number % 3
+            answered = taps if is_answered and number % 10 else 0
+            day = today - timedelta(days=number * place % TAP_DAYS)
+            uses.append(
+                ButtonUse(
+                    account=account,
+                    follower_id=follower_id,
+                    key=key,
+                    day=day,
+                    taps=taps,
+                    answered=answered,
+                    opened=0 if is_answered else taps,
+                )
+            )
+    ButtonUse.objects.bulk_create(uses, ignore_conflicts=True)
+    days = {(use.key, use.day) for use in uses}
+    ButtonTap.objects.bulk_create(
+        (ButtonTap(account=account, key=key, day=day) for key, day in sorted(days)), ignore_conflicts=True
+    )
 
 
 def _answers(account: OfficialAccount, at: datetime) -> None:

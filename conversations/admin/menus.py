@@ -20,7 +20,16 @@ from console.site import page_response
 from conversations import reasons, services
 from conversations.menus import FIELDS, SUB, SUB_BYTES, TOP, TOP_BYTES, TYPES, MenuFault, changes, faults, plain
 from conversations.models import Menu, MenuState, MenuVersion, TagMenu
-from conversations.selectors import leaves_of, menus_seen, people_of_menus_lately, troubles_of_menu
+from conversations.selectors import (
+    MenuUses,
+    Uses,
+    leaves_of,
+    menus_seen,
+    people_of_menus_lately,
+    tapped_by,
+    troubles_of_menu,
+    uses_of_menu,
+)
 from library.models import MediaKind
 from library.selectors import files_for_menus
 from members.models import Follower, Tag
@@ -91,13 +100,15 @@ def menu_page(request: HttpRequest) -> HttpResponse:
     files = services.files_of(account) if account else set()
     draft = typed if typed is not None else (chosen.draft if chosen else (menu.draft if menu else []))
     found = faults(draft, files=files) if draft else []
+    uses = uses_of_menu(account.pk, at=now()) if account else None
     context = {
         "title": gettext("Custom menu"),
         "accounts": accounts,
         "account": account,
         "menu": menu,
         "chosen": chosen,
-        "rows": _rows(draft, found),
+        "rows": _rows(draft, found, uses),
+        "used": _used(draft, uses) if uses else None,
         "types": [("", gettext("no action")), *((key, label) for key, (label, _needs) in TYPES.items())],
         "problems": found,
         "files": _files(account, draft) if account else [],
@@ -253,7 +264,21 @@ def _files(account: OfficialAccount, draft: list[dict[str, Any]]) -> list[tuple[
     ]
 
 
-def _rows(draft: list[dict[str, Any]], found: list[MenuFault]) -> list[dict[str, Any]]:
+def _used(draft: list[dict[str, Any]], uses: MenuUses) -> dict[str, Any]:
+    """Add up what the buttons of a menu were used for: answers given beside pages opened."""
+    total = uses.total(tapped_by(button) for _path, button in leaves_of(draft))
+    return {"month": total, "other": total.taps - total.answered - total.opened, "as_of": uses.as_of}
+
+
+def _use(button: dict[str, Any], uses: MenuUses | None) -> dict[str, Any] | None:
+    """Give what was made of one button; None for one that opens others, or of which WeChat tells nothing."""
+    key = tapped_by(button)
+    if uses is None or button.get("sub_button") or not key or not button.get("type"):
+        return None
+    return {"week": uses.week.get(key, Uses()), "month": uses.month.get(key, Uses())}
+
+
+def _rows(draft: list[dict[str, Any]], found: list[MenuFault], uses: MenuUses | None) -> list[dict[str, Any]]:
     said: dict[str, dict[str, str]] = {}
     for fault in found:
         said.setdefault(fault.path, {}).setdefault(fault.field, fault.message)
@@ -263,13 +288,14 @@ def _rows(draft: list[dict[str, Any]], found: list[MenuFault]) -> list[dict[str,
         children = button.get("sub_button") or []
         rows.append(
             {
-                **_row(f"b{index}", index + 1, button, said.get(f"{index + 1}", {})),
+                **_row(f"b{index}", index + 1, button, said.get(f"{index + 1}", {}), uses),
                 "children": [
                     _row(
                         f"b{index}s{place}",
                         place + 1,
                         children[place] if place < len(children) else {},
                         said.get(f"{index + 1}.{place + 1}", {}),
+                        uses,
                     )
                     for place in range(SUB)
                 ],
@@ -278,13 +304,16 @@ def _rows(draft: list[dict[str, Any]], found: list[MenuFault]) -> list[dict[str,
     return rows
 
 
-def _row(prefix: str, number: int, button: dict[str, Any], said: dict[str, str]) -> dict[str, Any]:
+def _row(
+    prefix: str, number: int, button: dict[str, Any], said: dict[str, str], uses: MenuUses | None
+) -> dict[str, Any]:
     """Give one button with its fields; the page shows those that its type needs."""
     return {
         "prefix": prefix,
         "number": number,
         "button": button,
         "wrong": said,
+        "use": _use(button, uses),
         "fields": [
             {
                 "name": f"{prefix}-{field}",

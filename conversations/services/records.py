@@ -18,7 +18,7 @@ from common.registry import Registry
 from conversations import tasks
 from conversations.answers import passive_of, service_of
 from conversations.engine import Decision
-from conversations.models import DialogueRun, LastTag, ReplyRecord, ReplyState, Trigger, Way
+from conversations.models import ButtonUse, DialogueRun, LastTag, ReplyRecord, ReplyState, Trigger, Way
 from conversations.selectors import current_rules, facts_of
 from conversations.services.dialogues import talk
 from conversations.services.phrases import note_unmatched
@@ -200,7 +200,7 @@ def purge_records(*, at: datetime) -> int:
 def forget_talks(*, follower: Follower, whole: bool, at: datetime) -> int:
     """Delete what a person told dialogues and what was answered to them."""
     gone = 0
-    for model in (DialogueRun, ReplyRecord, LastTag):
+    for model in (DialogueRun, ReplyRecord, LastTag, ButtonUse):
         rows: Any = model.objects
         gone += rows.filter(follower=follower).delete()[0]
     return gone

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from django.db.models.functions import Now
 
-from conversations.models import ButtonTap, DialogueRun, KnownDue, RunState
+from conversations.models import ButtonTap, ButtonUse, DialogueRun, KnownDue, RunState
 from conversations.selectors import TALK_LASTS
 
 if TYPE_CHECKING:
@@ -40,7 +40,10 @@ def purge_taps(*, at: datetime) -> int:
     rows = ButtonTap.objects.filter(day__lt=(at - TAPS_KEPT).date()).order_by("day", "pk")
     old = list(rows.values_list("pk", flat=True)[:_A_ROUND])
     ButtonTap.objects.filter(pk__in=old).delete()
-    return len(old)
+    uses = ButtonUse.objects.filter(day__lt=(at - TAPS_KEPT).date()).order_by("day", "pk")
+    of_people = list(uses.values_list("pk", flat=True)[:_A_ROUND])
+    ButtonUse.objects.filter(pk__in=of_people).delete()
+    return len(old) + len(of_people)
 
 
 def purge_known_due() -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from accounts.tenancy import brand_scope
 from common import clock
-from conversations.models import ButtonTap, Dialogue, DialogueVersion, Menu, MenuVersion, ReplyRule
+from conversations.models import ButtonTap, ButtonUse, Dialogue, DialogueVersion, Menu, MenuVersion, ReplyRule
 from conversations.selectors import troubles_of_menu
 from conversations.services import note_tap, purge_taps, save_menu
 from library.models import CopyState, MediaCopy, MediaItem
@@ -138,5 +138,8 @@ def test_a_tap_of_a_real_push_is_noted(account):
     from tests.factories import make_follower
     from tests.inbox.conftest import push_of
 
-    handler(push_of(make_follower(account), kind="VIEW", at=clock.now(), key=PAGE["url"]))
+    follower = make_follower(account)
+    for _again in range(2):
+        handler(push_of(follower, kind="VIEW", at=clock.now(), key=PAGE["url"]))
+    assert list(ButtonUse.objects.values_list("follower", "taps", "answered", "opened")) == [(follower.pk, 2, 0, 2)]
     assert list(ButtonTap.objects.values_list("key", flat=True)) == [PAGE["url"]]

@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from accounts.tenancy import brand_scope
 from campaigns.models import Delivery
 from common import clock
-from conversations.models import ButtonTap
+from conversations.models import ButtonTap, ButtonUse
 from members.models import Follower
 from tests.isolation import layers
 from tests.isolation import world as worlds
@@ -190,6 +190,7 @@ def test_what_is_another_brands_is_like_nothing(stage):
         said, left = [], []
         for message in (named, unnamed):
             with brand_scope(stage.a.brand.pk):
+                ButtonUse.objects.all().delete()
                 ButtonTap.objects.all().delete()  # one a day is kept, so the first of two would differ from the second
             before = counts(kept(stage.a))
             answer = stage.wechat.push(account, message)

@@ -37,6 +37,7 @@ from campaigns.template_content import parse_fields
 from common.secret import Secret
 from conversations.models import (
     ButtonTap,
+    ButtonUse,
     Dialogue,
     DialogueRun,
     DialogueVersion,
@@ -607,6 +608,7 @@ def _answers(add, side, push, tag, number, at, mark):
     add(MenuVersion, account=account, number=1, buttons=[{"name": mark[:5] or "旧"}], published_at=at)
     add(LastTag, follower=follower, remote_tag_id=101, remote_tag_ids=[101, 102], at=at)
     add(ButtonTap, account=account, key=f"{mark}键", day=at.date())
+    add(ButtonUse, account=account, follower=follower, key=f"{mark}键", day=at.date(), taps=1)
     steps = [{"key": "a", "kind": "SAY", "text": mark or "你好"}]
     dialogue = add(
         Dialogue, account=account, name=f"生日 {number}", keywords=[f"生日{number}"], draft=steps, updated_at=at
