@@ -15,6 +15,7 @@ class CouponsConfig(AppConfig):
 
     def ready(self) -> None:
         """Take part in merges and erasures; let segments count what people did with coupons."""
+        from coupons.channel_figures import BOUGHT_WITHOUT, TAKEN
         from coupons.models import Move, MoveKind
         from coupons.selectors import scans
         from coupons.services import (
@@ -30,8 +31,10 @@ class CouponsConfig(AppConfig):
         from members.happenings import Happening, happenings
         from members.merging import Asset, assets
         from members.services.erasure import on_erase
-        from touchpoints.selectors import BenefitKind, benefit_kinds
+        from touchpoints.selectors import BargainSign, BenefitKind, bargain_signs, benefit_kinds
 
+        bargain_signs.register("coupons.taken", BargainSign(_("took a coupon"), TAKEN, is_gain=True))
+        bargain_signs.register("coupons.bought", BargainSign(_("bought without a coupon"), BOUGHT_WITHOUT))
         benefit_kinds.register(
             scans.KIND,
             BenefitKind(

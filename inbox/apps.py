@@ -16,6 +16,7 @@ class InboxConfig(AppConfig):
         """Listen to automatic answers and erasures, and put the pages into the console; the gateway has none."""
         from conversations.services.records import on_hand_over, on_service_messages
         from conversations.windows import Ledger, ledgers
+        from inbox.channel_figures import TALKED
         from inbox.services.erasure import forget_person
         from inbox.services.ledger import reserve_sends, settle_sends
         from inbox.services.recording import record_service_messages, take_over
@@ -25,8 +26,10 @@ class InboxConfig(AppConfig):
         from loyalty.services import on_notice
         from members.services.erasure import on_erase
         from members.watched import watched
+        from touchpoints.selectors import BargainSign, bargain_signs
 
         on_erase.register("inbox.conversations", forget_person)
+        bargain_signs.register("inbox.talked", BargainSign(_("talked with us"), TALKED))
         watched.register("inbox_replyledger", "follower_id")
         on_notice.register("inbox.window", carry_notice)
         on_hand_over.register("inbox.take_over", take_over)

@@ -17,7 +17,7 @@ class LoyaltyConfig(AppConfig):
         """Take part in merges and erasures; let segments and automatic tags know of purchases."""
         # They offer the eight groups, what the matrix keeps, and what segments ask about shopping and its places.
         from loyalty import place_conditions, rfm, rfm_matrix, shopping_conditions  # noqa: F401
-        from loyalty.channel_figures import ORDERED, ORDERS_WITHIN
+        from loyalty.channel_figures import ORDERED, ORDERS_WITHIN, VISITED
         from loyalty.models import BirthdayGrant, Fact, FactKind
         from loyalty.services import lapse_points, move_grants, move_points, return_points, shown_points
         from loyalty.services.facts import PURCHASED, REFUNDED
@@ -26,13 +26,14 @@ class LoyaltyConfig(AppConfig):
         from members.happenings import Happening, happenings
         from members.merging import Asset, Joined, assets
         from members.services.erasure import on_erase
-        from touchpoints.selectors import PersonValue, Stage, funnel_stages, person_values
+        from touchpoints.selectors import BargainSign, PersonValue, Stage, bargain_signs, funnel_stages, person_values
 
         assets.register("loyalty.points", Asset(_("Points and tier"), move_points, return_points, shown_points, 200))
         grants = Joined((BirthdayGrant,), move_grants)
         assets.register("loyalty.birthdays", Asset(_("Birthday benefits"), grants.move, grants.give_back, order=210))
         on_erase.register("loyalty.points", lapse_points)
         funnel_stages.register("order", Stage(_("First order"), ORDERED, 30))
+        bargain_signs.register("loyalty.visit", BargainSign(_("came into a store"), VISITED))
         person_values.register("orders", PersonValue(_("Orders, less what was sent back"), ORDERS_WITHIN))
         facts.kinds.register(PURCHASED, facts.FactKind(_("bought something")))
         facts.kinds.register(REFUNDED, facts.FactKind(_("sent something back")))

@@ -101,6 +101,17 @@ class ValueShape(serializers.Serializer[Any]):
     each = serializers.IntegerField(allow_null=True, help_text="The same for each follower, in fen.")
 
 
+class BargainShape(serializers.Serializer[Any]):
+    """How many of the followers came for a benefit only."""
+
+    days = serializers.IntegerField(help_text="Days after the follow that are looked at: 30.")
+    followers = serializers.FloatField(help_text="Followers whose days are over.")
+    people = serializers.FloatField(
+        help_text="Those of them who took a coupon (claimed, by a code, by the scan) and did nothing else: bought "
+        "nothing without a coupon, came into no store, talked with nobody."
+    )
+
+
 class CodeBenefitShape(serializers.Serializer[Any]):
     """What came of the benefit of a code since it has one, whatever days the report looks at."""
 
@@ -124,6 +135,7 @@ class ReportShape(serializers.Serializer[Any]):
     stages = StageShape(many=True)
     stays = StayShape(many=True)
     values = ValueShape(many=True)
+    bargain = BargainShape()
     cost = serializers.IntegerField(help_text="Cost in fen.")
     benefit = CodeBenefitShape(
         allow_null=True, help_text="Whom the code's benefit was given to so far; null without one."
@@ -189,6 +201,7 @@ _REPORT_EXAMPLE = {
     ],
     "stays": [{"days": 7, "followers": 1900.0, "kept": 1655.0}],
     "values": [{"days": 30, "followers": 1400.0, "bought": 210.0, "amount": 8190000, "each": 5850}],
+    "bargain": {"days": 30, "followers": 1400.0, "people": 266.0},
     "cost": 120000,
     "benefit": {"given": 1840, "waiting": 0, "refused": {"FLAGGED": 5}},
 }
@@ -410,6 +423,11 @@ def _report(row: Touchpoint, figures: Figures, model: str, window: Window) -> di
             }
             for days in selectors.VALUES
         ],
+        "bargain": {
+            "days": selectors.BARGAIN_DAYS,
+            "followers": figures.parts[f"old_{selectors.BARGAIN_DAYS}"] / WHOLE,
+            "people": figures.parts[f"bargain_{selectors.BARGAIN_DAYS}"] / WHOLE,
+        },
         "cost": figures.cost,
         "benefit": _benefit(row),
     }

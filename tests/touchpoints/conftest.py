@@ -7,10 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from coupons.models import Coupon
 from loyalty.models import FactKind
 from loyalty.services import Report, record_fact
 from members.models import Follower, Member
 from members.services import record_follow, record_unfollow
+from tests.coupons.conftest import claim
 from tests.factories import AT, make_account, make_follower, make_store
 from touchpoints import services
 from touchpoints.services import create_touchpoint, record_touch
@@ -68,6 +70,13 @@ def buy(member, number, fen, *, at, heard=None):
     """Somebody buys for so many fen; the till may tell of it later."""
     report = Report("pos", FactKind.PURCHASE, number, at, member_id=member.pk, amount=fen)
     return record_fact(report=report, at=heard or at)
+
+
+def take(template, member, *, at, way="SCAN"):
+    """Somebody takes a coupon."""
+    coupon = claim(template, member, at=at).coupon
+    Coupon.objects.filter(pk=coupon.pk).update(way=way)
+    return coupon
 
 
 def send_back(number, fen, *, at):

@@ -13,8 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.tenancy import brand_scope
-from tests.factories import AT, make_account
-from tests.touchpoints.conftest import DAY, buy, come, follow_again, leave, send_back
+from coupons.models import Coupon
+from inbox.models import Conversation, Message
+from loyalty.models import FactKind
+from loyalty.services import Report, record_fact
+from tests.coupons.conftest import make_template
+from tests.factories import AT, make_account, make_staff
+from tests.touchpoints.conftest import DAY, buy, come, follow_again, leave, send_back, take
 from touchpoints.errors import NotInTree
 from touchpoints.models import Cost
 from touchpoints.selectors import (
@@ -377,6 +382,54 @@ def test_channel_of_bargain_hunters_ranks_below_the_loyal_one(tree):
     assert [each.followers for each in found] == [30, 60, 29]
     for each in found[:2]:
         assert round(sum(mark.points for mark in each.marks)) == each.score
+
+
+def test_two_channels_with_equal_follows_are_told_apart_by_who_stays_and_who_came_for_the_coupon_only(tree):
+    """Forty by each code. Of the one most take the coupon and leave; of the other as many take it and do more."""
+    now = AT + 60 * DAY
+    lottery, loyal = tree.codes["静安门口"], tree.codes["徐汇门口"]
+    template = make_template()
+    for number in range(40):
+        came = come(lottery, left=AT + 20 * DAY if number < 30 else None)
+        if number < 30:
+            take(template, came.follower.member, at=AT + timedelta(minutes=1))
+    for number in range(40):
+        came = come(loyal, joined=AT + DAY)
+        if number < 30:
+            take(template, came.follower.member, at=AT + timedelta(minutes=1))
+            buy(came.follower.member, f"L{number}", 9900, at=AT + 3 * DAY)
+    found = ranking(figures(window=settled_window(now, SHANGHAI), now=now), [lottery.pk, loyal.pk])
+
+    assert [(each.touchpoint_id, each.rank, each.followers) for each in found] == [(loyal.pk, 1, 40), (lottery.pk, 2, 40)]
+    assert [(each.kept_7, each.kept, each.bargain, each.is_bargain) for each in found] == [
+        (40, 40, 0, False),
+        (40, 10, 30, True),
+    ]
+
+
+@pytest.mark.parametrize("more", ["nothing", "bought", "bought with it", "bought too late", "visited", "wrote at once",
+                                  "wrote later", "was answered", "was given it"])  # fmt: skip
+def test_what_makes_somebody_one_who_came_for_the_benefit_only(tree, more):
+    code, template = tree.codes["静安门口"], make_template()
+    came = come(code)
+    member = came.follower.member
+    coupon = take(template, member, at=AT, way="PUSH" if more == "was given it" else "SCAN")
+    if more in ("bought", "bought with it", "bought too late"):
+        buy(member, "B1", 9900, at=AT + (31 if more == "bought too late" else 5) * DAY)
+    if more == "bought with it":
+        Coupon.objects.filter(pk=coupon.pk).update(state="USED", used_at=AT + 5 * DAY, order="B1")
+    if more == "visited":
+        record_fact(report=Report("door", FactKind.VISIT, "V1", AT + 5 * DAY, member_id=member.pk), at=AT + 5 * DAY)
+    if more in ("wrote at once", "wrote later", "was answered"):
+        talk = Conversation.objects.create(account=code.account, follower=came.follower, opened_at=AT, last_at=AT)
+        at, way = AT + (5 * DAY if more == "wrote later" else timedelta(hours=1)), "OUT" if more == "was answered" else "IN"
+        author = make_staff("lanyu-agent", "guide") if more == "was answered" else None
+        Message.objects.create(conversation=talk, direction=way, kind="text", text="领券", at=at, author=author)
+    expected = int(more in ("nothing", "bought with it", "bought too late", "wrote at once"))
+    assert figures().nodes[code.pk].people("bargain_30") == expected
+    assert figures(now=AT + 29 * DAY).nodes[code.pk].people("bargain_30") == 0  # nobody can tell yet
+    behind = rows_behind(EVER, zone=SHANGHAI, model="first", now=NOW, figure="bargain_30", touchpoint_id=code.pk)
+    assert len(behind) == expected
 
 
 # --- brands ----------------------------------------------------------------------------------------------------------

@@ -14,11 +14,14 @@ from django.db import connection
 from accounts.tenancy import brand_scope
 from common import failpoints
 from loyalty.errors import MemberGone
+from loyalty.models import FactKind
+from loyalty.services import Report, record_fact
 from members import services as member_services
 from members.models import ErasureReason, Follower, Member, MergeRecord
 from members.services.erasure import erase_due, start_clocks
+from tests.coupons.conftest import make_template
 from tests.factories import AT, make_account, make_follower, make_mini_program
-from tests.touchpoints.conftest import DAY, buy, come, follow_again, leave, send_back
+from tests.touchpoints.conftest import DAY, buy, come, follow_again, leave, send_back, take
 from touchpoints import selectors, services
 from touchpoints.models import ChannelSum, CountedTouch, FigureState, Recount, Touch
 from touchpoints.selectors import Stage, Window, funnel_stages
@@ -72,7 +75,7 @@ def assert_equal_everywhere(now, chance, zone=SHANGHAI):
         for model in MODELS:
             assert shown(summed[model]) == shown(counted[model]), (days, model)
         model, branch = chance.choice(MODELS), chance.choice(nodes).pk
-        key = chance.choice(["people", "follow", "join", "order", "kept_7", "fast_30", "bought_30", "value_30"])
+        key = chance.choice(["people", "follow", "join", "order", "kept_7", "fast_30", "bought_30", "bargain_30", "value_30"])
         one = selectors.trees_by_model(window, models=[model], keys=[key], **asked)[model]
         below = selectors.tree_figures(window, model=model, below=branch, **asked)
         assert {pk: each.parts[key] for pk, each in one.nodes.items()} == {
@@ -120,6 +123,8 @@ class Story:
         self.followers = []
         self.purchases = []
         self.bought = 0
+        self.took = set()
+        self.template = make_template(at=AT)
         self.program = make_mini_program()
         self.mini = services.create_mini_code(touchpoint=tree.codes["礼盒"], program=self.program, page="", at=AT)
 
@@ -176,6 +181,19 @@ class Story:
             outcome = buy(member, f"SO{self.bought}", fen, at=self.moment(), heard=self.now)
             self.purchases.append((outcome.fact.number, fen))
 
+    def take(self):
+        member = self.anybody().member
+        if member.merged_into_id is None and member.erased_at is None and member.pk not in self.took:
+            self.took.add(member.pk)
+            take(self.template, member, at=self.now, way=self.chance.choice(["SCAN", "PUSH"]))
+
+    def visit(self):
+        member = self.anybody().member
+        if member.merged_into_id is None and member.erased_at is None:
+            self.bought += 1
+            report = Report("door", FactKind.VISIT, f"V{self.bought}", self.moment(), member_id=member.pk)
+            record_fact(report=report, at=self.now)
+
     def send_back(self):
         if self.purchases:
             number, fen = self.purchases.pop(self.chance.randrange(len(self.purchases)))
@@ -218,7 +236,8 @@ class Story:
             + [self.leave] * 3
             + [self.join, self.talk] * 3
             + [self.buy] * 5
-            + [self.send_back]
+            + [self.take] * 4
+            + [self.visit, self.send_back]
         )
         acts += [self.found_gone, self.staff, self.not_staff, self.move, self.move, self.merge, self.erase]
         acts += [self.pass_time] * 4 + [self.count_some] * 4
@@ -236,7 +255,7 @@ def test_sums_equal_counting_after_anything_in_any_order(tree, in_brand, seed):
         count(story.now)
         assert_equal_everywhere(story.now, story.chance)
     for model in MODELS:
-        for figure in ("scans", "people", "follow", "join", "order", "kept_7", "old_30", "bought_30"):
+        for figure in ("scans", "people", "follow", "join", "order", "kept_7", "old_30", "bought_30", "bargain_30"):
             assert_rows_equal(story.now, 30, model=model, figure=figure)
             path = (tree.media["门店"].pk,)
             assert_rows_equal(story.now, 0, model=model, figure=figure, path=path)

@@ -59,6 +59,7 @@ def channel_context(request: HttpRequest, row: Touchpoint, *, may_edit: bool) ->
         "stays": selectors.STAYS,
         "values": on_screen.value_lines(figures, links),
         "quality": ranked.get(row.pk) or selectors.quality(row.pk, settled.nodes[row.pk]),
+        "bargain_link": links["bargain_30"] if figures.people("bargain_30") else "",
         "fewest": selectors.FEWEST,
         "issues": CodeIssue.objects.filter(touchpoint=row).order_by("-issued_at", "-pk")[:LATEST],
         "costs": Cost.objects.filter(touchpoint=row).order_by("-starts_on", "-pk")[:LATEST],

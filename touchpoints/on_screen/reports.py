@@ -36,7 +36,7 @@ def figure_keys() -> set[str]:
     """Give every figure that opens its rows."""
     stays = (f"{prefix}_{days}" for prefix in ("kept", "old") for days in selectors.STAYS)
     bought = (f"bought_{days}" for days in selectors.VALUES)
-    return {"scans", "people", *(key for key, _stage in selectors.stages()), *stays, *bought}
+    return {"scans", "people", "bargain_30", *(key for key, _stage in selectors.stages()), *stays, *bought}
 
 
 def path_of_text(text: str) -> Path:

@@ -4,6 +4,7 @@ from touchpoints.selectors.benefits import BenefitKind, Offer, Tally, benefit_ki
 from touchpoints.selectors.branches import Credits, TreeFigures, cost_between, tree_figures, trees_by_model
 from touchpoints.selectors.counting import cohorts, counted_credits, rows_behind
 from touchpoints.selectors.figures import (
+    BARGAIN_DAYS,
     PAGE,
     STAYS,
     VALUES,
@@ -16,6 +17,8 @@ from touchpoints.selectors.figures import (
     Stage,
     Window,
     attributions,
+    BargainSign,
+    bargain_signs,
     funnel_stages,
     person_values,
     stages,
@@ -56,6 +59,7 @@ from touchpoints.selectors.sums import Freshness, freshness, summed_cohorts, sum
 from touchpoints.selectors.tree import Node, Path, Shape, below, descendants, path_of, shape, tree_nodes
 
 __all__ = [
+    "BARGAIN_DAYS",
     "FEWEST",
     "MEASURES",
     "PAGE",
@@ -99,6 +103,8 @@ __all__ = [
     "descendants",
     "ends_of",
     "freshness",
+    "BargainSign",
+    "bargain_signs",
     "funnel_stages",
     "in_use",
     "is_ours",

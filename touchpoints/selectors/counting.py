@@ -22,6 +22,7 @@ from touchpoints.selectors.figures import (
     Row,
     Window,
     attributions,
+    bargain_column,
     cohort_measures,
     figures_of,
     filled,
@@ -59,7 +60,7 @@ WITH scanned AS (
 ), person AS (
     SELECT p.*, {left_at} AS left_at FROM visit p
 ), outcome AS (
-    SELECT p.member_id, p.followed, p.followed_at, p.left_at, {reached}, coalesce({engaged}, false) AS engaged, {values}
+    SELECT p.member_id, p.followed, p.followed_at, p.left_at, {reached}, coalesce({engaged}, false) AS engaged, {bargain}, {values}
     FROM person p JOIN members_member m ON m.brand_id = p.brand_id AND m.id = p.member_id
 ), credited AS (
     SELECT s.id, s.touchpoint_id, s.member_id, s.at, s.kind, s."case", {outcome}, {weight} AS part,
@@ -73,7 +74,7 @@ def _statement(model: str) -> tuple[str, list[str]]:
     """Give the common part of the statements with a model's weight, and the keys of its stages."""
     keys = [key for key, _stage in stages()]
     # `o.*` would bring member_id again: name what is needed instead
-    names = ["o.followed", "o.followed_at", "o.left_at", "o.engaged", *(f"o.stage_{n}" for n in range(len(keys)))]
+    names = ["o.followed", "o.followed_at", "o.left_at", "o.engaged", "o.bargain", *(f"o.stage_{n}" for n in range(len(keys)))]
     names += [f"o.{key}" for key in values()]
     parts = {
         "case": CASE,
@@ -81,6 +82,7 @@ def _statement(model: str) -> tuple[str, list[str]]:
         "left_at": LEFT_AT,
         "engaged": ENGAGED,
         "reached": reached_columns(),
+        "bargain": bargain_column(),
         "values": value_columns(),
         "weight": attributions.get(model).weight,
         "outcome": ", ".join(names),

@@ -97,6 +97,27 @@ class PersonValue:
 person_values: Registry[PersonValue] = Registry("person values", purpose="money that people bring after their follow")
 
 
+BARGAIN_DAYS: Final = 30  # one of STAYS: whoever came for a benefit is told from others once these are over
+
+
+@dataclass(frozen=True)
+class BargainSign:
+    """What tells that somebody came for a benefit only, or for more: `happened` is SQL over `p` (the visit).
+
+    It looks at the `{days}` days after `p.followed_at`. With `is_gain` it is a benefit that was taken; without it is
+    something that nobody does who came for that alone.
+    """
+
+    label: StrOrPromise
+    happened: str
+    is_gain: bool = False
+
+
+bargain_signs: Registry[BargainSign] = Registry(
+    "bargain signs", purpose="what tells that somebody came for a benefit only, or for more"
+)
+
+
 funnel_stages.register("follow", Stage(_("Followed"), "p.followed", 10))
 funnel_stages.register("join", Stage(_("Joined as member"), "m.joined_at >= p.at", 20))
 
@@ -204,6 +225,8 @@ def measures(keys: Sequence[str]) -> dict[str, str]:
         found[f"bought_{days}"] = f"{found[f'old_{days}']} AND value_{days} > 0"
     found["engaged_30"] = f"{found['old_30']} AND engaged"
     found["fast_30"] = f"{found['old_30']} AND left_at <= followed_at + %(fast)s"
+    found[f"bargain_{BARGAIN_DAYS}"] = f"{found[f'old_{BARGAIN_DAYS}']} AND bargain"
+    found["week_30"] = f"{found['old_30']} AND (left_at IS NULL OR left_at > followed_at + interval '7 days')"
     found["joined_30"] = f"{found['old_30']} AND stage_{keys.index('join')}"
     return found
 
@@ -221,6 +244,18 @@ def value_columns() -> str:
         over = f"p.followed AND p.followed_at <= %(now)s - interval '{days} days'"
         columns.append(f"(CASE WHEN {over} THEN {' + '.join(amounts or ['0'])} ELSE 0 END)::bigint AS value_{days}")
     return ", ".join(columns)
+
+
+def bargain_column() -> str:
+    """Give whether somebody took a benefit and did nothing else, as SQL over the visit `p`: once the days are over."""
+    signs = [each for _key, each in sorted(bargain_signs.items())]
+    gains = [filled(each.happened, {"days": str(BARGAIN_DAYS)}) for each in signs if each.is_gain]
+    more = [filled(each.happened, {"days": str(BARGAIN_DAYS)}) for each in signs if not each.is_gain]
+    if not gains:
+        return "false AS bargain"
+    over = f"p.followed AND p.followed_at <= %(now)s - interval '{BARGAIN_DAYS} days'"
+    only = f"({' OR '.join(gains)})" + "".join(f" AND NOT {each}" for each in more)
+    return f"(CASE WHEN {over} THEN {only} ELSE false END) AS bargain"
 
 
 def days_since_follow(figure: str) -> int:

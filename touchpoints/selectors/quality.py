@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -41,6 +41,10 @@ MEASURES: Final = (
 )
 
 
+# From this share on a channel is one of people who came for the benefit and nothing else.
+MOSTLY_BARGAIN: Final = 0.5
+
+
 @dataclass(frozen=True)
 class Mark:
     """What one measure brought: `people` of `followers`, hence so many of its points."""
@@ -62,6 +66,14 @@ class Quality:
     marks: tuple[Mark, ...]
     rank: int | None = None
     of: int = 0
+    kept_7: int = 0
+    bargain: int = 0
+    """People who took a benefit within 30 days and did nothing else. The score does not ask for it: it explains it."""
+
+    @property
+    def is_bargain(self) -> bool:
+        """Whether at least half of those who followed came for the benefit only."""
+        return self.score is not None and self.bargain >= MOSTLY_BARGAIN * self.followers
 
 
 def settled_window(now: datetime, zone: tzinfo) -> Window:
@@ -74,9 +86,11 @@ def quality(touchpoint_id: int, figures: Figures) -> Quality:
     """Score one channel by the figures of the settled window."""
     whole = figures.parts["old_30"]
     followers, kept = figures.people("old_30"), figures.people("kept_30")
+    # Of the same people as the 30 days: everybody who was there after these was there after 7 days.
+    kept_7, bargain = figures.people("week_30"), figures.people("bargain_30")
     if whole < FEWEST * WHOLE:
-        return Quality(touchpoint_id, followers, kept, None, ())
-    marks = []
+        return Quality(touchpoint_id, followers, kept, None, (), kept_7=kept_7, bargain=bargain)
+    marks: list[Mark] = []
     for measure in MEASURES:
         share = figures.parts[measure.key] / whole
         marks.append(
@@ -87,7 +101,8 @@ def quality(touchpoint_id: int, figures: Figures) -> Quality:
                 measure.points * (1 - share if measure.turned else share),
             )
         )
-    return Quality(touchpoint_id, followers, kept, round(sum(mark.points for mark in marks)), tuple(marks))
+    score = round(sum(mark.points for mark in marks))
+    return Quality(touchpoint_id, followers, kept, score, tuple(marks), kept_7=kept_7, bargain=bargain)
 
 
 def ranking(figures: TreeFigures, touchpoint_ids: Iterable[int]) -> list[Quality]:
@@ -101,6 +116,6 @@ def ranking(figures: TreeFigures, touchpoint_ids: Iterable[int]) -> list[Quality
         (each for each in scored if each.score is None), key=lambda each: (-each.followers, each.touchpoint_id)
     )
     return [
-        Quality(each.touchpoint_id, each.followers, each.kept, each.score, each.marks, number, len(ranked))
+        replace(each, rank=number, of=len(ranked))
         for number, each in enumerate(ranked, 1)
     ] + unranked

@@ -62,6 +62,7 @@ def meaning_of_sums(zone: tzinfo) -> str:
         *(f"{key}:{model.weight}" for key, model in sorted(attributions.items())),
         *(f"{key}:{condition}" for key, condition in measures(keys).items()),
         defined.value_columns(),
+        defined.bargain_column(),
         defined.ENGAGED,
         defined.LEFT_AT,
         defined.CASE,

@@ -58,7 +58,7 @@ WITH scanned AS (
 ), person AS (
     SELECT p.*, {left_at} AS left_at FROM visit p
 ), outcome AS (
-    SELECT p.*, {reached}, coalesce({engaged}, false) AS engaged, {values}
+    SELECT p.*, {reached}, coalesce({engaged}, false) AS engaged, {bargain}, {values}
     FROM person p JOIN members_member m ON m.brand_id = p.brand_id AND m.id = p.member_id
 )
 INSERT INTO touchpoints_countedtouch (brand_id, touch_id, member_id, touchpoint_id, at, day, previous_day, seq, total,
@@ -170,6 +170,7 @@ def _count(people: Sequence[int], at: datetime, zone: tzinfo) -> None:
         "left_at": figures.LEFT_AT,
         "engaged": figures.ENGAGED,
         "reached": figures.reached_columns(),
+        "bargain": figures.bargain_column(),
         "values": figures.value_columns(),
         "value_names": ", ".join(figures.values()),
         "outcome": " + ".join(f"CASE WHEN {conditions[key]} THEN {bit} ELSE 0 END" for key, bit in places.items()),

@@ -79,6 +79,7 @@ def figure_label(figure: str) -> str:
     for days in selectors.STAYS:
         fixed[f"kept_{days}"] = _("Still following after %(days)s days") % {"days": days}
         fixed[f"old_{days}"] = _("Followed at least %(days)s days ago") % {"days": days}
+    fixed["bargain_30"] = _("Came for a benefit only")
     for days in selectors.VALUES:
         fixed[f"bought_{days}"] = _("Bought within %(days)s days of following") % {"days": days}
     return (fixed | stages)[figure]
@@ -177,6 +178,7 @@ def quality(request: HttpRequest) -> HttpResponse:
         "all_waiting": len(waiting),
         "measures": MEASURES,
         "fewest": FEWEST,
+        "bargain_days": selectors.BARGAIN_DAYS,
         "since": window.since.astimezone(options.zone).date() if window.since else None,
         "until": (options.at - selectors.SETTLED).astimezone(options.zone).date(),
     }
