@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from django.db import models
 from django.db.models.functions import Cast, Now
@@ -137,6 +137,11 @@ class ReplyState(models.TextChoices):
     UNKNOWN = "UNKNOWN", _("May have arrived")
 
 
+SCANNED: Final = "SCAN"
+#: What an answer was given to: what rules answer, and the scan of a code by somebody who follows already.
+OCCASIONS: Final = [*Trigger.choices, (SCANNED, _("Scanned a code while following"))]
+
+
 class ReplyRecord(BrandOwned):
     """What was answered to one push: by which rule, in which way, and why in that way.
 
@@ -150,7 +155,7 @@ class ReplyRecord(BrandOwned):
         ReplyRule, models.CASCADE, null=True, blank=True, related_name="records", verbose_name=_("reply rule")
     )
     push_id = models.BigIntegerField()
-    trigger = models.CharField(_("answers"), max_length=10, choices=Trigger)
+    trigger = models.CharField(_("answers"), max_length=10, choices=OCCASIONS)
     way = models.CharField(_("way"), max_length=10, choices=Way)
     why = models.CharField(_("why"), max_length=20)
     state = models.CharField(_("state"), max_length=10, choices=ReplyState, default=ReplyState.DONE)

@@ -12,7 +12,7 @@ from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, state, two_lines
 from console.http import viewer_of
 from conversations import reasons, selectors
-from conversations.models import ReplyRecord, ReplyState, Trigger, Way
+from conversations.models import OCCASIONS, ReplyRecord, ReplyState, Way
 from members.models import Member
 from members.selectors import within_reach
 from wechat_gateway.held import HeldByIncident
@@ -88,7 +88,7 @@ class ReplyRecordAdmin(ConsoleModelAdmin):
     def by_rule(self, row: ReplyRecord) -> Any:
         """Show the rule and what it answered to."""
         name = row.rule.name if row.rule else gettext("the welcome of a code")
-        return two_lines(name, Trigger(row.trigger).label)
+        return two_lines(name, dict(OCCASIONS).get(row.trigger, row.trigger))
 
     @admin.display(description=gettext_lazy("way"))
     def went(self, row: ReplyRecord) -> Any:

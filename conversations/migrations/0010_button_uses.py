@@ -1,4 +1,4 @@
-"""How often each person taps which button of the menu."""
+"""How often each person taps which button of the menu; answers to scans of those who follow already."""
 
 import django.db.models.deletion
 from django.db import migrations, models
@@ -70,6 +70,22 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(fields=("brand", "follower", "day", "key"), name="button_use_once_a_day"),
                 ],
             },
+        ),
+        migrations.AlterField(
+            model_name="replyrecord",
+            name="trigger",
+            field=models.CharField(
+                choices=[
+                    ("FOLLOW", "Reply to a follow"),
+                    ("REFOLLOW", "Reply to a return"),
+                    ("KEYWORD", "Keyword reply"),
+                    ("CLICK", "Menu button"),
+                    ("DEFAULT", "Reply to any message"),
+                    ("SCAN", "Scanned a code while following"),
+                ],
+                max_length=10,
+                verbose_name="answers",
+            ),
         ),
         SecureBrandTables("conversations"),
     ]

@@ -18,15 +18,17 @@ from common.registry import Registry
 from conversations import tasks
 from conversations.answers import passive_of, service_of
 from conversations.engine import Decision
-from conversations.models import ButtonUse, DialogueRun, LastTag, ReplyRecord, ReplyState, Trigger, Way
+from conversations.models import SCANNED, ButtonUse, DialogueRun, LastTag, ReplyRecord, ReplyState, Trigger, Way
 from conversations.selectors import current_rules, facts_of
 from conversations.services.dialogues import talk
 from conversations.services.phrases import note_unmatched
 from conversations.windows import reserve, settle
 from members import services as member_services
+from touchpoints.models import TouchKind
 from wechat_gateway import calls
 from wechat_gateway.answers import Outcome
 from wechat_gateway.errcodes import Reaction, explain
+from wechat_gateway.events import Push
 from wechat_gateway.models import InboundPush
 from wechat_gateway.replies import Reply, Text, render
 from wechat_gateway.windows import CLOSED, granted_by
@@ -37,8 +39,8 @@ if TYPE_CHECKING:
 
     from conversations.engine import Asked
     from members.models import Follower
+    from touchpoints.models import Touch
     from wechat_gateway.answers import Answer
-    from wechat_gateway.events import Push
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +105,42 @@ def note_answer(*, push: Push, asked: Asked) -> ReplyRecord | None:
     return keep_record(follower=follower, push=push, decision=decision, said=bool(said))
 
 
-def keep_record(*, follower: Follower, push: Push, decision: Decision, said: bool) -> ReplyRecord:
+def note_scan(touch: Touch) -> None:
+    """Note the welcome that a code gave somebody who follows already; one not heard follows as a message.
+
+    Asks nothing of PostgreSQL for a code without a welcome. When the minute after the scan in which WeChat lets us
+    write is over, the welcome is lost: nobody has asked for anything, so it is left to no person.
+    """
+    if touch.kind != TouchKind.SCAN or touch.push_id is None or touch.touchpoint is None or touch.follower is None:
+        return
+    if not touch.touchpoint.welcome:
+        return
+    row = InboundPush.objects.select_related("account").filter(pk=touch.push_id).first()
+    if row is None:
+        return
+    rule = current_rules(row.account_id).code_welcome(touch.scene, row.received_at)
+    if rule is None:
+        return
+    push = Push(
+        brand_id=row.brand_id,
+        account_id=row.account_id,
+        appid=row.account.appid,
+        original_id=row.account.original_id,
+        openid=row.openid,
+        kind=row.kind,
+        event_at=row.event_at,
+        received_at=row.received_at,
+        push_id=row.pk,
+        scene=touch.scene,
+    )
+    decision = Decision(rule, rule.contents)
+    if not row.reply or _same(decision, push, row.reply):
+        keep_record(follower=touch.follower, push=push, decision=decision, said=bool(row.reply), trigger=SCANNED)
+
+
+def keep_record(
+    *, follower: Follower, push: Push, decision: Decision, said: bool, trigger: str | None = None
+) -> ReplyRecord:
     """Write down the way of an answer, and what waits to be sent after it."""
     rule = decision.rule
     assert rule is not None  # noqa: S101 - callers have one
@@ -116,9 +153,12 @@ def keep_record(*, follower: Follower, push: Push, decision: Decision, said: boo
         way, left = Way.SERVICE, contents
         why = LATE if passive_of(contents[0]) is not None else NO_PASSIVE_FORM
     handed = any(content.kind == "PERSON" for content in contents)
+    problem = ""
     if left and push.received_at >= until:
         left = ()
-        if not said:
+        if not said and trigger == SCANNED:
+            problem = WINDOW_CLOSED
+        elif not said:
             way, why, handed = Way.PERSON, WINDOW_CLOSED, True
     elif handed:
         way, why = Way.PERSON, ASKED_FOR
@@ -130,10 +170,11 @@ def keep_record(*, follower: Follower, push: Push, decision: Decision, said: boo
             "account_id": push.account_id,
             "follower": follower,
             "rule_id": rule.pk or None,
-            "trigger": rule.trigger,
+            "trigger": trigger or rule.trigger,
             "way": way,
             "why": why,
-            "state": ReplyState.WAITING if waiting else ReplyState.DONE,
+            "state": ReplyState.FAILED if problem else ReplyState.WAITING if waiting else ReplyState.DONE,
+            "problem": problem,
             "waiting": waiting,
             "until": until if waiting else None,
             "at": push.received_at,
@@ -281,7 +322,7 @@ def _send(brand_id: int, record: ReplyRecord, granted: int, at: datetime) -> tup
             refused=[(record.follower_id, code)] if code and problem != WINDOW_CLOSED else [],
             at=at,
         )
-        if code and record.way == Way.SERVICE and not record.sent + sent:
+        if code and record.way == Way.SERVICE and record.trigger != SCANNED and not record.sent + sent:
             # Nothing of the answer may reach them this way any more: a person has to find another one.
             ReplyRecord.objects.filter(pk=record.pk).update(way=Way.PERSON, why=WINDOW_CLOSED)
             hand_over(follower=record.follower, reason=WINDOW_CLOSED, at=at)
