@@ -207,6 +207,7 @@ CELERY_BEAT_SCHEDULE = {
     "watch health": {"task": "wechat_gateway.tasks.watch_health", "schedule": 60.0},
     "sweep deliveries": {"task": "campaigns.tasks.sweep_deliveries", "schedule": 5.0},
     "forget conversations": {"task": "inbox.tasks.forget_all_old", "schedule": 3600.0},
+    "resolve conversations": {"task": "inbox.tasks.resolve_all_answered", "schedule": 3600.0},
     "sweep inboxes": {"task": "inbox.tasks.sweep_inbox", "schedule": 10.0},
     "sweep welcomes": {"task": "welcomes.tasks.sweep", "schedule": 5.0},
     "sweep replies": {"task": "conversations.tasks.sweep_replies", "schedule": 5.0},

@@ -126,6 +126,8 @@ ACTIONS: dict[str, Any] = {
     "go on duty": gettext_lazy("Go on duty"),
     "go off duty": gettext_lazy("Go off duty"),
     "change retention": gettext_lazy("Change retention"),
+    "change resolving": gettext_lazy("Change when conversations are resolved"),
+    "resolve conversations": gettext_lazy("Resolve quiet conversations"),
     "upload table": gettext_lazy("Upload table"),
     "try import out": gettext_lazy("Try import out"),
     "start import": gettext_lazy("Start import"),

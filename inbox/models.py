@@ -131,6 +131,9 @@ class Conversation(BrandOwned):
                 fields=["brand", "promised_at"], condition=Q(promised_at__isnull=False), name="conversation_promise_due"
             ),
             models.Index(fields=["brand", "store", "-last_at"], name="conversation_of_store"),  # a store's list
+            models.Index(
+                fields=["brand", "last_at", "id"], condition=Q(state="OPEN"), name="conversation_answered"
+            ),  # what is resolved by itself
         ]
 
     def __str__(self) -> str:
@@ -399,9 +402,13 @@ class AgentTask(BrandOwned):
 
 
 class InboxPolicy(BrandOwned):
-    """How long a brand keeps conversations; a brand without a row uses the default."""
+    """How long a brand keeps conversations, and when one is resolved by itself; without a row the defaults hold.
+
+    `resolve_days` are days after our last answer without a reply; 0: only people resolve.
+    """
 
     keep_days = models.PositiveSmallIntegerField(_("days conversations are kept"), default=180)
+    resolve_days = models.PositiveSmallIntegerField(_("resolved after days without a reply"), default=7, db_default=7)
     updated_at = models.DateTimeField(_("changed"), null=True, blank=True)
 
     class Meta(BrandOwned.Meta):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
+from django.utils.translation import ngettext, pgettext
 
 from console import formats
 from inbox import routing
@@ -203,6 +203,13 @@ def step_sentence(kind: str, facts: dict[str, Any]) -> str:
     }
     if kind == "promised":
         return _("Outside service hours: a reply was promised for %(when)s") % {"when": moment(facts.get("when", ""))}
+    if kind == "resolved_quietly":
+        days = int(facts.get("days") or 0)
+        return ngettext(
+            "Resolved by itself: no reply for %(days)s day after our last answer",
+            "Resolved by itself: no reply for %(days)s days after our last answer",
+            days,
+        ) % {"days": days}
     if kind == "snoozed":
         return _("Snoozed until %(when)s") % {"when": moment(facts.get("until", ""))}
     return str(sentences.get(kind, kind))

@@ -29,6 +29,7 @@ from inbox.models import (
     ReplyLedger,
     SendState,
     ServiceHours,
+    TaskKind,
 )
 from inbox.routing import IN_HAND_FOR, PRESENT_FOR, Case, Seat, Shift
 from inbox.words import wanted
@@ -472,6 +473,18 @@ SELECT (SELECT count(*) FROM inbox_message m WHERE m.brand_id = %(brand)s AND m.
 def inbox_policy() -> InboxPolicy:
     """Give for how long the brand in scope keeps conversations."""
     return InboxPolicy.objects.first() or InboxPolicy()
+
+
+def answered_long_ago(*, days: int, at: datetime) -> QuerySet[Conversation]:
+    """Give the answered conversations in which nobody wrote for some days, without those that somebody has a task for.
+
+    Answered is what waits for no person: somebody of the brand wrote last, or a rule said what there was to say.
+    """
+    given = AgentTask.objects.filter(
+        conversation=OuterRef("pk"), done_at__isnull=True, due_at__isnull=False, kind=TaskKind.FOLLOW_UP
+    )
+    rows = Conversation.objects.filter(state=ConversationState.OPEN, last_at__lte=at - timedelta(days=days))
+    return rows.exclude(Exists(given))
 
 
 def leaving(*, keep_days: int, at: datetime) -> Leaving:

@@ -63,3 +63,18 @@ def forget_all_old() -> None:
     """Ring for every brand to delete old conversations."""
     for brand_id in active_brand_ids():
         ring(forget_old, brand_id)
+
+
+@brand_task(name="inbox.tasks.resolve_answered")
+def resolve_answered(brand_id: int) -> None:
+    """Resolve a brand's answered conversations in which nobody wrote for days."""
+    from inbox import services
+
+    services.resolve_answered(brand_id=brand_id, at=clock.now())
+
+
+@global_task(name="inbox.tasks.resolve_all_answered")
+def resolve_all_answered() -> None:
+    """Ring for every brand to resolve what was answered and is quiet."""
+    for brand_id in active_brand_ids():
+        ring(resolve_answered, brand_id)

@@ -6,6 +6,7 @@ from inbox.services.ledger import record_act, reserve_send, reserve_sends, settl
 from inbox.services.media import due_attachments, fetch_attachment
 from inbox.services.queue import fill, fill_all, note_seen, return_due, set_duty
 from inbox.services.recording import ask_for_person, record_push
+from inbox.services.resolving import resolve_answered, set_resolving
 from inbox.services.retention import forget_old, set_inbox_policy
 from inbox.services.sending import (
     deliver,
@@ -47,6 +48,7 @@ __all__ = [
     "reserve_send",
     "reserve_sends",
     "resolve",
+    "resolve_answered",
     "return_due",
     "send_by_itself",
     "send_otherwise",
@@ -55,6 +57,7 @@ __all__ = [
     "send_unasked",
     "set_duty",
     "set_inbox_policy",
+    "set_resolving",
     "settle_sends",
     "snooze",
     "sweep_messages",
