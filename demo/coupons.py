@@ -12,13 +12,14 @@ from coupons import services
 from coupons.models import Coupon, PurchaseGift, Template, Way
 from coupons.rules import Cart, Line
 from coupons.selectors.scans import KIND
+from demo.channels import BARGAIN
 from loyalty.models import Fact, FactKind, Tier
 from loyalty.selectors.points import zone
 from loyalty.services import Operation
 from members.models import Member, Segment
 from members.services import save_segment
 from stores.models import Store
-from touchpoints.models import Touch, Touchpoint
+from touchpoints.models import Touch, TouchKind, Touchpoint
 from touchpoints.services import replies_changed
 
 if TYPE_CHECKING:
@@ -64,6 +65,13 @@ BY_CODE: Final = (
 )
 
 
+LOTTERY: Final = (
+    "抽奖安慰奖 10 元",
+    {"kind": "AMOUNT", "amount": 1_000, "threshold": 5_000, "days": 30},
+    {"claimable": True, "total": 150},
+)
+
+
 def give_coupons(brand_id: int, chance: Random) -> None:
     """Set templates up and let two and a half months of giving and using happen."""
     now = clock.now()
@@ -95,6 +103,7 @@ def give_coupons(brand_id: int, chance: Random) -> None:
         _tier_coupons(made, now)
         _after_purchases(made, now)
         _code_coupon(now)
+        _lottery()
         while services.expire_due(at=now):
             pass
 
@@ -153,6 +162,20 @@ def _code_coupon(now: datetime) -> None:
         services.owe_for_scan(touch, number == len(touches) - 1)
     while services.give_scan(at=now):
         pass
+
+
+def _lottery() -> None:
+    """Whoever came by the lottery poster took what it gave, four of five of them, and most did nothing else."""
+    rows = Touch.objects.filter(touchpoint__name=BARGAIN, kind=TouchKind.FOLLOW).order_by("at", "pk")
+    touches = list(rows)
+    if not touches:
+        return
+    template = _template(*LOTTERY, [], touches[0].at)
+    for number, touch in enumerate(touches):
+        if number % 5:
+            at = touch.at + timedelta(minutes=2)
+            operation = Operation("demo", f"lottery:{touch.pk}")
+            services.claim_coupon(operation=operation, template=template, member_id=touch.member_id, at=at)
 
 
 def _after_purchases(made: dict[str, Template], now: datetime) -> None:
