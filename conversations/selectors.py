@@ -47,9 +47,8 @@ from conversations.script import OWN, OwnField, State, Step, Turn, answer, begin
 from library.models import CopyState, MediaCopy
 from library.selectors import living_media_ids, media_named, room_of
 from members.figures import counted, figures
-from members.models import Follower, Member, RemoteTag, RemoteTagging, Sensitivity
+from members.models import Follower, Member, ProfileField, RemoteTag, RemoteTagging, Sensitivity
 from members.profiles import DIALOGUE
-from members.selectors import profile_fields
 from touchpoints.models import Touchpoint, TouchpointTag
 from touchpoints.selectors import ends_of, in_use, welcome_texts
 from wechat_gateway import incidents
@@ -474,7 +473,7 @@ def own_fields() -> dict[str, OwnField]:
             is_private=row.sensitivity != Sensitivity.PLAIN,
             listens=DIALOGUE in row.sources,
         )
-        for row in profile_fields()
+        for row in ProfileField.objects.order_by("label", "pk")
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
 
@@ -44,7 +44,7 @@ def note_tap(
     """Note that somebody tapped a button, and whether that was answered or opened something. One statement."""
     if not key:
         return
-    values = {
+    values: dict[str, Any] = {
         "brand": current_brand_id(),
         "account": account_id,
         "key": key[:LONGEST],

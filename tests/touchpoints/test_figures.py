@@ -400,7 +400,10 @@ def test_two_channels_with_equal_follows_are_told_apart_by_who_stays_and_who_cam
             buy(came.follower.member, f"L{number}", 9900, at=AT + 3 * DAY)
     found = ranking(figures(window=settled_window(now, SHANGHAI), now=now), [lottery.pk, loyal.pk])
 
-    assert [(each.touchpoint_id, each.rank, each.followers) for each in found] == [(loyal.pk, 1, 40), (lottery.pk, 2, 40)]
+    assert [(each.touchpoint_id, each.rank, each.followers) for each in found] == [
+        (loyal.pk, 1, 40),
+        (lottery.pk, 2, 40),
+    ]
     assert [(each.kept_7, each.kept, each.bargain, each.is_bargain) for each in found] == [
         (40, 40, 0, False),
         (40, 10, 30, True),
@@ -422,7 +425,10 @@ def test_what_makes_somebody_one_who_came_for_the_benefit_only(tree, more):
         record_fact(report=Report("door", FactKind.VISIT, "V1", AT + 5 * DAY, member_id=member.pk), at=AT + 5 * DAY)
     if more in ("wrote at once", "wrote later", "was answered"):
         talk = Conversation.objects.create(account=code.account, follower=came.follower, opened_at=AT, last_at=AT)
-        at, way = AT + (5 * DAY if more == "wrote later" else timedelta(hours=1)), "OUT" if more == "was answered" else "IN"
+        at, way = (
+            AT + (5 * DAY if more == "wrote later" else timedelta(hours=1)),
+            "OUT" if more == "was answered" else "IN",
+        )
         author = make_staff("lanyu-agent", "guide") if more == "was answered" else None
         Message.objects.create(conversation=talk, direction=way, kind="text", text="领券", at=at, author=author)
     expected = int(more in ("nothing", "bought with it", "bought too late", "wrote at once"))

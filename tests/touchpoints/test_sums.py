@@ -75,7 +75,9 @@ def assert_equal_everywhere(now, chance, zone=SHANGHAI):
         for model in MODELS:
             assert shown(summed[model]) == shown(counted[model]), (days, model)
         model, branch = chance.choice(MODELS), chance.choice(nodes).pk
-        key = chance.choice(["people", "follow", "join", "order", "kept_7", "fast_30", "bought_30", "bargain_30", "value_30"])
+        key = chance.choice(
+            ["people", "follow", "join", "order", "kept_7", "fast_30", "bought_30", "bargain_30", "value_30"]
+        )
         one = selectors.trees_by_model(window, models=[model], keys=[key], **asked)[model]
         below = selectors.tree_figures(window, model=model, below=branch, **asked)
         assert {pk: each.parts[key] for pk, each in one.nodes.items()} == {

@@ -60,7 +60,8 @@ WITH scanned AS (
 ), person AS (
     SELECT p.*, {left_at} AS left_at FROM visit p
 ), outcome AS (
-    SELECT p.member_id, p.followed, p.followed_at, p.left_at, {reached}, coalesce({engaged}, false) AS engaged, {bargain}, {values}
+    SELECT p.member_id, p.followed, p.followed_at, p.left_at, {reached}, coalesce({engaged}, false) AS engaged,
+        {bargain}, {values}
     FROM person p JOIN members_member m ON m.brand_id = p.brand_id AND m.id = p.member_id
 ), credited AS (
     SELECT s.id, s.touchpoint_id, s.member_id, s.at, s.kind, s."case", {outcome}, {weight} AS part,
@@ -74,7 +75,14 @@ def _statement(model: str) -> tuple[str, list[str]]:
     """Give the common part of the statements with a model's weight, and the keys of its stages."""
     keys = [key for key, _stage in stages()]
     # `o.*` would bring member_id again: name what is needed instead
-    names = ["o.followed", "o.followed_at", "o.left_at", "o.engaged", "o.bargain", *(f"o.stage_{n}" for n in range(len(keys)))]
+    names = [
+        "o.followed",
+        "o.followed_at",
+        "o.left_at",
+        "o.engaged",
+        "o.bargain",
+        *(f"o.stage_{n}" for n in range(len(keys))),
+    ]
     names += [f"o.{key}" for key in values()]
     parts = {
         "case": CASE,

@@ -115,7 +115,4 @@ def ranking(figures: TreeFigures, touchpoint_ids: Iterable[int]) -> list[Quality
     unranked = sorted(
         (each for each in scored if each.score is None), key=lambda each: (-each.followers, each.touchpoint_id)
     )
-    return [
-        replace(each, rank=number, of=len(ranked))
-        for number, each in enumerate(ranked, 1)
-    ] + unranked
+    return [replace(each, rank=number, of=len(ranked)) for number, each in enumerate(ranked, 1)] + unranked
