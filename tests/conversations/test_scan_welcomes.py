@@ -61,9 +61,6 @@ def test_a_welcome_that_was_heard_is_noted_with_its_code(account):
     push = scanned(follower, code)
     handler(push)  # the same push again changes nothing
     assert record() == ("SCAN", "PASSIVE", "IN_TIME", "DONE", "")
-    told = welcomes(Member.objects.get(pk=follower.member_id), 20)
-    assert [str(each.sentence) for each in told] == ["收到渠道码“静安门口”的欢迎语"]
-    assert f"/{code.pk}/change/" in told[0].link
 
 
 def test_a_welcome_that_was_not_heard_follows_within_its_minute(account):
@@ -79,8 +76,6 @@ def test_after_its_minute_a_welcome_is_lost_and_nobody_has_to_answer_it(account)
     scanned(follower, make_code(account), heard=False, late=61 * SECOND)
     assert record() == ("SCAN", "SERVICE", "LATE", "FAILED", "WINDOW_CLOSED")
     assert not Conversation.objects.filter(state="WAITING").exists()
-    told = welcomes(Member.objects.get(pk=follower.member_id), 20)
-    assert [(str(each.sentence), each.tone) for each in told] == [("收到渠道码“静安门口”的欢迎语：没有送达", "warning")]
 
 
 def test_what_another_replier_said_is_none_of_ours(account):
@@ -97,6 +92,19 @@ def test_a_code_without_a_welcome_asks_nothing_more(account, django_assert_max_n
     with django_assert_max_num_queries(0):
         note_scan(touch)
     assert not ReplyRecord.objects.exists()
+
+
+def test_the_page_of_a_person_tells_of_their_welcomes_by_code(as_owner, ours):
+    with brand_scope(ours.brand.pk):
+        heard, lost = make_follower(ours.account), make_follower(ours.account)
+        code = make_code(ours.account)
+        scanned(heard, code)
+        scanned(lost, code, heard=False, late=61 * SECOND)
+    pages = [
+        as_owner.get(f"/b/lanyu/members/member/{each.member_id}/change/").content.decode() for each in (heard, lost)
+    ]
+    assert all("收到渠道码“静安门口”的欢迎语" in page for page in pages)
+    assert ["没有送达" in page for page in pages] == [False, True]
 
 
 def test_another_brands_welcome_is_not_on_the_page(brand, other_brand):
