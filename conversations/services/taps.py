@@ -24,7 +24,7 @@ WITH known AS (
             AND t.key = %(key)s AND t.day = %(day)s)
     ON CONFLICT DO NOTHING
 )
-INSERT INTO conversations_buttonuse AS u (brand_id, account_id, follower_id, key, day, taps, answered, opened)
+INSERT INTO conversations_buttonuse (brand_id, account_id, follower_id, key, day, taps, answered, opened)
 SELECT %(brand)s, %(account)s, f.id, %(key)s, %(day)s, 1,
     (NOT %(opens)s AND (
         EXISTS (SELECT 1 FROM wechat_gateway_inboundpush p
@@ -34,7 +34,9 @@ SELECT %(brand)s, %(account)s, f.id, %(key)s, %(day)s, 1,
     %(opens)s::int
 FROM members_follower f WHERE f.brand_id = %(brand)s AND f.account_id = %(account)s AND f.openid = %(openid)s
 ON CONFLICT (brand_id, follower_id, day, key) DO UPDATE
-    SET taps = u.taps + 1, answered = u.answered + excluded.answered, opened = u.opened + excluded.opened
+    SET taps = conversations_buttonuse.taps + 1,
+        answered = conversations_buttonuse.answered + excluded.answered,
+        opened = conversations_buttonuse.opened + excluded.opened
 """
 
 

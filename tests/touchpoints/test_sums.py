@@ -13,6 +13,7 @@ from django.db import connection
 
 from accounts.tenancy import brand_scope
 from common import failpoints
+from coupons.errors import MemberLimit
 from loyalty.errors import MemberGone
 from loyalty.models import FactKind
 from loyalty.services import Report, record_fact
@@ -187,7 +188,8 @@ class Story:
         member = self.anybody().member
         if member.merged_into_id is None and member.erased_at is None and member.pk not in self.took:
             self.took.add(member.pk)
-            take(self.template, member, at=self.now, way=self.chance.choice(["SCAN", "PUSH"]))
+            with suppress(MemberLimit):  # a record that was merged into this one brought its coupon along
+                take(self.template, member, at=self.now, way=self.chance.choice(["SCAN", "PUSH"]))
 
     def visit(self):
         member = self.anybody().member
