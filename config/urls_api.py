@@ -38,6 +38,7 @@ from members.api import (
     segment_people,
     segments,
     session,
+    stages,
 )
 from stores import api as stores
 from touchpoints import api as touchpoints
@@ -88,6 +89,7 @@ v1: list[URLPattern | URLResolver] = [
     path("members/<str:member_no>/identities/", identities.PersonIdentities.as_view()),
     path("members/<str:member_no>/identities/end/", identities.IdentityEnd.as_view()),
     path("members/<str:member_no>/profile/", profile.PersonProfile.as_view()),
+    path("members/<str:member_no>/stages/", stages.PersonStages.as_view()),
     path("members/<str:member_no>/tags/", people.PersonTags.as_view()),
     path("members/<str:member_no>/points/", points.MemberPoints.as_view()),
     path("members/<str:member_no>/points/ledger/", points.MemberLedger.as_view()),

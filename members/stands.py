@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
+from django.db.models import OuterRef, Subquery
 
 from accounts.tenancy import current_brand_id
 from members.left_out import COUNTS
-from members.models import Grouping, StageMember, StageMove
+from members.models import Grouping, Segment, StageMember, StageMove
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,3 +134,46 @@ def _stood(snapshot: Snapshot, stage: int | None) -> dict[str, Any]:
         params["names"] = [snapshot.stages[stage]["name"]]
     leaf = {"condition": "stood", "params": params}
     return {"none": [leaf]} if stage is None else leaf
+
+
+@dataclass(frozen=True)
+class Stands:
+    """Where somebody stands in one grouping, and since when; `stage` is empty for none of its stages."""
+
+    grouping: str
+    stage: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A move of somebody: from and to which stage, empty for none; `is_first` when nothing is known from before."""
+
+    grouping: str
+    before: str
+    after: str
+    at: datetime
+    is_first: bool
+
+
+def stages_of(member_id: int) -> list[Stands]:
+    """Say where somebody stands in each grouping that is followed day by day, in one query."""
+    rows = StageMember.objects.filter(member_id=member_id).exclude(grouping__recipe="")
+    rows = rows.annotate(stage=_name_of("stage_id")).order_by("grouping__name", "pk")
+    found = rows.values_list("grouping__name", "stage", "since")
+    return [Stands(grouping, stage or "", since) for grouping, stage, since in found]
+
+
+def moves_of(member_id: int, *, limit: int) -> list[Moved]:
+    """Give the moves of somebody between stages, newest first, in one query; stages by their names of today."""
+    rows = StageMove.objects.filter(member_id=member_id).order_by("-at", "-pk")
+    rows = rows.annotate(before=_name_of("before_id"), after=_name_of("after_id"))
+    found = rows.values_list("grouping__name", "before_id", "before", "after", "at")[:limit]
+    return [
+        Moved(grouping, before or "", after or "", at, before_id is None)
+        for grouping, before_id, before, after, at in found
+    ]
+
+
+def _name_of(column: str) -> Subquery:
+    return Subquery(Segment.objects.filter(pk=OuterRef(column)).values("name")[:1])

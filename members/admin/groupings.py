@@ -20,6 +20,7 @@ from members.errors import GroupingInvalid, RuleInvalid
 from members.models import Grouping, GroupingVersion, Segment
 from members.recipes import recipes
 from members.rule_form import builder_link
+from members.segments import sentence
 from members.services.groupings import MOST_STAGES, NAME_LENGTH, BackTest
 
 if TYPE_CHECKING:
@@ -108,6 +109,10 @@ def grouping_recipe(request: HttpRequest, pk: int) -> HttpResponse:
         viewer.require("segments.edit")
         given = {each.name: _whole(request.POST.get(each.name, "")) for each in recipe.fields}
         try:
+            if "renew" in request.POST:
+                services.renew_recipe(grouping=row, at=at)
+                messages.success(request, _("Renewed. The segments it had before stay among the segments."))
+                return HttpResponseRedirect(reverse("admin:grouping", args=[pk]))
             if "save" in request.POST:
                 services.change_recipe(grouping=row, settings=given, at=at)
                 messages.success(request, _("Saved. The stages follow the new numbers from now on."))
@@ -117,7 +122,8 @@ def grouping_recipe(request: HttpRequest, pk: int) -> HttpResponse:
     found = None
     try:
         found = services.back_test(key=row.recipe, settings=given, at=at, then=at - BACK)
-        before = services.back_test(key=row.recipe, settings=row.settings, at=at, then=at - BACK)
+        known = {each.name: row.settings[each.name] for each in recipe.fields if each.name in row.settings}
+        before = services.back_test(key=row.recipe, settings=known, at=at, then=at - BACK)
     except GroupingInvalid as error:
         errors.setdefault(error.field or "", error.message)
     context = {
@@ -131,6 +137,7 @@ def grouping_recipe(request: HttpRequest, pk: int) -> HttpResponse:
         ],
         "errors": errors,
         "is_changed": given != row.settings,
+        "can_renew": services.has_other_stages(row),
         "result": _compared(found, before) if found else None,
         "undated": _(", ").join(found.undated) if found else "",
         "then": at - BACK,
@@ -170,6 +177,7 @@ def _stages(row: Grouping, *, everybody: bool) -> list[dict[str, Any]]:
     return [
         {
             "segment": segments[pk],
+            "sentence": _said(segments[pk]),
             "people": people.get(pk, 0) if row.tracked_at else None,
             "came": found.came.get(pk, 0),
             "left": found.left.get(pk, 0),
@@ -178,6 +186,13 @@ def _stages(row: Grouping, *, everybody: bool) -> list[dict[str, Any]]:
         for pk in row.stages
         if pk in segments
     ]
+
+
+def _said(segment: Segment) -> str:
+    try:
+        return sentence(segment.rule)
+    except RuleInvalid as error:
+        return error.message
 
 
 def _grouping(pk: int) -> Grouping:

@@ -16,13 +16,15 @@ from accounts.tenancy import brand_scope, current_brand_id
 from members import placing
 from members.errors import GroupingInvalid, RuleInvalid
 from members.models import Grouping, GroupingVersion, Segment, Snapshot
-from members.recipes import read_settings, recipes
+from members.recipes import LIFECYCLE, defaults, read_settings, recipes
 from members.segments import sentence
 from members.services.segments import save_segment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date, datetime
+
+    from members.recipes import Recipe
 
 MOST_STAGES: Final = 12
 NAME_LENGTH: Final = 40
@@ -81,21 +83,50 @@ def begin_recipe(*, key: str, at: datetime, settings: Mapping[str, Any] | None =
     if known is not None:
         return known
     numbers = read_settings(recipe, settings or {})
-    chosen = []
-    for name, rule in recipe.stages(numbers):
-        segment = Segment.objects.filter(name=name).first()
-        chosen.append(segment or save_segment(name=name, rule=rule, at=at))
     return save_grouping(
         name=str(recipe.label),
-        segment_ids=[segment.pk for segment in chosen],
+        segment_ids=_segments_of(recipe, numbers, at),
         at=at,
         grouping=Grouping(created_at=at, recipe=key, settings=numbers),
     )
 
 
+def _segments_of(recipe: Recipe, numbers: dict[str, int], at: datetime) -> list[int]:
+    """Give the segments of a recipe's stages, making those that are not there."""
+    chosen = []
+    for name, rule in recipe.stages(numbers):
+        segment = Segment.objects.filter(name=name).first()
+        chosen.append(segment or save_segment(name=name, rule=rule, at=at))
+    return [segment.pk for segment in chosen]
+
+
+def has_other_stages(grouping: Grouping) -> bool:
+    """Say whether a grouping has more or fewer stages than its recipe has today: begun before, or changed by hand."""
+    recipe = recipes.find(grouping.recipe)
+    return recipe is not None and len(grouping.stages) != len(recipe.stages(defaults(recipe)))
+
+
+@transaction.atomic
+def renew_recipe(*, grouping: Grouping, at: datetime) -> Grouping:
+    """Give a grouping the stages its recipe has today; numbers it knows stay. The segments it had stay as segments.
+
+    A new version begins. Raises `GroupingInvalid` when there is nothing to renew.
+    """
+    row = Grouping.objects.select_for_update().get(pk=grouping.pk)
+    recipe = recipes.find(row.recipe)
+    if recipe is None or not has_other_stages(row):
+        raise GroupingInvalid("stages", _("It has the stages that come out of the box."))
+    known = {each.name for each in recipe.fields}
+    numbers = read_settings(recipe, {key: value for key, value in row.settings.items() if key in known})
+    Grouping.objects.filter(pk=row.pk).update(settings=numbers)
+    return save_grouping(
+        name=row.name, segment_ids=_segments_of(recipe, numbers, at), at=at, grouping=row, is_monthly=row.is_monthly
+    )
+
+
 def begin_lifecycle(*, at: datetime) -> Grouping:
     """Make the segments of the life cycle and a grouping of them."""
-    return begin_recipe(key="lifecycle", at=at)
+    return begin_recipe(key=LIFECYCLE, at=at)
 
 
 @transaction.atomic
