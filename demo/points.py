@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from random import Random
 
 BUYERS, LOYAL_BUYERS = 40, 20  # the latter came by the code of the loyal
+GUESTS: Final = 3  # who buy without being members: they stand in a stage of their own
 SINCE: Final = timedelta(days=180)
 TIERS: Final = (
     ("初见", 0, ()),
@@ -73,6 +74,8 @@ def give_points(brand_id: int, chance: Random) -> None:
         rows = Member.objects.filter(joined_at__isnull=False, merged_into__isnull=True).order_by("pk")
         came = Touch.objects.filter(touchpoint__name=LOYAL, kind=TouchKind.FOLLOW).order_by("member_id")
         loyal = dict(came.values_list("member_id", "at")[:LOYAL_BUYERS])
+        strangers = Member.objects.filter(joined_at=None, merged_into=None, subscribed=True).order_by("pk")
+        guests = list(strangers.values_list("pk", flat=True)[:GUESTS])
         buyers = [*rows.exclude(pk__in=loyal).values_list("pk", flat=True)[:BUYERS], *loyal]
     number = 0
     for member_id in buyers:
@@ -83,6 +86,10 @@ def give_points(brand_id: int, chance: Random) -> None:
             with brand_scope(brand_id):
                 buy(member_id, f"SO{number:05d}", when, chance)
     with brand_scope(brand_id):
+        for each, member_id in enumerate(guests, 1):
+            when = at - timedelta(days=20 + each)
+            guest = Report("pos", FactKind.PURCHASE, f"SG{each:05d}", when, member_id=member_id, amount=45_900)
+            services.record_fact(report=guest, at=when)
         if buyers:
             services.adjust_points(member_id=buyers[0], points=5_000, reason="门店活动漏发，补 5,000 积分", at=at)
         birthdays = BirthdayProgramme(

@@ -1,13 +1,13 @@
 """The life cycle in eight stages: each is reached and left by what somebody does, moves are events, months a matrix."""
 
 from datetime import timedelta
+from typing import NamedTuple
 
 import pytest
 from django.test import Client
 
 from accounts.tenancy import brand_scope
 from common import clock
-from demo.stages import STAGES, plant_stages
 from members import services
 from members.errors import GroupingInvalid
 from members.models import Grouping, Member, Segment, StageMember, StageMove
@@ -17,10 +17,58 @@ from members.stands import moves, moves_of, stages_of
 from tests.factories import AT, make_account, make_member, make_staff, make_touchpoint
 from tests.loyalty.test_facts import fact
 from tests.members.kept import only
+from touchpoints.models import Touchpoint
 from touchpoints.services import record_touch
 
 DAY = timedelta(days=1)
 EIGHT = ["外部入口", "品牌认知", "品牌兴趣", "产品偏好", "行为参与", "转化购买", "品牌用户", "产品复购"]
+
+
+class Stage(NamedTuple):
+    """What brings somebody into a stage: days ago that they followed and were heard of, joined; scans and purchases."""
+
+    follows: bool
+    heard: int
+    joined: int | None = None
+    scans: tuple[int, ...] = ()
+    purchases: tuple[int, ...] = ()
+
+
+STAGES = {
+    "外部入口": Stage(follows=False, heard=200),
+    "品牌认知": Stage(follows=True, heard=60),
+    "品牌兴趣": Stage(follows=True, heard=20),
+    "产品偏好": Stage(follows=True, heard=40, scans=(40, 45)),
+    "行为参与": Stage(follows=True, heard=2, joined=2),
+    "转化购买": Stage(follows=True, heard=95, purchases=(3,)),
+    "品牌用户": Stage(follows=True, heard=30, joined=60, purchases=(50,)),
+    "产品复购": Stage(follows=True, heard=10, joined=90, purchases=(80, 12)),
+}
+
+
+def plant_stages(account, at):
+    """Plant one person for each stage; gives their keys by stage."""
+    found = {}
+    scene = Touchpoint.objects.filter(account=account).order_by("pk").values_list("scene", flat=True)[0]
+    for number, (name, stage) in enumerate(STAGES.items(), 1):
+        heard = at - stage.heard * DAY
+        openid = f"oStage{number:022d}"
+        person = record_contact(account_id=account.pk, appid=account.appid, openid=openid, at=heard)
+        found[name] = person.member_id
+        if stage.follows:
+            record_follow(follower=person, at=heard)
+        joined = at - stage.joined * DAY if stage.joined is not None else None
+        Member.objects.filter(pk=person.member_id).update(
+            name=f"旅程{name}", joined_at=joined, last_interaction_at=heard
+        )
+        for days in stage.scans:
+            record_touch(follower=person, scene=scene, is_follow=False, at=at - days * DAY)
+        if stage.scans:  # scanning is being heard of
+            Member.objects.filter(pk=person.member_id).update(last_interaction_at=heard)
+        for each, days in enumerate(stage.purchases, 1):
+            when = at - days * DAY
+            fact(Member.objects.get(pk=person.member_id), number=f"J{number}{each}", amount=39_900, at=when)
+    return found
 
 
 @pytest.fixture
@@ -92,7 +140,7 @@ def test_planted_people_reach_every_stage_and_the_month_shows_who_moved(life):
     account = make_account()
     make_touchpoint(account, name="包装码")
     at = AT + 100 * DAY
-    planted = plant_stages(account=account, at=at)
+    planted = plant_stages(account, at)
     assert list(STAGES) == EIGHT
     services.track_stages(grouping=life, at=at)
     assert {name: stage(member_id) for name, member_id in planted.items()} == {name: name for name in EIGHT}
