@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_MOVES: Final = 100
 
 
-class StandsShape(serializers.Serializer[Any]):
+class StageStandsShape(serializers.Serializer[Any]):
     """Where somebody stands in one grouping."""
 
     grouping = serializers.CharField(help_text="Name of the grouping, such as the life cycle.")
@@ -28,7 +28,7 @@ class StandsShape(serializers.Serializer[Any]):
     since = serializers.DateTimeField(help_text="Since when, as far as it was written down.")
 
 
-class MoveShape(serializers.Serializer[Any]):
+class StageMoveShape(serializers.Serializer[Any]):
     """A move from one stage to another."""
 
     grouping = serializers.CharField(help_text="Name of the grouping.")
@@ -41,8 +41,8 @@ class MoveShape(serializers.Serializer[Any]):
 class StagesShape(serializers.Serializer[Any]):
     """Where somebody stands, and how they came there."""
 
-    results = StandsShape(many=True, help_text="One line for each grouping that is followed day by day.")
-    moves = MoveShape(many=True, help_text="The newest 100 moves, newest first.")
+    results = StageStandsShape(many=True, help_text="One line for each grouping that is followed day by day.")
+    moves = StageMoveShape(many=True, help_text="The newest 100 moves, newest first.")
 
 
 class NoQuery(StrictSerializer):

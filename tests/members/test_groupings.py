@@ -180,11 +180,11 @@ def test_life_cycle_is_there_at_one_tap_and_everybody_has_a_place(brand):
         staff = make_staff("marketer", "MARKETER")
         account = make_account()
         member = make_member(account, joined_at=AT, last_interaction_at=AT - 60 * DAY)
-        active = make_member(account, last_interaction_at=AT - DAY)
+        active = make_member(account, joined_at=AT, last_interaction_at=AT - DAY)
         quiet = make_member(account, last_interaction_at=AT - 200 * DAY)
         gone = make_member(account, last_interaction_at=AT - 20 * DAY, subscribed=False)
         nobody = make_member(account, last_interaction_at=None, subscribed=False)
-        save_segment(name="感兴趣", rule={"all": [heard_of(21)]}, at=AT)  # the brand's own word stays
+        save_segment(name="品牌兴趣", rule={"all": [heard_of(21)]}, at=AT)  # the brand's own word stays
     client = Client()
     client.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
     for _ in range(2):
@@ -195,16 +195,25 @@ def test_life_cycle_is_there_at_one_tap_and_everybody_has_a_place(brand):
         names = [each["name"] for each in snapshot.stages]
         placed = dict(SnapshotMember.objects.filter(snapshot=snapshot).values_list("member_id", "stage"))
 
-    assert names == ["再次购买", "已购买", "品牌会员", "参与互动", "感兴趣", "认识品牌", "仅有接触"]
+    assert names == [
+        "产品复购",
+        "品牌用户",
+        "转化购买",
+        "行为参与",
+        "产品偏好",
+        "品牌兴趣",
+        "品牌认知",
+        "外部入口",
+    ]
     assert [names[placed[each.pk]] for each in (member, active, quiet, gone, nobody)] == [
-        "品牌会员",
-        "参与互动",
-        "认识品牌",
-        "感兴趣",
-        "仅有接触",
+        "品牌认知",
+        "行为参与",
+        "品牌认知",
+        "品牌兴趣",
+        "外部入口",
     ]
     assert snapshot.counts[-1] == 0
-    assert snapshot.stages[4]["rule"] == {"all": [heard_of(21)]}
+    assert snapshot.stages[5]["rule"] == {"all": [heard_of(21)]}
 
 
 def test_flags_restate_snapshots_moves_and_back_tests_and_give_them_back(stages, people):
