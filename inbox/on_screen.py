@@ -11,12 +11,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from console import formats
+from console.labels import source_label
 from inbox import routing
 from inbox.models import AttachmentState, ConversationState, Direction, Level, SendState
+from members.selectors import purpose_words
 from wechat_gateway import windows
 from wechat_gateway.errcodes import explain, explain_own
 
 if TYPE_CHECKING:
+    from inbox.allowed import Basis
     from inbox.models import Conversation, Hop, Message
 
 LIST: Final = "admin:inbox_list"
@@ -112,6 +115,25 @@ def line(message: Message, conversation: Conversation) -> dict[str, Any]:
     elif message.facts.get("item"):
         shown["picture"] = reverse("admin:inbox_file", args=[conversation.pk, message.pk])
     return shown
+
+
+def basis(found: Basis, conversation: Conversation) -> dict[str, Any]:
+    """Give what allowed a message, for its line."""
+    acts = {
+        windows.Act.MESSAGE: _("they wrote"),
+        windows.Act.MENU: _("they tapped the menu"),
+        windows.Act.FOLLOW: _("they followed"),
+        windows.Act.SCAN: _("they scanned a code"),
+    }
+    return {
+        "ground": found.ground,
+        "act": acts.get(found.act, "") if found.act else "",
+        "act_at": found.act_at,
+        "act_link": page_of(conversation.pk, line=found.line_id) if found.line_id else "",
+        "purpose": purpose_words([found.purpose]).get(found.purpose, "") if found.purpose else "",
+        "consent": found.consent,
+        "said_through": source_label(found.consent.source) if found.consent else "",
+    }
 
 
 def _author(message: Message) -> str:

@@ -14,13 +14,17 @@ from campaigns.carriers import Addressee, Problem, Unrenderable, carriers
 from campaigns.errors import NoticeRefused
 from campaigns.models import NOTICES, Campaign, MessageTemplate
 from campaigns.services.consents import settle_consents, take_consents
+from campaigns.services.subscriptions import POPUP
 from campaigns.variables import facts_of, names_in, render
+from console import formats
+from inbox.allowed import Basis, Ground, grounds
 from inbox.errors import NotFollowing
 from inbox.services import record_notice, send_otherwise
 from inbox.ways import Way, ways
 from members.models import Purpose
 from wechat_gateway import client
 from wechat_gateway.errcodes import Reaction
+from wechat_gateway.models import InboundPush
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -153,4 +157,24 @@ def _not_sent(conversation: Conversation, line: Message, said: Answer, at: datet
         settle_consents(unsent=person, refused=gone, template=template, at=at)
 
 
+def _agreed(conversation: Conversation, line: Message) -> Basis:
+    """They tapped in WeChat that they want one; WeChat's push of it is kept for a while."""
+    pushes = InboundPush.objects.filter(openid=conversation.follower.openid, kind=POPUP, event_at__lte=line.at)
+    when = pushes.order_by("-event_at").values_list("event_at", flat=True).first()
+    said = _("They agreed in WeChat to get this notification (“%(title)s”)") % {"title": line.facts.get("notice", "")}
+    if when is not None:
+        said = _("%(ground)s, last asked on %(when)s") % {"ground": said, "when": formats.local_time(when)}
+    return Basis(said)
+
+
+def _about(_conversation: Conversation, line: Message) -> Basis:
+    """A person of the brand has said what it was about; the audit log keeps it."""
+    ground = _("A service notice (“%(title)s”) on what they have with the brand (PIPL art. 13 (2))")
+    return Basis(ground % {"title": line.facts.get("notice", "")})
+
+
 ways.register(SUBSCRIBE, Way(_notification, _not_sent))
+grounds.register("campaigns.agreed", Ground(lambda line: line.facts.get("way") == SUBSCRIBE, _agreed))
+grounds.register(
+    "campaigns.notice", Ground(lambda line: bool(line.facts.get("notice")) and line.author_id is not None, _about)
+)

@@ -24,6 +24,7 @@ for _page in (
     Page(f"{_ONE}card/", card.card, "inbox_card", _AREA),
     Page(f"{_ONE}say/", acts.say, "inbox_say", _AREA, "edit"),
     Page(f"{_ONE}step/", acts.step, "inbox_step", _AREA, "edit"),
+    Page(f"{_ONE}lines/<int:line_id>/allowed/", thread.allowed, "inbox_allowed", _AREA),
     Page(f"{_ONE}files/<int:line_id>/", thread.file, "inbox_file", _AREA),
 ):
     pages.register(_page.name, _page)

@@ -13,8 +13,9 @@ from common.clock import now
 from console.http import row_id, viewer_of
 from console.site import page_response
 from inbox import fallbacks, on_screen, selectors
+from inbox.allowed import basis_of
 from inbox.errors import ConversationMissing
-from inbox.models import AttachmentState, ConversationState, Message
+from inbox.models import AttachmentState, ConversationState, Direction, Message
 from inbox.views import lists
 from library import files
 from library.models import MediaItem
@@ -100,6 +101,15 @@ def file(request: HttpRequest, pk: int, line_id: int) -> HttpResponse:
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Disposition"] = "inline"
     return response
+
+
+def allowed(request: HttpRequest, pk: int, line_id: int) -> HttpResponse:
+    """Say what allowed a message of ours: the statement behind it, or what the person did themselves."""
+    conversation = conversation_or_404(request, pk)
+    row = Message.objects.filter(pk=line_id, conversation=conversation, direction=Direction.OUT).first()
+    if row is None:
+        raise Http404
+    return TemplateResponse(request, "inbox/_allowed.html", on_screen.basis(basis_of(conversation, row), conversation))
 
 
 def thread_context(request: HttpRequest, conversation: Conversation) -> dict[str, Any]:
