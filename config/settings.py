@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "touchpoints",
     "loyalty",
     "coupons",
+    "referrals",
     "guides",
     "imports",
     "conversations",
@@ -198,6 +199,7 @@ CELERY_TASK_ROUTES = {
     "touchpoints.tasks.*": {"queue": "sync"},
     "loyalty.tasks.*": {"queue": "sync"},
     "coupons.tasks.*": {"queue": "sync"},
+    "referrals.tasks.*": {"queue": "sync"},
     "imports.tasks.*": {"queue": "sync"},
 }
 CELERY_BEAT_SCHEDULE = {
@@ -231,6 +233,7 @@ CELERY_BEAT_SCHEDULE = {
     "birthday benefits": {"task": "loyalty.tasks.find_all_birthdays", "schedule": 3600.0},
     "warn of points that end": {"task": "loyalty.tasks.warn_all", "schedule": 3600.0},
     "sweep coupons": {"task": "coupons.tasks.sweep", "schedule": 60.0},
+    "sweep invitations": {"task": "referrals.tasks.sweep", "schedule": 60.0},
     "keep privacy": {"task": "members.tasks.keep_privacy", "schedule": 3600.0},
     "seal audit logs": {"task": "members.tasks.seal_audit_logs", "schedule": 60.0},
     "sweep imports": {"task": "imports.tasks.sweep", "schedule": 30.0},

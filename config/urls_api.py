@@ -40,6 +40,8 @@ from members.api import (
     session,
     stages,
 )
+from referrals.api import own as own_referrals
+from referrals.api import systems as referrals
 from stores import api as stores
 from touchpoints import api as touchpoints
 from wechat_gateway import api as wechat_gateway
@@ -74,6 +76,9 @@ v1: list[URLPattern | URLResolver] = [
     path("counter/joins/", guides.CounterJoins.as_view()),
     path("counter/joins/codes/", guides.CounterCodes.as_view()),
     path("counter/joins/shown/", guides.CounterJoinCode.as_view()),
+    path("me/invitation/", own_referrals.OwnInvitation.as_view()),
+    path("me/invitation/code/", own_referrals.OwnPicture.as_view()),
+    path("me/invited-by/", own_referrals.OwnInviter.as_view()),
     path("counter/codes/", code.CodeTaking.as_view()),
     path("stores/", stores.StoreList.as_view()),
     path("stores/nearby/", stores.NearbyStores.as_view()),
@@ -99,6 +104,8 @@ v1: list[URLPattern | URLResolver] = [
     path("members/<str:member_no>/points/burn/", points.Burn.as_view()),
     path("members/<str:member_no>/points/freeze/", points.Freeze.as_view()),
     path("members/<str:member_no>/benefits/", points.MemberBenefits.as_view()),
+    path("members/<str:member_no>/signs/", referrals.MemberSigns.as_view()),
+    path("referrals/", referrals.ReferralReport.as_view()),
     path("points/holds/<str:hold_id>/capture/", points.Capture.as_view()),
     path("points/holds/<str:hold_id>/release/", points.Release.as_view()),
     path("points/entries/<str:entry_id>/reverse/", points.Reverse.as_view()),

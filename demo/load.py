@@ -295,6 +295,7 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     from demo.identities import plant_identities
     from demo.people import enliven
     from demo.points import give_points
+    from demo.referrals import invite_friends
     from demo.tables import import_tables
     from demo.talk import talk
     from demo.wechat import connect_to_wechat
@@ -311,6 +312,7 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     with brand_scope(brand.pk):
         answer_a_tier(account, clock.now())
     give_coupons(brand.pk, random.Random(20250605))
+    invite_friends(brand.pk)
     plant_identities(brand.pk, demo.subject)
     if demo.slug == "lanyu":
         with brand_scope(brand.pk):

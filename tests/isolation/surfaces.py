@@ -185,6 +185,7 @@ BRAND_WIDE: dict[str, str] = {
     "coupons.CodeBatch": "batches of codes are the brand's; their pages count and name nobody",
     "coupons.TierGift": "which coupon a tier gives is the brand's; its page counts and names nobody",
     "coupons.PurchaseGift": "which coupon a purchase brings is the brand's; its page counts and names nobody",
+    "referrals.Programme": "what invitations bring is the brand's; its pages count and name nobody",
     "coupons.Push": "what is given to segments is the brand's; whom it names is narrowed (test_shown.py)",
     "imports.Import": "tables are the brand's; only owners and marketers see them",
     "imports.Export": "everybody sees their own exports only (tests/imports/test_export.py)",

@@ -32,6 +32,7 @@ from loyalty.models import Adjustment, EarnRule, Tier
 from loyalty.services import Operation
 from members.models import AccessEntry, Grouping, Member, ProfileField, Segment, TagRule
 from members.services import ask, open_doubt, save_grouping, save_segment, save_tag_group, save_tag_rule, start_clocks
+from referrals.models import Programme, Referral
 from stores.models import Region
 from tests.factories import AT, make_follower, make_mini_program, make_staff
 from tests.inbox.conftest import push_of
@@ -192,6 +193,8 @@ def foreign_rows(theirs):
         CodeBatch.objects.create(template=template, version=version, label="灶码", count=1, secret="ab", created_at=AT)
         PurchaseGift.objects.create(template=template, at_least=1, first_day=AT.date(), updated_at=AT)
         TierGift.objects.create(tier=Tier.objects.get(), template=template, updated_at=AT)
+        programme = Programme.objects.create(name="灶邀请", first_day=AT.date(), updated_at=AT)
+        Referral.objects.create(programme=programme, inviter=theirs.member, invited=twin, bound_at=AT)
         create_push(
             operation=Operation("t", "灶"),
             template=template,

@@ -52,6 +52,7 @@ from conversations.models import (
     Trigger,
     UnmatchedPhrase,
 )
+from coupons.codes import derive
 from coupons.models import (
     Code,
     CodeBatch,
@@ -152,6 +153,8 @@ from members.models import (
     TagRule,
     Topic,
 )
+from referrals.models import Invitation as InvitationCode
+from referrals.models import Programme, Referral, Sign
 from stores.models import DayException, OpeningHours, Region, RegionGrant, Store, StoreGrant
 from touchpoints.models import (
     ChannelSum,
@@ -835,6 +838,12 @@ def _push(add, segment, member, number, at):
     add(ScanGrant, touchpoint=code, template=template, member=member, outcome="GONE", at=at)
     after = add(PurchaseGift, template=template, at_least=100, first_day=at.date(), is_on=False, updated_at=at)
     add(PurchaseGrant, gift=after, fact=Fact.objects.get(number=number), member=member, outcome="GONE", at=at)
+    programme = add(
+        Programme, name=f"邀请 {number}", first_day=at.date(), inviter_points=10, is_on=False, updated_at=at
+    )
+    add(InvitationCode, member=member, code=derive(f"code {number} {member.pk}".encode(), 1), created_at=at)
+    add(Referral, programme=programme, inviter=member, invited=member, state="HELD", bound_at=at)
+    add(Sign, member=member, kind="DEVICE", value=uuid.uuid4(), at=at)
 
 
 def _looked_after(add, side, member, guide, number, at):

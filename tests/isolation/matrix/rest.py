@@ -3,11 +3,13 @@
 import uuid
 
 from console.site import site
+from coupons.codes import derive
 from coupons.models import Coupon, Template
 from loyalty.models import Fact, Tier
 from members.models import Identity, Member, Segment, Tag
 from members.picks import picks
 from members.segments import conditions
+from referrals.models import Invitation
 from stores.models import Store
 from tests.isolation import surfaces
 from tests.isolation.matrix.console import MARKS, THOROUGH, alive, compare_malformed, difference, same
@@ -97,6 +99,9 @@ NO_ROW = {
     "MediaBody.name": "the caller's own name",
     "MediaBody.description": "the caller's own words",
     "MediaBody.content": "the caller's own file",
+    "InvitedBody.device": "an id of the caller's own, kept as a fingerprint of the brand",
+    "SignBody.kind": "a choice",
+    "SignBody.value": "an id of the caller's own, kept as a fingerprint of the brand",
     "TierCouponBody.period": "a choice",
     "TierCouponBody.is_on": "yes or no",
     "ImportBody.file": "the caller's own table",
@@ -260,6 +265,14 @@ def rows(world):
             "coupons/counter/",
             {"key": "k", "code": "AAAAAAAAAAAA", "store": "{}"},
             *store,
+        ),
+        "InvitedBody.code": (
+            "member",
+            "POST",
+            "me/invited-by/",
+            {"code": "{}"},
+            far[Invitation].code,
+            derive(b"nobody", 1),
         ),
         "StoreQuery.city": ("key full", "GET", "stores/", {"city": "{}"}, far[Store].city, "没有的城市"),
         "PeopleQuery.member_no": (
