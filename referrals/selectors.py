@@ -101,8 +101,3 @@ def tally(member_id: int) -> dict[str, int]:
         rewarded=Count("pk", filter=Q(state__in=[State.PAID, State.DOUBTED])),
     )
     return found
-
-
-def held() -> int:
-    """Count the invitations somebody should look at."""
-    return Referral.objects.filter(state__in=[State.HELD, State.DOUBTED]).count()

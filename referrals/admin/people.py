@@ -17,18 +17,15 @@ from common.errors import AppError
 from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, state, two_lines
 from console.http import viewer_of
-from console.registry import Todo, home_cards
 from members.selectors import visible_members
 from referrals import services
 from referrals.models import Referral, State
 from referrals.reasons import sentences
-from referrals.selectors import held
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest
 
-    from accounts.viewer import Viewer
     from members.models import Member
 
 TONES = {
@@ -179,12 +176,3 @@ def name_of(member: Member) -> str:
 def got_words(row: Referral) -> str:
     """Say what both sides got."""
     return f"{row.get_inviter_given_display() or '--'} / {row.get_invited_given_display() or '--'}"
-
-
-@home_cards.add("referrals.held")
-def to_look_at(viewer: Viewer) -> Todo | None:
-    """Remind those who decide."""
-    if not viewer.can("points.edit"):
-        return None
-    link = f"{reverse('admin:referrals_referral_changelist')}?state={TO_LOOK_AT}"
-    return Todo(gettext("invitations look made up"), held(), link, gettext("Look"))
