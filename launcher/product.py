@@ -46,9 +46,10 @@ def simulator(state: State, ports: Ports, env: Mapping[str, str]) -> Spec:
 def gateway(ports: Ports, env: Mapping[str, str]) -> Spec:
     """The door for WeChat's callbacks."""
     address = ["--host", port_numbers.HOST, "--port", str(ports.gateway)]
+    options = ["--no-access-log", "--no-server-header", "--no-proxy-headers"]  # the application looks at those itself
     return Spec(
         name="gateway",
-        argv=_module("uvicorn", "config.gateway:application", *address, "--no-access-log", "--no-server-header"),
+        argv=_module("uvicorn", "config.gateway:application", *address, *options),
         env=env,
         ready=functools.partial(_answers_http, ports.gateway, "/readyz"),
     )

@@ -273,7 +273,7 @@ class Gateway:
         await _respond(send, 429 if self._fails_too_often(scope) else 403, _NO_BODY)
 
     def _fails_too_often(self, scope: Scope) -> bool:
-        address = (scope.get("client") or ("",))[0]
+        address = _address(scope)
         minute = int(time.monotonic() // 60)
         window, count = self._failures.get(address, (minute, 0))
         count = count + 1 if window == minute else 1
@@ -579,6 +579,16 @@ def _read_and_reply(replier: Replier, push: Push, book: ReplyBook) -> Reply | No
 async def _respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _address(scope: Scope) -> str:
+    """Where a request came from; forwarded headers count only as far as `TRUSTED_PROXY_HOPS` says."""
+    hops: int = settings.TRUSTED_PROXY_HOPS
+    if hops:
+        forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").split(b",")
+        if len(forwarded) >= hops and forwarded[-hops].strip():
+            return forwarded[-hops].strip().decode("latin-1")
+    return str((scope.get("client") or ("",))[0])
 
 
 def _as_text(body: bytes) -> tuple[str, bool]:

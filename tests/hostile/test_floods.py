@@ -79,6 +79,25 @@ def test_forged_addresses_gain_nothing(brands, own_registries, at, still):
     assert asyncio.run(story()) == [REFUSED] * MOST + [SLOWER]
 
 
+def test_behind_our_own_proxy_each_address_has_a_limit_of_its_own(brands, own_registries, at, still, settings):
+    """Only the part that our proxy has added counts: what comes before it anybody can write."""
+    settings.TRUSTED_PROXY_HOPS = 1
+    right = right_request(brands[0], forge.text_message())
+    path, wrong = f"/wx/{right.path_token}", right.query_string.replace(b"signature=", b"signature=0")
+
+    async def story():
+        async with running() as caller:
+
+            async def ask(forwarded):
+                headers = [(b"x-forwarded-for", forwarded)]
+                return await caller.request("POST", path, wrong, right.body, headers, client="127.0.0.1")
+
+            flood = [await ask(b"10.0.0.%d, 101.226.103.7" % (number % 250)) for number in range(MOST + 1)]
+            return flood, await ask(b"101.226.103.7, 101.226.103.8")
+
+    assert asyncio.run(story()) == ([REFUSED] * MOST + [SLOWER], REFUSED)
+
+
 def test_memory_of_failing_addresses_has_a_bound(brands, own_registries, at):
     right = right_request(brands[0], forge.text_message())
 

@@ -38,7 +38,7 @@ class Process:
         self.log = folder / "gateway.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "uvicorn", "config.gateway:application", "--port", str(self.port), *("--no-access-log", "--no-server-header")],
+                [sys.executable, "-m", "uvicorn", "config.gateway:application", "--port", str(self.port), *("--no-access-log", "--no-server-header", "--no-proxy-headers")],
                 env={**os.environ, "PYTHONUNBUFFERED": "1"}, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
         deadline = time.monotonic() + 90
