@@ -38,6 +38,7 @@ PAGES = [
     "conversations/menu/",
     "inbox/",
     "inbox/speed/",
+    "inbox/resolving/",
     "inbox/retention/",
     "inbox/cannedreply/",
     "inbox/cannedreply/add/",
