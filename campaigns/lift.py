@@ -77,7 +77,7 @@ def effect_of(campaign: Campaign, *, goal: str, days: int, at: datetime, everybo
         kept_out = Q(reason=reasons.IN_CONTROL)
         flagged = 0
         if not everybody:
-            of_ours = Q(member_id__in=left_out(by=min(until, at)))
+            of_ours = Q(member_id__in=left_out(by=min(until, at), since=campaign.launched_at))
             flagged = meant.filter(of_ours).count()
             meant = meant.exclude(of_ours) if flagged else meant
         found = meant.aggregate(

@@ -484,6 +484,7 @@ class FlagInvalid(Invalid):
             "kind": _("Choose one of: staff, test, blocked."),
             "reason": _("Give a reason of 2 to 120 characters."),
             "since": _("Choose a time in the past, or from the start."),
+            "until": _("Choose a time in the past, or as if it had never been."),
         }
         super().__init__(said[field], field=field)
 

@@ -1,4 +1,4 @@
-"""Whom reports leave out: those flagged as staff, test people or blocked, each from the moment of the flag on."""
+"""Whom reports leave out: those flagged as staff, test people or blocked, each while the flag held."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 # For statements by hand: of somebody `{who}` who counts at `{at}`; nothing but names and placeholders goes in.
 COUNTS: Final = (
     "NOT EXISTS (SELECT 1 FROM members_flag f WHERE f.brand_id = %(brand)s AND f.member_id = {who} "
-    "AND (f.since IS NULL OR f.since <= {at}))"
+    "AND (f.since IS NULL OR f.since <= {at}) AND (f.until IS NULL OR f.until > {at}))"
 )
 
 
-def left_out(*, by: datetime) -> QuerySet[Any]:
-    """Give the ids of whom reports about a moment leave out."""
-    return Flag.objects.filter(Q(since=None) | Q(since__lte=by)).order_by().values("member_id")
+def held(*, at: Any, since: Any = None) -> Q:
+    """Give the flags that held at a moment, or at any between `since` and it; both may be expressions."""
+    return (Q(since=None) | Q(since__lte=at)) & (Q(until=None) | Q(until__gt=at if since is None else since))
+
+
+def left_out(*, by: datetime, since: datetime | None = None) -> QuerySet[Any]:
+    """Give the ids of whom reports about a moment leave out; with `since` about a window that ends then."""
+    return Flag.objects.filter(held(at=by, since=since)).order_by().values("member_id")

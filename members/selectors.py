@@ -369,16 +369,22 @@ def seen(row: ProfileValue, field: ProfileField | None) -> str:
 
 def flags_of(member_id: int) -> list[Flag]:
     """Give why somebody is left out."""
-    return list(Flag.objects.filter(member_id=member_id).order_by("kind"))
+    return list(Flag.objects.filter(member_id=member_id).order_by("kind", "pk"))
 
 
-def left_out_since(member_id: int) -> tuple[bool, datetime | None]:
-    """Say whether somebody is left out of rewards and reports, and from when on; None: from the start."""
-    found = list(Flag.objects.filter(member_id=member_id).values_list("since", flat=True))
-    if not found:
-        return False, None
-    moments = [moment for moment in found if moment is not None]
-    return True, min(moments) if len(moments) == len(found) else None
+def times_left_out(member_id: int) -> list[tuple[datetime | None, datetime | None]]:
+    """Give the times in which somebody is left out of rewards and reports: since (None: the start), until (None: now).
+
+    They may overlap.
+    """
+    rows = Flag.objects.filter(member_id=member_id).order_by("pk")
+    return list(rows.values_list("since", "until"))
+
+
+def is_left_out(member_id: int, *, at: datetime) -> bool:
+    """Say whether what somebody did at a moment is left out of rewards and reports."""
+    times = times_left_out(member_id)
+    return any((since is None or since <= at) and (until is None or at < until) for since, until in times)
 
 
 def number_today(member_no: str) -> str | None:

@@ -1,7 +1,7 @@
 """Where people stood in snapshots and who moved: reports that leave out staff, test people and blocked ones.
 
-Snapshots hold everybody and never change; whoever is flagged is left out when they are read, and is back when the flag
-is taken away.
+Snapshots hold everybody and never change; whoever was flagged then is left out when they are read, and is back when the
+flag is taken away as if it had never been.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _FLAGGED: Final = """
 SELECT s.snapshot_id, s.stage, count(DISTINCT s.member_id)
 FROM members_flag f
 JOIN members_snapshot t ON t.brand_id = f.brand_id AND t.id = ANY (%(snapshots)s)
-    AND (f.since IS NULL OR f.since <= t.at)
+    AND (f.since IS NULL OR f.since <= t.at) AND (f.until IS NULL OR f.until > t.at)
 JOIN members_snapshotmember s ON s.brand_id = f.brand_id AND s.snapshot_id = t.id AND s.member_id = f.member_id
 WHERE f.brand_id = %(brand)s GROUP BY s.snapshot_id, s.stage
 """

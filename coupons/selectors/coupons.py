@@ -10,6 +10,7 @@ from django.db.models import Count, Q
 from coupons.models import Coupon, Move, MoveKind, State, Template, TemplateState, TemplateVersion
 from coupons.rules import Beside, Cart, Refusal, Rule, Verdict, clash, judge, read
 from loyalty.selectors.tiers import tier_of
+from members.left_out import held
 from members.models import Flag, FlagKind
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def holder(member_id: int, *, at: datetime) -> Holder:
 def is_blocked(member_id: int, *, at: datetime) -> bool:
     """Say whether the brand has blocked somebody at a moment."""
     blocked = Flag.objects.filter(member_id=member_id, kind=FlagKind.BLOCKED)
-    return blocked.filter(Q(since__isnull=True) | Q(since__lte=at)).exists()
+    return blocked.filter(held(at=at)).exists()
 
 
 def refusal_of_state(coupon: Coupon, *, at: datetime, order: str = "") -> Refusal | None:

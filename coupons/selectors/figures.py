@@ -43,7 +43,7 @@ SELECT template_id, count(*),
 FROM coupons_coupon c WHERE brand_id = %(brand)s AND template_id = ANY(%(templates)s)
     AND NOT EXISTS (
         SELECT 1 FROM members_flag f WHERE f.brand_id = c.brand_id AND f.member_id = c.member_id
-            AND (f.since IS NULL OR f.since <= c.issued_at))
+            AND (f.since IS NULL OR f.since <= c.issued_at) AND (f.until IS NULL OR f.until > c.issued_at))
 GROUP BY template_id
 """
 

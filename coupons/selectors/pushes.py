@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, CharField, Count, Exists, OuterRef, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import GreaterThanOrEqual
 
@@ -13,6 +13,7 @@ from accounts.tenancy import current_brand_id, reporting
 from coupons.models import Coupon, Outcome, Push, PushPerson, PushState
 from members.choices import PERSONAL, chooses_people
 from members.freshness import people_of
+from members.left_out import held
 from members.models import Flag, Member, OptOut, Purpose
 from members.reach import carriers
 from members.selectors import within_reach
@@ -112,7 +113,7 @@ def _why(template: Template, rule: object, at: datetime) -> Case:
 
 def left_out(at: datetime) -> QuerySet[Flag]:
     """Give the flags by which people get no rewards at a moment."""
-    return Flag.objects.filter(Q(since__isnull=True) | Q(since__lte=at))
+    return Flag.objects.filter(held(at=at))
 
 
 def slices(counts: dict[str, int]) -> tuple[Slice, ...]:

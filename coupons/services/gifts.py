@@ -67,7 +67,7 @@ FROM (
 ) AS stands JOIN members_member m ON m.brand_id = %(brand)s AND m.id = stands.member_id
 WHERE m.brand_id = %(brand)s AND m.merged_into_id IS NULL AND m.erased_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM members_flag f WHERE f.brand_id = m.brand_id AND f.member_id = m.id
-        AND (f.since IS NULL OR f.since <= %(at)s))
+        AND (f.since IS NULL OR f.since <= %(at)s) AND (f.until IS NULL OR f.until > %(at)s))
     AND NOT EXISTS (SELECT 1 FROM coupons_tiergrant g WHERE g.brand_id = m.brand_id AND g.gift_id = %(gift)s
         AND g.period = %(period)s AND g.member_id = m.id)
     AND NOT EXISTS (

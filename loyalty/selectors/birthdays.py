@@ -15,7 +15,7 @@ from loyalty.selectors.points import zone
 from loyalty.selectors.tiers import lowest
 from members.figures import counted, figures
 from members.models import Member
-from members.selectors import left_out_since
+from members.selectors import is_left_out
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -57,7 +57,7 @@ WHERE m.brand_id = %(brand)s AND m.joined_at <= %(at)s AND m.merged_into_id IS N
         OR %(lowest)s::int >= %(threshold)s AND NOT EXISTS (
             SELECT 1 FROM loyalty_standing s WHERE s.brand_id = m.brand_id AND s.member_id = m.id))
     AND NOT EXISTS (SELECT 1 FROM members_flag f WHERE f.brand_id = m.brand_id AND f.member_id = m.id
-        AND (f.since IS NULL OR f.since <= %(at)s))
+        AND (f.since IS NULL OR f.since <= %(at)s) AND (f.until IS NULL OR f.until > %(at)s))
     AND NOT EXISTS (SELECT 1 FROM loyalty_birthdaygrant g WHERE g.brand_id = m.brand_id AND g.member_id = m.id
         AND (g.year = d.year OR g.given_year = d.given))
 """
@@ -118,7 +118,7 @@ def own_birthday(member_id: int, *, at: datetime) -> Own | None:
     row = programme()
     kind = benefits.find(row.benefit)
     mmdd = Member.objects.filter(pk=member_id).values_list("birth_mmdd", flat=True).first()
-    if not row.is_on or kind is None or mmdd is None or _is_left_out(member_id, at):
+    if not row.is_on or kind is None or mmdd is None or is_left_out(member_id, at=at):
         return None
     today = at.astimezone(zone()).date()
     grants = dict(BirthdayGrant.objects.filter(member_id=member_id).values_list("year", "day"))
@@ -127,8 +127,3 @@ def own_birthday(member_id: int, *, at: datetime) -> Own | None:
         if last >= today:
             return Own(kind.says(row.params), first, last, grants.get(year))
     return None
-
-
-def _is_left_out(member_id: int, at: datetime) -> bool:
-    flagged, since = left_out_since(member_id)
-    return flagged and (since is None or since <= at)

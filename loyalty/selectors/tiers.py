@@ -15,6 +15,7 @@ from loyalty.ladder import Place, Rung, Terms
 from loyalty.models import Benefit, BenefitKind, PointsPolicy, Standing, Tier, TierChange
 from loyalty.selectors.points import Balance, policy, zone
 from members.figures import counted, figures
+from members.left_out import held
 from members.models import Flag, FlagKind, Member
 
 if TYPE_CHECKING:
@@ -297,7 +298,7 @@ def benefits_of(tier_id: int | None) -> list[Benefit]:
 def applied(member_id: int, *, amount: int, at: datetime) -> list[Applied]:
     """Give what somebody's tier does to a cart of so many fen, each with the rule that gives it; blocked: nothing."""
     blocked = Flag.objects.filter(member_id=member_id, kind=FlagKind.BLOCKED)
-    if blocked.filter(Q(since__isnull=True) | Q(since__lte=at)).exists():
+    if blocked.filter(held(at=at)).exists():
         return []
     tier = view_of(member_id, at=at).tier
     found = []

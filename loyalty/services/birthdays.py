@@ -22,6 +22,7 @@ from loyalty.selectors.tiers import lowest
 from loyalty.services.ledger import MOST_POINTS, SYSTEM
 from loyalty.services.many import Gain, earn_many
 from loyalty.services.notices import AGAIN, by_day, filled, tell
+from members.left_out import held
 from members.models import Flag, Member
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class BirthdayPoints:
     def give(self, grants: Sequence[BirthdayGrant], *, at: datetime) -> dict[int, str]:
         """Post them; whose data was deleted or who was flagged meanwhile gets none."""
         people = [each.member_id for each in grants]
-        flagged = Flag.objects.filter(Q(since__isnull=True) | Q(since__lte=at), member_id__in=people)
+        flagged = Flag.objects.filter(held(at=at), member_id__in=people)
         gone = set(
             Member.objects.filter(pk__in=people, erased_at__isnull=False).order_by().values_list("pk", flat=True)
         ) | set(flagged.values_list("member_id", flat=True))
@@ -123,7 +124,7 @@ WHERE m.brand_id = %(brand)s AND m.joined_at < %(until)s AND m.merged_into_id IS
         OR %(lowest)s::int >= %(threshold)s AND NOT EXISTS (
             SELECT 1 FROM loyalty_standing s WHERE s.brand_id = m.brand_id AND s.member_id = m.id))
     AND NOT EXISTS (SELECT 1 FROM members_flag f WHERE f.brand_id = m.brand_id AND f.member_id = m.id
-        AND (f.since IS NULL OR f.since <= %(at)s))
+        AND (f.since IS NULL OR f.since <= %(at)s) AND (f.until IS NULL OR f.until > %(at)s))
     AND NOT EXISTS (SELECT 1 FROM loyalty_birthdaygrant g WHERE g.brand_id = m.brand_id AND g.member_id = m.id
         AND (g.year = d.year OR g.given_year = %(given_year)s))
 ON CONFLICT DO NOTHING

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, Sum
+from django.db.models import Exists, OuterRef, Sum
 from django.utils.translation import gettext as _
 
 from accounts.tenancy import current_brand_id
@@ -35,6 +35,7 @@ from loyalty.services.ledger import SYSTEM, Operation, claimed, fingerprint, ope
 from loyalty.services.points import earn_points, reverse
 from loyalty.services.tiers import refresh_tier
 from members import services as member_services
+from members.left_out import held
 from members.models import Flag, Member
 from members.selectors import records_of
 
@@ -453,7 +454,7 @@ def dry_run(*, kind: str, params: dict[str, Any], since: datetime, until: dateti
     found, here = earn_kinds.get(kind), point_selectors.zone()
     flags = Flag.objects.filter(member=OuterRef("member_id"))
     rows = Fact.objects.filter(
-        ~Exists(flags.filter(Q(since__isnull=True) | Q(since__lte=OuterRef("happened_at")))),
+        ~Exists(flags.filter(held(at=OuterRef("happened_at")))),
         kind=found.reads,
         happened_at__gte=since,
         happened_at__lt=until,

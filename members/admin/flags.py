@@ -70,15 +70,19 @@ def _act(request: HttpRequest, member: Member) -> str:
         "at": now(),
     }
     if request.POST.get("act") == "clear":
+        if request.POST.get("how") == "from":
+            day = request.POST.get("until", "")
+            services.clear_flag(until=_moment(day, "until") or facts["at"], **facts)
+            return gettext("Let in again from that day on; what was left out until then stays left out.")
         services.clear_flag(**facts)
         return gettext("Let in again: reports are as if the flag had never been.")
     if request.POST.get("act") != "set":
         raise Http404
-    services.set_flag(since=_moment(request.POST.get("since", "")), **facts)
+    services.set_flag(since=_moment(request.POST.get("since", ""), "since"), **facts)
     return gettext("Left out: no rewards, no marketing, and reports are restated.")
 
 
-def _moment(text: str) -> datetime | None:
+def _moment(text: str, field: str) -> datetime | None:
     if not text:
         return None
     try:
@@ -86,12 +90,15 @@ def _moment(text: str) -> datetime | None:
     except ValueError:
         day = None
     if day is None:
-        raise FlagInvalid("since")
+        raise FlagInvalid(field)
     return timezone.make_aware(datetime.combine(day, time(0)))
 
 
 def _since(row: Flag) -> str:
-    return gettext("from the start") if row.since is None else formats.local_time(row.since)
+    begins = gettext("from the start") if row.since is None else formats.local_time(row.since)
+    if row.until is None:
+        return begins
+    return gettext("%(begins)s until %(ends)s") % {"begins": begins, "ends": formats.local_time(row.until)}
 
 
 _PAGE = Page("members/flags/<int:pk>/", member_flags, "members_member_flags", "members")
@@ -107,10 +114,12 @@ def flags_panel(member: Member, request: HttpRequest) -> Panel | None:
     if not marked(member, "members.flags"):
         return None
     link = reverse("admin:members_member_flags", args=[member.pk])
-    rows: list[dict[str, Any]] = [
-        {"label": row.get_kind_display(), "value": _since(row), "why": row.reason, "link": link}
-        for row in Flag.objects.filter(member=member).order_by("pk")
-    ]
-    if not rows:
+    flags = list(Flag.objects.filter(member=member).order_by("pk"))
+    if not flags:
         return None
-    return Panel(gettext("Left out of rewards, marketing and reports"), "console/panel_facts.html", {"rows": rows}, 5)
+    rows: list[dict[str, Any]] = [
+        {"label": row.get_kind_display(), "value": _since(row), "why": row.reason, "link": link} for row in flags
+    ]
+    holds = any(row.until is None for row in flags)
+    title = gettext("Left out of rewards, marketing and reports") if holds else gettext("Was left out of reports")
+    return Panel(title, "console/panel_facts.html", {"rows": rows}, 5)

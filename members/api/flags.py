@@ -27,6 +27,7 @@ class FlagLine(serializers.Serializer[Any]):
 
     flag = serializers.ChoiceField(choices=FlagKind.choices, help_text="Why the person is left out.")
     since = serializers.DateTimeField(allow_null=True, help_text="From when on; null: from the start.")
+    until = serializers.DateTimeField(allow_null=True, help_text="Until when it held; null: it holds.")
     reason = serializers.CharField(help_text="Why it was set.")
     set_at = serializers.DateTimeField(help_text="When it was set.")
 
@@ -42,12 +43,18 @@ class FlagBody(StrictSerializer):
 
     flag = serializers.ChoiceField(choices=FlagKind.choices, help_text="Which one.")
     on = YesNoField(help_text="true leaves the person out, false lets them in again.")
-    since = MomentParameter(required=False, help_text="From when on; left out: from the start.")
+    since = MomentParameter(required=False, help_text="With `on` true: from when on; left out: from the start.")
+    until = MomentParameter(
+        required=False,
+        help_text="With `on` false: from when on they count again; left out: as if the flag had never been.",
+    )
     reason = TextField(max_length=120, help_text="Why.")
 
 
 EXAMPLE = {
-    "results": [{"flag": "STAFF", "since": None, "reason": "门店店员", "set_at": "2026-11-21T05:45:00Z"}],
+    "results": [
+        {"flag": "STAFF", "since": None, "until": None, "reason": "门店店员", "set_at": "2026-11-21T05:45:00Z"}
+    ],
 }
 
 
@@ -85,7 +92,10 @@ class PersonFlags(BrandAPIView):
         errors=problems(
             404, 422, s422={"invalid": "Some values cannot be used.", "flag_invalid": "As the field says."}
         ),
-        description="Needs the scope `members.write`. Reports are restated at once; setting it again moves the moment.",
+        description=(
+            "Needs the scope `members.write`. Reports are restated at once; setting it again moves the moment. Letting "
+            "somebody in again from a moment on keeps what was left out until then."
+        ),
     )
     def post(self, request: Request, member_no: str) -> Response:
         """Set or clear."""
@@ -94,13 +104,13 @@ class PersonFlags(BrandAPIView):
         if given["on"]:
             services.set_flag(since=given.get("since"), **facts)
         else:
-            services.clear_flag(**facts)
+            services.clear_flag(until=given.get("until"), **facts)
         return Response(self._body(member.id))
 
     def _body(self, member_id: int) -> dict[str, Any]:
         return {
             "results": [
-                {"flag": row.kind, "since": row.since, "reason": row.reason, "set_at": row.at}
+                {"flag": row.kind, "since": row.since, "until": row.until, "reason": row.reason, "set_at": row.at}
                 for row in selectors.flags_of(member_id)
             ]
         }

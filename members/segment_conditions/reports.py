@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from console import formats
-from members.left_out import left_out
+from members.left_out import held, left_out
 from members.models import Flag, Grouping, Snapshot, SnapshotMember
 from members.picks import Pick, names_of, picks, unknown
 from members.segment_conditions.shapes import YES_NO
@@ -58,7 +58,7 @@ class Flagged:
         return None
 
     def to_q(self, params: Params, at: datetime) -> Q:
-        """Look for a flag that has begun."""
+        """Look for a flag that has begun and not ended."""
         flagged = Q(pk__in=left_out(by=at))
         return flagged if params.value == "yes" else ~flagged
 
@@ -70,12 +70,11 @@ class Flagged:
 
     def fact(self, params: Params, person: PersonAt) -> str:
         """Name the flags."""
-        flags = Flag.objects.filter(member_id=person.member.pk).order_by("kind")
-        begun = [row.get_kind_display() for row in flags if row.since is None or row.since <= person.at]
-        return _(", ").join(begun) or _("not flagged")
+        flags = Flag.objects.filter(held(at=person.at), member_id=person.member.pk).order_by("kind", "pk")
+        return _(", ").join(dict.fromkeys(row.get_kind_display() for row in flags)) or _("not flagged")
 
     def turns(self, params: Params, since: datetime, until: datetime) -> list[QuerySet[Any]]:
-        """A flag begins no later than it is set."""
+        """A flag begins no later than it is set, and ends no later than it is cleared."""
         return []
 
 

@@ -166,8 +166,9 @@ def _shown_holds(member_id: int) -> Sequence[str]:
 
 def _shown_flags(member_id: int) -> Sequence[str]:
     return [
-        f"{row.get_kind_display()} ({local_time(row.since) if row.since else gettext('from the start')})"
-        for row in Flag.objects.filter(member_id=member_id).order_by("kind")
+        f"{row.get_kind_display()} ({local_time(row.since) if row.since else gettext('from the start')}"
+        f"{' – ' + local_time(row.until) if row.until else ''})"
+        for row in Flag.objects.filter(member_id=member_id).order_by("kind", "pk")
     ]
 
 

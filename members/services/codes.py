@@ -86,7 +86,7 @@ def forget_uses(*, follower: Follower, whole: bool, at: datetime) -> int:
 
 
 def _require_member(member: Member) -> None:
-    blocked = Flag.objects.filter(member=member, kind=FlagKind.BLOCKED)
+    blocked = Flag.objects.filter(member=member, kind=FlagKind.BLOCKED, until=None)
     if member.joined_at is None or member.erased_at is not None or blocked.exists():
         raise CodeNotForYou
 

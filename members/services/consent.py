@@ -210,7 +210,7 @@ def let_flagged_go(*, member_id: int) -> None:
 def _let_go(people: Sequence[int], why: str) -> None:
     rows = OptOut.objects.filter(member_id__in=people, purpose=Purpose.MARKETING)
     if why == "listed":  # who is left out by a flag gets no marketing for as long as that holds
-        rows = rows.exclude(member_id__in=Flag.objects.filter(member_id__in=people).values("member_id"))
+        rows = rows.exclude(member_id__in=Flag.objects.filter(member_id__in=people, until=None).values("member_id"))
     others = {name: False for name in ("withdrawn", "listed", "control", "minor") if name != why}
     rows.filter(**others).delete()
     rows.update(**{why: False})

@@ -10,12 +10,14 @@ from accounts.services import record_audit
 from common.registry import Registry
 from members.errors import FlagInvalid
 from members.models import Flag, FlagKind, Member, Suppression
-from members.selectors import left_out_since
+from members.selectors import is_left_out
 from members.services.consent import hold_flagged, let_flagged_go
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+__all__ = ["clear_flag", "is_left_out", "move_flags", "on_flag", "set_flag"]
 
 # What apps above restate when somebody is left out or let in: callable(*, member_id, at), in the same transaction.
 on_flag: Registry[Callable[..., None]] = Registry(
@@ -39,9 +41,9 @@ def set_flag(*, member_id: int, kind: str, since: datetime | None, reason: str, 
     if since is not None and since > at:
         raise FlagInvalid("since")
     member = Member.objects.select_for_update().get(pk=member_id)
-    before = Flag.objects.filter(member=member, kind=kind).first()
+    before = Flag.objects.filter(member=member, kind=kind, until=None).first()
     row, _made = Flag.objects.update_or_create(
-        member=member, kind=kind, defaults={"since": since, "reason": reason, "by": by[:60], "at": at}
+        member=member, kind=kind, until=None, defaults={"since": since, "reason": reason, "by": by[:60], "at": at}
     )
     hold_flagged(member_id=member.pk, at=at)
     said = [None if before is None else _said(before.since), _said(since)]
@@ -51,30 +53,37 @@ def set_flag(*, member_id: int, kind: str, since: datetime | None, reason: str, 
 
 
 @transaction.atomic
-def clear_flag(*, member_id: int, kind: str, reason: str, by: str, at: datetime) -> None:
-    """Let somebody in again: reports are restated as if the flag had never been; without it nothing is done.
+def clear_flag(*, member_id: int, kind: str, reason: str, by: str, at: datetime, until: datetime | None = None) -> None:
+    """Let somebody in again: from a moment on, or (None) as if the flag, and earlier ones of its kind, had never been.
 
-    Raises `FlagInvalid`.
+    Reports are restated in both cases; with a moment what happened while the flag held stays left out. Without a flag
+    nothing is done. Raises `FlagInvalid`.
     """
     reason = reason.strip()
     if len(reason) < 2:
         raise FlagInvalid("reason")
+    if until is not None and until > at:
+        raise FlagInvalid("until")
     member = Member.objects.select_for_update().get(pk=member_id)
-    row = Flag.objects.filter(member=member, kind=kind).first()
-    if row is None:
+    rows = Flag.objects.filter(member=member, kind=kind)
+    row = rows.filter(until=None).first()
+    if until is not None and row is None:
         return
-    row.delete()
-    if not Flag.objects.filter(member=member).exists():
+    if until is None:
+        row = row or rows.order_by("-until", "-pk").first()
+        if row is None:
+            return
+        rows.delete()
+    elif row is not None and row.since is not None and until <= row.since:
+        row.delete()  # it would have held for no time at all
+    else:
+        rows.filter(until=None).update(until=until)
+    if not Flag.objects.filter(member=member, until=None).exists():
         Suppression.objects.filter(member=member, reason__startswith=_LISTED_FOR).delete()
         let_flagged_go(member_id=member.pk)
-    record_audit(action="clear flag", obj=member, changes={kind.lower(): [_said(row.since), None]}, reason=reason)
+    said = [_said(row.since) if row else None, None if until is None else _said(until)]
+    record_audit(action="clear flag", obj=member, changes={kind.lower(): said}, reason=reason)
     _restate(member.pk, at)
-
-
-def is_left_out(*, member_id: int, at: datetime) -> bool:
-    """Say whether what somebody did at a moment is left out of rewards and reports."""
-    flagged, since = left_out_since(member_id)
-    return flagged and (since is None or since <= at)
 
 
 def _restate(member_id: int, at: datetime) -> None:
@@ -84,10 +93,10 @@ def _restate(member_id: int, at: datetime) -> None:
 
 def move_flags(*, kept: Member, merged: Member, at: datetime) -> int:
     """When two records become one: who was left out stays left out; of the same flag the earlier beginning holds."""
-    mine = {row.kind: row for row in Flag.objects.filter(member=kept)}
+    mine = {row.kind: row for row in Flag.objects.filter(member=kept, until=None)}
     moved = 0
     for row in Flag.objects.filter(member=merged).order_by("pk"):
-        own = mine.get(row.kind)
+        own = mine.get(row.kind) if row.until is None else None
         if own is None:
             Flag.objects.filter(pk=row.pk).update(member=kept)
             moved += 1

@@ -11,11 +11,14 @@ from loyalty.models import EarnRule, EarnRuleVersion
 from loyalty.selectors.points import balance_of
 from loyalty.services import Report, record_fact
 from members.errors import CodeNotForYou, FlagInvalid
-from members.models import Member, MergeRecord, OptOut, Suppression
+from members.left_out import left_out
+from members.models import Flag, Member, MergeRecord, OptOut, Suppression
+from members.segments import matching
 from members.services import (
     clear_flag,
     current_code,
     end_suppressions,
+    is_left_out,
     merge_members,
     release_members,
     set_flag,
@@ -76,6 +79,53 @@ def test_what_happens_meanwhile_counts_once_they_are_let_in(scanned):
     clear_flag(member_id=member.pk, kind="BLOCKED", at=AT + 6 * DAY, **SAY)
     late.refresh_from_db()
     assert (late.case, late.seen_as, sums()[0]) == ("FOLLOWING", "", 7)
+
+
+def test_letting_in_again_from_a_day_leaves_out_what_was_until_then_and_never_been_gives_it_back(scanned):
+    member, _other, code = scanned
+    whole = sums()
+    set_flag(member_id=member.pk, kind="TEST", since=AT + DAY, at=AT + 3 * DAY, **SAY)
+    assert sums()[0] == 4
+    clear_flag(member_id=member.pk, kind="TEST", until=AT + 2 * DAY, at=AT + 3 * DAY, **SAY)
+    assert sums()[0] == 5  # the second scan alone stays out
+    assert list(Touch.objects.filter(member=member).order_by("at").values_list("case", flat=True)).count("STAFF") == 1
+    late = record_touch(follower=member.followers.get(), scene=code.scene, is_follow=False, at=AT + 4 * DAY)
+    assert (late.case, sums()[0]) == ("FOLLOWING", 6)
+    Touch.objects.filter(pk=late.pk).delete()
+    clear_flag(member_id=member.pk, kind="TEST", at=AT + 5 * DAY, **SAY)
+    assert (Flag.objects.exists(), sums()) == (False, whole)
+
+
+def test_a_flag_may_come_back_after_it_has_ended_and_both_times_stay_out(scanned):
+    member, _other, _code = scanned
+    set_flag(member_id=member.pk, kind="TEST", since=None, at=AT + 3 * DAY, **SAY)
+    clear_flag(member_id=member.pk, kind="TEST", until=AT + DAY, at=AT + 3 * DAY, **SAY)
+    assert sums()[0] == 5
+    set_flag(member_id=member.pk, kind="TEST", since=AT + 2 * DAY, at=AT + 3 * DAY, **SAY)
+    assert (sums()[0], Flag.objects.count()) == (4, 2)
+    clear_flag(member_id=member.pk, kind="TEST", until=AT + 2 * DAY, at=AT + 3 * DAY, **SAY)  # for no time at all
+    assert (sums()[0], Flag.objects.count()) == (5, 1)
+    clear_flag(member_id=member.pk, kind="TEST", until=AT + 3 * DAY, at=AT + 3 * DAY, **SAY)  # none holds
+    assert (sums()[0], Flag.objects.count()) == (5, 1)
+
+
+def test_rewards_marketing_and_the_code_come_back_from_the_day_and_past_views_stay(scanned):
+    member, other, _code = scanned
+    Member.objects.update(joined_at=AT)
+    set_flag(member_id=member.pk, kind="BLOCKED", since=AT + DAY, at=AT + 2 * DAY, **SAY)
+    clear_flag(member_id=member.pk, kind="BLOCKED", until=AT + 2 * DAY, at=AT + 2 * DAY, **SAY)
+
+    assert not OptOut.objects.exists()
+    assert current_code(member_id=member.pk, at=AT + 2 * DAY).code
+    left = [is_left_out(member_id=member.pk, at=AT + hours * timedelta(hours=1)) for hours in (23, 24, 47, 48)]
+    assert left == [False, True, True, False]
+    rule = {"all": [{"condition": "flagged", "params": {"value": "no"}}]}
+    people = {day: set(matching(rule, at=AT + day * DAY).values_list("pk", flat=True)) for day in (0, 1, 2)}
+    assert people == {0: {member.pk, other.pk}, 1: {other.pk}, 2: {member.pk, other.pk}}
+    window = [
+        set(left_out(by=AT + 3 * DAY, since=AT + day * DAY).values_list("member_id", flat=True)) for day in (1, 2)
+    ]
+    assert window == [{member.pk}, set()]
 
 
 def test_no_rewards_no_marketing_and_no_code_while_it_holds(scanned):
@@ -143,6 +193,23 @@ def test_what_cannot_be_is_refused(scanned, wrong):
         set_flag(**({"member_id": member.pk, "kind": "TEST", "since": None, "at": AT} | SAY | wrong))
 
 
+def test_nobody_is_let_in_from_a_day_that_has_not_come(scanned):
+    member, _other, _code = scanned
+    set_flag(member_id=member.pk, kind="TEST", since=None, at=AT, **SAY)
+    with pytest.raises(FlagInvalid):
+        clear_flag(member_id=member.pk, kind="TEST", until=AT + DAY, at=AT, **SAY)
+
+
+def test_an_ended_flag_goes_along_with_a_merge_and_leaves_out_its_time_alone(scanned):
+    member, other, _code = scanned
+    set_flag(member_id=other.pk, kind="STAFF", since=AT + DAY, at=AT + 3 * DAY, **SAY)
+    clear_flag(member_id=other.pk, kind="STAFF", until=AT + 2 * DAY, at=AT + 3 * DAY, **SAY)
+    set_flag(member_id=member.pk, kind="STAFF", since=AT + 3 * DAY, at=AT + 3 * DAY, **SAY)
+    merge_members(kept=member, merged=other, evidence="t", at=AT + 3 * DAY)
+    assert sums()[0] == 4  # both scanned on the second day
+    assert Flag.objects.filter(member=member).count() == 2
+
+
 def test_a_merge_leaves_both_out_and_its_undo_lets_the_one_in(scanned):
     member, other, _code = scanned
     set_flag(member_id=other.pk, kind="STAFF", since=None, at=AT, **SAY)
@@ -167,6 +234,12 @@ def test_the_page_leaves_out_and_lets_in_for_those_who_may(brand, client):
     client.post(here, {"act": "set", "kind": "TEST", "since": "2026-05-32", "reason": "测试"})
     client.post(here, {"act": "set", "kind": "TEST", "since": "", "reason": "测试"})
     assert "不计入" in client.get(f"/b/{brand.slug}/members/member/{member.pk}/change/").content.decode()
-    client.post(here, {"act": "clear", "kind": "TEST", "reason": "测试结束"})
+    client.post(here, {"act": "clear", "kind": "TEST", "how": "from", "until": "2026-05-32", "reason": "测试结束"})
+    client.post(here, {"act": "clear", "kind": "TEST", "how": "from", "until": "", "reason": "测试结束"})
+    assert "曾不计入" in client.get(f"/b/{brand.slug}/members/member/{member.pk}/change/").content.decode()
     with brand_scope(brand.pk):
-        assert AuditEntry.objects.filter(action__endswith="flag").count() == 2
+        assert Flag.objects.get().until is not None
+    client.post(here, {"act": "clear", "kind": "TEST", "how": "never", "reason": "测试结束"})
+    with brand_scope(brand.pk):
+        assert AuditEntry.objects.filter(action__endswith="flag").count() == 3
+        assert not Flag.objects.exists()

@@ -242,7 +242,10 @@ def test_flags_restate_snapshots_moves_and_back_tests_and_give_them_back(stages,
         [1, 1, 2],
     )
     assert seen(everybody=True) == whole
-    for name, kind in (("1", "STAFF"), ("1", "TEST"), ("60", "BLOCKED")):
+    clear_flag(member_id=people["1"].pk, kind="TEST", reason="离职", by="林澄", at=AT + 11 * DAY)
+    clear_flag(member_id=people["1"].pk, kind="STAFF", reason="离职", by="林澄", until=AT + DAY, at=AT + 11 * DAY)
+    assert seen()[1] == {first.pk: [1, 1, 2], second.pk: [0, 3, 1]}  # out of the first snapshot, back in the second
+    for name, kind in (("1", "STAFF"), ("60", "BLOCKED")):
         clear_flag(member_id=people[name].pk, kind=kind, reason="离职", by="林澄", at=AT + 11 * DAY)
     assert seen() == whole
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
@@ -14,7 +14,7 @@ from common.registry import Registry
 from members import services as member_services
 from members.merging import Joined, Rows
 from members.models import Member
-from members.selectors import left_out_since
+from members.selectors import times_left_out
 from touchpoints.errors import NoSuchScene, OddOpening
 from touchpoints.models import CodeIssue, StaffPerson, Touch, TouchCase, TouchKind, TouchpointTag, Unfollow
 from touchpoints.selectors.benefits import benefit_kinds
@@ -143,17 +143,18 @@ def _cases(case: str, member_id: int, at: datetime) -> dict[str, str]:
 
 
 def restate_touches(*, member_id: int, at: datetime) -> None:
-    """Count what somebody did as their flags say today: left out from a moment on, and in again as it was before."""
-    flagged, since = left_out_since(member_id)
+    """Count what somebody did as their flags say today: left out while one held, and in again as it was before."""
     touches = Touch.objects.filter(member_id=member_id)
     inside = touches.filter(case=TouchCase.STAFF).exclude(seen_as="")
-    if flagged:
-        inside = inside.filter(at__lt=since) if since is not None else inside.none()
-    inside.update(case=F("seen_as"), seen_as="")
-    if flagged:
-        outside = touches.exclude(case=TouchCase.STAFF)
-        outside = outside.filter(at__gte=since) if since is not None else outside
-        outside.update(seen_as=F("case"), case=TouchCase.STAFF)
+    meant = Q(pk__in=[])
+    for since, until in times_left_out(member_id):
+        meant |= Q(
+            *([Q(at__gte=since)] if since is not None else []),
+            *([Q(at__lt=until)] if until is not None else []),
+            pk__isnull=False,
+        )
+    inside.exclude(meant).update(case=F("seen_as"), seen_as="")
+    touches.exclude(case=TouchCase.STAFF).filter(meant).update(seen_as=F("case"), case=TouchCase.STAFF)
 
 
 def _case_of_opening(member_id: int, at: datetime) -> str:
