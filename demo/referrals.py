@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from django.db.models import F
+
 from accounts.tenancy import brand_scope
 from common import clock
 from loyalty.selectors.points import zone
@@ -36,7 +38,11 @@ def invite_friends(brand_id: int) -> None:
         )
         services.save_programme(programme=programme, at=since)
         joined = Member.objects.filter(joined_at__isnull=False, merged_into__isnull=True, erased_at__isnull=True)
-        came = list(joined.filter(created_at__gt=since).order_by("-created_at", "-pk")[: HONEST + MADE_UP])
+        came = list(
+            joined.filter(created_at__gt=since, joined_at__gte=F("created_at")).order_by("-created_at", "-pk")[
+                : HONEST + MADE_UP
+            ]
+        )
         known = [each.pk for each in came]
         inviters = list(joined.exclude(pk__in=known).order_by("created_at", "pk")[20 : 20 + INVITERS + 1])
         if len(inviters) <= INVITERS:
