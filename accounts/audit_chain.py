@@ -172,13 +172,16 @@ def _seal_one(brand_id: int, upto: int, changes_upto: int, at: datetime) -> int 
     return len(rows)
 
 
-def anchor_log(brand_id: int, *, at: datetime, every: timedelta = ANCHOR_EVERY) -> dict[str, Any] | None:
-    """Write the newest hash into a signed file outside of the database, once an hour; None when it is not due."""
+def anchor_log(brand_id: int, *, at: datetime, again: bool = False) -> dict[str, Any] | None:
+    """Write the newest hash into a signed file outside of the database, once an hour; None when it is not due.
+
+    `again`: now, although nothing is new (there is another master key to sign with).
+    """
     with brand_scope(brand_id):
         state = AuditState.objects.first()
-        if state is None or state.sealed_block <= state.anchored_block:
+        if state is None or (state.sealed_block <= state.anchored_block and not again):
             return None
-        if state.anchored_at is not None and timedelta(0) <= at - state.anchored_at < every:
+        if state.anchored_at is not None and timedelta(0) <= at - state.anchored_at < ANCHOR_EVERY and not again:
             return None
         anchor = anchor_now(brand_id, at=at)
         if anchor is None:

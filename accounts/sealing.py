@@ -56,6 +56,21 @@ def wrap(key: bytes) -> bytes:
     return head + nonce + AESGCM(masters[name]).encrypt(nonce, key, b"brand-key" + head)
 
 
+def rewrapped(wrapped: bytes) -> bytes:
+    """Wrap what is wrapped with the current master key instead; raises `Unsealable` as `unwrap` does."""
+    return wrap(unwrap(wrapped))
+
+
+def current_master() -> str:
+    """Give the name of the master key that wraps."""
+    return next(iter(_master_keys(settings.MASTER_KEYS)))
+
+
+def master_of(wrapped: bytes) -> str:
+    """Give the name of the master key that something is wrapped with."""
+    return wrapped[1 : 1 + wrapped[0]].decode(errors="replace")
+
+
 def unwrap(wrapped: bytes) -> bytes:
     """Open a wrapped data key; raises `Unsealable` when its master key is not configured or it was changed."""
     size = wrapped[0]

@@ -525,7 +525,6 @@ def test_long_log_is_sealed_and_verified_in_little_time(brand, capsys):
     assert (report.findings, report.entries >= MANY, sealed) == ([], True, report.entries)
     with capsys.disabled():
         if MANY >= 100_000:
-            print(
-                f"\n{sealed} entries: sealed in {between[1] - begun[1]:.1f} s, verified in {ended[1] - between[1]:.1f} s"
-            )
+            took = [f"{end - start:.1f}" for start, end in zip(begun + between, between + ended, strict=True)]
+            print(f"\n{sealed} entries, seconds of processor and clock: sealed {took[:2]}, verified {took[2:]}")
     assert ended[0] - between[0] <= 60 * max(1, MANY / 1_000_000)

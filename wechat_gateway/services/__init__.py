@@ -44,12 +44,14 @@ from wechat_gateway.services.platform import (
     set_platform,
     watch_platform,
 )
+from wechat_gateway.services.rotation import Rotated, rotate_master
 from wechat_gateway.services.web_pages import PageSignature, set_js_domains, sign_page
 
 __all__ = [
     "SET_ASIDE",
     "Outgoing",
     "PageSignature",
+    "Rotated",
     "SignIn",
     "accept_return",
     "ask_for_ticket",
@@ -83,6 +85,7 @@ __all__ = [
     "replay_push",
     "resume_calls",
     "revoke_account",
+    "rotate_master",
     "run_checks",
     "send_many",
     "set_active",

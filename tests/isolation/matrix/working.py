@@ -67,6 +67,7 @@ GLOBAL_COMMANDS = {
     "extensions": "lists registries of code; asks the database nothing",
     "migrate": "changes tables as their owner",
     "purge_platform_events": "deletes events of the installation's platform, which belong to no brand",
+    "rotate_master": "wraps keys of the installation anew, and changes nothing that is sealed under a brand's key",
     "set_platform": "stores keys of the installation, which belong to no brand",
 }
 
