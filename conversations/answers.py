@@ -31,6 +31,7 @@ URL_BYTES: Final = 1024
 MOST: Final = 4  # the first goes at once, and after a follow or a tap WeChat takes three more (reference: 5.9)
 _MEDIA_ID: Final = re.compile(r"item:[0-9]{1,15}|[0-9A-Za-z_-]{1,200}")
 ITEM: Final = "item:"
+MINI: Final = "MINI"
 _ITEM: Final = re.compile(r"item:([0-9]{1,15})")
 _APPID: Final = re.compile(r"wx[0-9a-z]{10,30}")
 

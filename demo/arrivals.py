@@ -15,7 +15,8 @@ from library.models import MediaItem
 from library.services import keep_for_good, settle_copy
 from members.models import Follower
 from touchpoints.models import Touchpoint
-from touchpoints.services import create_mini_code, record_opening
+from touchpoints.selectors import scene_in
+from touchpoints.services import create_mini_code, create_touchpoint, record_opening
 from wechat_gateway.models import MiniProgram, OfficialAccount
 from wechat_gateway.services import set_js_domains
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 AGREED_ON: Final = (0, 1)  # days of the crowd
 OPENINGS: Final = 9
+CARDS: Final = 6
 DEAD: Final = {"type": "click", "name": "预约量体", "key": "MEASURE"}  # nothing answers it: the page says so
 
 
@@ -37,6 +39,7 @@ def furnish(brand_id: int, demo: DemoBrand, account: OfficialAccount, people: li
         set_js_domains(account=account, domains=[f"{demo.slug}.example.com"])
         _agreed(account, people, at)
         _openings(at)
+        _keyword_card(account, at)
         copy = _file_answer(account, at)
         _dead_button(account)
     settle_copy(brand_id=brand_id, copy_id=copy, at=at)
@@ -74,6 +77,36 @@ def _openings(at: datetime) -> None:
         moment = at - timedelta(hours=7 * number + 1)
         record_opening(
             member_id=member_id, appid=program.appid, scene=mini.code, opening=f"demo-opening-{number:02d}", at=moment
+        )
+
+
+def _keyword_card(account: OfficialAccount, at: datetime) -> None:
+    """Answer a word with the mini program; whoever opens it by that counts for a channel of its own."""
+    program = MiniProgram.objects.order_by("pk").first()
+    if program is None:
+        return
+    channel = create_touchpoint(name="关键词回复", at=at)
+    rule = ReplyRule(
+        account=account,
+        name="逛商城",
+        trigger=Trigger.KEYWORD,
+        match=Match.EXACT,
+        keywords=["逛逛"],
+        reply_kind="MINI",
+        title="逛逛商城",
+        url="https://weixin.qq.com/",
+        mini_appid=program.appid,
+        mini_page="pages/home/index",
+        position=45,
+        updated_at=at,
+    )
+    save_rule(rule=rule, at=at, channels={0: channel.pk})
+    scene = scene_in(rule.mini_page)
+    members = Follower.objects.order_by("followed_at", "pk").values_list("member_id", flat=True)
+    for number, member_id in enumerate(members[:CARDS]):
+        moment = at - timedelta(hours=5 * number + 2)
+        record_opening(
+            member_id=member_id, appid=program.appid, scene=scene, opening=f"demo-card-{number:02d}", at=moment
         )
 
 

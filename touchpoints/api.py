@@ -25,7 +25,7 @@ from accounts.rest.views import BrandAPIView, known_text
 from common import clock
 from stores.selectors import brand_zone
 from touchpoints import selectors, services
-from touchpoints.models import TouchCase, Touchpoint
+from touchpoints.models import Carrier, TouchCase, Touchpoint
 from touchpoints.selectors import WHOLE, Figures, Window
 
 if TYPE_CHECKING:
@@ -170,6 +170,12 @@ class SceneShape(serializers.Serializer[Any]):
     page = serializers.CharField(allow_blank=True, help_text="Page to show.")
     benefit = serializers.CharField(allow_blank=True, help_text="What the code promises.")
     store = StorePart(allow_null=True)
+    carried_by = serializers.ChoiceField(
+        choices=["CODE", *Carrier.values],
+        help_text="What brought the scene: a printed `CODE`, or the card or button of a `KEYWORD` reply, a `WELCOME`, "
+        "the `MENU` or another automatic `REPLY`.",
+    )
+    carrier = serializers.CharField(allow_blank=True, help_text="Name of that reply or button; empty for a code.")
 
 
 _CHANNEL_EXAMPLE = {
@@ -213,6 +219,8 @@ _SCENE_EXAMPLE = {
     "page": "pages/store/index",
     "benefit": "入会立减 20 元",
     "store": {"code": "SH004", "name": "上海静安店"},
+    "carried_by": "KEYWORD",
+    "carrier": "门店",
 }
 
 
@@ -319,8 +327,9 @@ class SceneDetail(BrandAPIView):
         example=_SCENE_EXAMPLE,
         errors=problems(404),
         description=(
-            "The eight characters that a mini program gets as `scene`. Unknown, forged, revoked and ended scenes and "
-            "those of other brands look alike: 404. Keys need the scope `channels.read`."
+            "The eight characters that a mini program gets as `scene`: of a scanned code, or in the query of a page "
+            "that a card or a menu button has opened. Unknown, forged, revoked and ended scenes and those of other "
+            "brands look alike: 404. Keys need the scope `channels.read`."
         ),
     )
     def get(self, request: Request, scene: str) -> Response:
@@ -336,6 +345,8 @@ class SceneDetail(BrandAPIView):
                 "page": row.page,
                 "benefit": row.touchpoint.benefit,
                 "store": {"code": store.code, "name": store.name} if store else None,
+                "carried_by": row.carried_by or "CODE",
+                "carrier": row.carrier,
             }
         )
 

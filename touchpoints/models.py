@@ -21,6 +21,7 @@ class Touchpoint(BrandOwned):
     `expires_at` is when the picture of a temporary code stops working, `ends_at` when the brand wants it to end.
     `owner_kind` is a key of the registry of owners, which knows what `owner_id` names; `benefit_kind` is one of the
     registry of benefits, which gives what `benefit_id` names. `benefit` is what is printed, and gives nothing.
+    With an `origin` no code leads there: it is where people come from by WeChat itself (`origins.py`).
     """
 
     name = models.CharField(_("name"), max_length=60)
@@ -43,11 +44,13 @@ class Touchpoint(BrandOwned):
     benefit_kind = models.CharField(_("kind of benefit"), max_length=20, blank=True, db_default="")
     benefit_id = models.BigIntegerField(_("what scanning it gives"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"))
+    origin = models.CharField(max_length=40, blank=True, db_default="")
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("channel")
         verbose_name_plural = _("channels")
         constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "origin"], condition=~models.Q(origin=""), name="origin_once"),
             models.UniqueConstraint(
                 fields=["brand", "account", "scene"],
                 condition=~models.Q(scene=""),
@@ -209,8 +212,20 @@ class Cost(BrandOwned):
         return f"{self.pk}"
 
 
+class Carrier(models.TextChoices):
+    """What takes a short scene to people, where it is not a printed picture."""
+
+    KEYWORD = "KEYWORD", _("Keyword reply")
+    WELCOME = "WELCOME", _("Welcome")
+    MENU = "MENU", _("Menu")
+    REPLY = "REPLY", _("Automatic reply")
+
+
 class MiniCode(BrandOwned):
-    """A mini-program code of a channel: eight characters as its scene, which only this brand can resolve."""
+    """A mini-program code of a channel: eight characters as its scene, which only this brand can resolve.
+
+    With `carried_by` it is no picture but travels with the page of a card or a button; `carrier` names that one.
+    """
 
     touchpoint = BrandForeignKey(Touchpoint, models.PROTECT, related_name="+", verbose_name=_("channel"))
     program = BrandForeignKey(MiniProgram, models.PROTECT, related_name="+", verbose_name=_("mini program"))
@@ -221,6 +236,8 @@ class MiniCode(BrandOwned):
     created_at = models.DateTimeField(_("created"))
     ends_at = models.DateTimeField(_("in use until"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+    carried_by = models.CharField(_("carried by"), max_length=10, choices=Carrier, blank=True, db_default="")
+    carrier = models.CharField(max_length=60, blank=True, db_default="")
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("mini-program code")
@@ -239,6 +256,7 @@ class TouchKind(models.TextChoices):
     REFOLLOW = "REFOLLOW", _("Came back")
     SCAN = "SCAN", _("Already following")
     OPEN = "OPEN", _("Opened the mini program")
+    CONTACT = "CONTACT", _("Added a guide in WeCom")
 
 
 class TouchCase(models.TextChoices):
@@ -289,7 +307,8 @@ class Touch(BrandOwned):
                 fields=["brand", "opening"], condition=~models.Q(opening=""), name="one_touch_per_opening"
             ),
             models.CheckConstraint(
-                condition=models.Q(follower__isnull=False) | models.Q(kind="OPEN"), name="scan_of_a_follower"
+                condition=models.Q(follower__isnull=False) | models.Q(kind__in=["OPEN", "CONTACT"]),
+                name="scan_of_a_follower",
             ),
         ]
         indexes: ClassVar = [

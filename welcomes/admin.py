@@ -24,10 +24,12 @@ from console import formats
 from console.admin import ConsoleModelAdmin, site
 from console.columns import state, two_lines
 from console.forms import BrandModelForm
+from console.http import row_id
 from console.registry import BulkColumn
 from library.selectors import media_choices
 from members.models import Tag, Topic
 from stores.selectors import brand_zone
+from touchpoints.selectors import channels_by_scene, channels_to_count_for, scene_in, without_scene
 from wechat_gateway.models import MiniProgram
 from welcomes import on_screen, plan, selectors, services
 from welcomes.models import Sequence
@@ -50,8 +52,8 @@ KIND_CHOICES = [
     (plan.MINI, gettext_lazy("Mini-program card")),
 ]
 PARTS: Final = (
-    "kind", "text", "item", "title", "appid", "page", "after", "unit", "unless_joined", "unless_acted", "tag", "waits",
-    "key",
+    "kind", "text", "item", "title", "appid", "page", "channel", "after", "unit", "unless_joined", "unless_acted",
+    "tag", "waits", "key",
 )  # fmt: skip
 
 
@@ -88,6 +90,14 @@ def _step_fields() -> dict[str, forms.Field]:
                 required=False,
                 max_length=1024,
                 widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "pages/home/index"}),
+            ),
+            f"s{number}_channel": forms.ChoiceField(
+                label=gettext_lazy("Counts for the channel"),
+                required=False,
+                widget=UnfoldAdminSelectWidget,
+                help_text=gettext_lazy(
+                    "The page then carries a scene: whoever opens the mini program by this card counts for the channel."
+                ),
             ),
             f"s{number}_text": forms.CharField(
                 label=gettext_lazy("What is said"),
@@ -143,6 +153,7 @@ class SequenceForm(_Fields):  # type: ignore[misc] # the fields of steps are mad
         super().__init__(*args, **kwargs)
         tags = [("", gettext("(everybody)")), *Tag.objects.order_by("name", "pk").values_list("pk", "name")]
         steps = plan.read_steps(self.instance.steps)
+        self.chosen_channels: dict[str, int] = {}
         topic: Any = self.fields["topic"]
         offered = Topic.objects.filter(Q(is_active=True) | Q(pk=self.instance.topic_id))
         topic.queryset, topic.empty_label = offered.order_by("name", "pk"), gettext("(no topic)")
@@ -157,6 +168,8 @@ class SequenceForm(_Fields):  # type: ignore[misc] # the fields of steps are mad
             ("", "--"),
             *MiniProgram.objects.filter(is_active=True).order_by("name", "pk").values_list("appid", "name"),
         ]
+        known = channels_by_scene(step.page for step in steps)
+        channels = [("", gettext("(none)")), *((str(pk), name) for pk, name in channels_to_count_for())]
         for number in range(1, plan.MOST_STEPS + 1):
             field: Any = self.fields[f"s{number}_tag"]
             field.choices = tags
@@ -166,6 +179,12 @@ class SequenceForm(_Fields):  # type: ignore[misc] # the fields of steps are mad
             program: Any = self.fields[f"s{number}_appid"]
             program.choices = _with(programs, step.appid if step and step.appid else None)
             self.initial |= {f"s{number}_{name}": value for name, value in _initial(step).items()}
+            counted = known.get(scene_in(step.page)) if step else None
+            if step and counted:
+                self.initial[f"s{number}_page"] = without_scene(step.page)
+                self.initial[f"s{number}_channel"] = str(counted[0])
+            channel: Any = self.fields[f"s{number}_channel"]
+            channel.choices = _with(channels, str(counted[0]) if counted else None)
 
     def clean(self) -> dict[str, Any]:
         """Read the steps; a sequence that is on must be one that can run."""
@@ -177,6 +196,7 @@ class SequenceForm(_Fields):  # type: ignore[misc] # the fields of steps are mad
         ]
         steps = [_step(cleaned, number) for number in numbers]
         self.instance.steps = [plan.written(step) for step in steps]
+        self._clean_channels(cleaned, numbers, steps)
         if (cleaned.get("quiet_from") is None) != (cleaned.get("quiet_until") is None):
             self.add_error("quiet_until", gettext("Quiet hours need both a beginning and an end, or neither."))
         if cleaned.get("is_enabled") and not self.errors:
@@ -184,6 +204,18 @@ class SequenceForm(_Fields):  # type: ignore[misc] # the fields of steps are mad
                 self.add_error(f"s{numbers[fault.number - 1] if fault.number else 1}_{fault.field}", fault.message)
             self._look_for_another(cleaned)
         return cleaned
+
+    def _clean_channels(self, cleaned: dict[str, Any], numbers: list[int], steps: list[plan.Step]) -> None:
+        """Read for which channels cards count, by step; only connected mini programs can tell who opens them."""
+        self.chosen_channels = {}
+        for number, step in zip(numbers, steps, strict=True):
+            channel = row_id(str(cleaned.get(f"s{number}_channel") or ""))
+            if channel is None or step.kind != plan.MINI:
+                continue
+            self.chosen_channels[step.key] = channel
+            if not MiniProgram.objects.filter(appid=step.appid, is_active=True).exists():
+                said = gettext("This mini program is not connected, so nobody can tell who opens it. Connect it first.")
+                self.add_error(f"s{number}_channel", said)
 
     def _look_for_another(self, cleaned: dict[str, Any]) -> None:
         others = Sequence.objects.filter(account=cleaned.get("account"), is_enabled=True)
@@ -302,6 +334,7 @@ class SequenceAdmin(ConsoleModelAdmin):
             "title": "['MINI']",
             "appid": "['MINI']",
             "page": "['MINI']",
+            "channel": "['MINI']",
         }.items()
     }
     fieldsets = (
@@ -375,4 +408,4 @@ class SequenceAdmin(ConsoleModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Sequence, form: Any, change: bool) -> None:
         """Save through the service."""
-        services.save_sequence(sequence=obj, at=now())
+        services.save_sequence(sequence=obj, at=now(), channels=form.chosen_channels)

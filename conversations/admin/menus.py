@@ -34,6 +34,7 @@ from library.models import MediaKind
 from library.selectors import files_for_menus
 from members.models import Follower, Tag
 from members.selectors import find_members
+from touchpoints.selectors import channels_by_scene, channels_to_count_for, scene_in, without_scene
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def menu_page(request: HttpRequest) -> HttpResponse:
         "chosen": chosen,
         "rows": _rows(draft, found, uses),
         "used": _used(draft, uses) if uses else None,
+        "channels": [_named(pk, name) for pk, name in channels_to_count_for()],
         "types": [("", gettext("no action")), *((key, label) for key, (label, _needs) in TYPES.items())],
         "problems": found,
         "files": _files(account, draft) if account else [],
@@ -218,6 +220,7 @@ def _do(
     if act == "cancel":
         services.cancel_publishing(account=account)
         return gettext("Nothing waits to be published any more.")
+    services.count_buttons(typed, at=at)
     _save(request, account, chosen, typed)
     if act == "publish":
         services.ask_to_publish(account=account, at=at)
@@ -278,7 +281,13 @@ def _use(button: dict[str, Any], uses: MenuUses | None) -> dict[str, Any] | None
     return {"week": uses.week.get(key, Uses()), "month": uses.month.get(key, Uses())}
 
 
+def _named(pk: int, name: str) -> str:
+    """Name a channel as somebody picks it from a list of hundreds: its number tells it from others of the name."""
+    return f"{name} #{pk}"
+
+
 def _rows(draft: list[dict[str, Any]], found: list[MenuFault], uses: MenuUses | None) -> list[dict[str, Any]]:
+    channels = channels_by_scene(str(button.get("pagepath", "")) for _path, button in leaves_of(draft))
     said: dict[str, dict[str, str]] = {}
     for fault in found:
         said.setdefault(fault.path, {}).setdefault(fault.field, fault.message)
@@ -288,16 +297,20 @@ def _rows(draft: list[dict[str, Any]], found: list[MenuFault], uses: MenuUses | 
         children = button.get("sub_button") or []
         rows.append(
             {
-                **_row(f"b{index}", index + 1, button, said.get(f"{index + 1}", {}), uses),
+                **_row(f"b{index}", index + 1, button, said.get(f"{index + 1}", {}), channels),
+                "use": _use(button, uses),
                 "children": [
-                    _row(
-                        f"b{index}s{place}",
-                        place + 1,
-                        children[place] if place < len(children) else {},
-                        said.get(f"{index + 1}.{place + 1}", {}),
-                        uses,
-                    )
-                    for place in range(SUB)
+                    {
+                        **_row(
+                            f"b{index}s{place}",
+                            place + 1,
+                            child,
+                            said.get(f"{index + 1}.{place + 1}", {}),
+                            channels,
+                        ),
+                        "use": _use(child, uses),
+                    }
+                    for place, child in enumerate([*children, *({} for _ in range(SUB))][:SUB])
                 ],
             },
         )
@@ -305,21 +318,24 @@ def _rows(draft: list[dict[str, Any]], found: list[MenuFault], uses: MenuUses | 
 
 
 def _row(
-    prefix: str, number: int, button: dict[str, Any], said: dict[str, str], uses: MenuUses | None
+    prefix: str, number: int, button: dict[str, Any], said: dict[str, str], channels: dict[str, tuple[int, str]]
 ) -> dict[str, Any]:
     """Give one button with its fields; the page shows those that its type needs."""
+    page = str(button.get("pagepath", ""))
+    counted = channels.get(scene_in(page)) if page else None
+    shown = {**button, "pagepath": without_scene(page)} if counted else button
     return {
         "prefix": prefix,
         "number": number,
         "button": button,
         "wrong": said,
-        "use": _use(button, uses),
+        "channel": _named(*counted) if counted else button.get("channel", ""),
         "fields": [
             {
                 "name": f"{prefix}-{field}",
                 "label": FIELD_LABELS[field],
                 "key": field,
-                "value": button.get(field, ""),
+                "value": shown.get(field, ""),
                 "wrong": said.get(field, ""),
                 "example": EXAMPLES.get(field, ""),
                 "types": " ".join(key for key, (_label, needs) in TYPES.items() if field in needs),
@@ -352,6 +368,8 @@ def _read_button(request: HttpRequest, prefix: str) -> dict[str, Any] | None:
     if kind in TYPES:
         button["type"] = kind
         button |= {field: value for field in TYPES[kind][1] if (value := text(field))}
+        if "pagepath" in TYPES[kind][1] and (channel := text("channel", 100)):
+            button["channel"] = channel
     return button
 
 

@@ -27,6 +27,8 @@ from conversations.selectors import dialogues_to_compare, file_fault, rules_to_c
 from conversations.sheets import split_words
 from library.models import MediaKind
 from library.selectors import media_choices
+from touchpoints.selectors import channels_by_scene, channels_to_count_for, scene_in, without_scene
+from wechat_gateway.models import MiniProgram
 from wechat_gateway.replies import clean
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ EXTRA_LABELS = {
     "media_id": gettext_lazy("File of the library"),
     "appid": gettext_lazy("Mini-program's AppID"),
     "page": gettext_lazy("Mini-program's page"),
+    "channel": gettext_lazy("Counts for the channel"),
 }
 
 
@@ -55,6 +58,18 @@ def _file_field() -> forms.ChoiceField:
         choices=lambda: [("", gettext("(none)")), *_files()],
         widget=UnfoldAdminSelectWidget,
         help_text=gettext_lazy("New files are added under Content, library. The account keeps what a rule sends."),
+    )
+
+
+def _channel_field() -> forms.ChoiceField:
+    return forms.ChoiceField(
+        label=EXTRA_LABELS["channel"],
+        required=False,
+        choices=lambda: [("", gettext("(none)")), *((str(pk), name) for pk, name in channels_to_count_for())],
+        widget=UnfoldAdminSelectWidget,
+        help_text=gettext_lazy(
+            "The page then carries a scene: whoever opens the mini program by this card counts for the channel."
+        ),
     )
 
 
@@ -80,6 +95,9 @@ def _extra_fields() -> dict[str, forms.Field]:
         for name, label in EXTRA_LABELS.items():
             if name == "media_id":
                 made[f"m{number}_media_id"] = _file_field()
+                continue
+            if name == "channel":
+                made[f"m{number}_channel"] = _channel_field()
                 continue
             wide = name == "text"
             made[f"m{number}_{name}"] = forms.CharField(
@@ -120,6 +138,7 @@ class _RuleFields(BrandModelForm):
         help_text=gettext_lazy("None chosen means every day."),
     )
     media_id = _file_field()
+    mini_channel = _channel_field()
     overlap_seen = forms.CharField(required=False, widget=forms.HiddenInput, label="")
     suggestion = forms.CharField(required=False, widget=forms.HiddenInput, label="")
 
@@ -139,6 +158,7 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
         super().__init__(*args, **kwargs)
         self.overlaps = []
         self.chosen_suggestion: Suggestion | None = None
+        self.chosen_channels: dict[int, int] = {}
         row = self.instance
         separator = "\n" if row.match == Match.REGEX else gettext(", ")
         self.initial.setdefault("words", separator.join(str(word) for word in row.keywords))
@@ -148,6 +168,7 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
             for name in ("kind", *answers.FIELDS):
                 self.initial[f"m{number}_{name}"] = each.get(name, "")
         self._keep_known_files()
+        self._show_channels()
 
     def _keep_known_files(self) -> None:
         """Offer what is stored, too: an id of WeChat's own, or a file that was put away since."""
@@ -159,6 +180,22 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
             if known not in {key for _label, rows in offered[1:] for key, _name in rows}:
                 shown = gettext("Picture …%(tail)s") % {"tail": known[-6:]}
                 field.choices = [*offered, (gettext("As stored"), [(known, shown)])]
+
+    def _show_channels(self) -> None:
+        """Show which channels the cards count for, and their pages without the scenes that say so."""
+        pages = {"mini": self.instance.mini_page} | {
+            f"m{number}": str(each.get("page", "")) for number, each in enumerate(self.instance.more[:EXTRA], 1)
+        }
+        known = channels_by_scene(pages.values())
+        for prefix, page in pages.items():
+            found = known.get(scene_in(page))
+            field = self.fields.get(f"{prefix}_channel")
+            if found is None or not isinstance(field, forms.ChoiceField):
+                continue
+            self.initial[f"{prefix}_page"], self.initial[f"{prefix}_channel"] = without_scene(page), str(found[0])
+            offered: list[Any] = [*cast("Any", field.choices)]
+            if str(found[0]) not in {key for key, _name in offered}:
+                field.choices = [*offered, (str(found[0]), found[1])]
 
     def clean(self) -> dict[str, Any]:
         """Ask for what the trigger and the kinds of answer need; show overlaps."""
@@ -204,6 +241,25 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
                     self.add_error(f"m{number}_{name}", problem)
                 more.append(answers.kept(content))
         self.instance.more = more
+        self._clean_channels(cleaned)
+
+    def _clean_channels(self, cleaned: dict[str, Any]) -> None:
+        """Read for which channels cards count, by the place of the answer; only connected mini programs can tell."""
+        self.chosen_channels = {}
+        used = [number for number in range(1, EXTRA + 1) if cleaned.get(f"m{number}_kind")]
+        places = [
+            ("mini", "reply_kind", 0),
+            *((f"m{number}", f"m{number}_kind", place) for place, number in enumerate(used, 1)),
+        ]
+        for prefix, kind, place in places:
+            channel = row_id(str(cleaned.get(f"{prefix}_channel") or ""))
+            if channel is None or cleaned.get(kind) != answers.MINI:
+                continue
+            appid = str(cleaned.get(f"{prefix}_appid") or "").strip()
+            self.chosen_channels[place] = channel
+            if not MiniProgram.objects.filter(appid=appid, is_active=True).exists():
+                said = gettext("This mini program is not connected, so nobody can tell who opens it. Connect it first.")
+                self.add_error(f"{prefix}_channel", said)
 
     def _clean_schedule(self, cleaned: dict[str, Any]) -> None:
         self.instance.weekdays = sorted(int(day) for day in cleaned.get("days", []))

@@ -126,6 +126,7 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
         "media_id": "['IMAGE','VOICE','VIDEO','MINI'].includes(reply_kind)",
         "mini_appid": "reply_kind == 'MINI'",
         "mini_page": "reply_kind == 'MINI'",
+        "mini_channel": "reply_kind == 'MINI'",
         **{
             f"m{number}_{name}": f"{kinds}.includes(m{number}_kind)"
             for number in range(1, EXTRA + 1)
@@ -137,6 +138,7 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
                 "media_id": "['IMAGE','VOICE','VIDEO','MINI']",
                 "appid": "['MINI']",
                 "page": "['MINI']",
+                "channel": "['MINI']",
             }.items()
         },
     }
@@ -145,7 +147,10 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
             pgettext_lazy("rule", "When"),
             {"fields": ("account", "name", "trigger", "match", "words", "position", "is_enabled")},
         ),
-        (gettext_lazy("Answer"), {"fields": ("reply_kind", *FIRST_FIELDS, "overlap_seen", "suggestion")}),
+        (
+            gettext_lazy("Answer"),
+            {"fields": ("reply_kind", *FIRST_FIELDS, "mini_channel", "overlap_seen", "suggestion")},
+        ),
         (
             gettext_lazy("For whom and at which times"),
             {
@@ -276,7 +281,7 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: ReplyRule, form: Any, change: bool) -> None:
         """Save through the service; the gateway answers by the rule within a second."""
-        services.save_rule(rule=obj, at=now(), suggestion=form.chosen_suggestion)
+        services.save_rule(rule=obj, at=now(), suggestion=form.chosen_suggestion, channels=form.chosen_channels)
 
 
 def _say_kind(audience: Audience | None) -> str:

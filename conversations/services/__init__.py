@@ -5,6 +5,7 @@ from conversations.services.imports import ImportOutdated, apply_import, plan_im
 from conversations.services.menus import (
     ask_to_publish,
     cancel_publishing,
+    count_buttons,
     draft_of,
     files_of,
     publish_due_menus,
@@ -27,6 +28,7 @@ __all__ = [
     "apply_import",
     "ask_to_publish",
     "cancel_publishing",
+    "count_buttons",
     "draft_of",
     "files_of",
     "forget_old_answers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,9 @@ from conversations.models import LastTag, Menu, MenuState, MenuVersion, TagMenu
 from conversations.selectors import leaves_of, unsettled_people
 from library.selectors import files_for_menus
 from members.models import RemoteTag, Tag
+from touchpoints.errors import NotInTree
+from touchpoints.models import Carrier
+from touchpoints.services import page_that_counts
 from wechat_gateway import calls
 from wechat_gateway.answers import explained
 from wechat_gateway.models import OfficialAccount
@@ -32,6 +36,29 @@ if TYPE_CHECKING:
 
 LEASE: Final = timedelta(minutes=3)
 MOST_SETTLED: Final = 20_000  # people in one round; the next minute goes on
+
+
+_CHANNEL: Final = re.compile(r".* #([0-9]{1,18})")
+
+
+def count_buttons(buttons: list[dict[str, Any]], *, at: datetime) -> None:
+    """Let mini-program buttons with a `channel` (its name, # and its number) carry its scene. Raises `NotInTree`."""
+    for _path, button in leaves_of(buttons):
+        named = str(button.get("channel", ""))
+        if not named:
+            continue
+        found = _CHANNEL.fullmatch(named)
+        if found is None:
+            raise NotInTree(_("“%(name)s” is no channel. Choose one of the list.") % {"name": named}, field="channel")
+        button["pagepath"] = page_that_counts(
+            page=str(button.get("pagepath", "")),
+            appid=str(button.get("appid", "")),
+            touchpoint_id=int(found[1]),
+            carried_by=Carrier.MENU,
+            carrier=str(button.get("name", "")),
+            at=at,
+        )
+        del button["channel"]
 
 
 def save_menu(*, account: OfficialAccount, buttons: list[dict[str, Any]]) -> Menu:

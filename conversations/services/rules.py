@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
 from django.db.models import Q
@@ -10,32 +10,49 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
-from conversations.answers import ITEM, item_key
+from conversations.answers import ITEM, MINI, item_key
 from conversations.models import Match, ReplyRule, Suggestion, SuggestionState, Trigger
 from conversations.patterns import check_pattern
 from conversations.selectors import items_of
 from library.services import keep_for_good
 from library.uses import Use
-from touchpoints.services import replies_changed
+from touchpoints.models import Carrier
+from touchpoints.services import page_that_counts, replies_changed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from members.models import Segment
 
 
+CARRIERS: Final = {
+    Trigger.KEYWORD: Carrier.KEYWORD,
+    Trigger.FOLLOW: Carrier.WELCOME,
+    Trigger.REFOLLOW: Carrier.WELCOME,
+    Trigger.CLICK: Carrier.MENU,
+}
+
+
 @transaction.atomic
-def save_rule(*, rule: ReplyRule, at: datetime, suggestion: Suggestion | None = None) -> ReplyRule:
-    """Make or change a rule; the gateway answers by it within a second. Raises `PatternInvalid`, `LibraryFull`.
+def save_rule(
+    *,
+    rule: ReplyRule,
+    at: datetime,
+    suggestion: Suggestion | None = None,
+    channels: Mapping[int, int] | None = None,
+) -> ReplyRule:
+    """Make or change a rule; the gateway answers by it within a second.
 
     With a suggestion it is what was made of it. Files of the library are kept for good at the account, for a rule
-    answers for months.
+    answers for months. `channels` says for which channel whoever opens the mini program counts, by the place of the
+    answer (0 is the first): its page then carries a short scene. Raises `PatternInvalid`, `LibraryFull`, `NotInTree`.
     """
     if rule.trigger == Trigger.KEYWORD and rule.match == Match.REGEX:
         for pattern in rule.keywords:
             check_pattern(str(pattern))
     keep_files(rule=rule, at=at)
+    count_for(rule=rule, channels=channels or {}, at=at)
     before: dict[str, Any] = dict(ReplyRule.objects.filter(pk=rule.pk).values().first() or {})
     rule.updated_at = at
     rule.save()
@@ -50,6 +67,21 @@ def save_rule(*, rule: ReplyRule, at: datetime, suggestion: Suggestion | None = 
         Suggestion.objects.filter(pk=suggestion.pk).update(state=SuggestionState.TAKEN)
     replies_changed(account_id=rule.account_id)
     return rule
+
+
+def count_for(*, rule: ReplyRule, channels: Mapping[int, int], at: datetime) -> None:
+    """Put the scenes of channels into the pages of mini-program cards. Raises `NotInTree`."""
+    how: dict[str, Any] = {
+        "carried_by": CARRIERS.get(Trigger(rule.trigger), Carrier.REPLY),
+        "carrier": rule.name,
+        "at": at,
+    }
+    if 0 in channels and rule.reply_kind == MINI:
+        rule.mini_page = page_that_counts(page=rule.mini_page, appid=rule.mini_appid, touchpoint_id=channels[0], **how)
+    for place, each in enumerate(rule.more, 1):
+        if place in channels and each.get("kind") == MINI:
+            page, appid = str(each.get("page", "")), str(each.get("appid", ""))
+            each["page"] = page_that_counts(page=page, appid=appid, touchpoint_id=channels[place], **how)
 
 
 def keep_files(*, rule: ReplyRule, at: datetime) -> None:

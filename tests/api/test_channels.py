@@ -10,8 +10,15 @@ from coupons.selectors.scans import KIND
 from coupons.services import give_scan
 from tests.coupons.conftest import make_template
 from tests.touchpoints.conftest import buy, come, send_back
-from touchpoints.models import MiniCode, Touch, Touchpoint
-from touchpoints.services import add_cost, archive_branch, create_mini_code, create_touchpoint, revoke_mini_code
+from touchpoints.models import Carrier, MiniCode, Touch, Touchpoint
+from touchpoints.services import (
+    add_cost,
+    archive_branch,
+    create_mini_code,
+    create_touchpoint,
+    page_that_counts,
+    revoke_mini_code,
+)
 
 
 def furnish(side):
@@ -101,12 +108,28 @@ def test_scene_resolves_for_keys_and_for_members(ours):
         "page": "pages/index",
         "benefit": "",
         "store": {"code": "S1", "name": "澜屿店"},
+        "carried_by": "CODE",
+        "carrier": "",
     }
     for caller in (ours.system, ours.me):
         assert caller.get(f"/scenes/{ours.mini.code}/").json() == expected
     with brand_scope(ours.brand.pk):
         revoke_mini_code(mini_code=ours.mini, at=clock.now())
     assert ours.me.get(f"/scenes/{ours.mini.code}/").status_code == 404
+
+
+def test_scene_of_a_card_says_which_reply_brought_it(ours):
+    with brand_scope(ours.brand.pk):
+        page = page_that_counts(
+            page="pages/index", appid=ours.program.appid, touchpoint_id=ours.medium.pk, carried_by=Carrier.KEYWORD,
+            carrier="门店", at=clock.now(),
+        )  # fmt: skip
+    scene = page.rpartition("=")[2]
+    said = ours.me.get(f"/scenes/{scene}/").json()
+    assert (said["channel"], said["carried_by"], said["carrier"]) == (ours.medium.pk, "KEYWORD", "门店")
+    kept = ours.me.post(f"/scenes/{scene}/openings/", {"opening": "0f5b3c1e9a7d4428"}).json()
+    assert (kept["scene"], kept["channel"]) == (scene, ours.medium.pk)
+    assert touches(ours) == [(ours.member.pk, ours.medium.pk)]
 
 
 def test_other_brands_channel_and_scene_look_like_none(ours, theirs):

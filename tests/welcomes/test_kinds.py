@@ -16,6 +16,9 @@ from tests.factories import AT, make_account, make_mini_program
 from tests.library.conftest import GIF, PNG, _own_storage  # noqa: F401 - a fixture
 from tests.welcomes.test_pages import ADD, LIST, form, page, sequences
 from tests.welcomes.test_running import SECOND, acts, follows, make_sequence, records, run, sent
+from touchpoints.models import MiniCode
+from touchpoints.services import create_touchpoint
+from wechat_gateway.models import MiniProgram
 from welcomes import plan
 from welcomes.models import Enrolment
 from welcomes.plan import Step
@@ -153,6 +156,28 @@ def test_each_brands_night_is_its_own(brand, other_brand):
 def as_owner(as_owner, settings):
     as_owner.cookies[settings.LANGUAGE_COOKIE_NAME] = "en"
     return as_owner
+
+
+def test_a_card_counts_for_a_channel(as_owner, ours):
+    with brand_scope(ours.brand.pk):
+        item = library.add_media(name="新品海报", body=PNG, at=AT, brand_id=ours.brand.pk)
+        program, channel = make_mini_program(), create_touchpoint(name="首 48 小时", at=AT)
+    filled = form(
+        ours, s1_kind="MINI", s1_text="", s1_item=item.pk, s1_title="会员中心", s1_appid=program.appid,
+        s1_page="pages/home", s1_channel=channel.pk,
+    )  # fmt: skip
+    assert as_owner.post(ADD, filled).status_code == 302
+    (row,) = sequences(ours.brand)
+    with brand_scope(ours.brand.pk):
+        code = MiniCode.objects.get()
+        assert plan.read_steps(row.steps)[0].page == f"pages/home?scene={code.code}"
+        assert (code.touchpoint_id, code.carried_by, code.carrier) == (channel.pk, "WELCOME", row.name)
+    shown = page(as_owner.get(f"{LIST}{row.pk}/change/"))
+    assert 'name="s1_page" value="pages/home"' in shown
+    assert f'<option value="{channel.pk}" selected>首 48 小时' in shown
+    with brand_scope(ours.brand.pk):
+        MiniProgram.objects.update(is_active=False)
+    assert "This mini program is not connected" in page(as_owner.post(f"{LIST}{row.pk}/change/", filled))
 
 
 def test_the_page_keeps_pictures_cards_and_quiet_hours(as_owner, ours, theirs):

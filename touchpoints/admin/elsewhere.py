@@ -46,6 +46,8 @@ def _sentence(touch: Touch) -> str:
             TouchKind.REFOLLOW: gettext("Followed the account again"),
         }.get(TouchKind(touch.kind), gettext("Scanned a code that is not in the channel tree"))
     name = {"name": touch.touchpoint.name}
+    if touch.mini_code is not None and touch.mini_code.carried_by:
+        return on_screen.opened_from(touch.mini_code) % name
     return {
         TouchKind.FOLLOW: gettext("Scanned “%(name)s” and followed") % name,
         TouchKind.REFOLLOW: gettext("Scanned “%(name)s” and followed again") % name,
@@ -61,7 +63,8 @@ timeline_kinds.register(
 @timelines.add("touchpoints.touches")
 def touches(member: Member, limit: int) -> list[Moment]:
     """Give a person's scans and follows."""
-    rows = Touch.objects.select_related("touchpoint").filter(member=member).order_by("-at", "-pk")[:limit]
+    rows = Touch.objects.select_related("touchpoint", "mini_code").defer("mini_code__picture").filter(member=member)
+    rows = rows.order_by("-at", "-pk")[:limit]
     return [
         Moment(
             at=row.at,

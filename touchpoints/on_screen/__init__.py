@@ -19,7 +19,15 @@ from touchpoints.on_screen.tree import (
     scoped_whole,
     tree_lines,
 )
-from touchpoints.on_screen.words import ailment_label, ailment_text, case_label, kind_of, state_of
+from touchpoints.on_screen.words import (
+    ailment_label,
+    ailment_text,
+    carried_by,
+    case_label,
+    kind_of,
+    opened_from,
+    state_of,
+)
 
 __all__ = [
     "DAYS",
@@ -36,6 +44,7 @@ __all__ = [
     "ailment_label",
     "ailment_text",
     "benefit_choices",
+    "carried_by",
     "case_label",
     "cells",
     "chosen_pair",
@@ -48,6 +57,7 @@ __all__ = [
     "more_below",
     "nodes_of",
     "opened",
+    "opened_from",
     "path_of_text",
     "reachable_ids",
     "read_options",

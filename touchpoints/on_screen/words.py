@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 from django.utils.translation import gettext as _
 
 from console import formats
-from touchpoints.models import TouchCase
+from touchpoints.models import Carrier, TouchCase
 from touchpoints.selectors import Ailment, CodeHealth
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from touchpoints.models import Touchpoint
+    from touchpoints.models import MiniCode, Touchpoint
 
 
 def kind_of(row: Touchpoint) -> str:
@@ -94,6 +94,28 @@ def _local(health: CodeHealth) -> dict[str, str]:
     return {
         "when": formats.local_time(health.print_ends_at),
         "scan": formats.local_time(health.last_scan) if health.last_scan else _("never"),
+    }
+
+
+def opened_from(code: MiniCode) -> str:
+    """Say by what somebody opened the mini program, `%(name)s` for the channel that it counts for."""
+    named = {"carrier": code.carrier.replace("%", "%%")}
+    said = {
+        Carrier.KEYWORD: _("Opened the mini program from the keyword reply “%(carrier)s” (channel “%%(name)s”)"),
+        Carrier.WELCOME: _("Opened the mini program from the welcome “%(carrier)s” (channel “%%(name)s”)"),
+        Carrier.MENU: _("Opened the mini program from the menu “%(carrier)s” (channel “%%(name)s”)"),
+        Carrier.REPLY: _("Opened the mini program from the automatic reply “%(carrier)s” (channel “%%(name)s”)"),
+    }
+    return said[Carrier(code.carried_by)] % named
+
+
+def carried_by(code: MiniCode | None) -> str:
+    """Say what brought somebody to the mini program, where it was no printed code."""
+    if code is None or not code.carried_by:
+        return ""
+    return _("%(kind)s “%(carrier)s” → mini program") % {
+        "kind": Carrier(code.carried_by).label,
+        "carrier": code.carrier,
     }
 
 

@@ -43,7 +43,15 @@ from touchpoints.selectors.lookups import (
     working,
     works_at,
 )
-from touchpoints.selectors.mini_codes import is_ours, resolve_scene, short_scene
+from touchpoints.selectors.mini_codes import (
+    channels_by_scene,
+    channels_to_count_for,
+    is_ours,
+    resolve_scene,
+    scene_in,
+    short_scene,
+    without_scene,
+)
 from touchpoints.selectors.quality import (
     FEWEST,
     MEASURES,
@@ -97,6 +105,8 @@ __all__ = [
     "bargain_signs",
     "below",
     "benefit_kinds",
+    "channels_by_scene",
+    "channels_to_count_for",
     "code_health",
     "code_meters",
     "cohorts",
@@ -123,6 +133,7 @@ __all__ = [
     "resolve_scene",
     "rows_behind",
     "scan_counts",
+    "scene_in",
     "settled_window",
     "shape",
     "short_scene",
@@ -138,6 +149,7 @@ __all__ = [
     "trees_by_model",
     "welcome_texts",
     "with_ending_prints",
+    "without_scene",
     "working",
     "works_at",
 ]

@@ -144,8 +144,8 @@ def latest_touches(touchpoint_ids: Collection[int], *, limit: int) -> list[Touch
     with connection.cursor() as cursor:
         cursor.execute(_LATEST, {"codes": list(touchpoint_ids), "brand": current_brand_id(), "limit": limit})
         found = [row[0] for row in cursor.fetchall()]
-    rows = Touch.objects.filter(pk__in=found).select_related("member", "touchpoint", "issue")
-    return list(rows.order_by("-at", "-pk"))
+    rows = Touch.objects.filter(pk__in=found).select_related("member", "touchpoint", "issue", "mini_code")
+    return list(rows.defer("mini_code__picture").order_by("-at", "-pk"))
 
 
 def is_staff(member_id: int) -> bool:

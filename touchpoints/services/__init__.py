@@ -1,7 +1,13 @@
 """Changes to the channel tree, its codes, and what a scan does."""
 
 from touchpoints.services.codes import issue_code, keep_code, make_codes, mark_printed, renew_codes, set_allowance
-from touchpoints.services.mini_codes import create_mini_code, draw_mini_code, redraw_mini_code, revoke_mini_code
+from touchpoints.services.mini_codes import (
+    create_mini_code,
+    draw_mini_code,
+    page_that_counts,
+    redraw_mini_code,
+    revoke_mini_code,
+)
 from touchpoints.services.sums import catch_up, count_again, count_all, mark_changed, rebuild_sums
 from touchpoints.services.touches import (
     STAFF_MARKS,
@@ -51,6 +57,7 @@ __all__ = [
     "move_branch",
     "new_scene",
     "on_touch",
+    "page_that_counts",
     "plan_codes",
     "rebuild_sums",
     "record_opening",

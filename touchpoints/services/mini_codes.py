@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
@@ -13,16 +13,15 @@ from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope, current_brand_id
 from touchpoints import tasks
 from touchpoints.errors import CodeNotIssued, NotInTree
-from touchpoints.models import MiniCode
-from touchpoints.selectors.mini_codes import NUMBERS, short_scene
+from touchpoints.models import Carrier, MiniCode, Touchpoint
+from touchpoints.selectors.lookups import in_use
+from touchpoints.selectors.mini_codes import NUMBERS, short_scene, with_scene, without_scene
 from wechat_gateway import calls
 from wechat_gateway.answers import explained
+from wechat_gateway.models import MiniProgram
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from touchpoints.models import Touchpoint
-    from wechat_gateway.models import MiniProgram
 
 TRIES: Final = 20
 
@@ -41,19 +40,56 @@ def create_mini_code(
             % {"page": page},
             field="page",
         )
+    row = _numbered(touchpoint=touchpoint, program=program, page=page[:128], created_at=at, ends_at=ends_at)
+    record_audit(action="create mini-program code", obj=row, changes={"page": [None, page]})
+    ring(tasks.draw_mini_code, row.brand_id, row.pk)
+    return row
+
+
+def _numbered(**fields: Any) -> MiniCode:
     for _try in range(TRIES):
         code = short_scene(current_brand_id(), secrets.randbelow(NUMBERS))
         try:
             with transaction.atomic():
-                row = MiniCode.objects.create(
-                    touchpoint=touchpoint, program=program, code=code, page=page[:128], created_at=at, ends_at=ends_at
-                )
+                return MiniCode.objects.create(code=code, **fields)
         except IntegrityError:
             continue  # the number is taken
-        record_audit(action="create mini-program code", obj=row, changes={"page": [None, page]})
-        ring(tasks.draw_mini_code, row.brand_id, row.pk)
-        return row
     raise CodeNotIssued(_("No free number was found."), _("Try again."))
+
+
+def page_that_counts(
+    *, page: str, appid: str, touchpoint_id: int | None, carried_by: Carrier, carrier: str, at: datetime
+) -> str:
+    """Give a page with the short scene by which whoever opens it counts for a channel; without one, as it is.
+
+    The same card of the same name keeps its scene; scenes that were sent before go on leading to their channel.
+    Raises `NotInTree` for a channel out of use and for a mini program that is not connected: nobody could say who
+    opened it.
+    """
+    if touchpoint_id is None:
+        return page
+    bare = without_scene(page)
+    program = MiniProgram.objects.filter(appid=appid, is_active=True).first()
+    if program is None:
+        raise NotInTree(
+            _("The mini program %(appid)s is not connected, so nobody can tell who opens it. Connect it first.")
+            % {"appid": appid},
+            field="channel",
+        )
+    which = {
+        "touchpoint_id": touchpoint_id,
+        "program": program,
+        "page": bare[:128],
+        "carried_by": carried_by.value,
+        "carrier": carrier[:60],
+    }
+    row = MiniCode.objects.defer("picture").filter(revoked_at__isnull=True, **which).order_by("pk").first()
+    if row is None:
+        if not Touchpoint.objects.filter(in_use(), pk=touchpoint_id, origin="").exists():
+            raise NotInTree(_("This channel is not in use any more. Choose another one."), field="channel")
+        row = _numbered(created_at=at, **which)
+        record_audit(action="create mini-program code", obj=row, changes={"page": [None, bare], "by": [None, carrier]})
+    return with_scene(bare, row.code)
 
 
 def draw_mini_code(brand_id: int, mini_code_id: int, *, at: datetime) -> bool:

@@ -7,19 +7,36 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from accounts.services import record_audit
+from touchpoints.models import Carrier
+from touchpoints.services import page_that_counts
 from welcomes.errors import SequenceInvalid
 from welcomes.models import Sequence
-from welcomes.plan import faults, read_steps
+from welcomes.plan import MINI, faults, read_steps
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
 _AUDITED = ("name", "topic_id", "is_enabled", "control_percent", "ends_on_act", "steps", "quiet_from", "quiet_until")
 
 
 @transaction.atomic
-def save_sequence(*, sequence: Sequence, at: datetime) -> Sequence:
-    """Keep a sequence; whoever is under way goes on by it. Raises `SequenceInvalid` when it is on and cannot be."""
+def save_sequence(*, sequence: Sequence, at: datetime, channels: Mapping[str, int] | None = None) -> Sequence:
+    """Keep a sequence; whoever is under way goes on by it. Raises `SequenceInvalid` when it is on and cannot be.
+
+    `channels` says for which channel whoever opens a step's mini program counts, by the step's key: its page then
+    carries a short scene. Raises `NotInTree` for one that is not in use.
+    """
+    for step in sequence.steps:
+        if step.get("key") in (channels or {}) and step.get("kind") == MINI:
+            step["page"] = page_that_counts(
+                page=str(step.get("page", "")),
+                appid=str(step.get("appid", "")),
+                touchpoint_id=(channels or {})[step["key"]],
+                carried_by=Carrier.WELCOME,
+                carrier=sequence.name,
+                at=at,
+            )
     if sequence.is_enabled:
         for fault in faults(read_steps(sequence.steps), at=at):
             raise SequenceInvalid(fault.number, fault.message)
