@@ -88,6 +88,7 @@ v1: list[URLPattern | URLResolver] = [
     path("js-config/", wechat_gateway.JsConfig.as_view()),
     path("scenes/<str:scene>/", touchpoints.SceneDetail.as_view()),
     path("scenes/<str:scene>/openings/", touchpoints.SceneOpenings.as_view()),
+    path("guides/contacts/", guides.GuideContacts.as_view()),
     path("members/", people.PeopleList.as_view()),
     path("members/<str:member_no>/", people.PersonDetail.as_view()),
     path("members/<str:member_no>/flags/", flags.PersonFlags.as_view()),

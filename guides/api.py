@@ -1,8 +1,9 @@
-"""A member's own guide, by itself and on the member's card."""
+"""A member's own guide, by itself and on the card; contacts of guides in WeCom, as other systems report them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
 
 from django.utils.translation import gettext as _
 from rest_framework import serializers
@@ -11,7 +12,15 @@ from rest_framework.response import Response
 
 from accounts.rest.permissions import MembersOnly, needs_scope
 from accounts.rest.schema import MEMBER, SYSTEM, endpoint, problems
-from accounts.rest.serializers import CodeField, StrictSerializer, TextField, read_body, read_query
+from accounts.rest.serializers import (
+    CodeField,
+    MomentParameter,
+    StrictSerializer,
+    TextField,
+    WholeField,
+    read_body,
+    read_query,
+)
 from accounts.rest.views import BrandAPIView
 from accounts.tenancy import brand_scope
 from common import clock
@@ -21,6 +30,8 @@ from guides.selectors import guide_of
 from members import services as member_services
 from members.card import Section, sections
 from members.errors import SmsCodeRefused
+from touchpoints.models import TouchCase, Touchpoint
+from wechat_gateway.selectors import only_subject
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -290,3 +301,103 @@ class CounterJoinCode(BrandAPIView):
         given = read_query(GuideBody, request.query_params)
         shown = services.join_code(guide=_guide(request, given["guide"]), at=clock.now())
         return Response({"code": shown.code, "seconds_left": shown.seconds_left})
+
+
+# --- contacts in WeCom ---
+
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class ContactBody(StrictSerializer):
+    """Somebody added a guide in WeCom."""
+
+    staff_no = CodeField(max_length=20, help_text="Staff number of the guide who was added.")
+    corp = CodeField(max_length=64, help_text="Corp id of the WeCom.")
+    external_userid = CodeField(max_length=64, help_text="The contact, as WeCom calls them.")
+    unionid = CodeField(
+        max_length=64, required=False, default="", help_text="The contact's UnionID, if WeCom says it: it ties them."
+    )
+    channel = WholeField(
+        required=False,
+        min_value=1,
+        max_value=2**63 - 1,
+        help_text="Channel they came by, such as that of the `state`; left out: the guide's own code.",
+    )
+    at = MomentParameter(required=False, help_text="When, from 2000 on and not later than now; left out: now.")
+
+
+class ContactAnswer(serializers.Serializer[Any]):
+    """What was kept."""
+
+    member_no = serializers.CharField(help_text="Number of the person.")
+    is_new = serializers.BooleanField(help_text="Whether this contact was told for the first time.")
+    case = serializers.ChoiceField(choices=TouchCase.values, help_text="Who it was, as it was known then.")
+    channel = serializers.IntegerField(help_text="Channel the contact counts for.")
+    guide = serializers.CharField(allow_null=True, help_text="Staff number of the guide who looks after them now.")
+
+
+class GuideContacts(BrandAPIView):
+    """`/api/v1/guides/contacts/`: somebody added a guide in WeCom."""
+
+    permission_classes = (needs_scope("members.write"),)
+
+    @endpoint(
+        "record_guide_contact",
+        "Record that somebody added a guide in WeCom",
+        tag="members",
+        auth=SYSTEM,
+        body=ContactBody,
+        body_example={
+            "staff_no": "LY0007",
+            "corp": "ww0123456789abcdef",
+            "external_userid": "wmAbCdEf0123456789",
+            "unionid": "oUnion0123456789",
+        },
+        answer=ContactAnswer,
+        example={"member_no": "4820175936", "is_new": True, "case": "FOLLOWING", "channel": 12, "guide": "LY0007"},
+        errors=problems(422),
+        description=(
+            "Needs the scope `members.write`. What WeCom and WeChat know somebody by becomes one person, a touch of "
+            "the channel is kept, and who has no guide (or one who has left, or whose protected days are over) gets "
+            "this one. Safe to repeat: the same contact of the same guide is kept once."
+        ),
+    )
+    def post(self, request: Request) -> Response:
+        """Keep it."""
+        given, now = read_body(ContactBody, request.data), clock.now()
+        at = given.get("at") or now
+        if not EARLIEST <= at <= now:
+            raise ValidationError({"at": [_("Give a moment from the year 2000 on that is not in the future.")]})
+        guide = (
+            Guide.objects.select_related("store", "touchpoint")
+            .filter(staff_no=given["staff_no"], is_active=True)
+            .first()
+        )
+        if guide is None:
+            raise ValidationError({"staff_no": [_("No guide who works here has this number.")]})
+        channel = None
+        if given.get("channel") is not None:
+            channel = Touchpoint.objects.select_related("store").filter(pk=given["channel"]).first()
+            if channel is None:
+                raise ValidationError({"channel": [_("This channel does not exist.")]})
+        subject = only_subject() if given["unionid"] else ""
+        if given["unionid"] and not subject:
+            said = _("The brand's accounts belong to no Open Platform account, or to several: leave this out.")
+            raise ValidationError({"unionid": [said]})
+        user: Any = request.user
+        added = services.record_contact(
+            guide=guide,
+            contact=services.Contact(given["corp"], given["external_userid"], given["unionid"], subject),
+            touchpoint=channel,
+            system=user.label,
+            at=at,
+        )
+        return Response(
+            {
+                "member_no": added.member.member_no,
+                "is_new": added.is_new,
+                "case": added.touch.case,
+                "channel": added.touch.touchpoint_id,
+                "guide": added.guide.staff_no if added.guide else None,
+            }
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
@@ -19,7 +20,12 @@ from guides.selectors import guide_of, guide_of_code, owning_guide, policy, prot
 from members import services as member_services
 from members.errors import JoinCodeRefused
 from members.merging import Joined
+from members.models import IdentityKind
 from members.selectors import member_by_id, surviving
+from members.services.links import source_of
+from touchpoints.models import TouchCase
+from touchpoints.origins import CONTACTS
+from touchpoints.services import origin_node, record_contact_added
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +33,17 @@ if TYPE_CHECKING:
 
     from members.models import Member
     from touchpoints.models import Touch, Touchpoint
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Somebody as WeCom knows them; `subject` issued the unionid."""
+
+    corp: str
+    external_userid: str
+    unionid: str = ""
+    subject: str = ""
+
 
 MOST_DAYS: Final = 3650
 AT_ONCE: Final = 2_000
@@ -132,6 +149,43 @@ def assign_members(*, member_ids: Sequence[int], guide: Guide, reason: str, at: 
         batch_size=1000,
     )
     return {row.member_id: row.pk for row in rows}
+
+
+@dataclass(frozen=True)
+class Added:
+    """What came of a contact in WeCom: the person, the touch, whether it is news, and who looks after them now."""
+
+    member: Member
+    touch: Touch
+    is_new: bool
+    guide: Guide | None
+
+
+@transaction.atomic
+def record_contact(
+    *, guide: Guide, contact: Contact, touchpoint: Touchpoint | None, system: str, at: datetime
+) -> Added:
+    """Keep that somebody added a guide in WeCom: all they are known by becomes one person, whose guide it becomes.
+
+    The touch counts for the channel that is named, else for the guide's own code, else for "Guides in WeCom". Who has
+    another guide keeps them as after a scan of a guide's code. Told again it changes nothing.
+    """
+    known = [member_services.Known(IdentityKind.EXTERNAL, contact.external_userid, contact.corp)]
+    if contact.unionid:
+        known.append(member_services.Known(IdentityKind.UNIONID, contact.unionid, contact.subject))
+    source = source_of(system)
+    member = member_services.meet(identities=known, source=source, at=at).member
+    channel = touchpoint or guide.touchpoint or origin_node(CONTACTS, at=at)
+    key = f"{contact.corp}\x1f{contact.external_userid}\x1f{guide.staff_no}"
+    touch, is_new = record_contact_added(
+        member_id=member.pk, touchpoint=channel, key=f"wecom:{blake2b(key.encode(), digest_size=20).hexdigest()}", at=at
+    )
+    current = _current(member.pk)
+    if is_new and touch.case != TouchCase.STAFF:
+        if current is None or (current.guide_id != guide.pk and _is_open(current, at)):
+            current = _put(current, member_id=member.pk, guide=guide, reason="WeCom", at=at)
+        member_services.set_store(member_id=member.pk, store=guide.store, at=at)
+    return Added(member, touch, is_new, current.guide if current is not None else None)
 
 
 @transaction.atomic

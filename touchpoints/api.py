@@ -53,6 +53,11 @@ class ChannelShape(serializers.Serializer[Any]):
         allow_null=True, help_text="Channel it stands below; null at the top."
     )
     scene = serializers.CharField(allow_blank=True, help_text="Parameter of its code; empty for folders.")
+    origin = serializers.CharField(
+        allow_blank=True,
+        help_text="Of people without a code: what WeChat calls the way they came (`ADD_SCENE_SEARCH` …), `WECHAT` "
+        "above all of these, `WECOM` for contacts of guides; else empty.",
+    )
     url = serializers.CharField(allow_blank=True, help_text="What the code carries; draw it as a QR code.")
     is_permanent = serializers.BooleanField(help_text="Whether the picture never expires.")
     expires_at = serializers.DateTimeField(allow_null=True, help_text="When the picture of a temporary code ends.")
@@ -183,6 +188,7 @@ _CHANNEL_EXAMPLE = {
     "name": "上海静安店 · 门口",
     "parent": 4,
     "scene": "t5f0c2a91b3",
+    "origin": "",
     "url": "http://weixin.qq.com/q/02aBcDeFgHiJkLmNoPqR",
     "is_permanent": True,
     "expires_at": None,
@@ -394,6 +400,7 @@ def _channel(row: Touchpoint, offer: selectors.Offer | None) -> dict[str, Any]:
         "name": row.name,
         "parent": row.parent_id,
         "scene": row.scene,
+        "origin": row.origin,
         "url": row.code_url,
         "is_permanent": row.is_permanent,
         "expires_at": row.expires_at,

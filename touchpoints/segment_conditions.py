@@ -29,7 +29,7 @@ happenings.register(
     "touchpoints.scanned",
     Happening(
         pgettext_lazy("has …", "scanned a code"),
-        lambda: Touch.objects.filter(touchpoint__isnull=False).exclude(case=TouchCase.STAFF),
+        lambda: Touch.objects.filter(touchpoint__origin="").exclude(case=TouchCase.STAFF),
         is_act=True,
     ),
 )

@@ -98,6 +98,14 @@ def program_of(appid: str) -> MiniProgram | None:
     return MiniProgram.objects.filter(appid=appid, is_active=True).first()
 
 
+def only_subject() -> str:
+    """Give the Open Platform account UnionIDs of the brand come from; empty when there is none or several."""
+    found = set(
+        OfficialAccount.objects.exclude(open_platform_subject="").values_list("open_platform_subject", flat=True)
+    )
+    return found.pop() if len(found) == 1 else ""
+
+
 def open_incidents() -> QuerySet[Incident]:
     """What is wrong now in the brand in scope, newest first."""
     return Incident.objects.filter(closed_at__isnull=True).order_by("-opened_at", "-pk")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from accounts.tenancy import brand_scope
 from common.failpoints import point
+from common.registry import Registry
 from members.models import ErasureReason, Follower, Identity, IdentityKind, Member
 from members.services.erasure import start_clocks, stop_clock
 from members.services.identity import link_unionid
@@ -21,11 +22,17 @@ from wechat_gateway import calls
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from wechat_gateway.answers import Answer
 
 logger = logging.getLogger(__name__)
+
+# What apps above do once WeChat has said how a follower came (channels): callable(*, follower, at), in the transaction
+# that keeps the profile.
+on_profile: Registry[Callable[..., Any]] = Registry(
+    "profile listeners", purpose="what happens once WeChat has told how a follower came: callable(*, follower, at)"
+)
 
 RETRY_AFTER = timedelta(minutes=5)
 
@@ -143,6 +150,12 @@ def _meet(account: OfficialAccount, profiles: Sequence[dict[str, Any]], at: date
     return {str(row["openid"]) for row in fresh}
 
 
+def _tell_listeners(follower: Follower, at: datetime) -> None:
+    if follower.subscribed:
+        for _key, listener in on_profile.items():
+            listener(follower=follower, at=at)
+
+
 def _followed_at(profile: dict[str, Any]) -> datetime | None:
     seconds = int(profile.get("subscribe_time") or 0)
     return datetime.fromtimestamp(seconds, UTC) if seconds else None
@@ -168,6 +181,7 @@ def keep_profile(*, account: OfficialAccount, follower: Follower, profile: dict[
     if unionid:
         follower.unionid = unionid
     follower.save()
+    _tell_listeners(follower, at)
     refresh_subscribed(member_ids=[follower.member_id], at=at)
     if follower.subscribed and not was_following:
         stop_clock(follower=follower, at=at)

@@ -46,6 +46,15 @@ def _sentence(touch: Touch) -> str:
             TouchKind.REFOLLOW: gettext("Followed the account again"),
         }.get(TouchKind(touch.kind), gettext("Scanned a code that is not in the channel tree"))
     name = {"name": touch.touchpoint.name}
+    if touch.kind == TouchKind.CONTACT:
+        return gettext("Became a guide's contact in WeCom (channel “%(name)s”)") % name
+    if touch.touchpoint.origin:
+        again = touch.kind == TouchKind.REFOLLOW
+        return (
+            gettext("Followed again without a code, by “%(name)s”")
+            if again
+            else gettext("Followed without a code, by “%(name)s”")
+        ) % name
     if touch.mini_code is not None and touch.mini_code.carried_by:
         return on_screen.opened_from(touch.mini_code) % name
     return {
@@ -53,6 +62,14 @@ def _sentence(touch: Touch) -> str:
         TouchKind.REFOLLOW: gettext("Scanned “%(name)s” and followed again") % name,
         TouchKind.OPEN: gettext("Opened the mini program by “%(name)s”") % name,
     }.get(TouchKind(touch.kind), gettext("Scanned “%(name)s”") % name)
+
+
+def _kind(touch: Touch) -> str:
+    if touch.kind == TouchKind.CONTACT:
+        return gettext("Contact")
+    if touch.touchpoint is None or touch.touchpoint.origin:
+        return gettext("Follow")
+    return gettext("Scan")
 
 
 timeline_kinds.register(
@@ -69,7 +86,7 @@ def touches(member: Member, limit: int) -> list[Moment]:
         Moment(
             at=row.at,
             sentence=_sentence(row),
-            kind=gettext("Scan") if row.touchpoint_id else gettext("Follow"),
+            kind=_kind(row),
             link=reverse("admin:touchpoints_touchpoint_change", args=[row.touchpoint_id]) if row.touchpoint_id else "",
         )
         for row in rows

@@ -199,7 +199,10 @@ def more_below(options: Options, place: Place, **more: str) -> str:
 
 def nodes_of(rows: Iterable[Touchpoint]) -> list[Node]:
     """Give rows as the shape of the tree needs them."""
-    return [Node(row.pk, row.name, row.parent_id, bool(row.scene), row.archived_at) for row in rows]
+    return [
+        Node(row.pk, row.name, row.parent_id, bool(row.scene) or selectors.is_way(row.origin), row.archived_at)
+        for row in rows
+    ]
 
 
 def scoped_whole(figures: TreeFigures, places: Places) -> Figures:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from console import formats
 from touchpoints.models import Carrier, TouchCase
+from touchpoints.origins import CONTACTS
 from touchpoints.selectors import Ailment, CodeHealth
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ def kind_of(row: Touchpoint) -> str:
     """Say what a node is: a code is an object, the top is a medium, all between are places."""
     if row.scene:
         return _("Channel code")
+    if row.origin == CONTACTS:
+        return _("Guides' contacts in WeCom, as other systems report them")
+    if row.origin:
+        return _("People who scanned no code of ours, by what WeChat says of them")
     return _("Medium") if row.parent_id is None else _("Place")
 
 

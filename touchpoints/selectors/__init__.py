@@ -64,7 +64,7 @@ from touchpoints.selectors.quality import (
     settled_window,
 )
 from touchpoints.selectors.sums import Freshness, freshness, summed_cohorts, summed_credits, summed_rows
-from touchpoints.selectors.tree import Node, Path, Shape, below, descendants, path_of, shape, tree_nodes
+from touchpoints.selectors.tree import Node, Path, Shape, below, descendants, is_way, path_of, shape, tree_nodes
 
 __all__ = [
     "BARGAIN_DAYS",
@@ -119,6 +119,7 @@ __all__ = [
     "in_use",
     "is_ours",
     "is_staff",
+    "is_way",
     "latest_touches",
     "offers_of",
     "outcomes_of",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from touchpoints.models import Move, Touchpoint
+from touchpoints.origins import TOP
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ Path = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Node:
-    """A node as the shape needs it."""
+    """A node as the shape needs it. `is_code`: people come by it, by a code or by a way of WeChat's own."""
 
     pk: int
     name: str
@@ -39,8 +40,18 @@ class Shape:
 
 def tree_nodes() -> list[Node]:
     """Give every node of the brand's tree."""
-    rows = Touchpoint.objects.order_by("name", "pk").values_list("pk", "name", "parent_id", "scene", "archived_at")
-    return [Node(pk, name, parent_id, bool(scene), archived) for pk, name, parent_id, scene, archived in rows]
+    rows = Touchpoint.objects.order_by("name", "pk")
+    return [
+        Node(pk, name, parent_id, bool(scene) or is_way(origin), archived)
+        for pk, name, parent_id, scene, origin, archived in rows.values_list(
+            "pk", "name", "parent_id", "scene", "origin", "archived_at"
+        )
+    ]
+
+
+def is_way(origin: str) -> bool:
+    """Say whether people come by this origin: it ranks like a code, and nothing stands below it."""
+    return origin not in ("", TOP)
 
 
 def below(nodes: Iterable[Node], pk: int) -> set[int]:

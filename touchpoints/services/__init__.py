@@ -8,12 +8,14 @@ from touchpoints.services.mini_codes import (
     redraw_mini_code,
     revoke_mini_code,
 )
+from touchpoints.services.origins import note_origin, origin_node
 from touchpoints.services.sums import catch_up, count_again, count_all, mark_changed, rebuild_sums
 from touchpoints.services.touches import (
     STAFF_MARKS,
     TOUCHES,
     mark_staff,
     on_touch,
+    record_contact_added,
     record_opening,
     record_touch,
     record_unfollow,
@@ -56,10 +58,13 @@ __all__ = [
     "mark_staff",
     "move_branch",
     "new_scene",
+    "note_origin",
     "on_touch",
+    "origin_node",
     "page_that_counts",
     "plan_codes",
     "rebuild_sums",
+    "record_contact_added",
     "record_opening",
     "record_touch",
     "record_unfollow",

@@ -135,6 +135,31 @@ def record_opening(*, member_id: int, appid: str, scene: str, opening: str, at: 
     return touch, True
 
 
+def record_contact_added(*, member_id: int, touchpoint: Touchpoint, key: str, at: datetime) -> tuple[Touch, bool]:
+    """Keep that a person added somebody who works here in WeCom; gives the touch, and whether it is new.
+
+    `key` tells one contact from another: told again, it gives the touch that is there. Promises of the channel are kept
+    as for a scan.
+    """
+    known = Touch.objects.filter(opening=key).first()
+    if known is not None:
+        return known, False
+    try:
+        with transaction.atomic():
+            touch = Touch.objects.create(
+                touchpoint=touchpoint,
+                member_id=member_id,
+                kind=TouchKind.CONTACT,
+                **_cases(_case_of_opening(member_id, at), member_id, at),
+                at=at,
+                opening=key,
+            )
+    except IntegrityError:
+        return Touch.objects.get(opening=key), False
+    _keep_promises(touch)
+    return touch, True
+
+
 def _cases(case: str, member_id: int, at: datetime) -> dict[str, str]:
     """Give the case as reports see it, and as it was for whoever is left out of them."""
     if case != TouchCase.STAFF and member_services.is_left_out(member_id=member_id, at=at):

@@ -18,7 +18,7 @@ from members.selectors import tags_by_name
 from members.services import intake
 from members.services.profile import shown_value
 from stores.selectors import brand_zone
-from wechat_gateway.models import OfficialAccount
+from wechat_gateway.selectors import only_subject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,10 +90,7 @@ def locks_of(row: Row, subject: str) -> list[tuple[str, str, str]]:
 
 def subject_of_brand() -> str:
     """Give the Open Platform account UnionIDs of the brand come from; empty when there is none or several."""
-    found = set(
-        OfficialAccount.objects.exclude(open_platform_subject="").values_list("open_platform_subject", flat=True)
-    )
-    return found.pop() if len(found) == 1 else ""
+    return only_subject()
 
 
 def opening_names(row: Row) -> list[str]:

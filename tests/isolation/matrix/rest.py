@@ -5,6 +5,7 @@ import uuid
 from console.site import site
 from coupons.codes import derive
 from coupons.models import Coupon, Template
+from guides.models import Guide
 from loyalty.models import Fact, Tier
 from members.models import Identity, Member, Segment, Tag
 from members.picks import picks
@@ -14,6 +15,7 @@ from stores.models import Store
 from tests.isolation import surfaces
 from tests.isolation.matrix.console import MARKS, THOROUGH, alive, compare_malformed, difference, same
 from tests.isolation.world import MiniProgram, OfficialAccount
+from touchpoints.models import Touchpoint
 
 CALLERS = (
     [
@@ -118,6 +120,10 @@ NO_ROW = {
     "ExportBody.format": "a choice",
     "ExportBody.profile": "keys of the brand's own; an unknown one is refused",
     "OpeningBody.opening": "a random id of the caller's own",
+    "ContactBody.corp": "who issued the id, in the caller's own words",
+    "ContactBody.external_userid": "an id of WeCom; who has it in another brand is somebody else here",
+    "ContactBody.unionid": "an id of WeChat; who has it in another brand is somebody else here",
+    "ContactBody.at": "a moment",
     "NearbyQuery.lat": "a position",
     "ChannelQuery.archived": "yes or no",
     "ReportQuery.days": "a number",
@@ -296,6 +302,22 @@ def rows(world):
         "TagChange.add": ("key full", "POST", person, {"add": ["{}"]}, far[Tag].name, "新客0002A"),
         "TagChange.remove": ("key full", "POST", person, {"remove": ["{}"]}, far[Tag].name, "新客0002A"),
         "IdentityBody.value": ("key full", "POST", edges, {"kind": "CARD", "value": "{}"}, theirs_card, "0002A"),
+        "ContactBody.staff_no": (
+            "key full",
+            "POST",
+            "guides/contacts/",
+            {"staff_no": "{}", "corp": "ww1", "external_userid": "wm1"},
+            far[Guide].staff_no,
+            "60000000A",
+        ),
+        "ContactBody.channel": (
+            "key full",
+            "POST",
+            "guides/contacts/",
+            {"staff_no": world.a.near[Guide].staff_no, "corp": "ww1", "external_userid": "wm1", "channel": "{}"},
+            far[Touchpoint].pk,
+            9_007_199_254_740_991,
+        ),
         "EndBody.value": ("key full", "POST", f"{edges}end/", {"kind": "CARD", "value": "{}"}, theirs_card, "0002A"),
         "FactBody.member_no": (
             "key full",
