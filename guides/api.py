@@ -379,7 +379,7 @@ class GuideContacts(BrandAPIView):
         if given.get("channel") is not None:
             channel = Touchpoint.objects.select_related("store").filter(pk=given["channel"]).first()
             if channel is None:
-                raise ValidationError({"channel": [_("This channel does not exist.")]})
+                raise ValidationError({"channel": [_("No channel has this number.")]})
         subject = only_subject() if given["unionid"] else ""
         if given["unionid"] and not subject:
             said = _("The brand's accounts belong to no Open Platform account, or to several: leave this out.")
