@@ -23,8 +23,8 @@ from members.merging import Joined
 from members.models import IdentityKind
 from members.selectors import member_by_id, surviving
 from members.services.links import source_of
-from touchpoints.models import TouchCase
 from touchpoints.origins import CONTACTS
+from touchpoints.selectors import has_touch, is_staff
 from touchpoints.services import origin_node, record_contact_added
 
 if TYPE_CHECKING:
@@ -176,16 +176,16 @@ def record_contact(
     source = source_of(system)
     member = member_services.meet(identities=known, source=source, at=at).member
     channel = touchpoint or guide.touchpoint or origin_node(CONTACTS, at=at)
-    key = f"{contact.corp}\x1f{contact.external_userid}\x1f{guide.staff_no}"
-    touch, is_new = record_contact_added(
-        member_id=member.pk, touchpoint=channel, key=f"wecom:{blake2b(key.encode(), digest_size=20).hexdigest()}", at=at
-    )
-    current = _current(member.pk)
-    if is_new and touch.case != TouchCase.STAFF:
+    name = f"{contact.corp}\x1f{contact.external_userid}\x1f{guide.staff_no}"
+    key = f"wecom:{blake2b(name.encode(), digest_size=20).hexdigest()}"
+    if not is_staff(member.pk) and not has_touch(key):  # before the code of the guide says so for its own reason
+        current = _current(member.pk)
         if current is None or (current.guide_id != guide.pk and _is_open(current, at)):
-            current = _put(current, member_id=member.pk, guide=guide, reason="WeCom", at=at)
+            _put(current, member_id=member.pk, guide=guide, reason="WeCom", at=at)
         member_services.set_store(member_id=member.pk, store=guide.store, at=at)
-    return Added(member, touch, is_new, current.guide if current is not None else None)
+    touch, is_new = record_contact_added(member_id=member.pk, touchpoint=channel, key=key, at=at)
+    now = _current(member.pk)
+    return Added(member, touch, is_new, now.guide if now is not None else None)
 
 
 @transaction.atomic

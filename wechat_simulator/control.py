@@ -25,6 +25,7 @@ from wechat_simulator.faults import FaultError
 from wechat_simulator.people import ACTS, ActError
 from wechat_simulator.places import PLACES
 from wechat_simulator.simulation import Simulation
+from wechat_simulator.web_control import WebControl
 from wechat_simulator.world import Account, Code, Fan, Person, WorldError
 
 MAX_PICTURE = 10 * 1024 * 1024
@@ -70,6 +71,7 @@ def account_view(sim: Simulation, account: Account, *, secrets: bool = False) ->
             {"menuid": menu.menuid, "button": menu.buttons, "matchrule": menu.matchrule} for menu in account.conditional
         ],
         "codes": len(account.codes),
+        "oauth_domains": list(account.oauth_domains),
         "mini_programs": sorted(sim.world.mini_programs_of(account)),
     }
     if secrets:
@@ -623,6 +625,7 @@ def control_app(sim: Simulation, state_dir: Path | None) -> Starlette:
     """The Starlette application for everything that is not WeChat's."""
     routes = Control(sim, state_dir).routes()
     routes += ComponentControl(sim, Json).routes()
+    routes += WebControl(sim, Json).routes()
     routes.append(Route("/", _root))
     if PHONE.is_dir():
         routes.append(Mount("/phone", StaticFiles(directory=PHONE, html=True)))

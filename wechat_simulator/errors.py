@@ -31,6 +31,7 @@ TEXTS: dict[int, str] = {
     40026: "invalid sub button key size",
     40027: "invalid sub button url size",
     40029: "invalid code",
+    40030: "invalid refresh_token",
     40031: "invalid openid list",
     40032: "invalid openid list size",
     40033: "invalid charset. please check your request, if include \\uxxxx will create fail!",
@@ -43,6 +44,8 @@ TEXTS: dict[int, str] = {
     40066: "invalid url",
     40119: "invalid use button type",
     40125: "invalid appsecret",
+    40130: "invalid openid list size, at least two openid",
+    40163: "code been used",
     40164: "invalid ip, not in whitelist",
     40165: "invalid weapp pagepath",
     40166: "invalid weapp appid",
@@ -56,6 +59,8 @@ TEXTS: dict[int, str] = {
     41030: "invalid page",
     41009: "missing openid",
     42001: "access_token expired",
+    42002: "refresh_token expired",
+    42003: "code expired",
     43001: "require GET method",
     43002: "require POST method",
     43004: "require subscribe",
@@ -72,6 +77,7 @@ TEXTS: dict[int, str] = {
     45011: "api minute-quota reach limit, must slower, retry next minute",
     45015: "response out of time limit or subscription is canceled",
     45026: "template num exceeds limit",
+    45028: "has no masssend quota",
     45029: "qrcode count out of limit",
     45047: "out of response count limit",
     45056: "too many tags",
@@ -79,9 +85,13 @@ TEXTS: dict[int, str] = {
     45058: "can't modify sys tag",
     45059: "can't add this user to more tags: reach max tag number per user",
     45064: "no permission to use weapp in menu",
+    45065: "clientmsgid exist",
+    45066: "same clientmsgid retry too fast",
+    45067: "clientmsgid size out of limit",
     45072: "invalid command",
     45080: "can not use typing: no message in the last 30 seconds",
     45081: "already typing",
+    45083: "set speed invalid",
     45157: "invalid tag name: duplicate or illegal",
     45158: "invalid tag name: too long",
     45159: "invalid tag",
@@ -91,6 +101,7 @@ TEXTS: dict[int, str] = {
     47003: "argument invalid!",
     48001: "api unauthorized",
     48002: "user refuses to receive messages",
+    48003: "not accept mass-send agreement",
     48004: "api forbidden, please check the notice in the console",
     48006: "forbid to clear quota because of reaching the limit",
     49003: "not match openid with appid",
@@ -123,10 +134,11 @@ TEXTS: dict[int, str] = {
 class WeChatError(Exception):
     """An answer with a non-zero errcode."""
 
-    def __init__(self, code: int, text: str = "") -> None:
+    def __init__(self, code: int, text: str = "", *, more: dict[str, Any] | None = None) -> None:
         super().__init__(code, text)
         self.code = code
         self.text = text or TEXTS.get(code, "error")
+        self.more = more or {}  # what stands beside the code: a repeated clientmsgid names the job
 
 
 class RequestIds:
@@ -143,4 +155,4 @@ class RequestIds:
 
 def answer_of(error: WeChatError, rid: str) -> dict[str, Any]:
     """The JSON body; errmsg ends with the rid (reference: service account 5)."""
-    return {"errcode": error.code, "errmsg": f"{error.text} rid: {rid}"}
+    return {"errcode": error.code, "errmsg": f"{error.text} rid: {rid}", **error.more}

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 from wechat_simulator import menus, windows
 from wechat_simulator.api.codes import picture
@@ -13,6 +14,7 @@ from wechat_simulator.api.media import Media
 from wechat_simulator.api.notices import listed
 from wechat_simulator.places import place_named
 from wechat_simulator.pushes import Push
+from wechat_simulator.web_logins import USERINFO, PageError
 from wechat_simulator.world import NOTICE_ONCE, Account, Code, Fan, Person, Template, token_urlsafe
 
 if TYPE_CHECKING:
@@ -457,6 +459,25 @@ async def phone(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, Any
 
 
 # --- the person's own settings ----------------------------------------------------------------------------------------
+
+
+@act("authorize")
+async def authorize(people: People, fan: Fan, data: dict[str, Any]) -> dict[str, Any]:
+    """Open a link of web sign-in (reference: service account 5.15): gives ``redirect``, or ``problem``.
+
+    ``allow`` false refuses the profile, ``snapshot`` is a page that opened without a tap.
+    """
+    query = dict(parse_qsl(urlsplit(str(data.get("url", ""))).query, keep_blank_values=True))
+    try:
+        account = people.sim.web_logins.account_of(query)
+        if account is not fan.account:
+            msg = "the link is another account's"
+            raise ActError(msg)
+        if query["scope"] == USERINFO and not data.get("allow", True):
+            return {"refused": True}
+        return {"redirect": people.sim.web_logins.say_yes(query, fan.person, snapshot=bool(data.get("snapshot")))}
+    except PageError as error:
+        return {"problem": str(error)}
 
 
 @act("ignore")

@@ -37,9 +37,23 @@ TABLE: tuple[Limit, ...] = (
     Limit("2020-01-01", "/wxa/getwxacodeunlimit", None, 5_000),
     Limit("2020-01-01", "/cgi-bin/message/custom/send", 500_000, None),
     Limit("2020-01-01", "/cgi-bin/message/template/send", 100_000, None),
+    Limit("2020-01-01", "/cgi-bin/message/mass/sendall", 100, 60),
+    Limit("2020-01-01", "/cgi-bin/message/mass/preview", 100, None),
+    Limit("2020-01-01", "/cgi-bin/message/mass/delete", 10, None),
+    Limit("2020-01-01", "/cgi-bin/draft/add", 1_000, None),
+    Limit("2020-01-01", "/cgi-bin/draft/get", 500, None),
+    Limit("2020-01-01", "/cgi-bin/draft/delete", 1_000, None),
+    Limit("2020-01-01", "/cgi-bin/draft/count", 1_000, None),
     Limit("2020-01-01", "/sns/jscode2session", None, 50_000),
+    Limit("2020-01-01", "/sns/oauth2/access_token", None, 50_000),
+    Limit("2020-01-01", "/sns/oauth2/refresh_token", None, 50_000),
+    Limit("2020-01-01", "/sns/userinfo", None, 50_000),
+    Limit("2020-01-01", "/sns/auth", None, 50_000),
 )
-SHARED = {"/cgi-bin/menu/delconditional": "/cgi-bin/menu/addconditional"}  # 2,000 together
+SHARED = {
+    "/cgi-bin/menu/delconditional": "/cgi-bin/menu/addconditional",  # 2,000 together
+    "/cgi-bin/message/mass/send": "/cgi-bin/message/mass/sendall",  # 100 together
+}
 
 
 class _Counter:

@@ -37,7 +37,7 @@ OF_VERIFIED = (
     "/cgi-bin/qrcode/",
     "/wxaapi/newtmpl/",
 )
-WECHAT_PREFIXES = ("/cgi-bin/", "/sns/", "/wxa/", "/wxaapi/", "/datacube/", "/customservice/")
+WECHAT_PREFIXES = ("/cgi-bin/", "/sns/", "/wxa/", "/wxaapi/", "/datacube/", "/customservice/", "/connect/")
 
 logger = logging.getLogger(__name__)
 
@@ -169,6 +169,8 @@ class Application:
         if isinstance(result, Picture):
             answer = Answer(result.body, result.content_type)
             answer.status, answer.result = result.status, "picture"
+            if result.location:
+                answer.headers.append((b"location", result.location.encode("latin-1", "replace")))
             return answer
         if isinstance(result, dict):
             result = json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()

@@ -17,12 +17,14 @@ from wechat_simulator.components import Components
 from wechat_simulator.conversations import Conversations
 from wechat_simulator.errors import RequestIds
 from wechat_simulator.faults import Faults
+from wechat_simulator.mass import Mass
 from wechat_simulator.people import People
 from wechat_simulator.pushes import Pushes
 from wechat_simulator.quotas import Quotas
 from wechat_simulator.switches import Switches
 from wechat_simulator.tokens import Tokens
 from wechat_simulator.truth import Truth
+from wechat_simulator.web_logins import WebLogins
 from wechat_simulator.world import DEFAULT_SEED, World
 
 STATE_FILE = "simulator.json"
@@ -54,6 +56,9 @@ class Simulation:
         self.components = Components(self)
         self.media = MediaStore()
         self.client_messages = ClientMessages(self)
+        self.mass = Mass(self)
+        self.drafts: dict[str, tuple[str, list[dict[str, Any]]]] = {}  # appid and articles, by media_id
+        self.web_logins = WebLogins(self)
         self.request_ids = RequestIds()
         self.rids: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self.short_keys: dict[str, tuple[str, str, float, float]] = {}
@@ -137,6 +142,8 @@ class Simulation:
             "truth": self.truth.dump(),
             "conversations": self.conversations.dump(),
             "client_messages": self.client_messages.dump(),
+            "mass": self.mass.dump(),
+            "drafts": {key: list(row) for key, row in self.drafts.items()},
             "short_keys": {key: list(row) for key, row in self.short_keys.items()},
             "timers": self.timers.dump(),
             "switches": self.switches.view(),
@@ -166,6 +173,8 @@ class Simulation:
         self.truth.load(data["truth"])
         self.conversations.load(data["conversations"])
         self.client_messages.load(data["client_messages"])
+        self.mass.load(data.get("mass", {}))
+        self.drafts = {key: (row[0], row[1]) for key, row in data.get("drafts", {}).items()}
         self.short_keys = {key: (row[0], row[1], row[2], row[3]) for key, row in data["short_keys"].items()}
         self.timers.load(data["timers"])
         self.timers.poke()

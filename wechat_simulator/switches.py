@@ -39,6 +39,7 @@ class Switches:
     max_private_templates: int = 25  # 5.6, 9.6
     bizsend_returns_msgid: bool = True  # 5.7: whether bizsend names the MsgID of the later event (unconfirmed)
     unicode_escape_code: int = 40033  # 5: 40033 or 47002
+    mass_per_month: int = 4  # 5.10: mass messages a person gets in a month; sends to everybody in a month
     latency_ms: float = 0.0  # every API answer waits this long (real)
     keep_calls: int = 500_000  # request log, newest kept
 

@@ -213,6 +213,10 @@ class Account:
     fans: dict[str, Fan] = field(default_factory=dict)
     component: Component | None = None  # the third-party platform it authorised; then pushes go there (reference 7.5)
     granted: list[int] = field(default_factory=list)
+    mass_agreed: bool = True  # the agreement of mass sends, accepted in the console (48003)
+    mass_protected: bool = False  # 群发保护: a send to everybody waits for the administrator
+    mass_speed: int = 0
+    oauth_domains: list[str] = field(default_factory=list)  # 网页授权域名
 
     @property
     def push_url(self) -> str:
@@ -246,7 +250,8 @@ class Account:
 PLAIN_FIELDS = (
     "kind", "name", "original_id", "secret", "secret_frozen", "subject", "callback_url", "token", "aes_key",
     "previous_aes_key", "push_with_previous_key", "mode", "format", "verified", "banned", "limited", "ip_allow",
-    "linked", "pages", "location_report", "permanent_code_limit", "quotas", "library", "granted",
+    "linked", "pages", "location_report", "permanent_code_limit", "quotas", "library", "granted", "mass_agreed",
+    "mass_protected", "mass_speed", "oauth_domains",
 )  # fmt: skip
 
 

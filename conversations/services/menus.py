@@ -43,13 +43,20 @@ _CHANNEL: Final = re.compile(r".* #([0-9]{1,18})")
 
 def count_buttons(buttons: list[dict[str, Any]], *, at: datetime) -> None:
     """Let mini-program buttons with a `channel` (its name, # and its number) carry its scene. Raises `NotInTree`."""
-    for _path, button in leaves_of(buttons):
-        named = str(button.get("channel", ""))
-        if not named:
-            continue
-        found = _CHANNEL.fullmatch(named)
-        if found is None:
-            raise NotInTree(_("“%(name)s” is no channel. Choose one of the list.") % {"name": named}, field="channel")
+    for top in buttons:
+        for button in top.get("sub_button") or [top]:
+            _count_button(button, at)
+
+
+def _count_button(button: dict[str, Any], at: datetime) -> None:
+    named = str(button.pop("channel", ""))
+    if not named:
+        return
+    found = _CHANNEL.fullmatch(named)
+    if found is None:
+        button["channel"] = named  # the page shows again what was typed
+        raise NotInTree(_("“%(name)s” is no channel. Choose one of the list.") % {"name": named}, field="channel")
+    try:
         button["pagepath"] = page_that_counts(
             page=str(button.get("pagepath", "")),
             appid=str(button.get("appid", "")),
@@ -58,7 +65,9 @@ def count_buttons(buttons: list[dict[str, Any]], *, at: datetime) -> None:
             carrier=str(button.get("name", "")),
             at=at,
         )
-        del button["channel"]
+    except NotInTree:
+        button["channel"] = named
+        raise
 
 
 def save_menu(*, account: OfficialAccount, buttons: list[dict[str, Any]]) -> Menu:

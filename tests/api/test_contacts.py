@@ -71,7 +71,9 @@ def test_who_has_a_guide_keeps_them_and_staff_get_none(ours):
     first = tell(ours)
     with brand_scope(ours.brand.pk):
         make_guide(ours.store, staff_no="LY0102")
-        staff = Member.objects.get(member_no=tell(ours, external_userid="wmStaff", staff_no="LY0102")["member_no"])
+    number = tell(ours, external_userid="wmStaff", staff_no="LY0102")["member_no"]
+    with brand_scope(ours.brand.pk):
+        staff = Member.objects.get(member_no=number)
         Assignment.objects.filter(member=staff).delete()
         mark_staff(member=staff, at=clock.now())
     again = tell(ours, staff_no="LY0102")
@@ -128,7 +130,7 @@ def test_from_the_store_code_over_wecom_to_the_order_it_is_one_person(ours):
         "happened_at": clock.now().isoformat(),
     }  # fmt: skip
     said = ours.system.post("/facts/", order)
-    assert said.status_code == 200, said.content
+    assert said.status_code == 201, said.content
 
     with brand_scope(ours.brand.pk):
         member = Member.objects.get(member_no=contact["member_no"])
@@ -142,11 +144,10 @@ def test_from_the_store_code_over_wecom_to_the_order_it_is_one_person(ours):
 
 
 def follow_with_unionid(ours, unionid):
-    follower = make_follower(ours.account, at=clock.now())
-    link_unionid(
-        member=follower.member, subject=ours.account.open_platform_subject, unionid=unionid, source="user info",
-        at=clock.now(),
-    )  # fmt: skip
-    record_touch(follower=follower, scene=ours.door.scene, is_follow=True, at=clock.now())
+    at = clock.now()
+    follower = make_follower(ours.account, at=at)
+    subject = ours.account.open_platform_subject
+    link_unionid(member=follower.member, subject=subject, unionid=unionid, source="user info", at=at)
+    record_touch(follower=follower, scene=ours.door.scene, is_follow=True, at=at)
     follower.refresh_from_db()
     return follower

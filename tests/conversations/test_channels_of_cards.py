@@ -12,7 +12,7 @@ from conversations.services import ask_to_publish
 from members.services.people import new_member
 from tests.factories import AT, make_follower, make_mini_program
 from touchpoints.errors import NoSuchScene, NotInTree
-from touchpoints.models import MiniCode, Touch
+from touchpoints.models import Carrier, MiniCode, Touch
 from touchpoints.selectors import channels_by_scene, scene_in, without_scene
 from touchpoints.services import (
     archive_branch,
@@ -137,7 +137,7 @@ def test_a_mini_program_that_is_not_connected_cannot_tell_who_opens_it(as_owner,
 
 def count(shop, **changes):
     given = {
-        "page": "pages/home", "appid": shop.program.appid, "touchpoint_id": shop.words.pk, "carried_by": "KEYWORD",
+        "page": "pages/home", "appid": shop.program.appid, "touchpoint_id": shop.words.pk, "carried_by": Carrier.KEYWORD,
         "carrier": "逛商城", "at": AT,
     }  # fmt: skip
     return page_that_counts(**given | changes)

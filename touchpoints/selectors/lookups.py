@@ -148,6 +148,11 @@ def latest_touches(touchpoint_ids: Collection[int], *, limit: int) -> list[Touch
     return list(rows.defer("mini_code__picture").order_by("-at", "-pk"))
 
 
+def has_touch(opening: str) -> bool:
+    """Say whether what is told apart by this id was kept before."""
+    return Touch.objects.filter(opening=opening).exists()
+
+
 def is_staff(member_id: int) -> bool:
     """Say whether a person was marked as working here."""
     return StaffPerson.objects.filter(member_id=member_id).exists()

@@ -18,11 +18,12 @@ ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u(?!00[01])[0-9a-fA-F]{4}")
 
 
 class Picture:
-    """A binary answer."""
+    """A binary answer, or a page; with ``location`` it sends the browser there."""
 
-    __slots__ = ("body", "content_type", "status")
+    __slots__ = ("body", "content_type", "location", "status")
 
-    def __init__(self, body: bytes, content_type: str, status: int = 200) -> None:
+    def __init__(self, body: bytes, content_type: str, status: int = 200, *, location: str = "") -> None:
+        self.location = location
         self.body = body
         self.content_type = content_type
         self.status = status

@@ -142,6 +142,8 @@ function body(entry, { open, say }) {
   }
 }
 
+const VIA = { mass: "群发", preview: "群发预览" };
+
 /** Rows of the chat: entries, and the time where a group begins. */
 export function grouped(entries) {
   const rows = [];
@@ -165,6 +167,6 @@ export function drawEntry(row, actions) {
     "li",
     { class: `entry ${mine ? "mine" : ""} kind-${row.kind}`, ...common, title: exact(row.at) },
     h("span", { class: `avatar ${mine ? "" : "square"}`, style: { background: colour(name) }, "aria-hidden": "true" }, initial(name)),
-    h("span", { class: "said" }, h("span", { class: "hide" }, mine ? "我：" : `${name}：`), body(row, actions)),
+    h("span", { class: "said" }, VIA[row.via] ? h("small", { class: "note", testid: "via" }, VIA[row.via]) : "", h("span", { class: "hide" }, mine ? "我：" : `${name}：`), body(row, actions)),
   );
 }

@@ -380,6 +380,11 @@ function webPage(target) {
     toast("这条消息的链接是空的或写错了，打不开。", "error");
     return;
   }
+  // Web sign-in is a page of WeChat's own, which the simulator shows as this person's phone would.
+  if (url.pathname === "/connect/oauth2/authorize") {
+    url = new URL(url.pathname + url.search, location.href);
+    url.searchParams.set("sim_person", state.person.id);
+  }
   const local = ["127.0.0.1", "localhost", location.hostname].includes(url.hostname);
   const where = [["域名", url.host], ["路径", url.pathname], ...queryRows(url.search)];
   const more = () => ask(url.host, url.href, [["复制链接", "", () => copy(url.href), "overlay-copy"], ["返回", "", () => {}]], "overlay-path");
