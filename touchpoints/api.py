@@ -25,7 +25,7 @@ from accounts.rest.views import BrandAPIView, known_text
 from common import clock
 from stores.selectors import brand_zone
 from touchpoints import selectors, services
-from touchpoints.models import Carrier, TouchCase, Touchpoint
+from touchpoints.models import SentBy, TouchCase, Touchpoint
 from touchpoints.selectors import WHOLE, Figures, Window
 
 if TYPE_CHECKING:
@@ -175,12 +175,12 @@ class SceneShape(serializers.Serializer[Any]):
     page = serializers.CharField(allow_blank=True, help_text="Page to show.")
     benefit = serializers.CharField(allow_blank=True, help_text="What the code promises.")
     store = StorePart(allow_null=True)
-    carried_by = serializers.ChoiceField(
-        choices=["CODE", *Carrier.values],
+    sent_by = serializers.ChoiceField(
+        choices=["CODE", *SentBy.values],
         help_text="What brought the scene: a printed `CODE`, or the card or button of a `KEYWORD` reply, a `WELCOME`, "
         "the `MENU` or another automatic `REPLY`.",
     )
-    carrier = serializers.CharField(allow_blank=True, help_text="Name of that reply or button; empty for a code.")
+    sender = serializers.CharField(allow_blank=True, help_text="Name of that reply or button; empty for a code.")
 
 
 _CHANNEL_EXAMPLE = {
@@ -225,8 +225,8 @@ _SCENE_EXAMPLE = {
     "page": "pages/store/index",
     "benefit": "入会立减 20 元",
     "store": {"code": "SH004", "name": "上海静安店"},
-    "carried_by": "KEYWORD",
-    "carrier": "门店",
+    "sent_by": "KEYWORD",
+    "sender": "门店",
 }
 
 
@@ -351,8 +351,8 @@ class SceneDetail(BrandAPIView):
                 "page": row.page,
                 "benefit": row.touchpoint.benefit,
                 "store": {"code": store.code, "name": store.name} if store else None,
-                "carried_by": row.carried_by or "CODE",
-                "carrier": row.carrier,
+                "sent_by": row.sent_by or "CODE",
+                "sender": row.sender,
             }
         )
 

@@ -212,7 +212,7 @@ class Cost(BrandOwned):
         return f"{self.pk}"
 
 
-class Carrier(models.TextChoices):
+class SentBy(models.TextChoices):
     """What takes a short scene to people, where it is not a printed picture."""
 
     KEYWORD = "KEYWORD", _("Keyword reply")
@@ -224,7 +224,7 @@ class Carrier(models.TextChoices):
 class MiniCode(BrandOwned):
     """A mini-program code of a channel: eight characters as its scene, which only this brand can resolve.
 
-    With `carried_by` it is no picture but travels with the page of a card or a button; `carrier` names that one.
+    With `sent_by` it is no picture but travels with the page of a card or a button; `sender` names that one.
     """
 
     touchpoint = BrandForeignKey(Touchpoint, models.PROTECT, related_name="+", verbose_name=_("channel"))
@@ -236,8 +236,8 @@ class MiniCode(BrandOwned):
     created_at = models.DateTimeField(_("created"))
     ends_at = models.DateTimeField(_("in use until"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
-    carried_by = models.CharField(_("carried by"), max_length=10, choices=Carrier, blank=True, db_default="")
-    carrier = models.CharField(max_length=60, blank=True, db_default="")
+    sent_by = models.CharField(_("sent by"), max_length=10, choices=SentBy, blank=True, db_default="")
+    sender = models.CharField(max_length=60, blank=True, db_default="")
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("mini-program code")

@@ -22,7 +22,7 @@ from conversations.selectors import leaves_of, unsettled_people
 from library.selectors import files_for_menus
 from members.models import RemoteTag, Tag
 from touchpoints.errors import NotInTree
-from touchpoints.models import Carrier
+from touchpoints.models import SentBy
 from touchpoints.services import page_that_counts
 from wechat_gateway import calls
 from wechat_gateway.answers import explained
@@ -61,8 +61,8 @@ def _count_button(button: dict[str, Any], at: datetime) -> None:
             page=str(button.get("pagepath", "")),
             appid=str(button.get("appid", "")),
             touchpoint_id=int(found[1]),
-            carried_by=Carrier.MENU,
-            carrier=str(button.get("name", "")),
+            sent_by=SentBy.MENU,
+            sender=str(button.get("name", "")),
             at=at,
         )
     except NotInTree:

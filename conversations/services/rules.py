@@ -16,7 +16,7 @@ from conversations.patterns import check_pattern
 from conversations.selectors import items_of
 from library.services import keep_for_good
 from library.uses import Use
-from touchpoints.models import Carrier
+from touchpoints.models import SentBy
 from touchpoints.services import page_that_counts, replies_changed
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from members.models import Segment
 
 
-CARRIERS: Final = {
-    Trigger.KEYWORD: Carrier.KEYWORD,
-    Trigger.FOLLOW: Carrier.WELCOME,
-    Trigger.REFOLLOW: Carrier.WELCOME,
-    Trigger.CLICK: Carrier.MENU,
+SENDERS: Final = {
+    Trigger.KEYWORD: SentBy.KEYWORD,
+    Trigger.FOLLOW: SentBy.WELCOME,
+    Trigger.REFOLLOW: SentBy.WELCOME,
+    Trigger.CLICK: SentBy.MENU,
 }
 
 
@@ -72,8 +72,8 @@ def save_rule(
 def count_for(*, rule: ReplyRule, channels: Mapping[int, int], at: datetime) -> None:
     """Put the scenes of channels into the pages of mini-program cards. Raises `NotInTree`."""
     how: dict[str, Any] = {
-        "carried_by": CARRIERS.get(Trigger(rule.trigger), Carrier.REPLY),
-        "carrier": rule.name,
+        "sent_by": SENDERS.get(Trigger(rule.trigger), SentBy.REPLY),
+        "sender": rule.name,
         "at": at,
     }
     if 0 in channels and rule.reply_kind == MINI:

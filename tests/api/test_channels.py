@@ -10,7 +10,7 @@ from coupons.selectors.scans import KIND
 from coupons.services import give_scan
 from tests.coupons.conftest import make_template
 from tests.touchpoints.conftest import buy, come, send_back
-from touchpoints.models import Carrier, MiniCode, Touch, Touchpoint
+from touchpoints.models import MiniCode, SentBy, Touch, Touchpoint
 from touchpoints.services import (
     add_cost,
     archive_branch,
@@ -108,8 +108,8 @@ def test_scene_resolves_for_keys_and_for_members(ours):
         "page": "pages/index",
         "benefit": "",
         "store": {"code": "S1", "name": "澜屿店"},
-        "carried_by": "CODE",
-        "carrier": "",
+        "sent_by": "CODE",
+        "sender": "",
     }
     for caller in (ours.system, ours.me):
         assert caller.get(f"/scenes/{ours.mini.code}/").json() == expected
@@ -121,12 +121,12 @@ def test_scene_resolves_for_keys_and_for_members(ours):
 def test_scene_of_a_card_says_which_reply_brought_it(ours):
     with brand_scope(ours.brand.pk):
         page = page_that_counts(
-            page="pages/index", appid=ours.program.appid, touchpoint_id=ours.medium.pk, carried_by=Carrier.KEYWORD,
-            carrier="门店", at=clock.now(),
+            page="pages/index", appid=ours.program.appid, touchpoint_id=ours.medium.pk, sent_by=SentBy.KEYWORD,
+            sender="门店", at=clock.now(),
         )  # fmt: skip
     scene = page.rpartition("=")[2]
     said = ours.me.get(f"/scenes/{scene}/").json()
-    assert (said["channel"], said["carried_by"], said["carrier"]) == (ours.medium.pk, "KEYWORD", "门店")
+    assert (said["channel"], said["sent_by"], said["sender"]) == (ours.medium.pk, "KEYWORD", "门店")
     kept = ours.me.post(f"/scenes/{scene}/openings/", {"opening": "0f5b3c1e9a7d4428"}).json()
     assert (kept["scene"], kept["channel"]) == (scene, ours.medium.pk)
     assert touches(ours) == [(ours.member.pk, ours.medium.pk)]

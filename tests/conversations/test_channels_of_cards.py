@@ -12,7 +12,7 @@ from conversations.services import ask_to_publish
 from members.services.people import new_member
 from tests.factories import AT, make_follower, make_mini_program
 from touchpoints.errors import NoSuchScene, NotInTree
-from touchpoints.models import Carrier, MiniCode, Touch
+from touchpoints.models import MiniCode, SentBy, Touch
 from touchpoints.selectors import channels_by_scene, scene_in, without_scene
 from touchpoints.services import (
     archive_branch,
@@ -88,7 +88,7 @@ def test_whoever_opens_the_card_of_a_reply_counts_for_its_channel(as_owner, shop
         member = make_follower(shop.account, at=AT).member
         touch = opened(shop, scene, member)
         assert (touch.kind, touch.case, touch.touchpoint_id) == ("OPEN", "FOLLOWING", shop.words.pk)
-        assert (touch.mini_code.carried_by, touch.mini_code.carrier) == (by, "逛商城")
+        assert (touch.mini_code.sent_by, touch.mini_code.sender) == (by, "逛商城")
     assert said in page(as_owner.get(f"/b/lanyu/members/member/{member.pk}/change/"))
     channel = page(as_owner.get(f"/b/lanyu/touchpoints/touchpoint/{shop.words.pk}/change/"))
     assert channel.count("逛商城") >= 2  # the card, and who came by it
@@ -137,8 +137,8 @@ def test_a_mini_program_that_is_not_connected_cannot_tell_who_opens_it(as_owner,
 
 def count(shop, **changes):
     given = {
-        "page": "pages/home", "appid": shop.program.appid, "touchpoint_id": shop.words.pk, "carried_by": Carrier.KEYWORD,
-        "carrier": "逛商城", "at": AT,
+        "page": "pages/home", "appid": shop.program.appid, "touchpoint_id": shop.words.pk, "sent_by": SentBy.KEYWORD,
+        "sender": "逛商城", "at": AT,
     }  # fmt: skip
     return page_that_counts(**given | changes)
 
@@ -147,7 +147,7 @@ def test_scenes_are_kept_per_card_and_replaced_in_the_page(shop, theirs):
     with brand_scope(shop.brand.pk):
         first = count(shop)
         assert count(shop) == count(shop, page=first) == first
-        other = count(shop, page=first, carrier="会员")
+        other = count(shop, page=first, sender="会员")
         assert other != first
         assert (other.count("scene="), without_scene(other)) == (1, "pages/home")
         assert count(shop, touchpoint_id=None, page=first) == first
@@ -158,7 +158,7 @@ def test_scenes_are_kept_per_card_and_replaced_in_the_page(shop, theirs):
         assert scene_in(count(shop)) not in {"", scene}
         archive_branch(touchpoint=shop.words, at=AT)
         with pytest.raises(NotInTree):
-            count(shop, carrier="新")
+            count(shop, sender="新")
     with brand_scope(theirs.brand.pk):
         member = new_member(at=AT)
         with pytest.raises(NoSuchScene):
@@ -191,7 +191,7 @@ def test_a_menu_button_carries_the_scene_to_wechat(as_owner, shop):
             "pagepath": f"pages/home?scene={scene}",
         }  # fmt: skip
         assert ask_to_publish(account=shop.account, at=AT).wanted["buttons"] == [kept]
-        assert opened(shop, scene, new_member(at=AT)).mini_code.carried_by == "MENU"
+        assert opened(shop, scene, new_member(at=AT)).mini_code.sent_by == "MENU"
 
 
 @pytest.mark.parametrize(
@@ -216,4 +216,4 @@ def test_a_menu_button_that_cannot_count_is_not_kept(as_owner, shop, changes, sa
 def test_printed_codes_stay_what_they_were(shop):
     with brand_scope(shop.brand.pk):
         printed = create_mini_code(touchpoint=shop.words, program=shop.program, page="pages/home", at=AT)
-        assert opened(shop, printed.code, new_member(at=AT)).mini_code.carried_by == ""
+        assert opened(shop, printed.code, new_member(at=AT)).mini_code.sent_by == ""

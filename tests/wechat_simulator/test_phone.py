@@ -771,3 +771,23 @@ def test_files_of_the_page_name_no_other_host():
     allowed = ("http://www.w3.org/", "http://127.0.0.1", "http://localhost")
     found = [url for file in files for url in re.findall(r"https?://[\w.-]+[/:]?", file.read_text(encoding="utf-8"))]
     assert [url for url in found if not url.startswith(allowed)] == []
+
+
+def test_mass_message_says_so_and_its_sign_in_page_asks_on_this_phone(open_page, answering):
+    answering.control("/world", {"accounts": [{"appid": APPID, "oauth_domains": ["127.0.0.1"]}]})
+    page = open_page("?person=xiaoyu")
+    follow(page)
+    asked = f"appid={APPID}&redirect_uri={answering.url.replace(':', '%3A')}%2F_sim%2Fhealth&response_type=code"
+    link = f"https://open.weixin.qq.com/connect/oauth2/authorize?{asked}&scope=snsapi_userinfo&state=s1#wechat_redirect"
+    body = {"filter": {"is_to_all": True}, "msgtype": "text", "text": {"content": f"会员页：{link}"}}
+    assert answering.api("/cgi-bin/message/mass/sendall", body)["errcode"] == 0
+
+    said = entries(page).last
+    expect(said.get_by_test_id("via")).to_have_text("群发")
+    said.get_by_role("button").click()
+    frame = page.frame_locator("[data-testid=web-frame]")
+    expect(frame.locator("h1")).to_contain_text("申请使用")
+    frame.get_by_test_id("oauth-allow").click()
+    expect(frame.locator("body")).to_contain_text('"status":"ok"')
+    (code,) = answering.sim.web_logins.codes
+    assert answering.sim.web_logins.codes[code].nickname == "小雨"

@@ -171,7 +171,7 @@ def test_a_card_counts_for_a_channel(as_owner, ours):
     with brand_scope(ours.brand.pk):
         code = MiniCode.objects.get()
         assert plan.read_steps(row.steps)[0].page == f"pages/home?scene={code.code}"
-        assert (code.touchpoint_id, code.carried_by, code.carrier) == (channel.pk, "WELCOME", row.name)
+        assert (code.touchpoint_id, code.sent_by, code.sender) == (channel.pk, "WELCOME", row.name)
     shown = page(as_owner.get(f"{LIST}{row.pk}/change/"))
     assert 'name="s1_page" value="pages/home"' in shown
     assert f'<option value="{channel.pk}" selected>首 48 小时' in shown

@@ -65,11 +65,11 @@ def channel_context(request: HttpRequest, row: Touchpoint, *, may_edit: bool) ->
         "costs": Cost.objects.filter(touchpoint=row).order_by("-starts_on", "-pk")[:LATEST],
         "moves": Move.objects.filter(touchpoint=row).select_related("before", "after").order_by("-at")[:LATEST],
         "carried": MiniCode.objects.filter(touchpoint=row)
-        .exclude(carried_by="")
+        .exclude(sent_by="")
         .select_related("program")
         .defer("picture")
         .order_by("-created_at", "-pk")[:LATEST],
-        "minis": MiniCode.objects.filter(touchpoint=row, carried_by="")
+        "minis": MiniCode.objects.filter(touchpoint=row, sent_by="")
         .select_related("program")
         .annotate(drawn=Q(picture__isnull=False))
         .defer("picture")
@@ -103,7 +103,7 @@ def _latest(request: HttpRequest, inside: set[int]) -> list[dict[str, Any]]:
             "name": str(row.member) if row.member_id in visible else "",
             "member_id": row.member_id if row.member_id in visible else None,
             "case": on_screen.case_label(row.case, row.kind),
-            "by": on_screen.carried_by(row.mini_code),
+            "by": on_screen.sent_by(row.mini_code),
             "is_staff": row.case == TouchCase.STAFF,
             "benefit": came.get((row.touchpoint_id or 0, row.member_id), ""),
             "old_print": bool(row.issue and row.touchpoint and row.issue.ticket != row.touchpoint.ticket),

@@ -55,7 +55,7 @@ def _sentence(touch: Touch) -> str:
             if again
             else gettext("Followed without a code, by “%(name)s”")
         ) % name
-    if touch.mini_code is not None and touch.mini_code.carried_by:
+    if touch.mini_code is not None and touch.mini_code.sent_by:
         return on_screen.opened_from(touch.mini_code) % name
     return {
         TouchKind.FOLLOW: gettext("Scanned “%(name)s” and followed") % name,

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="minicode",
-            name="carried_by",
+            name="sent_by",
             field=models.CharField(
                 blank=True,
                 choices=[
@@ -31,12 +31,12 @@ class Migration(migrations.Migration):
                 ],
                 db_default="",
                 max_length=10,
-                verbose_name="carried by",
+                verbose_name="sent by",
             ),
         ),
         migrations.AddField(
             model_name="minicode",
-            name="carrier",
+            name="sender",
             field=models.CharField(blank=True, db_default="", max_length=60),
         ),
         migrations.AddField(

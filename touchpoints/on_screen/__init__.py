@@ -22,10 +22,10 @@ from touchpoints.on_screen.tree import (
 from touchpoints.on_screen.words import (
     ailment_label,
     ailment_text,
-    carried_by,
     case_label,
     kind_of,
     opened_from,
+    sent_by,
     state_of,
 )
 
@@ -44,7 +44,6 @@ __all__ = [
     "ailment_label",
     "ailment_text",
     "benefit_choices",
-    "carried_by",
     "case_label",
     "cells",
     "chosen_pair",
@@ -62,6 +61,7 @@ __all__ = [
     "reachable_ids",
     "read_options",
     "scoped_whole",
+    "sent_by",
     "state_of",
     "tree_lines",
     "value_lines",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from django.utils.translation import gettext as _
 
 from console import formats
-from touchpoints.models import Carrier, TouchCase
+from touchpoints.models import SentBy, TouchCase
 from touchpoints.origins import CONTACTS
 from touchpoints.selectors import Ailment, CodeHealth
 
@@ -104,23 +104,23 @@ def _local(health: CodeHealth) -> dict[str, str]:
 
 def opened_from(code: MiniCode) -> str:
     """Say by what somebody opened the mini program, `%(name)s` for the channel that it counts for."""
-    named = {"carrier": code.carrier.replace("%", "%%")}
+    named = {"sender": code.sender.replace("%", "%%")}
     said = {
-        Carrier.KEYWORD: _("Opened the mini program from the keyword reply “%(carrier)s” (channel “%%(name)s”)"),
-        Carrier.WELCOME: _("Opened the mini program from the welcome “%(carrier)s” (channel “%%(name)s”)"),
-        Carrier.MENU: _("Opened the mini program from the menu “%(carrier)s” (channel “%%(name)s”)"),
-        Carrier.REPLY: _("Opened the mini program from the automatic reply “%(carrier)s” (channel “%%(name)s”)"),
+        SentBy.KEYWORD: _("Opened the mini program from the keyword reply “%(sender)s” (channel “%%(name)s”)"),
+        SentBy.WELCOME: _("Opened the mini program from the welcome “%(sender)s” (channel “%%(name)s”)"),
+        SentBy.MENU: _("Opened the mini program from the menu “%(sender)s” (channel “%%(name)s”)"),
+        SentBy.REPLY: _("Opened the mini program from the automatic reply “%(sender)s” (channel “%%(name)s”)"),
     }
-    return said[Carrier(code.carried_by)] % named
+    return said[SentBy(code.sent_by)] % named
 
 
-def carried_by(code: MiniCode | None) -> str:
+def sent_by(code: MiniCode | None) -> str:
     """Say what brought somebody to the mini program, where it was no printed code."""
-    if code is None or not code.carried_by:
+    if code is None or not code.sent_by:
         return ""
-    return _("%(kind)s “%(carrier)s” → mini program") % {
-        "kind": Carrier(code.carried_by).label,
-        "carrier": code.carrier,
+    return _("%(kind)s “%(sender)s” → mini program") % {
+        "kind": SentBy(code.sent_by).label,
+        "sender": code.sender,
     }
 
 

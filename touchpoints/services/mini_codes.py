@@ -13,7 +13,7 @@ from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope, current_brand_id
 from touchpoints import tasks
 from touchpoints.errors import CodeNotIssued, NotInTree
-from touchpoints.models import Carrier, MiniCode, Touchpoint
+from touchpoints.models import MiniCode, SentBy, Touchpoint
 from touchpoints.selectors.lookups import in_use
 from touchpoints.selectors.mini_codes import NUMBERS, short_scene, with_scene, without_scene
 from wechat_gateway import calls
@@ -58,7 +58,7 @@ def _numbered(**fields: Any) -> MiniCode:
 
 
 def page_that_counts(
-    *, page: str, appid: str, touchpoint_id: int | None, carried_by: Carrier, carrier: str, at: datetime
+    *, page: str, appid: str, touchpoint_id: int | None, sent_by: SentBy, sender: str, at: datetime
 ) -> str:
     """Give a page with the short scene by which whoever opens it counts for a channel; without one, as it is.
 
@@ -80,15 +80,15 @@ def page_that_counts(
         "touchpoint_id": touchpoint_id,
         "program": program,
         "page": bare[:128],
-        "carried_by": carried_by.value,
-        "carrier": carrier[:60],
+        "sent_by": sent_by.value,
+        "sender": sender[:60],
     }
     row = MiniCode.objects.defer("picture").filter(revoked_at__isnull=True, **which).order_by("pk").first()
     if row is None:
         if not Touchpoint.objects.filter(in_use(), pk=touchpoint_id, origin="").exists():
             raise NotInTree(_("This channel is not in use any more. Choose another one."), field="channel")
         row = _numbered(created_at=at, **which)
-        record_audit(action="create mini-program code", obj=row, changes={"page": [None, bare], "by": [None, carrier]})
+        record_audit(action="create mini-program code", obj=row, changes={"page": [None, bare], "by": [None, sender]})
     return with_scene(bare, row.code)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from accounts.services import record_audit
-from touchpoints.models import Carrier
+from touchpoints.models import SentBy
 from touchpoints.services import page_that_counts
 from welcomes.errors import SequenceInvalid
 from welcomes.models import Sequence
@@ -33,8 +33,8 @@ def save_sequence(*, sequence: Sequence, at: datetime, channels: Mapping[str, in
                 page=str(step.get("page", "")),
                 appid=str(step.get("appid", "")),
                 touchpoint_id=(channels or {})[step["key"]],
-                carried_by=Carrier.WELCOME,
-                carrier=sequence.name,
+                sent_by=SentBy.WELCOME,
+                sender=sequence.name,
                 at=at,
             )
     if sequence.is_enabled:

@@ -339,13 +339,13 @@ def openings(stage: Stage, brand: dict[str, Any]) -> None:
     stage.check("kept once", found, 1)
     # The words that answer open the page with a scene of the rule's.
     answer = " ".join(stage.saw(stage.act(QIAO, "text", brand, content="逛逛")))
-    carried = stage.query(brand, "MiniCode.objects.get(carried_by='KEYWORD').code")
+    carried = stage.query(brand, "MiniCode.objects.get(sent_by='KEYWORD').code")
     stage.holds("the card carries its scene", f"scene={carried}" in answer, answer)
     body = {"opening": "story-arrive-0002"}
     kept = stage.http.post(f"{api}scenes/{carried}/openings/", json=body, headers=headers, timeout=30)
     stage.check("an opening by a keyword", kept.status_code, 200)
     told = stage.http.get(f"{api}scenes/{carried}/", headers=headers, timeout=30).json()
-    stage.check("the scene says which reply", (told["carried_by"], told["carrier"]), ("KEYWORD", "逛商城"))
+    stage.check("the scene says which reply", (told["sent_by"], told["sender"]), ("KEYWORD", "逛商城"))
     stage.say(f"关键词「逛逛」的小程序卡带场景 {carried}：打开后记为「{told['name']}」的触点")
     page = {"appid": brand["appid"], "url": "https://lanyu.example.com/h5/pickup?from=menu"}
     signed = stage.http.post(f"{api}js-config/", json=page, headers=headers, timeout=30)
