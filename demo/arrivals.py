@@ -14,9 +14,9 @@ from conversations.services import save_menu, save_rule
 from library.models import MediaItem
 from library.services import keep_for_good, settle_copy
 from members.models import Follower
-from touchpoints.models import Touchpoint
+from touchpoints.models import Touch, TouchKind, Touchpoint
 from touchpoints.selectors import scene_in
-from touchpoints.services import create_mini_code, create_touchpoint, record_opening
+from touchpoints.services import create_mini_code, create_touchpoint, origin_node, record_opening
 from wechat_gateway.models import MiniProgram, OfficialAccount
 from wechat_gateway.services import set_js_domains
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 AGREED_ON: Final = (0, 1)  # days of the crowd
 OPENINGS: Final = 9
 CARDS: Final = 6
+WAYS: Final = (
+    *("ADD_SCENE_SEARCH",) * 4, *("ADD_SCENE_PROFILE_CARD",) * 2, *("ADD_SCENE_PROFILE_LINK",) * 2,
+    "ADD_SCENE_CHANNELS", "ADD_SCENE_WECHAT_ADVERTISEMENT",
+)  # fmt: skip
 DEAD: Final = {"type": "click", "name": "预约量体", "key": "MEASURE"}  # nothing answers it: the page says so
 
 
@@ -38,6 +42,7 @@ def furnish(brand_id: int, demo: DemoBrand, account: OfficialAccount, people: li
         account = OfficialAccount.objects.get(pk=account.pk)
         set_js_domains(account=account, domains=[f"{demo.slug}.example.com"])
         _agreed(account, people, at)
+        _ways(account, at)
         _openings(at)
         _keyword_card(account, at)
         copy = _file_answer(account, at)
@@ -63,6 +68,17 @@ def _agreed(account: OfficialAccount, people: list[dict[str, Any]], at: datetime
         ],
         ignore_conflicts=True,
     )
+
+
+def _ways(account: OfficialAccount, at: datetime) -> None:
+    """Say of those who scanned no code how they came, by turns."""
+    rows = Touch.objects.filter(follower__account=account, touchpoint=None, scene="", kind=TouchKind.FOLLOW)
+    touches = list(rows.order_by("pk").values_list("pk", "follower_id"))
+    for way in sorted(set(WAYS)):
+        mine = [row for number, row in enumerate(touches) if WAYS[number % len(WAYS)] == way]
+        if mine:
+            Touch.objects.filter(pk__in=[pk for pk, _follower in mine]).update(touchpoint=origin_node(way, at=at))
+            Follower.objects.filter(pk__in=[follower for _pk, follower in mine]).update(follow_scene=way)
 
 
 def _openings(at: datetime) -> None:

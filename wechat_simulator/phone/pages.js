@@ -372,6 +372,25 @@ function miniProgram(target) {
 const refreshersOfTick = new Set();
 on("tick", () => refreshersOfTick.forEach((run) => run()));
 
+/** Web sign-in (网页授权): WeChat asks on this phone, then opens the brand's page with a code. */
+function signIn(target, url) {
+  const go = async (fields) => {
+    const answer = await act("authorize", { url: url.href, ...fields }, url.searchParams.get("appid") ?? "");
+    if (answer?.redirect) openTarget({ ...target, url: answer.redirect });
+    else if (answer?.problem) toast(answer.problem, "error");
+    else if (answer?.refused) toast("已拒绝，网页得不到 code。");
+  };
+  if (url.searchParams.get("scope") === "snsapi_base") {
+    go({});
+    return;
+  }
+  ask(`${account(url.searchParams.get("appid"))?.name ?? "网页"} 申请获得你的昵称、头像`, url.searchParams.get("redirect_uri") ?? "", [
+    ["允许", "go", () => go({}), "oauth-allow"],
+    ["拒绝", "", () => go({ allow: false }), "oauth-refuse"],
+    ["没有点按就进来（快照页）", "", () => go({ snapshot: true }), "oauth-snapshot"],
+  ]);
+}
+
 function webPage(target) {
   let url = null;
   try {
@@ -380,10 +399,9 @@ function webPage(target) {
     toast("这条消息的链接是空的或写错了，打不开。", "error");
     return;
   }
-  // Web sign-in is a page of WeChat's own, which the simulator shows as this person's phone would.
   if (url.pathname === "/connect/oauth2/authorize") {
-    url = new URL(url.pathname + url.search, location.href);
-    url.searchParams.set("sim_person", state.person.id);
+    signIn(target, url);
+    return;
   }
   const local = ["127.0.0.1", "localhost", location.hostname].includes(url.hostname);
   const where = [["域名", url.host], ["路径", url.pathname], ...queryRows(url.search)];
