@@ -46,7 +46,7 @@ def arrives_in_every_way(lanyu, simulator):
     with brand_scope(lanyu["id"]):
         account = OfficialAccount.objects.get()
         assert account.js_domains == ["lanyu.example.com"]
-        assert Touch.objects.exclude(opening="").count() == arrivals.OPENINGS
+        assert Touch.objects.exclude(opening="").count() == arrivals.OPENINGS + arrivals.CARDS
         (copy,) = MediaCopy.objects.filter(permanent=True)
         assert (copy.state, copy.item.name) == ("THERE", "当季新品")
         dead = troubles_of_menu(account.pk, Menu.objects.get().draft, at=clock.now())
