@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from conversations import services
 from conversations.models import Dialogue, ReplyRule
 from loyalty.models import Tier
+from members.models import ProfileField
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +52,8 @@ def make_talks(demo: DemoBrand, account: OfficialAccount, tags: Mapping[str, Tag
 
 def ask_for_fields(account: OfficialAccount, at: datetime) -> None:
     """A dialogue that keeps answers in the brand's own profile fields; once those are there."""
-    if Dialogue.objects.filter(account=account, name=SKIN).exists():
+    known = ProfileField.objects.filter(key__in=("skin", "allergy"), sources__contains=["dialogue"]).count()
+    if known < 2 or Dialogue.objects.filter(account=account, name=SKIN).exists():
         return
     steps = [
         {
