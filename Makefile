@@ -28,7 +28,7 @@ up: python ## install what is needed and run everything: console, API, gateway, 
 	@exec $(PYTHON) -m launcher up
 
 test: venv-dev ## run the tests in parallel, always in the same order (ARGS="tests/members -k merge" narrows them)
-	@$(PY) -m pytest -n 4 --dist worksteal --randomly-seed=1 $(ARGS)
+	@$(PY) -m pytest -n 5 --dist worksteal --randomly-seed=1 $(ARGS)
 
 lint: venv-dev ## check style
 	@$(PY) -m ruff check .
