@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseRedirect
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, ngettext
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from common.clock import now
@@ -134,11 +134,24 @@ def listing(request: HttpRequest) -> HttpResponse:
                 "row": row,
                 "tone": _TONES[ExportState(row.state)],
                 "mine": row.asked_by_id == viewer.staff_id and row.state == ExportState.READY and can_edit,
+                "note": _file_note(row),
             }
             for row in rows
         ],
     }
     return page_response(request, "imports/exports.html", context, status=422 if form.errors else 200)
+
+
+def _file_note(row: Export) -> str:
+    """Say how a file leaves that whoever looks cannot download."""
+    if row.state != ExportState.READY:
+        return ""
+    if row.api_key_id is None:
+        return gettext("Only who asked can download it.")
+    if not row.downloads:
+        return gettext("Waits for the system that asked.")
+    fetched = ngettext("The system fetched it once.", "The system fetched it %(count)s times.", row.downloads)
+    return fetched % {"count": row.downloads}
 
 
 def file(request: HttpRequest, pk: str) -> HttpResponse:
