@@ -163,7 +163,7 @@ def running_campaigns(viewer: Viewer) -> Iterator[Card]:
     paused = [row for row in rows if row.state == CampaignState.PAUSED]
     if viewer.can("campaigns.launch"):
         link = f"{reverse(on_screen.LIST)}?state__exact={CampaignState.PAUSED}"
-        yield Todo(_("Campaigns are paused"), len(paused), link, _("Look"), paused[0].name if paused else "", 40)
+        yield Todo(_("Paused campaigns"), len(paused), link, _("Look"), paused[0].name if paused else "", 40)
     for row in rows:
         if row.state == CampaignState.PARKED:
             yield _parked(row)

@@ -256,7 +256,8 @@ def own_guide(member: Member, request: HttpRequest) -> Panel | None:
     rows += _joined_with(member)
     if viewer.can("guides.edit"):
         link = reverse("admin:members_member_guide", args=[member.pk])
-        rows.append({"label": "", "value": gettext("Choose another guide"), "why": "", "link": link})
+        choose = gettext("Choose another guide") if own is not None else gettext("Choose a guide")
+        rows.append({"label": "", "value": choose, "why": "", "link": link})
     return Panel(gettext("Exclusive guide"), "console/panel_facts.html", {"rows": rows, "hint": hint}, 10)
 
 

@@ -212,7 +212,7 @@ def waiting(viewer: Viewer) -> Iterator[Card]:
         count = selectors.waiting_counts(viewer)["waiting"]
         minutes = int((at - longest.waiting_since).total_seconds() // 60)
         yield Todo(
-            _("Conversations wait for a reply"),
+            _("Conversations waiting for a reply"),
             count,
             f"{reverse(on_screen.LIST)}?view=waiting",
             _("Reply"),
@@ -221,7 +221,7 @@ def waiting(viewer: Viewer) -> Iterator[Card]:
         )
     if viewer.can("inbox.edit"):
         due = selectors.due_tasks(viewer, at=at)[:100].count()
-        yield Todo(_("Promises and tasks are due"), due, reverse(on_screen.LIST), _("Look"), "", 6)
+        yield Todo(_("Promises and tasks that are due"), due, reverse(on_screen.LIST), _("Look"), "", 6)
 
 
 timeline_kinds.register("inbox.conversations", TimelineKind(gettext_lazy("Conversations"), "inbox", "inbox", 30))

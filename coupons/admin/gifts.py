@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.contrib import admin, messages
 from django.http import HttpResponseRedirect
 from django.urls import reverse
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
 from common.clock import now
 from console.admin import ConsoleModelAdmin, site
@@ -50,7 +50,7 @@ class TierGiftAdmin(ConsoleModelAdmin):
 
     area = "coupons"
     place = "rewards"
-    tab = gettext_lazy("Coupons of tiers")
+    tab = pgettext_lazy("tab", "For tiers")
     tab_order = 57
     add_label = gettext_lazy("Give one to a tier")
     audit_writes = False  # the service writes the entries

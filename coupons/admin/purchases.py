@@ -79,7 +79,7 @@ class PurchaseGiftAdmin(ConsoleModelAdmin):
 
     area = "coupons"
     place = "rewards"
-    tab = gettext_lazy("Coupons after purchases")
+    tab = pgettext_lazy("tab", "After purchases")
     tab_order = 58
     add_label = gettext_lazy("Give one after purchases")
     audit_writes = False  # the service writes the entries

@@ -75,7 +75,7 @@ class PushAdmin(ConsoleModelAdmin):
 
     area = "coupons"
     place = "rewards"
-    tab = gettext_lazy("Coupons for segments")
+    tab = pgettext_lazy("tab", "For segments")
     tab_order = 55
     add_label = gettext_lazy("Give to a segment")
     audit_writes = False  # the services write the entries

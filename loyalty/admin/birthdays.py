@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.utils.translation import gettext, gettext_lazy, pgettext
+from django.utils.translation import gettext, pgettext, pgettext_lazy
 
 from common.clock import now
 from common.errors import AppError
@@ -130,4 +130,4 @@ def _gave(grant: BirthdayGrant) -> str:
 
 _PAGE = Page("loyalty/birthdays/", birthdays, "loyalty_birthdays", "points")
 pages.register(_PAGE.name, _PAGE)
-nav.register("rewards.birthdays", Tab("rewards", gettext_lazy("Birthday benefit"), "loyalty_birthdays", "points", 60))
+nav.register("rewards.birthdays", Tab("rewards", pgettext_lazy("tab", "Birthdays"), "loyalty_birthdays", "points", 60))

@@ -160,7 +160,7 @@ def waiting(viewer: Viewer) -> Todo | None:
         return None
     rows = list(selectors.waiting_adjustments().values_list("points", "asked_at")[:100])
     return Todo(
-        gettext("points adjustments wait for a second person"),
+        gettext("Points adjustments waiting for a second person"),
         len(rows),
         reverse("admin:loyalty_adjustment_changelist") + "?state=PENDING",
         gettext("Decide"),

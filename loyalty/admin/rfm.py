@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from common.clock import now
 from console import formats
@@ -127,7 +127,8 @@ def _recency_label(bands: Bands, band: int) -> str:
 
 
 def _frequency_label(bands: Bands, band: int) -> str:
-    return _span(bands.frequency, band, _("%(low)s times"), _("%(low)s–%(high)s times"), _("%(low)s times or more"))
+    one = pgettext("purchases", "once") if band == 1 else _("%(low)s times")
+    return _span(bands.frequency, band, one, _("%(low)s–%(high)s times"), _("%(low)s times or more"))
 
 
 def _money_label(bands: Bands, band: int) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
 from common.clock import now
 from console.admin import site
@@ -79,4 +79,4 @@ def _line(row: ExpiryWarning, seen: bool) -> dict[str, Any]:
 
 _PAGE = Page("loyalty/warnings/", warnings, "loyalty_warnings", "points")
 pages.register(_PAGE.name, _PAGE)
-nav.register("rewards.warnings", Tab("rewards", gettext_lazy("Expiry warnings"), "loyalty_warnings", "points", 12))
+nav.register("rewards.warnings", Tab("rewards", pgettext_lazy("tab", "Expiry"), "loyalty_warnings", "points", 12))

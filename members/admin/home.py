@@ -165,7 +165,7 @@ def tags_out_of_step(viewer: Viewer) -> Todo | None:
     problems = list(RemoteTag.objects.exclude(problem="").order_by("pk").values_list("problem", flat=True)[:100])
     link = reverse("admin:members_tag_changelist")
     return Todo(
-        gettext("tags are not in step with WeChat"),
+        gettext("Tags out of step with WeChat"),
         len(problems),
         link,
         gettext("See the tags"),

@@ -274,7 +274,7 @@ def open_requests(viewer: Viewer) -> Todo | None:
         return None
     waiting = RightsRequest.objects.filter(state=RequestState.OPEN).aggregate(count=Count("pk"), first=Min("due_at"))
     return Todo(
-        gettext("requests about personal data wait for an answer"),
+        gettext("Requests about personal data waiting for an answer"),
         waiting["count"],
         f"{reverse('admin:members_rightsrequest_changelist')}?state=OPEN",
         pgettext("request", "Answer"),

@@ -140,7 +140,7 @@ def codes_to_look_at(viewer: Viewer) -> list[Todo | Step] | None:
     broken = [problem for problem, _ends in coded if problem]
     cards: list[Todo | Step] = [
         Todo(
-            gettext("printed channel codes stop working within 7 days"),
+            gettext("Printed channel codes that stop working within 7 days"),
             sum(ends for _problem, ends in coded),
             f"{link}?show=print",
             gettext("See the codes"),
@@ -148,7 +148,7 @@ def codes_to_look_at(viewer: Viewer) -> list[Todo | Step] | None:
             30,
         ),
         Todo(
-            gettext("channel codes could not be made"),
+            gettext("Channel codes that could not be made"),
             len(broken),
             f"{link}?show=ailing",
             gettext("See why"),

@@ -77,7 +77,7 @@ def _pushes_that_wait() -> list[Card | Todo | Step]:
     link = reverse("admin:wechat_gateway_inboundpush_changelist")
     return [
         Todo(
-            gettext("pushes whose handling failed"),
+            gettext("Pushes whose handling failed"),
             counts["failed"],
             f"{link}?state=FAILED",
             gettext("See why"),
@@ -85,7 +85,7 @@ def _pushes_that_wait() -> list[Card | Todo | Step]:
             15,
         ),
         Todo(
-            gettext("pushes that cannot be read"),
+            gettext("Pushes that cannot be read"),
             counts["unreadable"],
             f"{link}?state=QUARANTINED",
             gettext("See why"),
