@@ -11,10 +11,11 @@ from campaigns.models import MessageTemplate, SubscriptionStock
 from common import clock
 from conversations.models import Match, Menu, ReplyRule, Trigger
 from conversations.services import save_menu, save_rule
+from demo.notebook import notes
 from library.models import MediaItem
 from library.services import keep_for_good, settle_copy
 from members.models import Follower
-from touchpoints.models import Touch, TouchKind, Touchpoint
+from touchpoints.models import Touch, TouchKind, Touchpoint, TouchpointTag
 from touchpoints.selectors import scene_in
 from touchpoints.services import create_mini_code, create_touchpoint, origin_node, record_opening
 from wechat_gateway.models import MiniProgram, OfficialAccount
@@ -88,9 +89,14 @@ def _openings(at: datetime) -> None:
     if program is None or code is None:
         return
     mini = create_mini_code(touchpoint=code, program=program, page="pages/home/index", at=at)
-    members = Follower.objects.order_by("-followed_at", "-pk").values_list("member_id", flat=True)
-    for number, member_id in enumerate(members[:OPENINGS]):
+    came, tags = notes().came, notes().tags
+    puts = set(TouchpointTag.objects.filter(touchpoint=code).values_list("tag__name", flat=True))
+    members = Follower.objects.order_by("-followed_at", "-pk").values_list("member_id", "followed_at")
+    for number, (member_id, followed) in enumerate(members[:OPENINGS]):
         moment = at - timedelta(hours=7 * number + 1)
+        tags[member_id] = tags.get(member_id, set()) | puts
+        if moment < (followed or at):
+            came[member_id] = code.name  # it brought them before they followed
         record_opening(
             member_id=member_id, appid=program.appid, scene=mini.code, opening=f"demo-opening-{number:02d}", at=moment
         )

@@ -19,7 +19,7 @@ from campaigns.reasons import IN_CONTROL, OPTED_OUT
 from campaigns.services import create_campaign, freeze_audience, launch, pause
 from common import clock
 from demo.points import buy
-from members.models import ControlGroup, Purpose, Segment
+from members.models import ControlGroup, Follower, Purpose, Segment
 from members.services import save_segment, set_control_group
 from touchpoints.models import Touch, TouchCase, TouchKind, Touchpoint
 
@@ -184,10 +184,13 @@ def _bring(campaign: Campaign, shares: tuple[float, float], at: datetime) -> Non
     chance = Random(campaign.name)
     code = Touchpoint.objects.filter(account=campaign.account_id).exclude(scene="").order_by("pk").first()
     meant = Delivery.objects.filter(campaign=campaign, follower_id__isnull=False).exclude(reason=OPTED_OUT)
+    # Nobody scans as a follower before following.
+    rows = Follower.objects.filter(pk__in=meant.order_by().values("follower_id"))
+    followed = {pk: followed_at or at for pk, followed_at in rows.values_list("pk", "followed_at")}
     scans = []
     for number, row in enumerate(meant.order_by("member_id")):
         share = shares[1] if row.reason == IN_CONTROL else shares[0]
-        when = at + timedelta(hours=chance.uniform(2, 160))
+        when = max(at + timedelta(hours=chance.uniform(2, 160)), followed[row.follower_id or 0] + timedelta(minutes=5))
         if chance.random() < share * 1.8 and code is not None:
             scans.append(
                 Touch(

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from accounts.tenancy import brand_scope
 from common import clock
+from demo.notebook import notes
 from members.models import Follower, Member
 from members.services import record_contact
 from touchpoints.models import Touch, TouchCase, TouchKind, Touchpoint, Unfollow
@@ -59,12 +60,12 @@ def plant(brand_id: int, demo: DemoBrand, account: OfficialAccount, chance: Rand
         medium = create_touchpoint(name="活动", at=now - timedelta(days=OLDEST_DAYS))
         bargain = _code(BARGAIN, medium, account, came)
         loyal = _code(LOYAL, medium, account, came)
-        _dead_codes(account, now)
         for openid in openids["left"]:
             record_contact(account_id=account.pk, appid=account.appid, openid=openid, at=came)
         _came(bargain, openids["stayed"], came, again=now - timedelta(days=9))
         _came(bargain, openids["left"], came, left=came + timedelta(days=1, hours=6))
         _came(loyal, openids["loyal"], came, back=now - timedelta(days=3), again=now - timedelta(days=3))
+        _dead_codes(account, openids["loyal"][0], now)
         day = now.date()
         add_cost(touchpoint=bargain, amount=1_200_000, starts_on=came.date(), ends_on=day, at=came, note="印刷与奖品")
         add_cost(touchpoint=loyal, amount=180_000, starts_on=came.date(), ends_on=day, at=came, note="卡片印刷")
@@ -81,16 +82,17 @@ def _code(name: str, parent: Touchpoint, account: OfficialAccount, at: datetime)
     return create_touchpoint(name=name, parent=parent, account=account, at=at)
 
 
-def _dead_codes(account: OfficialAccount, now: datetime) -> None:
+def _dead_codes(account: OfficialAccount, openid: str, now: datetime) -> None:
     """Make codes that nobody has scanned for a month: a pop-up store that was taken down."""
     at = now - timedelta(days=OLDEST_DAYS)
     place = create_touchpoint(name="快闪店（已撤）", at=at)
-    scanner = Follower.objects.filter(account=account).order_by("pk").first()
+    scanner = Follower.objects.get(account=account, openid=openid)
+    scanned = now - timedelta(days=PLANTED_DAYS)
     for number in range(1, DEAD_CODES + 1):
         code = _code(f"快闪展位 {number}", place, account, at)
         keep_code(touchpoint=code, ticket=f"demo-dead-{number}", url=f"http://weixin.qq.com/q/dead{number:02d}", at=now)
-        if scanner is not None and number % 2:
-            _touch(code, scanner, TouchKind.SCAN, TouchCase.FOLLOWING, at + timedelta(days=number)).save()
+        if number % 2:
+            _touch(code, scanner, TouchKind.SCAN, TouchCase.FOLLOWING, scanned + timedelta(days=number)).save()
 
 
 def _came(
@@ -110,14 +112,17 @@ def _came(
         case = TouchCase.MEMBER if back else TouchCase.FOLLOWING
         Touch.objects.bulk_create(_touch(code, each, TouchKind.SCAN, case, again) for each in followers[:8])
     people = Member.objects.filter(pk__in=[each.member_id for each in followers])
+    notes().came |= dict.fromkeys((each.member_id for each in followers), code.name)
     Follower.objects.filter(pk__in=[each.pk for each in followers]).update(
         followed_at=at, follow_count=1, subscribed=left is None, unfollowed_at=left, last_interaction_at=back or at
     )
     people.update(subscribed=left is None, last_interaction_at=back or at, created_at=at)
     if back is None:
         people.update(joined_at=None)
+        notes().members -= {each.member_id for each in followers}
     else:
         people.update(joined_at=at + timedelta(days=1))
+        notes().members |= {each.member_id for each in followers}
     if left is not None:
         Unfollow.objects.bulk_create(Unfollow(follower=each, at=left) for each in followers)
 

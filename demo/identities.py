@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from accounts.tenancy import brand_scope
 from common import clock
+from demo.notebook import notes
+from demo.people import GIVEN, SURNAMES
 from members import services
-from members.models import Doubt, Member, ProfileField
+from members.models import Doubt, Identity, Member, ProfileField
 from members.services import Known
 
 if TYPE_CHECKING:
@@ -40,20 +42,58 @@ def _plant(subject: str) -> None:
         source="user info",
         at=at - timedelta(days=30),
     )
-    # The owner of this number gave it up; somebody new shows it on their own phone.
-    old = _met(at - LATER, "周国强", Known("CARD", "88000002", "pos"), Known("PHONE", "10009990002"), "shop")
-    new = _met(at, "林晓", Known("OPENID", "oDemoLinXiao", "demo-mini"), None, "mini-program log-in")
-    services.link_phone(member=new, number="10009990002", source="mini program", at=at)
-    # Twins share a home phone that a till typed for both.
-    for name, card, birthday in (("吴双", "88000003", "05-06"), ("吴对", "88000004", "05-07")):
-        twin = _met(at, name, Known("CARD", card, "pos"), None, "shop")
-        services.say(member_id=twin.pk, source="pos", values={"birthday": birthday}, at=at, by=BY)
-        services.link_phone(member=twin, number="10009990003", source="shop", at=at)
+    old = _recycled(("周国强", "林晓"), "88000002", "oDemoLinXiao", "10009990002", at)
+    _twins(("吴双", "吴对"), ("88000003", "88000004"), "10009990003", at)
     # Without UnionID nothing ties these two; they heal when both show the phone.
     for openid in ("oDemoNoUnion1", "oDemoNoUnion2"):
         _met(at, "", Known("OPENID", openid, f"demo-{openid[-1]}"), None, "mini-program log-in")
     _fields(known, at)
     services.set_flag(member_id=old.pk, kind="TEST", since=None, reason="试机号码", by=BY, at=at)
+
+
+def plant_more(brand_id: int, *, recycled: int, twins: int) -> None:
+    """Plant the same cases many times; what is there already stays."""
+    at = clock.now()
+    with brand_scope(brand_id):
+        if Identity.objects.filter(kind="CARD", value=_card(0)).exists():
+            return
+    for number in range(recycled):
+        with brand_scope(brand_id):
+            names = (_name(number), _name(number + 11))
+            _recycled(names, _card(number), f"oDemoAgain{number:04d}", f"1000998{number:04d}", at)
+    for number in range(twins):
+        with brand_scope(brand_id):
+            names = (_name(number), _name(number, 1))
+            cards = (_card(5_000 + 2 * number), _card(5_001 + 2 * number))
+            _twins(names, cards, f"1000997{number:04d}", at)
+
+
+def _card(number: int) -> str:
+    return f"8810{number:04d}"
+
+
+def _name(number: int, other: int = 0) -> str:
+    return SURNAMES[number % len(SURNAMES)] + GIVEN[(number * 7 + other) % len(GIVEN)]
+
+
+def _recycled(names: tuple[str, str], card: str, openid: str, phone: str, at: datetime) -> Member:
+    """The owner of a number gave it up; somebody new shows it on their own phone. Gives the former."""
+    old = _met(at - LATER, names[0], Known("CARD", card, "pos"), Known("PHONE", phone), "shop")
+    new = _met(at, names[1], Known("OPENID", openid, "demo-mini"), None, "mini-program log-in")
+    services.link_phone(member=new, number=phone, source="mini program", at=at)
+    notes().members.add(new.pk)
+    notes().counts["to_decide"] += 1
+    return old
+
+
+def _twins(names: tuple[str, str], cards: tuple[str, str], phone: str, at: datetime) -> None:
+    """Twins share a home phone that a till typed for both."""
+    for name, card, birthday in zip(names, cards, ("05-06", "05-07"), strict=True):
+        twin = _met(at, name, Known("CARD", card, "pos"), None, "shop")
+        services.say(member_id=twin.pk, source="pos", values={"birthday": birthday}, at=at, by=BY)
+        services.link_phone(member=twin, number=phone, source="shop", at=at)
+        notes().members.add(twin.pk)
+    notes().counts["to_decide"] += 1
 
 
 def _met(at: datetime, name: str, first: Known, second: Known | None, source: str) -> Member:

@@ -7,7 +7,7 @@ import random
 import urllib.request
 from datetime import datetime, time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.error import HTTPError
 from zoneinfo import ZoneInfo
 
@@ -19,21 +19,24 @@ from accounts.services import create_brand, grant_role
 from accounts.tenancy import brand_scope
 from common import clock
 from conversations.models import Menu, ReplyRule
-from demo import arrivals, channels, privacy
+from demo import arrivals, channels, notebook, privacy
 from demo.automatic import make_automatic_tags, take_first_snapshots
 from demo.brands import BRANDS, PASSWORD, PLATFORM_ADMIN
 from demo.crowd import plant
+from demo.identities import plant_identities, plant_more
+from demo.more_stores import code_names, guided_stores, open_stores, store_names
 from demo.pictures import make_pictures
 from demo.platform import load_platform
+from demo.points import TIERS
 from demo.talks import answer_a_tier, ask_for_fields, make_talks
-from demo.truth import SIZES, truth
+from demo.truth import SIZES, together, truth
 from guides.models import Guide
 from guides.services import give_code
 from members.models import Tag
 from members.services import create_tag, save_segment
 from stores.models import OpeningHours, Region, RegionGrant, Store, StoreGrant
 from touchpoints.models import Touchpoint
-from touchpoints.services import create_touchpoint
+from touchpoints.services import create_touchpoint, renew_codes
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from demo.brands import DemoBrand
 
 DAYS = 14
+CASES: Final = {"recycled": 119, "twins": 59}  # of identity, beside the one of each that every size has
 OPEN_AT = time(10, 30)
 
 
@@ -53,7 +57,7 @@ class SimulatorAway(Exception):
 def load(say: Callable[[str], None], size: str = "S") -> None:
     """Load every demo brand; what is there already stays. `say` is told what is going on.
 
-    Sizes M and L plant a crowd into the first brand and write down what is true of it (`var/truth-M.json`).
+    Sizes M and L plant crowds beside. What is true of the brands is written down (`var/truth-S.json` and so on).
     """
     platform_admin()
     for demo in BRANDS:
@@ -72,20 +76,83 @@ def load(say: Callable[[str], None], size: str = "S") -> None:
         if settings.SIMULATOR_URL:
             describe_to_simulator(demo, account)
             if not connected:
-                connect(demo, brand, account, say)
-        if demo is BRANDS[0] and SIZES[size]:
-            say(f"{demo.name}: a crowd of {SIZES[size]:,}")
-            plant(brand_id=brand.pk, account_id=account.pk, appid=demo.appid, people=SIZES[size], say=say)
-            write_truth(size)
+                with notebook.kept() as book:
+                    connect(demo, brand, account, say)
+                book.counts["following"] = len(following(demo))
+                keep_truth("S", demo.slug, {"planted": book.truth()})
+        if people := SIZES[size].get(demo.slug):
+            say(f"{demo.name}: a crowd of {people:,}")
+            if settings.SIMULATOR_URL:
+                make_codes(demo, brand, account, at)
+            plant_crowd(demo, brand.pk, account, people, say)
+            plant_more(brand.pk, **CASES)
+            planted, crowd = truth_of("S").get(demo.slug, {}).get("planted"), truth_of_crowd(demo, people)
+            crowd |= together(crowd | {"to_decide": 0}, truth_of_cases())
+            whole = {"whole": together(planted, crowd)} if planted else {}
+            keep_truth(size, demo.slug, {"planted": planted, "crowd": crowd} | whole)
     if settings.SIMULATOR_URL:
         load_platform(post)  # after the brands: a new phone shows the first account there is
 
 
-def write_truth(size: str) -> None:
-    """Write down what is true of the planted crowd, for checking reports."""
-    path = Path(settings.BASE_DIR) / "var" / f"truth-{size}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(truth(SIZES[size]), ensure_ascii=False, indent=1) + "\n")
+def make_codes(demo: DemoBrand, brand: Brand, account: OfficialAccount, at: datetime) -> None:
+    """Open further stores, and have WeChat make the codes by which a crowd came."""
+    if open_stores(brand.pk, demo, account, at):
+        renew_codes(brand.pk, at=at)
+        name_codes(demo, brand.pk, account.pk)
+
+
+def plant_crowd(
+    demo: DemoBrand, brand_id: int, account: OfficialAccount, people: int, say: Callable[[str], None]
+) -> None:
+    """Plant a crowd over the stores and codes of a brand."""
+    open_stores(brand_id, demo, account, clock.now())
+    plant(
+        brand_id=brand_id,
+        account_id=account.pk,
+        appid=demo.appid,
+        slug=demo.slug,
+        people=people,
+        stores=store_names(demo),
+        codes=code_names(demo),
+        say=say,
+    )
+
+
+def truth_of_crowd(demo: DemoBrand, people: int) -> dict[str, Any]:
+    """Count what is true of the crowd of a brand."""
+    ladder = [(name, threshold) for name, threshold, _benefits in TIERS]
+    return truth(people, stores=store_names(demo), guided=guided_stores(demo), codes=code_names(demo), ladder=ladder)
+
+
+def truth_of_cases() -> dict[str, Any]:
+    """Count what is true of the planted cases of identity: whoever shows a phone joins."""
+    members = CASES["recycled"] + 2 * CASES["twins"]
+    return {"to_decide": sum(CASES.values()), "members": members, "members_by_tier": {TIERS[0][0]: members}}
+
+
+def following(demo: DemoBrand) -> list[str]:
+    """Ask the simulated WeChat who follows a brand: openids."""
+    people = get(f"/_sim/people?appid={demo.appid}&limit=10000")["people"]
+    return [person["accounts"][demo.appid]["openid"] for person in people]
+
+
+def truth_path(size: str) -> Path:
+    """Say where the truth of a size is written: beside the data of the product it is true of."""
+    return Path(settings.STATE_DIR) / f"truth-{size}.json"
+
+
+def truth_of(size: str) -> dict[str, Any]:
+    """Give what is true of the brands of a loaded size, by their slugs; nothing when it was not written."""
+    path = truth_path(size)
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def keep_truth(size: str, slug: str, facts: dict[str, Any]) -> None:
+    """Write down what is true of a brand, for checking reports."""
+    path = truth_path(size)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(truth_of(size) | {slug: facts}, ensure_ascii=False, indent=1) + "\n")
 
 
 def open_the_shops() -> None:
@@ -189,6 +256,7 @@ def make_staff(demo: DemoBrand, stores: list[Store]) -> None:
             user.password = hashed
             user.save()
         grant: RoleGrant = grant_role(staff_user=user, role=person.role, scope=person.scope)
+        RoleGrant.objects.filter(pk=grant.pk).update(created_at=clock.now())  # by the clock that pages show
         for code in person.stores:
             StoreGrant.objects.get_or_create(grant=grant, store=by_code[code])
         for region in Region.objects.filter(name__in=person.regions):
@@ -292,7 +360,6 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     from demo.campaigns import run_campaigns
     from demo.coupons import give_coupons
     from demo.daily import leave_traces
-    from demo.identities import plant_identities
     from demo.people import enliven
     from demo.points import give_points
     from demo.referrals import invite_friends
@@ -323,7 +390,12 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     leave_traces(brand.pk, account)
     run_campaigns(brand.pk, demo.slug, account)
     arrivals.furnish(brand.pk, demo, account, get(f"/_sim/people?appid={demo.appid}&limit=10000")["people"])
-    for touchpoint in codes_of(brand.pk, account.pk):
+    name_codes(demo, brand.pk, account.pk)
+
+
+def name_codes(demo: DemoBrand, brand_id: int, account_id: int) -> None:
+    """Let the simulated WeChat show the codes by their names."""
+    for touchpoint in codes_of(brand_id, account_id):
         post("/_sim/codes/name", {"appid": demo.appid, "scene": touchpoint.scene, "name": touchpoint.name})
 
 

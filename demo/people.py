@@ -11,9 +11,11 @@ from django.db import connection
 from accounts.sealing import blind_index
 from accounts.tenancy import brand_scope
 from common import clock
+from demo.notebook import notes
 from guides.models import Assignment, Guide
 from members.models import Follower, Identity, IdentityKind, Member, MemberTag, Tag
 from members.services.identity import masked_phone
+from stores.models import Store
 from touchpoints.models import Touch, TouchCase, TouchKind, Touchpoint, TouchpointTag
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ def enliven(brand_id: int, account_id: int, chance: Random) -> None:
         followers = list(Follower.objects.filter(account_id=account_id).order_by("pk"))
         weights = [3 if "静安" in code.name else 1 for code in codes]
         people = Member.objects.in_bulk([follower.member_id for follower in followers])
+        named = dict(Tag.objects.values_list("pk", "name"))
+        shops = dict(Store.objects.values_list("pk", "name"))
+        book = notes()
         touches, taggings, assignments, identities = [], [], [], []
         for follower in followers:
             member = people[follower.member_id]
@@ -69,16 +74,22 @@ def enliven(brand_id: int, account_id: int, chance: Random) -> None:
             chosen.update(tag.pk for tag in extra if chance.random() < 0.2)
             age = ages.get("老客" if at - since >= OLD else "新客")
             chosen.update([age] if age else [])
+            book.tags[member.pk] = {named[pk] for pk in chosen}
+            if code is not None:
+                book.came[member.pk] = code.name
             taggings += [MemberTag(member=member, tag_id=pk, source="demo", at=since) for pk in sorted(chosen)]
             member.tag_ids = sorted(chosen)
             if code and code.store_id:
                 member.store_id = code.store_id
+                book.stores[member.pk] = shops[code.store_id]
             if code and code.pk in guides and chance.random() < GUIDE_SHARE:
                 reason = f"code: {code.name}"
+                book.with_guide.add(member.pk)
                 assignments.append(Assignment(member=member, guide=guides[code.pk], since=since, reason=reason))
             member.last_interaction_at = since + (at - since) * chance.random() ** 0.4  # rather lately, never before
             if chance.random() < JOINED_SHARE:
                 identities.append(_join(brand_id, member, chance, since))
+                book.members.add(member.pk)
         Touch.objects.bulk_create(touches, batch_size=1000)
         MemberTag.objects.bulk_create(taggings, batch_size=1000, ignore_conflicts=True)
         Assignment.objects.bulk_create(assignments, batch_size=1000)

@@ -9,6 +9,7 @@ from accounts.tenancy import brand_scope
 from common import clock
 from common.divisions import locate
 from demo.channels import LOYAL
+from demo.notebook import notes
 from loyalty import services
 from loyalty.earn_rules import Line
 from loyalty.models import Benefit, BenefitKind, BirthdayProgramme, EarnRule, Fact, FactKind, PointsPolicy, Tier
@@ -62,6 +63,7 @@ def give_points(brand_id: int, chance: Random) -> None:
     with brand_scope(brand_id):
         if Tier.objects.exists():
             return
+        notes().ladder = [(name, threshold) for name, threshold, _benefits in TIERS]
         services.set_policy(settings=PointsPolicy(), at=at)
         for name, threshold, benefits in TIERS:
             tier = Tier.objects.create(name=name, threshold=threshold)
@@ -90,6 +92,7 @@ def give_points(brand_id: int, chance: Random) -> None:
             when = at - timedelta(days=20 + each)
             guest = Report("pos", FactKind.PURCHASE, f"SG{each:05d}", when, member_id=member_id, amount=45_900)
             services.record_fact(report=guest, at=when)
+            notes().bought(member_id, guest.number, guest.amount, when)
         if buyers:
             services.adjust_points(member_id=buyers[0], points=5_000, reason="门店活动漏发，补 5,000 积分", at=at)
         birthdays = BirthdayProgramme(
@@ -119,6 +122,7 @@ def buy(member_id: int, number: str, at: datetime, chance: Random) -> None:
         ship_to=locate(ADDRESSES[(member_id + order % 4 // 2) % len(ADDRESSES)]) if order % 2 else None,
     )
     outcome = services.record_fact(report=report, at=at)
+    notes().bought(member_id, number, report.amount, at)
     held = outcome.journals[-1].available if outcome.journals else 0
     if held > 500 and chance.random() < 0.4:
         services.burn_points(
@@ -137,3 +141,4 @@ def buy(member_id: int, number: str, at: datetime, chance: Random) -> None:
         )
         if back < clock.now() and not Fact.objects.filter(number=f"R{number}").exists():
             services.record_fact(report=refund, at=back)
+            notes().brought_back(member_id, number, refund.amount, back)

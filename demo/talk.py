@@ -11,6 +11,7 @@ from django.db.models import F
 from accounts.models import StaffUser
 from accounts.tenancy import brand_scope
 from common import clock
+from demo.notebook import notes
 from inbox import services
 from inbox.models import CannedReply, Conversation, Message, SendState
 from members.models import Follower
@@ -77,6 +78,7 @@ def talk(brand_id: int, slug: str, account: OfficialAccount, wrote: Callable[[st
             begins = at - timedelta(minutes=ago)
             wrote(follower.openid, said[-1], begins)
             _talk(follower, said, reply, staff.pk, begins, answered)
+            notes().counts["waiting" if answered is None else "answered"] += 1
 
 
 def _people(account: OfficialAccount, count: int) -> list[Follower]:

@@ -242,7 +242,8 @@ def _start_servers(supervisor: Supervisor, state: State, numbers: ports.Ports, *
         supervisor.start(valkey.spec(state, numbers.redis, throwaway=throwaway))
         redis_url = f"redis://{ports.HOST}:{numbers.redis}/0"
     databases = _databases(secrets, numbers, embedded=own_postgres, throwaway=throwaway)
-    return for_product(numbers, secrets, databases, redis_url)
+    env = for_product(numbers, secrets, databases, redis_url)
+    return env | {"ZHIYIN_STATE_DIR": str(state.folder.resolve())}
 
 
 def _databases(secrets: Mapping[str, str], numbers: ports.Ports, *, embedded: bool, throwaway: bool) -> dict[str, str]:

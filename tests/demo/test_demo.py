@@ -107,9 +107,10 @@ def runs_campaigns():
 
 @pytest.mark.long(50)
 @pytest.mark.timeout(600)  # two brands with all their people, twice
-def test_demo_brands_load_once_and_tell_a_script_all_it_needs(db, simulator, settings, monkeypatch):
+def test_demo_brands_load_once_and_tell_a_script_all_it_needs(db, simulator, settings, monkeypatch, tmp_path):
     monkeypatch.setattr(points, "BUYERS", 15)  # a quarter of those who buy in the demo, in the same ways
     settings.SIMULATOR_URL = simulator.url
+    settings.STATE_DIR = str(tmp_path)
     settings.CLOCK_URL = f"{simulator.url}/_sim/clock"
 
     run("--load")
@@ -117,6 +118,8 @@ def test_demo_brands_load_once_and_tell_a_script_all_it_needs(db, simulator, set
     run("--load")
     assert counts() == loaded
     assert loaded[1] > 2000
+    assert "figures are right" in run("--check")
+    reports_are_compared_with_the_truth(tmp_path)
 
     facts = json.loads(run("--json"))
     lanyu = facts["brands"][0]
@@ -164,6 +167,21 @@ def judges_channels_as_planted(brand):
     worth = [figures.nodes[each.touchpoint_id].value_of_each(90) for each in ranked]
     assert worth[0] > 10_000 > worth[1]
     assert quiet == {f"快闪展位 {number}" for number in range(1, channels.DEAD_CODES + 1)}
+
+
+def reports_are_compared_with_the_truth(folder):
+    """The truth of size S covers both brands, and a figure that is wrong is named."""
+    path = folder / "truth-S.json"
+    told = json.loads(path.read_text())
+    assert set(told) == {"lanyu", "zaoshan"}
+    planted = told["lanyu"]["planted"]
+    assert planted["came_by_code"][channels.BARGAIN] == channels.STAYED + channels.LEFT
+    assert (planted["waiting"], planted["answered"]) == (3, 4)
+    path.write_text(json.dumps({"lanyu": {"planted": {"members": planted["members"] + 1}}}))
+    with pytest.raises(CommandError, match="1 of 1 figures are wrong"):
+        run("--check")
+    with pytest.raises(CommandError, match="not loaded"):
+        run("--check", "--size", "M")
 
 
 def test_known_passwords_are_refused_in_production(db, settings):

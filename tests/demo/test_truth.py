@@ -2,55 +2,97 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+
 from accounts.tenancy import brand_scope
+from accounts.viewer import Viewer
 from common.clock import now
+from coupons.invariants import breaches as coupon_breaches
+from demo.brands import LANYU
+from demo.checks import checks, compare
 from demo.crowd import plant
-from demo.truth import SAMPLE, SIZES, TAGS, Person, truth
+from demo.identities import plant_more
+from demo.more_stores import MEDIA, code_names, open_stores, store_names
+from demo.notebook import Notebook, kept, notes
+from demo.points import RULES, TIERS
+from demo.truth import SAMPLE, SIZES, TAGS, Person, tier_of, together, truth
+from guides.models import Guide
+from inbox.selectors import search
+from loyalty import services
 from loyalty.invariants import breaches
-from loyalty.models import Fact
-from loyalty.places import added_up
+from loyalty.models import EarnRule, Fact, PointsPolicy, Standing, Tier
 from loyalty.selectors.points import liability_at
-from members.models import Member, Tag
-from members.selectors import preview
+from loyalty.selectors.tiers import value_between
+from members.models import Doubt, Member
+from stores.models import Store
 from tests.factories import make_account, make_store
+from touchpoints.services import create_touchpoint
 
-PEOPLE = 700
+PEOPLE = 1_200
+STORES, CODES = ("一店", "二店"), ("抖音", "门口", "达人")
+LADDER = [(name, threshold) for name, threshold, _benefits in TIERS]
 
 
-def count(rule):
-    return preview(rule, at=now()).count
-
-
-def test_reports_say_what_is_true_of_the_crowd(brand):
+@pytest.fixture
+def account(brand):
+    """A brand with stores, a guide, codes, tiers and a rule: what a crowd is planted on."""
     with brand_scope(brand.pk):
-        make_store("S1", "一店")
-        make_store("S2", "二店")
+        for number, name in enumerate(STORES):
+            make_store(f"S{number}", name)
         account = make_account()
-    for upto in (300, PEOPLE, PEOPLE):  # stopped and begun again, and once more
-        plant(brand_id=brand.pk, account_id=account.pk, appid=account.appid, people=upto)
-    told = truth(PEOPLE)
+        Guide.objects.create(
+            staff_no="G1", name="王敏", store=Store.objects.get(name=STORES[0]), created_at=now() - timedelta(days=200)
+        )
+        for name in CODES:
+            create_touchpoint(name=name, account=account, at=now())
+        for name, threshold in LADDER:
+            Tier.objects.create(name=name, threshold=threshold)
+        services.set_policy(settings=PointsPolicy(), at=now())
+        name, kind, params = RULES[0]
+        services.save_rule(rule=EarnRule(name=name, kind=kind, draft=dict(params)), at=now())
+    return account
+
+
+def test_reports_say_what_is_true_of_the_crowd(brand, account):
+    for upto in (500, PEOPLE, PEOPLE):  # stopped and begun again, and once more
+        plant(
+            brand_id=brand.pk, account_id=account.pk, appid=account.appid, people=upto, stores=STORES, codes=CODES,
+        )  # fmt: skip
+    told = truth(PEOPLE, stores=STORES, guided=STORES[:1], codes=CODES, ladder=LADDER)
     with brand_scope(brand.pk):
+        compared = list(compare(told, at=now()))
+        assert [each for each in compared if not each.is_right] == []
+        assert {each.key.split(":")[0] for each in compared} == set(checks) - {"to_decide"}
+        assert {*told["members_by_tier"]} == {name for name, _yuan in LADDER}
+        assert min(*told["came_by_code"].values(), *told["coupons"].values(), told["answered"]) > 5
+
         assert Member.objects.count() == told["people"]
-        assert Member.objects.exclude(joined_at=None).count() == told["members"]
-        assert count({"all": [{"condition": "subscribed", "params": {"value": "yes"}}]}) == told["following"]
-        for name in TAGS:
-            rule = {"condition": "tag", "params": {"how": "any", "tags": [Tag.objects.get(name=name).pk]}}
-            assert count({"all": [rule]}) == told["tags"][name]
-        liability = liability_at(now())
-        assert liability.outstanding == told["points_outstanding"]
+        assert liability_at(now()).outstanding == told["points_outstanding"]
         months = {str(month): 0 for month in range(1, 13)}
         for mmdd in Member.objects.exclude(birth_mmdd=None).values_list("birth_mmdd", flat=True):
             months[str(mmdd // 100)] += 1
         assert months == told["birthdays_by_month"]
-        bought = list(Fact.objects.filter(system="crowd").values_list("member_id", "amount"))
-        assert len(bought) == told["purchases"]
-        assert sum(fen for _member, fen in bought) == told["purchased_fen"]
-        assert len({member for member, _fen in bought}) == told["buyers"]
-        places = {row[1]: row[3] for row in added_up(at=now(), days=365) if row[0] == "province"}
-        assert places == told["buyers_by_province"]
+        facts = Fact.objects.filter(system="crowd")
+        assert facts.filter(kind="PURCHASE").count() == told["purchases"]
+        assert facts.filter(kind="REFUND").count() == told["refunds"] > 5
         person = Member.objects.exclude(phone_index=None).order_by("member_no").first()
         assert person.phone.reveal().endswith(person.phone_tail)
-        assert breaches() == []
+        assert (breaches(), coupon_breaches()) == ([], [])
+
+
+def test_nobody_of_the_crowd_contradicts_themselves(brand, account):
+    plant(brand_id=brand.pk, account_id=account.pk, appid=account.appid, people=PEOPLE, stores=STORES, codes=CODES)
+    with brand_scope(brand.pk):
+        early = Fact.objects.filter(kind="PURCHASE", happened_at__lt=F("member__joined_at"))
+        assert early.count() == 0
+        for standing in Standing.objects.select_related("tier").order_by("-tier__threshold")[:20]:
+            value = value_between(standing.member_id, now() - timedelta(days=365), now())
+            assert tier_of(value * 100, LADDER) == standing.tier.name
+        assert len(search(Viewer(None, "test", brand.pk, "OWNER"), "风衣", limit=5)) > 0
 
 
 def test_the_truth_is_the_same_every_time_and_has_the_planted_pareto():
@@ -60,4 +102,53 @@ def test_the_truth_is_the_same_every_time_and_has_the_planted_pareto():
     assert sum(first["tags"].values()) == SAMPLE
     assert 30 < first["best_fifth_percent"] < 90
     assert Person(160).purchases[0][0] > 1_000_000
-    assert (SIZES["M"], SIZES["L"]) == (60_000, 1_000_000)
+    assert (SIZES["M"]["lanyu"], SIZES["L"]["lanyu"]) == (60_000, 1_000_000)
+    assert 0.05 < first["refunds"] / first["purchases"] < 0.09
+    assert [*first["tags"]] == [*TAGS]
+    days = Counter(person.joined_days_ago for person in map(Person, range(20_000)) if person.follows)
+    assert (len(days), min(days.values()) > 70, max(days.values()) < 130) == (180, True, True)
+
+
+def test_further_stores_guides_and_codes_are_those_that_the_truth_names(brand):
+    with brand_scope(brand.pk):
+        account = make_account()
+        for number, shop in enumerate(LANYU.shops):
+            make_store(f"F{number}", shop.name)
+        create_touchpoint(name="门店", at=now())
+    assert len(open_stores(brand.pk, LANYU, account, now())) == len(code_names(LANYU))
+    assert open_stores(brand.pk, LANYU, account, now()) == []
+    with brand_scope(brand.pk):
+        assert sorted(Store.objects.values_list("name", flat=True)) == sorted(store_names(LANYU))
+        assert (Store.objects.count(), Guide.objects.count() + len(LANYU.guides)) == (48, 320)
+        assert len(set(code_names(LANYU))) == 48 + sum(len(codes) for _medium, codes in MEDIA["lanyu"])
+
+
+def test_planted_cases_of_identity_wait_for_somebody_to_decide(brand):
+    for _time in range(2):
+        plant_more(brand.pk, recycled=3, twins=2)
+    with brand_scope(brand.pk):
+        (told,) = compare({"to_decide": 5}, at=now())
+        assert told.is_right, told
+        reasons = sorted(set(row.reasons) for row in Doubt.objects.all())
+    assert len(reasons) == 5
+
+
+def test_a_notebook_counts_what_was_planted_and_who_rises():
+    at = now()
+    with kept() as book:
+        book.ladder = LADDER
+        notes().members |= {1, 2, 3}
+        notes().bought(1, "A", 900_000, at)
+        notes().brought_back(1, "A", 900_000, at + timedelta(days=1))
+        notes().bought(2, "B", 100_000, at - timedelta(days=1))
+        notes().bought(2, "C", 100_000, at)
+    told = book.truth()
+    assert told["members_by_tier"] == {"初见": 1, "常来": 1, "知音": 1}  # who rose stays until the year is over
+    assert (told["buyers"], told["purchases"], told["net_fen"]) == (1, 3, 200_000)
+    assert notes() is not book
+    assert Notebook().truth()["members_by_tier"] == {}
+
+
+def test_truths_of_two_groups_add_up():
+    both = together({"members": 1, "tags": {"a": 1}, "mine": 5}, {"members": 2, "tags": {"a": 1, "b": 3}})
+    assert both == {"members": 3, "tags": {"a": 2, "b": 3}}

@@ -10,8 +10,10 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import Brand
 from accounts.tenancy import brand_scope
+from common.clock import now
 from demo.brands import BRANDS, PASSWORD, PLATFORM_ADMIN
-from demo.load import SimulatorAway, load
+from demo.checks import compare
+from demo.load import SimulatorAway, load, truth_of, truth_path
 from demo.truth import SIZES
 from guides.models import Guide
 from touchpoints.models import Touchpoint
@@ -29,6 +31,7 @@ class Command(BaseCommand):
         mode.add_argument("--load", action="store_true", help="load the demo brands; what is there stays")
         mode.add_argument("--json", action="store_true", help="print everything a script needs")
         parser.add_argument("--size", choices=list(SIZES), default="S", help="how large a crowd to plant beside")
+        mode.add_argument("--check", action="store_true", help="compare reports with the truth file of the size")
         mode.add_argument("--banner", action="store_true", help="print addresses, logins and what to try first")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -43,11 +46,40 @@ class Command(BaseCommand):
                 message = f"The simulator at {settings.SIMULATOR_URL} did not take the demo world: {error}"
                 raise CommandError(message) from error
             return
+        if options["check"]:
+            self._check(options["size"])
+            return
         facts = describe()
         if options["json"]:
             self.stdout.write(json.dumps(facts, ensure_ascii=False, indent=2))
         else:
             self.stdout.write(banner(facts))
+
+    def _check(self, size: str) -> None:
+        """Say of every figure what is true and what the product tells. Raises CommandError when they differ."""
+        wrong = checked = 0
+        for slug, truths in truth_of(size).items():
+            brand = Brand.objects.filter(slug=slug).first()
+            true = truths.get("planted" if size == "S" else "whole")
+            if brand is None or not true:
+                continue
+            with brand_scope(brand.pk):
+                compared = list(compare(true, at=now()))
+            self.stdout.write(f"{brand.name}: {len(compared)} figures of {truth_path(size)}")
+            for each in compared:
+                told = "nothing" if each.told is None else f"{each.told:,}"
+                if not each.is_right:
+                    self.stdout.write(f"  {each.key}: true is {each.true:,}, a report tells {told}")
+                elif ":" not in each.key:
+                    self.stdout.write(f"  {each.key}: {told}")
+            wrong, checked = wrong + sum(not each.is_right for each in compared), checked + len(compared)
+        if not checked:
+            message = f"Nothing is known to be true of size {size}: it was not loaded into this product."
+            raise CommandError(message)
+        if wrong:
+            message = f"{wrong} of {checked} figures are wrong."
+            raise CommandError(message)
+        self.stdout.write(f"All {checked} figures are right.")
 
 
 def describe() -> dict[str, Any]:
