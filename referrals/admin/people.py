@@ -47,11 +47,14 @@ class StateView(DropdownFilter):  # type: ignore[misc] # Unfold has no types
 
     title = gettext_lazy("state")
     parameter_name = "state"
-    views: ClassVar = [(TO_LOOK_AT, gettext_lazy("To be looked at")), *State.choices]
+    views: ClassVar = [
+        (TO_LOOK_AT, gettext_lazy("To be looked at")),
+        *(each for each in State.choices if each[0] not in (State.HELD, State.DOUBTED, State.RETURNING)),
+    ]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Name them; both that wait for a decision stand first."""
-        return [each for each in self.views if each[0] not in (State.HELD, State.DOUBTED, State.RETURNING)]
+        return self.views
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Narrow to the chosen one."""
