@@ -179,10 +179,7 @@ def record_contact(
     name = f"{contact.corp}\x1f{contact.external_userid}\x1f{guide.staff_no}"
     key = f"wecom:{blake2b(name.encode(), digest_size=20).hexdigest()}"
     if not is_staff(member.pk) and not has_touch(key):  # before the code of the guide says so for its own reason
-        current = _current(member.pk)
-        if current is None or (current.guide_id != guide.pk and _is_open(current, at)):
-            _put(current, member_id=member.pk, guide=guide, reason="WeCom", at=at)
-        member_services.set_store(member_id=member.pk, store=guide.store, at=at)
+        _meet(member.pk, guide, reason="WeCom", at=at)
     touch, is_new = record_contact_added(member_id=member.pk, touchpoint=channel, key=key, at=at)
     now = _current(member.pk)
     return Added(member, touch, is_new, now.guide if now is not None else None)

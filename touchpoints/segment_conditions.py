@@ -41,7 +41,7 @@ picks.register(
         Touchpoint,
         gettext_lazy("Search channels"),
         gettext_lazy("There are no channels yet."),
-        gettext_lazy("This channel does not exist."),
+        pgettext_lazy("where people came from", "This channel does not exist."),
         lambda term: Q(name__icontains=term) | Q(scene=term),
     ),
 )
