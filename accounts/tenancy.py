@@ -246,6 +246,11 @@ _rows_of: dict[tuple[type[models.Model], int], Any] = {}
 _MOST_ROWS_OF: Final = 2_000  # some seven megabytes
 
 
+def forget_conditions() -> None:
+    """Begin as a new process would."""
+    _rows_of.clear()
+
+
 class BrandManager(models.Manager[M]):
     """The guarded manager of every brand table: no scope, no query."""
 

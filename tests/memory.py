@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from accounts.sealing import forget_keys
+from accounts.tenancy import forget_conditions
 from campaigns.services.results import forget_rings
 from common.clock import forget_mapping
 from conversations.inbound import just_said
@@ -18,6 +19,7 @@ from wechat_gateway.tokens import forget_cached
 
 FORGET: Final[tuple[Callable[[], None], ...]] = (
     forget_keys,
+    forget_conditions,
     forget_rings,
     forget_compiled,
     forget_answers,

@@ -129,5 +129,5 @@ def _post(gains: Sequence[Gain], accounts: dict[int, Account], said: dict[str, A
         cursor.execute(_POST, parameters)
         made: dict[str, int] = dict(cursor.fetchall())
         cursor.execute(ADD, [at, members, points, current_brand_id()])
-    point("loyalty: posted, not committed")
+    point("loyalty: many posted, not committed")
     return made

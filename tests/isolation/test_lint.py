@@ -23,8 +23,10 @@ REASONS = {
     },
 }
 MODULE_MEMORY = {
+    "accounts/tenancy.py": "the condition of a brand for a table, by (table, brand): no rows",
     "campaigns/services/results.py": "when a brand's matcher was rung, by brand",
     "config/patience.py": "connections that wait for headers: no brand is known yet, and they go with them",
+    "demo/checks.py": "functions that register themselves",
     "conversations/selectors.py": "compiled answers, by (brand, account), with the version they are of",
     "wechat_gateway/checks.py": "functions that register themselves",
     "wechat_gateway/client.py": "when a refresh was rung, by (brand, AppID)",

@@ -523,12 +523,12 @@ def test_downloading_the_picture_counts_as_print_and_the_home_page_leads_to_what
     as_owner.cookies[settings.LANGUAGE_COOKIE_NAME] = "en"
     with brand_scope(grown.brand.pk):
         CodeIssue.objects.filter(touchpoint=grown.code).update(expires_at=clock.now() + timedelta(days=3))
-    assert "printed channel codes stop working" not in as_owner.get("/b/lanyu/").content.decode()
+    assert "Printed channel codes that stop working" not in as_owner.get("/b/lanyu/").content.decode()
     assert as_owner.get(f"{TREE}{grown.code.pk}/code.png").status_code == 200
     with brand_scope(grown.brand.pk):
         assert CodeIssue.objects.get(touchpoint=grown.code).printed_at is not None
     home = as_owner.get("/b/lanyu/").content.decode()
-    assert "printed channel codes stop working" in home
+    assert "Printed channel codes that stop working" in home
     assert f"{TREE}?show=print" in home
     listed = as_owner.get(f"{TREE}?show=print").content.decode()
     assert "澜柜台" in listed
