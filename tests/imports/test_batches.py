@@ -45,6 +45,7 @@ def dying(monkeypatch, after):
         "imports: looked at some, not committed",
         "imports: judged, nothing written",
         "loyalty: posted, not committed",
+        "loyalty: many posted, not committed",
         "imports: rows done, not committed",
     ):
         monkeypatch.setitem(failpoints.armed, name, at(name))

@@ -10,6 +10,7 @@ import pytest
 from accounts.models import AuditEntry, RoleGrant
 from accounts.roles import Role
 from accounts.tenancy import brand_scope
+from common import failpoints
 from common.clock import now
 from common.spreadsheets import read_table
 from imports import services
@@ -71,6 +72,28 @@ def test_a_list_is_masked_marked_safe_and_comes_back_without_a_change(as_owner, 
         assert not any(cell[:1] in "=+-@\t" for line in table for cell in line if cell)
     job = uploaded(ours.brand, body)
     assert list(verdicts(ours.brand, job).values()) == [("UNCHANGED", [])] * (len(table) - 1)
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def test_a_worker_killed_before_it_commits_leaves_one_whole_list(as_owner, ours, people, monkeypatch):
+    def die():
+        raise Killed
+
+    monkeypatch.setitem(failpoints.armed, "exports: kept, not committed", die)
+    with pytest.raises(Killed):
+        written(as_owner, ours)
+    monkeypatch.delitem(failpoints.armed, "exports: kept, not committed")
+    with brand_scope(ours.brand.pk):
+        row = Export.objects.latest("pk")
+        assert (row.state, ExportChunk.objects.filter(job=row).count()) == ("WAITING", 0)
+    for _time in range(2):
+        services.write_export(brand_id=ours.brand.pk, export_id=row.pk)
+    with brand_scope(ours.brand.pk):
+        row.refresh_from_db()
+        assert (row.state, list(ExportChunk.objects.filter(job=row).values_list("number", flat=True))) == ("READY", [0])
 
 
 def test_phones_in_full_need_a_right_and_a_reason_and_are_written_down(as_owner, as_marketer, ours, people):

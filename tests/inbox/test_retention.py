@@ -10,7 +10,7 @@ from django.db import connection
 
 from accounts.models import AuditEntry
 from accounts.tenancy import brand_scope
-from common import clock
+from common import clock, failpoints
 from common.errors import Invalid
 from inbox import selectors, services
 from inbox.models import Answer, Attachment, Conversation, ConversationState, Hop, Message
@@ -78,6 +78,24 @@ def test_what_is_old_leaves_with_its_files_and_nothing_else_does(brand, other_br
     assert {path.name for path in tmp_path.rglob("*.png")} == kept
     assert len(stored) == 3
     assert services.forget_old(brand_id=brand.pk, at=at) == 0
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def test_a_worker_killed_between_lines_and_files_leaves_files_that_nobody_knows(brand, monkeypatch):
+    def die():
+        raise Killed
+
+    talked(brand, AT)
+    at = AT + KEPT + seconds(4)
+    monkeypatch.setitem(failpoints.armed, "inbox: lines gone, files not", die)
+    with pytest.raises(Killed):
+        services.forget_old(brand_id=brand.pk, at=at)
+    monkeypatch.delitem(failpoints.armed, "inbox: lines gone, files not")
+    assert services.forget_old(brand_id=brand.pk, at=at) == 0
+    assert left(brand) == (0, 0, 0, 0, 0)
 
 
 def test_the_search_no_longer_finds_what_has_left(brand):

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from common import failpoints
 from inbox import selectors, services
 from inbox.errors import NotFollowing, NothingToSend, TooLong, WindowClosed
 from inbox.models import AgentTask, Answer, ConversationState, Message, SendState, TaskKind
@@ -201,6 +202,30 @@ def test_what_a_dead_worker_was_sending_becomes_unconfirmed(follower, desk):
     services.sweep_messages(at=AT + timedelta(minutes=3))
     line.refresh_from_db()
     assert line.state == SendState.UNKNOWN
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def die():
+    raise Killed
+
+
+@pytest.mark.parametrize(("name", "left"), [("inbox: before the send", 5), ("inbox: answered, not recorded", 4)])
+def test_a_worker_killed_around_a_send_sends_at_most_once_and_says_so(person, desk, monkeypatch, name, left):
+    person.act("text", content="你好")
+    at = person.now()
+    line = send(say(person.follower, "你好", at=at), desk, at=at)
+    monkeypatch.setitem(failpoints.armed, name, die)
+    with pytest.raises(Killed):
+        deliver(line, at)
+    monkeypatch.delitem(failpoints.armed, name)
+    assert deliver(line, at).state == SendState.SENDING
+    services.sweep_messages(at=at + timedelta(minutes=3))
+    line.refresh_from_db()
+    assert line.state == SendState.UNKNOWN
+    assert person.truth() == left
 
 
 def test_a_message_that_waited_until_its_window_closed_is_not_sent(follower, desk):

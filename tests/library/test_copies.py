@@ -8,6 +8,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from common import failpoints
 from library import selectors, services
 from library.errors import LibraryFull, MediaUsed
 from library.models import CopyState, MediaCopy, MediaCount, MediaItem, MediaKind
@@ -170,6 +171,34 @@ def test_a_worker_that_died_after_the_upload_leaves_one_file(in_brand, wechat):
     MediaCopy.objects.update(state=CopyState.WAITING, media_id="", due_at=at)  # the answer was never written down
     assert settle(copy, at).media_id == first
     assert len(permanent(wechat)) == 1
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def dies(monkeypatch, name, work):
+    def die():
+        raise Killed
+
+    monkeypatch.setitem(failpoints.armed, name, die)
+    with pytest.raises(Killed):
+        work()
+    monkeypatch.delitem(failpoints.armed, name)
+
+
+def test_a_worker_killed_before_it_records_is_made_up_for_at_both_ends(in_brand, wechat, monkeypatch):
+    at, item = wechat.now(), add(in_brand)
+    copy = services.keep_for_good(item_id=item.pk, account_id=wechat.account.pk, at=at)
+    dies(monkeypatch, "library: kept, not recorded", lambda: settle(copy, at))
+    copy = settle(copy, at + timedelta(minutes=2))
+    assert (copy.state, len(permanent(wechat))) == (CopyState.THERE, 1)
+
+    later = at + timedelta(minutes=3)
+    services.take_away(copy_id=copy.pk, item_id=item.pk, at=later)
+    dies(monkeypatch, "library: taken away, not recorded", lambda: settle(copy, later))
+    assert settle(copy, later + timedelta(hours=1)) is None
+    assert permanent(wechat) == []
 
 
 def test_what_did_not_arrive_is_uploaded_again_and_other_files_are_not_taken_for_it(in_brand, wechat):

@@ -205,7 +205,13 @@ class Killed(BaseException):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
-    "name", ["birthdays: found, not committed", "loyalty: posted, not committed", "birthdays: given, not noted"]
+    "name",
+    [
+        "birthdays: found, not committed",
+        "loyalty: many posted, not committed",
+        "birthdays: given, not noted",
+        "birthdays: told, not noted",
+    ],
 )
 def test_a_worker_killed_anywhere_gives_once(brand, monkeypatch, name):
     deaths = []
@@ -217,12 +223,14 @@ def test_a_worker_killed_anywhere_gives_once(brand, monkeypatch, name):
 
     today = date(2027, 8, 17)
     with brand_scope(brand.pk):
-        programme(noon(today))
+        programme(noon(today), text="生日快乐")
         account = make_account()
         members = [person(account, 817) for _ in range(3)]
+        for member in members:
+            record_act(follower=member.followers.get(), act=windows.Act.MESSAGE, at=noon(today))
     monkeypatch.setitem(failpoints.armed, name, die)
     for _try in range(4):
-        for work in (services.find_birthdays, services.give_birthdays):
+        for work in (services.find_birthdays, services.give_birthdays, services.carry_birthdays):
             try:
                 with brand_scope(brand.pk):
                     work(at=noon(today))
@@ -231,7 +239,8 @@ def test_a_worker_killed_anywhere_gives_once(brand, monkeypatch, name):
     assert len(deaths) == 2
     with brand_scope(brand.pk):
         assert [balance_of(member.pk).available for member in members] == [100, 100, 100]
-        assert set(BirthdayGrant.objects.values_list("state", flat=True)) == {"GIVEN"}
+        assert set(BirthdayGrant.objects.values_list("state", "way")) == {("GIVEN", "inbox.window")}
+        assert Message.objects.filter(direction="OUT").count() == 3
         assert breaches() == []
 
 
