@@ -125,8 +125,8 @@ def truth_of_crowd(demo: DemoBrand, people: int) -> dict[str, Any]:
 
 
 def truth_of_cases() -> dict[str, Any]:
-    """Count what is true of the planted cases of identity: whoever shows a phone joins."""
-    members = CASES["recycled"] + 2 * CASES["twins"]
+    """Count what is true of the planted cases of identity: of two who show one phone only the first joins by it."""
+    members = CASES["recycled"] + CASES["twins"]
     return {"to_decide": sum(CASES.values()), "members": members, "members_by_tier": {TIERS[0][0]: members}}
 
 
