@@ -214,6 +214,16 @@ BODIES = {
     "open_session": {"appid": "wx0123456789abcdef", "code": "x"},
     "change_profile": {"name": "新名"},
     "bind_phone": {"code": "x"},
+    "ask_for_sms_code": {"phone": "13700137000"},
+    "join_by_sms": {"phone": "13700137000", "code": "048213"},
+    "ask_for_counter_code": {"phone": "13700137000", "guide": "LY0007"},
+    "join_at_counter": {
+        "phone": "13700137000",
+        "guide": "LY0007",
+        "code": "048213",
+        "consent": {"text_version": "2026-11", "purposes": ["SERVICE"]},
+    },
+    "record_guide_contact": {"staff_no": "LY0007", "corp": "ww0123456789abcdef", "external_userid": "wm1"},
     "state_consent": {"purpose": "MARKETING", "granted": False},
     "change_preferences": {"personalised": False},
     "ask_about_data": {"kind": "COPY"},
@@ -320,6 +330,7 @@ def test_no_read_answers_an_undeclared_key_or_parameter(furnished):
             "member_no": furnished.member.member_no,
             "template": str(furnished.push.template.public_id),
             "segment": str(furnished.segment.pk),
+            "guide": furnished.guide.staff_no,
         }
         query = {each["name"]: known[each["name"]] for each in wanted}
         assert caller.get(address(path, furnished), **query).status_code == 200, path
