@@ -69,7 +69,7 @@ from coupons.models import (
     TierGrant,
 )
 from coupons.models import Move as CouponMove
-from guides.models import Assignment, Guide, GuidePolicy
+from guides.models import Assignment, Guide, GuidePolicy, Joining
 from imports.models import Export, ExportChunk, Import, ImportChunk, ImportRow
 from inbox.models import (
     Agent,
@@ -143,6 +143,8 @@ from members.models import (
     Segment,
     SegmentDue,
     SegmentMember,
+    SmsCode,
+    SmsSettings,
     Snapshot,
     SnapshotMember,
     StageMember,
@@ -277,6 +279,8 @@ MEANT: dict[str, str] = {
     "members.doubt.evidence": "the key of an evidence",
     "members.miniprogramsession.appid": "the AppID of a mini program",
     "members.miniprogramsession.openid": "who signed in",
+    "members.smscode.asker": "names a session, a person of the staff or a key",
+    "members.smssettings.way": "the key of a way",
     "members.consent.text_version": "a version",
     "members.consent.source": "the key of a source",
     "touchpoints.touch.scene": "the scene of a code",
@@ -852,6 +856,19 @@ def _looked_after(add, side, member, guide, number, at):
     far = GuidePolicy.objects.exists()
     mine = side.rows.setdefault(GuidePolicy, GuidePolicy.objects.get()) if far else None
     mine or add(GuidePolicy, valid_days=300 + int(number), changed_at=at)
+    _joined(add, side, member, guide, at)
+
+
+def _joined(add, side, member, guide, at):
+    """How a brand sends codes, a message that nobody has sent in time, and whom a guide has made a member."""
+    far = SmsSettings.objects.exists()
+    mine = side.rows.setdefault(SmsSettings, SmsSettings.objects.get()) if far else None
+    mine or add(SmsSettings, way="http", url="https://sms.example/send", secret="s", signature="澜屿", changed_at=at)
+    code = add(
+        SmsCode, phone_index=uuid.uuid4(), asker=f"staff:{guide.pk}", digest=uuid.uuid4(), asked_at=at,
+        expires_at=at + timedelta(minutes=5), message='{"phone": "+8613700137000", "code": "048213"}',
+    )  # fmt: skip
+    add(Joining, member=member, guide=guide, store=guide.store, way="SMS", operation=code.public_id, by="收银", at=at)
 
 
 def _birthdays(add, side, member, at):

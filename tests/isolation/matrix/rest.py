@@ -1,13 +1,19 @@
 """The REST API: every path and method for every kind of caller, and every field a caller can fill."""
 
 import uuid
+from datetime import timedelta
 
+from django.utils import timezone
+
+from accounts.sealing import blind_index
+from accounts.tenancy import brand_scope
 from console.site import site
 from coupons.codes import derive
 from coupons.models import Coupon, Template
 from guides.models import Guide
+from guides.services import join_code
 from loyalty.models import Fact, Tier
-from members.models import Identity, Member, Segment, Tag
+from members.models import Identity, Member, MiniProgramSession, Segment, SmsCode, Tag
 from members.picks import picks
 from members.segments import conditions
 from referrals.models import Invitation
@@ -32,6 +38,7 @@ CALLERS = (
         "key coupons.redeem",
         "key pages.sign",
         "key counter.use",
+        "key joins.write",
         "key library.read",
         "key library.write",
         "key imports.write",
@@ -56,6 +63,12 @@ NO_ROW = {
     "FactBody.number": "the caller's own number; numbers are the brand's (tests/loyalty/test_facts.py)",
     "FactBody.amount": "a number",
     "FactBody.lines": "objects of their own",
+    "FactBody.ship_to": "an object of its own",
+    "ShipTo.province": "a place of China",
+    "ShipTo.city": "a place of China",
+    "ShipTo.district": "a place of China",
+    "ShipTo.address": "words that are read as a place of China and dropped",
+    "PlacesQuery.days": "a number",
     "FactBody.name": "the name of an event",
     "FactBody.happened_at": "a moment",
     "OperationBody.key": "the caller's own key; keys are the brand's (tests/loyalty/test_ledger.py)",
@@ -138,6 +151,7 @@ NO_ROW = {
     "FlagBody.flag": "a choice",
     "FlagBody.on": "yes or no",
     "FlagBody.since": "a moment",
+    "FlagBody.until": "a moment",
     "FlagBody.reason": "the caller's own words",
     "EndBody.kind": "a choice",
     "EndBody.issuer": "who gave it, in the caller's own words",
@@ -173,6 +187,17 @@ NO_ROW = {
     "PeopleQuery.interacted_since": "a moment",
     "PhoneBinding.code": "WeChat's code; it names a person only to WeChat",
     "PhoneBinding.consent": "an object of its own",
+    "PhoneBody.phone": "a phone; whether the brand knows it is not told (tests/api/test_sms.py)",
+    "SmsBinding.phone": "a phone; without the code it was sent it is nobody's (tests/api/test_sms.py)",
+    "SmsBinding.code": "a secret of one message to one session; another's is refused (tests/api/test_sms.py)",
+    "SmsBinding.consent": "an object of its own",
+    "CounterPhone.phone": "a phone; whether the brand knows it is not told (tests/api/test_sms.py)",
+    "CounterJoin.phone": "a phone; without the code it was sent it is nobody's (tests/api/test_sms.py)",
+    "CounterJoin.code": "a secret of one message; another brand's is refused (tests/api/test_sms.py)",
+    "CounterJoin.name": "the person's own name",
+    "CounterJoin.consent": "an object of its own",
+    "CounterConsent.text_version": "a version",
+    "CounterConsent.purposes": "codes of the brand's own; an unknown one is refused (tests/api/test_sms.py)",
     "LogIn.code": "WeChat's code",
     "WhyQuery.at": "a moment",
     "EffectQuery.goal": "a choice",
@@ -182,7 +207,38 @@ NO_ROW = {
 }
 
 
+PHONE, DIGITS = "13700137000", "048213"
+
+
+def code_for(furnished):
+    """A message with a code has reached whoever holds the brand's session: only what is asked can be refused."""
+    brand, at = furnished.brand.pk, timezone.now()
+    session = furnished.near[MiniProgramSession].public_id
+    with brand_scope(brand):
+        row = SmsCode(
+            phone_index=blind_index(brand, "phone", f"+86{PHONE}"),
+            asker=f"session:{session.hex}",
+            state="SENT",
+            asked_at=at,
+            expires_at=at + timedelta(days=1),
+        )
+        row.digest = blind_index(brand, "sms code", f"{row.public_id}:{DIGITS}")
+        row.save()
+
+
+def shown_by(furnished):
+    """What the phone of a guide of the brand shows, and the like that nobody's shows."""
+    with brand_scope(furnished.brand.pk):
+        guide = furnished.far[Guide]
+        code = join_code(guide=guide, at=timezone.now()).code
+    return code, f"{code.removesuffix(str(guide.pk))}{guide.pk + 1_000_000_000}"
+
+
 def rows(world):
+    code_for(world.a)
+    shown, guide = shown_by(world.b), (world.b.far[Guide].staff_no, "60000000A")
+    counter = {"phone": PHONE, "guide": "{}", "code": DIGITS}
+    counter |= {"consent": {"text_version": "2026-11", "purposes": ["SERVICE"]}}
     far, person = world.b.far, f"members/{world.a.near[Member].member_no}/tags/"
     theirs, nobody = str(far[Template].public_id), str(uuid.UUID(int=7))
     edges, theirs_card = f"members/{world.a.near[Member].member_no}/identities/", far[Identity].value
@@ -280,6 +336,23 @@ def rows(world):
             far[Invitation].code,
             derive(b"nobody", 1),
         ),
+        "PhoneBinding.join_code": ("member", "POST", "me/phone/", {"code": "x", "join_code": "{}"}, *shown),
+        "SmsBinding.join_code": (
+            "member",
+            "POST",
+            "me/phone/sms/",
+            {"phone": PHONE, "code": DIGITS, "join_code": "{}"},
+            *shown,
+        ),
+        "GuideBody.guide": ("key full", "GET", "counter/joins/shown/", {"guide": "{}"}, *guide),
+        "CounterPhone.guide": (
+            "key full",
+            "POST",
+            "counter/joins/codes/",
+            {"phone": PHONE, "guide": "{}"},
+            *guide,
+        ),
+        "CounterJoin.guide": ("key full", "POST", "counter/joins/", counter, *guide),
         "StoreQuery.city": ("key full", "GET", "stores/", {"city": "{}"}, far[Store].city, "没有的城市"),
         "PeopleQuery.member_no": (
             "key full",
@@ -455,8 +528,6 @@ def ask_conditions(cells, world, asker, prefix):
 
 
 def people_of(furnished):
-    from accounts.tenancy import brand_scope
-
     with brand_scope(furnished.brand.pk):
         return Member.objects.filter(brand_id=furnished.brand.pk, merged_into__isnull=True).count()
 

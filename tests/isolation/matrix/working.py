@@ -16,7 +16,7 @@ from imports.models import Export, Import
 from inbox.models import Attachment, Message
 from library.models import MediaCopy
 from members.figures import PEOPLE_PER_TAG
-from members.models import Tag
+from members.models import SmsCode, Tag
 from tests.isolation import surfaces
 from tests.isolation.asking import Counter
 from tests.isolation.matrix.console import MARKS, missing_like
@@ -33,6 +33,7 @@ ARGUMENTS = {
     "batch_id": (CodeBatch, "pk"),
     "push_id": (Push, "pk"),
     "copy_id": (MediaCopy, "pk"),
+    "code_id": (SmsCode, "pk"),
     "invitation_id": (Invitation, "pk"),
     "touchpoint_ids": (Touchpoint, "pk"),  # a list
     "mini_code_id": (MiniCode, "pk"),
