@@ -38,7 +38,7 @@ REST: Final = timedelta(seconds=60)  # between two messages to one phone
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PHONE_AN_HOUR: Final = 5
 PHONE_A_DAY: Final = 10
-MEMBER_AN_HOUR: Final = 5
+SESSION_AN_HOUR: Final = 5
 TILL_AN_HOUR: Final = 60  # a guide, or the system of a counter
 ADDRESS_AN_HOUR: Final = 30  # people of a carrier share one
 KEPT: Final = timedelta(days=2)
@@ -144,7 +144,7 @@ def ask_code(*, phone: str, asker: str, address: str, at: datetime) -> AskedCode
 
 def _within_limits(mine: QuerySet[SmsCode], *, asker: str, ip: UUID | None, limit: int, at: datetime) -> None:
     everybody = SmsCode.objects.all()
-    an_hour = MEMBER_AN_HOUR if asker.startswith("member:") else TILL_AN_HOUR
+    an_hour = SESSION_AN_HOUR if asker.startswith("session:") else TILL_AN_HOUR
     asked = [
         (mine, PHONE_AN_HOUR, HOUR),
         (mine, PHONE_A_DAY, DAY),

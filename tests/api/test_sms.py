@@ -158,6 +158,19 @@ def test_a_phone_gets_so_many_an_hour_a_brand_so_many_a_day_and_an_address_too(s
     assert code_of(stranger.post("/me/phone/codes/", {"phone": "13700137003"})) == (429, "throttled")
 
 
+def test_a_session_asks_for_five_phones_an_hour_and_a_till_for_more(side):
+    _member, caller = visitor(side)
+    phones = [f"1370013710{number}" for number in range(6)]
+    heard = [caller.post("/me/phone/codes/", {"phone": phone}).status_code for phone in phones]
+    assert heard == [202] * 5 + [429]
+    later(side, 3601)
+    assert caller.post("/me/phone/codes/", {"phone": phones[5]}).status_code == 202
+    later(side)
+    guide = side.guide.staff_no
+    heard = [side.system.post("/counter/joins/codes/", {"phone": phone, "guide": guide}).status_code for phone in phones]
+    assert heard == [202] * 6
+
+
 def test_without_a_way_nothing_is_sent_and_no_phone_is_none(a):
     _member, caller = visitor(a)
     assert code_of(caller.post("/me/phone/codes/", {"phone": PHONE})) == (409, "sms_off")
