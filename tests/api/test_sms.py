@@ -167,7 +167,9 @@ def test_a_session_asks_for_five_phones_an_hour_and_a_till_for_more(side):
     assert caller.post("/me/phone/codes/", {"phone": phones[5]}).status_code == 202
     later(side)
     guide = side.guide.staff_no
-    heard = [side.system.post("/counter/joins/codes/", {"phone": phone, "guide": guide}).status_code for phone in phones]
+    heard = [
+        side.system.post("/counter/joins/codes/", {"phone": phone, "guide": guide}).status_code for phone in phones
+    ]
     assert heard == [202] * 6
 
 
