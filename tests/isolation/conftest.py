@@ -13,6 +13,7 @@ from accounts.models import RoleGrant
 from accounts.roles import DataScope, Role
 from accounts.sealing import forget_keys
 from accounts.tenancy import brand_scope
+from common import clock
 from members.services import save_segment
 from stores.models import StoreGrant
 from tests.console.conftest import (  # noqa: F401 - fixtures of the console's tests serve here too
@@ -94,6 +95,8 @@ def matrix(django_db_setup, django_db_blocker, layer):
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         logging.disable(logging.CRITICAL)  # thousands of refusals would only cost time
         stack.callback(logging.disable, logging.NOTSET)
+        stands = clock.timestamp()
+        patch.setattr(clock, "timestamp", lambda: stands)  # pages tell the time; two that are compared must agree
         patch.setattr(settings, "API_RATES", dict.fromkeys(settings.API_RATES, (10_000_000, 10_000_000.0)))
         forget_keys()
         stack.enter_context(transaction.atomic())

@@ -75,7 +75,7 @@ def search(probe):
     for theirs, nobody in (
         (CANARY, "QXZCANARY"),
         (far[Member].member_no, "6999999991"),
-        (far[Follower].openid[-8:], "9999999Z"),
+        (tail := far[Follower].openid[-8:], "99999998" if tail.isdigit() else "9999999Z"),
         (far[Member].phone_tail or "0002", "9182"),
     ):
         if theirs != probe.world.a.far[Member].phone_tail:
@@ -289,7 +289,8 @@ def taken_elsewhere(probe):
     for name in keys:
         theirs = str(getattr(probe.other.far[probe.model], name, ""))
         if theirs:
-            other = theirs[:-1] + ("a" if theirs[-1] != "a" else "b")
+            ends = "12" if theirs[-1].isdigit() else "ab"  # a number stays one, a time too
+            other = theirs[:-1] + (ends[0] if theirs[-1] != ends[0] else ends[1])
             probe.compare(
                 f"taken {name}",
                 lambda value, name=name: probe.post(f"{probe.base}add/", **data | {name: value}),
