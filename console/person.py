@@ -1,4 +1,4 @@
-"""What apps contribute to the page of one person: blocks of the card and entries of the timeline."""
+"""What apps contribute to the page of one person: facts of its head, blocks of the card and entries of the timeline."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from common.clock import now
 from console import formats
 from console.http import viewer_of
-from console.registry import TimelineKind, panels, person_marks, timeline_kinds, timelines
+from console.registry import (
+    BASICS,
+    BEHAVIOUR,
+    WORTH,
+    TimelineKind,
+    panels,
+    person_marks,
+    portraits,
+    timeline_kinds,
+    timelines,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,12 +31,30 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from accounts.viewer import Viewer
-    from console.registry import Moment, Panel
+    from console.registry import Moment, Panel, Trait
 
 T = TypeVar("T")
 ENTRIES = 60
 MOST_ENTRIES = 600
+MOST_TRAITS = 6
 _OTHER = TimelineKind("")
+_BLOCKS = (
+    (
+        BASICS,
+        gettext_lazy("Basics"),
+        gettext_lazy("Nothing yet. What the person says, staff note or systems report stands here."),
+    ),
+    (
+        BEHAVIOUR,
+        gettext_lazy("Behaviour and interests"),
+        gettext_lazy("Nothing yet. Scans, taps, tags and purchases fill this by themselves."),
+    ),
+    (
+        WORTH,
+        pgettext_lazy("of a person", "Value"),
+        gettext_lazy("Nothing yet. It begins with joining or the first purchase."),
+    ),
+)
 
 
 def with_marks(people: QuerySet[Any]) -> QuerySet[Any]:
@@ -38,6 +67,16 @@ def with_marks(people: QuerySet[Any]) -> QuerySet[Any]:
 def marked(person: Any, key: str) -> Any:
     """Give what the query for a person brought along; True where somebody came by another way, so that one looks."""
     return getattr(person, _mark(key), True)
+
+
+def brought(person: Any, key: str) -> Any:
+    """Give the value that the query for a person's page brought along; asks for it where somebody came another way."""
+    kept = marked(person, key)
+    if kept is not True:
+        return kept
+    expression = {_mark(key): person_marks.get(key)()}
+    rows = type(person)._default_manager.filter(pk=person.pk).annotate(**expression)
+    return rows.values_list(_mark(key), flat=True).first()
 
 
 def _mark(key: str) -> str:
@@ -110,3 +149,22 @@ def panels_of(person: Any, request: HttpRequest) -> list[Panel]:
     """Give the blocks of the person's card that the role may see."""
     made = [panel for _key, make in panels.items() if (panel := make(person, request)) is not None]
     return sorted(made, key=lambda panel: panel.order)
+
+
+def portrait_of(person: Any, *, viewer: Viewer) -> list[dict[str, Any]]:
+    """Give the three blocks at the head of a person's page, each with its first facts that the viewer may see."""
+    told: list[Trait] = []
+    for _key, each in portraits.items():
+        if _may(viewer, each.area):
+            found = each.tell(person)
+            told += found if _may(viewer, each.link_area) else [replace(trait, link="") for trait in found]
+    told.sort(key=lambda trait: trait.order)
+    return [
+        {
+            "key": block,
+            "label": label,
+            "nothing": nothing,
+            "traits": [trait for trait in told if trait.block == block][:MOST_TRAITS],
+        }
+        for block, label, nothing in _BLOCKS
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from common.registry import Registry
 
@@ -202,6 +202,38 @@ class Panel:
     order: int = 100
 
 
+# The three blocks at the head of a person's page.
+BASICS: Final = "basics"
+BEHAVIOUR: Final = "behaviour"
+WORTH: Final = "worth"
+
+
+@dataclass(frozen=True)
+class Trait:
+    """A fact at the head of a person's page: in which block, what it says, who says so and since when."""
+
+    block: str
+    label: StrOrPromise
+    value: StrOrPromise
+    source: StrOrPromise
+    at: datetime | None = None
+    link: str = ""
+    order: int = 100
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """What an app tells at the head of a person's page; what is not known is left out.
+
+    Traits are there for roles that may see `area` (empty: whoever sees the person); their links lead somewhere for
+    roles that may see `link_area`.
+    """
+
+    tell: Callable[[Any], Iterable[Trait]]
+    area: str = ""
+    link_area: str = ""
+
+
 class BulkColumn:
     """A column loaded for a whole page at once: `load(ids)` gives {id: value}. Put it in `list_display`."""
 
@@ -262,6 +294,10 @@ timeline_kinds: Registry[TimelineKind] = Registry(
 panels: Registry[Callable[[Any, HttpRequest], Panel | None]] = Registry(
     "console.panels",
     purpose="blocks in the card of a member: callable(member, request)",
+)
+portraits: Registry[Portrait] = Registry(
+    "console.portraits",
+    purpose="facts with their sources in the three blocks at the head of a person's page",
 )
 person_marks: Registry[Callable[[], Any]] = Registry(
     "console.person_marks",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from django.db import connection
-from django.db.models import BigIntegerField, Case, Count, Exists, F, Func, OuterRef, Q, Sum, Value, When
+from django.db.models import BigIntegerField, Case, Count, Exists, F, Func, OuterRef, Q, Subquery, Sum, Value, When
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
@@ -550,6 +550,18 @@ def leaves_of(buttons: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mappi
 def tapped_by(button: Mapping[str, Any]) -> str:
     """Give what WeChat names when a button is tapped: its key, its link or its page."""
     return str(button.get(_TOLD_BY.get(str(button.get("type")), "key")) or "")[:300]
+
+
+def button_names() -> dict[str, str]:
+    """Give what the brand's buttons are called, by what WeChat names when they are tapped; one query."""
+    newest = MenuVersion.objects.filter(account=OuterRef("account")).order_by("-number")
+    rows = Menu.objects.annotate(personal=Subquery(newest.values("tag_menus")[:1])).order_by("pk")
+    found: dict[str, str] = {}
+    for draft, published, personal in rows.values_list("draft", "published", "personal"):
+        for buttons in (published, *(each["buttons"] for each in personal or ()), draft):
+            for _path, button in leaves_of(buttons):
+                found.setdefault(tapped_by(button), str(button.get("name") or ""))
+    return found
 
 
 WEEK, MONTH = 7, 30

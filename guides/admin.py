@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
@@ -19,29 +20,31 @@ from console.code import code_svg
 from console.columns import state, two_lines
 from console.http import viewer_of
 from console.labels import source_label
-from console.person import ENTRIES, marked, once
+from console.person import ENTRIES, brought, marked, once
 from console.registry import (
+    BASICS,
     BulkColumn,
     Column,
     Hit,
     Moment,
     Panel,
+    Portrait,
     SearchGroup,
     TimelineKind,
+    Trait,
     columns,
     panels,
     person_marks,
+    portraits,
     search_groups,
     timeline_kinds,
     timelines,
 )
 from guides.models import Assignment, Guide, GuidePolicy, JoinedBy, Joining
-from guides.selectors import in_reach, joining_of, member_counts, policy, protected_until, valid_until
+from guides.selectors import in_reach, member_counts, policy, protected_until, valid_until
 from touchpoints.selectors import scan_counts
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from django.db.models import QuerySet
     from django.http import HttpRequest
 
@@ -209,27 +212,28 @@ person_marks.register(
     lambda: Subquery(
         Joining.objects.filter(member=OuterRef("pk"))
         .order_by("at", "pk")
-        .annotate(said=JSONObject(name="guide__name", staff_no="guide__staff_no", store="store__name", way="way"))
+        .annotate(
+            said=JSONObject(name="guide__name", staff_no="guide__staff_no", store="store__name", way="way", at="at")
+        )
         .values("said")[:1]
     ),
 )
 
 
-def _joined_with(member: Member) -> list[dict[str, str]]:
+def _joined_with(member: Member) -> Trait | None:
     """Say with whom somebody joined, as the query for a person's page brought it along."""
-    kept = marked(member, "guides.joining")
-    if kept is True:  # the page was not asked for as a whole
-        row = joining_of(member.pk)
-        kept = row and {
-            "name": row.guide.name,
-            "staff_no": row.guide.staff_no,
-            "store": row.store.name,
-            "way": row.way,
-        }
+    kept = brought(member, "guides.joining")
     if not kept:
-        return []
+        return None
     value = f"{kept['name']} {kept['staff_no']} · {kept['store']}"
-    return [{"label": gettext("Joined with"), "value": value, "why": str(JoinedBy(kept["way"]).label)}]
+    at = datetime.fromisoformat(kept["at"])
+    return Trait(BASICS, gettext("Joined with"), value, str(JoinedBy(kept["way"]).label), at, order=30)
+
+
+portraits.register(
+    "guides.joining",
+    Portrait(lambda member: [told] if (told := _joined_with(member)) is not None else [], area="guides"),
+)
 
 
 @panels.add("guides.guide")
@@ -253,7 +257,9 @@ def own_guide(member: Member, request: HttpRequest) -> Panel | None:
         hint = _how_long(own.since, _rules(member))
     elif own is not None:
         hint = gettext("%(guide)s has left. The next guide's code takes over.") % {"guide": own.guide}
-    rows += _joined_with(member)
+    joined = _joined_with(member)
+    if joined is not None:
+        rows.append({"label": str(joined.label), "value": str(joined.value), "why": str(joined.source)})
     if viewer.can("guides.edit"):
         link = reverse("admin:members_member_guide", args=[member.pk])
         choose = gettext("Choose another guide") if own is not None else gettext("Choose a guide")

@@ -121,11 +121,6 @@ def members_of_viewer(viewer: Viewer) -> Q:
     return Q(pk__in=mine.values("member_id"))
 
 
-def joining_of(member_id: int) -> Joining | None:
-    """Give with whom somebody joined, if a guide was there; the first time counts."""
-    return Joining.objects.select_related("guide", "store").filter(member_id=member_id).order_by("at", "pk").first()
-
-
 def joinings_in_reach(viewer: Viewer, *, limit: int = 20) -> list[Joining]:
     """Give the newest joinings with guides a viewer may see, of people they may see."""
     rows = Joining.objects.select_related("guide", "store", "member")

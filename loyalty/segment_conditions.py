@@ -374,11 +374,15 @@ def _window(at: datetime, days: int) -> QuerySet[Fact]:
     return Fact.objects.filter(happened_at__gt=days_back(at, days), happened_at__lte=at)
 
 
-def bought(at: datetime, days: int) -> QuerySet[Fact]:
-    """Give the purchases of a window that were not returned whole."""
-    back = _window(at, days).filter(kind=FactKind.REFUND).order_by().values("refers_id")
+def bought(at: datetime, days: int, member_id: int | None = None) -> QuerySet[Fact]:
+    """Give the purchases of a window (of one person, or everybody's) that were not returned whole."""
+    rows = _window(at, days).filter(kind=FactKind.PURCHASE)
+    refunds = _window(at, days).filter(kind=FactKind.REFUND)
+    if member_id is not None:
+        rows, refunds = rows.filter(member_id=member_id), refunds.filter(refers__member_id=member_id)
+    back = refunds.order_by().values("refers_id")
     whole = back.annotate(back=Sum("amount"), paid=Max("refers__amount")).filter(back__gte=F("paid"))
-    return _window(at, days).filter(kind=FactKind.PURCHASE).exclude(pk__in=whole.values("refers_id"))
+    return rows.exclude(pk__in=whole.values("refers_id"))
 
 
 def paid(at: datetime, days: int) -> QuerySet[Fact]:

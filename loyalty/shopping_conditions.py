@@ -6,14 +6,30 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import connection
-from django.db.models import BigIntegerField, Count, DurationField, ExpressionWrapper, Max, Min, Q, Value
+from django.db.models import (
+    BigIntegerField,
+    Count,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    Subquery,
+    Sum,
+    Value,
+)
 from django.db.models.expressions import Expression
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.tenancy import current_brand_id
 from console import formats
+from loyalty.models import Fact
 from loyalty.segment_conditions import DAYS_BACK, bought, facts_crossed
 from members.segments import Field, condition
 
@@ -111,6 +127,42 @@ FROM (
 """
 
 
+def liked_best(member_id: int, *, at: datetime, days: int, top: int) -> list[tuple[str, int]]:
+    """Give the categories on which somebody spent most within some days, with the fen; one query."""
+    text, values = _liked(at, days, member_id)
+    with connection.cursor() as cursor:
+        cursor.execute(f"{text} ORDER BY s.amount DESC, s.category LIMIT %s", [*values, top])
+        return [(category, int(amount)) for _member, category, amount, _place in cursor.fetchall()]
+
+
+@dataclass(frozen=True)
+class Bought:
+    """What somebody bought within some days: orders not returned whole, and the fen less what came back."""
+
+    orders: int
+    fen: int
+    last_at: datetime | None
+    systems: tuple[str, ...]
+
+
+def bought_in_all(member_id: int, *, at: datetime, days: int) -> Bought:
+    """Add up what somebody bought within some days; one query."""
+    back = Fact.objects.filter(refers=OuterRef("pk"), happened_at__lte=at).order_by().values("refers")
+    sums = Subquery(back.annotate(fen=Sum("amount")).values("fen"), output_field=BigIntegerField())
+    found = (
+        bought(at, days, member_id)
+        .order_by()
+        .annotate(net=F("amount") - Coalesce(sums, Value(0), output_field=BigIntegerField()))
+        .aggregate(
+            orders=Count("pk"),
+            fen=Sum("net"),
+            last_at=Max("happened_at"),
+            systems=ArrayAgg("system", distinct=True, order_by="system", default=Value([])),
+        )
+    )
+    return Bought(found["orders"], int(found["fen"] or 0), found["last_at"], tuple(found["systems"]))
+
+
 @condition
 class LikesBest:
     """Spent most on one of some categories: it is among the first of theirs within some days."""
@@ -154,11 +206,8 @@ class LikesBest:
 
     def fact(self, params: Params, person: PersonAt) -> str:
         """Name their first categories with the amounts."""
-        text, values = _liked(person.at, params.days, member_id=person.member.pk)
-        with connection.cursor() as cursor:
-            cursor.execute(f"{text} ORDER BY s.amount DESC, s.category LIMIT %s", [*values, max(params.top, 2)])
-            found = cursor.fetchall()
-        said = [f"{category} {formats.fen(int(amount))}" for _member, category, amount, _place in found]
+        found = liked_best(person.member.pk, at=person.at, days=params.days, top=max(params.top, 2))
+        said = [f"{category} {formats.fen(amount)}" for category, amount in found]
         return _("; ").join(said) or _("nothing with a category in these days")
 
     def turns(self, params: Params, since: datetime, until: datetime) -> list[QuerySet[Any]]:
@@ -180,8 +229,6 @@ class Those(Expression):
 
 def _liked(at: datetime, days: int, member_id: int | None = None) -> tuple[str, list[Any]]:
     """Give a statement of (member_id, category, amount, place)."""
-    rows = bought(at, days).order_by()
-    if member_id is not None:
-        rows = rows.filter(member_id=member_id)
+    rows = bought(at, days, member_id).order_by()
     sql, params = rows.values("id", "member_id", "body").query.sql_with_params()
     return _LIKED.format(bought=sql), [*params, current_brand_id(), at, *params]

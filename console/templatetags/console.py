@@ -141,9 +141,3 @@ def unlocalized(value: float) -> str:
 def page_link(cl: ChangeList, step: int) -> str:
     """Give the address of the page `step` pages further."""
     return cl.get_query_string({PAGE_VAR: cl.page_num + step})
-
-
-@register.filter
-def mmdd(value: int | None) -> str:
-    """Show a birthday kept as month × 100 + day."""
-    return f"{value // 100:02d}-{value % 100:02d}" if value else formats.NOTHING

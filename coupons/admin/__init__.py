@@ -1,5 +1,5 @@
 """Pages about coupons."""
 
-from coupons.admin import batches, counter, gifts, member, purchases, pushes, templates
+from coupons.admin import batches, counter, gifts, member, portrait, purchases, pushes, templates
 
-__all__ = ["batches", "counter", "gifts", "member", "purchases", "pushes", "templates"]
+__all__ = ["batches", "counter", "gifts", "member", "portrait", "purchases", "pushes", "templates"]

@@ -19,7 +19,7 @@ from common.errors import AppError
 from console import formats
 from console.admin import site
 from console.http import row_id, viewer_of
-from console.person import marked
+from console.person import marked, once
 from console.registry import (
     Moment,
     Page,
@@ -190,10 +190,15 @@ pages.register(_PAGE.name, _PAGE)
 # --- what the card and the timeline show -----------------------------------------------------------------------------
 
 
+def card_on(member: Member) -> tier_selectors.Card:
+    """Give what a person's card says of points and tier; asked once a page."""
+    return once(member, "points and tier", lambda: tier_selectors.card_of(member.pk, at=now()))
+
+
 @panels.add("loyalty.points")
 def points_of(member: Member, request: HttpRequest) -> Panel | None:
     """Show balance, what ends soon, and the tier."""
-    found = tier_selectors.card_of(member.pk, at=now())
+    found = card_on(member)
     link = reverse("admin:members_member_points", args=[member.pk])
     why = gettext("%(held)s frozen") % {"held": formats.count(found.balance.held)} if found.balance.held else ""
     rows = [

@@ -21,7 +21,7 @@ from console.columns import moment, recently, state, two_lines
 from console.formats import tail
 from console.http import row_id, viewer_of
 from console.labels import source_label
-from console.person import ENTRIES, panels_of, timeline_context, with_marks
+from console.person import ENTRIES, panels_of, portrait_of, timeline_context, with_marks
 from console.registry import BulkColumn
 from console.reveal import reveal
 from members import services
@@ -343,6 +343,7 @@ class MemberAdmin(ConsoleModelAdmin):
             "followers": followers_of(member),
             "consents": _consents(member),
             "identities": _identities(member),
+            "portrait": portrait_of(member, viewer=viewer),
             "panels": panels_of(member, request),
             **timeline_context(member, request),
             **extra,

@@ -20,7 +20,7 @@ from console.admin import ConsoleModelAdmin, site
 from console.columns import two_lines
 from console.forms import BrandModelForm
 from console.http import row_id, viewer_of
-from console.person import marked
+from console.person import marked, once
 from console.registry import Page, Panel, pages, panels, person_marks
 from console.reveal import reveal
 from members import profiles, services
@@ -271,14 +271,19 @@ pages.register(_PAGE.name, _PAGE)
 person_marks.register("members.profile", lambda: Exists(ProfileValue.objects.filter(member=OuterRef("pk"))))
 
 
+def profile_on(member: Member) -> list[Fact]:
+    """Give what was said about somebody; asked once a page, and never of whom nobody said anything."""
+    if not marked(member, "members.profile"):
+        return []
+    return once(member, "profile", lambda: profile_of(member.pk, at=now()))
+
+
 @panels.add("members.profile")
 def profile_panel(member: Member, request: HttpRequest) -> Panel | None:
     """Show the brand's own fields on the card, with source and age, and what is in conflict."""
-    if not marked(member, "members.profile"):
-        return None
     link = reverse("admin:members_member_profile", args=[member.pk])
     rows = []
-    for fact in profile_of(member.pk, at=now()):
+    for fact in profile_on(member):
         if fact.counts is None or (fact.field is None and not fact.in_conflict):
             continue
         said = {"source": profiles.sources.find(fact.counts.source), "when": formats.local_time(fact.counts.at)}

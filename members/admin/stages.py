@@ -11,10 +11,10 @@ from django.utils.translation import gettext_lazy
 
 from console import formats
 from console.http import viewer_of
-from console.person import marked
+from console.person import marked, once
 from console.registry import Moment, Panel, TimelineKind, panels, person_marks, timeline_kinds, timelines
 from members.models import StageMember, StageMove
-from members.stands import moves_of, stages_of
+from members.stands import Stands, moves_of, stages_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -29,11 +29,16 @@ person_marks.register(
 person_marks.register("members.stage_moves", lambda: Exists(StageMove.objects.filter(member_id=OuterRef("pk"))))
 
 
+def stages_on(member: Member) -> list[Stands]:
+    """Give where somebody stands in groupings that are followed; asked once a page, and never of who is in none."""
+    if not marked(member, "members.stages"):
+        return []
+    return once(member, "stages", lambda: stages_of(member.pk))
+
+
 @panels.add("members.stages")
 def stages(member: Member, request: HttpRequest) -> Panel | None:
     """Show where they stand in the life cycle and the like, and since when."""
-    if not marked(member, "members.stages"):
-        return None
     link = reverse("admin:groupings") if viewer_of(request).can("segments.view") else ""
     rows = [
         {
@@ -42,7 +47,7 @@ def stages(member: Member, request: HttpRequest) -> Panel | None:
             "link": link,
             "why": _("since %(time)s") % {"time": formats.local_time(each.since)},
         }
-        for each in stages_of(member.pk)
+        for each in stages_on(member)
     ]
     return Panel(_("Stages"), "console/panel_facts.html", {"rows": rows, "hint": ""}, 22) if rows else None
 

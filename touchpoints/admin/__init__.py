@@ -15,7 +15,7 @@ from console.admin import ConsoleModelAdmin, site
 from console.code import code_png
 from console.http import row_id, viewer_of
 from touchpoints import on_screen, selectors, services
-from touchpoints.admin import elsewhere  # noqa: F401 - puts channels into other pages
+from touchpoints.admin import elsewhere, portrait  # noqa: F401 - put channels into other pages
 from touchpoints.admin.acts import act
 from touchpoints.admin.channel_page import channel_context, code_context, waiting_since
 from touchpoints.admin.forms import TouchpointForm
