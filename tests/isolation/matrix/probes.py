@@ -74,8 +74,8 @@ def search(probe):
     far = probe.other.far
     for theirs, nobody in (
         (CANARY, "QXZCANARY"),
-        (far[Member].member_no, "6999999991"),
-        (tail := far[Follower].openid[-8:], "99999998" if tail.isdigit() else "9999999Z"),
+        (number := far[Member].member_no, f"99{number[2:]}"),  # of the same shape: letters are looked up elsewhere
+        (tail := far[Follower].openid[-8:], f"99{tail[2:]}"),
         (far[Member].phone_tail or "0002", "9182"),
     ):
         if theirs != probe.world.a.far[Member].phone_tail:
