@@ -86,7 +86,11 @@ def post(url: str, body: dict[str, Any], headers: dict[str, str]) -> int:
 
 def is_public(url: str) -> bool:
     """Say whether an address leads out of our own network, by https; elsewhere than in production any does."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 443
+    except ValueError:
+        return False
     if not parts.hostname or parts.username or parts.scheme not in ("http", "https"):
         return False
     if not settings.IS_PRODUCTION:
@@ -94,8 +98,8 @@ def is_public(url: str) -> bool:
     if parts.scheme != "https":
         return False
     try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
-    except OSError:
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
         return False
     return all(ipaddress.ip_address(str(each[4][0]).split("%")[0]).is_global for each in found)
 

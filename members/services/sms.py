@@ -39,7 +39,9 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PHONE_AN_HOUR: Final = 5
 PHONE_A_DAY: Final = 10
 SESSION_AN_HOUR: Final = 5
-TILL_AN_HOUR: Final = 60  # a guide, or the system of a counter
+GUIDE_AN_HOUR: Final = 60
+SYSTEM_AN_HOUR: Final = 3_600  # the tills of all stores may ask by one key
+_AN_HOUR: Final = {"session": SESSION_AN_HOUR, "staff": GUIDE_AN_HOUR}
 ADDRESS_AN_HOUR: Final = 30  # people of a carrier share one
 KEPT: Final = timedelta(days=2)
 MOST_A_DAY: Final = 1_000_000
@@ -76,6 +78,7 @@ def set_sms(
 ) -> SmsSettings:
     """Say how the brand sends text messages; an empty secret stays as it was. Raises `SmsSettingsInvalid`."""
     row = SmsSettings.objects.select_for_update().first() or SmsSettings()
+    elsewhere = not secret and _place(url) != _place(row.url)
     if way and (way not in sms.ways or not sms.ways.get(way).offered()):
         raise SmsSettingsInvalid("way", _("This way does not exist here."))
     for name, value in (("url", url), ("signature", signature), ("template", template)):
@@ -87,10 +90,11 @@ def set_sms(
         _check_address(url)
         if not secret and row.secret is None:
             raise SmsSettingsInvalid("secret", _("The provider's secret is missing."))
-        if not secret and urlsplit(url).hostname != urlsplit(row.url).hostname:
+        if elsewhere:
             # A kept secret does not go to another host because somebody has changed the address.
             raise SmsSettingsInvalid("secret", _("Another host: enter its secret."))
     before = {name: getattr(row, name) for name in ("way", "url", "signature", "template", "daily_limit")}
+    row.secret = None if elsewhere else row.secret  # nor in two steps, the first of which sends by no way
     row.way, row.url, row.signature, row.template, row.daily_limit = way, url, signature, template, daily_limit
     if secret:
         row.secret = secret
@@ -103,9 +107,22 @@ def set_sms(
     return row
 
 
+def _place(url: str) -> tuple[str, str]:
+    """Give where an address leads to: scheme, and host with port."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", url
+    return parts.scheme, parts.netloc
+
+
 def _check_address(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
         raise SmsSettingsInvalid("url", _("An address that begins with https:// is needed."))
     if not sms.is_public(url):
         raise SmsSettingsInvalid("url", _("This address leads into our own network, or is not https."))
@@ -144,7 +161,7 @@ def ask_code(*, phone: str, asker: str, address: str, at: datetime) -> AskedCode
 
 def _within_limits(mine: QuerySet[SmsCode], *, asker: str, ip: UUID | None, limit: int, at: datetime) -> None:
     everybody = SmsCode.objects.all()
-    an_hour = SESSION_AN_HOUR if asker.startswith("session:") else TILL_AN_HOUR
+    an_hour = _AN_HOUR.get(asker.partition(":")[0], SYSTEM_AN_HOUR)
     asked = [
         (mine, PHONE_AN_HOUR, HOUR),
         (mine, PHONE_A_DAY, DAY),

@@ -10,6 +10,7 @@ from common.secret import Secret
 from guides.models import Joining
 from guides.services import join_code
 from members import services, sms
+from members.errors import SmsSettingsInvalid
 from members.models import Consent, Member, SmsCode, SmsSettings
 from members.services import people
 from tests.api.conftest import Caller, make_side
@@ -42,6 +43,26 @@ def side(a, sent):
     with brand_scope(a.brand.pk):
         SmsSettings.objects.create(way="http", url="https://sms.example", signature="澜屿")
     return a
+
+
+def test_a_kept_secret_goes_to_no_other_place_not_even_in_two_steps(a):
+    def save(way, url, secret=""):
+        return services.set_sms(
+            way=way, url=url, secret=secret, signature="", template="", daily_limit=10, at=clock.now()
+        )
+
+    with brand_scope(a.brand.pk):
+        save("http", "https://sms.example/send", "s3cret")
+        assert save("http", "https://sms.example/other").secret.reveal() == "s3cret"
+        for url in ("https://evil.example", "https://sms.example:8443/send", "http://sms.example/send"):
+            with pytest.raises(SmsSettingsInvalid):
+                save("http", url)
+        for url in ("https://[x", "https://a:b/", "ftp://sms.example", ""):
+            with pytest.raises(SmsSettingsInvalid):
+                save("http", url, "s3cret")
+        assert save("", "https://evil.example").secret is None
+        with pytest.raises(SmsSettingsInvalid):
+            save("http", "https://evil.example")
 
 
 def visitor(side):
