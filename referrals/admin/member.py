@@ -11,6 +11,7 @@ from django.utils.translation import gettext, pgettext
 from console.http import viewer_of
 from console.person import marked
 from console.registry import Panel, panels, person_marks
+from members.selectors import visible_members
 from referrals.models import Referral, State
 
 if TYPE_CHECKING:
@@ -34,9 +35,13 @@ def invitations(member: Member, request: HttpRequest) -> Panel | None:
     """Show who brought them and whom they brought."""
     if not marked(member, "referrals.people"):
         return None
+    viewer = viewer_of(request)
     rows = Referral.objects.select_related("inviter", "invited").filter(Q(inviter=member) | Q(invited=member))
+    if viewer.scope != "BRAND":
+        mine = visible_members(viewer).values("pk")
+        rows = rows.filter(inviter__in=mine, invited__in=mine)
     found = list(rows.order_by("-pk")[: _SHOWN + 1])
-    link = viewer_of(request).can("points.view")
+    link = viewer.can("points.view")
     shown = [
         {
             "label": pgettext("invitation", "Came by") if row.invited_id == member.pk else gettext("Brought"),

@@ -141,7 +141,7 @@ class ReferralAdmin(ConsoleModelAdmin):
             "is_given": row.state in (State.PAID, State.DOUBTED),
             "waits": waits,
             "others": list(
-                Referral.objects.select_related("invited")
+                self.reachable(Referral.objects.select_related("invited"), request)
                 .filter(inviter_id=row.inviter_id)
                 .exclude(pk=row.pk)
                 .order_by("-pk")[:20]

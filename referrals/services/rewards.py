@@ -19,7 +19,7 @@ from coupons.models import State as CouponState
 from coupons.models import Way
 from coupons.services import void_coupon
 from coupons.services.outcomes import give_promised
-from loyalty.errors import NothingToReverse, RefundBlocked
+from loyalty.errors import MemberGone, NothingToReverse, RefundBlocked
 from loyalty.models import Fact, FactKind, Journal
 from loyalty.selectors.points import zone
 from loyalty.services import Operation, earn_points
@@ -62,7 +62,9 @@ def look_at_open(*, at: datetime) -> int:
 
 
 def _ripe(at: datetime) -> QuerySet[Referral]:
-    allowed = ExpressionWrapper(F("programme__within_days") * Value(timedelta(days=1)), output_field=DurationField())
+    # What was done on the last day may be told later: nothing lapses before it could have been rewarded.
+    days = F("programme__within_days") + F("programme__wait_days")
+    allowed = ExpressionWrapper(days * Value(timedelta(days=1)), output_field=DurationField())
     rows = Referral.objects.filter(state=State.OPEN).annotate(
         last=ExpressionWrapper(F("bound_at") + allowed, output_field=DateTimeField())
     )
@@ -322,15 +324,15 @@ def _take_back(row: Referral, side: str, at: datetime) -> Given:
         try:
             with transaction.atomic():
                 reverse(operation=back, journal=journal, at=at, reason=row.programme.name)
-        except (RefundBlocked, NothingToReverse):
+        except (RefundBlocked, NothingToReverse, MemberGone):  # spent, or nobody is left to take it from
             came = Given.SPENT
     coupon = getattr(row, f"{side}_coupon")
     if coupon is not None and coupon.state in (CouponState.UNUSED, CouponState.HELD):
         try:
             with transaction.atomic():
-                void_coupon(operation=back, coupon_id=coupon.pk, reason=row.programme.name, at=at)
-        except Unusable:
-            came = Given.SPENT  # it was redeemed in the same moment
+                void_coupon(operation=back, coupon_id=coupon.pk, reason=f"{SOURCE}: {row.programme.name}", at=at)
+        except (Unusable, MemberGone):
+            came = Given.SPENT  # it was redeemed in the same moment, or nobody is left to take it from
     elif coupon is not None and coupon.state == CouponState.USED:
         came = Given.SPENT
     return came

@@ -289,6 +289,19 @@ def test_deletion_forgets_code_and_fingerprints_and_ends_what_waits(people):
     assert points(people.ann) == [0]
 
 
+def test_who_is_deleted_after_the_reward_holds_up_nobody_elses_return(people):
+    make_programme(act="ORDER", at_least=100, name="礼", inviter_template=make_template("谢礼", claimable=False))
+    gone, other = bring(people.ann), bring(people.ann, AT + DAY)
+    orders = [bought(each, f"D{each.pk}", 200, AT + 2 * DAY) for each in (gone, other)]
+    settle(AT + 12 * DAY)
+    assert states() == ["PAID", "PAID"]
+    erase_member(member=people.ann, reason="asked", at=AT + 12 * DAY)
+    for number, order in enumerate(orders):
+        sent_back(order, f"B{number}", 200, AT + 13 * DAY)
+    settle(AT + 13 * DAY)
+    assert states() == ["RETURNED", "RETURNED"]
+
+
 def test_programmes_that_cannot_be_are_refused_in_words(people):
     from referrals.errors import ProgrammeInvalid
 
