@@ -37,6 +37,7 @@ class Choice:
     label: str
     goto: str = ""
     tag_id: int | None = None
+    number: int = 0  # by which it is chosen: it stays when one before it is no longer offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +128,8 @@ def read_steps(data: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
             field=str(row.get("field", "")),
             why=str(row.get("why", "")),
             choices=tuple(
-                Choice(str(each.get("label", "")), str(each.get("goto", "")), each.get("tag_id"))
-                for each in row.get("choices", [])
+                Choice(str(each.get("label", "")), str(each.get("goto", "")), each.get("tag_id"), number)
+                for number, each in enumerate(row.get("choices", []), 1)
             ),
             goto=str(row.get("goto", "")),
         )
@@ -186,7 +187,7 @@ def question(step: Step) -> str:
     lines = [step.text]
     if step.why:
         lines.append(_("(Why we ask: %(why)s You can say “skip” or “exit”.)") % {"why": step.why})
-    lines += [f"{number}. {choice.label}" for number, choice in enumerate(step.choices, 1)]
+    lines += [f"{choice.number}. {choice.label}" for choice in step.choices]
     if step.answer == YES_NO:
         lines += [f"1. {_('Yes')}", f"2. {_('No')}"]
     return "\n".join(lines)
@@ -216,8 +217,8 @@ def _read(step: Step, text: str) -> tuple[Any, Choice | None]:
         return ({"lunar": True} if found.lunar else found.mmdd), None
     if step.answer == CHOICE:
         wanted = normalised(text)
-        for number, choice in enumerate(step.choices, 1):
-            if wanted in {str(number), normalised(choice.label)}:
+        for choice in step.choices:
+            if wanted in {str(choice.number), normalised(choice.label)}:
                 return choice.label, choice
         having = [choice for choice in step.choices if normalised(choice.label) in wanted]
         return (having[0].label, having[0]) if len(having) == 1 else (None, None)

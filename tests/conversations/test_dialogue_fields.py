@@ -149,13 +149,17 @@ def test_a_question_whose_field_no_longer_listens_is_passed_over_and_said_to_who
     assert kept(waiting.member_id) == {"shoe": "38"}
 
 
-def test_a_list_that_has_become_shorter_offers_what_is_left(account, dialogue):
+def test_a_list_that_has_become_shorter_offers_what_is_left_by_its_old_numbers(account, dialogue):
+    before = make_follower(account)
+    says(account, before, "认识我")
     field = ProfileField.objects.get(key="skin")
     field.choices = ["油性", "混合"]
     member_services.save_profile_field(field=field, at=AT)
     asked = says(account, make_follower(account), "认识我")
-    assert "1. 油性\n2. 混合" in asked
+    assert "2. 油性\n3. 混合" in asked
     assert "干性" not in asked
+    says(account, before, "2")  # asked while the list was longer
+    assert kept(before.member_id)["skin"] == "油性"
 
 
 def test_a_field_that_changed_between_question_and_worker_keeps_nothing_and_fails_nothing(account, dialogue):
