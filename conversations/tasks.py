@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from accounts.tasks_base import brand_task, global_task, ring
 from accounts.tenancy import brand_scope, every_brand
 from common import clock
+
+_MOST_ROUNDS: Final = 200
 
 
 @brand_task(name="conversations.tasks.send_replies")
@@ -45,8 +49,10 @@ def tidy_brand_replies(brand_id: int) -> None:
         services.purge_records(at=clock.now())
     with brand_scope(brand_id):
         services.forget_old_answers(at=clock.now())
-    with brand_scope(brand_id):
-        services.purge_taps(at=clock.now())
+    for _round in range(_MOST_ROUNDS):  # a tap of each person a day: more than one round of a large brand
+        with brand_scope(brand_id):
+            if not services.purge_taps(at=clock.now()):
+                break
     with brand_scope(brand_id):
         services.purge_known_due()
 

@@ -65,7 +65,7 @@ def _current(member_id: int) -> Assignment | None:
 
 def _put(current: Assignment | None, *, member_id: int, guide: Guide, reason: str, at: datetime) -> Assignment:
     if current is not None:
-        current.until = at
+        current.until = max(at, current.since)  # what is told late may be older than whom they had since
         current.save(update_fields=["until"])
     assignment = Assignment.objects.create(member_id=member_id, guide=guide, since=at, reason=reason[:120])
     before = str(current.guide) if current else None

@@ -151,7 +151,7 @@ class Places:
 
 def bought_where(member_id: int, *, at: datetime, days: int = WINDOW) -> Places:
     """Say in which cities somebody bought within some days; what came back whole does not count."""
-    rows = bought(at, days).filter(member_id=member_id).select_related("store").order_by("-happened_at", "-pk")[:_MOST]
+    rows = bought(at, days, member_id).select_related("store").order_by("-happened_at", "-pk")[:_MOST]
     facts = list(rows)
     partly = Fact.objects.filter(refers__in=[fact.pk for fact in facts], happened_at__lte=at) if facts else ()
     back: Counter[int | None] = Counter()

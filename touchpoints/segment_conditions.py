@@ -14,7 +14,7 @@ from members.happenings import Happening, happenings
 from members.picks import Pick, names_of, picks, unknown
 from members.segments import Field, condition, crossed
 from members.watched import watched
-from touchpoints.models import Touch, TouchCase, Touchpoint
+from touchpoints.models import Touch, TouchCase, TouchKind, Touchpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +29,9 @@ happenings.register(
     "touchpoints.scanned",
     Happening(
         pgettext_lazy("has …", "scanned a code"),
-        lambda: Touch.objects.filter(touchpoint__origin="").exclude(case=TouchCase.STAFF),
+        lambda: (
+            Touch.objects.filter(touchpoint__origin="").exclude(case=TouchCase.STAFF).exclude(kind=TouchKind.CONTACT)
+        ),
         is_act=True,
     ),
 )

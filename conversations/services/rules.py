@@ -16,6 +16,7 @@ from conversations.patterns import check_pattern
 from conversations.selectors import items_of
 from library.services import keep_for_good
 from library.uses import Use
+from touchpoints.errors import NotInTree
 from touchpoints.models import SentBy
 from touchpoints.services import page_that_counts, replies_changed
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from members.models import Segment
 
 
+MOST_PAGE: Final = 200  # as the column
 SENDERS: Final = {
     Trigger.KEYWORD: SentBy.KEYWORD,
     Trigger.FOLLOW: SentBy.WELCOME,
@@ -78,6 +80,8 @@ def count_for(*, rule: ReplyRule, channels: Mapping[int, int], at: datetime) -> 
     }
     if 0 in channels and rule.reply_kind == MINI:
         rule.mini_page = page_that_counts(page=rule.mini_page, appid=rule.mini_appid, touchpoint_id=channels[0], **how)
+        if len(rule.mini_page) > MOST_PAGE:
+            raise NotInTree(_("The page is too long to carry a scene."), field="channel")
     for place, each in enumerate(rule.more, 1):
         if place in channels and each.get("kind") == MINI:
             page, appid = str(each.get("page", "")), str(each.get("appid", ""))

@@ -150,8 +150,8 @@ def _meet(account: OfficialAccount, profiles: Sequence[dict[str, Any]], at: date
     return {str(row["openid"]) for row in fresh}
 
 
-def _tell_listeners(follower: Follower, at: datetime) -> None:
-    if follower.subscribed:
+def _tell_listeners(follower: Follower, at: datetime, *, said: bool = True) -> None:
+    if follower.subscribed and said:  # an answer that says nothing leaves what an earlier one has said
         for _key, listener in on_profile.items():
             listener(follower=follower, at=at)
 
@@ -181,8 +181,8 @@ def keep_profile(*, account: OfficialAccount, follower: Follower, profile: dict[
     if unionid:
         follower.unionid = unionid
     follower.save()
-    _tell_listeners(follower, at)
     refresh_subscribed(member_ids=[follower.member_id], at=at)
+    _tell_listeners(follower, at, said=following)
     if follower.subscribed and not was_following:
         stop_clock(follower=follower, at=at)
     elif was_following and not follower.subscribed:

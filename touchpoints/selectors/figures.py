@@ -261,7 +261,7 @@ def bargain_column() -> str:
 def days_since_follow(figure: str) -> int:
     """Give how many days ago at least they followed whom a figure counts; 0 when it does not say."""
     kind, _line, days = figure.partition("_")
-    return int(days) if kind in ("old", "kept", "bought") and days.isdigit() else 0
+    return int(days) if kind in ("old", "kept", "bought", "bargain") and days.isdigit() else 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Case, Exists, OuterRef, Subquery, Value, When
 
-from touchpoints.models import CodeIssue, Touch, TouchCase, Touchpoint
+from touchpoints.models import CodeIssue, Touch, TouchCase, TouchKind, Touchpoint
 from touchpoints.selectors.lookups import working
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def quiet_codes(rows: QuerySet[Touchpoint], *, now: datetime) -> QuerySet[Touchp
     """Narrow channels to codes in use that nobody has scanned for a month."""
     quiet = now - timedelta(days=QUIET_DAYS)
     lately = Touch.objects.filter(at__gte=quiet, touchpoint__isnull=False).exclude(case=TouchCase.STAFF)
+    lately = lately.exclude(kind=TouchKind.CONTACT)  # of a guide in WeCom: nobody has scanned for it
     return (
         rows.exclude(scene="").filter(working(now), created_at__lt=quiet).exclude(pk__in=lately.values("touchpoint_id"))
     )
