@@ -180,7 +180,7 @@ def test_a_menu_button_carries_the_scene_to_wechat(as_owner, shop):
     }  # fmt: skip
     assert as_owner.post(MENU, button).status_code == 302
     html = page(as_owner.get(MENU))
-    assert f'value="澜屿关键词 #{shop.words.pk}" list="zy-channels"' in html
+    assert f'value="澜屿关键词 #{shop.words.pk}" list="channels"' in html
     assert 'name="b0-pagepath" value="pages/home"' in html
 
     with brand_scope(shop.brand.pk):
