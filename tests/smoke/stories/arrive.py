@@ -432,7 +432,7 @@ def incident(stage: Stage, brand: dict[str, Any], operator: Operator) -> None:
     def still_open() -> list[list[str]]:
         # Of what a worker happened to ask meanwhile, say a message, each closes when that is next asked and allowed.
         found = incidents(stage, brand, "closed_at__isnull=True")
-        return [each for each in found if each[1].startswith(CHECKED) or not each[1].startswith("/")]
+        return [each for each in found if each[1].startswith(CHECKED)]
 
     opened = checked("an incident opens", still_open)
     stage.check("each once", len({tuple(each) for each in opened}), len(opened))
