@@ -262,7 +262,7 @@ STORAGES = {
     # What people send and brands upload: no address leads there, pages read it and hand it out to who may see it.
     "private": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"location": env.str("ZHIYIN_FILES", default=str(BASE_DIR / "var" / "files")), "base_url": None},
+        "OPTIONS": {"location": env.str("ZHIYIN_FILES", default=str(Path(STATE_DIR) / "files")), "base_url": None},
     },
     "staticfiles": {
         "BACKEND": (
