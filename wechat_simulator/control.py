@@ -26,6 +26,8 @@ from wechat_simulator.people import ACTS, ActError
 from wechat_simulator.places import PLACES
 from wechat_simulator.simulation import Simulation
 from wechat_simulator.web_control import WebControl
+from wechat_simulator.wecom.control import WeComControl
+from wechat_simulator.wecom.views import corp_view
 from wechat_simulator.world import Account, Code, Fan, Person, WorldError
 
 MAX_PICTURE = 10 * 1024 * 1024
@@ -248,7 +250,8 @@ class Control:
         done = self.sim.merge_world(await self._body(request))
         accounts = [account_view(self.sim, self.sim.world.accounts[item], secrets=True) for item in done["accounts"]]
         people = [person_view(self.sim, self.sim.world.people[item]) for item in done["people"]]
-        return Json({"accounts": accounts, "people": people, "crowds": done["crowds"]})
+        corps = [corp_view(self.sim.wecom, self.sim.wecom.corps[item], secrets=True) for item in done["corps"]]
+        return Json({"accounts": accounts, "people": people, "crowds": done["crowds"], "corps": corps})
 
     async def accounts(self, _request: Request) -> Response:
         """All accounts."""
@@ -626,6 +629,7 @@ def control_app(sim: Simulation, state_dir: Path | None) -> Starlette:
     routes = Control(sim, state_dir).routes()
     routes += ComponentControl(sim, Json).routes()
     routes += WebControl(sim, Json).routes()
+    routes += WeComControl(sim, Json).routes()
     routes.append(Route("/", _root))
     if PHONE.is_dir():
         routes.append(Mount("/phone", StaticFiles(directory=PHONE, html=True)))

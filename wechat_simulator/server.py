@@ -22,6 +22,8 @@ from wechat_simulator.control import control_app
 from wechat_simulator.errors import WeChatError, answer_of
 from wechat_simulator.faults import Answer, Fault, produce
 from wechat_simulator.simulation import Simulation
+from wechat_simulator.wecom import errors as wecom_errors
+from wechat_simulator.wecom.base import PREFIX as WECOM
 from wechat_simulator.world import Account
 
 Scope = MutableMapping[str, Any]
@@ -37,7 +39,7 @@ OF_VERIFIED = (
     "/cgi-bin/qrcode/",
     "/wxaapi/newtmpl/",
 )
-WECHAT_PREFIXES = ("/cgi-bin/", "/sns/", "/wxa/", "/wxaapi/", "/datacube/", "/customservice/", "/connect/")
+WECHAT_PREFIXES = ("/qyapi/", "/cgi-bin/", "/sns/", "/wxa/", "/wxaapi/", "/datacube/", "/customservice/", "/connect/")
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +100,8 @@ class Application:
         client = scope.get("client")
         call = Call(sim, query, body, client[0] if client else "127.0.0.1", sim.clock.now())
         route = ROUTES.get(path)
+        if path.startswith(WECOM) and scope.get("server"):
+            sim.wecom.base = "http://{}:{}".format(*scope["server"])
         token = query.get("access_token")
         appid = sim.tokens.appid_of(token) if token else self._named_appid(query, body)
         hits = sim.faults.for_call(appid, path) if sim.faults.api_active else []
@@ -123,8 +127,8 @@ class Application:
     @staticmethod
     def _named_appid(query: dict[str, str], body: bytes) -> str:
         """The appid a token call names, so that faults can be aimed at one account."""
-        if "appid" in query:
-            return query["appid"]
+        if "appid" in query or "corpid" in query:
+            return query.get("appid") or query.get("corpid", "")
         if b'"appid"' in body:
             with suppress(ValueError):
                 value = json.loads(body)
@@ -181,6 +185,8 @@ class Application:
     def _checked(self, call: Call, method: str, path: str, route: Route | None) -> Handler:
         """Method, token, address, quota and escapes, in this order; the handler when all are right."""
         sim = self.sim
+        if path.startswith(WECOM):
+            return sim.wecom.checked(call, method, path)
         if route is None:
             raise WeChatError(40066)
         if route.method != method:
@@ -216,7 +222,9 @@ class Application:
 
     def _refusal(self, error: WeChatError, call: Call, path: str) -> Answer:
         rid = self.sim.request_ids.new(call.now)
-        answer = Answer(json.dumps(answer_of(error, rid), ensure_ascii=False, separators=(",", ":")).encode())
+        wecom = path.startswith(WECOM)
+        value = wecom_errors.answer_of(error, rid, call.address) if wecom else answer_of(error, rid)
+        answer = Answer(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
         answer.result = str(error.code)
         if call.account is not NOBODY:
             self.sim.remember_rid(

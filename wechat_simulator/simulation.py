@@ -25,6 +25,7 @@ from wechat_simulator.switches import Switches
 from wechat_simulator.tokens import Tokens
 from wechat_simulator.truth import Truth
 from wechat_simulator.web_logins import WebLogins
+from wechat_simulator.wecom.service import WeCom
 from wechat_simulator.world import DEFAULT_SEED, World
 
 STATE_FILE = "simulator.json"
@@ -59,6 +60,7 @@ class Simulation:
         self.mass = Mass(self)
         self.drafts: dict[str, tuple[str, list[dict[str, Any]]]] = {}  # appid and articles, by media_id
         self.web_logins = WebLogins(self)
+        self.wecom = WeCom(self)
         self.request_ids = RequestIds()
         self.rids: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self.short_keys: dict[str, tuple[str, str, float, float]] = {}
@@ -76,7 +78,9 @@ class Simulation:
     def merge_world(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Merge a description and make its quotas count."""
         components = spec.get("components", ())
-        done = self.world.merge({key: value for key, value in spec.items() if key != "components"}, self.clock.now())
+        apart = ("components", "corps")
+        done = self.world.merge({key: value for key, value in spec.items() if key not in apart}, self.clock.now())
+        done["corps"] = [self.wecom.put(item, self.clock.now()).corpid for item in spec.get("corps", ())]
         done["components"] = [self.components.put(item).appid for item in components]
         for appid in done["accounts"]:
             for path, limit in self.world.accounts[appid].quotas.items():
@@ -143,6 +147,7 @@ class Simulation:
             "conversations": self.conversations.dump(),
             "client_messages": self.client_messages.dump(),
             "mass": self.mass.dump(),
+            "wecom": self.wecom.dump(),
             "drafts": {key: list(row) for key, row in self.drafts.items()},
             "short_keys": {key: list(row) for key, row in self.short_keys.items()},
             "timers": self.timers.dump(),
@@ -174,6 +179,7 @@ class Simulation:
         self.conversations.load(data["conversations"])
         self.client_messages.load(data["client_messages"])
         self.mass.load(data.get("mass", {}))
+        self.wecom.load(data.get("wecom", {}))
         self.drafts = {key: (row[0], row[1]) for key, row in data.get("drafts", {}).items()}
         self.short_keys = {key: (row[0], row[1], row[2], row[3]) for key, row in data["short_keys"].items()}
         self.timers.load(data["timers"])

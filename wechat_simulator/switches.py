@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from wechat_simulator.wecom.switches import WeComSwitches
+
 
 @dataclass
-class Switches:
+class Switches(WeComSwitches):
     """Read and changed over ``/_sim/switches``; README.md lists each with its source."""
 
     push_timeout_seconds: float = 5.0  # 2: deadline (real seconds)

@@ -94,6 +94,15 @@ class Tokens:
             return old
         return self._issue(appid, "stable", now)  # the old one keeps the rest of its own life: under five minutes
 
+    def find(self, text: str) -> Token | None:
+        """Whatever was issued under this text."""
+        return self._known.get(text)
+
+    def same(self, appid: str, family: str, now: float) -> Token:
+        """The living one of a family; a new one when it is over: repeated calls of WeCom get the same."""
+        old = self._current.get((appid, family))
+        return old if old is not None and old.expires_at > now else self._issue(appid, family, now)
+
     def check(self, text: str | None, now: float) -> str:
         """The appid of a living token; 41001, 40014, 40001, 42001 otherwise (reference: service account 6.3)."""
         if not text:

@@ -308,9 +308,11 @@ class World:
 
     def unionid(self, account: Account, person: Person) -> str | None:
         """Per subject; None when the account is bound to none (mini-program reference 1.5)."""
-        if not account.subject:
-            return None
-        return "oU" + token_urlsafe(26, self.seed, "unionid", account.subject, person.id)
+        return self.unionid_of(account.subject, person.id) if account.subject else None
+
+    def unionid_of(self, subject: str, person_id: str) -> str:
+        """Of a subject: service accounts, mini-programs and corps that are bound to it."""
+        return "oU" + token_urlsafe(26, self.seed, "unionid", subject, person_id)
 
     def mini_programs_of(self, account: Account) -> set[str]:
         """Appids that messages and menus of this account may open: linked, or of the same subject."""

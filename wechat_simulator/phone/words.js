@@ -83,6 +83,9 @@ export const PUSHES = {
   pic_weixin: "相册发图", location_select: "发送位置", user_authorization_revoke: "撤回授权",
   user_info_modified: "资料变更", text: "文字消息", image: "图片消息", voice: "语音消息", video: "视频消息",
   shortvideo: "小视频消息", location: "位置消息", link: "链接消息",
+  add_external_contact: "添加客户", add_half_external_contact: "客户待通过", edit_external_contact: "客户资料变更",
+  del_external_contact: "员工删客户", del_follow_user: "客户删员工", transfer_fail: "客户交接失败", create_user: "新员工",
+  update_user: "员工资料变更", delete_user: "员工离职",
 };
 
 export const OUTCOMES = {
@@ -103,11 +106,12 @@ export function tryWord(outcome, limit = 5) {
 export const DUE = {
   component_ticket: "第三方平台票据", template_finish: "模板消息到达", notice_finish: "订阅通知到达", mass_finish: "群发到达", mass_unanswered: "群发等管理员确认到期", token_expires: "接口凭据到期", code_expires: "渠道码到期", window_closes: "客服消息时限到期",
   login_code_expires: "登录码失效", phone_code_expires: "手机号码凭证失效", quotas_reset: "每日额度重置",
+  wecom_transfer: "客户交接完成",
 };
 
 export const WINDOWS = { message: "发言", menu: "点菜单", follow: "关注", scan: "扫码" };
 
-export const SENT_KINDS = { template: "模板消息", custom: "客服消息", passive: "被动回复", subscribe: "订阅通知" };
+export const SENT_KINDS = { template: "模板消息", custom: "客服消息", passive: "被动回复", subscribe: "订阅通知", wecom_welcome: "企业微信欢迎语", wecom_mass: "企业群发" };
 
 /** State of a message in the truth: kind of mark and word. */
 export function sentState(status) {
