@@ -18,7 +18,7 @@ from campaigns.models import Campaign, CampaignState, Delivery, MessageTemplate
 from campaigns.reasons import IN_CONTROL, OPTED_OUT
 from campaigns.services import create_campaign, freeze_audience, launch, pause
 from common import clock
-from demo.points import buy
+from demo.points import Shop
 from members.models import ControlGroup, Follower, Purpose, Segment
 from members.services import save_segment, set_control_group
 from touchpoints.models import Touch, TouchCase, TouchKind, Touchpoint
@@ -95,21 +95,15 @@ WHERE brand_id = %(brand)s AND campaign_id = %(campaign)s AND reason = 'NO_CONSE
 """
 # Of a hundred messages: 94 arrive, the others do not, for four reasons.
 _OUTCOMES: Final = """
-UPDATE campaigns_delivery d SET
-    state = o.state, reason = o.reason, attempt = 1, due_at = NULL, tried_at = o.at,
-    msgid = CASE WHEN o.reason <> '43004' THEN %(msgids)s + d.campaign_id * 100000 + d.seq END,
-    sent_at = CASE WHEN o.reason <> '43004' THEN o.at END, final_at = o.at + interval '2 seconds'
-FROM (
-    SELECT id, %(launched)s + seq * interval '20 milliseconds' AS at,
-        CASE WHEN dice < 94 THEN 'DELIVERED' WHEN dice < 98 THEN 'REFUSED' ELSE 'FAILED' END AS state,
-        CASE WHEN dice < 94 THEN '' WHEN dice < 96 THEN 'USER_BLOCK' WHEN dice < 98 THEN '43004'
-            ELSE 'SYSTEM_FAILED' END AS reason
-    FROM (
-        SELECT id, seq, seq * 37 %% 100 AS dice FROM campaigns_delivery
-        WHERE brand_id = %(brand)s AND campaign_id = %(campaign)s AND state = 'PENDING' AND seq <= %(last)s
-    ) s
-) o
-WHERE d.brand_id = %(brand)s AND d.campaign_id = %(campaign)s AND d.id = o.id
+UPDATE campaigns_delivery SET
+    state = CASE WHEN seq * 37 %% 100 < 94 THEN 'DELIVERED' WHEN seq * 37 %% 100 < 98 THEN 'REFUSED' ELSE 'FAILED' END,
+    reason = CASE WHEN seq * 37 %% 100 < 94 THEN '' WHEN seq * 37 %% 100 < 96 THEN 'USER_BLOCK'
+        WHEN seq * 37 %% 100 < 98 THEN '43004' ELSE 'SYSTEM_FAILED' END,
+    msgid = CASE WHEN seq * 37 %% 100 NOT IN (96, 97) THEN %(msgids)s + campaign_id * 100000 + seq END,
+    sent_at = CASE WHEN seq * 37 %% 100 NOT IN (96, 97) THEN %(launched)s + seq * interval '20 milliseconds' END,
+    attempt = 1, due_at = NULL, tried_at = %(launched)s + seq * interval '20 milliseconds',
+    final_at = %(launched)s + seq * interval '20 milliseconds' + interval '2 seconds'
+WHERE brand_id = %(brand)s AND campaign_id = %(campaign)s AND state = 'PENDING' AND seq <= %(last)s
 """
 _ATTEMPTS: Final = """
 INSERT INTO campaigns_deliveryattempt (brand_id, delivery_id, attempt, outcome, code, message, at)
@@ -188,6 +182,7 @@ def _bring(campaign: Campaign, shares: tuple[float, float], at: datetime) -> Non
     rows = Follower.objects.filter(pk__in=meant.order_by().values("follower_id"))
     followed = {pk: followed_at or at for pk, followed_at in rows.values_list("pk", "followed_at")}
     scans = []
+    shop = Shop(list(meant.order_by("member_id").values_list("member_id", flat=True)), chance)
     for number, row in enumerate(meant.order_by("member_id")):
         share = shares[1] if row.reason == IN_CONTROL else shares[0]
         when = max(at + timedelta(hours=chance.uniform(2, 160)), followed[row.follower_id or 0] + timedelta(minutes=5))
@@ -204,5 +199,6 @@ def _bring(campaign: Campaign, shares: tuple[float, float], at: datetime) -> Non
                 )
             )
         if chance.random() < share:
-            buy(row.member_id, f"CA{campaign.pk:02d}{number:05d}", when + timedelta(minutes=20), chance)
+            shop.buy(row.member_id, f"CA{campaign.pk:02d}{number:05d}", when + timedelta(minutes=20))
+    shop.till.flush()
     Touch.objects.bulk_create(scans, batch_size=1000)

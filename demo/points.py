@@ -12,13 +12,15 @@ from demo.channels import LOYAL
 from demo.notebook import notes
 from loyalty import services
 from loyalty.earn_rules import Line
-from loyalty.models import Benefit, BenefitKind, BirthdayProgramme, EarnRule, Fact, FactKind, PointsPolicy, Tier
+from loyalty.models import Benefit, BenefitKind, BirthdayProgramme, EarnRule, FactKind, PointsPolicy, Tier
 from loyalty.services import Operation, Report
 from loyalty.services.facts import ORDER
+from loyalty.services.till import Till
 from members.models import Member
 from touchpoints.models import Touch, TouchKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from random import Random
 
@@ -80,13 +82,15 @@ def give_points(brand_id: int, chance: Random) -> None:
         guests = list(strangers.values_list("pk", flat=True)[:GUESTS])
         buyers = [*rows.exclude(pk__in=loyal).values_list("pk", flat=True)[:BUYERS], *loyal]
     number = 0
-    for member_id in buyers:
-        minutes = int((at - loyal.get(member_id, at - SINCE)).total_seconds() // 60)
-        for _purchase in range(min(int(chance.expovariate(0.35)) + 1, 9)):
-            number += 1
-            when = at - timedelta(minutes=chance.randrange(60, minutes))
-            with brand_scope(brand_id):
-                buy(member_id, f"SO{number:05d}", when, chance)
+    with brand_scope(brand_id):
+        shop = Shop(buyers, chance)
+        for member_id in buyers:
+            minutes = int((at - loyal.get(member_id, at - SINCE)).total_seconds() // 60)
+            for _purchase in range(min(int(chance.expovariate(0.35)) + 1, 9)):
+                number += 1
+                when = at - timedelta(minutes=chance.randrange(60, minutes))
+                shop.buy(member_id, f"SO{number:05d}", when)
+        shop.till.flush()
     with brand_scope(brand_id):
         for each, member_id in enumerate(guests, 1):
             when = at - timedelta(days=20 + each)
@@ -103,42 +107,51 @@ def give_points(brand_id: int, chance: Random) -> None:
         services.give_birthdays(at=at)
 
 
-def buy(member_id: int, number: str, at: datetime, chance: Random) -> None:
-    """Let somebody buy one or two things, and perhaps pay with points or bring something back."""
-    lines = tuple(Line(*goods) for goods in chance.sample(GOODS, chance.randrange(1, 3)))
-    amount = sum(line.amount for line in lines)
-    store_id = Member.objects.values_list("store_id", flat=True).get(pk=member_id)
-    order = int(number[-5:])
-    report = Report(
-        "pos",
-        FactKind.PURCHASE,
-        number,
-        at,
-        member_id=member_id,
-        amount=amount,
-        lines=lines,
-        store_id=store_id,
-        # Somebody has their parcels sent to one or two places: neighbours in the list.
-        ship_to=locate(ADDRESSES[(member_id + order % 4 // 2) % len(ADDRESSES)]) if order % 2 else None,
-    )
-    outcome = services.record_fact(report=report, at=at)
-    notes().bought(member_id, number, report.amount, at)
-    held = outcome.journals[-1].available if outcome.journals else 0
-    if held > 500 and chance.random() < 0.4:
-        services.burn_points(
-            operation=Operation("demo", f"burn:{number}"),
+class Shop:
+    """Where some people buy one or two things at a time; what they bought is there after `till.flush()`."""
+
+    def __init__(self, people: Sequence[int], chance: Random) -> None:
+        """Open it for these people."""
+        self.till = Till(people)
+        self._chance = chance
+        self._stores = dict(Member.objects.filter(pk__in=people).values_list("pk", "store_id"))
+
+    def buy(self, member_id: int, number: str, at: datetime) -> None:
+        """Let somebody buy, and perhaps pay with points or bring something back."""
+        chance = self._chance
+        lines = tuple(Line(*goods) for goods in chance.sample(GOODS, chance.randrange(1, 3)))
+        amount = sum(line.amount for line in lines)
+        store_id, order = self._stores[member_id], int(number[-5:])
+        report = Report(
+            "pos",
+            FactKind.PURCHASE,
+            number,
+            at,
             member_id=member_id,
-            points=min(held, 300),
-            source=ORDER,
-            number=number,
-            at=at + timedelta(minutes=1),
+            amount=amount,
+            lines=lines,
+            store_id=store_id,
+            # Somebody has their parcels sent to one or two places: neighbours in the list.
+            ship_to=locate(ADDRESSES[(member_id + order % 4 // 2) % len(ADDRESSES)]) if order % 2 else None,
         )
-    if chance.random() < 0.07:
-        back = at + timedelta(days=2)
-        amount, first = lines[0].amount, lines[:1]
-        refund = Report(
-            "pos", FactKind.REFUND, f"R{number}", back, amount=amount, lines=first, refers=number, store_id=store_id
-        )
-        if back < clock.now() and not Fact.objects.filter(number=f"R{number}").exists():
-            services.record_fact(report=refund, at=back)
-            notes().brought_back(member_id, number, refund.amount, back)
+        outcome = self.till.report(report, at=at)
+        notes().bought(member_id, number, report.amount, at)
+        held = outcome.journals[-1].available if outcome.journals else 0
+        if held > 500 and chance.random() < 0.4:
+            self.till.burn(
+                operation=Operation("demo", f"burn:{number}"),
+                member_id=member_id,
+                points=min(held, 300),
+                source=ORDER,
+                number=number,
+                at=at + timedelta(minutes=1),
+            )
+        if chance.random() < 0.07:
+            back = at + timedelta(days=2)
+            amount, first = lines[0].amount, lines[:1]
+            refund = Report(
+                "pos", FactKind.REFUND, f"R{number}", back, amount=amount, lines=first, refers=number, store_id=store_id
+            )
+            if back < clock.now():
+                self.till.report(refund, at=back)
+                notes().brought_back(member_id, number, refund.amount, back)

@@ -119,7 +119,7 @@ def record_fact(*, report: Report, at: datetime) -> Outcome:
             raise FactChanged
         journals = tuple(outcome_of(known))
         return Outcome(known, journals, is_new=False, member_erased=not journals and _came_after_erasure(known))
-    _check(report, at)
+    check_report(report, at)
     purchase = _purchase(report) if report.kind == FactKind.REFUND else None
     whose = purchase.member_id if purchase else report.member_id
     if whose is None:
@@ -173,7 +173,8 @@ def _came_after_erasure(fact: Fact) -> bool:
     return fact.kind == FactKind.REFUND and gone is not None and gone <= fact.received_at
 
 
-def _check(report: Report, at: datetime) -> None:
+def check_report(report: Report, at: datetime) -> None:
+    """Say whether a report can be kept at all. Raises FactRefused."""
     if report.happened_at > at + AHEAD:
         raise FactRefused(
             _("Nothing was recorded. The moment lies in the future."),
@@ -264,7 +265,7 @@ def _give_for(fact: Fact, at: datetime) -> None:
         .filter(since__lte=fact.happened_at)
         .exclude(until__lte=fact.happened_at)
         .order_by("rule_id", "number")
-        if _reads(version, fact.kind)
+        if reads(version, fact.kind)
     ]
     if not versions:
         return
@@ -293,7 +294,8 @@ def _give_for(fact: Fact, at: datetime) -> None:
             )
 
 
-def _reads(version: EarnRuleVersion, kind: str) -> bool:
+def reads(version: EarnRuleVersion, kind: str) -> bool:
+    """Say whether a rule looks at facts of a kind."""
     found = earn_kinds.find(version.rule.kind)
     return found is not None and found.reads == kind
 
