@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
+
+from django.db.models import F
 
 from accounts.tenancy import brand_scope
 from common import clock
 from common.errors import AppError
 from coupons import services
-from coupons.models import Coupon, PurchaseGift, Template, Way
-from coupons.rules import Cart, Line
+from coupons.models import Coupon, Move, MoveKind, PurchaseGift, State, Template, TemplateVersion, Way
+from coupons.rules import Cart, Line, read, valid_between
 from coupons.selectors.scans import KIND
 from demo.channels import BARGAIN
 from loyalty.models import Fact, FactKind, Tier
 from loyalty.selectors.points import zone
 from loyalty.services import Operation
+from loyalty.services.ledger import fingerprint
 from members.models import Member, Segment
 from members.services import save_segment
 from stores.models import Store
@@ -172,12 +174,43 @@ def _lottery() -> None:
     if not touches:
         return
     template = _template(*LOTTERY, [], touches[0].at)
-    for number, touch in enumerate(touches):
-        if number % 5:
-            at = touch.at + timedelta(minutes=2)
-            operation = Operation("demo", f"lottery:{touch.pk}")
-            with suppress(AppError):  # somebody who has one already, or may have none
-                services.claim_coupon(operation=operation, template=template, member_id=touch.member_id, at=at)
+    version = TemplateVersion.objects.get(template=template)
+    took = {touch.pk: touch for number, touch in enumerate(touches) if number % 5}
+    valid = {pk: valid_between(read(version.rule), issued_at=_taken(touch), zone=zone()) for pk, touch in took.items()}
+    coupons = Coupon.objects.bulk_create(
+        Coupon(
+            template=template,
+            version=version,
+            member_id=touch.member_id,
+            nth=1,
+            way=Way.CLAIM,
+            state=State.UNUSED,
+            valid_from=valid[pk][0],
+            valid_until=valid[pk][1],
+            issued_at=_taken(touch),
+        )
+        for pk, touch in took.items()
+    )
+    Move.objects.bulk_create(
+        Move(
+            coupon=coupon,
+            kind=MoveKind.ISSUE,
+            after=State.UNUSED,
+            actor="demo",
+            key=f"lottery:{pk}",
+            fingerprint=fingerprint(act="claim", template=template.pk, member=coupon.member_id),
+            member_id=coupon.member_id,
+            detail={"way": Way.CLAIM, "version": version.number, "nth": 1, "limit": template.per_member},
+            valid_until=coupon.valid_until,
+            at=coupon.issued_at,
+        )
+        for pk, coupon in zip(took, coupons, strict=True)
+    )
+    Template.objects.filter(pk=template.pk).update(taken=F("taken") + len(coupons))
+
+
+def _taken(touch: Touch) -> datetime:
+    return touch.at + timedelta(minutes=2)
 
 
 def _after_purchases(made: dict[str, Template], now: datetime) -> None:
