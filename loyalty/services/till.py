@@ -147,7 +147,8 @@ class Till:
         if person.account.available < points:
             raise PointsShort(asked=points, there=person.account.available)
         asked = fingerprint(act="burn", member=member_id, points=points, source=source, number=number)
-        legs, left = [], points
+        legs: list[tuple[str, int, int | None, int | None]] = []
+        left = points
         for lot in sorted(person.lots, key=lambda each: (each.expires_at or _NEVER, each.earned_at, each.pk)):
             part = min(lot.remaining, left)
             if part:
@@ -177,8 +178,9 @@ class Till:
             if old:
                 cursor.execute(_LOTS, [[lot.pk for lot in old], [lot.remaining for lot in old], current_brand_id()])
             if moved:
-                columns = [[each.account.available for _pk, each in moved], [each.active_at for _pk, each in moved]]
-                cursor.execute(_ACCOUNTS, [[pk for pk, _each in moved], *columns, current_brand_id()])
+                held: list[Any] = [[each.account.available for _pk, each in moved]]
+                held.append([each.active_at for _pk, each in moved])
+                cursor.execute(_ACCOUNTS, [[pk for pk, _each in moved], *held, current_brand_id()])
         self._begin()
         self._ids.clear()  # keys of what others write in between lie in its turn
         member_services.note_fact(kind=PURCHASED, member_ids={fact.member_id for fact in facts})
