@@ -22,6 +22,7 @@ from wechat_simulator.api.codes import picture, read_picture
 from wechat_simulator.clock import parse_moment
 from wechat_simulator.component_control import ComponentControl
 from wechat_simulator.faults import FaultError
+from wechat_simulator.pay.control import PayControl, merchant_view
 from wechat_simulator.people import ACTS, ActError
 from wechat_simulator.places import PLACES
 from wechat_simulator.simulation import Simulation
@@ -251,7 +252,9 @@ class Control:
         accounts = [account_view(self.sim, self.sim.world.accounts[item], secrets=True) for item in done["accounts"]]
         people = [person_view(self.sim, self.sim.world.people[item]) for item in done["people"]]
         corps = [corp_view(self.sim.wecom, self.sim.wecom.corps[item], secrets=True) for item in done["corps"]]
-        return Json({"accounts": accounts, "people": people, "crowds": done["crowds"], "corps": corps})
+        merchants = [merchant_view(self.sim, self.sim.pay.merchants[item], secrets=True) for item in done["merchants"]]
+        answer = {"accounts": accounts, "people": people, "crowds": done["crowds"]}
+        return Json({**answer, "corps": corps, "merchants": merchants})
 
     async def accounts(self, _request: Request) -> Response:
         """All accounts."""
@@ -630,6 +633,7 @@ def control_app(sim: Simulation, state_dir: Path | None) -> Starlette:
     routes += ComponentControl(sim, Json).routes()
     routes += WebControl(sim, Json).routes()
     routes += WeComControl(sim, Json).routes()
+    routes += PayControl(sim, Json).routes()
     routes.append(Route("/", _root))
     if PHONE.is_dir():
         routes.append(Mount("/phone", StaticFiles(directory=PHONE, html=True)))

@@ -7,6 +7,8 @@ import json
 import random
 from typing import Any
 
+from wechat_simulator.pay import kinds
+
 HTML = (
     "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head>"
     "<body><center><h1>502 Bad Gateway</h1></center><hr><center>stgw</center></body></html>"
@@ -15,13 +17,13 @@ API_KINDS = frozenset(
     (
         "latency", "errcode", "http_status", "body", "patch", "html", "empty", "truncate", "bom", "trailing_bytes",
         "invalid_utf8", "json_array", "duplicate_keys", "reset", "close", "hang", "slow", "flood", "stale_answer",
-        "kill_token", "date_header", "redirect",
+        "kill_token", "date_header", "redirect", *kinds.CALLS,
     )
 )  # fmt: skip
 PUSH_KINDS = frozenset(
     (
         "push_duplicate", "push_drop", "push_delay", "push_reorder", "push_bad_signature", "push_cut", "finish_drop",
-        "finish_late", "finish_status",
+        "finish_late", "finish_status", *kinds.NOTIFICATIONS,
     )
 )  # fmt: skip
 # Names as testers say them → kind and effect.
@@ -47,7 +49,7 @@ ALIASES: dict[str, tuple[str, str]] = {
     "late_finish_event": ("finish_late", "after"),
     "token_invalid": ("kill_token", "before"),
 }
-BEFORE_BY_DEFAULT = frozenset(("latency", "errcode", "http_status", "kill_token", "redirect"))
+BEFORE_BY_DEFAULT = frozenset(("latency", "errcode", "http_status", "kill_token", "redirect", "pay_error"))
 COMMON = frozenset(
     ("kind", "name", "appid", "path", "event", "openid", "after_calls", "count", "probability", "seed", "effect")
 )
@@ -87,6 +89,7 @@ class Fault:
         if self.kind == "errcode" and not isinstance(self.params.get("errcode"), int):
             msg = "errcode needs an integer errcode"
             raise FaultError(msg)
+        kinds.check(self.kind, self.params)
         self._random = random.Random(f"{self.seed}")
         self.seen = 0
         self.hits = 0
@@ -175,6 +178,7 @@ class Faults:
             if fault.kind in API_KINDS
             and (not fault.appid or fault.appid == appid)
             and (not fault.path or fault.path == path)
+            and (fault.kind not in kinds.CALLS or path.startswith("/v3/"))
             and fault.take()
         ]
 
@@ -187,6 +191,17 @@ class Faults:
             and (not fault.appid or fault.appid == appid)
             and (not fault.event or fault.event.lower() == event.lower())
             and (not fault.openid or fault.openid == openid)
+            and fault.take()
+        ]
+
+    def for_pay(self, wanted: tuple[str, ...], ids: set[str], event: str) -> list[Fault]:
+        """The faults that hit a notification of WeChat Pay; ``appid`` may be a merchant number, ``event`` a start."""
+        return [
+            fault
+            for fault in self._faults.values()
+            if fault.kind in wanted
+            and (not fault.appid or fault.appid in ids)
+            and (not fault.event or event.startswith(fault.event))
             and fault.take()
         ]
 

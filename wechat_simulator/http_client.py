@@ -152,15 +152,18 @@ class HttpClient:
     def __init__(self) -> None:
         self._idle: dict[tuple[str, int], list[_Connection]] = {}
 
-    async def exchange(self, method: str, url: str, body: bytes, content_type: str) -> tuple[int, bytes]:
+    async def exchange(
+        self, method: str, url: str, body: bytes, content_type: str, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
         """Status and body. Raises ``OSError`` or ``DeliveryError``; the caller sets the time limit."""
         base, _, query = url.partition("?")
         host, port = target_of(base)
         path = base[base.index("/", 7) :] if "/" in base[7:] else "/"
+        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         request = (
             f"{method} {path}{'?' if query else ''}{query} HTTP/1.1\r\nHost: {host}:{port}\r\n"
             f"User-Agent: Mozilla/4.0\r\nAccept: */*\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
-            "Connection: keep-alive\r\n\r\n"
+            f"{more}Connection: keep-alive\r\n\r\n"
         ).encode() + body
         idle = self._idle.setdefault((host, port), [])
         while True:

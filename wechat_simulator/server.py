@@ -21,6 +21,8 @@ from wechat_simulator.components import SETS
 from wechat_simulator.control import control_app
 from wechat_simulator.errors import WeChatError, answer_of
 from wechat_simulator.faults import Answer, Fault, produce
+from wechat_simulator.pay.server import PREFIX as PAY_PREFIX
+from wechat_simulator.pay.server import PayServer
 from wechat_simulator.simulation import Simulation
 from wechat_simulator.wecom import errors as wecom_errors
 from wechat_simulator.wecom.base import PREFIX as WECOM
@@ -51,6 +53,7 @@ class Application:
         self.sim = sim
         self.state_dir = state_dir
         self._control = control_app(sim, state_dir)
+        self._pay = PayServer(sim, self._transmit)
         self._previous: dict[str, bytes] = {}
         self._runner: asyncio.Task[None] | None = None
         self._date = (0, b"")
@@ -61,6 +64,8 @@ class Application:
             path = scope["path"]
             if path.startswith(WECHAT_PREFIXES):
                 await self._wechat(scope, receive, send, path)
+            elif path.startswith(PAY_PREFIX):
+                await self._pay(scope, receive, send)
             else:
                 await self._control(scope, receive, send)
         elif scope["type"] == "lifespan":

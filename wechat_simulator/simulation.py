@@ -18,6 +18,7 @@ from wechat_simulator.conversations import Conversations
 from wechat_simulator.errors import RequestIds
 from wechat_simulator.faults import Faults
 from wechat_simulator.mass import Mass
+from wechat_simulator.pay.orders import Pay
 from wechat_simulator.people import People
 from wechat_simulator.pushes import Pushes
 from wechat_simulator.quotas import Quotas
@@ -55,6 +56,7 @@ class Simulation:
         self.pushes = Pushes(self)
         self.people = People(self)
         self.components = Components(self)
+        self.pay = Pay(self)
         self.media = MediaStore()
         self.client_messages = ClientMessages(self)
         self.mass = Mass(self)
@@ -77,11 +79,11 @@ class Simulation:
 
     def merge_world(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Merge a description and make its quotas count."""
-        components = spec.get("components", ())
-        apart = ("components", "corps")
+        apart = {name: spec.get(name, ()) for name in ("components", "corps", "merchants")}
         done = self.world.merge({key: value for key, value in spec.items() if key not in apart}, self.clock.now())
-        done["corps"] = [self.wecom.put(item, self.clock.now()).corpid for item in spec.get("corps", ())]
-        done["components"] = [self.components.put(item).appid for item in components]
+        done["corps"] = [self.wecom.put(item, self.clock.now()).corpid for item in apart["corps"]]
+        done["components"] = [self.components.put(item).appid for item in apart["components"]]
+        done["merchants"] = [self.pay.put(item).mchid for item in apart["merchants"]]
         for appid in done["accounts"]:
             for path, limit in self.world.accounts[appid].quotas.items():
                 self.quotas.set_limit(appid, path, limit.get("per_day"), limit.get("per_minute"))
@@ -141,6 +143,7 @@ class Simulation:
             "msgid": self._msgid,
             "world": self.world.dump(),
             "components": self.components.dump(),
+            "pay": self.pay.dump(),
             "tokens": self.tokens.dump(),
             "quotas": self.quotas.dump(),
             "truth": self.truth.dump(),
@@ -173,6 +176,7 @@ class Simulation:
         self._msgid = data["msgid"]
         self.world.load(data["world"])
         self.components.load(data.get("components", []))
+        self.pay.load(data.get("pay", {}))
         self.tokens.load(data["tokens"])
         self.quotas.load(data["quotas"])
         self.truth.load(data["truth"])

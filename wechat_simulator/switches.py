@@ -42,6 +42,10 @@ class Switches(WeComSwitches):
     bizsend_returns_msgid: bool = True  # 5.7: whether bizsend names the MsgID of the later event (unconfirmed)
     unicode_escape_code: int = 40033  # 5: 40033 or 47002
     mass_per_month: int = 4  # 5.10: mass messages a person gets in a month; sends to everybody in a month
+    pay_refund_seconds: float = 60.0  # pay 3.9: from acceptance of a refund to its end (simulated seconds)
+    pay_close_expired: bool = True  # pay 3.6: an order past time_expire closes by itself (unconfirmed)
+    pay_opens_window: bool = False  # 5.9: a payment opens the customer-service window (unconfirmed)
+    pay_require_user_agent: bool = True  # pay 3.2: a request without User-Agent "may be refused"
     latency_ms: float = 0.0  # every API answer waits this long (real)
     keep_calls: int = 500_000  # request log, newest kept
 

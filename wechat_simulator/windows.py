@@ -12,6 +12,7 @@ ALLOWANCES: dict[str, tuple[int, float]] = {
     "menu": (3, 60.0),
     "follow": (3, 60.0),
     "scan": (3, 60.0),
+    "pay": (1_000_000, 48 * 3600.0),  # unconfirmed: only with the switch pay_opens_window
 }
 
 

@@ -1,5 +1,7 @@
 """A simulator of its own for each test, on a free port, and a small server that takes its pushes."""
 
+import functools
+import itertools
 import json
 import threading
 import time
@@ -10,6 +12,7 @@ import pytest
 import requests
 
 from wechat_simulator.clock import Clock
+from wechat_simulator.pay import keys
 from wechat_simulator.serving import make_server
 from wechat_simulator.simulation import Simulation
 from wechat_simulator.switches import Switches
@@ -124,6 +127,21 @@ class Simulator:
         assert self.control("/settle", {"timeout": 30})["settled"] is True
 
 
+@functools.cache
+def ready_key(number):
+    return MAKE_KEY()
+
+
+MAKE_KEY = keys.new_key
+
+
+@pytest.fixture(autouse=True)
+def ready_keys(monkeypatch):
+    """RSA keys of WeChat Pay take long to make: every test gets the same ones, in turn."""
+    numbers = itertools.count()
+    monkeypatch.setattr(keys, "new_key", lambda: ready_key(next(numbers)))
+
+
 @pytest.fixture
 def simulator():
     sim = Simulation(clock=Clock(), switches=Switches(push_retry_spacing_seconds=0.0, finish_delay_seconds=0.0))
@@ -164,6 +182,7 @@ class Callback:
                 parts = urllib.parse.urlsplit(self.path)
                 query = dict(urllib.parse.parse_qsl(parts.query))
                 request = {"method": self.command, "query": query, "body": body, "at": time.monotonic()}
+                request |= {"path": parts.path, "headers": dict(self.headers)}
                 callback.requests.append(request)
                 status, answer = callback.reply(request)
                 try:

@@ -104,7 +104,7 @@ export function tryWord(outcome, limit = 5) {
 }
 
 export const DUE = {
-  component_ticket: "第三方平台票据", template_finish: "模板消息到达", notice_finish: "订阅通知到达", mass_finish: "群发到达", mass_unanswered: "群发等管理员确认到期", token_expires: "接口凭据到期", code_expires: "渠道码到期", window_closes: "客服消息时限到期",
+  pay_notify: "支付通知再送", pay_expire: "订单到期关闭", pay_refund: "退款到账", component_ticket: "第三方平台票据", template_finish: "模板消息到达", notice_finish: "订阅通知到达", mass_finish: "群发到达", mass_unanswered: "群发等管理员确认到期", token_expires: "接口凭据到期", code_expires: "渠道码到期", window_closes: "客服消息时限到期",
   login_code_expires: "登录码失效", phone_code_expires: "手机号码凭证失效", quotas_reset: "每日额度重置",
   wecom_transfer: "客户交接完成",
 };
