@@ -135,6 +135,8 @@ function body(entry, { open, say }) {
     case "music":
     case "mpnewsarticle":
       return linkCard(entry, open);
+    case "file":
+      return h("div", { class: "sheet link-card" }, h("b", {}, "文件"), h("span", { class: "grow" }, h("small", {}, "顾问发来的文件"), icon("page")));
     case "wxcard":
       return h("div", { class: "sheet link-card" }, h("b", {}, "卡券"), h("span", { class: "grow" }, h("small", {}, "点开后领取"), icon("page")));
     default:
@@ -142,7 +144,7 @@ function body(entry, { open, say }) {
   }
 }
 
-const VIA = { mass: "群发", preview: "群发预览" };
+const VIA = { mass: "群发", preview: "群发预览", wecom_mass: "企业群发", wecom_welcome: "欢迎语" };
 
 /** Rows of the chat: entries, and the time where a group begins. */
 export function grouped(entries) {
@@ -162,7 +164,7 @@ export function drawEntry(row, actions) {
   const common = { testid: "entry", "data-kind": row.kind, "data-from": row.from, "data-n": row.n };
   if (row.from === "system") return h("li", { class: `system ${row.kind}`, ...common }, h("span", {}, row.content));
   const mine = row.from === "person";
-  const name = mine ? state.person.nickname : (account()?.name ?? "");
+  const name = mine ? state.person.nickname : (actions.name?.(row) ?? account()?.name ?? "");
   return h(
     "li",
     { class: `entry ${mine ? "mine" : ""} kind-${row.kind}`, ...common, title: exact(row.at) },

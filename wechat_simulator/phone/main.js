@@ -5,6 +5,7 @@ import { listen } from "./live.js";
 import { buildPeople, step } from "./people.js";
 import { back, buildPhone, focusChat, openScan, scanCode } from "./phone.js";
 import { emit, loadAccounts, loadAll, loadChat, loadClock, loadCodes, loadMenu, loadPerson, now, on, state } from "./state.js";
+import { loadWecom } from "./wecom.js";
 import { buildWorld } from "./world.js";
 
 const columns = document.getElementById("columns");
@@ -70,6 +71,7 @@ const WHAT = {
   menu: [loadMenu],
   codes: [loadCodes],
   world: [loadAccounts, loadPerson, loadCodes],
+  wecom: [loadWecom],
   clock: [loadClock, loadChat, loadMenu, loadPerson, loadCodes],
 };
 

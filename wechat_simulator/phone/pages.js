@@ -5,6 +5,7 @@ import { copy, fill, h, icon, toast } from "./dom.js";
 import { avatar } from "./people.js";
 import { ask, openChat, page, pop, push } from "./phone.js";
 import { account, accountName, act, now, on, state } from "./state.js";
+import { CONTACT_CODE, scanContact } from "./wecom.js";
 import { count, countdown, exact, initial, moment, colour } from "./words.js";
 
 // --- scanner --------------------------------------------------------------------------------------------------------
@@ -39,6 +40,11 @@ export function scanPage(name, chosen, { anything = false } = {}) {
   }
 
   function take(text) {
+    if (CONTACT_CODE.test(text) && !anything) {
+      pop();
+      scanContact(text);
+      return;
+    }
     const mini = MINI_CODE.exec(text);
     if (mini && !anything) {
       pop();

@@ -6,6 +6,7 @@ import { drawEntry, grouped } from "./entries.js";
 import { accountCard, openTarget, placePage, photoPage, profilePage, scanPage, voicePage } from "./pages.js";
 import { unfollow } from "./people.js";
 import { account, act, chooseAccount, choosePerson, loadChat, loadMenu, now, on, services, state } from "./state.js";
+import { wecomList } from "./wecom.js";
 import { colour, exact, initial, moment, parts } from "./words.js";
 
 let screen;
@@ -412,7 +413,7 @@ export function buildPhone(column) {
   title = h("h2", { testid: "chat-title" });
   log = h("div", { class: "log", role: "log", "aria-live": "polite", "aria-label": "聊天记录", tabindex: 0, testid: "log" }, h("ol", {}), h("div", { class: "introduction", hidden: true }));
   foot = h("div", { class: "foot", testid: "foot" });
-  chats = h("section", { class: "page chats", hidden: true, testid: "chats", "aria-label": "聊天列表" }, h("header", { class: "bar" }, h("span", { class: "round" }), h("h2", {}, "聊天"), h("button", { type: "button", class: "round", "aria-label": "扫一扫", testid: "chats-scan", on: { click: openScan } }, icon("scan"))), h("div", { class: "page-body" }, h("p", { class: "note" }), h("ul", { class: "chat-rows" })));
+  chats = h("section", { class: "page chats", hidden: true, testid: "chats", "aria-label": "聊天列表" }, h("header", { class: "bar" }, h("span", { class: "round" }), h("h2", {}, "聊天"), h("button", { type: "button", class: "round", "aria-label": "扫一扫", testid: "chats-scan", on: { click: openScan } }, icon("scan"))), h("div", { class: "page-body" }, h("p", { class: "note" }), h("ul", { class: "chat-rows" }), wecomList()));
   chat = h(
     "section",
     { class: "page chat", testid: "chat", "aria-label": "聊天" },

@@ -166,6 +166,13 @@ const REFUSALS = [
   [/^no account/, "这个小程序或服务号不在模拟的世界里，打不开。先在世界描述里加上它。"],
   [/^no person/, "没有这个人。"],
   [/belongs to a mini-program/, "这一步只在小程序里有。"],
+  [/^no such contact way/, "没有这个联系码。它可能已被删除，换一个。"],
+  [/takes no customers|takes customers now/, "这位员工现在不能加客户。换一位。"],
+  [/no room for another customer/, "这位员工的客户已满。换一位。"],
+  [/group is full|groups of this code are full/, "群已满，进不去。换一个群码。"],
+  [/no transfer of this customer/, "没有等待中的交接，可能已经完成。"],
+  [/task was confirmed before|no such task/, "这个群发已确认过或已取消。"],
+  [/has not accepted yet/, "对方还没有通过，暂时不能发消息。"],
 ];
 
 /** What went wrong, in Chinese; the simulator's own words stay when nobody translated them. */

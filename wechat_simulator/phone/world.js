@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { coalesce, fill, h, icon, patch, toast } from "./dom.js";
 import { compare, readReport } from "./report.js";
 import { account, accountName, now, on, services, setClock, state } from "./state.js";
+import { wecomCard } from "./wecom.js";
 import { APIS, DUE, OUTCOMES, PUSHES, SENT_KINDS, count, exact, explain, faultWord, fromField, full, parts, second, sentState, tail, toField, tryWord } from "./words.js";
 
 const DAY = 86400;
@@ -352,5 +353,5 @@ function buildReport() {
 
 /** Build the column. */
 export function buildWorld(column) {
-  column.append(buildClock(), buildFaults(), buildTruth(), buildPushes(), buildReport());
+  column.append(buildClock(), wecomCard(), buildFaults(), buildTruth(), buildPushes(), buildReport());
 }

@@ -76,5 +76,6 @@ def entries(content: dict[str, Any]) -> list[dict[str, Any]]:
     for item in content["attachments"]:
         inner = item[item["msgtype"]]
         kind = "miniprogrampage" if item["msgtype"] == "miniprogram" else item["msgtype"]
-        rows.append({**inner, "kind": kind, "pagepath": inner.get("page", "")})
+        shown = {"description": inner.get("desc", ""), "pagepath": inner.get("page", "")}
+        rows.append({**inner, **shown, "kind": kind, "thumb_media_id": inner.get("pic_media_id", "")})
     return rows

@@ -15,7 +15,6 @@ class WeComSwitches:
     wecom_calls_per_hour: int = 150_000  # 2.2: past it 45009 for 60 minutes
     wecom_ip_per_minute: int = 20_000  # 2.2: per address
     wecom_ip_per_hour: int = 600_000  # 2.2
-    wecom_contacts_write_per_minute: int = 300  # 2.2
     wecom_welcome_seconds: float = 20.0  # 2.7: how long a welcome code lives
     wecom_welcome_race_seconds: float = 1.0  # 2.2, 2.7: another app so soon after the first is 41096 (unconfirmed)
     wecom_welcome_unknown_code: int = 40058  # what an unknown welcome code is answered with (unconfirmed)
