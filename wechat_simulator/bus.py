@@ -25,7 +25,7 @@ class Subscriber:
 
 
 class Bus:
-    """Kinds of change: conversation, person, menu, codes, world, clock, faults, push."""
+    """Kinds of change: conversation, person, menu, codes, world, clock, faults, push, pay, share."""
 
     def __init__(self) -> None:
         self.version = 0

@@ -162,6 +162,7 @@ class Control:
             ("GET", "/people/{person}", self.person),
             ("GET", "/people/{person}/conversation", self.conversation),
             ("GET", "/people/{person}/menu", self.menu),
+            ("GET", "/people/{person}/shares", self.shared),
             ("POST", "/people/{person}/act", self.act),
             ("POST", "/crowd", self.crowd),
             ("GET", "/media/{media_id}", self.media),
@@ -311,6 +312,11 @@ class Control:
         newest, menuid = menus.menu_for(fan)
         refresh_at = fan.menu_at + switches.menu_refresh_seconds
         return Json({"button": seen, "newest": newest, "menuid": menuid, "refreshes_at": refresh_at})
+
+    async def shared(self, request: Request) -> Response:
+        """What others forwarded to this person, newest first."""
+        person = self.sim.world.person(request.path_params["person"])
+        return Json({"shares": self.sim.shares.of(person)[:50], "version": self.sim.bus.version})
 
     async def act(self, request: Request) -> Response:
         """``{"act": name, "appid": …, …}`` → what the person saw, after the push was answered."""

@@ -22,6 +22,7 @@ from wechat_simulator.pay.orders import Pay
 from wechat_simulator.people import People
 from wechat_simulator.pushes import Pushes
 from wechat_simulator.quotas import Quotas
+from wechat_simulator.shares import Shares
 from wechat_simulator.switches import Switches
 from wechat_simulator.tokens import Tokens
 from wechat_simulator.truth import Truth
@@ -57,6 +58,7 @@ class Simulation:
         self.people = People(self)
         self.components = Components(self)
         self.pay = Pay(self)
+        self.shares = Shares(self)
         self.media = MediaStore()
         self.client_messages = ClientMessages(self)
         self.mass = Mass(self)
@@ -144,6 +146,7 @@ class Simulation:
             "world": self.world.dump(),
             "components": self.components.dump(),
             "pay": self.pay.dump(),
+            "shares": self.shares.rows,
             "tokens": self.tokens.dump(),
             "quotas": self.quotas.dump(),
             "truth": self.truth.dump(),
@@ -177,6 +180,7 @@ class Simulation:
         self.world.load(data["world"])
         self.components.load(data.get("components", []))
         self.pay.load(data.get("pay", {}))
+        self.shares.rows = data.get("shares", [])
         self.tokens.load(data["tokens"])
         self.quotas.load(data["quotas"])
         self.truth.load(data["truth"])

@@ -10,7 +10,8 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from tests.browser import MARKS, expect, launch, patient
-from tests.wechat_simulator.conftest import APPID, MINI, OTHER, Simulator, wait_until
+from tests.wechat_simulator.conftest import APPID, MINI, OTHER, Callback, Simulator, wait_until
+from tests.wechat_simulator.pay import Shop
 from wechat_simulator import control, wire
 from wechat_simulator.crypto import MessageCipher, signature
 from wechat_simulator.serving import make_server
@@ -794,3 +795,100 @@ def test_mass_message_says_so_and_its_link_asks_before_the_page_opens(open_page,
 def wait_for_code(simulator):
     wait_until(lambda: simulator.sim.web_logins.codes)
     return list(simulator.sim.web_logins.codes)
+
+
+# --- WeChat Pay, and what is forwarded --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop(answering):
+    """A shop whose notifications a careless till takes: whatever comes is answered 204."""
+    till = Callback()
+    till.reply = lambda _request: (204, b"")
+    shop = Shop(answering)
+    shop.notify_url = till.url
+    yield shop
+    till.close()
+
+
+def test_an_order_waits_on_the_phone_and_is_paid(shop, open_page):
+    page = open_page("?person=xiaoyu", width=375, height=780)
+    bar = page.get_by_test_id("pay-bar")
+    expect(bar).to_be_hidden()
+    shop.prepay(total=12880)
+    expect(bar).to_contain_text("待支付 ¥128.80 · 澜屿商城")
+    page.get_by_test_id("pay-open").click()
+    expect(page.get_by_test_id("pay-sum")).to_have_text("¥128.80")
+    page.get_by_test_id("pay-no").click()
+    expect(page.get_by_test_id("toast")).to_contain_text("没有支付")
+    assert shop.query()[1]["trade_state"] == "NOTPAY"
+    page.get_by_test_id("pay-open").click()
+    page.get_by_test_id("pay-yes").click()
+    expect(page.get_by_test_id("pay-state")).to_have_text("已支付")
+    expect(page.get_by_test_id("pay-note")).to_contain_text("商户已收下")
+    expect(bar).to_be_hidden()
+    assert shop.query()[1]["trade_state"] == "SUCCESS"
+    shop.refund(refund=5000, total=12880)
+    shop.simulator.control("/clock", {"advance": 60})
+    expect(page.get_by_test_id("pay-state")).to_have_text("已退 ¥50.00")
+    page.get_by_test_id("page-back").click()
+    page.get_by_test_id("chat-back").click()
+    page.get_by_test_id("chats-orders").click()
+    expect(page.get_by_test_id("order-row")).to_contain_text("已退 ¥50.00")
+
+
+def test_faults_of_pay_are_set_on_the_page_and_their_end_is_told(shop, open_page):
+    page = open_page("?person=xiaoyu")
+    page.get_by_test_id("fault-count").select_option("1")
+    page.get_by_test_id("pay-faults").locator("summary").click()
+    page.get_by_test_id("fault-pay-forged").click()
+    expect(page.get_by_test_id("fault-row")).to_contain_text("支付通知签名伪造")
+    shop.prepay()
+    page.get_by_test_id("pay-open").click()
+    page.get_by_test_id("pay-yes").click()
+    expect(page.get_by_test_id("pay-problem")).to_have_text("商户收下了假通知")
+    expect(page.get_by_test_id("pay-note")).to_contain_text("伪造签名的通知")
+    shop.simulator.control("/clock", {"advance": 15})
+    expect(page.get_by_test_id("pay-note")).to_contain_text("商户已收下")
+
+
+def test_an_expired_order_cannot_be_paid_any_more(shop, open_page):
+    page = open_page("?person=xiaoyu")
+    shop.prepay()
+    page.get_by_test_id("pay-open").click()
+    shop.simulator.control("/clock", {"advance": 2 * 3600})
+    expect(page.get_by_test_id("pay-state")).to_have_text("已过期")
+    expect(page.get_by_test_id("pay-yes")).to_have_count(0)
+    expect(page.get_by_test_id("pay-bar")).to_be_hidden()
+
+
+def test_a_page_is_forwarded_to_a_friend_who_opens_it(answering, open_page):
+    page = open_page("?person=xiaoyu", width=375, height=780)
+    answering.follow("小雨")
+    page.get_by_test_id("menu-button").nth(1).click()
+    page.get_by_test_id("menu-item").first.click()
+    page.get_by_test_id("overlay-more").click()
+    page.get_by_test_id("overlay-share").click()
+    page.get_by_test_id("friend-search").fill("老周")
+    expect(page.get_by_test_id("friend")).to_have_count(1)
+    page.get_by_test_id("friend").click()
+    expect(page.get_by_test_id("toast")).to_contain_text("已转发给老周")
+    friend = open_page("?person=laozhou", width=375, height=780)
+    friend.get_by_test_id("chat-back").click()
+    friend.get_by_test_id("chats-shares").click()
+    expect(friend.get_by_test_id("share-row")).to_contain_text("小雨转发")
+    friend.get_by_test_id("share-row").click()
+    expect(friend.get_by_test_id("overlay-address")).to_contain_text("pages/book/index")
+
+
+def test_an_account_is_recommended_to_a_friend_who_follows_it(answering, open_page):
+    answering.follow("小雨")
+    answering.act("小雨", "share", to="老周")
+    friend = open_page("?person=laozhou", width=375, height=780)
+    friend.get_by_test_id("chat-back").click()
+    friend.get_by_test_id("chats-shares").click()
+    friend.get_by_test_id("share-row").click()
+    friend.get_by_test_id("card-follow").click()
+    expect(friend.get_by_test_id("bubble").first).to_have_text(WELCOME)
+    openid = answering.openid("老周")
+    assert answering.ask("/cgi-bin/user/info", openid=openid)["subscribe_scene"] == "ADD_SCENE_PROFILE_CARD"

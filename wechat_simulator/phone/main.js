@@ -5,6 +5,8 @@ import { listen } from "./live.js";
 import { buildPeople, step } from "./people.js";
 import { back, buildPhone, focusChat, openScan, scanCode } from "./phone.js";
 import { emit, loadAccounts, loadAll, loadChat, loadClock, loadCodes, loadMenu, loadPerson, now, on, state } from "./state.js";
+import { loadShares } from "./shares.js";
+import { loadOrders } from "./wallet.js";
 import { loadWecom } from "./wecom.js";
 import { buildWorld } from "./world.js";
 
@@ -72,7 +74,9 @@ const WHAT = {
   codes: [loadCodes],
   world: [loadAccounts, loadPerson, loadCodes],
   wecom: [loadWecom],
-  clock: [loadClock, loadChat, loadMenu, loadPerson, loadCodes],
+  clock: [loadClock, loadChat, loadMenu, loadPerson, loadCodes, loadOrders],
+  pay: [loadOrders],
+  share: [loadShares],
 };
 
 // While the page is hidden nobody looks, and a campaign makes ten changes a second; while it starts, what it asked for

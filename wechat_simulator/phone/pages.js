@@ -4,6 +4,7 @@ import { Offline, readCodes } from "./api.js";
 import { copy, fill, h, icon, toast } from "./dom.js";
 import { avatar } from "./people.js";
 import { ask, openChat, page, pop, push } from "./phone.js";
+import { sharePage } from "./shares.js";
 import { account, accountName, act, now, on, state } from "./state.js";
 import { CONTACT_CODE, scanContact } from "./wecom.js";
 import { count, countdown, exact, initial, moment, colour } from "./words.js";
@@ -213,14 +214,14 @@ export function voicePage(chosen) {
 const face = (name) => h("span", { class: "avatar square big", style: { background: colour(name) }, "aria-hidden": "true" }, initial(name));
 
 /** What a scan shows to somebody who does not follow: the card, 关注公众号 first. */
-export function accountCard(card) {
+export function accountCard(card, followBy = () => act("follow", { ticket: card.ticket }, card.appid)) {
   const known = account(card.appid);
   const follow = h("button", {
     type: "button", class: "flat go wide", testid: "card-follow", "data-first": true,
     on: {
       click: async () => {
         follow.disabled = true;
-        const promise = act("follow", { ticket: card.ticket }, card.appid);
+        const promise = followBy();
         openChat(card.appid); // the chat opens while the welcome is on its way
         await promise;
       },
@@ -254,6 +255,7 @@ export function profilePage(unfollow) {
               row("提供位置信息", "profile-location", consents.has(key()), (value) => { value ? consents.add(key()) : consents.delete(key()); act("enter", { consent: value }); })),
             ...noticesOf(known, relation),
             h("button", { type: "button", class: "flat go wide", testid: "profile-chat", on: { click: pop } }, "发消息"),
+            h("button", { type: "button", class: "flat wide plain", testid: "profile-share", on: { click: () => sharePage({}, known.appid) } }, "推荐给朋友"),
             h("button", { type: "button", class: "flat wide", testid: "profile-unfollow", on: { click: unfollow } }, "不再关注"),
           ]
         : [...noticesOf(known, relation), h("button", { type: "button", class: "flat go wide", testid: "profile-follow", on: { click: async () => { pop(); await act("follow"); } } }, "关注公众号")],
@@ -360,7 +362,7 @@ function miniProgram(target) {
       ["拒绝", "", () => results.prepend(h("li", {}, h("b", {}, "位置"), "已拒绝")), "consent-refuse"],
     ])],
   ];
-  const more = () => ask("当前页面", `/${path || "首页"}${query ? `?${query}` : ""}`, [["复制路径", "", () => copy(target.pagepath || path)], ["返回", "", () => {}]], "overlay-path");
+  const more = () => ask("当前页面", `/${path || "首页"}${query ? `?${query}` : ""}`, [["转发给朋友", "go", () => sharePage({ pagepath: target.pagepath ?? "", title: target.title ?? "" }, target.appid), "overlay-share"], ["复制路径", "", () => copy(target.pagepath || path)], ["返回", "", () => {}]], "overlay-path");
   const view = h(
     "section",
     { class: "page overlay mini-page", testid: "mini-overlay", role: "dialog", "aria-label": name },
@@ -411,7 +413,7 @@ function webPage(target) {
   }
   const local = ["127.0.0.1", "localhost", location.hostname].includes(url.hostname);
   const where = [["域名", url.host], ["路径", url.pathname], ...queryRows(url.search)];
-  const more = () => ask(url.host, url.href, [["复制链接", "", () => copy(url.href), "overlay-copy"], ["返回", "", () => {}]], "overlay-path");
+  const more = () => ask(url.host, url.href, [["转发给朋友", "go", () => sharePage({ url: url.href, title: target.title ?? "" }, state.appid), "overlay-share"], ["复制链接", "", () => copy(url.href), "overlay-copy"], ["返回", "", () => {}]], "overlay-path");
   const body = local
     ? h("iframe", { class: "frame", src: url.href, title: target.title || url.host, testid: "web-frame", sandbox: "allow-scripts allow-forms allow-same-origin" })
     : h("div", { class: "page-body" },

@@ -5,7 +5,9 @@ import { coalesce, fill, h, icon, patch, toast } from "./dom.js";
 import { drawEntry, grouped } from "./entries.js";
 import { accountCard, openTarget, placePage, photoPage, profilePage, scanPage, voicePage } from "./pages.js";
 import { unfollow } from "./people.js";
+import { onShares, sharesPage, unopened } from "./shares.js";
 import { account, act, chooseAccount, choosePerson, loadChat, loadMenu, now, on, services, state } from "./state.js";
+import { ordersPage, payBar } from "./wallet.js";
 import { wecomList } from "./wecom.js";
 import { colour, exact, initial, moment, parts } from "./words.js";
 
@@ -406,6 +408,17 @@ function drawHeading(heading) {
   );
 }
 
+/** Above the chats: orders of WeChat Pay, and what others forwarded. */
+function drawExtras() {
+  const news = h("span", { class: "unread", hidden: true });
+  onShares(() => {
+    news.hidden = !unopened();
+    fill(news, unopened());
+  });
+  const row = (mark, word, id, run, more = "") => h("button", { type: "button", class: "chat-extra", testid: id, on: { click: run } }, icon(mark), h("span", { class: "grow" }, word), more);
+  return h("div", { class: "chat-extras" }, row("page", "订单与支付", "chats-orders", ordersPage), row("link", "朋友转发", "chats-shares", sharesPage, news));
+}
+
 /** Build the column. */
 export function buildPhone(column) {
   const heading = h("div", { class: "heading" });
@@ -413,7 +426,7 @@ export function buildPhone(column) {
   title = h("h2", { testid: "chat-title" });
   log = h("div", { class: "log", role: "log", "aria-live": "polite", "aria-label": "聊天记录", tabindex: 0, testid: "log" }, h("ol", {}), h("div", { class: "introduction", hidden: true }));
   foot = h("div", { class: "foot", testid: "foot" });
-  chats = h("section", { class: "page chats", hidden: true, testid: "chats", "aria-label": "聊天列表" }, h("header", { class: "bar" }, h("span", { class: "round" }), h("h2", {}, "聊天"), h("button", { type: "button", class: "round", "aria-label": "扫一扫", testid: "chats-scan", on: { click: openScan } }, icon("scan"))), h("div", { class: "page-body" }, h("p", { class: "note" }), h("ul", { class: "chat-rows" }), wecomList()));
+  chats = h("section", { class: "page chats", hidden: true, testid: "chats", "aria-label": "聊天列表" }, h("header", { class: "bar" }, h("span", { class: "round" }), h("h2", {}, "聊天"), h("button", { type: "button", class: "round", "aria-label": "扫一扫", testid: "chats-scan", on: { click: openScan } }, icon("scan"))), h("div", { class: "page-body" }, drawExtras(), h("p", { class: "note" }), h("ul", { class: "chat-rows" }), wecomList()));
   chat = h(
     "section",
     { class: "page chat", testid: "chat", "aria-label": "聊天" },
@@ -422,7 +435,7 @@ export function buildPhone(column) {
     foot,
   );
   screen = h("div", { class: "screen", testid: "screen" }, chats, chat);
-  column.append(heading, h("div", { class: "shell" }, h("div", { class: "status" }, clockLine, h("span", { class: "stamp" }, "模拟器，非微信官方"), icon("battery")), screen));
+  column.append(heading, h("div", { class: "shell" }, h("div", { class: "status" }, clockLine, h("span", { class: "stamp" }, "模拟器，非微信官方"), icon("battery")), payBar(), screen));
   chat.addEventListener("click", () => {
     if (opened >= 0) {
       opened = -1;

@@ -144,6 +144,10 @@ const FAULTS = {
   push_duplicate: "重复推送", push_drop: "推送丢失", push_delay: "推送延迟", push_reorder: "推送乱序",
   push_bad_signature: "推送签名错误", push_cut: "推送被截断", finish_drop: "结果推送丢失", finish_late: "结果推送迟到",
   finish_status: "结果改为失败",
+  pay_error: "支付接口报错", pay_answer: "支付答复被改（签名正确）", pay_unsigned: "支付答复没有签名", pay_forged_answer: "支付答复签名伪造",
+  pay_late: "支付通知迟到", pay_duplicate: "支付通知重复", pay_lost: "支付通知丢失", pay_forged: "支付通知签名伪造",
+  pay_damaged: "支付通知打不开", pay_amount: "支付通知金额被改", pay_changed: "支付通知内容被改", pay_probe: "支付签名探测",
+  pay_refund_status: "退款结果异常",
 };
 const CODES = { "-1": "微信繁忙 -1", 45009: "额度用尽 45009", 45011: "过于频繁 45011", 40001: "凭据无效 40001" };
 
@@ -165,6 +169,12 @@ const REFUSALS = [
   [/no such button/, "这个按钮已不在菜单上。菜单刚更新过，再看一眼。"],
   [/^no account/, "这个小程序或服务号不在模拟的世界里，打不开。先在世界描述里加上它。"],
   [/^no person/, "没有这个人。"],
+  [/another person's/, "这是别人的订单，不能替付。"],
+  [/this order is paid/, "这笔订单已经付过了。"],
+  [/this order is closed/, "这笔订单已关闭或过期，要商户重新下单。"],
+  [/older than two hours/, "支付单超过两小时，要商户再下一次单。"],
+  [/does not forward to oneself/, "不能转发给自己。"],
+  [/has no such page/, "这个小程序没有这一页。"],
   [/belongs to a mini-program/, "这一步只在小程序里有。"],
   [/^no such contact way/, "没有这个联系码。它可能已被删除，换一个。"],
   [/takes no customers|takes customers now/, "这位员工现在不能加客户。换一位。"],

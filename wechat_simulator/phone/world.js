@@ -133,6 +133,16 @@ const QUICK = [
   ["duplicate", "重复推送", { kind: "duplicate_push", copies: 1 }],
 ];
 
+const PAY_QUICK = [
+  ["pay-late", "迟到 5 分钟", { kind: "pay_late", seconds: 300 }],
+  ["pay-duplicate", "重复", { kind: "pay_duplicate", copies: 2 }],
+  ["pay-forged", "签名伪造", { kind: "pay_forged" }],
+  ["pay-amount", "金额被改", { kind: "pay_amount" }],
+  ["pay-lost", "丢失", { kind: "pay_lost" }],
+  ["pay-probe", "签名探测", { kind: "pay_probe" }],
+  ["pay-refund", "退款异常", { kind: "pay_refund_status", status: "ABNORMAL" }],
+];
+
 function buildFaults() {
   const scope = h("select", { testid: "fault-account", "aria-label": "服务号" });
   const path = h("select", { testid: "fault-path", "aria-label": "接口" }, Object.entries(APIS).map(([value, word]) => h("option", { value, selected: value === "/cgi-bin/message/template/send" }, word)));
@@ -154,10 +164,10 @@ function buildFaults() {
       patch(active, faults, {
         key: (fault) => fault.id,
         make: (fault) => {
-          const pushes = fault.kind.startsWith("push_") || fault.kind.startsWith("finish_");
+          const pushes = /^(push|finish|pay)_/.test(fault.kind);
           const left = fault.count_left === null ? "一直生效" : fault.count_left > 0 ? `还有 ${count(fault.count_left)} 次` : "次数已用完";
           const more = [fault.after_calls ? `第 ${fault.after_calls + 1} 次起` : "", fault.probability < 1 ? `概率 ${Math.round(fault.probability * 100)}%，种子 ${fault.seed}` : ""].filter(Boolean);
-          const where = [fault.appid ? accountName(fault.appid) : "全部服务号", pushes ? (fault.event ? (PUSHES[fault.event] ?? fault.event) : "全部推送") : (APIS[fault.path] ?? fault.path)];
+          const where = [fault.appid ? accountName(fault.appid) : fault.kind.startsWith("pay_") ? "全部商户" : "全部服务号", fault.kind.startsWith("pay_") ? "微信支付" : pushes ? (fault.event ? (PUSHES[fault.event] ?? fault.event) : "全部推送") : (APIS[fault.path] ?? fault.path)];
           return h("li", { class: fault.count_left === 0 ? "spent" : "", testid: "fault-row" },
             icon(fault.count_left === 0 ? "check" : "warn"),
             h("span", { class: "grow" }, h("b", {}, faultWord(fault)), h("small", {}, [...where, left, ...more, `已命中 ${count(fault.hits)} 次`].join(" · "))),
@@ -170,8 +180,9 @@ function buildFaults() {
   }, 500);
 
   const add = (spec) => tell(async () => {
-    const body = { ...spec, appid: scope.value };
-    if (!spec.kind.endsWith("_push")) body.path = path.value;
+    const pays = spec.kind.startsWith("pay_"); // of every merchant: the list names accounts only
+    const body = { ...spec, appid: pays ? "" : scope.value };
+    if (!spec.kind.endsWith("_push") && !pays) body.path = path.value;
     if (times.value) body.count = Number(times.value);
     if (Number(skip.value) > 0) body.after_calls = Number(skip.value);
     if (Number(chance.value) < 100) body.probability = Number(chance.value) / 100;
@@ -191,6 +202,7 @@ function buildFaults() {
     h("div", { class: "row wrap" }, h("h2", {}, "故障"), scope, path, times),
     h("div", { class: "row wrap" }, QUICK.map(([id, word, spec]) => h("button", { type: "button", class: "button small", testid: `fault-${id}`, title: faultWord({ params: spec, ...spec, kind: { busy: "errcode", accept_then_timeout: "hang", duplicate_push: "push_duplicate" }[spec.kind] ?? spec.kind, effect: "after" }), on: { click: () => add(spec) } }, word))),
     h("details", { class: "more" }, h("summary", {}, "从第几次起、概率、种子"), h("div", { class: "row wrap" }, h("label", { class: "field inline-field" }, "先放过", skip, "次"), h("label", { class: "field inline-field" }, "概率", chance, "%"), h("label", { class: "field inline-field" }, "种子", seed))),
+    h("details", { class: "more", testid: "pay-faults" }, h("summary", {}, "支付通知的故障"), h("div", { class: "row wrap" }, PAY_QUICK.map(([id, word, spec]) => h("button", { type: "button", class: "button small", testid: `fault-${id}`, title: faultWord({ params: spec, ...spec, effect: "after" }), on: { click: () => add(spec) } }, word)))),
     none,
     active,
     h("div", { class: "row end" }, all),
