@@ -116,6 +116,8 @@ class _Connection(asyncio.Protocol):
         }
         self.keep = head[0].startswith(b"HTTP/1.1") and headers.get(b"connection") != b"close"
         body = bytes(self._buffer[end + 4 :])
+        if status == 204:  # never has a body, and needs no length (RFC 9110, 15.3.5)
+            return status, b""
         if b"chunked" in headers.get(b"transfer-encoding", b""):
             whole = _chunks(body)
             return None if whole is None else (status, whole)

@@ -187,7 +187,8 @@ class Callback:
                 status, answer = callback.reply(request)
                 try:
                     self.send_response(status)
-                    self.send_header("Content-Length", str(len(answer)))
+                    if status != 204:  # it has no length (RFC 9110, 8.6)
+                        self.send_header("Content-Length", str(len(answer)))
                     self.end_headers()
                     self.wfile.write(answer)
                 except OSError:
