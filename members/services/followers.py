@@ -84,12 +84,13 @@ def refresh_profiles(brand_id: int, account: OfficialAccount, openids: Sequence[
     point("followers: profiles read")
     if not answer.ok:
         with brand_scope(brand_id):
-            Follower.objects.filter(account=account, openid__in=openids).update(profile_due_at=at + RETRY_AFTER)
+            held = [follower.pk for follower in _hold(account, openids)]
+            Follower.objects.filter(pk__in=held).update(profile_due_at=at + RETRY_AFTER)
         logger.warning("profiles of %s were not read: %s", account.appid, answer.cause)
         return 0
     rows = {str(row.get("openid", "")): row for row in answer.data.get("user_info_list", []) if isinstance(row, dict)}
     with brand_scope(brand_id):
-        known = set(Follower.objects.filter(account=account, openid__in=openids).values_list("openid", flat=True))
+        known = {follower.openid for follower in _hold(account, openids)}
         strangers = [
             rows[openid] for openid in openids if openid not in known and rows.get(openid, {}).get("subscribe")
         ]
@@ -101,6 +102,16 @@ def refresh_profiles(brand_id: int, account: OfficialAccount, openids: Sequence[
             keep_profile(account=account, follower=follower, profile=rows.get(openid, {}), at=at)
         point("followers: kept, not committed")
     return len(set(openids) - known)
+
+
+def _hold(account: OfficialAccount, openids: Sequence[str]) -> list[Follower]:
+    """Lock who is known of `openids`, in one order: two workers with the same people never wait in a ring."""
+    return list(
+        Follower.objects.select_for_update()
+        .filter(account=account, openid__in=openids)
+        .order_by("pk")
+        .only("pk", "brand_id", "openid")
+    )
 
 
 def _meet(account: OfficialAccount, profiles: Sequence[dict[str, Any]], at: datetime) -> set[str]:
