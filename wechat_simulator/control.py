@@ -25,6 +25,7 @@ from wechat_simulator.faults import FaultError
 from wechat_simulator.pay.control import PayControl, merchant_view
 from wechat_simulator.people import ACTS, ActError
 from wechat_simulator.places import PLACES
+from wechat_simulator.reactions import CrowdControl
 from wechat_simulator.simulation import Simulation
 from wechat_simulator.web_control import WebControl
 from wechat_simulator.wecom.control import WeComControl
@@ -639,6 +640,7 @@ def control_app(sim: Simulation, state_dir: Path | None) -> Starlette:
     routes += ComponentControl(sim, Json).routes()
     routes += WebControl(sim, Json).routes()
     routes += WeComControl(sim, Json).routes()
+    routes += CrowdControl(sim, Json).routes()
     routes += PayControl(sim, Json).routes()
     routes.append(Route("/", _root))
     if PHONE.is_dir():

@@ -22,6 +22,7 @@ from wechat_simulator.pay.orders import Pay
 from wechat_simulator.people import People
 from wechat_simulator.pushes import Pushes
 from wechat_simulator.quotas import Quotas
+from wechat_simulator.reactions import Crowds
 from wechat_simulator.shares import Shares
 from wechat_simulator.switches import Switches
 from wechat_simulator.tokens import Tokens
@@ -65,6 +66,7 @@ class Simulation:
         self.drafts: dict[str, tuple[str, list[dict[str, Any]]]] = {}  # appid and articles, by media_id
         self.web_logins = WebLogins(self)
         self.wecom = WeCom(self)
+        self.crowds = Crowds(self)
         self.request_ids = RequestIds()
         self.rids: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self.short_keys: dict[str, tuple[str, str, float, float]] = {}
@@ -89,6 +91,8 @@ class Simulation:
         for appid in done["accounts"]:
             for path, limit in self.world.accounts[appid].quotas.items():
                 self.quotas.set_limit(appid, path, limit.get("per_day"), limit.get("per_minute"))
+        for item in spec.get("crowds", ()):
+            self.crowds.put(item)
         self.bus.bump("world")
         return done
 
@@ -154,6 +158,7 @@ class Simulation:
             "client_messages": self.client_messages.dump(),
             "mass": self.mass.dump(),
             "wecom": self.wecom.dump(),
+            "crowds": self.crowds.dump(),
             "drafts": {key: list(row) for key, row in self.drafts.items()},
             "short_keys": {key: list(row) for key, row in self.short_keys.items()},
             "timers": self.timers.dump(),
@@ -188,6 +193,7 @@ class Simulation:
         self.client_messages.load(data["client_messages"])
         self.mass.load(data.get("mass", {}))
         self.wecom.load(data.get("wecom", {}))
+        self.crowds.load(data.get("crowds", []))
         self.drafts = {key: (row[0], row[1]) for key, row in data.get("drafts", {}).items()}
         self.short_keys = {key: (row[0], row[1], row[2], row[3]) for key, row in data["short_keys"].items()}
         self.timers.load(data["timers"])

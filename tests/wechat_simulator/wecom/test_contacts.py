@@ -267,6 +267,9 @@ def test_pair_must_be_one_person_of_the_same_subject(wecom, pair):
     assert convert(wecom, pair, subject_type=1)["errcode"] == 40058
     foreign = wecom.simulator.follow("小雨", "wxzaoshan00000001")
     assert convert(wecom, pair, openid=foreign)["errcode"] == 40058
+    wecom.simulator.control("/world", {"accounts": [{"appid": "wxzaoshan00000001", "subject": "zaoshan"}]})
+    theirs = wecom.simulator.look("/people/小雨")["unionids"]["zaoshan"]
+    assert convert(wecom, pair, openid=foreign, unionid=theirs)["errcode"] == 40058  # a pair, but another subject's
     mini = wecom.simulator.sim.world.fan(wecom.sim.world.account(MINI), wecom.sim.world.person("小雨")).openid
     assert "pending_id" in convert(wecom, pair, openid=mini)  # a mini program of the same subject
     assert wecom.ec("/unionid_to_external_userid", pair)["errcode"] == 84061

@@ -65,6 +65,8 @@ def test_a_group_goes_with_its_last_tag(wecom):
     wecom.good("/del_corp_tag", {"tag_id": [second]})
     assert "城市" not in groups(wecom)
     assert wecom.ec("/del_corp_tag", {"tag_id": [second]})["errcode"] == 40068
+    again = wecom.good("/add_corp_tag", {"group_name": "城市", "tag": [{"name": "上海"}]})["tag_group"]
+    assert again["group_id"] != made["group_id"]
     assert wecom.ec("/del_corp_tag", {})["errcode"] == 40063
 
 
