@@ -24,7 +24,7 @@ from loyalty.places import added_up
 from loyalty.selectors.points import zone
 from loyalty.selectors.tiers import people_in
 from members.models import Doubt, DoubtState, Tag
-from members.selectors import preview
+from members.selectors import how_many
 from stores.models import Store
 from touchpoints.models import Touchpoint
 from touchpoints.selectors import Window, tree_figures
@@ -71,7 +71,7 @@ def compare(true: Mapping[str, Any], *, at: datetime) -> Iterator[Compared]:
 
 
 def _people(condition: str, at: datetime, **params: Any) -> int:
-    return preview({"all": [{"condition": condition, "params": params}]}, at=at).count
+    return how_many({"all": [{"condition": condition, "params": params}]}, at=at)
 
 
 @check("following")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -21,6 +21,7 @@ from accounts.sealing import blind_index
 from accounts.tenancy import current_brand_id, reporting
 from common.postgres.planning import in_order
 from common.registry import Registry
+from members import sampling
 from members.choices import PERSONAL, QUIET, carrier_key, topic_key
 from members.freshness import people_of
 from members.models import (
@@ -49,6 +50,7 @@ from members.models import (
 from members.personal import Person
 from members.profiles import COMMON, PRECEDENCE, Said, masked, winner
 from members.reach import carriers
+from members.sampling import Figure, TooLongError, estimated, exactly, giving_up, matching_in_sample
 from members.segments import matching
 from stores.selectors import store_ids_of_grant
 
@@ -65,6 +67,7 @@ _LAST: Final = "\U0010ffff"  # comes after everything a name goes on with (the d
 _CARD: Final = re.compile(r"[!-~]{1,64}")
 _OPENID_TAIL: Final = re.compile(r"(?=.*[A-Za-z_-])[A-Za-z0-9_-]{6,64}")
 FEW = 20_000  # people of a preview that are named one by one
+_MOST_OF_SAMPLE: Final = 1_000_000  # the sample of 64 million people
 
 # How apps above narrow members to “own” ones of a viewer (say, a guide's): callable(viewer) -> Q on Member.
 own_members: Registry[Callable[[Viewer], Q]] = Registry("own members", purpose="whom a role with the scope OWN sees")
@@ -87,17 +90,41 @@ class Reach:
 
     key: str
     label: str
-    count: int
+    people: Figure
+
+    @property
+    def count(self) -> int:
+        """Give how many, whether counted or estimated."""
+        return self.people.count
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What a rule selects at a moment: how many, a sample, and how many can be reached, per carrier and by any."""
+    """What a rule selects at a moment: how many, a sample, and how many can be reached, per carrier and by any.
 
-    count: int
+    `found` is how many people the sample could be drawn from: all of them, or those of the brand's fixed sample.
+    """
+
+    people: Figure
     sample: tuple[PersonLine, ...]
     reach: tuple[Reach, ...]
-    reachable: int
+    reached: Figure
+    found: int
+
+    @property
+    def count(self) -> int:
+        """Give how many people, whether counted or estimated."""
+        return self.people.count
+
+    @property
+    def reachable(self) -> int:
+        """Give how many any way reaches, whether counted or estimated."""
+        return self.reached.count
+
+    @property
+    def is_estimated(self) -> bool:
+        """Say whether the figures are estimates."""
+        return self.people.is_estimated
 
 
 def visible_members(viewer: Viewer) -> QuerySet[Member]:
@@ -169,37 +196,76 @@ def _by_openid_end(text: str) -> list[int]:
 def preview(rule: object, *, at: datetime, viewer: Viewer | None = None) -> Preview:
     """Count, sample and reach of a rule before anything is saved. Raises `RuleInvalid`.
 
-    Figures are the brand's; the sample names only people within reach of `viewer`.
+    Figures are the brand's; the sample names only people within reach of `viewer`. In a brand of very many people the
+    figures are estimated, unless the rule finds so few that counting them is quick: nothing may be decided by them.
     """
-    return preview_of(matching(rule, at=at), at=at, viewer=viewer)
+    brand_id = current_brand_id()
+    with reporting(brand_id):
+        if not sampling.is_large():
+            return preview_of(matching(rule, at=at), at=at, viewer=viewer)
+        shown = _preview(matching_in_sample(rule, at=at), at, viewer, estimated)
+    try:
+        with giving_up(sampling.EXACT_SECONDS):
+            if shown.found < sampling.FEWEST:
+                return preview_of(matching(rule, at=at), at=at, viewer=viewer)
+            if len(shown.sample) < SAMPLE:  # of a few stores the sample may hold nobody
+                with reporting(brand_id):
+                    shown = replace(shown, sample=named(matching(rule, at=at), viewer))
+    except TooLongError:
+        return shown
+    return shown
 
 
 def preview_of(people: QuerySet[Member], *, at: datetime, viewer: Viewer | None = None) -> Preview:
-    """Count, sample and reach of people; see `preview`. Who they are is looked at once."""
+    """Count, sample and reach of people, everybody looked at once; see `preview`."""
     with reporting(current_brand_id()):
-        found = list(people.order_by().values_list("id", "last_interaction_at")[: FEW + 1])
-        if len(found) <= FEW:  # the planner can be told how many they are
-            whom = "SELECT * FROM unnest(%s::bigint[], %s::timestamptz[]) AS p(id, last_interaction_at)"
-            values: list[Any] = [[pk for pk, _last in found], [last for _pk, last in found]]
-        else:
-            whom, params = _written(people, "id", "last_interaction_at")
-            values = list(params)
-        statement, more = _preview_statement(whom, at, viewer)
-        with connection.cursor() as cursor:
-            if len(found) > FEW:
-                # Nobody can say beforehand how many a rule finds; comparing many with everybody never pays.
-                cursor.execute("SET LOCAL enable_nestloop = off")
-            cursor.execute(statement, [*values, *more])
-            count, ids, *reached, reachable = cursor.fetchone()
-            cursor.execute("SET LOCAL enable_nestloop = on")
-        rows = Member.objects.only("name", "member_no", "phone_masked", "subscribed").in_bulk(ids or [])
+        return _preview(people, at, viewer, exactly)
+
+
+def how_many(rule: object, *, at: datetime) -> int:
+    """Count everybody whom a rule selects. Raises `RuleInvalid`."""
+    with reporting(current_brand_id()):
+        return matching(rule, at=at).count()
+
+
+def _preview(people: QuerySet[Member], at: datetime, viewer: Viewer | None, figure: Callable[[int], Figure]) -> Preview:
+    """Make a preview; `figure` says what a number of people who were found stands for. Runs as the reports role."""
+    few = FEW if figure is exactly else _MOST_OF_SAMPLE
+    found = list(people.order_by().values_list("id", "last_interaction_at")[: few + 1])
+    if len(found) <= few:  # the planner can be told how many they are
+        whom = "SELECT * FROM unnest(%s::bigint[], %s::timestamptz[]) AS p(id, last_interaction_at)"
+        values: list[Any] = [_array(pk for pk, _last in found), _array(last for _pk, last in found)]
+    else:
+        whom, params = _written(people, "id", "last_interaction_at")
+        values = list(params)
+    statement, more = _preview_statement(whom, at, viewer)
+    with connection.cursor() as cursor:
+        if len(found) > few:
+            # Nobody can say beforehand how many a rule finds; comparing many with everybody never pays.
+            cursor.execute("SET LOCAL enable_nestloop = off")
+        cursor.execute(statement, [*values, *more])
+        count, ids, *reached, reachable = cursor.fetchone()
+        cursor.execute("SET LOCAL enable_nestloop = on")
+    rows = Member.objects.only("name", "member_no", "phone_masked", "subscribed").in_bulk(ids or [])
     sample = tuple(
         PersonLine(row.pk, row.name, row.member_no, row.phone_masked, row.subscribed)
         for row in (rows[pk] for pk in ids or [] if pk in rows)
     )
     ways = carriers.items()
-    reach = tuple(Reach(key, str(way.label), number) for (key, way), number in zip(ways, reached, strict=True))
-    return Preview(count, sample, reach, reachable)
+    reach = tuple(Reach(key, str(way.label), figure(number)) for (key, way), number in zip(ways, reached, strict=True))
+    return Preview(figure(count), sample, reach, figure(reachable), count)
+
+
+def named(people: QuerySet[Member], viewer: Viewer | None, first: int = 0) -> tuple[PersonLine, ...]:
+    """Give twenty of some people by name, latest interaction first, of those within reach of a viewer."""
+    rows = within_reach(people, viewer).only("name", "member_no", "phone_masked", "subscribed")
+    rows = rows.order_by("-last_interaction_at", "-pk")[first : first + SAMPLE]
+    return tuple(PersonLine(row.pk, row.name, row.member_no, row.phone_masked, row.subscribed) for row in rows)
+
+
+def _array(values: Iterable[int | datetime | None]) -> str:
+    """Write an array as PostgreSQL reads it fastest: as one text."""
+    return "{" + ",".join("NULL" if each is None else f'"{each}"' for each in values) + "}"
 
 
 def _written(people: QuerySet[Member], *columns: str) -> tuple[str, tuple[Any, ...]]:

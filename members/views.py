@@ -25,7 +25,7 @@ from members import rule_form, segment_preview, selectors
 from members import services as member_services
 from members.errors import LimitInvalid, RuleInvalid, SegmentNameTaken
 from members.freshness import Age, age_of, span
-from members.models import Freshness, Segment, SegmentMember
+from members.models import ONE_IN, Freshness, Segment, SegmentMember
 from members.picks import picks, remembering
 from members.segments import compile_rule, sentence
 from members.why import explain
@@ -224,7 +224,7 @@ def _save(request: HttpRequest, segment: Segment | None) -> HttpResponse:
     limit = _limit(request, errors)
     try:
         rule = rule_form.rule_of(request.POST)
-        count = selectors.preview(rule, at=at).count
+        count = selectors.how_many(rule, at=at)
         if not errors:
             saved = member_services.save_segment(
                 name=name,
@@ -317,15 +317,16 @@ def _counted(viewer: Viewer, rule: object, draw: int) -> dict[str, Any]:
     found = selectors.preview(rule, at=at, viewer=viewer)
     people = found.sample
     if draw:
-        people = segment_preview.sample(rule, at=at, count=found.count, draw=draw, viewer=viewer)
+        people = segment_preview.sample(rule, at=at, shown=found, draw=draw, viewer=viewer)
     context: dict[str, Any] = {
         "preview": found,
         "people": people,
-        "has_more": found.count > len(found.sample),
+        "has_more": found.found > len(found.sample),
+        "one_in": ONE_IN,
         "sentence": sentence(rule),
         "at": at,
     }
-    if not found.count:
+    if not found.count and not found.is_estimated:
         context["emptied"] = segment_preview.emptied_by(rule, at=at)
     context["seconds"] = max(round(time.monotonic() - started, 1), 0.1)
     return context

@@ -94,13 +94,18 @@ class Bench:
                 ),
                 "fifth": _all(_leaf("last_interaction", how="within", days=80)),
             }
+            # The first thing the builder shows, and what nobody fits and no index knows.
+            self.previewed = {each: self.rules[each] for each in ("tags", "dates", "purchases")} | {
+                "everybody": _all(),
+                "nobody": _all(_leaf("city", cities=["拉萨"])),
+            }
             at = clock.now()
             self.segment, self.spare = (
                 Segment.objects.filter(name=name).first()
                 or save_segment(name=name, rule=self.rules["fifth"], at=at, freshness=freshness)
                 for name, freshness in (("keep", "MINUTES"), ("spare", "LIVE"))
             )
-            self.people = selectors.preview(_all(), at=at).count
+            self.people = selectors.how_many(_all(), at=at)
         self.hand: dict[str, tuple[str, list[Any]]] = {
             "tags": ("m.tag_ids && %s::bigint[] AND NOT m.tag_ids && %s::bigint[]", [[one], [other]]),
             "dates": ("m.last_interaction_at >= now() - interval '30 days' AND m.joined_at IS NOT NULL", []),
@@ -120,9 +125,12 @@ class Bench:
                 people = matching(rule, at=at)
                 found[f"count {name}"], found[f"people {name}"] = _timed(people.count)
         with brand_scope(self.brand_id):
-            for name in ("tags", "dates", "purchases"):
-                rule = self.rules[name]
-                found[f"preview {name}"], _shown = _timed(partial(selectors.preview, rule, at=clock.now()))
+            for name, rule in self.previewed.items():
+                found[f"preview {name}"], shown = _timed(partial(selectors.preview, rule, at=clock.now()))
+                truth = found.get(f"people {name}", float(self.people) if name == "everybody" else 0.0)
+                found[f"off {name}"] = abs(shown.count - truth) / max(truth, 1)
+                found[f"within {name}"] = float(shown.people.low <= truth <= shown.people.high)
+                found[f"estimated {name}"] = float(shown.is_estimated)
         with brand_scope(self.brand_id):
             row = Segment.objects.get(pk=self.segment.pk)
             found["keep"], moved = _timed(lambda: rebuild(row, at=at))

@@ -3,6 +3,7 @@
 from members.models.codes import CodeUse
 from members.models.flags import Flag, FlagKind
 from members.models.people import (
+    ONE_IN,
     Doubt,
     DoubtState,
     Follower,
@@ -13,6 +14,7 @@ from members.models.people import (
     MergeRecord,
     MergeUndo,
     MiniProgramSession,
+    in_sample,
 )
 from members.models.privacy import (
     AccessEntry,
@@ -64,6 +66,7 @@ from members.models.tags import (
 )
 
 __all__ = [
+    "ONE_IN",
     "AccessEntry",
     "CodeUse",
     "Consent",
@@ -124,4 +127,5 @@ __all__ = [
     "TagGroup",
     "TagRule",
     "Topic",
+    "in_sample",
 ]

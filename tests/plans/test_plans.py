@@ -14,12 +14,13 @@ from django.db import connection
 from accounts.rest.callers import SessionClaim
 from accounts.roles import Role
 from accounts.services import issue_api_key
-from accounts.tenancy import BrandOwned, current_scope
+from accounts.tenancy import BrandOwned, current_scope, reporting
 from accounts.viewer import Viewer
 from campaigns import services
 from campaigns.services import sending
 from common import clock
 from guides.selectors import guide_of
+from members import sampling
 from members import selectors as members
 from stores import selectors as stores
 from tests.campaigns.test_sending import claim
@@ -114,6 +115,24 @@ def test_reading_people_and_stores(in_brand, watch):
 
     assert len(watch.scans()) > 20
     assert watch.faults() == []
+
+
+def test_estimating_a_rule_reads_people_by_the_index_of_the_sample(in_brand, watch, monkeypatch):
+    at = clock.now()
+    bought = {"condition": "spent", "params": {"how": "least", "yuan": 500, "days": 365}}
+    reached = {"condition": "reachable", "params": {"way": "template", "value": "yes"}}
+    with reporting(in_brand.pk):
+        assert not sampling.is_large()
+    monkeypatch.setattr(sampling, "is_large", lambda: True)
+    monkeypatch.setattr(sampling, "FEWEST", 0)  # nobody is counted exactly
+    watch.seen.clear()
+
+    shown = members.preview({"all": [bought, reached]}, at=at)
+
+    assert (shown.found, watch.faults()) == (0, [])
+    sql, plan = next((sql, plan) for sql, plan in watch.seen if "loyalty_fact" in sql)
+    indexes = [node["Index Name"] for node in _nodes(plan) if "Index Name" in node]
+    assert indexes.count("sampled_people") == sql.count("LEFT(MD5(") == 3  # the people, and those of either condition
 
 
 def test_freezing_claiming_recording_and_settling_a_campaign(stage, watch):
