@@ -103,7 +103,7 @@ def estimated(hits: int) -> Figure:
 
 def _step(value: int) -> int:
     """Give the value of the second digit of a number."""
-    return 10 ** max(len(f"{value}") - 2, 0)
+    return int(10 ** max(len(f"{value}") - 2, 0))
 
 
 def _two_digits(value: int) -> int:
