@@ -203,7 +203,7 @@ def test_saving_counts_everybody(brand, tag):
 
 def test_builder_says_about_how_many_and_how_sure(brand, tag):
     page = page_of(brand, {"all": [FOLLOWING]})
-    assert re.search(r'data-testid="count" data-count="\d+">约 6,000</strong> 人 <span[^>]*>\(±1,\d00\)<', page)
+    assert re.search(r'data-testid="count" data-count="\d+">约 6,000</strong> 人<span[^>]*>（±1,\d00）<', page)
     assert "每 64 人抽 1 人估算，95% 的可能在" in page
     assert 'data-testid="another-sample"' in page
     other = page_of(brand, {"all": [FOLLOWING]}, draw="1")
