@@ -185,3 +185,56 @@ def test_faults_of_pushes_reach_wecom_too(wecom, ear):
         "acknowledged",
         "acknowledged",
     ]
+
+
+# --- shapes that the reference prints (2.4, 2.10) ----------------------------------------------------------------------
+
+CHAT_SAMPLE = """<xml><ToUserName><![CDATA[ww0123456789abcdef]]></ToUserName><FromUserName><![CDATA[sys]]></FromUserName><CreateTime>1767225600</CreateTime><MsgType><![CDATA[event]]></MsgType>
+<Event><![CDATA[change_external_chat]]></Event><ChatId><![CDATA[wrTEST0001]]></ChatId><ChangeType><![CDATA[update]]></ChangeType><UpdateDetail><![CDATA[add_member]]></UpdateDetail>
+<JoinScene>3</JoinScene><QuitScene>0</QuitScene><MemChangeCnt>1</MemChangeCnt><MemChangeList><Item>wmTEST0001</Item></MemChangeList><LastMemVer>9c3f…e1</LastMemVer><CurMemVer>7121…b4</CurMemVer></xml>"""
+DETAIL_SAMPLE = {
+    "errcode": 0,
+    "errmsg": "ok",
+    "external_contact": {
+        "external_userid": "wmTEST0001",
+        "name": "李女士",
+        "avatar": "https://wx.qlogo.cn/…/0",
+        "type": 1,
+        "gender": 2,
+        "unionid": "uTEST0001",
+    },
+    "follow_user": [
+        {
+            "userid": "guide01",
+            "remark": "李女士-VIP",
+            "description": "偏好香水",
+            "createtime": 1767225600,
+            "tags": [{"group_name": "会员等级", "tag_name": "金卡", "tag_id": "etTEST0001", "type": 1}],
+            "remark_mobiles": ["13800000000"],
+            "add_way": 1,
+            "oper_userid": "wmTEST0001",
+            "state": "store_8",
+        }
+    ],
+}
+
+
+def shape(value):
+    if isinstance(value, dict):
+        return {name: shape(item) for name, item in value.items()}
+    return [shape(value[0])] if isinstance(value, list) else type(value)
+
+
+def test_shape_of_a_customer_is_the_references(wecom):
+    config_id = wecom.good("/add_contact_way", {"type": 2, "scene": 2, "state": "store_8", "user": ["guide01"]})[
+        "config_id"
+    ]
+    external = wecom.act("小雨", "add", config_id=config_id)["external_userid"]
+    wecom.staff("guide01", "edit", person="小雨", tags=["金卡"], mobiles=["13800000000"])
+    assert shape(wecom.get("/externalcontact/get", external_userid=external)) == shape(DETAIL_SAMPLE)
+
+
+def test_shape_of_a_group_event_is_the_references(wecom, ear):
+    chat = wecom.staff("guide01", "create_group", name="群", people=["小雨"])["chat_id"]
+    wecom.act("老周", "join_group", chat_id=chat, scene=3)
+    assert shape(ear.last("update")) == shape(fields_of(ET.fromstring(CHAT_SAMPLE)))
