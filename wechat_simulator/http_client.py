@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import cast
 from urllib.parse import SplitResult, urlsplit
@@ -155,15 +156,16 @@ class HttpClient:
         self._idle: dict[tuple[str, int], list[_Connection]] = {}
 
     async def exchange(
-        self, method: str, url: str, body: bytes, content_type: str, headers: dict[str, str] | None = None
+        self, method: str, url: str, body: bytes, content_type: str, headers: Sequence[tuple[str, str]] = ()
     ) -> tuple[int, bytes]:
         """Status and body. Raises ``OSError`` or ``DeliveryError``; the caller sets the time limit."""
         base, _, query = url.partition("?")
         host, port = target_of(base)
         path = base[base.index("/", 7) :] if "/" in base[7:] else "/"
-        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+        more = "".join(f"{name}: {value}\r\n" for name, value in headers if name != "Host")
+        named = dict(headers).get("Host", f"{host}:{port}")
         request = (
-            f"{method} {path}{'?' if query else ''}{query} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+            f"{method} {path}{'?' if query else ''}{query} HTTP/1.1\r\nHost: {named}\r\n"
             f"User-Agent: Mozilla/4.0\r\nAccept: */*\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
             f"{more}Connection: keep-alive\r\n\r\n"
         ).encode() + body

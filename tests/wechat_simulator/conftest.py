@@ -182,7 +182,7 @@ class Callback:
                 parts = urllib.parse.urlsplit(self.path)
                 query = dict(urllib.parse.parse_qsl(parts.query))
                 request = {"method": self.command, "query": query, "body": body, "at": time.monotonic()}
-                request |= {"path": parts.path, "headers": dict(self.headers)}
+                request |= {"path": parts.path, "headers": dict(self.headers), "pairs": self.headers.items()}
                 callback.requests.append(request)
                 status, answer = callback.reply(request)
                 try:

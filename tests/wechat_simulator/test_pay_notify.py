@@ -256,7 +256,11 @@ def test_damaged_is_signed_well_but_does_not_open(shop, till, callback, how):
     shop.fault("pay_damaged", how=how, count=1)
     shop.pay_now()
     shop.check(callback.requests[0]["headers"], callback.requests[0]["body"])
-    if how not in ("short_nonce", "long_nonce"):  # these open with a cipher that takes any nonce
+    if how == "duplicate_keys":
+        assert callback.requests[0]["body"].count(b'"event_type"') == 2
+    elif how == "megabyte":
+        assert len(callback.requests[0]["body"]) > 1_000_000
+    elif how not in ("short_nonce", "long_nonce"):  # these open with a cipher that takes any nonce
         assert (len(till.refused), till.opened) == (1, [])
         shop.advance(15)
         assert len(till.opened) == 1
@@ -306,6 +310,22 @@ def test_any_other_field_may_be_changed(shop, till):
     (plain,) = till.opened
     assert (plain["mchid"], plain["payer"], plain["new_field"]) == ("1900000099", {"openid": "oOther"}, 1)
     assert "attach" not in plain
+
+
+def test_the_envelope_may_name_an_event_that_nobody_knows(shop, till, callback):
+    shop.fault("pay_changed", event_type="TRANSACTION.NEW", count=1)
+    shop.pay_now()
+    assert json.loads(callback.requests[0]["body"])["event_type"] == "TRANSACTION.NEW"
+    assert till.opened == [shop.query()[1]]
+
+
+def test_a_doubled_header_and_another_host_come_as_they_are(shop, till, callback):
+    shop.fault("pay_forged", how="localhost", count=1)
+    shop.pay_now()
+    assert callback.requests[0]["headers"]["Host"] == "localhost"
+    shop.fault("pay_forged", how="double_serial", count=1)
+    shop.paid("T20260101000002")
+    assert [name for name, _ in callback.requests[1]["pairs"]].count("Wechatpay-Serial") == 2
 
 
 def test_lost_once_and_lost_for_good(shop, till, callback):
@@ -393,3 +413,12 @@ def test_the_same_seed_gives_the_same_faults(shop, till):
     second, _ = trace()
     assert first == second
     assert set(first) == {0, 1}
+
+
+def test_every_fault_of_pay_is_described():
+    manual = (Path(kinds.__file__).with_name("README.md")).read_text(encoding="utf-8")
+    simple = {how for how in kinds.FORGERIES if not how.startswith(("no_", "empty_", "double_"))}
+    named = kinds.CALLS | kinds.NOTIFICATIONS | simple | {*kinds.HEADERS, *kinds.DAMAGES, *kinds.REFUND_ENDS}
+    assert {word for word in named if f"`{word}`" not in manual} == set()
+    words = (Path(kinds.__file__).parents[1] / "phone/words.js").read_text(encoding="utf-8")
+    assert {kind for kind in kinds.CALLS | kinds.NOTIFICATIONS if f"{kind}: " not in words} == set()

@@ -13,15 +13,22 @@ NOTIFICATIONS = frozenset(
         "pay_refund_status",
     )
 )  # fmt: skip
+HEADERS = {
+    "signature": "Wechatpay-Signature",
+    "serial": "Wechatpay-Serial",
+    "nonce": "Wechatpay-Nonce",
+    "timestamp": "Wechatpay-Timestamp",
+}
 # How a signature or its headers may be wrong (`pay_forged`, parameter `how`).
 FORGERIES = (
-    "signature", "merchant_key", "unknown_serial", "old_certificate", "old_timestamp", "future_timestamp",
-    "text_timestamp", "millisecond_timestamp", "altered_body", "spaced_body", "no_headers", "no_signature", "no_serial",
-    "no_nonce", "no_timestamp", "empty_signature",
+    "signature", "merchant_key", "unknown_serial", "public_key_id", "old_certificate", "old_timestamp",
+    "future_timestamp", "text_timestamp", "millisecond_timestamp", "altered_body", "spaced_body", "localhost",
+    "no_headers", *(f"{how}_{name}" for name in HEADERS for how in ("no", "empty", "double")),
 )  # fmt: skip
 # How a well signed notification may fail to open (`pay_damaged`, parameter `how`).
 DAMAGES = (
     "tag", "key", "associated_data", "algorithm", "short_nonce", "long_nonce", "missing", "not_json", "array",
+    "duplicate_keys", "megabyte",
 )  # fmt: skip
 REFUND_ENDS = ("ABNORMAL", "CLOSED")
 

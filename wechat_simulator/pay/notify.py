@@ -13,6 +13,7 @@ from wechat_simulator.faults import Fault
 from wechat_simulator.http_client import DeliveryError
 from wechat_simulator.pay import keys
 from wechat_simulator.pay.crypto import NONCE, SCHEME, lines, seal, sign
+from wechat_simulator.pay.kinds import HEADERS
 from wechat_simulator.pay.model import Merchant, Order, digits, key_of, moment
 from wechat_simulator.world import token_urlsafe
 
@@ -22,13 +23,10 @@ if TYPE_CHECKING:
 # Seconds from a try that failed to the next one: after the first, fifteen more in 24 hours and 4 minutes (3.8).
 SCHEDULE = (15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600)
 ENOUGH = (200, 204)
+EVENT_TYPE = ""  # no field of the contents: what the envelope says instead
 PROBE = "WECHATPAY/SIGNTEST/"
 KEEP = 20_000
 ALTERED_SECONDS = {"old_timestamp": -301, "future_timestamp": 301}
-LACKING = {
-    "no_signature": "Wechatpay-Signature", "no_serial": "Wechatpay-Serial", "no_nonce": "Wechatpay-Nonce",
-    "no_timestamp": "Wechatpay-Timestamp",
-}  # fmt: skip
 
 
 class Notification:
@@ -209,6 +207,7 @@ class Notifications:
                     money["currency"] = str(fault.params["currency"])
             else:
                 _merge(plain, fault.params.get("set", {}))
+                plain |= {EVENT_TYPE: fault.params["event_type"]} if "event_type" in fault.params else {}
                 for name in fault.params.get("remove", ()):
                     plain.pop(name, None)
         return plain
@@ -235,7 +234,8 @@ class Notifications:
         sim = self._pay.sim
         row = self._row(kind)
         note.tries.append(row)
-        body = self.body(note, note.plain if changed is None else changed, damage)
+        plain = dict(note.plain if changed is None else changed)
+        body = self.body(note, plain, damage, plain.pop(EVENT_TYPE, ""))
         headers, body = self.signed(note, body, forged)
         started = time.monotonic()
         status = 0
@@ -251,7 +251,7 @@ class Notifications:
         row["seconds"] = round(time.monotonic() - started, 4)
         return status
 
-    def body(self, note: Notification, plain: dict[str, Any], damage: str = "") -> bytes:
+    def body(self, note: Notification, plain: dict[str, Any], damage: str = "", event_type: str = "") -> bytes:
         """The envelope (3.8), its resource sealed with the APIv3 key of the moment it was made."""
         key, nonce, associated = note.sealed_with, note.nonce, note.associated
         if damage == "key":
@@ -274,17 +274,20 @@ class Notifications:
             "id": note.id,
             "create_time": moment(note.at),
             "resource_type": "encrypt-resource",
-            "event_type": note.event_type,
+            "event_type": event_type or note.event_type,
             "summary": note.summary,
         }
         if damage != "missing":
             envelope["resource"] = resource
         text = compact(envelope)
-        if damage == "not_json":
-            return text[:-1]
-        return b"[" + text + b"]" if damage == "array" else text
+        return {
+            "not_json": text[:-1],
+            "array": b"[" + text + b"]",
+            "duplicate_keys": text[:-1] + b',"event_type":"TRANSACTION.SUCCESS"}',
+            "megabyte": text + b" " * 1_000_000,
+        }.get(damage, text)
 
-    def signed(self, note: Notification, body: bytes, forged: str = "") -> tuple[dict[str, str], bytes]:
+    def signed(self, note: Notification, body: bytes, forged: str = "") -> tuple[list[tuple[str, str]], bytes]:
         """Headers over the raw body (3.3), right or wrong as asked for; the body as it goes out."""
         pay = self._pay
         merchant = pay.merchants[note.mchid]
@@ -295,18 +298,20 @@ class Notifications:
             key = key_of(merchant.private_key)
         elif forged == "unknown_serial":
             serial, key = keys.serial_of(nonce), self._unknown()
+        elif forged == "public_key_id":
+            serial = f"{keys.PUBLIC_KEY_PREFIX}0{note.mchid}"
         elif forged == "old_certificate":
             oldest = pay.platform.certificates[0]
             serial, key = oldest.serial, oldest.key
         proof = sign(key, lines(stamp, nonce, body))
-        if forged == "signature":
+        if forged in ("signature", "localhost"):
             proof = sign(self._unknown(), lines(stamp, nonce, body))
         elif forged == "probe":
             proof = PROBE + proof[len(PROBE) :]
         headers = {
             "Wechatpay-Timestamp": stamp,
             "Wechatpay-Nonce": nonce,
-            "Wechatpay-Signature": "" if forged == "empty_signature" else proof,
+            "Wechatpay-Signature": proof,
             "Wechatpay-Serial": serial,
             "Wechatpay-Signature-Type": SCHEME,
         }
@@ -316,8 +321,7 @@ class Notifications:
             body = body.replace(b'":"', b'": "', 1)
         elif forged == "no_headers":
             headers = {}
-        headers.pop(LACKING.get(forged, ""), None)
-        return headers, body
+        return _given(headers, forged), body
 
     def _stamp(self, forged: str) -> str:
         if forged == "text_timestamp":
@@ -351,6 +355,22 @@ class Notifications:
 def compact(value: Any) -> bytes:
     """JSON as WeChat writes it: no spaces, Chinese as it is."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _given(headers: dict[str, str], forged: str) -> list[tuple[str, str]]:
+    """The headers as they go out: one left out, empty or doubled, or another host."""
+    how, _, name = forged.partition("_")
+    given = list(headers.items())
+    if name in HEADERS and how in ("no", "empty", "double"):
+        place = list(headers).index(HEADERS[name])
+        given[place : place + 1] = {
+            "no": [],
+            "empty": [(HEADERS[name], "")],
+            "double": [(HEADERS[name], "0"), given[place]],
+        }[how]
+    if forged == "localhost":  # some libraries let such a request pass unverified (CVE-2026-33661)
+        given.append(("Host", "localhost"))
+    return given
 
 
 def _merge(plain: dict[str, Any], more: dict[str, Any]) -> None:
