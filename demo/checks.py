@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from django.db.models import Count
+
 from accounts.tenancy import current_brand_id
 from accounts.viewer import Viewer
 from coupons.models import Template
 from coupons.selectors.figures import Figures, figures_of
-from demo.truth import COUPON
+from demo.truth import COUPONS, coupon_key
 from inbox.figures import response_times
 from inbox.selectors import waiting_counts
 from loyalty import rfm_matrix
@@ -23,12 +25,16 @@ from loyalty.models import Tier
 from loyalty.places import added_up
 from loyalty.selectors.points import zone
 from loyalty.selectors.tiers import people_in
-from members.models import Doubt, DoubtState, Tag
+from members.figures import PEOPLE_PER_TAG, count_anew, figures
+from members.models import Doubt, DoubtState, Identity, Tag
+from members.segments import matching
 from members.selectors import how_many
 from stores.models import Store
-from touchpoints.models import Touchpoint
-from touchpoints.selectors import Window, tree_figures
+from touchpoints.models import Touch, Touchpoint
+from touchpoints.selectors import Window, counted_credits, freshness, summed_credits, tree_figures
 
+FEW: Final = 5_000  # touches that are looked at one by one
+FATES: Final = ("given", "used", "expired", "unused")
 Report = Callable[[Viewer, datetime], "int | Mapping[str, int]"]
 checks: Final[dict[str, Report]] = {}
 
@@ -91,21 +97,35 @@ def _with_guide(_viewer: Viewer, at: datetime) -> int:
 
 @check("tags")
 def _tags(_viewer: Viewer, at: datetime) -> dict[str, int]:
-    tags = Tag.objects.order_by("pk").values_list("name", "pk")
-    return {name: _people("tag", at, how="any", tags=[pk]) for name, pk in tags}
+    tags = dict(Tag.objects.order_by("pk").values_list("pk", "name"))
+    people = figures.get(PEOPLE_PER_TAG)({"tags": list(tags)}, at)
+    return {name: people.get(str(pk), 0) for pk, name in tags.items()}
 
 
 @check("people_by_store")
 def _people_by_store(_viewer: Viewer, at: datetime) -> dict[str, int]:
-    stores = Store.objects.order_by("pk").values_list("name", "pk")
-    return {name: _people("store", at, stores=[pk]) for name, pk in stores}
+    stores = dict(Store.objects.order_by("pk").values_list("pk", "name"))
+    anywhere = matching({"all": [{"condition": "store", "params": {"stores": list(stores)}}]}, at=at)
+    people = dict(anywhere.order_by().values_list("store_id").annotate(people=Count("pk")))
+    return {name: people.get(pk, 0) for pk, name in stores.items()}
 
 
 @check("came_by_code")
 def _came_by_code(_viewer: Viewer, at: datetime) -> dict[str, int]:
-    found = tree_figures(Window(None, at), model="first", now=at, zone=zone())
-    codes = Touchpoint.objects.exclude(scene="").values_list("pk", "name")
-    return {name: found.nodes[pk].people("follow") for pk, name in codes if pk in found.nodes}
+    """Ask the report of channels: of few touches at once, of many once workers have made the sums it reads then.
+
+    Until then it would ask person by person for a quarter of an hour; the touches are counted instead.
+    """
+    codes = dict(Touchpoint.objects.exclude(scene="").order_by("pk").values_list("pk", "name"))
+    fresh = freshness(at=at, zone=zone())
+    if not (fresh.is_ready and not fresh.waiting) and Touch.objects.order_by("pk")[FEW : FEW + 1].exists():
+        firsts = Touch.objects.order_by("member_id", "at", "pk").distinct("member_id")
+        rows = Touch.objects.filter(pk__in=firsts.values("pk"), touchpoint__in=codes).order_by()
+        people = dict(rows.values_list("touchpoint_id").annotate(people=Count("pk")))
+        return {name: people.get(pk, 0) for pk, name in codes.items()}
+    credited = summed_credits if fresh.is_ready and not fresh.waiting else counted_credits
+    found = tree_figures(Window(None, at), model="first", now=at, zone=zone(), credited=credited)
+    return {name: found.nodes[pk].people("follow") for pk, name in codes.items() if pk in found.nodes}
 
 
 @check("buyers")
@@ -130,14 +150,19 @@ def _buyers_by_province(_viewer: Viewer, at: datetime) -> dict[str, int]:
 @check("members_by_tier")
 def _members_by_tier(_viewer: Viewer, at: datetime) -> dict[str, int]:
     tiers = dict(Tier.objects.values_list("pk", "name"))
+    count_anew("loyalty.newcomers", {}, at=at)  # of a large brand the page shows what was counted last
     return {tiers[pk]: people for pk, people in people_in(tiers, at=at).items()}
 
 
 @check("coupons")
 def _coupons(_viewer: Viewer, at: datetime) -> dict[str, int]:
-    template = Template.objects.filter(name=COUPON).first()
-    row = figures_of([template.pk], at=at).get(template.pk, Figures()) if template else Figures()
-    return {"given": row.given, "used": row.used, "expired": row.expired, "unused": row.unused}
+    names = {name: which for which, (name, _fen) in enumerate(COUPONS)}
+    templates = dict(Template.objects.filter(name__in=names).order_by("pk").values_list("pk", "name"))
+    told = {}
+    for pk, row in (dict.fromkeys(templates, Figures()) | figures_of(list(templates), at=at)).items():
+        for what, figure in zip(FATES, (row.given, row.used, row.expired, row.unused), strict=True):
+            told[coupon_key(names[templates[pk]], what)] = figure
+    return told
 
 
 @check("answered")
@@ -153,3 +178,8 @@ def _waiting(viewer: Viewer, _at: datetime) -> int:
 @check("to_decide")
 def _to_decide(_viewer: Viewer, _at: datetime) -> int:
     return Doubt.objects.filter(state=DoubtState.OPEN).count()
+
+
+@check("pending_ids")
+def _pending_ids(_viewer: Viewer, _at: datetime) -> int:
+    return Identity.objects.filter(kind="PENDING", ended_at=None).count()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import random
 import urllib.request
 from datetime import datetime, time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.error import HTTPError
@@ -13,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
+from django.db import connections
 
 from accounts.models import RoleGrant, StaffUser
 from accounts.services import create_brand, grant_role
@@ -28,8 +31,9 @@ from demo.more_stores import code_names, guided_stores, open_stores, store_names
 from demo.pictures import make_pictures
 from demo.platform import load_platform
 from demo.points import TIERS
+from demo.staff import change_rules, hire_leaders, move_staff
 from demo.talks import answer_a_tier, ask_for_fields, make_talks
-from demo.truth import SIZES, together, truth
+from demo.truth import PLAIN, SHAPES, SIZES, Shape, together, truth
 from guides.models import Guide
 from guides.services import give_code
 from members.models import Tag
@@ -40,7 +44,7 @@ from touchpoints.services import create_touchpoint, renew_codes
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from accounts.models import Brand
     from demo.brands import DemoBrand
@@ -48,6 +52,15 @@ if TYPE_CHECKING:
 DAYS = 14
 CASES: Final = {"recycled": 119, "twins": 59}  # of identity, beside the one of each that every size has
 OPEN_AT = time(10, 30)
+
+
+HALF: Final = (
+    "its first load ended early: it stays as it is, and what is true of it is unknown; an empty var/ begins anew"
+)
+
+
+class PartFailed(Exception):
+    """A crowd was not planted to its end; loading again goes on with it."""
 
 
 class SimulatorAway(Exception):
@@ -60,52 +73,93 @@ def load(say: Callable[[str], None], size: str = "S") -> None:
     Sizes M and L plant crowds beside. What is true of the brands is written down (`var/truth-S.json` and so on).
     """
     platform_admin()
-    for demo in BRANDS:
-        if settings.SIMULATOR_URL:
-            open_the_shops()
-        at = clock.now()
-        brand = create_brand(slug=demo.slug, name=demo.name, name_en=demo.name_en)
-        with brand_scope(brand.pk):
-            if OfficialAccount.objects.filter(appid=demo.appid).exists():
-                say(f"{demo.name}: already there")
-                account = OfficialAccount.objects.get(appid=demo.appid)
-            else:
-                say(f"{demo.name}: stores, staff, guides, channels, replies")
-                account = build(demo, at)
-            connected = Menu.objects.filter(account=account, published_at__isnull=False).exists()
-        if settings.SIMULATOR_URL:
-            describe_to_simulator(demo, account)
-            if not connected:
-                with notebook.kept() as book:
-                    connect(demo, brand, account, say)
-                book.counts["following"] = len(following(demo))
-                keep_truth("S", demo.slug, {"planted": book.truth()})
-        if people := SIZES[size].get(demo.slug):
-            say(f"{demo.name}: a crowd of {people:,}")
-            if settings.SIMULATOR_URL:
-                make_codes(demo, brand, account, at)
-            plant_crowd(demo, brand.pk, account, people, say)
+    loaded = {demo.slug: load_brand(demo, say) for demo in BRANDS}
+    crowds = [(demo, *loaded[demo.slug], people) for demo in BRANDS if (people := SIZES[size].get(demo.slug))]
+    for demo, brand, account, people in crowds:
+        say(f"{demo.name}: a crowd of {people:,}")
+        make_codes(demo, brand, account, clock.now())
+        if demo.slug == "lanyu":
+            hire_leaders(brand.pk, demo.slug, clock.now())
+            change_rules(brand.pk, clock.now())
+    beside(
+        [
+            partial(plant_crowd, demo, brand.pk, account, people, say, shape_of(size, demo.slug))
+            for demo, brand, account, people in crowds
+        ]
+    )
+    for demo, brand, _account, people in crowds:
+        if demo.slug == "lanyu":
             plant_more(brand.pk, **CASES)
-            planted, crowd = truth_of("S").get(demo.slug, {}).get("planted"), truth_of_crowd(demo, people)
-            crowd |= together(crowd | {"to_decide": 0}, truth_of_cases())
-            whole = {"whole": together(planted, crowd)} if planted else {}
-            keep_truth(size, demo.slug, {"planted": planted, "crowd": crowd} | whole)
+            move_staff(brand.pk, demo.guide_prefix, clock.now())
+        planted = truth_of("S").get(demo.slug, {}).get("planted")
+        crowd = {"to_decide": 0} | truth_of_crowd(demo, people, shape_of(size, demo.slug))
+        if demo.slug == "lanyu":
+            crowd |= together(crowd, truth_of_cases())
+        whole = {"whole": together(planted, crowd)} if planted else {}
+        keep_truth(size, demo.slug, {"planted": planted, "crowd": crowd} | whole)
     if settings.SIMULATOR_URL:
         load_platform(post)  # after the brands: a new phone shows the first account there is
 
 
+def load_brand(demo: DemoBrand, say: Callable[[str], None]) -> tuple[Brand, OfficialAccount]:
+    """Load one brand as size S has it; what is there already stays."""
+    if settings.SIMULATOR_URL:
+        open_the_shops()
+    at = clock.now()
+    brand = create_brand(slug=demo.slug, name=demo.name, name_en=demo.name_en)
+    with brand_scope(brand.pk):
+        if OfficialAccount.objects.filter(appid=demo.appid).exists():
+            say(f"{demo.name}: already there")
+            account = OfficialAccount.objects.get(appid=demo.appid)
+        else:
+            say(f"{demo.name}: stores, staff, guides, channels, replies")
+            account = build(demo, at)
+        connected = Menu.objects.filter(account=account, published_at__isnull=False).exists()
+    if settings.SIMULATOR_URL:
+        describe_to_simulator(demo, account)
+        if not connected:
+            with notebook.kept() as book:
+                connect(demo, brand, account, say)
+            book.counts["following"] = len(following(demo))
+            keep_truth("S", demo.slug, {"planted": book.truth()})
+        elif not truth_of("S").get(demo.slug, {}).get("planted"):
+            say(f"{demo.name}: {HALF}")
+    return brand, account
+
+
+def beside(parts: Sequence[Callable[[], None]]) -> None:
+    """Do several things at once, each in a process of its own. Raises `PartFailed` when one of them fails."""
+    if len(parts) < 2:
+        for part in parts:
+            part()
+        return
+    connections.close_all()
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=part) for part in parts]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        raise PartFailed
+
+
 def make_codes(demo: DemoBrand, brand: Brand, account: OfficialAccount, at: datetime) -> None:
-    """Open further stores, and have WeChat make the codes by which a crowd came."""
-    if open_stores(brand.pk, demo, account, at):
-        renew_codes(brand.pk, at=at)
+    """Open further stores, and have WeChat make the codes by which a crowd came: those that are missing."""
+    open_stores(brand.pk, demo, account, at)
+    if not settings.SIMULATOR_URL:
+        return
+    made = 0
+    while renew := renew_codes(brand.pk, at=at):  # so many at a time
+        made += renew
+    if made:
         name_codes(demo, brand.pk, account.pk)
 
 
 def plant_crowd(
-    demo: DemoBrand, brand_id: int, account: OfficialAccount, people: int, say: Callable[[str], None]
+    demo: DemoBrand, brand_id: int, account: OfficialAccount, people: int, say: Callable[[str], None], shape: Shape
 ) -> None:
     """Plant a crowd over the stores and codes of a brand."""
-    open_stores(brand_id, demo, account, clock.now())
     plant(
         brand_id=brand_id,
         account_id=account.pk,
@@ -114,14 +168,27 @@ def plant_crowd(
         people=people,
         stores=store_names(demo),
         codes=code_names(demo),
-        say=say,
+        shape=shape,
+        say=lambda text: say(f"{demo.name}: {text}"),
     )
 
 
-def truth_of_crowd(demo: DemoBrand, people: int) -> dict[str, Any]:
+def shape_of(size: str, slug: str) -> Shape:
+    """Say what kind of crowd a brand has in a size."""
+    return SHAPES.get((size, slug), PLAIN)
+
+
+def truth_of_crowd(demo: DemoBrand, people: int, shape: Shape) -> dict[str, Any]:
     """Count what is true of the crowd of a brand."""
     ladder = [(name, threshold) for name, threshold, _benefits in TIERS]
-    return truth(people, stores=store_names(demo), guided=guided_stores(demo), codes=code_names(demo), ladder=ladder)
+    return truth(
+        people,
+        stores=store_names(demo),
+        guided=guided_stores(demo),
+        codes=code_names(demo),
+        ladder=ladder,
+        shape=shape,
+    )
 
 
 def truth_of_cases() -> dict[str, Any]:

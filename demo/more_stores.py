@@ -30,14 +30,29 @@ CITIES: Final = (
 )
 GUIDES: Final = 8  # in each of these stores
 MORE: Final = 8  # of these stores have one more: 320 guides with those of the beginning
+LEAVERS: Final = 22  # who work in the first of these stores until the crowd is there
 SURNAMES: Final = "赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨朱秦尤许何吕施张孔曹严华金魏陶姜"
 GIVEN: Final = "嘉 岚 宁 彤 悦 晨 朗 桐 楠 泽 澄 然 珂 琪 睿 禾 筱 苒 茜 蕾 言 越 辰 野 雯 霖 颖".split()
 KNOWN: Final = "阿柚 北野 陈二 豆蔻 阿芷 何夕 江小舟 栗子 木南 青禾 桑桑 唐果".split()
 MEDIA: Final = {
     "lanyu": (
-        ("社媒", ("小红书主页", "抖音橱窗", "微博置顶", "视频号主页")),
+        (
+            "社媒",
+            (
+                "小红书主页",
+                "抖音橱窗",
+                "微博置顶",
+                "视频号主页",
+                "小红书笔记",
+                "抖音直播间",
+                "微博话题",
+                "搜一搜",
+                "公众号文末",
+            ),
+        ),
         ("达人", tuple(f"达人 · {name}" for name in KNOWN)),
         ("异业合作", ("花店联名卡", "咖啡联名杯套", "书店借阅卡", "酒店客房卡", "影院票根")),
+        ("包装", ("购物袋", "吊牌", "包裹卡")),
     ),
     "zaoshan": (("社媒", ("小红书主页", "抖音团购", "大众点评主页")),),
 }
@@ -71,7 +86,8 @@ def code_names(demo: DemoBrand) -> tuple[str, ...]:
     """Give the codes by which a crowd came, those that brought most first."""
     social, *others = [codes for _medium, codes in MEDIA[demo.slug]]
     doors = tuple(_door(name) for name in store_names(demo))
-    return (*social, *doors, *(name for codes in others for name in codes))
+    rooms = tuple(_room(name) for name in store_names(demo)) if demo.slug == "lanyu" else ()
+    return (*social, *doors, *rooms, *(name for codes in others for name in codes))
 
 
 def guided_stores(demo: DemoBrand) -> frozenset[str]:
@@ -82,6 +98,10 @@ def guided_stores(demo: DemoBrand) -> frozenset[str]:
 
 def _door(store: str) -> str:
     return f"{store} · 门口"
+
+
+def _room(store: str) -> str:
+    return f"{store} · 试衣间"
 
 
 def open_stores(brand_id: int, demo: DemoBrand, account: OfficialAccount, at: datetime) -> list[int]:
@@ -97,11 +117,13 @@ def open_stores(brand_id: int, demo: DemoBrand, account: OfficialAccount, at: da
         for store in Store.objects.filter(name__in=store_names(demo)).order_by("pk"):
             place = Touchpoint.objects.filter(parent=root, store=store, scene="").first()
             place = place or create_touchpoint(name=store.name, parent=root, store=store, at=long_ago)
-            made.append(
-                create_touchpoint(name=_door(store.name), parent=place, store=store, account=account, at=long_ago)
-            )
+            made += [
+                create_touchpoint(name=name, parent=place, store=store, account=account, at=long_ago)
+                for name in (_door(store.name), *([_room(store.name)] if demo.slug == "lanyu" else []))
+            ]
         for medium, names in MEDIA[demo.slug]:
-            node = create_touchpoint(name=medium, at=long_ago)
+            node = Touchpoint.objects.filter(name=medium, parent=None).first()
+            node = node or create_touchpoint(name=medium, at=long_ago)
             made += [create_touchpoint(name=name, parent=node, account=account, at=long_ago) for name in names]
         return [code.pk for code in made]
 
@@ -129,6 +151,16 @@ def _build(demo: DemoBrand, at: datetime) -> None:
         staff = []
         for _each in range(GUIDES + (place < MORE)):
             number += 1
-            name = SURNAMES[number * 7 % len(SURNAMES)] + GIVEN[number * 5 % len(GIVEN)]
-            staff.append(Guide(staff_no=f"{demo.guide_prefix}{number:04d}", name=name, store=store, created_at=at))
+            staff.append(_guide(demo, number, store, at))
         Guide.objects.bulk_create(staff)
+    for each, shop in enumerate(shops()[:LEAVERS], number + 1):
+        _guide(demo, each, Store.objects.get(code=shop.code), at).save()
+
+
+def _guide(demo: DemoBrand, number: int, store: Store, at: datetime) -> Guide:
+    return Guide(staff_no=f"{demo.guide_prefix}{number:04d}", name=person(number), store=store, created_at=at)
+
+
+def person(number: int) -> str:
+    """Give a name."""
+    return SURNAMES[number * 7 % len(SURNAMES)] + GIVEN[number * 5 % len(GIVEN)]

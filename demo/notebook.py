@@ -73,7 +73,8 @@ class Notebook:
         refunded = sum(each.back for each in self.orders.values())
         return {
             **dict(sorted(self.counts.items())),
-            "coupons": {},  # of the template that a crowd has
+            "coupons": {},  # of the templates that a crowd has
+            "pending_ids": 0,
             "members": len(self.members),
             "with_guide": len(self.with_guide),
             "purchases": len(self.orders),

@@ -20,19 +20,20 @@ from members.models import Member
 _PURCHASES: Final = """
 INSERT INTO loyalty_fact (brand_id, system, kind, number, fingerprint, member_id, store_id, amount, body, happened_at,
     received_at)
-SELECT m.brand_id, 'crowd', 'PURCHASE', f.number, gen_random_uuid(), m.id, m.store_id, f.amount,
-    f.body::jsonb, f.at, f.at
-FROM unnest(%(facts)s::text[], %(buyers)s::text[], %(amounts)s::bigint[], %(bodies)s::text[],
-    %(moments)s::timestamptz[]) AS f(number, member_no, amount, body, at)
+SELECT m.brand_id, f.system, 'PURCHASE', f.number, gen_random_uuid(), m.id,
+    CASE WHEN f.system = 'pos' THEN m.store_id END, f.amount, f.body::jsonb, f.at, f.at
+FROM unnest(%(systems)s::text[], %(facts)s::text[], %(buyers)s::text[], %(amounts)s::bigint[], %(bodies)s::text[],
+    %(moments)s::timestamptz[]) AS f(system, number, member_no, amount, body, at)
 JOIN members_member m ON m.brand_id = %(brand)s AND m.member_no = f.member_no
 """
 _REFUNDS: Final = """
 INSERT INTO loyalty_fact (brand_id, system, kind, number, fingerprint, member_id, store_id, refers_id, amount, body,
     happened_at, received_at)
-SELECT p.brand_id, 'crowd', 'REFUND', 'R' || p.number, gen_random_uuid(), p.member_id, p.store_id, p.id, r.amount,
+SELECT p.brand_id, p.system, 'REFUND', 'R' || p.number, gen_random_uuid(), p.member_id, p.store_id, p.id, r.amount,
     '{}', r.at, r.at
-FROM unnest(%(refunded)s::text[], %(back)s::bigint[], %(when)s::timestamptz[]) AS r(number, amount, at)
-JOIN loyalty_fact p ON p.brand_id = %(brand)s AND p.system = 'crowd' AND p.kind = 'PURCHASE' AND p.number = r.number
+FROM unnest(%(sold)s::text[], %(refunded)s::text[], %(back)s::bigint[], %(when)s::timestamptz[])
+    AS r(system, number, amount, at)
+JOIN loyalty_fact p ON p.brand_id = %(brand)s AND p.system = r.system AND p.kind = 'PURCHASE' AND p.number = r.number
 """
 _STANDINGS: Final = """
 WITH placed AS (
@@ -51,8 +52,8 @@ SELECT brand_id, member_id, 'ENTER', '', name, value, counted, '', since FROM pl
 MONTH: Final = 30
 
 
-def _order(person: Person, each: int) -> str:
-    return f"CR{person.number}-{each}"
+def _system(person: Person, each: int) -> str:
+    return "mini" if person.by_mini_program(each) else "pos"
 
 
 def _body(person: Person, each: int, fen: int) -> dict[str, Any]:
@@ -66,12 +67,14 @@ def plant(some: Sequence[Person], ground: Ground, cursor: CursorWrapper) -> None
     bought = [(person, each, fen, days) for person in some for each, (fen, days) in enumerate(person.purchases)]
     back = [(person, *person.refund) for person in some if person.refund]
     given = ground.given(
-        facts=[_order(person, each) for person, each, _fen, _days in bought],
+        systems=[_system(person, each) for person, each, _fen, _days in bought],
+        facts=[person.number_of(each) for person, each, _fen, _days in bought],
         buyers=[member_no(person.number) for person, *_rest in bought],
         amounts=[fen for _person, _each, fen, _days in bought],
         bodies=[json.dumps(_body(person, each, fen)) for person, each, fen, _days in bought],
         moments=[ground.ago(days, 30) for _person, _each, _fen, days in bought],
-        refunded=[_order(person, 0) for person, _fen, _days in back],
+        sold=[_system(person, 0) for person, _fen, _days in back],
+        refunded=[person.number_of(0) for person, _fen, _days in back],
         back=[fen for _person, fen, _days in back],
         when=[ground.ago(days, 20) for _person, _fen, days in back],
     )
@@ -93,8 +96,8 @@ def give_points(some: Sequence[Person], ground: Ground, _cursor: CursorWrapper) 
     months: dict[int, list[Gain]] = defaultdict(list)
     for person in buyers:
         for each, ((_fen, days), fen) in enumerate(zip(person.purchases, person.paid, strict=True)):
-            if points_for(fen):
-                gain = Gain(f"crowd:{_order(person, each)}", ids[member_no(person.number)], points_for(fen))
+            if points_for(fen) and days < person.shape.points_days:
+                gain = Gain(f"crowd:{person.number_of(each)}", ids[member_no(person.number)], points_for(fen))
                 months[days // MONTH].append(gain)
     source = f"rule:{ground.spend_rule}" if ground.spend_rule else "demo"
     for month in sorted(months, reverse=True):

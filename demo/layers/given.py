@@ -1,4 +1,4 @@
-"""The coupon that some of a crowd have: used, expired, or not used yet."""
+"""The coupons that some of a crowd have: used, expired, or not used yet."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Final
 from django.db.backends.utils import CursorWrapper
 
 from demo.layers.ground import Ground, member_no
-from demo.truth import COUPON, SAVED, Person
+from demo.truth import COUPON_LASTS, COUPONS, Person
 
-RULE: Final = {"kind": "AMOUNT", "amount": SAVED, "threshold": 20_000, "days": 60}
-LASTS: Final = 60
-# How many days ago a coupon was given, by what became of it.
-GIVEN: Final = {"used": 70, "expired": 100, "unused": 9}
+RULES: Final = tuple(
+    {"kind": "AMOUNT", "amount": fen, "threshold": 20_000, "days": COUPON_LASTS} for _name, fen in COUPONS
+)
 _USED_AFTER: Final = 12
 
 _COUPONS: Final = """
@@ -21,7 +20,7 @@ WITH c AS (
     INSERT INTO coupons_coupon (brand_id, public_id, template_id, version_id, member_id, nth, way, state, valid_from,
         valid_until, issued_at, "order", used_at, store_id, saved)
     SELECT m.brand_id, g.public_id, %(template)s, %(version)s, m.id, 1, 'SYSTEM', upper(g.fate), g.issued,
-        g.until, g.issued, CASE WHEN g.fate = 'used' THEN 'CC' || m.member_no ELSE '' END, g.used,
+        g.until, g.issued, CASE WHEN g.fate = 'used' THEN 'CC' || %(which)s::text || m.member_no ELSE '' END, g.used,
         CASE WHEN g.fate = 'used' THEN m.store_id END, CASE WHEN g.fate = 'used' THEN %(saved)s ELSE 0 END
     FROM unnest(%(numbers)s::text[], %(public_ids)s::uuid[], %(fates)s::text[], %(issued)s::timestamptz[],
         %(until)s::timestamptz[], %(used)s::timestamptz[]) AS g(member_no, public_id, fate, issued, until, used)
@@ -46,21 +45,23 @@ ORDER BY c.id, m.step
 
 
 def plant(some: Sequence[Person], ground: Ground, cursor: CursorWrapper) -> None:
-    """Give the coupon, and let what became of it have happened."""
-    if ground.coupon is None:
-        return
-    have = [person for person in some if person.coupon]
-    issued = [GIVEN[person.coupon] for person in have]
-    given = ground.given(
-        template=ground.coupon[0],
-        version=ground.coupon[1],
-        name=COUPON,
-        saved=SAVED,
-        numbers=[member_no(person.number) for person in have],
-        public_ids=[ground.key("coupon", person.number) for person in have],
-        fates=[person.coupon for person in have],
-        issued=[ground.ago(days) for days in issued],
-        until=[ground.ago(days - LASTS) for days in issued],
-        used=[ground.ago(GIVEN["used"] - _USED_AFTER) if person.coupon == "used" else None for person in have],
-    )
-    cursor.execute(_COUPONS, given)
+    """Give the coupons, and let what became of each have happened."""
+    for which, (template, version) in enumerate(ground.coupons):
+        have = [(person, days, fate) for person in some for each, days, fate in person.coupons if each == which]
+        if not have:
+            continue
+        name, saved = COUPONS[which]
+        given = ground.given(
+            template=template,
+            version=version,
+            name=name,
+            saved=saved,
+            which=which,
+            numbers=[member_no(person.number) for person, _days, _fate in have],
+            public_ids=[ground.key("coupon", person.number, *([which] if which else [])) for person, *_rest in have],
+            fates=[fate for _person, _days, fate in have],
+            issued=[ground.ago(days) for _person, days, _fate in have],
+            until=[ground.ago(days - COUPON_LASTS) for _person, days, _fate in have],
+            used=[ground.ago(days - _USED_AFTER) if fate == "used" else None for _person, days, fate in have],
+        )
+        cursor.execute(_COUPONS, given)

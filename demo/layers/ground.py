@@ -29,8 +29,9 @@ class Ground:
     codes: tuple[tuple[int, str], ...]  # id and scene
     tiers: tuple[tuple[int, str, int], ...]  # id, name, where it begins
     spend_rule: int | None
-    coupon: tuple[int, int] | None  # template and version
+    coupons: tuple[tuple[int, int], ...]  # template and version
     staff_id: int | None
+    subject: str = ""  # who issues unionids
     slug: str = ""
 
     @property

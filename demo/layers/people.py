@@ -29,16 +29,24 @@ _STATEMENTS: Final = (
                follows, tag)""",
     """INSERT INTO members_follower (brand_id, account_id, openid, unionid, member_id, subscribed, followed_at,
            last_interaction_at, follow_count, follow_scene)
-       SELECT m.brand_id, %(account)s, 'oCrowd' || lpad(m.member_no, 22, '0'), '', m.id, true, m.created_at,
-           m.last_interaction_at, 1, '' FROM members_member m
+       SELECT m.brand_id, %(account)s, 'oCrowd' || lpad(m.member_no, 22, '0'),
+           CASE WHEN m.member_no = ANY(%(unionids)s) THEN 'uCrowd' || m.member_no ELSE '' END, m.id, true,
+           m.created_at, m.last_interaction_at, 1, '' FROM members_member m
        WHERE m.brand_id = %(brand)s AND m.member_no = ANY(%(numbers)s) AND m.subscribed""",
     """INSERT INTO members_identity (brand_id, member_id, kind, namespace, value, source, since)
        SELECT m.brand_id, m.id, 'OPENID', %(appid)s, 'oCrowd' || lpad(m.member_no, 22, '0'), 'demo', m.created_at
        FROM members_member m
        WHERE m.brand_id = %(brand)s AND m.member_no = ANY(%(numbers)s) AND m.subscribed
        UNION ALL
+       SELECT m.brand_id, m.id, 'UNIONID', %(subject)s, 'uCrowd' || m.member_no, 'user info', m.created_at
+       FROM members_member m WHERE m.brand_id = %(brand)s AND m.member_no = ANY(%(unionids)s)
+       UNION ALL
        SELECT m.brand_id, m.id, 'PHONE', '', m.phone_index::text, 'demo', m.joined_at FROM members_member m
        WHERE m.brand_id = %(brand)s AND m.member_no = ANY(%(numbers)s) AND m.phone_index IS NOT NULL""",
+    """INSERT INTO members_identity (brand_id, member_id, kind, namespace, value, source, since, expires_at)
+       SELECT m.brand_id, m.id, 'PENDING', 'corp', 'pdCrowd' || m.member_no, 'contact way', m.last_interaction_at,
+           m.last_interaction_at + interval '90 days' FROM members_member m
+       WHERE m.brand_id = %(brand)s AND m.member_no = ANY(%(pending)s)""",
     """INSERT INTO members_membertag (brand_id, member_id, tag_id, source, at, given, rule_ids)
        SELECT m.brand_id, m.id, m.tag_ids[1], 'demo', m.created_at, true, '{}' FROM members_member m
        WHERE m.brand_id = %(brand)s AND m.member_no = ANY(%(numbers)s)""",
@@ -63,6 +71,9 @@ def plant(some: Sequence[Person], ground: Ground, cursor: CursorWrapper) -> None
         joined=[person.joined for person in some],
         follows=[person.follows for person in some],
         tags=[ground.tags[person.tag] for person in some],
+        subject=ground.subject,
+        unionids=[member_no(person.number) for person in some if person.has_unionid],
+        pending=[member_no(person.number) for person in some if person.is_pending],
     )
     for statement in _STATEMENTS:
         cursor.execute(statement, given)

@@ -6,20 +6,23 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 
 from accounts.tenancy import brand_scope
 from accounts.viewer import Viewer
 from common.clock import now
 from coupons.invariants import breaches as coupon_breaches
+from demo import checks as demo_checks
 from demo.brands import LANYU
 from demo.checks import checks, compare
 from demo.crowd import plant
 from demo.identities import plant_more
-from demo.more_stores import MEDIA, code_names, open_stores, store_names
+from demo.more_stores import LEAVERS, MEDIA, code_names, open_stores, store_names
 from demo.notebook import Notebook, kept, notes
 from demo.points import RULES, TIERS
-from demo.truth import SAMPLE, SIZES, TAGS, Person, tier_of, together, truth
+from demo.truth import DINING, RICH, SAMPLE, SIZES, TAGS, Person, tier_of, together, truth
 from guides.models import Guide
 from inbox.selectors import search
 from loyalty import services
@@ -27,7 +30,7 @@ from loyalty.invariants import breaches
 from loyalty.models import EarnRule, Fact, PointsPolicy, Standing, Tier
 from loyalty.selectors.points import liability_at
 from loyalty.selectors.tiers import value_between
-from members.models import Doubt, Member
+from members.models import Doubt, Identity, Member
 from stores.models import Store
 from tests.factories import make_account, make_store
 from touchpoints.services import create_touchpoint
@@ -76,12 +79,70 @@ def test_reports_say_what_is_true_of_the_crowd(brand, account):
         for mmdd in Member.objects.exclude(birth_mmdd=None).values_list("birth_mmdd", flat=True):
             months[str(mmdd // 100)] += 1
         assert months == told["birthdays_by_month"]
-        facts = Fact.objects.filter(system="crowd")
+        facts = Fact.objects.filter(number__contains="CR")
         assert facts.filter(kind="PURCHASE").count() == told["purchases"]
         assert facts.filter(kind="REFUND").count() == told["refunds"] > 5
         person = Member.objects.exclude(phone_index=None).order_by("member_no").first()
         assert person.phone.reveal().endswith(person.phone_tail)
         assert (breaches(), coupon_breaches()) == ([], [])
+
+
+@pytest.mark.parametrize("shape", [RICH, DINING], ids=["rich", "dining"])
+def test_reports_say_what_is_true_of_crowds_of_other_shapes(brand, account, shape):
+    plant(
+        brand_id=brand.pk, account_id=account.pk, appid=account.appid, people=600, stores=STORES, codes=CODES,
+        shape=shape,
+    )  # fmt: skip
+    told = truth(600, stores=STORES, guided=STORES[:1], codes=CODES, ladder=LADDER, shape=shape)
+    with brand_scope(brand.pk):
+        compared = list(compare(told, at=now()))
+        assert [each for each in compared if not each.is_right] == []
+        assert {"came_by_code", "coupons", "buyers", "pending_ids"} <= {each.key.split(":")[0] for each in compared}
+        assert Fact.objects.filter(system="mini", kind="PURCHASE").count() == told["purchases_by_mini_program"]
+        assert Fact.objects.filter(kind="PURCHASE").count() == told["purchases"]
+        assert Fact.objects.filter(kind="REFUND").count() == told["refunds"]
+        assert Identity.objects.filter(kind="UNIONID").count() == told["following"] - told["without_unionid"]
+        assert liability_at(now()).outstanding == told["points_outstanding"]
+        assert (breaches(), coupon_breaches()) == ([], [])
+
+
+def test_a_figure_that_is_not_true_is_named(brand, account):
+    plant(brand_id=brand.pk, account_id=account.pk, appid=account.appid, people=200, stores=STORES, codes=CODES)
+    told = truth(200, stores=STORES, guided=STORES[:1], codes=CODES, ladder=LADDER)
+    for key in checks:
+        if key not in told:
+            continue
+        lie = dict(told[key]) if isinstance(told[key], dict) else {"": told[key]}
+        lie |= {name: lie[name] + 1 for name in [*lie][:1]}
+        with brand_scope(brand.pk):
+            found = list(compare(told | {key: lie if isinstance(told[key], dict) else lie[""]}, at=now()))
+        assert [each.key.split(":")[0] for each in found if not each.is_right] == ([key] if lie else []), key
+
+
+def test_many_touches_are_counted_in_one_question_and_give_the_same(brand, account, monkeypatch):
+    plant(brand_id=brand.pk, account_id=account.pk, appid=account.appid, people=300, stores=STORES, codes=CODES)
+    true = {"came_by_code": truth(300, stores=STORES, codes=CODES)["came_by_code"]}
+    with brand_scope(brand.pk):
+        one_by_one = list(compare(true, at=now()))
+        monkeypatch.setattr(demo_checks, "FEW", 10)
+        with CaptureQueriesContext(connection) as asked:
+            assert list(compare(true, at=now())) == one_by_one
+    assert all(each.is_right for each in one_by_one)
+    assert len(asked) < 12
+
+
+def test_size_m_has_the_volumes_that_it_is_for():
+    fashion = truth(SIZES["M"]["lanyu"], shape=RICH)
+    given = sum(number for key, number in fashion["coupons"].items() if key.endswith("given"))
+    assert 105_000 < fashion["purchases"] < 115_000
+    assert 0.28 < fashion["purchases_by_mini_program"] / fashion["purchases"] < 0.32
+    assert 0.06 < fashion["refunds"] / fashion["purchases"] < 0.08
+    assert 85_000 < given < 95_000
+    assert (fashion["members"], fashion["without_unionid"], fashion["pending_ids"]) == (37_800, 400, 300)
+    dining = truth(SIZES["M"]["zaoshan"], shape=DINING)
+    assert 51_500 < dining["members"] < 52_500
+    assert 0.60 < sum(dining["birthdays_by_month"].values()) / dining["people"] < 0.62
+    assert dining["purchases"] > 200_000
 
 
 def test_nobody_of_the_crowd_contradicts_themselves(brand, account):
@@ -119,8 +180,8 @@ def test_further_stores_guides_and_codes_are_those_that_the_truth_names(brand):
     assert open_stores(brand.pk, LANYU, account, now()) == []
     with brand_scope(brand.pk):
         assert sorted(Store.objects.values_list("name", flat=True)) == sorted(store_names(LANYU))
-        assert (Store.objects.count(), Guide.objects.count() + len(LANYU.guides)) == (48, 320)
-        assert len(set(code_names(LANYU))) == 48 + sum(len(codes) for _medium, codes in MEDIA["lanyu"])
+        assert (Store.objects.count(), Guide.objects.count() + len(LANYU.guides)) == (48, 320 + LEAVERS)
+        assert len(set(code_names(LANYU))) == 2 * 48 + sum(len(codes) for _medium, codes in MEDIA["lanyu"])
 
 
 def test_planted_cases_of_identity_wait_for_somebody_to_decide(brand):
