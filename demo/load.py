@@ -25,6 +25,7 @@ from conversations.models import Menu, ReplyRule
 from demo import arrivals, channels, notebook, privacy
 from demo.automatic import make_automatic_tags, take_first_snapshots
 from demo.brands import BRANDS, PASSWORD, PLATFORM_ADMIN
+from demo.canary import plant_canary
 from demo.crowd import plant
 from demo.identities import plant_identities, plant_more
 from demo.more_stores import code_names, guided_stores, open_stores, store_names
@@ -97,6 +98,8 @@ def load(say: Callable[[str], None], size: str = "S") -> None:
             crowd |= together(crowd, truth_of_cases())
         whole = {"whole": together(planted, crowd)} if planted else {}
         keep_truth(size, demo.slug, {"planted": planted, "crowd": crowd} | whole)
+    if crowds:
+        load_canary()
     if settings.SIMULATOR_URL:
         load_platform(post)  # after the brands: a new phone shows the first account there is
 
@@ -125,6 +128,27 @@ def load_brand(demo: DemoBrand, say: Callable[[str], None]) -> tuple[Brand, Offi
         elif not truth_of("S").get(demo.slug, {}).get("planted"):
             say(f"{demo.name}: {HALF}")
     return brand, account
+
+
+def load_canary() -> None:
+    """Make the brand that nobody else may see anything of, here and in the simulated WeChat. Safe to repeat."""
+    brand = plant_canary(clock.now())
+    with brand_scope(brand.pk):
+        account = OfficialAccount.objects.get()
+        known = {
+            "appid": account.appid,
+            "kind": "service",
+            "name": account.name,
+            "subject": account.open_platform_subject,
+            "original_id": account.original_id,
+            "secret": account.app_secret.reveal(),
+            "callback_url": f"{settings.PUBLIC_URL}/wx/{account.path_token}",
+            "token": account.callback_token.reveal(),
+            "aes_key": account.encoding_aes_key.reveal(),
+            "mode": "safe",
+        }
+    if settings.SIMULATOR_URL:
+        post("/_sim/world", {"accounts": [known]})
 
 
 def beside(parts: Sequence[Callable[[], None]]) -> None:
