@@ -89,6 +89,7 @@ export function scanContact(text) {
     const way = [...corp.ways, ...corp.join_ways].find((item) => text.endsWith(item.vcode));
     if (way) return addBy(corp, { config_id: way.config_id });
   }
+  if (known.corps.length === 1) return addBy(known.corps[0], { qr_code: text }); // older than those that are listed
   toast("没有这个联系码。可能已被删除，或由另一个模拟器生成。", "error");
   return null;
 }
@@ -193,7 +194,7 @@ const STATES = { 0: "未发", 1: "已发", 2: "不是好友", 3: "本月已满" 
 function taskRow(corp, task, part) {
   const done = part.status === 2;
   const counts = Object.entries(part.counts).map(([status, number]) => `${STATES[status]} ${count(number)}`).join("，");
-  const says = done ? counts : task.cancelled ? "已取消" : `${count(part.targets.length)} ${task.chat_type === "group" ? "个群" : "位客户"}${task.reminded ? ` · 已提醒 ${task.reminded} 次` : ""}`;
+  const says = done ? counts : task.cancelled ? "已取消" : `${count(part.count)} ${task.chat_type === "group" ? "个群" : "位客户"}${task.reminded ? ` · 已提醒 ${task.reminded} 次` : ""}`;
   return h(
     "li",
     { class: "wecom-task", testid: "wecom-task", "data-msgid": task.msgid, "data-userid": part.userid },

@@ -8,6 +8,8 @@ from wechat_simulator.wecom.model import BOTH, HALF, WAITING, Agent, Chat, Corp,
 from wechat_simulator.wecom.service import WeCom
 from wechat_simulator.world import Person
 
+SHOWN_TASKS, SHOWN_WAYS = 50, 500  # the newest: the phone page asks after every change
+
 
 def agent_view(agent: Agent, *, secrets: bool) -> dict[str, Any]:
     """An application; secrets only when asked for."""
@@ -49,17 +51,17 @@ def corp_view(wecom: WeCom, corp: Corp, *, secrets: bool = False) -> dict[str, A
                 "user": way.settings.get("user", []),
                 "given": way.given,
             }
-            for way in corp.ways.values()
+            for way in list(corp.ways.values())[-SHOWN_WAYS:]
         ],
         "join_ways": [
             {"config_id": way.config_id, "vcode": way.vcode, "state": way.settings.get("state", "")}
-            for way in corp.join_ways.values()
+            for way in list(corp.join_ways.values())[-SHOWN_WAYS:]
         ],
         "tags": [
             {"id": tag.id, "name": tag.name, "group": corp.tag_groups[tag.group].name} for tag in corp.tags.values()
         ],
         "groups": [chat_view(corp, chat) for chat in corp.chats.values() if not chat.dismissed],
-        "tasks": [task_view(corp, task) for task in reversed(corp.tasks.values())],
+        "tasks": [task_view(corp, task) for task in list(corp.tasks.values())[: -SHOWN_TASKS - 1 : -1]],
         "transfers": [
             {
                 "handover": item.handover,
@@ -99,7 +101,7 @@ def task_view(corp: Corp, task: Task) -> dict[str, Any]:
             "status": part["status"],
             "send_time": part["send_time"],
         }
-        rows.append({**row, "counts": counts, "targets": [item[0] for item in part["items"]]})
+        rows.append({**row, "counts": counts, "count": len(part["items"])})
     return {
         "msgid": task.msgid,
         "at": task.at,

@@ -204,3 +204,10 @@ def test_tasks_are_of_the_application_that_made_them(wecom, customers):
 )
 def test_contents_are_checked(wecom, customers, body, code):
     assert wecom.ec("/add_msg_template", {"sender": "guide01", **body})["errcode"] == code
+
+
+def test_the_page_is_told_of_the_newest_tasks_only(wecom, customers):
+    made = [send(wecom, external_userid=customers, sender="guide01")["msgid"] for _ in range(52)]
+    tasks = wecom.simulator.look(f"/wecom/{CORP}")["tasks"]
+    assert [task["msgid"] for task in tasks] == made[:1:-1]
+    assert tasks[0]["staff"][0]["count"] == 3
