@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 
 from accounts.sealing import open_sealed, seal
 from common.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Ciphertext(bytes):
@@ -61,8 +64,11 @@ class SealedTextField(models.BinaryField):  # type: ignore[type-arg]
 
     def context(self, instance: models.Model) -> bytes:
         """Name the place of the value: what the cipher text is bound to."""
-        bound = [str(getattr(instance, name)) for name in self.bind]
-        parts = [instance._meta.db_table, self.column or self.name, str(instance.brand_id), *bound]  # type: ignore[attr-defined]
+        return self.place(instance.brand_id, [getattr(instance, name) for name in self.bind])  # type: ignore[attr-defined]
+
+    def place(self, brand_id: int, bound: Iterable[object]) -> bytes:
+        """Name the place by the values of the fields in `bind`, in their order."""
+        parts = [self.model._meta.db_table, self.column or self.name, str(brand_id), *map(str, bound)]
         return "\x1f".join(parts).encode()
 
     def from_db_value(self, value: Any, *_: Any) -> Ciphertext | None:

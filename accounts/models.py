@@ -38,6 +38,28 @@ class Brand(models.Model):
         return self.name
 
 
+class BrandKey(models.Model):
+    """A later data key of a brand; the first is in the brand's row. A global table: a key is needed before any scope.
+
+    The newest seals; each of them opens what names it. `settled_at` is since when no value is under an earlier one.
+    """
+
+    owner = models.ForeignKey(Brand, models.CASCADE, related_name="keys", db_index=False, verbose_name=_("brand"))
+    number = models.PositiveIntegerField(_("number"))
+    wrapped = models.BinaryField(default=new_wrapped_key, editable=False)
+    created_at = models.DateTimeField(_("created"))
+    turned = models.BigIntegerField(_("values sealed anew"), default=0)
+    settled_at = models.DateTimeField(_("done"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("data key")
+        verbose_name_plural = _("data keys")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["owner", "number"], name="brand_key_by_number")]
+
+    def __str__(self) -> str:
+        return f"{self.number}"
+
+
 class StaffUser(AbstractUser):
     """A person who signs in to the back office, possibly for several brands."""
 

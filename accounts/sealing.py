@@ -1,7 +1,9 @@
 """Encryption at rest: AES-256-GCM under a key of the brand's own, bound to the place the value is stored in.
 
-Envelope: a master key (environment) wraps the brand's data key (row of the brand); purpose keys are derived from it.
-A sealed value is version (1 byte), nonce (12), cipher text with tag; a wrapped key is id length, id, nonce, text.
+Envelope: a master key (environment) wraps the brand's data keys; purpose keys are derived from them. The first one lies
+in the row of the brand and is number 0: fingerprints and the audit log stay with it. Values are sealed with the newest
+(`accounts.key_rotation`). A sealed value is a head that names its key (version, 1 byte; from version 2 on the key's
+number, 2), nonce (12), cipher text with tag; a wrapped key is id length, id, nonce, text.
 """
 
 from __future__ import annotations
@@ -9,9 +11,11 @@ from __future__ import annotations
 import base64
 import hmac
 import os
+import time
 import uuid
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -24,9 +28,13 @@ from accounts.errors import Unsealable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-VERSION = b"\x01"
+VERSION = b"\x01"  # under the brand's first key
+NUMBERED = b"\x02"
+HEAD = 3  # of a value whose head has a number
 NONCE = 12
 KEY = 32
+# Whoever seals something that stays knows of a new key so many seconds later at most.
+KEY_AGE = 10.0
 
 
 @lru_cache(maxsize=4)
@@ -89,35 +97,100 @@ def _derived(wrapped: bytes, purpose: str) -> bytes:
     return HKDF(algorithm=SHA256(), length=KEY, salt=None, info=purpose.encode()).derive(unwrap(wrapped))
 
 
-@lru_cache(maxsize=1024)
-def _wrapped_key(brand_id: int) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _Ring:
+    """A brand's wrapped keys by number, as they were when somebody asked for them."""
+
+    asked: float
+    newest: int
+    wrapped: dict[int, bytes]
+
+
+_rings: dict[int, _Ring] = {}
+_MOST_RINGS: Final = 1024
+
+
+def _asked_anew(brand_id: int) -> _Ring:
     from accounts.models import Brand
 
-    return bytes(Brand.objects.values_list("data_key", flat=True).get(pk=brand_id))
+    asked = time.monotonic()  # before the question: a ring never seems younger than it is
+    rows = list(Brand.objects.filter(pk=brand_id).values_list("data_key", "keys__number", "keys__wrapped"))
+    if not rows:
+        raise Brand.DoesNotExist
+    wrapped = {0: bytes(rows[0][0])}
+    wrapped |= {number: bytes(key) for _first, number, key in rows if number is not None}
+    if len(_rings) >= _MOST_RINGS:
+        _rings.clear()
+    ring = _rings[brand_id] = _Ring(asked, max(wrapped), wrapped)
+    return ring
+
+
+def _ring(brand_id: int) -> _Ring:
+    return _rings.get(brand_id) or _asked_anew(brand_id)
+
+
+def _first_key(brand_id: int) -> bytes:
+    return _ring(brand_id).wrapped[0]
 
 
 def forget_keys() -> None:
     """Drop every cached key (after a rotation or an erasure)."""
-    _wrapped_key.cache_clear()
+    _rings.clear()
     _derived.cache_clear()
 
 
-def seal(brand_id: int, value: str, context: bytes) -> bytes:
-    """Encrypt a text for one place of one brand. `context` names the place: table, column, bound fields."""
-    nonce = os.urandom(NONCE)
-    key = _derived(_wrapped_key(brand_id), "seal")
-    return VERSION + nonce + AESGCM(key).encrypt(nonce, value.encode(), context)
+def head_of(number: int) -> bytes:
+    """Give how values begin that are sealed with the key of a number."""
+    return NUMBERED + number.to_bytes(2, "big") if number else VERSION
+
+
+def key_of(sealed: bytes) -> int | None:
+    """Give the number of the key that a value says it was sealed with; None when it says none."""
+    if sealed[:1] == VERSION:
+        return 0
+    if sealed[:1] == NUMBERED and len(sealed) >= HEAD:
+        return int.from_bytes(sealed[1:HEAD], "big")
+    return None
+
+
+def seal(brand_id: int, value: str, context: bytes, *, lasting: bool = True) -> bytes:
+    """Encrypt a text for one place of one brand. `context` names the place: table, column, bound fields.
+
+    What is not `lasting` (a cursor of a list) need not be under the newest key, and never costs a question.
+    """
+    ring = _ring(brand_id)
+    if lasting and time.monotonic() - ring.asked > KEY_AGE:
+        ring = _asked_anew(brand_id)
+    head, nonce = head_of(ring.newest), os.urandom(NONCE)
+    key = _derived(ring.wrapped[ring.newest], "seal")
+    return head + nonce + AESGCM(key).encrypt(nonce, value.encode(), _bound(head, context))
 
 
 def open_sealed(brand_id: int, sealed: bytes, context: bytes) -> str:
-    """Decrypt a text; raises `Unsealable` when it was moved, changed or truncated. There is no plain fallback."""
-    if sealed[:1] != VERSION:
+    """Decrypt a text; raises `Unsealable` when it was moved, changed or truncated. There is no plain fallback.
+
+    A value under a key that this process has not met has it ask once: nobody waits for a new key to become known.
+    """
+    number = key_of(sealed)
+    if number is None:
         raise Unsealable
-    key = _derived(_wrapped_key(brand_id), "seal")
+    ring = _ring(brand_id)
+    if number > ring.newest:
+        ring = _asked_anew(brand_id)
+    wrapped = ring.wrapped.get(number)
+    if wrapped is None:
+        raise Unsealable
+    head = head_of(number)
+    nonce, text = sealed[len(head) : len(head) + NONCE], sealed[len(head) + NONCE :]
     try:
-        return AESGCM(key).decrypt(sealed[1 : 1 + NONCE], sealed[1 + NONCE :], context).decode()
+        return AESGCM(_derived(wrapped, "seal")).decrypt(nonce, text, _bound(head, context)).decode()
     except (InvalidTag, ValueError):
         raise Unsealable from None
+
+
+def _bound(head: bytes, context: bytes) -> bytes:
+    """Which key a value names is bound to it as its place is."""
+    return context if head == VERSION else head + context
 
 
 def blind_index(brand_id: int, purpose: str, value: str) -> uuid.UUID:
@@ -130,13 +203,13 @@ def blind_index(brand_id: int, purpose: str, value: str) -> uuid.UUID:
 
 def blind_indexes(brand_id: int, purpose: str, values: Iterable[str]) -> list[bytes]:
     """Give the fingerprints of many values at once: the sixteen bytes of each UUID."""
-    key = _derived(_wrapped_key(brand_id), f"index:{purpose}")
+    key = _derived(_first_key(brand_id), f"index:{purpose}")
     return [hmac.digest(key, value.encode(), "sha256")[:16] for value in values]
 
 
 def audit_key(brand_id: int) -> bytes:
     """Give the key under which a brand's audit log is sealed."""
-    return _derived(_wrapped_key(brand_id), "audit")
+    return _derived(_first_key(brand_id), "audit")
 
 
 def sign(text: bytes) -> tuple[str, str]:

@@ -72,7 +72,7 @@ class Keyset:
         return f"cursor\x1f{self.name}\x1f{current_brand_id()}".encode()
 
     def _cursor(self, position: str) -> str:
-        sealed = seal(current_brand_id(), position, self._context())
+        sealed = seal(current_brand_id(), position, self._context(), lasting=False)
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def _position(self, query: QueryDict) -> str | None:

@@ -8,7 +8,7 @@ from accounts.tenancy import BrandForeignKey, BrandOwned
 from members.watched import watched
 
 GLOBAL = {
-    "accounts_brand", "accounts_staffuser", "accounts_staffuser_groups", "accounts_staffuser_user_permissions",
+    "accounts_brand", "accounts_brandkey", "accounts_staffuser", "accounts_staffuser_groups", "accounts_staffuser_user_permissions",
     "auth_group", "auth_group_permissions", "auth_permission", "axes_accessattempt", "axes_accessattemptexpiration",
     "axes_accessfailurelog", "axes_accesslog", "django_admin_log", "django_content_type", "django_migrations",
     "django_session", "otp_totp_totpdevice", "wechat_gateway_quotalimit",

@@ -16,7 +16,6 @@ CACHES = {"lru_cache", "cache", "cached_property"}
 # Caches that hold nothing of a brand, or are keyed by it: what they keep.
 HOLD_NO_ROWS = {
     "accounts/sealing.py:_master_keys": "the installation's master keys",
-    "accounts/sealing.py:_wrapped_key": "a brand's wrapped key, by the brand's id",
     "accounts/sealing.py:_derived": "keys, by the wrapped key of a brand they come from",
     "accounts/tenancy.py:_brand_tables": "names of tables",
     "accounts/rest/throttling.py:buckets": "a connection to Redis",

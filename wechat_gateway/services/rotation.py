@@ -10,7 +10,7 @@ from django.apps import apps
 
 from accounts.audit_chain import anchor_log
 from accounts.errors import Unsealable
-from accounts.models import Brand
+from accounts.models import Brand, BrandKey
 from accounts.sealing import current_master, master_of, rewrapped
 from common.failpoints import point
 from wechat_gateway.fields import InstallationSecretField
@@ -55,6 +55,7 @@ def rotate_master(*, at: datetime, only_look: bool = False) -> Rotated:
 def _places() -> Iterator[tuple[type[Model], str]]:
     """Everything that a master key wraps: the brands' keys, and secrets that belong to no brand."""
     yield Brand, "data_key"
+    yield BrandKey, "wrapped"
     for model in apps.get_models():
         for each in model._meta.local_fields:
             if isinstance(each, InstallationSecretField):

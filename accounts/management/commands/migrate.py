@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.commands.migrate import Command as DjangoMigrate
 from django.db import connections
 
-GLOBAL_FOR_REPORTS = ("accounts_brand",)
+GLOBAL_FOR_REPORTS = ("accounts_brand", "accounts_brandkey")
 
 
 class Command(DjangoMigrate):
