@@ -46,6 +46,8 @@ ACTIONS: dict[str, Any] = {
     "revoke role": gettext_lazy("Take role away"),
     "issue key": gettext_lazy("Issue API key"),
     "revoke key": gettext_lazy("Revoke API key"),
+    "rotate data key": gettext_lazy("Begin with another data key"),
+    "retire data key": gettext_lazy("Retire earlier data key"),
     "connect account": gettext_lazy("Connect account"),
     "disconnect account": gettext_lazy("Disconnect account"),
     "connect mini program": gettext_lazy("Connect mini-program"),

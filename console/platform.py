@@ -8,6 +8,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.password_validation import validate_password
+from django.db.models import Prefetch
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -17,13 +18,15 @@ from unfold.forms import UserCreationForm
 from unfold.sites import UnfoldAdminSite
 from unfold.widgets import UnfoldAdminPasswordWidget
 
-from accounts.models import Brand, StaffUser
-from console.columns import moment, recently
+from accounts.models import Brand, BrandKey, StaffUser
+from console import formats
+from console.columns import moment, recently, state, two_lines
 from console.sign_in import second_factor_required
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from django.db.models import QuerySet
     from django.http import HttpRequest
 
 
@@ -106,10 +109,34 @@ class BrandAdmin(PlatformModelAdmin):
 
     icon: ClassVar[str] = "domain"
     add_label = gettext_lazy("New brand")
-    list_display = ("name", "slug", "timezone", "is_active", moment("created_at", gettext_lazy("created")))
+    list_display = (
+        "name",
+        "slug",
+        "timezone",
+        "is_active",
+        "data_key_now",
+        moment("created_at", gettext_lazy("created")),
+    )
     search_fields = ("name", "slug")
     fields = ("slug", "name", "name_en", "timezone", "is_active")
     ordering = ("name", "pk")
+
+    @admin.display(description=gettext_lazy("data key"))
+    def data_key_now(self, row: Brand) -> Any:
+        """Show under which key the brand's values are, or how far sealing them anew is."""
+        key = max(row.keys.all(), key=lambda each: each.number, default=None)
+        if key is None:
+            return state(_("first key"))
+        if key.settled_at is not None:
+            since = _("everything under it since %(moment)s") % {"moment": formats.local_time(key.settled_at)}
+            return two_lines(state(_("key %(number)s") % {"number": key.number}, "success"), since)
+        done = _("%(count)s values sealed anew") % {"count": formats.count(key.turned)}
+        return two_lines(state(_("being changed for key %(number)s") % {"number": key.number}, "info"), done)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Brand]:
+        """Bring the keys' numbers along, and nothing that could open a value."""
+        found: QuerySet[Brand] = super().get_queryset(request)
+        return found.prefetch_related(Prefetch("keys", BrandKey.objects.defer("wrapped")))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Brand | None = None) -> tuple[str, ...]:
         """Keep the address of a brand: links and printed codes carry it."""

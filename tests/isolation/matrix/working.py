@@ -58,6 +58,7 @@ BRAND_COMMANDS = {
     "count_figures": {},
     "reconcile_coupons": {},
     "reconcile_points": {},
+    "rotate_brand_keys": {},  # goes on with what was begun, and begins nothing
     "grant_role": {"user": "neighbour", "role": "ANALYST"},
     "replay_inbound": {},
     "tidy_library": {},
