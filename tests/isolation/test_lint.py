@@ -23,6 +23,7 @@ REASONS = {
     },
 }
 MODULE_MEMORY = {
+    "accounts/sealing.py": "wrapped keys of a brand, by brand",
     "accounts/tenancy.py": "the condition of a brand for a table, by (table, brand): no rows",
     "campaigns/services/results.py": "when a brand's matcher was rung, by brand",
     "config/patience.py": "connections that wait for headers: no brand is known yet, and they go with them",
