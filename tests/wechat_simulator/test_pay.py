@@ -699,4 +699,7 @@ def test_everything_survives_a_restart(simulator, shop, tmp_path):
     assert simulator.look("/pay/merchants", secrets=1) == keys
     shop.advance(60)
     assert shop.ask("GET", f"{REFUNDS}/R1")[1]["status"] == "SUCCESS"
+    assert shop.refund("R2", 61)[1]["code"] == "INVALID_REQUEST"
+    number = shop.query()[1]["transaction_id"]
+    assert shop.ask("GET", f"/v3/pay/transactions/id/{number}?mchid={MCHID}")[0] == 200
     assert shop.pay("WAITING-1")["paid"] is True

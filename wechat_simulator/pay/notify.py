@@ -124,8 +124,10 @@ class Notifications:
     async def _run(self, note: Notification, due: float) -> None:
         """Try; when it failed, wait for the next moment of the schedule. What is overdue is tried at once."""
         while True:
-            await self._one(note)
-            note.first.set()
+            try:
+                await self._one(note)
+            finally:
+                note.first.set()  # whoever waits for it goes on, whatever happened
             if note.outcome != "waiting":
                 break
             if note.failed > len(SCHEDULE):
@@ -301,7 +303,7 @@ class Notifications:
         elif forged == "public_key_id":
             serial = f"{keys.PUBLIC_KEY_PREFIX}0{note.mchid}"
         elif forged == "old_certificate":
-            oldest = pay.platform.certificates[0]
+            oldest = (pay.platform.certificates or [pay.platform.current(pay.now)])[0]
             serial, key = oldest.serial, oldest.key
         proof = sign(key, lines(stamp, nonce, body))
         if forged in ("signature", "localhost"):

@@ -55,7 +55,8 @@ class Pay:
         self.merchants: dict[str, Merchant] = {}
         self.orders: dict[tuple[str, str], Order] = {}
         self.refunds: dict[tuple[str, str], Refund] = {}
-        self.prepaid: dict[str, Order] = {}
+        self._paid: dict[tuple[str, str], Order] = {}  # by WeChat's number
+        self._refunds_of: dict[tuple[str, str], list[Refund]] = {}  # by the order's number
         self.files: dict[str, list[Any]] = {}  # token of a bill: mchid, end, contents in base64
         self.notifications = Notifications(self)
         sim.timers.on("pay_expire", self._expire)
@@ -157,14 +158,7 @@ class Pay:
 
     def by_transaction(self, mchid: str, transaction_id: str) -> Order | None:
         """By WeChat's number."""
-        return next(
-            (
-                order
-                for order in self.orders.values()
-                if order.mchid == mchid and order.transaction_id and order.transaction_id == transaction_id
-            ),
-            None,
-        )
+        return self._paid.get((mchid, transaction_id))
 
     def prepay(self, merchant: Merchant, body: dict[str, Any]) -> Order:
         """A new order, or the same again."""
@@ -217,7 +211,6 @@ class Pay:
         number = str(self.sim.world.number())
         tail = token_urlsafe(40, self.sim.world.seed, "prepay", number).encode().hex()[:20]
         order.prepay_id, order.prepaid_at = f"wx{digits(now, '%d%H%M%S')}{tail}0000", now
-        self.prepaid[order.prepay_id] = order
 
     def close(self, order: Order, by: str = "merchant") -> None:
         """Idempotent; a paid order is refused."""
@@ -251,6 +244,7 @@ class Pay:
         number = self.sim.world.number()
         order.transaction_id = f"4200000000{digits(now)}{number:010d}"
         order.state, order.paid_at, order.coupon = SUCCESS, now, coupon
+        self._paid[order.mchid, order.transaction_id] = order
         merchant = self.merchants[order.mchid]
         merchant.balance += order.total
         self.sim.conversations.system(fan, f"你向「{merchant.name}」支付了 ¥{yuan(order.payer_total)}", now, kind="pay")
@@ -286,11 +280,7 @@ class Pay:
 
     def refunds_of(self, order: Order) -> list[Refund]:
         """In the order of acceptance."""
-        return [
-            item
-            for item in self.refunds.values()
-            if item.mchid == order.mchid and item.out_trade_no == order.out_trade_no
-        ]
+        return self._refunds_of.get((order.mchid, order.out_trade_no), [])
 
     def refund(self, merchant: Merchant, body: dict[str, Any]) -> Refund:
         """Accept a refund, or answer the one of this number again."""
@@ -319,7 +309,7 @@ class Pay:
             payer_refund=paid_left if asked == left else asked * order.payer_total // order.total,
             total=order.total, payer_total=order.payer_total,
         )  # fmt: skip
-        self.refunds[merchant.mchid, refund.out_refund_no] = refund
+        self._keep(refund)
         self._refund_timer(refund)
         self._bump(order)
         return refund
@@ -354,6 +344,10 @@ class Pay:
             raise PayError("RULE_LIMIT", "该订单的退款次数已达上限")
         if before and self.now < before[-1].created_at + BETWEEN_REFUNDS:
             raise PayError("FREQUENCY_LIMITED", "同一订单的部分退款须间隔 1 分钟", cause="rate")
+
+    def _keep(self, refund: Refund) -> None:
+        self.refunds[refund.mchid, refund.out_refund_no] = refund
+        self._refunds_of.setdefault((refund.mchid, refund.out_trade_no), []).append(refund)
 
     def _refund_timer(self, refund: Refund) -> None:
         due = self.now + self.sim.switches.pay_refund_seconds
@@ -457,8 +451,10 @@ class Pay:
         self.platform.load(data["platform"])
         self.merchants = {row["mchid"]: Merchant(**row) for row in data["merchants"]}
         self.orders = {(row["mchid"], row["out_trade_no"]): Order(**row) for row in data["orders"]}
-        self.prepaid = {order.prepay_id: order for order in self.orders.values()}
-        self.refunds = {(row["mchid"], row["out_refund_no"]): Refund(**row) for row in data["refunds"]}
+        self._paid = {(item.mchid, item.transaction_id): item for item in self.orders.values() if item.transaction_id}
+        self.refunds, self._refunds_of = {}, {}
+        for row in data["refunds"]:
+            self._keep(Refund(**row))
         self.files = data["files"]
         self.notifications.load(data["notifications"])
 
