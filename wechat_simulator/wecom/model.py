@@ -279,6 +279,7 @@ class Corp:
         for name in KINDS:
             row[name] = {key: asdict(item) for key, item in getattr(self, name).items()}
         row["relations"] = [asdict(item) for held in self.relations.values() for item in held.values()]
+        row["followers"] = {external: list(userids) for external, userids in self.followers.items()}
         row["transfers"] = [asdict(item) for item in self.transfers]
         return row
 
@@ -292,6 +293,7 @@ class Corp:
             setattr(corp, name, {key: kind(**item) for key, item in row[name].items()})
         for item in row["relations"]:
             corp.put(Relation(**item))
+        corp.followers = {external: dict.fromkeys(userids) for external, userids in row["followers"].items()}
         corp.transfers = [Transfer(**item) for item in row["transfers"]]
         return corp
 

@@ -228,6 +228,9 @@ def test_departments_and_staff(wecom):
 def test_state_survives_a_restart(wecom, tmp_path):
     from wechat_simulator.simulation import Simulation
 
+    wecom.add("老周", "guide03")
+    wecom.add("阿玲", "guide01")
+    theirs = wecom.add("老周", "guide01")
     external = wecom.add()
     wecom.good("/add_contact_way", {"type": 1, "scene": 2, "user": ["guide01"], "state": "store_8"})
     wecom.act("小雨", "add", userid="guide02", half=True)
@@ -242,6 +245,10 @@ def test_state_survives_a_restart(wecom, tmp_path):
     again = Simulation(seed="another")
     assert again.restore(tmp_path) is True
     assert again.wecom.dump() == wecom.sim.wecom.dump()
+    assert [item.userid for item in again.wecom.corp(CORP).of_customer(theirs)] == [
+        "guide03",
+        "guide01",
+    ]  # in their order
     assert again.tokens.find(token).family == "agent 1000002"
     again.clock.advance(86_401)
     again.wecom.tell_later = lambda *args, **fields: None
