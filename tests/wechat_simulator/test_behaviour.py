@@ -183,6 +183,10 @@ def test_purchases_come_in_a_cycle_of_ones_own(simulator, crowd):
         assert times == pytest.approx(
             behaviour.purchases(person, start, half) + behaviour.purchases(person, half, start + 200 * DAY)
         )
+    cycles = {person: behaviour.cycle(person) for person in behaviour.people()}
+    phases = [behaviour.purchases(person, 0, 50 * DAY)[0] / cycle for person, cycle in cycles.items()]
+    assert min(phases) < 0.1  # and they do not all begin on one day
+    assert max(phases) > 0.9
     assert re.fullmatch(r"1\d{10}", rows[0]["phone"])
 
 

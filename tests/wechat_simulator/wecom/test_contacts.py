@@ -293,6 +293,14 @@ def test_conversions_are_counted_by_hour_day_and_month(wecom, pair, switch, seco
     assert convert(wecom, pair)["errcode"] == 0
 
 
+def test_every_id_of_a_batch_counts(wecom, pair):
+    wecom.simulator.switch(wecom_conversions_per_hour=3)
+    external = wecom.add("老周")
+    assert convert(wecom, pair)["errcode"] == 0
+    batch = "/idconvert/batch/external_userid_to_pending_id"
+    assert wecom.post(batch, {"external_userid": [external] * 3})["errcode"] == 45009
+
+
 def test_batch_of_pending_ids_takes_a_hundred(wecom):
     external = wecom.add()
     batch = "/idconvert/batch/external_userid_to_pending_id"
