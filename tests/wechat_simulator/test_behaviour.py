@@ -142,6 +142,14 @@ def test_a_second_reaction_starts_where_the_first_ended(simulator, crowd):
     assert again["opened"] == first["opened"]
 
 
+def test_who_is_not_of_the_crowd_does_nothing(simulator, crowd):
+    crowd(open=1.0, leave=1.0, block=0.0)
+    simulator.follow("小雨")
+    tell(simulator, ["xiaoyu", "fan000001"])
+    assert simulator.control("/behaviour/fan/react", {"appid": APPID})["left"] == ["fan000001"]
+    assert simulator.look("/people/xiaoyu")["accounts"][APPID]["subscribed"] is True
+
+
 def test_true_lift_is_what_the_message_caused(simulator, crowd):
     behaviour = crowd(leave=0.0, block=0.0)
     expected = simulator.look("/behaviour/fan")["expected"]
