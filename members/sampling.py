@@ -6,6 +6,7 @@ condition. Nothing is decided by an estimate: whoever saves, keeps, freezes or s
 
 from __future__ import annotations
 
+import hashlib
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from console import formats
-from members.models import ONE_IN, Member, in_sample
+from members.models import ONE_IN, SAMPLE_BEGINS, Member, in_sample
 from members.segments import compile_rule
 
 if TYPE_CHECKING:
@@ -86,19 +87,29 @@ def exactly(count: int) -> Figure:
     return Figure(count, count, count)
 
 
-def estimated(hits: int) -> Figure:
-    """Give what so many of the sample say about everybody.
+def estimated(hits: int, one_in: int = ONE_IN, most: Figure | None = None) -> Figure:
+    """Give what so many of the sample, for which one person in so many was looked at, say about everybody.
+
+    With `most` they are a part of others, of whom there are so many.
 
     Each person is in the sample with the same chance, so the hits are a binomial draw: normal where there are many of
     them, Wilson's range (for rare things: Poisson's) where there are few. Those that were found are certain.
     """
+    count = hits * one_in
     if hits >= FEWEST:
-        half = math.ceil(_SURE * math.sqrt(hits * (1 - 1 / ONE_IN)) * ONE_IN)
-        return Figure(hits * ONE_IN, hits * ONE_IN - half, hits * ONE_IN + half)
-    middle, half_width = hits + _SURE**2 / 2, _SURE * math.sqrt(hits + _SURE**2 / 4)
-    return Figure(
-        hits * ONE_IN, max(hits, math.floor((middle - half_width) * ONE_IN)), math.ceil((middle + half_width) * ONE_IN)
-    )
+        half = math.ceil(_SURE * math.sqrt(hits * (1 - 1 / one_in)) * one_in)
+        low, high = count - half, count + half
+    else:
+        middle, width = hits + _SURE**2 / 2, _SURE * math.sqrt(hits + _SURE**2 / 4)
+        low, high = max(hits, math.floor((middle - width) * one_in)), math.ceil((middle + width) * one_in)
+    if most is not None:
+        low, count, high = min(low, most.low), min(count, most.count), min(high, most.high)
+    return Figure(count, low, high)
+
+
+def is_in_quarter(member_id: int) -> bool:
+    """Say whether somebody of the sample is in its fixed fourth part: of very many, those are asked for ways."""
+    return hashlib.md5(f"{member_id}".encode(), usedforsecurity=False).hexdigest().startswith(SAMPLE_BEGINS[0])
 
 
 def _step(value: int) -> int:

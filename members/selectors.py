@@ -7,6 +7,7 @@ import uuid
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.core.exceptions import EmptyResultSet
@@ -19,12 +20,13 @@ from accounts.rest.callers import MemberPrincipal, SessionClaim
 from accounts.roles import DataScope
 from accounts.sealing import blind_index
 from accounts.tenancy import current_brand_id, reporting
-from common.postgres.planning import in_order
+from common.postgres.planning import by_one_process, in_order
 from common.registry import Registry
 from members import sampling
 from members.choices import PERSONAL, QUIET, carrier_key, topic_key
 from members.freshness import people_of
 from members.models import (
+    ONE_IN,
     Consent,
     ConsentPurpose,
     ConsentText,
@@ -203,7 +205,8 @@ def preview(rule: object, *, at: datetime, viewer: Viewer | None = None) -> Prev
     with reporting(brand_id):
         if not sampling.is_large():
             return preview_of(matching(rule, at=at), at=at, viewer=viewer)
-        shown = _preview(matching_in_sample(rule, at=at), at, viewer, estimated)
+        with by_one_process():
+            shown = _preview(matching_in_sample(rule, at=at), at, viewer, estimated)
     try:
         with giving_up(sampling.EXACT_SECONDS):
             if shown.found < sampling.FEWEST:
@@ -232,6 +235,10 @@ def _preview(people: QuerySet[Member], at: datetime, viewer: Viewer | None, figu
     """Make a preview; `figure` says what a number of people who were found stands for. Runs as the reports role."""
     few = FEW if figure is exactly else _MOST_OF_SAMPLE
     found = list(people.order_by().values_list("id", "last_interaction_at")[: few + 1])
+    whole, of_ways = len(found), figure
+    if few > FEW and whole > FEW:  # how they can be reached takes longer than finding them
+        found = [row for row in found if sampling.is_in_quarter(row[0])]
+        of_ways = partial(estimated, one_in=4 * ONE_IN, most=figure(whole))
     if len(found) <= few:  # the planner can be told how many they are
         whom = "SELECT * FROM unnest(%s::bigint[], %s::timestamptz[]) AS p(id, last_interaction_at)"
         values: list[Any] = [_array(pk for pk, _last in found), _array(last for _pk, last in found)]
@@ -252,8 +259,9 @@ def _preview(people: QuerySet[Member], at: datetime, viewer: Viewer | None, figu
         for row in (rows[pk] for pk in ids or [] if pk in rows)
     )
     ways = carriers.items()
-    reach = tuple(Reach(key, str(way.label), figure(number)) for (key, way), number in zip(ways, reached, strict=True))
-    return Preview(figure(count), sample, reach, figure(reachable), count)
+    reach = tuple(Reach(key, str(way.label), of_ways(number)) for (key, way), number in zip(ways, reached, strict=True))
+    count = count if whole == len(found) else whole
+    return Preview(figure(count), sample, reach, of_ways(reachable), count)
 
 
 def named(people: QuerySet[Member], viewer: Viewer | None, first: int = 0) -> tuple[PersonLine, ...]:

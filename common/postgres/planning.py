@@ -26,3 +26,18 @@ def in_order() -> Iterator[None]:
         yield
     finally:
         wrapper.send_ahead(_PLANNING, ("on", "on"))
+
+
+@contextmanager
+def by_one_process() -> Iterator[None]:
+    """Have PostgreSQL read without parallel workers.
+
+    For statements over a small part of a large brand, which has an index of its own: to share the work PostgreSQL
+    would rather read all of a larger index.
+    """
+    wrapper: Any = connection
+    wrapper.send_ahead("SET LOCAL max_parallel_workers_per_gather = 0", ())
+    try:
+        yield
+    finally:
+        wrapper.send_ahead("SET LOCAL max_parallel_workers_per_gather TO DEFAULT", ())

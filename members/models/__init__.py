@@ -4,6 +4,7 @@ from members.models.codes import CodeUse
 from members.models.flags import Flag, FlagKind
 from members.models.people import (
     ONE_IN,
+    SAMPLE_BEGINS,
     Doubt,
     DoubtState,
     Follower,
@@ -67,6 +68,7 @@ from members.models.tags import (
 
 __all__ = [
     "ONE_IN",
+    "SAMPLE_BEGINS",
     "AccessEntry",
     "CodeUse",
     "Consent",

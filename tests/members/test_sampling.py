@@ -135,6 +135,18 @@ def test_people_shown_are_real_members_of_this_brand(brand, tag):
     assert "邻居" not in page_of(brand, rule)
 
 
+def test_of_very_many_a_part_is_asked_how_they_can_be_reached(brand, tag, monkeypatch):
+    monkeypatch.setattr("members.selectors.FEW", 50)
+    with brand_scope(brand.pk):
+        rule = {"all": [FOLLOWING]}
+        shown, exact = preview(rule, at=AT), preview_of(matching(rule, at=AT), at=AT)
+        assert shown.count == shown.found * ONE_IN
+        assert shown.people.low <= exact.count <= shown.people.high
+        assert shown.reached.low <= exact.reachable <= shown.reached.high
+        assert shown.reachable <= shown.count
+        assert len(shown.sample) == 20
+
+
 def test_few_are_counted_exactly(brand, tag):
     rule = {"all": [leaf("store", stores=[1])]}
     with brand_scope(brand.pk):
