@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 SEED: Final = 20250601
@@ -87,7 +88,7 @@ class Person:
         """63 of 100 are members, where the shape says no other share."""
         return self.number % 1000 * 10 % 1000 + self.number % 1000 // 100 < self.shape.joined
 
-    @property
+    @cached_property
     def joined_days_ago(self) -> int:
         """Spread over half a year, and every kind of people over every day of it."""
         return (self.number * 7 + self.number // DAYS) % DAYS
@@ -120,7 +121,7 @@ class Person:
             return None
         return min(self.number * 31 % codes, self.number // codes * 17 % codes)
 
-    @property
+    @cached_property
     def purchases(self) -> tuple[tuple[int, int], ...]:
         """What they bought: (fen, days ago) each. Nobody bought before joining."""
         if not self.joined:
@@ -179,7 +180,7 @@ class Person:
         """Each buyer has everything sent to one place."""
         return PLACES[self.number // 4 % len(PLACES)]
 
-    @property
+    @cached_property
     def refund(self) -> tuple[int, int] | None:
         """What they brought back of their first purchase: (fen, days ago), half of them all of it.
 
@@ -196,7 +197,7 @@ class Person:
     def _part(self, fen: int, days: int) -> tuple[int, int]:
         return (fen if self.number % 4 else fen // 2, days - 3)
 
-    @property
+    @cached_property
     def paid(self) -> tuple[int, ...]:
         """What is left of each purchase, in fen."""
         back = self.refund[0] if self.refund else 0
@@ -218,7 +219,7 @@ class Person:
         """One in ten members has points for joining."""
         return POINTS if self.joined and self.number % 10 == 1 else 0
 
-    @property
+    @cached_property
     def coupons(self) -> tuple[tuple[int, int, str], ...]:
         """Which coupons they have: (which, given days ago, what became of it)."""
         if not self.joined:

@@ -15,6 +15,7 @@ from accounts.viewer import Viewer
 from common.clock import now
 from coupons.invariants import breaches as coupon_breaches
 from demo import checks as demo_checks
+from demo import crowd
 from demo.brands import LANYU
 from demo.checks import checks, compare
 from demo.crowd import plant
@@ -106,6 +107,28 @@ def test_reports_say_what_is_true_of_crowds_of_other_shapes(brand, account, shap
         assert (breaches(), coupon_breaches()) == ([], [])
 
 
+def test_a_load_that_was_stopped_is_gone_on_with_and_says_so(brand, account, monkeypatch):
+    given = {"brand_id": brand.pk, "account_id": account.pk, "appid": account.appid, "stores": STORES, "codes": CODES}
+    monkeypatch.setattr(crowd, "AT_ONCE", 100)
+
+    def fails(some, _ground, _cursor):
+        if some[0].number == 200:
+            raise KeyboardInterrupt
+
+    whole = crowd.LAYERS
+    monkeypatch.setattr(crowd, "LAYERS", (*whole, fails))
+    with pytest.raises(KeyboardInterrupt):
+        plant(people=400, **given)
+    monkeypatch.setattr(crowd, "LAYERS", whole)
+    said = []
+    plant(people=400, say=said.append, **given)
+    assert said == ["an earlier load ended early: going on after 200 of 400"]
+    with brand_scope(brand.pk):
+        told = truth(400, stores=STORES, guided=STORES[:1], codes=CODES, ladder=LADDER)
+        assert [each for each in compare(told, at=now()) if not each.is_right] == []
+        assert breaches() == []
+
+
 def test_a_figure_that_is_not_true_is_named(brand, account):
     plant(brand_id=brand.pk, account_id=account.pk, appid=account.appid, people=200, stores=STORES, codes=CODES)
     told = truth(200, stores=STORES, guided=STORES[:1], codes=CODES, ladder=LADDER)
@@ -185,8 +208,8 @@ def test_further_stores_guides_and_codes_are_those_that_the_truth_names(brand):
 
 
 def test_planted_cases_of_identity_wait_for_somebody_to_decide(brand):
-    for _time in range(2):
-        plant_more(brand.pk, recycled=3, twins=2)
+    for recycled, twins in ((1, 1), (3, 2), (3, 2)):  # stopped, gone on with, and once more
+        plant_more(brand.pk, recycled=recycled, twins=twins)
     with brand_scope(brand.pk):
         (told,) = compare({"to_decide": 5}, at=now())
         assert told.is_right, told
