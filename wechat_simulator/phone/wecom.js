@@ -83,15 +83,23 @@ export function wecomList() {
   return box;
 }
 
-/** Scan a contact code, by its text. */
-export function scanContact(text) {
+/** Scan a contact code, by its text; what is known here may be older than the code. */
+export async function scanContact(text) {
+  try {
+    known.corps = (await api.get("/wecom")).corps;
+  } catch (error) {
+    toast(explain(error), "error");
+    return;
+  }
   for (const corp of known.corps) {
     const way = [...corp.ways, ...corp.join_ways].find((item) => text.endsWith(item.vcode));
-    if (way) return addBy(corp, { config_id: way.config_id });
+    if (way) {
+      await addBy(corp, { config_id: way.config_id });
+      return;
+    }
   }
-  if (known.corps.length === 1) return addBy(known.corps[0], { qr_code: text }); // older than those that are listed
-  toast("没有这个联系码。可能已被删除，或由另一个模拟器生成。", "error");
-  return null;
+  if (known.corps.length === 1) await addBy(known.corps[0], { qr_code: text }); // older than those that are listed
+  else toast("没有这个联系码。可能已被删除，或由另一个模拟器生成。", "error");
 }
 
 async function addBy(corp, fields) {
