@@ -58,7 +58,7 @@ def furnish():
         Benefit.objects.create(tier=tier, kind="BIRTHDAY", value=100)
         Benefit.objects.create(tier=tier, kind="POINTS", value=threshold // 100)
     PurchaseGift.objects.create(
-        template=make_template(), at_least=150_000, first_day=(AT - 90 * DAY).date(), updated_at=AT
+        template=make_template(), at_least=100_000, first_day=(AT - 90 * DAY).date(), updated_at=AT
     )
     account = make_account()
     people = [make_member(account, name=f"买家 {number}") for number in range(6)]
