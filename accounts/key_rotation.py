@@ -31,13 +31,18 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 BATCH: Final = 500
+MOST_BYTES: Final = 8_000_000  # of values in a batch: a piece of a file has more than a megabyte
 #: So many seconds the end waits for those who began before everybody knew the key, and for rows that others hold.
 PATIENCE = 150.0
 _LOCK: Final = 7_461_002  # advisory, with the brand: one new key at a time
 
 _OLD = """
-SELECT id, {column}{bound} FROM {table} WHERE brand_id = %s AND id > %s AND {column} IS NOT NULL
-    AND substring({column} FROM 1 FOR %s) <> %s ORDER BY id LIMIT %s
+SELECT id, {column}{bound} FROM (
+    SELECT *, sum(octet_length({column})) OVER (ORDER BY id) - octet_length({column}) AS before_it FROM (
+        SELECT id, {column}{bound} FROM {table} WHERE brand_id = %s AND id > %s AND {column} IS NOT NULL
+            AND substring({column} FROM 1 FOR %s) <> %s ORDER BY id LIMIT %s
+    ) few
+) sized WHERE before_it < %s ORDER BY id
 """
 # Rows that somebody holds are left for the next round, so nobody ever waits for this in a circle. A row that was
 # changed after it was read is under the new key already, or comes again.
@@ -100,6 +105,11 @@ def places() -> Iterator[Place]:
                 if isinstance(each, SealedTextField):
                     columns = tuple(str(getattr(model._meta.get_field(name), "column", "")) for name in each.bind)
                     yield Place(model._meta.db_table, each, columns)
+
+
+def begin_another_key(brand: Brand, *, at: datetime) -> bool:
+    """Make another key for a brand, which seals from now on; False when one is under way."""
+    return _open_key(brand, at=at, new=True)[1]
 
 
 def rotate_brand_key(
@@ -173,7 +183,7 @@ def _turn_all(turn: KeyTurn, tell: Callable[[str], object]) -> None:
     """Go once through everything that is under an earlier key."""
     turn.lost.clear()
     for place in places():
-        after, here = 0, 0
+        after, here, told = 0, 0, 0
         while True:
             with brand_scope(turn.brand.pk):
                 after_batch, count = _turn_batch(turn, place, after)
@@ -181,7 +191,8 @@ def _turn_all(turn: KeyTurn, tell: Callable[[str], object]) -> None:
                 break
             after, here = after_batch, here + count
             point("data key: sealed a batch anew")
-            if here and here % (BATCH * 20) == 0:
+            if here - told >= BATCH * 20:
+                told = here
                 tell(f"{place.table}.{place.field.column}: {here} sealed anew, up to id {after}")
         if here:
             turn.turned += here
@@ -192,7 +203,7 @@ def _turn_batch(turn: KeyTurn, place: Place, after: int) -> tuple[int | None, in
     """Seal the next batch anew; gives its last id, and how many of it nobody else held or had changed."""
     brand_id, head = turn.brand.pk, sealing.head_of(turn.number)
     with connection.cursor() as cursor:
-        cursor.execute(place.sql(_OLD), [brand_id, after, len(head), head, BATCH])
+        cursor.execute(place.sql(_OLD), [brand_id, after, len(head), head, BATCH, MOST_BYTES])
         rows = cursor.fetchall()
         ids, old, fresh = [], [], []
         for pk, raw, *bound in rows:

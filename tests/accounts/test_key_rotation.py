@@ -20,6 +20,7 @@ from accounts.key_rotation import held, rotate_brand_key
 from accounts.models import AuditEntry, BrandKey, StaffUser
 from accounts.sealing import blind_index, forget_keys, key_of
 from accounts.tenancy import brand_scope
+from common import failpoints
 from launcher.state import ROOT
 from members.models import Member
 from members.services import bind_phone, join_by_phone
@@ -324,6 +325,51 @@ def test_value_that_no_key_opens_is_named_and_the_earlier_key_stays(brand, capsy
     assert f"no key opens {COLUMN} {first}" in capsys.readouterr().out
     assert BrandKey.objects.get(owner=brand).settled_at is None
     assert held(brand.pk) == {0: 1, 1: 1}
+
+
+class Killed(BaseException):
+    """What no handler of errors takes for one."""
+
+
+@pytest.mark.parametrize("name", ["data key: made", "data key: sealed a batch anew"])
+def test_killed_at_a_point_it_goes_on_for_every_brand_and_none_gets_two_keys(brand, monkeypatch, name):
+    brands = [brand, make_brand("zaoshan", "灶山小馆")]
+    for each in brands:
+        people(each, 3)
+
+    def die():
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setitem(failpoints.armed, name, die)
+        with pytest.raises(Killed):
+            call_command("rotate_brand_keys", every_brand=True, new=True)
+    if name == "data key: sealed a batch anew":  # by then each of them has its key, so nobody asks for new ones again
+        call_command("rotate_brand_keys", every_brand=True)
+    else:
+        call_command("rotate_brand_keys", every_brand=True, new=True)
+    assert [held(each.pk) for each in brands] == [{1: 3}, {1: 3}]
+
+
+def test_pieces_of_files_go_a_few_at_a_time(brand, monkeypatch):
+    sizes, write = [], key_rotation._WRITE
+    ids = people(brand, 5)
+    with brand_scope(brand.pk):
+        for pk in ids:
+            row = Member.objects.get(pk=pk)
+            row.phone = "1" * 3_000
+            row.save(update_fields=["phone"])
+    monkeypatch.setattr(key_rotation, "MOST_BYTES", 5_000)  # two of them: the second begins below it
+
+    def asked(execute, sql, params, many, context):
+        if "unnest" in sql and sql.strip().startswith(write.strip()[:9]):
+            sizes.append(len(params[0]))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(asked):
+        rotate_brand_key(brand, at=AT, new=True)
+    assert sizes == [2, 2, 1]
+    assert held(brand.pk) == {1: 5}
 
 
 def test_command_begins_only_when_it_is_asked_to(brand, capsys):

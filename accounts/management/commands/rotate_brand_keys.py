@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts.key_rotation import KeyTurn, look_at_keys, rotate_brand_key
+from accounts.key_rotation import KeyTurn, begin_another_key, look_at_keys, rotate_brand_key
 from accounts.models import Brand
 from common import clock
 
@@ -37,14 +37,15 @@ class Command(BaseCommand):
             if not brands:
                 message = f"There is no brand at {options['brand']}."
                 raise CommandError(message)
+        if options["new"]:  # all of them at once: whoever is stopped later goes on without --new
+            for brand in brands:
+                begin_another_key(brand, at=clock.now())
         unsettled = []
         for brand in brands:
             if options["dry_run"]:
                 turn = look_at_keys(brand)
             else:
-                turn = rotate_brand_key(
-                    brand, at=clock.now(), new=options["new"], tell=lambda line: self.stdout.write(f"  {line}")
-                )
+                turn = rotate_brand_key(brand, at=clock.now(), tell=lambda line: self.stdout.write(f"  {line}"))
                 if turn.left:
                     unsettled.append(brand.slug)
             self._say(turn)
