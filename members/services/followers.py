@@ -95,7 +95,8 @@ def refresh_profiles(brand_id: int, account: OfficialAccount, openids: Sequence[
             rows[openid] for openid in openids if openid not in known and rows.get(openid, {}).get("subscribe")
         ]
         met = _meet(account, strangers, at)
-        for openid in openids:
+        # Two accounts know one person by two openids: by unionid, which they lock as well, all go in one order.
+        for openid in sorted(openids, key=lambda each: str(rows.get(each, {}).get("unionid") or "")):
             if openid in met:
                 continue
             follower = record_contact(account_id=account.pk, appid=account.appid, openid=openid, at=at)
@@ -105,7 +106,7 @@ def refresh_profiles(brand_id: int, account: OfficialAccount, openids: Sequence[
 
 
 def _hold(account: OfficialAccount, openids: Sequence[str]) -> list[Follower]:
-    """Lock who is known of `openids`, in one order: two workers with the same people never wait in a ring."""
+    """Lock who is known of `openids`, in one order: two workers with the same followers never wait in a ring."""
     return list(
         Follower.objects.select_for_update()
         .filter(account=account, openid__in=openids)
