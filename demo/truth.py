@@ -89,7 +89,7 @@ class Person:
         return self.number % 1000 * 10 % 1000 + self.number % 1000 // 100 < self.shape.joined
 
     @cached_property
-    def joined_days_ago(self) -> int:
+    def joined_days_ago(self) -> int:  # brand: of one made-up person, kept by no brand
         """Spread over half a year, and every kind of people over every day of it."""
         return (self.number * 7 + self.number // DAYS) % DAYS
 
@@ -122,7 +122,7 @@ class Person:
         return min(self.number * 31 % codes, self.number // codes * 17 % codes)
 
     @cached_property
-    def purchases(self) -> tuple[tuple[int, int], ...]:
+    def purchases(self) -> tuple[tuple[int, int], ...]:  # brand: of one made-up person, kept by no brand
         """What they bought: (fen, days ago) each. Nobody bought before joining."""
         if not self.joined:
             return ()
@@ -181,7 +181,7 @@ class Person:
         return PLACES[self.number // 4 % len(PLACES)]
 
     @cached_property
-    def refund(self) -> tuple[int, int] | None:
+    def refund(self) -> tuple[int, int] | None:  # brand: of one made-up person, kept by no brand
         """What they brought back of their first purchase: (fen, days ago), half of them all of it.
 
         One buyer in seven; where a few buy most of it two in five, so that it is one order in fourteen. Nobody brings
@@ -198,7 +198,7 @@ class Person:
         return (fen if self.number % 4 else fen // 2, days - 3)
 
     @cached_property
-    def paid(self) -> tuple[int, ...]:
+    def paid(self) -> tuple[int, ...]:  # brand: of one made-up person, kept by no brand
         """What is left of each purchase, in fen."""
         back = self.refund[0] if self.refund else 0
         return tuple(fen - (0 if each else back) for each, (fen, _days) in enumerate(self.purchases))
@@ -220,7 +220,7 @@ class Person:
         return POINTS if self.joined and self.number % 10 == 1 else 0
 
     @cached_property
-    def coupons(self) -> tuple[tuple[int, int, str], ...]:
+    def coupons(self) -> tuple[tuple[int, int, str], ...]:  # brand: of one made-up person, kept by no brand
         """Which coupons they have: (which, given days ago, what became of it)."""
         if not self.joined:
             return ()
