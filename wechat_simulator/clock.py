@@ -127,6 +127,10 @@ class Timers:
             "items": [{"at": at, "kind": kind, "payload": data} for at, _, kind, data in heapq.nsmallest(limit, due)],
         }
 
+    def payloads(self, kind: str) -> list[Any]:
+        """What the timers of a kind carry."""
+        return [entry[3] for entry in self._heap if entry[2] == kind]
+
     def fire_some(self) -> bool:
         """Carry out at most one batch; True when more is due."""
         for _ in range(self.BATCH):

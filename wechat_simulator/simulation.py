@@ -197,5 +197,6 @@ class Simulation:
         self.drafts = {key: (row[0], row[1]) for key, row in data.get("drafts", {}).items()}
         self.short_keys = {key: (row[0], row[1], row[2], row[3]) for key, row in data["short_keys"].items()}
         self.timers.load(data["timers"])
+        self.pay.notifications.resume()
         self.timers.poke()
         return True

@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidTag
 
 from tests.wechat_simulator.conftest import APPID, MINI, wait_until
 from tests.wechat_simulator.pay import MCHID, Forged, Shop
-from wechat_simulator.pay import kinds
+from wechat_simulator.pay import kinds, notify
 from wechat_simulator.pay.notify import SCHEDULE
 
 REFUSED = 500, b'{"code":"FAIL","message":"no"}'
@@ -174,6 +174,36 @@ def test_what_waits_survives_a_restart(simulator, shop, callback, tmp_path):
     assert simulator.sim.restore(tmp_path)
     Till(shop, callback)
     shop.advance(15)
+    assert shop.notes()[0]["outcome"] == "acknowledged"
+
+
+def test_an_older_one_that_waits_survives_a_restart(simulator, shop, till, tmp_path, monkeypatch):
+    monkeypatch.setattr(notify, "KEPT_ENDED", 1)
+    till.callback.reply = lambda _request: REFUSED
+    shop.paid()
+    Till(shop, till.callback)
+    for number in ("T20260101000002", "T20260101000003"):
+        shop.paid(number)
+    simulator.sim.save(tmp_path)
+    assert simulator.sim.restore(tmp_path)
+    assert [row["outcome"] for row in shop.notes()] == ["waiting", "acknowledged"]
+    shop.advance(15)
+    assert [row["outcome"] for row in shop.notes()] == ["acknowledged"] * 2
+
+
+def test_a_try_that_a_shutdown_cut_off_is_made_again(simulator, shop, callback, tmp_path):
+    gate = threading.Event()
+    callback.reply = lambda _request: (gate.wait(20), REFUSED)[1]
+    paying = threading.Thread(target=shop.paid)
+    paying.start()
+    wait_until(lambda: callback.requests)
+    simulator.sim.save(tmp_path)  # while it waits for the answer: the file knows of no timer
+    gate.set()
+    paying.join()
+    simulator.settle()
+    assert simulator.sim.restore(tmp_path)
+    Till(shop, callback)
+    shop.advance(1)
     assert shop.notes()[0]["outcome"] == "acknowledged"
 
 

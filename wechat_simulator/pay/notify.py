@@ -26,6 +26,7 @@ ENOUGH = (200, 204)
 EVENT_TYPE = ""  # no field of the contents: what the envelope says instead
 PROBE = "WECHATPAY/SIGNTEST/"
 KEEP = 20_000
+KEPT_ENDED = 1_000  # of the newest, in the state file, whatever became of them
 ALTERED_SECONDS = {"old_timestamp": -301, "future_timestamp": 301}
 
 
@@ -174,9 +175,9 @@ class Notifications:
 
     async def _never(self, note: Notification, kind: str, *, forged: str = "", damage: str = "") -> None:
         """What must be refused; being taken for good is kept as a finding, and the real one still comes."""
-        note.failed += 1
         if await self.post(note, kind, forged=forged, damage=damage) in ENOUGH:
             self._wrong(note, f"{kind} was taken for a notification")
+        note.failed += 1
 
     def _wrong(self, note: Notification, problem: str) -> None:
         note.problem = problem
@@ -339,9 +340,11 @@ class Notifications:
     # --- state file ---------------------------------------------------------------------------------------------------
 
     def dump(self) -> dict[str, Any]:
-        """For the state file: those that are still on their way, and the newest others."""
-        rows = [{name: getattr(note, name) for name in note.KEPT} for note in self.log]
-        return {"number": self._number, "rows": rows[-1000:], "counts": self.counts}
+        """For the state file: all that are still on their way, and the newest."""
+        oldest = len(self.log) - KEPT_ENDED
+        kept = [note for place, note in enumerate(self.log) if place >= oldest or note.outcome == "waiting"]
+        rows = [{name: getattr(note, name) for name in note.KEPT} for note in kept]
+        return {"number": self._number, "rows": rows, "counts": self.counts}
 
     def load(self, data: dict[str, Any]) -> None:
         """From the state file."""
@@ -352,6 +355,13 @@ class Notifications:
             for name in note.KEPT:
                 setattr(note, name, row[name])
             self.log.append(note)
+
+    def resume(self) -> None:
+        """After the state file: who waits and has no timer was being tried when the process ended."""
+        timed = set(self._pay.sim.timers.payloads("pay_notify"))
+        for note in self.log:
+            if note.outcome == "waiting" and note.n not in timed:
+                self._pay.sim.timers.at(self._pay.now, "pay_notify", note.n)
 
 
 def compact(value: Any) -> bytes:
