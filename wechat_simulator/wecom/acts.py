@@ -131,7 +131,7 @@ def _asked(corp: Corp, way: Way | None, data: Data) -> Staff:
 async def _added(wecom: WeCom, corp: Corp, relation: Relation, change: str) -> Pushed:
     """The event of a new customer, with a WelcomeCode unless something speaks against it (reference: WeCom 2.7)."""
     fields: Data = {"UserID": relation.userid, "ExternalUserID": relation.external, "State": relation.state}
-    barred = corp.console_welcome or relation.talked or relation.by_half or relation.external.startswith("wo")
+    barred = corp.console_welcome or relation.talked or relation.greeted or relation.external.startswith("wo")
     if not barred:
         code = wecom.new_id("WEL", "welcome", corp.corpid, length=40)
         corp.welcomes[code] = Welcome(code, relation.userid, relation.external, wecom.sim.clock.now())

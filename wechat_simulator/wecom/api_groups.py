@@ -18,7 +18,7 @@ CLOCK_OFFSET = 8 * 3600
 def listed(call: WeComCall) -> dict[str, Any]:
     """Ids and how each stands: 0 well, 1 its owner left, 3 inherited (reference: WeCom 2.10)."""
     data = call.json()
-    owners = call.texts(data.get("owner_filter") or {}, "userid_list", 100, needed=False)
+    owners = call.texts(call.inner(data, "owner_filter"), "userid_list", 100, needed=False)
     wanted = data.get("status_filter") or 0
     if wanted not in (0, 1, 2, 3):
         raise WeComError(40058, "status_filter")

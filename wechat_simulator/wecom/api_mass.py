@@ -14,10 +14,17 @@ MONTH = 31 * DAY
 REMINDERS = 3
 
 
-def _wears(call: WeComCall, relation: Relation, wanted: dict[str, Any]) -> bool:
-    """A ``tag_filter``: any tag of a group; all groups (unconfirmed), or one."""
-    held = set(relation.tags)
-    groups = [bool(held & set(group.get("tag_list") or [])) for group in wanted.get("group_list") or []]
+def _filter(call: WeComCall, data: dict[str, Any]) -> list[set[str]]:
+    """The groups of a ``tag_filter``: the tags of each."""
+    groups = call.inner(data, "tag_filter").get("group_list") or []
+    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+        raise WeComError(40058, "tag_filter.group_list")
+    return [set(call.texts(group, "tag_list", 10_000, needed=False)) for group in groups]
+
+
+def _wears(call: WeComCall, relation: Relation, wanted: list[set[str]]) -> bool:
+    """Any tag of a group; all groups (unconfirmed), or one."""
+    groups = [not group.isdisjoint(relation.tags) for group in wanted]
     return all(groups) if call.sim.switches.wecom_tag_filter_all_groups else any(groups)
 
 
@@ -39,14 +46,13 @@ def _singles(call: WeComCall, data: dict[str, Any]) -> tuple[dict[str, list[str]
             plan.setdefault(max(friends, key=lambda item: item.at).userid, []).append(external)
         return plan, failed
     tags = data.get("tag_filter")
-    if tags is not None and not isinstance(tags, dict):
-        raise WeComError(40058, "tag_filter")
+    wears = _filter(call, data)
     if not sender and not tags:
         raise WeComError(40063, "external_userid, sender or tag_filter")
     taken: set[str] = set()
     for userid in staff:
         for relation in corp.customers(userid):
-            if relation.external not in taken and (not tags or _wears(call, relation, tags)):
+            if relation.external not in taken and (not tags or _wears(call, relation, wears)):
                 taken.add(relation.external)
                 plan.setdefault(userid, []).append(relation.external)
     return plan, failed

@@ -86,7 +86,7 @@ def departments(call: WeComCall) -> dict[str, Any]:
     rows = call.corp.departments
     wanted = call.query.get("id")
     if wanted:
-        inside = {int(wanted)}
+        inside = {call.decimal("id")}
         for _ in rows:
             inside |= {row["id"] for row in rows if row.get("parentid") in inside}
         rows = [row for row in rows if row["id"] in inside]
@@ -105,12 +105,10 @@ def department_ids(call: WeComCall) -> dict[str, Any]:
 
 def _of_department(call: WeComCall) -> list[Staff]:
     """Direct members only."""
-    wanted = call.query.get("department_id", "")
-    if not wanted.isdigit():
-        raise WeComError(40063, "department_id")
-    if all(row["id"] != int(wanted) for row in call.corp.departments):
+    wanted = call.decimal("department_id")
+    if all(row["id"] != wanted for row in call.corp.departments):
         raise WeComError(60123)
-    return [member for member in _there(call) if int(wanted) in member.department]
+    return [member for member in _there(call) if wanted in member.department]
 
 
 @api("GET", "/user/simplelist")
@@ -128,7 +126,9 @@ def members(call: WeComCall) -> dict[str, Any]:
 
 @api("POST", "/user/list_id")
 def ids(call: WeComCall) -> dict[str, Any]:
-    """Userid and department of everybody, in pages."""
+    """Userid and department of everybody, in pages: for the secret of contact sync alone (48002, from memory)."""
+    if not call.agent.sync:
+        raise WeComError(48002)
     data = call.json()
     rows = [{"userid": member.userid, "department": number} for member in _there(call) for number in member.department]
     page, cursor = cut(rows, call.start(data), call.number(data, "limit", 10_000, 10_000))

@@ -51,15 +51,16 @@ def add(call: WeComCall) -> dict[str, Any]:
     names = [call.string(item, "name", NAME, needed=True) for item in given if isinstance(item, dict)]
     if len(names) != len(given):
         raise WeComError(40058, "tag")
+    orders = [call.whole(item, "order") for item in given]
     group = _asked(call, data)
     present = {tag.name for tag in _of(call, group)}
     if present & set(names) or len(set(names)) < len(names):
         raise WeComError(call.sim.switches.wecom_tag_exists_code)
     corp.tag_groups[group.id] = group
     made = []
-    for name, item in zip(names, given, strict=True):
+    for name, order in zip(names, orders, strict=True):
         tag = CorpTag(call.sim.wecom.new_id("et", "tag", corp.corpid), name, call.now, group.id)
-        tag.order, tag.agentid = int(item.get("order") or 0), call.agent.agentid
+        tag.order, tag.agentid = order, call.agent.agentid
         corp.tags[tag.id] = tag
         made.append(tag)
     return ok(tag_group=_group_row(call, group, made))
@@ -77,7 +78,7 @@ def _asked(call: WeComCall, data: dict[str, Any]) -> TagGroup:
     if found is not None:
         return found
     group = TagGroup(call.sim.wecom.new_id("et", "group", call.corp.corpid), name, call.now)
-    group.order, group.agentid = int(data.get("order") or 0), call.agent.agentid
+    group.order, group.agentid = call.whole(data, "order"), call.agent.agentid
     return group
 
 
@@ -103,8 +104,8 @@ def edit(call: WeComCall) -> dict[str, Any]:
         beside = {group.name for group in call.corp.tag_groups.values() if group is not item}
     if name in beside:
         raise WeComError(call.sim.switches.wecom_tag_exists_code)
+    item.order = call.whole(data, "order", item.order)
     item.name = name or item.name
-    item.order = int(data.get("order", item.order))
     return ok()
 
 

@@ -20,6 +20,13 @@ def _full(call: WeComCall) -> None:
         raise WeComError(call.sim.switches.wecom_contact_ways_full_code, "too many contact ways")
 
 
+def _parties(settings: dict[str, Any]) -> list[int]:
+    parties = settings.get("party") or []
+    if not isinstance(parties, list) or not all(isinstance(item, int) for item in parties):
+        raise WeComError(40058, "party")
+    return parties
+
+
 def _checked(call: WeComCall, data: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     """Settings of a contact way; what is given replaces what was, lists as a whole."""
     settings = {**before, **{name: value for name, value in data.items() if value is not None and name != "config_id"}}
@@ -32,7 +39,7 @@ def _checked(call: WeComCall, data: dict[str, Any], before: dict[str, Any]) -> d
     call.string(settings, "state", STATE)
     call.string(settings, "remark", STATE)
     users = call.texts(settings, "user", 100, needed=False)
-    parties = settings.get("party") or []
+    parties = _parties(settings)
     if settings["type"] == 1 and (len(users) != 1 or parties):
         raise WeComError(40058, "type 1 takes exactly one user")
     if not users and not parties:
@@ -40,7 +47,7 @@ def _checked(call: WeComCall, data: dict[str, Any], before: dict[str, Any]) -> d
     for userid in users:
         call.serving(userid)
     known = {row["id"] for row in call.corp.departments}
-    if not isinstance(parties, list) or not set(parties) <= known:
+    if not set(parties) <= known:
         raise WeComError(60123)
     for name, default in FLAGS.items():
         if not isinstance(settings.setdefault(name, default), bool):
@@ -107,7 +114,7 @@ def delete(call: WeComCall) -> dict[str, Any]:
 def listed(call: WeComCall) -> dict[str, Any]:
     """Ids of ways made after 2021-07-10."""
     data = call.json()
-    start, end = data.get("start_time") or 0, data.get("end_time") or call.now + 1
+    start, end = call.whole(data, "start_time"), call.whole(data, "end_time") or call.now + 1
     ways = [way for way in call.corp.ways.values() if way.at >= max(LISTED_SINCE, start) and way.at <= end]
     page, cursor = cut(ways, call.start(data), call.number(data, "limit", 100, 1_000))
     return ok(contact_way=[{"config_id": way.config_id} for way in page], next_cursor=cursor)
@@ -122,6 +129,8 @@ def _join_settings(call: WeComCall, data: dict[str, Any], before: dict[str, Any]
         raise WeComError(40058, "scene")
     call.string(settings, "state", STATE)
     call.string(settings, "remark", STATE)
+    call.string(settings, "room_base_name", 40)
+    call.whole(settings, "room_base_id")
     for chat_id in call.texts(settings, "chat_id_list", 5):
         chat = call.corp.chats.get(chat_id)
         if chat is None or chat.dismissed:

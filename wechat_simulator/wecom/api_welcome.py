@@ -8,11 +8,12 @@ from wechat_simulator.wecom import content
 from wechat_simulator.wecom.base import WeComCall, api, ok
 from wechat_simulator.wecom.errors import WeComError
 from wechat_simulator.wecom.mass import sent
+from wechat_simulator.wecom.model import BOTH, HALF
 
 
 @api("POST", "/externalcontact/send_welcome_msg")
 def send(call: WeComCall) -> dict[str, Any]:
-    """41051 too late, chat started, or sent before; 41096 while another application is at it."""
+    """41051 too late, chat started, deleted, or greeted before; 41096 while another application is at it."""
     data = call.json()
     code = call.string(data, "welcome_code", needed=True)
     message = content.checked(call, data)
@@ -26,12 +27,14 @@ def send(call: WeComCall) -> dict[str, Any]:
             raise WeComError(41096)
         raise WeComError(41051)
     relation = call.corp.relation(welcome.userid, welcome.external)
-    if relation is None or relation.talked or call.now - welcome.at > switches.wecom_welcome_seconds:
+    if relation is None or relation.status not in (BOTH, HALF) or relation.talked or relation.greeted:
+        raise WeComError(41051)
+    if call.now - welcome.at > switches.wecom_welcome_seconds:
         raise WeComError(41051)
     welcome.used_at, welcome.used_by = call.now, call.agent.agentid
     if switches.wecom_welcome_fills_nickname:
         name = call.sim.world.people[relation.person].nickname
         message = {**message, "text": message["text"].replace("%NICKNAME%", name)}
-    relation.by_half = relation.status == "half"
+    relation.greeted = True
     sent(call.sim.wecom, call.corp, relation, message, kind="wecom_welcome", number=code)
     return ok()

@@ -68,18 +68,47 @@ class WeComCall(Call):
     def number(data: dict[str, Any], name: str, default: int, most: int) -> int:
         """A number from 1 to ``most``; 0 and nothing give the default."""
         value = data.get(name) or default
-        if not isinstance(value, int) or not 1 <= value <= most:
+        if type(value) is not int or not 1 <= value <= most:  # True is no number
             raise WeComError(40058, name)
         return value
+
+    @staticmethod
+    def whole(data: dict[str, Any], name: str, default: int = 0) -> int:
+        """A whole number of 32 bits from 0 on: an order, a moment; nothing gives the default."""
+        value = data.get(name)
+        if value is None:
+            return default
+        if type(value) is not int or not 0 <= value < 2**32:
+            raise WeComError(40058, name)
+        return value
+
+    @staticmethod
+    def inner(data: dict[str, Any], name: str) -> dict[str, Any]:
+        """An object inside; nothing gives an empty one."""
+        value = data.get(name)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise WeComError(40058, name)
+        return value
+
+    def decimal(self, name: str) -> int:
+        """A number of the address."""
+        text = self.query.get(name, "")
+        if not text:
+            raise WeComError(40063, name)
+        if not (text.isascii() and text.isdecimal() and len(text) <= 10):
+            raise WeComError(40058, name)
+        return int(text)
 
     @staticmethod
     def start(data: dict[str, Any]) -> int:
         """Where a page begins: what the answer before called next_cursor."""
         cursor = data.get("cursor") or "0"
-        try:
-            return int(str(cursor).removeprefix("CURSOR"))
-        except ValueError as error:
-            raise WeComError(40058, "cursor") from error
+        digits = str(cursor).removeprefix("CURSOR")
+        if not (digits.isascii() and digits.isdecimal() and len(digits) <= 10):
+            raise WeComError(40058, "cursor")
+        return int(digits)
 
     # --- who is meant ---------------------------------------------------------------------------------------------
 
@@ -108,7 +137,7 @@ class WeComCall(Call):
     def external(self, external: Any) -> str:
         """An external_userid of this corp; another corp's is noted as a mix-up (40096)."""
         if not isinstance(external, str) or external not in self.corp.contacts:
-            if any(external in corp.contacts for corp in self.sim.wecom.corps.values()):
+            if isinstance(external, str) and any(external in corp.contacts for corp in self.sim.wecom.corps.values()):
                 self.sim.mix_ups += 1
             raise WeComError(40096)
         return external

@@ -62,7 +62,7 @@ def checked(call: WeComCall, data: dict[str, Any]) -> dict[str, Any]:
         raise WeComError(40063, "text and attachments")
     for item in attachments:
         kind = item.get("msgtype") if isinstance(item, dict) else None
-        if kind not in CHECKS or not isinstance(item.get(kind), dict):
+        if not isinstance(kind, str) or kind not in CHECKS or not isinstance(item.get(kind), dict):
             raise WeComError(40058, "attachments.msgtype")
         CHECKS[kind](call, item[kind])
     return {"text": content, "attachments": attachments}

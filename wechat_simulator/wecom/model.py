@@ -19,6 +19,7 @@ class Agent(Account):
 
     agentid: int = 0
     contact: bool = True  # stands under 客户联系 → 可调用接口的应用 (84074)
+    sync: bool = False  # its secret is that of contact sync (通讯录同步), which alone may list every userid (2.15)
     visible: list[str] = field(default_factory=list)  # userids; empty: everybody
 
     def sees(self, userid: str) -> bool:
@@ -26,7 +27,9 @@ class Agent(Account):
         return not self.visible or userid in self.visible
 
 
-AGENT_FIELDS = ("agentid", "name", "secret", "token", "aes_key", "callback_url", "ip_allow", "contact", "visible")
+AGENT_FIELDS = (
+    "agentid", "name", "secret", "token", "aes_key", "callback_url", "ip_allow", "contact", "sync", "visible",
+)  # fmt: skip
 
 
 @dataclass
@@ -66,7 +69,7 @@ class Relation:
     talked: bool = False
     unread: int = 0
     entries: list[dict[str, Any]] = field(default_factory=list)
-    by_half: bool = False  # the welcome code of the half event was used
+    greeted: bool = False  # by a welcome message
 
 
 @dataclass
@@ -292,7 +295,7 @@ class Corp:
         for name, kind in KINDS.items():
             setattr(corp, name, {key: kind(**item) for key, item in row[name].items()})
         for item in row["relations"]:
-            corp.put(Relation(**item))
+            corp.put(Relation(**{"greeted" if name == "by_half" else name: value for name, value in item.items()}))
         corp.followers = {external: dict.fromkeys(userids) for external, userids in row["followers"].items()}
         corp.transfers = [Transfer(**item) for item in row["transfers"]]
         return corp

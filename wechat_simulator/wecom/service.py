@@ -110,7 +110,8 @@ class WeCom:
             raise WeComError(43001 if route.method == "GET" else 43002)
         if not route.token:
             inner = WeComCall(call, Corp(""), Agent(""), path=path, base=self.base)
-            self._spend(call, "", path)
+            corpid = call.query.get("corpid", "")
+            self._spend(call, corpid if corpid in self.corps else "", path)
         else:
             corp, agent = self._shown(call)
             inner = WeComCall(call, corp, agent, path=path, base=self.base)

@@ -14,6 +14,7 @@ SHOWN_TASKS, SHOWN_WAYS = 50, 500  # the newest: the phone page asks after every
 def agent_view(agent: Agent, *, secrets: bool) -> dict[str, Any]:
     """An application; secrets only when asked for."""
     row = {"agentid": agent.agentid, "name": agent.name, "callback_url": agent.callback_url, "contact": agent.contact}
+    row["sync"] = agent.sync
     if secrets:
         row |= {"secret": agent.secret, "token": agent.token, "aes_key": agent.aes_key}
     return row

@@ -139,6 +139,48 @@ def test_address_limit_counts_all_corps_and_paths(wecom):
     assert wecom.get("/user/get", userid="guide01")["errcode"] == 45009
 
 
+def test_tokens_are_counted_by_corp(wecom):
+    wecom.stop_clock()
+    wecom.simulator.switch(wecom_calls_per_minute=2)
+    assert [wecom.gettoken()["errcode"] for _ in range(3)] == [0, 0, 45009]
+    assert wecom.gettoken(OTHER_CORP, 1)["errcode"] == 0
+
+
+ODD = [
+    ("/add_corp_tag", {"group_name": "城市", "tag": [{"name": "上海", "order": "a"}]}),
+    ("/add_corp_tag", {"group_name": "城市", "order": "a", "tag": [{"name": "上海"}]}),
+    ("/list_contact_way", {"start_time": "2025-06-01"}),
+    ("/list_contact_way", {"end_time": []}),
+    ("/list_contact_way", {"limit": True}),
+    ("/list_contact_way", {"cursor": "CURSOR-1"}),
+    ("/add_contact_way", {"type": 2, "scene": 2, "user": ["guide01"], "party": [[1]]}),
+    ("/groupchat/list", {"owner_filter": ["guide01"]}),
+    ("/groupchat/add_join_way", {"scene": 2, "chat_id_list": ["x"], "room_base_id": "one"}),
+    ("/add_msg_template", {"text": {"content": "新品"}, "tag_filter": {"group_list": ["x"]}}),
+    ("/add_msg_template", {"text": {"content": "新品"}, "tag_filter": {"group_list": {"a": 1}}}),
+    ("/add_msg_template", {"text": {"content": "新品"}, "tag_filter": {"group_list": [{"tag_list": [[]]}]}}),
+    ("/add_msg_template", {"attachments": [{"msgtype": ["image"]}]}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), ODD)
+def test_odd_arguments_are_refused_by_name(wecom, path, body):
+    assert wecom.ec(path, body)["errcode"] == 40058
+    assert len(wecom.ec("/get_corp_tag_list", {})["tag_group"]) == 1
+
+
+def test_odd_arguments_of_addresses_tags_and_customers(wecom):
+    for path in ("/department/list?id=x", "/department/simplelist?id=²", "/user/list?department_id=x"):
+        where, _, query = path.partition("?")
+        assert wecom.get(where, **dict([query.split("=")]))["errcode"] == 40058
+    assert wecom.get("/user/list")["errcode"] == 40063
+    made = wecom.ec("/add_corp_tag", {"group_name": "城市", "tag": [{"name": "上海"}]})["tag_group"]["tag"][0]["id"]
+    assert wecom.ec("/edit_corp_tag", {"id": made, "name": "北京", "order": "a"})["errcode"] == 40058
+    assert wecom.ec("/edit_corp_tag", {"id": made, "order": 7})["errcode"] == 0
+    assert wecom.ec("/get_corp_tag_list", {"tag_id": [made]})["tag_group"][0]["tag"][0]["name"] == "上海"
+    assert wecom.ec("/mark_tag", {"userid": "guide01", "external_userid": ["x"]})["errcode"] == 40096
+
+
 # --- faults: the same ones as of every other call ----------------------------------------------------------------------
 
 
@@ -215,8 +257,11 @@ def test_departments_and_staff(wecom):
         "direct_leader": ["guide01"],
     }
     assert "mobile" not in row  # not for applications made after 2022-06-20 (2.1)
-    page = wecom.post("/user/list_id", {"limit": 3})
-    rest = wecom.post("/user/list_id", {"limit": 3, "cursor": page["next_cursor"]})
+    assert wecom.post("/user/list_id", {"limit": 3})["errcode"] == 48002  # for the secret of contact sync
+    agents = [{"agentid": 1000003, "sync": True}]
+    wecom.simulator.control("/world", {"corps": [{"corpid": CORP, "agents": agents}]})
+    page = wecom.post("/user/list_id", {"limit": 3}, agent=1000003)
+    rest = wecom.post("/user/list_id", {"limit": 3, "cursor": page["next_cursor"]}, agent=1000003)
     assert len(page["dept_user"]) + len(rest["dept_user"]) == 5
     assert rest["next_cursor"] == ""
     assert wecom.get("/user/get", userid="nobody")["errcode"] == 60111

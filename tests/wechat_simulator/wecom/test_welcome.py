@@ -142,6 +142,21 @@ def test_half_contact_gives_a_code_and_the_whole_one_only_when_it_was_not_used(w
     assert len(wecom.get("/externalcontact/list", userid="guide01")["external_userid"]) == 1
 
 
+def test_one_greeting_whichever_of_two_codes_brings_it(wecom, ear):
+    wecom.act("小雨", "add", userid="guide01", half=True)
+    wecom.staff("guide01", "accept", person="小雨")
+    half, whole = (event["WelcomeCode"] for event in ear.events)
+    assert [welcome(wecom, half), welcome(wecom, whole)] == [0, 41051]
+    assert len(wecom.texts("小雨")) == 1
+
+
+def test_no_greeting_for_who_has_deleted_the_member(wecom, ear, code):
+    wecom.act("小雨", "delete", userid="guide01")
+    assert welcome(wecom, code) == 41051
+    wecom.add()
+    assert welcome(wecom, ear.last("add_external_contact")["WelcomeCode"]) == 0
+
+
 def test_nickname_is_filled_in_only_when_switched_on(wecom, ear):
     wecom.add("小雨")
     body = {"text": {"content": "%NICKNAME%，你好"}}
