@@ -243,7 +243,9 @@ def keep_truth(size: str, slug: str, facts: dict[str, Any]) -> None:
     """Write down what is true of a brand, for checking reports."""
     path = truth_path(size)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(truth_of(size) | {slug: facts}, ensure_ascii=False, indent=1) + "\n")
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(truth_of(size) | {slug: facts}, ensure_ascii=False, indent=1) + "\n")
+    part.replace(path)
 
 
 def open_the_shops() -> None:

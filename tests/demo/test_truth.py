@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -20,6 +21,7 @@ from demo.brands import LANYU
 from demo.checks import checks, compare
 from demo.crowd import plant
 from demo.identities import plant_more
+from demo.load import keep_truth, truth_of
 from demo.more_stores import LEAVERS, MEDIA, code_names, open_stores, store_names
 from demo.notebook import Notebook, kept, notes
 from demo.points import RULES, TIERS
@@ -105,6 +107,21 @@ def test_reports_say_what_is_true_of_crowds_of_other_shapes(brand, account, shap
         assert Identity.objects.filter(kind="UNIONID").count() == told["following"] - told["without_unionid"]
         assert liability_at(now()).outstanding == told["points_outstanding"]
         assert (breaches(), coupon_breaches()) == ([], [])
+
+
+def test_a_truth_that_is_cut_off_leaves_the_one_before(settings, tmp_path, monkeypatch):
+    settings.STATE_DIR = tmp_path
+    keep_truth("M", "lanyu", {"members": 7})
+    write = Path.write_text
+
+    def half(path, text):
+        write(path, text[: len(text) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(KeyboardInterrupt):
+        keep_truth("M", "zaoshan", {"members": 8})
+    assert truth_of("M") == {"lanyu": {"members": 7}}
 
 
 def test_a_load_that_was_stopped_is_gone_on_with_and_says_so(brand, account, monkeypatch):
