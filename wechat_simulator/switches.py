@@ -45,7 +45,8 @@ class Switches(WeComSwitches):
     pay_refund_seconds: float = 60.0  # pay 3.9: from acceptance of a refund to its end (simulated seconds)
     pay_close_expired: bool = True  # pay 3.6: an order past time_expire closes by itself (unconfirmed)
     pay_opens_window: bool = False  # 5.9: a payment opens the customer-service window (unconfirmed)
-    pay_require_user_agent: bool = True  # pay 3.2: a request without User-Agent "may be refused"
+    pay_require_user_agent: bool = True  # pay 3.2: a request without User-Agent or Accept "may be refused"
+    pay_unknown_merchant_code: str = "APPID_MCHID_NOT_MATCH"  # pay 5.2; 3.11 lists MCH_NOT_EXISTS too (unconfirmed)
     latency_ms: float = 0.0  # every API answer waits this long (real)
     keep_calls: int = 500_000  # request log, newest kept
 

@@ -39,7 +39,6 @@ def cause(answer):
         ({"signature": "QUJD"}, {}),
         ({"signature": "***"}, {}),
         ({"sent": b'{"a":  1}'}, {}),
-        ({"mchid": "1900000099"}, {}),
         ({"serial": "0" * 40}, {}),
         ({"scheme": "WECHATPAY2-SM2-WITH-SM3"}, {}),
         ({"nonce": "N" * 33}, {}),
@@ -72,11 +71,21 @@ def test_the_address_is_signed_as_it_was_sent(shop):
     assert answer.status_code == 401
 
 
-def test_user_agent_is_needed(shop):
-    answer = shop.raw("GET", "/v3/certificates", headers={"User-Agent": ""})
+@pytest.mark.parametrize("name", ["User-Agent", "Accept"])
+def test_user_agent_and_accept_are_needed(shop, name):
+    answer = shop.raw("GET", "/v3/certificates", headers={name: ""})
     assert (answer.status_code, answer.json()["code"]) == (400, "PARAM_ERROR")
     shop.simulator.switch(pay_require_user_agent=False)
-    assert shop.raw("GET", "/v3/certificates", headers={"User-Agent": ""}).status_code == 200
+    assert shop.raw("GET", "/v3/certificates", headers={name: ""}).status_code == 200
+
+
+def test_a_merchant_that_nobody_is(shop):
+    answer = shop.raw("GET", "/v3/certificates", mchid="1900000099")
+    assert (answer.status_code, answer.json()["code"], cause(answer)) == (400, "APPID_MCHID_NOT_MATCH", 268445527)
+    shop.check(answer.headers, answer.content)
+    shop.simulator.switch(pay_unknown_merchant_code="MCH_NOT_EXISTS")
+    answer = shop.raw("GET", "/v3/certificates", mchid="1900000099")
+    assert (answer.status_code, answer.json()["code"]) == (400, "MCH_NOT_EXISTS")
 
 
 def test_another_merchants_key_does_not_open_this_one(simulator, shop):
@@ -227,6 +236,11 @@ def test_prepay_query_pay_query(shop):
         ("notify_url", "https://pay.example.com/" + "x" * 240, 268435461),
         ("time_expire", "2025-06-01 09:00:00", 268435461),
         ("time_expire", "2025-06-01T09:00:00", 268435461),
+        ("time_expire", "2025-06-01T09:00+08:00", 268435461),
+        ("time_expire", "20250601T090000+0800", 268435461),
+        ("time_expire", "2025-W22-7T09:00:00+08:00", 268435461),
+        ("time_expire", "2025-06-01T09:00:00+0800", 268435461),
+        ("time_expire", "2025-06-01T25:00:00+08:00", 268435461),
         ("time_expire", "2025-06-01T08:00:59+08:00", 268435461),
         ("limit_pay", ["credit"], 268435461),
         ("support_fapiao", "true", 268435461),
@@ -626,7 +640,7 @@ def test_a_link_lives_five_minutes_for_its_own_merchant(simulator, shop):
     "query",
     [
         "bill_date=2025-06-02", "bill_date=2025-06-03", "bill_date=2025-01-01", "bill_date=20250601", "bill_date=x", "bill_type=ALL",
-        "bill_date=2025-06-01&bill_type=SOME", "bill_date=2025-06-01&tar_type=ZIP",
+        "bill_date=2025-W22-7", "bill_date=2025-06-01&bill_type=SOME", "bill_date=2025-06-01&tar_type=ZIP",
     ],
 )  # fmt: skip
 def test_bills_that_cannot_be_asked_for(shop, query):

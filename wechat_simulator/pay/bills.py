@@ -66,7 +66,7 @@ def _day(text: str) -> date:
         day = date.fromisoformat(text)
     except ValueError as error:
         raise wrong("bill_date", "格式应为 YYYY-MM-DD", text, location="query") from error
-    if len(text) != 10:
+    if day.isoformat() != text:  # Python reads weeks and days without dashes too
         raise wrong("bill_date", "格式应为 YYYY-MM-DD", text, location="query")
     return day
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from wechat_simulator.pay.crypto import read_sensitive
 from wechat_simulator.pay.errors import PayError, wrong
 from wechat_simulator.pay.schema import Body, Flag, ListOf, Number, OneOf, Text
 
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 GOODS = Body(
     {
         "merchant_goods_id": Text(32, required=True),
@@ -107,13 +109,12 @@ def expiry(body: dict[str, Any], _now: float) -> float | None:
     text = body.get("time_expire")
     if not text:
         return None
+    if not RFC_3339.fullmatch(text):
+        raise wrong("/time_expire", "不是 RFC 3339 格式", text)
     try:
-        moment = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text).timestamp()
     except ValueError as error:
         raise wrong("/time_expire", "不是 RFC 3339 格式", text) from error
-    if moment.tzinfo is None or "T" not in text:
-        raise wrong("/time_expire", "不是 RFC 3339 格式", text)
-    return moment.timestamp()
 
 
 def check_card(signer: tuple[str, rsa.RSAPrivateKey], serial: str, body: dict[str, Any]) -> None:

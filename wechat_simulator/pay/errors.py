@@ -15,6 +15,7 @@ TEXTS: dict[str, tuple[int, str]] = {
     "INVALID_REQUEST": (400, "无效请求"),
     "APPID_MCHID_NOT_MATCH": (400, "商户号和AppID未绑定"),
     "ORDER_CLOSED": (400, "订单已关闭"),
+    "MCH_NOT_EXISTS": (400, "商户号不存在"),
     "NO_STATEMENT_EXIST": (400, "账单文件不存在"),
     "STATEMENT_CREATING": (400, "账单生成中"),
     "SIGN_ERROR": (401, "错误的签名，验签失败"),

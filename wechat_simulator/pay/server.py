@@ -162,8 +162,9 @@ class PayServer:
         return 200, 0, contents, "204" if contents is None else "200"
 
     def _signer(self, exchange: _Exchange) -> Merchant:
-        """Who signed these very bytes, not longer than five minutes ago; SIGN_ERROR otherwise (3.2)."""
-        if self.sim.switches.pay_require_user_agent and not exchange.headers.get("user-agent"):
+        """Who signed these very bytes, not longer than five minutes ago; SIGN_ERROR otherwise (3.2, 5.2)."""
+        named = exchange.headers.get("user-agent") and exchange.headers.get("accept")
+        if self.sim.switches.pay_require_user_agent and not named:
             raise PayError("PARAM_ERROR", "Http头缺少Accept或User-Agent", cause="parameter")
         scheme, _, rest = exchange.headers.get("authorization", "").partition(" ")
         found = dict(PARTS.findall(rest))
@@ -171,7 +172,8 @@ class PayServer:
             raise _unsigned("Authorization 缺失或格式不对", exchange)
         merchant = self.sim.pay.merchants.get(found["mchid"])
         if merchant is None:
-            raise _unsigned("商户号不存在", exchange)
+            code = self.sim.switches.pay_unknown_merchant_code
+            raise PayError(code, f"商户号 {found['mchid']} 不存在", cause="appid" if code.startswith("APPID") else "")
         if found["serial_no"] != merchant.serial_no:
             raise _unsigned("商户证书序列号有误", exchange)
         stamp = found["timestamp"]
