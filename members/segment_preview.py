@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from accounts.roles import DataScope
 from accounts.tenancy import current_brand_id, reporting
+from common.postgres.planning import by_one_process
 from members import sampling
 from members.sampling import TooLongError, giving_up, matching_in_sample
 from members.segments import GROUPS, matching, sentence
-from members.selectors import SAMPLE, named
+from members.selectors import SAMPLE, named, within_reach
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from django.db.models import QuerySet
+
     from accounts.viewer import Viewer
+    from members.models import Member
     from members.selectors import PersonLine, Preview
 
 MOST_DRAWS = 50
@@ -25,12 +30,31 @@ def sample(
     """Give twenty people of a rule; each `draw` gives the next twenty, after the last ones it begins again.
 
     Only people within reach of `viewer` are named. Where the figures that are `shown` were estimated, they are drawn
-    from the brand's fixed sample.
+    from the brand's fixed sample; for somebody who sees a few stores only, of whom it may hold nobody, from everybody.
+    What takes long in a large brand is given up, and the people shown before stay.
     """
-    draws = min(max(1, -(-shown.found // SAMPLE)), MOST_DRAWS)
+    narrow = viewer is not None and viewer.scope != DataScope.BRAND
     with reporting(current_brand_id()):
-        people = matching_in_sample(rule, at=at) if shown.is_estimated else matching(rule, at=at)
-        return named(people, viewer, draw % draws * SAMPLE)
+        if not shown.is_estimated:
+            return _drawn(matching(rule, at=at), shown.found, draw, viewer, narrow=narrow)
+        try:
+            if narrow:
+                with giving_up(sampling.EXACT_SECONDS):
+                    return _drawn(matching(rule, at=at), shown.found, draw, viewer, narrow=True)
+            with by_one_process(), giving_up(sampling.EXACT_SECONDS):
+                return _drawn(matching_in_sample(rule, at=at), shown.found, draw, viewer, narrow=False)
+        except TooLongError:
+            return shown.sample
+
+
+def _drawn(
+    people: QuerySet[Member], found: int, draw: int, viewer: Viewer | None, *, narrow: bool
+) -> tuple[PersonLine, ...]:
+    """Give the twenty of a draw; `found` is how many there are, though not how many a narrow viewer can see."""
+    if narrow:
+        found = within_reach(people, viewer)[: MOST_DRAWS * SAMPLE].count()
+    draws = min(max(1, -(-found // SAMPLE)), MOST_DRAWS)
+    return named(people, viewer, draw % draws * SAMPLE)
 
 
 def emptied_by(rule: object, *, at: datetime) -> tuple[str, bool] | None:

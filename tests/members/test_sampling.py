@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from django.db import DataError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
 from accounts.models import RoleGrant
@@ -18,6 +19,7 @@ from members import sampling
 from members.models import ONE_IN, Member, Segment, in_sample
 from members.models.people import SAMPLE_BEGINS
 from members.sampling import estimated, exactly, giving_up, matching_in_sample
+from members.segment_preview import sample
 from members.segments import matching
 from members.selectors import how_many, preview, preview_of
 from members.services import save_segment
@@ -231,16 +233,53 @@ def test_builder_does_not_say_nobody_where_only_the_sample_was_looked_at(brand, 
     assert "抽到的人都不符合这条规则" in page
 
 
+def of_one_store(brand):
+    """Sees forty people."""
+    staff = make_staff("narrow", Role.ANALYST, scope=DataScope.STORES)
+    grant = RoleGrant.objects.get(staff_user=staff)
+    StoreGrant.objects.create(grant=grant, store=Member.objects.get(pk=1).store)
+    return Viewer(staff.pk, "", brand.pk, grant.role, grant.scope, grant.pk)
+
+
 def test_a_viewer_of_one_store_is_shown_their_people(brand, tag):
     with brand_scope(brand.pk):
-        staff = make_staff("narrow", Role.ANALYST, scope=DataScope.STORES)
-        grant = RoleGrant.objects.get(staff_user=staff)
-        StoreGrant.objects.create(grant=grant, store=Member.objects.get(pk=1).store)
-        viewer = Viewer(staff.pk, "", brand.pk, grant.role, grant.scope, grant.pk)
-        shown = preview({"all": [FOLLOWING]}, at=AT, viewer=viewer)
+        shown = preview({"all": [FOLLOWING]}, at=AT, viewer=of_one_store(brand))
         assert shown.is_estimated
         assert len(shown.sample) == 20
         assert {person.id for person in shown.sample} <= set(range(1, 41))
+
+
+@pytest.mark.parametrize("large", [3_000, 1_500_000])
+def test_a_viewer_of_one_store_is_shown_all_their_people_by_and_by(brand, tag, monkeypatch, large):
+    monkeypatch.setattr(sampling, "LARGE", large)
+    with brand_scope(brand.pk):
+        viewer, rule = of_one_store(brand), {"all": [FOLLOWING]}
+        shown = preview(rule, at=AT, viewer=viewer)
+        assert shown.is_estimated == (large == 3_000)
+        drawn = [
+            [person.id for person in sample(rule, at=AT, shown=shown, draw=draw, viewer=viewer)] for draw in range(4)
+        ]
+        assert sorted(drawn[0] + drawn[1]) == [pk for pk in range(1, 41) if pk % 10]  # all who follow
+        assert drawn[2:] == drawn[:2]
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_another_sample_that_takes_too_long_leaves_the_one_before(brand, tag, monkeypatch, narrow):
+    with brand_scope(brand.pk):
+        viewer = of_one_store(brand) if narrow else None
+        shown = preview({"all": [FOLLOWING]}, at=AT, viewer=viewer)
+        monkeypatch.setattr(sampling, "EXACT_SECONDS", 0.05)
+        monkeypatch.setattr("members.segment_preview.named", lambda *_args: ask("SELECT pg_sleep(30)"))
+        assert sample({"all": [FOLLOWING]}, at=AT, shown=shown, draw=1, viewer=viewer) == shown.sample
+        assert ask("SELECT current_setting('statement_timeout')") == "0"
+
+
+def test_another_sample_is_read_by_one_process(brand, tag):
+    with brand_scope(brand.pk):
+        shown = preview({"all": [FOLLOWING]}, at=AT)
+        with CaptureQueriesContext(connection) as asked:
+            sample({"all": [FOLLOWING]}, at=AT, shown=shown, draw=1)
+        assert any("max_parallel_workers_per_gather = 0" in each["sql"] for each in asked)
 
 
 def test_other_systems_are_told_the_range(brand, tag):
