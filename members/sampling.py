@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # So many are counted one by one: a million takes up to 1.5 s (docs/measurements/segments.md), and 2 s is the bar.
 LARGE: Final = 1_500_000
 FEWEST: Final = 100  # found in the sample; of fewer an estimate would be off by more than a fifth
-EXACT_SECONDS: Final = 1.0  # for counting everybody after all, where the sample has found few
+EXACT_SECONDS: Final = 1.0  # for each statement that asks about everybody after all
 _SURE: Final = 1.96  # standard deviations: 95 of 100 such ranges hold the truth
 _IDS: Final = ("pk__in", "id__in")
 
@@ -39,11 +39,15 @@ class TooLongError(Exception):
 
 @dataclass(frozen=True)
 class Figure:
-    """How many people: `count` with what it lies between by 95 %, all three equal where everybody was counted."""
+    """How many people: `count` with what it lies between by 95 %, all three equal where everybody was counted.
+
+    One person in `one_in` was looked at.
+    """
 
     count: int
     low: int
     high: int
+    one_in: int = 1
 
     @property
     def is_estimated(self) -> bool:
@@ -53,7 +57,7 @@ class Figure:
     @property
     def is_few(self) -> bool:
         """Say whether so few were found that only “fewer than” can be said."""
-        return self.is_estimated and self.count < FEWEST * ONE_IN
+        return self.is_estimated and self.count < FEWEST * self.one_in
 
     @property
     def margin(self) -> int:
@@ -87,24 +91,36 @@ def exactly(count: int) -> Figure:
     return Figure(count, count, count)
 
 
-def estimated(hits: int, one_in: int = ONE_IN, most: Figure | None = None) -> Figure:
-    """Give what so many of the sample, for which one person in so many was looked at, say about everybody.
-
-    With `most` they are a part of others, of whom there are so many.
+def estimated(hits: int) -> Figure:
+    """Give what so many of the sample, for which one person in 64 was looked at, say about everybody.
 
     Each person is in the sample with the same chance, so the hits are a binomial draw: normal where there are many of
     them, Wilson's range (for rare things: Poisson's) where there are few. Those that were found are certain.
     """
-    count = hits * one_in
+    count = hits * ONE_IN
     if hits >= FEWEST:
-        half = math.ceil(_SURE * math.sqrt(hits * (1 - 1 / one_in)) * one_in)
+        half = math.ceil(_SURE * math.sqrt(hits * (1 - 1 / ONE_IN)) * ONE_IN)
         low, high = count - half, count + half
     else:
         middle, width = hits + _SURE**2 / 2, _SURE * math.sqrt(hits + _SURE**2 / 4)
-        low, high = max(hits, math.floor((middle - width) * one_in)), math.ceil((middle + width) * one_in)
-    if most is not None:
-        low, count, high = min(low, most.low), min(count, most.count), min(high, most.high)
-    return Figure(count, low, high)
+        low, high = max(hits, math.floor((middle - width) * ONE_IN)), math.ceil((middle + width) * ONE_IN)
+    return Figure(count, low, high, ONE_IN)
+
+
+def part_of(hits: int, *, asked: int, whole: Figure) -> Figure:
+    """Give how many of an estimated whole something is true of that was true of so many of a fourth of the sample.
+
+    The share has Wilson's range, the whole has its own, and the two errors have nothing to do with each other.
+    """
+    share = hits / max(asked, 1)
+    around = asked + _SURE**2
+    middle = (hits + _SURE**2 / 2) / around
+    width = _SURE * math.sqrt(hits * (asked - hits) / max(asked, 1) + _SURE**2 / 4) / around
+    below = math.hypot(whole.count * (share - middle + width), share * (whole.count - whole.low))
+    above = math.hypot(whole.count * (middle + width - share), share * (whole.high - whole.count))
+    count = round(share * whole.count)
+    low, high = max(hits, math.floor(count - below)), min(math.ceil(count + above), whole.high)
+    return Figure(count, low, high, 4 * ONE_IN)
 
 
 def is_in_quarter(member_id: int) -> bool:
@@ -164,12 +180,15 @@ def _of_sample(ids: QuerySet[Any]) -> QuerySet[Any]:
 
 @contextmanager
 def giving_up(seconds: float) -> Iterator[None]:
-    """Have each statement given up after some time; raises `TooLongError`, and what was begun before goes on."""
+    """Have each statement, not all together, given up after some time.
+
+    Raises `TooLongError`, and what was begun before goes on.
+    """
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('statement_timeout')")
             (before,) = cursor.fetchone()
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{int(seconds * 1000)}ms"])
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{max(1, int(seconds * 1000))}ms"])
             yield
             cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
     except OperationalError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from accounts.roles import DataScope
@@ -60,28 +61,38 @@ def _drawn(
 def emptied_by(rule: object, *, at: datetime) -> tuple[str, bool] | None:
     """Say which part of an “all of” rule leaves nobody: (its sentence, whether it alone finds nobody).
 
-    None when the rule is no “all of” group with at least one part, and when a large brand would make it take long. One
-    look per part at most, none of them counts.
+    None when the rule is no “all of” group with at least one part, and when a large brand would make it take long: all
+    looks together have as long as one count has. One look per part at most, none of them counts.
     """
     if not isinstance(rule, dict) or next(iter(rule), "") != "all":
         return None
     parts: list[Any] = rule["all"]
     with reporting(current_brand_id()):
         if not sampling.is_large():
-            return _emptied_by(parts, at)
+            return _emptied_by(parts, at, None)
         try:
-            with giving_up(sampling.EXACT_SECONDS):
-                return _emptied_by(parts, at)
+            return _emptied_by(parts, at, monotonic() + sampling.EXACT_SECONDS)
         except TooLongError:
             return None
 
 
-def _emptied_by(parts: list[Any], at: datetime) -> tuple[str, bool] | None:
+def _emptied_by(parts: list[Any], at: datetime, until: float | None) -> tuple[str, bool] | None:
     for size in range(1, len(parts) + 1):
-        if not matching({"all": parts[:size]}, at=at).exists():
+        if not _finds_anybody({"all": parts[:size]}, at, until):
             last = as_group(parts[size - 1])
-            return sentence(last), size == 1 or not matching(last, at=at).exists()
+            return sentence(last), size == 1 or not _finds_anybody(last, at, until)
     return None
+
+
+def _finds_anybody(rule: object, at: datetime, until: float | None) -> bool:
+    """Say whether a rule finds anybody; raises TooLongError at the end of the time that all looks have together."""
+    if until is None:
+        return matching(rule, at=at).exists()
+    left = until - monotonic()
+    if left <= 0:
+        raise TooLongError
+    with giving_up(left):
+        return matching(rule, at=at).exists()
 
 
 def as_group(part: Any) -> dict[str, Any]:

@@ -26,7 +26,6 @@ from members import sampling
 from members.choices import PERSONAL, QUIET, carrier_key, topic_key
 from members.freshness import people_of
 from members.models import (
-    ONE_IN,
     Consent,
     ConsentPurpose,
     ConsentText,
@@ -238,7 +237,7 @@ def _preview(people: QuerySet[Member], at: datetime, viewer: Viewer | None, figu
     whole, of_ways = len(found), figure
     if few > FEW and whole > FEW:  # how they can be reached takes longer than finding them
         found = [row for row in found if sampling.is_in_quarter(row[0])]
-        of_ways = partial(estimated, one_in=4 * ONE_IN, most=figure(whole))
+        of_ways = partial(sampling.part_of, asked=len(found), whole=figure(whole))
     if len(found) <= few:  # the planner can be told how many they are
         whom = "SELECT * FROM unnest(%s::bigint[], %s::timestamptz[]) AS p(id, last_interaction_at)"
         values: list[Any] = [_array(pk for pk, _last in found), _array(last for _pk, last in found)]

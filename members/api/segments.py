@@ -210,8 +210,9 @@ class SegmentPreview(BrandAPIView):
         errors=problems(422, s422={"rule_invalid": "The rule cannot be used; `fields` has the path of the fault."}),
         description="Needs the scope `segments.read`; people are named to keys that have `members.read` as well. "
         "Nothing is saved. In a brand of more than 1,500,000 people the figures may be `estimated`: each truth lies "
-        "between `low` and `high` in 95 of 100 cases, and of a `count` below 6,400 only `high` says something. Rules "
-        "that find few people are counted one by one where a second is enough. The people of `sample` are always real "
+        "between `low` and `high` in 95 of 100 cases, and of a `count` below 6,400 only `high` says something; where "
+        "`count` is above 1,280,000, so of the ways and of `reachable` below 25,600. Rules that find few people are "
+        "counted one by one where a second is enough. The people of `sample` are always real "
         "ones. Decide nothing by an estimate: a saved segment has the exact figure.",
     )
     def post(self, request: Request) -> Response:

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter
+from itertools import count
 
 import pytest
 from django.db import DataError, connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
 from accounts.models import RoleGrant
@@ -18,9 +19,9 @@ from accounts.viewer import Viewer
 from members import sampling
 from members.models import ONE_IN, Member, Segment, in_sample
 from members.models.people import SAMPLE_BEGINS
-from members.sampling import estimated, exactly, giving_up, matching_in_sample
-from members.segment_preview import sample
-from members.segments import matching
+from members.sampling import TooLongError, estimated, exactly, giving_up, matching_in_sample, part_of
+from members.segment_preview import emptied_by, sample
+from members.segments import matching, sentence
 from members.selectors import how_many, preview, preview_of
 from members.services import save_segment
 from stores.models import StoreGrant
@@ -274,12 +275,30 @@ def test_another_sample_that_takes_too_long_leaves_the_one_before(brand, tag, mo
         assert ask("SELECT current_setting('statement_timeout')") == "0"
 
 
-def test_another_sample_is_read_by_one_process(brand, tag):
+def test_another_sample_is_read_by_one_process(brand, tag, monkeypatch):
     with brand_scope(brand.pk):
         shown = preview({"all": [FOLLOWING]}, at=AT)
-        with CaptureQueriesContext(connection) as asked:
-            sample({"all": [FOLLOWING]}, at=AT, shown=shown, draw=1)
-        assert any("max_parallel_workers_per_gather = 0" in each["sql"] for each in asked)
+        setting = "SELECT current_setting('max_parallel_workers_per_gather')"
+        monkeypatch.setattr("members.segment_preview.named", lambda *_args: ask(setting))
+        assert sample({"all": [FOLLOWING]}, at=AT, shown=shown, draw=1) == "0"
+        assert ask(setting) != "0"
+
+
+@pytest.mark.parametrize(("tick", "told"), [(100, True), (400, False)])
+def test_the_condition_that_left_nobody_is_looked_for_within_one_limit_in_all(brand, tag, monkeypatch, tick, told):
+    nobody = leaf("city", cities=["拉萨"])
+    with brand_scope(brand.pk):
+        assert preview({"all": [FOLLOWING] * 4 + [nobody]}, at=AT).people == exactly(0)
+        monkeypatch.setattr(sampling, "EXACT_SECONDS", 1_000)
+        monkeypatch.setattr("members.segment_preview.monotonic", count(0, tick).__next__)
+        found = emptied_by({"all": [FOLLOWING] * 4 + [nobody]}, at=AT)
+        assert found == ((sentence({"all": [nobody]}), True) if told else None)
+        assert ask("SELECT current_setting('statement_timeout')") == "0"
+
+
+def test_hardly_any_time_is_not_taken_for_endless_time(brand):
+    with brand_scope(brand.pk), pytest.raises(TooLongError), giving_up(0.0001):
+        ask("SELECT pg_sleep(3)")
 
 
 def test_other_systems_are_told_the_range(brand, tag):
@@ -315,6 +334,46 @@ def test_figures_have_no_more_digits_than_they_are_worth(hits, said, margin, low
     assert margin in (None, figure.margin)
     assert abs(figure.low - low) <= 64
     assert figure.at_least <= figure.low <= figure.count <= figure.high <= figure.at_most
+
+
+def test_few_of_a_fourth_of_the_sample_are_four_times_as_many():
+    whole = estimated(30_000)
+    few, enough = (part_of(hits, asked=7_500, whole=whole) for hits in (99, 101))
+    assert (few.is_few, few.count) == (True, 99 * 4 * ONE_IN)
+    assert (enough.is_few, enough.count) == (False, 101 * 4 * ONE_IN)
+    assert [estimated(hits).is_few for hits in (99, 101)] == [True, False]
+    with translation.override("en"):
+        assert str(few) == "fewer than 31,000"
+
+
+def test_what_is_true_of_all_who_were_asked_is_true_of_the_whole():
+    whole = estimated(30_000)
+    for asked in (7_400, 7_500, 7_600):  # a fourth is never exactly one
+        everybody = part_of(asked, asked=asked, whole=whole)
+        assert (everybody.count, everybody.high) == (whole.count, whole.high)
+        assert everybody.low <= whole.low
+        nobody = part_of(0, asked=asked, whole=whole)
+        assert (nobody.count, nobody.low, nobody.is_few) == (0, 0, True)
+        assert 0 < nobody.high < 2_000
+        half = part_of(asked // 2, asked=asked, whole=whole)
+        assert abs(half.count - whole.count // 2) <= whole.count // asked + 1
+        assert half.high - half.count > (whole.high - whole.count) / 2  # the error of the whole is in it
+        assert half.high - half.count > 1.9 * math.sqrt(0.25 / asked) * whole.count  # that of the share as well
+
+
+def test_ranges_of_parts_hold_the_truth_as_often_as_they_say():
+    begins = [hashlib.md5(f"{number}".encode(), usedforsecurity=False).digest()[0] for number in range(200_000)]
+    for share in (3, 50, 97):
+        among = [number * 7919 % 100 < 60 for number in range(200_000)]
+        fits = [one and number * 104_729 % 100 < share for number, one in enumerate(among)]
+        whole = Counter(begin for begin, one in zip(begins, among, strict=True) if one)
+        hits = Counter(begin for begin, fit in zip(begins, fits, strict=True) if fit)
+        held = 0
+        for begin in range(256):
+            sampled = sum(whole[begin // 4 * 4 + each] for each in range(4))
+            said = part_of(hits[begin], asked=whole[begin], whole=estimated(sampled))
+            held += said.low <= sum(fits) <= said.high
+        assert held >= 232, share  # of 256 fourths
 
 
 def test_the_share_and_the_index_are_of_one_mind():
