@@ -104,7 +104,7 @@ class Outcome:
 def record_fact(*, report: Report, at: datetime) -> Outcome:
     """Keep a fact and do what follows from it; the same number again gives the first outcome.
 
-    Raises FactChanged, FactRefused, MemberGone, RefundBlocked, OperationRunning.
+    Raises FactChanged, FactRefused, AmountInvalid, MemberGone, RefundBlocked, OperationRunning.
     """
     asked = report.asked()
     if not claimed(f"fact\x1f{report.system}\x1f{report.kind}\x1f{report.number}\x1f{current_brand_id()}"):

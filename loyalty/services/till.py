@@ -88,7 +88,9 @@ class _Person:
 class Till:
     """Takes purchases of some people and writes them with `flush`, in the transaction it was opened in.
 
-    Their accounts are locked until it ends. The caller has checked that the numbers of purchases are new.
+    Their accounts are locked until it ends. The caller has checked that the numbers of purchases and the keys of
+    operations are new, and moves the points of these people by nothing else in this transaction: what they have is
+    remembered here, and `flush` writes it over what is there.
     """
 
     def __init__(self, member_ids: Iterable[int]) -> None:
@@ -134,7 +136,10 @@ class Till:
     def burn(
         self, *, operation: Operation, member_id: int, points: int, source: str, number: str, at: datetime
     ) -> Journal:
-        """Spend points as `burn_points` does. Raises AmountInvalid, PointsShort, MemberGone, KeyReused."""
+        """Spend points as `burn_points` does, but the key of the operation must be new: it is not looked up.
+
+        Raises AmountInvalid, PointsShort; where `burn_points` itself is asked, MemberGone and KeyReused as well.
+        """
         person = self._people.get(member_id)
         if person is None or any(lot.remaining and (lot.expires_at or _NEVER) <= at for lot in person.lots):
             self.flush()
@@ -205,41 +210,50 @@ class Till:
             happened_at=report.happened_at,
             received_at=at,
         )
+        grants = self._grants(fact, person)  # may refuse: nothing is kept before
         self._facts.append(fact)
-        journals = self._give(fact, person, at)
+        journals = self._give(fact, person, grants, at)
         person.has_bought = True
         person.bought.append((fact.happened_at, fact.amount))
         self._rise(person, at)
         return Outcome(fact, tuple(journals))
 
-    def _give(self, fact: Fact, person: _Person, at: datetime) -> list[Journal]:
-        is_first, journals = not person.has_bought, []
+    def _grants(self, fact: Fact, person: _Person) -> list[tuple[EarnRuleVersion, int, dict[str, Any]]]:
+        """Work out what the rules give for a purchase. Raises AmountInvalid."""
+        is_first, grants = not person.has_bought, []
         happening, extra = happening_of(fact, is_first=is_first), self._extra(fact, person)
         for version in self._versions:
             if version.since > fact.happened_at or (version.until is not None and version.until <= fact.happened_at):
                 continue
             granted, explained = explain(version, happening, extra)
             if granted:
-                source = f"rule:{version.rule_id}"
-                asked = fingerprint(
-                    act="earn", member=fact.member_id, points=granted, source=source, number=fact.number
-                )
-                said = {
-                    "kind": JournalKind.EARN,
-                    "source": source,
-                    "number": fact.number,
-                    "reason": version.rule.name,
-                    "detail": explained | {"fact": fact.pk, "is_first": is_first},
-                }
-                lot = self._lot(person, granted, at)
-                legs = [
-                    (str(Pocket.ISSUED), -granted, None, None),
-                    (str(Pocket.AVAILABLE), granted, fact.member_id, lot.pk),
-                ]
-                operation = Operation(SYSTEM, f"fact:{fact.pk}:{version.rule_id}")
-                journal = self._post(operation, asked, person, granted, legs, said, at)
-                lot.journal_id = journal.pk
-                journals.append(journal)
+                detail = explained | {"fact": fact.pk, "is_first": is_first}
+                grants.append((version, checked_points(granted), detail))
+        return grants
+
+    def _give(
+        self, fact: Fact, person: _Person, grants: list[tuple[EarnRuleVersion, int, dict[str, Any]]], at: datetime
+    ) -> list[Journal]:
+        journals = []
+        for version, granted, detail in grants:
+            source = f"rule:{version.rule_id}"
+            asked = fingerprint(act="earn", member=fact.member_id, points=granted, source=source, number=fact.number)
+            said = {
+                "kind": JournalKind.EARN,
+                "source": source,
+                "number": fact.number,
+                "reason": version.rule.name,
+                "detail": detail,
+            }
+            lot = self._lot(person, granted, at)
+            legs = [
+                (str(Pocket.ISSUED), -granted, None, None),
+                (str(Pocket.AVAILABLE), granted, fact.member_id, lot.pk),
+            ]
+            operation = Operation(SYSTEM, f"fact:{fact.pk}:{version.rule_id}")
+            journal = self._post(operation, asked, person, granted, legs, said, at)
+            lot.journal_id = journal.pk
+            journals.append(journal)
         return journals
 
     def _lot(self, person: _Person, points: int, at: datetime) -> Lot:

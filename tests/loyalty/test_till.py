@@ -6,12 +6,13 @@ from datetime import timedelta
 from random import Random
 
 import pytest
+from django.db import transaction
 
 from accounts.tenancy import brand_scope
 from coupons.models import PurchaseGift, PurchaseGrant
 from loyalty import services
 from loyalty.earn_rules import Line
-from loyalty.errors import FactRefused, PointsShort
+from loyalty.errors import AmountInvalid, FactRefused, PointsShort
 from loyalty.invariants import breaches
 from loyalty.models import Account, Benefit, EarnRule, Entry, Fact, Journal, Lot, Standing, Tier, TierChange
 from loyalty.selectors import points as selectors
@@ -168,3 +169,18 @@ def test_a_till_refuses_what_one_report_refuses(in_brand):
         till.burn(operation=once(), member_id=people[0], points=5, source="order", number="SO1", at=AT)
     till.flush()
     assert (Fact.objects.count(), Journal.objects.count()) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", [OneByOne, Till])
+def test_points_beyond_what_one_journal_may_hold_are_refused_before_anything_is_kept(in_brand, kind):
+    people = furnish()
+    row = EarnRule(name="太多", kind="spend", draft={"points": 10_000, "per_fen": 100})
+    services.save_rule(rule=row, at=AT - 400 * DAY)
+    services.activate_rule(rule_id=row.pk, at=AT - 400 * DAY)
+    till = kind(people)
+    dear = Report("pos", "PURCHASE", "SO1", AT, member_id=people[0], amount=20_000_000)
+    with pytest.raises(AmountInvalid), transaction.atomic():
+        till.report(dear, at=AT)
+    till.flush()
+    assert [model.objects.count() for model in (Fact, Journal, Lot, Entry)] == [0, 0, 0, 0]
+    assert not Account.objects.exclude(available=0).exists()
