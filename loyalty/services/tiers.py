@@ -57,24 +57,26 @@ def _catch_up(standing: Standing, every: list[Rung], how: Terms, at: datetime) -
     return moved or standing
 
 
+def change_of(member_id: int, step: Step, names: dict[int, str]) -> TierChange:
+    """Give the line of the history that a decision leaves, not saved; `names` are the tiers' by their ids."""
+    return TierChange(
+        member_id=member_id,
+        kind=step.kind,
+        before=names.get(step.before, "") if step.before else "",
+        after=names.get(step.place.tier_id, ""),
+        value=step.value,
+        window_from=step.window_from,
+        at=step.at,
+    )
+
+
 def _walk(member_id: int, standing: Standing | None, steps: Iterable[Step]) -> Standing | None:
     """Write decisions down and stand where the last one leads."""
     steps = list(steps)
     if not steps:
         return standing
     names = dict(Tier.objects.order_by("pk").values_list("pk", "name"))
-    TierChange.objects.bulk_create(
-        TierChange(
-            member_id=member_id,
-            kind=step.kind,
-            before=names.get(step.before, "") if step.before else "",
-            after=names.get(step.place.tier_id, ""),
-            value=step.value,
-            window_from=step.window_from,
-            at=step.at,
-        )
-        for step in steps
-    )
+    TierChange.objects.bulk_create(change_of(member_id, step, names) for step in steps)
     place = steps[-1].place
     row = standing or Standing(member_id=member_id)
     row.tier_id, row.since, row.evaluates_at = place.tier_id, place.since, place.evaluates_at

@@ -49,6 +49,7 @@ from loyalty.services.facts import (
 )
 from loyalty.services.ledger import SYSTEM, Operation, checked_points, fingerprint, lock_accounts
 from loyalty.services.points import burn_points
+from loyalty.services.tiers import change_of
 from members import services as member_services
 from members.models import Flag, Member
 
@@ -342,18 +343,7 @@ class Till:
             return
         names = {tier.pk: tier.name for tier in self._tiers}
         member_id = person.account.member_id
-        self._changes += [
-            TierChange(
-                member_id=member_id,
-                kind=step.kind,
-                before=names.get(step.before, "") if step.before else "",
-                after=names.get(step.place.tier_id, ""),
-                value=step.value,
-                window_from=step.window_from,
-                at=step.at,
-            )
-            for step in steps
-        ]
+        self._changes += [change_of(member_id, step, names) for step in steps]
         place, row = steps[-1].place, person.standing or Standing(member_id=member_id)
         row.tier_id, row.since, row.evaluates_at = place.tier_id, place.since, place.evaluates_at
         row.in_grace, row.locked_until = place.in_grace, place.locked_until
