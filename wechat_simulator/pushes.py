@@ -330,18 +330,20 @@ class Pushes:
         echo = str(self._sim.random.randrange(10**17, 10**19))
         query = {"signature": signature(account.token, timestamp, nonce), "echostr": echo}
         query |= {"timestamp": timestamp, "nonce": nonce}
-        joint = "&" if "?" in account.callback_url else "?"
+        return await self._echoed(account.callback_url, query, echo, "echostr")
+
+    async def _echoed(self, url: str, query: dict[str, str], echo: str, name: str) -> dict[str, Any]:
+        """Ask a callback address for an echo; what is wrong with its answer, in words of `name`."""
+        joint = "&" if "?" in url else "?"
         try:
             async with asyncio.timeout(self._sim.switches.push_timeout_seconds):
-                status, answer = await self.client.exchange(
-                    "GET", account.callback_url + joint + urlencode(query), b"", "text/plain"
-                )
+                status, answer = await self.client.exchange("GET", url + joint + urlencode(query), b"", "text/plain")
         except TimeoutError:
             return {"ok": False, "problem": "timeout"}
         except (OSError, DeliveryError) as error:
             return {"ok": False, "problem": str(error) or type(error).__name__}
         if status != 200 or answer != echo.encode():
-            return {"ok": False, "problem": f"http {status}, body is not echostr"}
+            return {"ok": False, "problem": f"http {status}, body is not {name}"}
         return {"ok": True, "problem": ""}
 
     def close(self) -> None:

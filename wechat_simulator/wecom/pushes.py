@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from wechat_simulator.crypto import signature
-from wechat_simulator.http_client import DeliveryError
 from wechat_simulator.pushes import Push, Pushes
 from wechat_simulator.wecom.model import Agent, Corp
 from wechat_simulator.wire import to_xml
@@ -68,16 +66,4 @@ class WeComPushes(Pushes):
         sealed = account.cipher().encrypt(echo.encode())
         query = {"msg_signature": signature(account.token, timestamp, nonce, sealed), "echostr": sealed}
         query |= {"timestamp": timestamp, "nonce": nonce}
-        joint = "&" if "?" in account.callback_url else "?"
-        try:
-            async with asyncio.timeout(self._sim.switches.push_timeout_seconds):
-                status, answer = await self.client.exchange(
-                    "GET", account.callback_url + joint + urlencode(query), b"", "text/plain"
-                )
-        except TimeoutError:
-            return {"ok": False, "problem": "timeout"}
-        except (OSError, DeliveryError) as error:
-            return {"ok": False, "problem": str(error) or type(error).__name__}
-        if status != 200 or answer != echo.encode():
-            return {"ok": False, "problem": f"http {status}, body is not the decrypted echostr"}
-        return {"ok": True, "problem": ""}
+        return await self._echoed(account.callback_url, query, echo, "the decrypted echostr")
