@@ -275,12 +275,13 @@ def test_a_body_that_is_no_object_is_refused(shop, body):
 def test_everything_that_an_order_may_say(shop):
     goods = {"merchant_goods_id": "1", "wechatpay_goods_id": "2", "goods_name": "茶", "quantity": 1, "unit_price": 100}
     store = {"id": "021", "name": "静安店", "area_code": "310106", "address": "南京西路"}
-    shop.prepay(
+    prepay_id = shop.prepay(
         time_expire="2025-06-01T08:01:00+08:00", goods_tag="NEW", limit_pay=["no_credit"], support_fapiao=True, attach="",
         detail={"cost_price": 100, "invoice_id": "i", "goods_detail": [goods]},
         scene_info={"payer_client_ip": "10.0.0.1", "device_id": "p1", "store_info": store},
         settle_info={"profit_sharing": False},
     )  # fmt: skip
+    assert prepay_id
 
 
 def test_an_appid_must_be_bound_and_an_openid_its_own(simulator, shop):
