@@ -17,10 +17,12 @@ django.setup()
 from config.celery import app as celery_app  # noqa: E402 - after the settings, before anything rings a task
 from config.patience import limit_headers  # noqa: E402 - after the server has chosen its protocol
 from config.startup import keep_what_is_loaded, refuse_unsafe  # noqa: E402 - needs the settings
+from config.whole_answers import write_answers_whole  # noqa: E402 - after the server has chosen its protocol
 from wechat_gateway.asgi import application  # noqa: E402 - needs the settings
 
 refuse_unsafe()
 limit_headers()
+write_answers_whole()
 keep_what_is_loaded()
 
 __all__ = ["application", "celery_app"]
