@@ -1,11 +1,13 @@
-"""Migration operations: what makes a table a brand's table in the database itself."""
+"""For migrations: what makes a table a brand's table in the database itself, and what makes many tables quickly."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
 
 from accounts.tenancy import BrandForeignKey
 
@@ -13,6 +15,64 @@ if TYPE_CHECKING:
     from django.db import models
 
 BRAND = "nullif(current_setting('app.brand_id', true), '')::bigint"
+
+
+class FirstMigration(Migration):
+    """A migration that only makes new tables, and all of them at once: Django's picture of them is drawn once.
+
+    Otherwise Django draws a model and all its relatives again with each operation, and as every brand's table refers to
+    the brand, all are relatives: a minute for two hundred tables. So each operation is given the picture after the
+    last one. That is right for `CreateModel` with its indexes and constraints, for SQL and for `SecureBrandTables`;
+    whatever changes a table that is there already belongs into an ordinary migration.
+    """
+
+    def apply(self, project_state: Any, schema_editor: Any, collect_sql: bool = False) -> Any:
+        """Apply all operations over the final state."""
+        if collect_sql:
+            return super().apply(project_state, schema_editor, collect_sql)
+        state = ProjectState(
+            models={key: model.clone() for key, model in project_state.models.items()},
+            real_apps=project_state.real_apps,
+        )
+        state = self.mutate_state(state, preserve=False)
+        for operation in self.operations:
+            operation.database_forwards(self.app_label, schema_editor, state, state)
+        return state
+
+
+class ApplicationFunction(Operation):
+    """Make a function of the database that only the application may call; `signature` is its name with its types."""
+
+    reduces_to_sql = True
+    reversible = True
+
+    def __init__(self, signature: str, definition: str) -> None:
+        self.signature = signature
+        self.definition = definition
+
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
+        """Describe the operation for migration files."""
+        return (self.__class__.__qualname__, [self.signature, self.definition], {})
+
+    def describe(self) -> str:
+        """Say what the operation does."""
+        return f"Make {self.signature} for the application alone"
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        """Change nothing in Django's own picture of the tables."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Make it, or replace what it did so far."""
+        for statement in (
+            self.definition,
+            f"REVOKE ALL ON FUNCTION {self.signature} FROM PUBLIC",
+            f'GRANT EXECUTE ON FUNCTION {self.signature} TO "{settings.DATABASE_APP_ROLE}"',
+        ):
+            schema_editor.execute(statement, params=None)
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Drop it."""
+        schema_editor.execute(f"DROP FUNCTION IF EXISTS {self.signature}", params=None)
 
 
 class SecureBrandTables(Operation):

@@ -1,6 +1,6 @@
 """What purchases add to the figures of channels, as SQL over a visit `p`: who ordered after it, and for how much.
 
-A trigger has people counted again whose purchases (migration 0005) or visits to stores (0008) change.
+A trigger of the first migration has people counted again whose purchases or visits to stores change.
 """
 
 from __future__ import annotations

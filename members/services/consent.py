@@ -107,7 +107,7 @@ def end_suppressions(*, at: datetime) -> int:
     return len(due)
 
 
-# In a statement: whose bucket lies below the share. The trigger on new members says the same (migration 0006).
+# In a statement: whose bucket lies below the share. The trigger on new members (first migration) says the same.
 _IN_CONTROL = "(('x' || substr(md5(g.salt || m.public_id::text), 1, 8))::bit(32)::bigint %% 1000) < g.per_mille"
 _ENTER = f"""
 INSERT INTO members_optout (brand_id, member_id, purpose, at, withdrawn, listed, control)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.core.management import CommandError
 from django.core.management.commands.migrate import Command as DjangoMigrate
 from django.db import connections
+from django.db.migrations.loader import MigrationLoader
 
 GLOBAL_FOR_REPORTS = ("accounts_brand", "accounts_brandkey")
 
@@ -24,6 +26,7 @@ class Command(DjangoMigrate):
         if options["database"] == "default":
             options["database"] = "owner"
         connection = connections[options["database"]]
+        refuse_halves(connection)
         app = settings.DATABASE_APP_ROLE
         with connection.cursor() as cursor:
             cursor.execute(
@@ -36,3 +39,16 @@ class Command(DjangoMigrate):
                 cursor.execute("SELECT to_regclass(%s)", [table])
                 if cursor.fetchone()[0]:
                     cursor.execute(f'GRANT SELECT ON "{table}" TO "{settings.DATABASE_REPORTS_ROLE}"')
+
+
+def refuse_halves(connection: Any) -> None:
+    """Refuse a database that has had a part only of what has become one migration since: it would fail midway."""
+    loader = MigrationLoader(connection)
+    for (app, name), migration in loader.replacements.items():
+        missing = [each for each in migration.replaces if each not in loader.applied_migrations]
+        if missing and len(missing) < len(migration.replaces):
+            names = ", ".join(f"{label}.{number}" for label, number in missing)
+            raise CommandError(
+                f"The database has had only a part of what is {app}.{name} today; {names} is missing. "
+                "Migrate it with the last version that has these files, then with this one.",
+            )
