@@ -59,7 +59,10 @@ def _by(pids):
 
 
 def _put_to_sleep(stage, sent, wanted):
-    """SIGSTOP so many processes that hold leases; a process caught between two batches may go on."""
+    """SIGSTOP so many processes with messages that WeChat has taken and they have not written down.
+
+    A process caught between two batches, or before its first call, may go on: it would have nothing to write.
+    """
     caught = []
     deadline = time.monotonic() + 60
     while len(caught) < wanted and time.monotonic() < deadline:
@@ -69,7 +72,8 @@ def _put_to_sleep(stage, sent, wanted):
                 continue
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
-                if sent.rows("1", f"state = 'LEASED' AND {_by([pid])} LIMIT 1"):
+                held = sent.openids(f"state = 'LEASED' AND {_by([pid])}")
+                if held and held & {row["openid"] for row in sent.truth()}:
                     caught.append(pid)
                 else:
                     os.kill(pid, signal.SIGCONT)
