@@ -18,23 +18,24 @@ BRAND = "nullif(current_setting('app.brand_id', true), '')::bigint"
 
 
 class FirstMigration(Migration):
-    """A migration that only makes new tables, and all of them at once: Django's picture of them is drawn once.
+    """A migration that only makes new tables: Django's picture of each of them is drawn once.
 
     Otherwise Django draws a model and all its relatives again with each operation, and as every brand's table refers to
-    the brand, all are relatives: a minute for two hundred tables. So each operation is given the picture after the
-    last one. That is right for `CreateModel` with its indexes and constraints, for SQL and for `SecureBrandTables`;
-    whatever changes a table that is there already belongs into an ordinary migration.
+    the brand, all are relatives: a minute for two hundred tables. So the new ones are drawn beside those that are
+    there, and each operation is given the picture after the last one. That is right for `CreateModel` with its indexes
+    and constraints, for SQL and for `SecureBrandTables`; whatever changes a table that is there already belongs into an
+    ordinary migration.
     """
 
     def apply(self, project_state: Any, schema_editor: Any, collect_sql: bool = False) -> Any:
         """Apply all operations over the final state."""
         if collect_sql:
             return super().apply(project_state, schema_editor, collect_sql)
-        state = ProjectState(
-            models={key: model.clone() for key, model in project_state.models.items()},
-            real_apps=project_state.real_apps,
+        state = self.mutate_state(
+            ProjectState(models=dict(project_state.models), real_apps=project_state.real_apps), preserve=False
         )
-        state = self.mutate_state(state, preserve=False)
+        state.apps = project_state.apps
+        state.apps.render_multiple([model for key, model in state.models.items() if key not in project_state.models])
         for operation in self.operations:
             operation.database_forwards(self.app_label, schema_editor, state, state)
         return state
