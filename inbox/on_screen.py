@@ -168,6 +168,7 @@ def reason_of(code: int | None, cause: str) -> tuple[str, str]:
         "OFF_TOPIC": (_("They had turned its topic off when it was to leave."), _("Nothing is to be done.")),
         "NOT_CHOSEN": (_("They wanted nothing chosen for them any more."), _("Nothing is to be done.")),
         "LATE": (_("The time for a reply was over before it left."), _("Wait until they write again.")),
+        "NIGHT": (_("It was night before it could leave."), _("It is sent again by itself in the morning.")),
         "FILE_GONE": (_("The picture is no longer in the library."), _("Add it again.")),
         "QUOTA": (_("Today's quota of customer-service messages is used up."), _("Try again tomorrow.")),
     }

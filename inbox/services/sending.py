@@ -23,8 +23,10 @@ from inbox.models import (
 )
 from inbox.services import lines, queue
 from inbox.services.ledger import reserve_send, settle_sends
+from inbox.services.untold import AT_NIGHT, LATE, try_another_way
 from inbox.ways import ways
 from library import services as library_services
+from loyalty.services.notices import by_day
 from members.gate import withheld_for
 from members.services import mark_unfollowed
 from wechat_gateway import client, windows
@@ -130,6 +132,35 @@ def send_unasked(
     line = send_by_itself(conversation, text=text, at=at, kind=kind, facts={**(facts or {}), "asks": list(asks)})
     if line is not None:
         lines.save(conversation)
+    return line
+
+
+def send_otherwise_by_itself(
+    *,
+    follower: Follower,
+    way: str,
+    title: str,
+    text: str,
+    facts: Mapping[str, object],
+    asks: Sequence[str],
+    at: datetime,
+) -> Message:
+    """Send a line of ours that nobody has asked for by a registered way; what it costs was taken in this transaction.
+
+    It ends nobody's waiting. `asks` as for `send_unasked`.
+    """
+    conversation = lines.conversation_with(follower=follower, at=at)
+    line = lines.add_line(
+        conversation,
+        direction=Direction.OUT,
+        kind="text",
+        text=text,
+        at=at,
+        facts={**facts, "notice": title, "way": way, "asks": list(asks), "auto": True},
+        state=SendState.QUEUED,
+    )
+    ring(tasks.deliver_message, conversation.brand_id, line.pk)
+    lines.save(conversation)
     return line
 
 
@@ -325,7 +356,10 @@ def _claim(brand_id: int, message_id: int, at: datetime) -> tuple[Conversation, 
             _record(message_id, Said(Outcome.NOT_SENT, cause=withheld), at)
             return None
         if not line.facts.get("way") and not _still_allowed(conversation, line, at):
-            _record(message_id, Said(Outcome.NOT_SENT, cause="LATE"), at)
+            _record(message_id, Said(Outcome.NOT_SENT, cause=LATE), at)
+            return None
+        if line.facts.get("tells") and not by_day(at):  # it has waited for a worker until nobody is to be woken
+            _record(message_id, Said(Outcome.NOT_SENT, cause=AT_NIGHT), at)
             return None
         line.state, line.started_at = SendState.SENDING, at
         line.save(update_fields=["state", "started_at"])
@@ -387,6 +421,7 @@ def _undo(conversation: Conversation, line: Message, said: Said, at: datetime) -
         )
     if said.reaction is Reaction.MARK_UNFOLLOWED:
         mark_unfollowed(account_id=conversation.account_id, openids=[conversation.follower.openid], at=at)
+    try_another_way(line, said, at)
     for answer in Answer.objects.filter(message=line):
         conversation.first_answered = conversation.first_answered and not answer.is_first
         answer.delete()

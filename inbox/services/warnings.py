@@ -11,12 +11,15 @@ from members.models import Follower, Purpose
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from loyalty.services.notices import News
 
-def carry_notice(*, member_id: int, text: str, about: str, at: datetime) -> bool:
+
+def carry_notice(news: News, *, at: datetime) -> bool:
     """Write to somebody whose own acts allow it; the line is queued in the transaction that notes the notice."""
     asks = keys_for(purpose=Purpose.SERVICE)
-    followers = Follower.objects.select_related("member").filter(member_id=member_id, subscribed=True)
+    facts = {"notice": news.about, "tells": news.reference}
+    followers = Follower.objects.select_related("member").filter(member_id=news.member_id, subscribed=True)
     for follower in followers.order_by("-last_interaction_at", "pk"):
-        if send_unasked(follower=follower, text=text, at=at, asks=asks, facts={"notice": about}) is not None:
+        if send_unasked(follower=follower, text=news.text, at=at, asks=asks, facts=facts) is not None:
             return True
     return False

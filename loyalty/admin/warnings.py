@@ -26,7 +26,11 @@ _STATES = {
     "waiting": gettext_lazy("Not told yet"),
     "missed": gettext_lazy("Never told: the day is over"),
 }
-_WAYS = {"inbox.window": gettext_lazy("Message within the reply window")}
+_WAYS = {
+    "inbox.window": gettext_lazy("Message within the reply window"),
+    "subscribe.notification": gettext_lazy("Subscribe notification"),
+    "template.message": gettext_lazy("Template message"),
+}
 
 
 def told_by(way: str, why: str) -> str:

@@ -89,6 +89,9 @@ class BirthdayGrant(BrandOwned):
     way = models.CharField(_("told by"), max_length=40, blank=True, db_default="", default="")
     why = models.CharField(_("why not"), max_length=14, choices=Unreached, blank=True, db_default="", default="")
     tried_at = models.DateTimeField(null=True, blank=True, editable=False)
+    ways_held = models.JSONField(
+        default=dict, blank=True, editable=False, db_default=models.Value({}, models.JSONField())
+    )
     at = models.DateTimeField(_("when"))
 
     class Meta(BrandOwned.Meta):

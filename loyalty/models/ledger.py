@@ -335,12 +335,16 @@ class Unreached(models.TextChoices):
     REFUSED = "REFUSED", _("Wants no service notices")
     NOT_FOLLOWING = "NOT_FOLLOWING", _("Follows no service account")
     NO_WINDOW = "NO_WINDOW", _("Has not written or tapped lately, so WeChat lets no message through")
+    NO_CONSENT = "NO_CONSENT", _("Cannot be written to now, and has agreed to no subscribe notification about it")
+    UNFIT = "UNFIT", _("Cannot be written to now, and the notification cannot be filled in for them")
+    FAILED = "FAILED", _("The message did not leave; another way or a later try follows")
 
 
 class ExpiryWarning(BrandOwned):
     """Somebody is to be told that points end on a day: which lots, and how many points of each.
 
-    `way` says how they were told, `why` why nobody could when it was last tried.
+    `way` says how they were told, `why` why nobody could when it was last tried. `ways_held` are ways that failed, each
+    with the moment before which it is not asked again.
     """
 
     member = BrandForeignKey(Member, models.PROTECT, related_name="+", verbose_name=_("member"))
@@ -351,6 +355,9 @@ class ExpiryWarning(BrandOwned):
     way = models.CharField(_("told by"), max_length=40, blank=True, db_default="", default="")
     why = models.CharField(_("why not"), max_length=14, choices=Unreached, blank=True, db_default="", default="")
     tried_at = models.DateTimeField(null=True, blank=True, editable=False)
+    ways_held = models.JSONField(
+        default=dict, blank=True, editable=False, db_default=models.Value({}, models.JSONField())
+    )
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("warning that points expire")

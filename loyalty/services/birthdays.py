@@ -21,7 +21,7 @@ from loyalty.selectors import points as point_selectors
 from loyalty.selectors.tiers import lowest
 from loyalty.services.ledger import MOST_POINTS, SYSTEM
 from loyalty.services.many import Gain, earn_many
-from loyalty.services.notices import AGAIN, by_day, filled, tell
+from loyalty.services.notices import AGAIN, Owed, by_day, tell
 from members.left_out import held
 from members.models import Flag, Member
 
@@ -195,7 +195,6 @@ def give_birthdays(*, at: datetime, limit: int = AT_ONCE) -> int:
     return len(rows)
 
 
-BENEFIT_WORDS: Final = ("{benefit}", "{礼遇}")
 _TELL_WITHIN: Final = timedelta(days=7)  # after that a birthday is over
 
 
@@ -215,8 +214,10 @@ def carry_birthdays(*, at: datetime, limit: int = AT_ONCE) -> int:
         .order_by("day", "pk")[:limit]
     )
     kinds = dict(benefits.items())
-    texts = {row.member_id: filled(text, {BENEFIT_WORDS: kinds[row.benefit].says(row.params)}) for row in rows}
-    told = tell(texts, about="birthday", at=at)
+    people = {
+        row.member_id: Owed({"benefit": kinds[row.benefit].says(row.params)}, (row.pk,), row.ways_held) for row in rows
+    }
+    told = tell(text, people, about="birthday", at=at)
     for row in rows:
         row.tried_at = at
         row.way, row.why = told[row.member_id]

@@ -1,32 +1,72 @@
-"""Telling people what they have: carried by the first registered way that reaches them, by day only."""
+"""Telling people what they have: carried by the first registered way that reaches them, by day only, once.
+
+A way that failed is noted with the row, and the next one is asked: at once where WeChat refused, else hours later.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from common.registry import Registry
-from loyalty.models import Unreached
+from loyalty.models import BirthdayGrant, ExpiryWarning, Unreached
 from loyalty.selectors import points as selectors
 from members.gate import gate_for
 from members.models import Member, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
 AT_ONCE: Final = 200
 AGAIN: Final = timedelta(hours=6)  # between two tries to reach somebody no way reaches yet
+REFUSED_FOR: Final = timedelta(days=1)  # what WeChat refused by one way is not tried by it before
 _FIRST_HOUR, _LAST_HOUR = 9, 21
 
-# callable(*, member_id=int, text=str, about=str, at=datetime) -> bool: sends or queues the text, in the transaction
-# that notes it; False when this way does not reach the person now. Ways are asked in the order of their keys.
-on_notice: Registry[Callable[..., bool]] = Registry(
+
+@dataclass(frozen=True)
+class Owed:
+    """What somebody is to be told: what the text is filled with, the rows it stands in, and the ways that failed.
+
+    `held` maps a way to the moment (ISO 8601) before which it is not asked again.
+    """
+
+    words: Mapping[str, str]
+    rows: tuple[int, ...] = ()
+    held: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class News:
+    """One piece of news for one person, as a way gets it: filled in, and what it was filled with.
+
+    `reference` is kept with whatever carries it, and given back to `not_told` when that did not leave. `memo` is one
+    for all who are told together: what a way looks up once for them.
+    """
+
+    member_id: int
+    about: str
+    text: str
+    words: Mapping[str, str]
+    reference: dict[str, Any]
+    memo: dict[str, Any] = field(default_factory=dict)
+
+
+# callable(news: News, *, at: datetime) -> True, False or a reason: sends or queues it, in the transaction that notes
+# it; not True when this way does not reach the person now, and a key of `Unreached` when it knows why. Ways are asked
+# in the order of their keys.
+on_notice: Registry[Callable[..., bool | str]] = Registry(
     "loyalty notices",
     purpose="who carries the news that points end or that a birthday benefit came: "
-    "callable(*, member_id, text, about, at) -> bool",
+    "callable(news, *, at) -> bool, or why not",
 )
+#: What a text about something is filled with, and how operators may write it, in either language of the console.
+SPELLINGS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "points": {"points": ("{points}", "{积分}"), "day": ("{day}", "{日期}"), "lots": ("{lots}", "{明细}")},
+    "birthday": {"benefit": ("{benefit}", "{礼遇}")},
+}
+_ROWS: Final[dict[str, type[ExpiryWarning | BirthdayGrant]]] = {"points": ExpiryWarning, "birthday": BirthdayGrant}
 
 
 def by_day(at: datetime) -> bool:
@@ -34,32 +74,55 @@ def by_day(at: datetime) -> bool:
     return _FIRST_HOUR <= at.astimezone(selectors.zone()).hour < _LAST_HOUR
 
 
-def tell(texts: Mapping[int, str], *, about: str, at: datetime) -> dict[int, tuple[str, str]]:
+def tell(text: str, people: Mapping[int, Owed], *, about: str, at: datetime) -> dict[int, tuple[str, str]]:
     """Tell people; gives for each by which way, or why nobody could."""
-    refusing = gate_for(list(texts), purpose=Purpose.SERVICE).refusing
-    following = set(Member.objects.filter(pk__in=texts, subscribed=True).order_by().values_list("pk", flat=True))
-    found = {}
-    for member_id, text in texts.items():
+    refusing = gate_for(list(people), purpose=Purpose.SERVICE).refusing
+    following = set(Member.objects.filter(pk__in=people, subscribed=True).order_by().values_list("pk", flat=True))
+    found, memo = {}, dict[str, Any]()
+    for member_id, owed in people.items():
         if member_id in refusing:
             found[member_id] = ("", Unreached.REFUSED.value)
-        elif way := _way(member_id, text, about, at):
-            found[member_id] = (way, "")
-        else:
-            why = Unreached.NO_WINDOW if member_id in following else Unreached.NOT_FOLLOWING
-            found[member_id] = ("", why.value)
+            continue
+        way, why = _way(member_id, text, owed, about, memo, at)
+        if not way and not why:
+            why = (Unreached.NO_WINDOW if member_id in following else Unreached.NOT_FOLLOWING).value
+        found[member_id] = (way, why)
     return found
 
 
-def _way(member_id: int, text: str, about: str, at: datetime) -> str:
+def _way(member_id: int, text: str, owed: Owed, about: str, memo: dict[str, Any], at: datetime) -> tuple[str, str]:
+    """Ask the ways one after the other; what one of them says is better than that another one failed before."""
+    held = {key for key, until in owed.held.items() if datetime.fromisoformat(until) > at}
+    why = Unreached.FAILED.value if held else ""
+    said_so = filled(text, about, owed.words)
     for key, carry in on_notice.items():
-        if carry(member_id=member_id, text=text, about=about, at=at):
-            return key
-    return ""
+        if key in held:
+            continue
+        reference = {"about": about, "rows": list(owed.rows), "way": key}
+        said = carry(News(member_id, about, said_so, owed.words, reference, memo), at=at)
+        if said is True:
+            return key, ""
+        why = said or why
+    return "", why
 
 
-def filled(text: str, words: Mapping[tuple[str, ...], str]) -> str:
+def not_told(*, reference: Mapping[str, Any], why: str, hold: timedelta | None, at: datetime) -> None:
+    """What was to tell somebody did not leave: nobody was told, and another way is tried.
+
+    `hold` says for how long this way is not asked again; it is None where the person has refused, so that no way is
+    right. Twice is once: a row that another way has told since is left alone.
+    """
+    rows = _ROWS[reference["about"]]._default_manager.select_for_update()
+    for row in rows.filter(pk__in=reference["rows"], way=reference["way"]).order_by("pk"):
+        row.way, row.why, row.tried_at = "", why, None if hold is not None else at
+        if hold:
+            row.ways_held = {**row.ways_held, reference["way"]: (at + hold).isoformat()}
+        row.save(update_fields=["way", "why", "tried_at", "ways_held"])
+
+
+def filled(text: str, about: str, words: Mapping[str, str]) -> str:
     """Fill in what operators wrote between braces, in whichever language of the console."""
-    for spellings, value in words.items():
-        for spelling in spellings:
+    for name, value in words.items():
+        for spelling in SPELLINGS[about][name]:
             text = text.replace(spelling, value)
     return text

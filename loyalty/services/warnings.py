@@ -11,16 +11,13 @@ from django.utils.translation import gettext as _
 from common.failpoints import point
 from loyalty.models import ExpiryWarning, Lot
 from loyalty.selectors import points as selectors
-from loyalty.services.notices import AGAIN, AT_ONCE, by_day, filled, tell
+from loyalty.services.notices import AGAIN, AT_ONCE, SPELLINGS, Owed, by_day, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-# How operators may write what is filled in: in either language of the console.
-POINTS_WORDS: Final = ("{points}", "{积分}")
-DAY_WORDS: Final = ("{day}", "{日期}")
-LOTS_WORDS: Final = ("{lots}", "{明细}")
+LOTS_WORDS: Final = SPELLINGS["points"]["lots"]
 MOST_LOTS: Final = 5  # that one message lists
 
 
@@ -54,7 +51,7 @@ def carry_warnings(*, at: datetime, limit: int = AT_ONCE) -> int:
         .order_by("day", "pk")[:limit]
     )
     for theirs in _messages(rows, in_one=any(word in settings.warn_text for word in LOTS_WORDS)):
-        told = tell(_texts(settings.warn_text, theirs), about="points", at=at)
+        told = tell(settings.warn_text, _owed(theirs), about="points", at=at)
         for member_id, each in theirs.items():
             for row in each:
                 row.tried_at = at
@@ -79,17 +76,18 @@ def _messages(rows: list[ExpiryWarning], *, in_one: bool) -> list[dict[int, list
     return rounds
 
 
-def _texts(text: str, theirs: Mapping[int, list[ExpiryWarning]]) -> dict[int, str]:
+def _owed(theirs: Mapping[int, list[ExpiryWarning]]) -> dict[int, Owed]:
     lots = [lot for rows in theirs.values() for row in rows for lot, _points in row.lots]
     earned = dict(Lot.objects.filter(pk__in=lots).order_by().values_list("pk", "earned_at"))
     return {
-        member_id: filled(
-            text,
+        member_id: Owed(
             {
-                POINTS_WORDS: f"{sum(row.points for row in rows):,}",
-                DAY_WORDS: rows[0].day.isoformat(),
-                LOTS_WORDS: _listed(rows, earned),
+                "points": f"{sum(row.points for row in rows):,}",
+                "day": rows[0].day.isoformat(),
+                "lots": _listed(rows, earned),
             },
+            tuple(row.pk for row in rows),
+            {way: until for row in rows for way, until in row.ways_held.items()},
         )
         for member_id, rows in theirs.items()
     }

@@ -14,6 +14,7 @@ from inbox.allowed import basis_of
 from inbox.models import Conversation, Direction, Message, SendState
 from inbox.services.ledger import record_act
 from inbox.services.warnings import carry_notice
+from loyalty.services.notices import News
 from members import services as member_services
 from members.choices import keys_for
 from members.models import Consent, Purpose
@@ -104,7 +105,7 @@ def test_news_of_points_names_the_membership_and_the_statement_on_service(follow
     member_services.give_consent(
         member=follower.member, purpose=Purpose.SERVICE, source="mini program", at=AT, text_version="1"
     )
-    assert carry_notice(member_id=follower.member_id, text="10 分快到期了", about="points", at=AT + HOUR)
+    assert carry_notice(News(follower.member_id, "points", "10 分快到期了", {}, {}), at=AT + HOUR)
 
     found = basis(follower)
     assert (found.purpose, found.consent.purpose, found.act) == (Purpose.SERVICE, Purpose.SERVICE, windows.Act.MESSAGE)
@@ -112,7 +113,11 @@ def test_news_of_points_names_the_membership_and_the_statement_on_service(follow
 
 @pytest.mark.parametrize(
     ("facts", "said"),
-    [({"notice": "取货通知", "way": "subscribe"}, "同意接收此通知"), ({"notice": "取货通知"}, "服务通知")],
+    [
+        ({"notice": "取货通知", "way": "subscribe"}, "同意接收此通知"),
+        ({"notice": "取货通知", "way": "template"}, "服务通知"),
+        ({"notice": "取货通知"}, "服务通知"),
+    ],
 )
 def test_notice_names_what_was_agreed_to_or_what_it_is_about(follower, team, facts, said):
     conversation = say(follower, "你好")

@@ -110,7 +110,7 @@ def test_people_are_warned_once_for_a_day_with_lots_and_points(people):
     earn(people.ann, 5, at=AT + DAY)
     make_member(people.account)
     told = []
-    services.on_notice.register("test", lambda *, member_id, text, about, at: not told.append((member_id, about, text)))
+    services.on_notice.register("test", lambda news, *, at: not told.append((news.member_id, news.about, news.text)))
     try:
         assert services.warn_of_expiry(at=AT) == 0
         assert services.warn_of_expiry(at=AT + 25 * DAY) == 1

@@ -8,6 +8,7 @@ from django.conf import settings
 
 # Functions through which everything leaves, but passive replies: those answer the push they are in.
 DOORS = {
+    "send_otherwise_by_itself",
     *("send_unasked", "send_by_itself", "send_many", "send_stream", "send_otherwise", "record_notice"),
     *("send_text", "send_picture", "send_custom"),
 }
@@ -15,6 +16,7 @@ LAYERS = "a layer below: asked by whoever calls it"
 A_PERSON = "a person of the brand writes to one person, who sees it in the conversation"
 SENDERS = {
     "campaigns/services/sending.py:_stream": "asks in the statement that claims (statements.CLAIM, keys_for)",
+    "campaigns/services/news.py:_sent": "asks through loyalty.services.notices (gate_for), and when it leaves (asks)",
     "campaigns/services/drafts.py:send_test": "goes to somebody of the team who asked for it",
     "campaigns/services/notices.py:send_notice": A_PERSON + "; only what WeChat allows as a service notice",
     "conversations/services/records.py:_send": "answers what the person has just written or tapped",
@@ -30,11 +32,13 @@ SENDERS = {
 #: What a sender that says it asks must call itself, or in its app.
 ASKED_BY = {
     "campaigns/services/sending.py": "keys_for",
+    "campaigns/services/news.py": "gate_for",
     "inbox/services/warnings.py": "gate_for",
     "welcomes/services/running.py": "gate_for",
 }
 _WHERE_ASKED = {
     "campaigns/services/sending.py": "campaigns/services/drafts.py",
+    "campaigns/services/news.py": "loyalty/services/notices.py",
     "inbox/services/warnings.py": "loyalty/services/notices.py",
 }
 
