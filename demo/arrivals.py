@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from accounts.tenancy import brand_scope
-from campaigns.models import MessageTemplate, SubscriptionStock
+from campaigns.models import MessageTemplate, News, SubscriptionStock
+from campaigns.services import save_news_plan
 from common import clock
 from conversations.models import Match, Menu, ReplyRule, Trigger
 from conversations.services import save_menu, save_rule
+from demo.brands import POINTS_NOTICE
 from demo.notebook import notes
 from library.models import MediaItem
 from library.services import keep_for_good, settle_copy
@@ -43,6 +45,7 @@ def furnish(brand_id: int, demo: DemoBrand, account: OfficialAccount, people: li
         account = OfficialAccount.objects.get(pk=account.pk)
         set_js_domains(account=account, domains=[f"{demo.slug}.example.com"])
         _agreed(account, people, at)
+        _points_notice(account, at)
         _ways(account, at)
         _openings(at)
         _keyword_card(account, at)
@@ -69,6 +72,22 @@ def _agreed(account: OfficialAccount, people: list[dict[str, Any]], at: datetime
         ],
         ignore_conflicts=True,
     )
+
+
+def agreements(demo: DemoBrand, day: int) -> dict[str, int]:
+    """Say to which notifications those who came on a day have agreed, and how often."""
+    if day not in AGREED_ON:
+        return {}
+    asked = {str(demo.notices[0]["title"]), POINTS_NOTICE} & {str(each["title"]) for each in demo.notices}
+    return dict.fromkeys(sorted(asked), 1 + day % 2)
+
+
+def _points_notice(account: OfficialAccount, at: datetime) -> None:
+    """Tell who cannot be written to that points end, where the brand has a notification for it."""
+    template = MessageTemplate.objects.filter(account=account, title=POINTS_NOTICE).order_by("pk").first()
+    if template is not None:
+        content = {"thing1": "记得在到期前使用", "number2": "{积分}", "date3": "{日期}"}
+        save_news_plan(about=News.POINTS, template=template, content=content, is_on=True, at=at)
 
 
 def _ways(account: OfficialAccount, at: datetime) -> None:

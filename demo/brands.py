@@ -9,6 +9,7 @@ from typing import Any
 
 PASSWORD = "zhiyin-demo-2025"  # noqa: S105 - printed on purpose, for invented brands only
 PLATFORM_ADMIN = "platform"
+POINTS_NOTICE = "积分到期提醒"  # the notification by which one brand tells it
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,14 @@ LANYU = DemoBrand(
                 {"key": "thing1", "label": "新品"},
                 {"key": "time2", "label": "到店时间"},
                 {"key": "thing3", "label": "门店"},
+            ],
+        },
+        {
+            "title": POINTS_NOTICE,
+            "keys": [
+                {"key": "thing1", "label": "温馨提示"},
+                {"key": "number2", "label": "到期积分"},
+                {"key": "date3", "label": "到期日期"},
             ],
         },
     ),

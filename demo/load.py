@@ -439,7 +439,7 @@ def describe_to_simulator(demo: DemoBrand, account: OfficialAccount) -> None:
                     "follows": [demo.appid],
                     "at": start - (DAYS - day) * 86_400 + 3 * 3_600,
                     # Who came on the first days has met the subscribe button since.
-                    "agrees": {demo.notices[0]["title"]: 1 + day % 2} if day in arrivals.AGREED_ON else {},
+                    "agrees": arrivals.agreements(demo, day),
                 }
                 for day in range(DAYS)
             ]
