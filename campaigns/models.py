@@ -8,6 +8,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounts.models import StaffUser
 from accounts.tenancy import BrandForeignKey, BrandOwned
@@ -387,3 +388,39 @@ class SubscriptionStock(BrandOwned):
 
     def __str__(self) -> str:
         return f"{self.pk} {self.remaining}"
+
+
+class News(models.TextChoices):
+    """What people are told by itself."""
+
+    POINTS = "points", _("Points that end soon")
+    BIRTHDAY = "birthday", _("Birthday benefit")
+
+
+class NewsWay(models.TextChoices):
+    """How news travel when no message may be written; the keys are those of the carriers."""
+
+    SUBSCRIBE = "subscribe", _("Subscribe notification")
+    TEMPLATE = "template", _("Template message")
+
+
+class NewsPlan(BrandOwned):
+    """By which template people of an account are told something when no message may be written to them."""
+
+    about = models.CharField(_("about"), max_length=10, choices=News)
+    account = BrandForeignKey(OfficialAccount, models.PROTECT, related_name="+", verbose_name=_("service account"))
+    way = models.CharField(_("channel"), max_length=10, choices=NewsWay)
+    template = BrandForeignKey(MessageTemplate, models.PROTECT, related_name="+", verbose_name=_("template"))
+    content = models.JSONField(_("fields"), default=dict)
+    is_on = models.BooleanField(pgettext_lazy("news", "is sent"), default=True)
+    updated_at = models.DateTimeField(_("changed"))
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("notification of news")
+        verbose_name_plural = _("notifications of news")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["brand", "about", "account", "way"], name="one_news_plan_per_way"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.about} {self.way} {self.account_id}"

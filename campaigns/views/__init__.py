@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from campaigns.views import composer, notices, progress, templates
+from campaigns.views import composer, news, notices, progress, templates
 from console.registry import Page, Tab, nav, pages
 
 _AREA = "campaigns"
@@ -27,6 +27,8 @@ for _page in (
     Page(f"{_ONE}messages/<int:delivery_id>/", progress.attempts, "campaigns_campaign_attempts", _AREA),
     Page("campaigns/templates/", templates.templates, "campaigns_messagetemplate_list", _AREA),
     Page("campaigns/templates/<int:account_id>/sync/", templates.sync, "campaigns_messagetemplate_sync", _AREA, "edit"),
+    # Stands with the rewards it tells of.
+    Page("rewards/notices/", news.news, "campaigns_news", "points"),
     # Stands with the conversation it belongs to: who may answer there may send it.
     Page("inbox/<int:pk>/notice/", notices.notice, "inbox_notice", "inbox", "edit"),
 ):
@@ -42,3 +44,4 @@ nav.register(
         prefix="campaigns_messagetemplate_",
     ),
 )
+nav.register("rewards.news", Tab("rewards", _("Notices"), "campaigns_news", "points", 62))

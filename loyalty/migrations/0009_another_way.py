@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("loyalty", "0008_visits_in_channel_figures"),
+        ("loyalty", "0001_squashed_0008_visits_in_channel_figures"),
     ]
 
     operations = [

@@ -28,6 +28,7 @@ from campaigns.models import (
     FinishEvent,
     Lane,
     MessageTemplate,
+    NewsPlan,
     Pace,
     SubscriptionStock,
     Tally,
@@ -917,6 +918,8 @@ def _campaign(add, account, program, segment, member, follower, number, at):
         synced_at=at,
     )
     add(SubscriptionStock, follower=follower, template_id=f"sub-{number}", remaining=2, updated_at=at)
+    mine = "template" if NewsPlan.objects.filter(account=account).exists() else "subscribe"
+    add(NewsPlan, about="points", way=mine, account=account, template=template, is_on=False, updated_at=at)
     campaign = add(
         Campaign,
         name=f"到店提醒 {number}",
