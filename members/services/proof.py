@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from django.apps import apps
+from django.db.models import Exists
 from django.utils.translation import override
 
+from accounts.models import Brand
 from accounts.sealing import blind_index
 from accounts.tenancy import current_brand_id
 from members.personal import Fate, PersonalTable, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
+
+    from django.db.models import QuerySet
 
     from members.personal import Person
 
@@ -34,13 +38,22 @@ class Held:
 
 
 def look(person: Person) -> list[Held]:
-    """Note what every table holds of a person now."""
+    """Note what every table holds of a person now; most hold nothing, which one question tells of all of them."""
+    every = list(tables.items())
     found = []
-    for key, table in tables.items():
-        rows = list(table.rows(person).values_list())
-        ids = tuple(row[_place(table.model)] for row in rows)
-        found.append(Held(key, table, ids, _digest(rows)))
+    for (key, table), holds in zip(every, _which_hold([table.rows(person) for _key, table in every]), strict=True):
+        if holds:
+            rows = list(table.rows(person).values_list())
+            ids = tuple(row[_place(table.model)] for row in rows)
+            found.append(Held(key, table, ids, _digest(rows)))
     return found
+
+
+def _which_hold(questions: Sequence[QuerySet[Any]]) -> tuple[bool, ...]:
+    """Say of each question whether any row answers it."""
+    asked = [Exists(rows) for rows in questions]
+    answers: tuple[bool, ...] = Brand.objects.filter(pk=current_brand_id()).values_list(*asked).get()
+    return answers
 
 
 def settle(before: Iterable[Held], *, at: datetime) -> dict[str, Any]:
