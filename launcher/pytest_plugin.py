@@ -65,7 +65,7 @@ def pytest_report_header() -> str:
 
 def _start_servers(config: pytest.Config) -> None:
     try:
-        launched = Launched("--only", "servers", "--throwaway")
+        launched = Launched("--only", "servers", "--throwaway", "--in-memory")
     except LaunchFailed as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
     config.add_cleanup(launched.close)

@@ -392,7 +392,7 @@ def product():
     for name in [name for name in env if name.startswith(("ZHIYIN_", "DATABASE_", "REDIS_"))]:
         if name not in {"ZHIYIN_LOG_LEVEL", "ZHIYIN_METRICS_TOKEN"}:
             del env[name]
-    with Launched("--throwaway", "--no-demo", env=env) as running:
+    with Launched("--throwaway", "--in-memory", "--no-demo", env=env) as running:
         running.env.setdefault("ZHIYIN_METRICS_TOKEN", env["ZHIYIN_METRICS_TOKEN"])
         yield Product(running)
 

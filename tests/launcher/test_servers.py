@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from launcher import postgres, roles
+from launcher import cli, postgres, roles
 from launcher.launched import Launched, LaunchFailed
 from launcher.state import ROOT, State
 
@@ -137,6 +137,19 @@ def test_servers_throwaway_folder_is_removed(servers):
     assert Path(launched.state_dir, "postgres").exists()
     launched.stop()
     assert not Path(launched.state_dir).exists()
+
+
+def test_servers_throwaway_folder_is_in_memory_where_there_is_plenty(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "_ROOM", 4096)
+    memory = tmp_path / "meminfo"
+    for available, expected in ((7, None), (8, tmp_path)):
+        memory.write_text(f"MemTotal: 16 kB\nMemAvailable: {available} kB\n")
+        assert cli.place_in_memory(tmp_path, memory) == expected
+    assert cli.place_in_memory(tmp_path / "missing", memory) is None
+    assert cli.place_in_memory(tmp_path, tmp_path / "missing") is None
+    monkeypatch.setattr(cli, "_ROOM", 1024**5)
+    memory.write_text(f"MemAvailable: {1024**5} kB\n")
+    assert cli.place_in_memory(tmp_path, memory) is None
 
 
 def test_postgres_stale_pid_file_of_another_program_is_no_obstacle(servers, tmp_path):
