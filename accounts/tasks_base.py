@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import structlog
 from celery import shared_task
-from django.db import transaction
+from django.db import connection, transaction
 from kombu.exceptions import OperationalError
 
 from accounts.tenancy import current_scope
@@ -84,11 +85,27 @@ def _assert_closed(name: str) -> None:
 
 
 def ring(task: Ringable, *args: Any, **kwargs: Any) -> None:
-    """Enqueue a task once the transaction has committed.
+    """Enqueue a task once the transaction has committed; once, however often one transaction asks for the same.
 
     A broker that is away is logged, never raised: the rows are in PostgreSQL and a sweeper rings again.
     """
-    transaction.on_commit(lambda: _publish(task, args, kwargs))
+    call = _Ring(task, args, kwargs)
+    open_here = set(connection.savepoint_ids)
+    # What was asked for in a savepoint that may still be taken back is no reason not to ask again.
+    if not any(known == call and parts <= open_here for parts, known, *_ in connection.run_on_commit):
+        transaction.on_commit(call)
+
+
+@dataclass(frozen=True)
+class _Ring:
+    """A wake-up call that waits for the commit."""
+
+    task: Ringable
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __call__(self) -> None:
+        _publish(self.task, self.args, self.kwargs)
 
 
 def ring_later(task: Ringable, seconds: float, *args: Any) -> None:
