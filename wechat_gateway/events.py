@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -105,6 +105,10 @@ class Push:
     "unknown:<name>". `event_at` is WeChat's time, which decides what is newer; `received_at` is ours.
     `scene` is the parameter of the scanned code without WeChat's prefix. `msgid` is the id of a message, or of the
     sending that a result event belongs to; `status` its result. Anything else is in `fields`.
+
+    Of a stored push `reply` is what WeChat heard. `found` is what handlers know of it already, for those after them:
+    put there for many pushes at once (`registries.prepares`) or by whoever asked first. It may hold only what belongs
+    to the transaction in which the push is handled.
     """
 
     brand_id: int
@@ -130,6 +134,8 @@ class Push:
     menu_item_id: str = ""
     notices: tuple[TemplateNotice, ...] = ()
     fields: Fields = field(default_factory=dict)
+    reply: str = ""
+    found: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def is_event(self) -> bool:
@@ -214,6 +220,7 @@ def make_push(
     original_id: str,
     received_at: datetime,
     push_id: int = 0,
+    reply: str = "",
 ) -> Push:
     """The object for handlers and repliers; every field is optional, odd values become empty."""
     kind = head.kind
@@ -233,6 +240,7 @@ def make_push(
             msgid=text_of(fields, "MsgId"),
             menu_item_id=text_of(fields, "bizmsgmenuid"),
             fields=fields,
+            reply=reply,
         )
     key = text_of(fields, "EventKey")
     latitude, longitude = _position(fields)
@@ -260,6 +268,7 @@ def make_push(
         menu_item_id=text_of(fields, "bizmsgmenuid") or text_of(fields, "MenuId"),
         notices=_notices(fields),
         fields=fields,
+        reply=reply,
     )
 
 
@@ -272,6 +281,7 @@ def read_push(
     original_id: str,
     received_at: datetime,
     push_id: int = 0,
+    reply: str = "",
 ) -> Push:
     """Read a stored body again. Raises Unreadable."""
     fields = read_fields(body)
@@ -284,6 +294,7 @@ def read_push(
         original_id=original_id,
         received_at=received_at,
         push_id=push_id,
+        reply=reply,
     )
 
 

@@ -41,6 +41,7 @@ class ReplyBook:
 
 HandlerFunction: TypeAlias = Callable[[Push], None]
 ReplierFunction: TypeAlias = Callable[..., Reply | None]  # (push, book), with `asks` (push, book, rows)
+PreparationFunction: TypeAlias = Callable[[Sequence[Push]], None]
 CompilerFunction: TypeAlias = Callable[[int], Any]
 MemoryFunction: TypeAlias = Callable[[Sequence[tuple[int, ReplyBook]]], None]
 Condition: TypeAlias = Callable[[Push, ReplyBook], bool]
@@ -84,6 +85,10 @@ repliers: Registry[ReplierFunction] = Registry(
     "passive repliers",
     purpose="what is answered to a push within the five seconds",
 )
+preparations: Registry[PreparationFunction] = Registry(
+    "preparations of handlers",
+    purpose="what is asked once for many pushes before each of them is handled",
+)
 compilers: Registry[CompilerFunction] = Registry("reply compilers", purpose="what repliers look rules up in")
 memories: Registry[MemoryFunction] = Registry(
     "gateway memories",
@@ -91,6 +96,7 @@ memories: Registry[MemoryFunction] = Registry(
 )
 _handlers: dict[str, Handler] = {}
 _repliers: dict[str, Replier] = {}
+_preparations: dict[str, tuple[int, str, PreparationFunction]] = {}
 _ordered: dict[tuple[str, str], tuple[Any, ...]] = {}
 _MOST_KINDS: Final = 1000  # whoever pushes may invent kinds; do not remember them all
 
@@ -106,6 +112,21 @@ def on_event(*kinds: str, key: str, rank: int = 100) -> Callable[[HandlerFunctio
         handlers.register(key, function)
         _handlers[key] = Handler(key, _canonical(kinds), function, rank)
         _ordered.clear()
+        return function
+
+    return register
+
+
+def prepares(*, key: str, rank: int = 100) -> Callable[[PreparationFunction], PreparationFunction]:
+    """Let the function look up what handlers of several pushes will ask for, and put it into each one's `found`.
+
+    It runs in the transaction in which they are handled, lowest rank first, and not always: when a handler has failed,
+    everybody asks for themselves. So it may only read and lock, and nothing may depend on it.
+    """
+
+    def register(function: PreparationFunction) -> PreparationFunction:
+        preparations.register(key, function)
+        _preparations[key] = (rank, key, function)
         return function
 
     return register
@@ -169,6 +190,12 @@ def remembers(key: str) -> Callable[[MemoryFunction], MemoryFunction]:
 def handlers_of(kind: str) -> tuple[Handler, ...]:
     """The handlers of a kind in order."""
     return _in_order("handler", kind, _handlers)
+
+
+def prepare(pushes: Sequence[Push]) -> None:
+    """Look up what handlers of these pushes will ask for."""
+    for _rank, _key, function in sorted(_preparations.values(), key=lambda each: each[:2]):
+        function(pushes)
 
 
 def repliers_of(kind: str) -> tuple[Replier, ...]:

@@ -129,9 +129,10 @@ class InboxStore:
     def wait_for_lane(self, brand_id: int, lane: int) -> None:
         """Take the lane for this transaction, waiting a little for whoever has it."""
         with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL lock_timeout = '5s'")
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LANE_LOCKS + lane, brand_id])
-            cursor.execute("SET LOCAL lock_timeout = 0")
+            cursor.execute(
+                "SET LOCAL lock_timeout = '5s'; SELECT pg_advisory_xact_lock(%s, %s); SET LOCAL lock_timeout = 0",
+                [_LANE_LOCKS + lane, brand_id],
+            )
 
     def waiting(self, brand_id: int, lane: int, most: int) -> list[tuple[int, str, int, bool]]:
         """(id, openid, attempts, has to wait) of the oldest pushes of a lane."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
@@ -21,7 +22,7 @@ from wechat_gateway import tasks
 from wechat_gateway.errors import NotReplayable, PushNotFound, ReasonMissing, StillUnreadable
 from wechat_gateway.events import Push, lane_of, read_push
 from wechat_gateway.models import HandledEffect, InboundPush, OfficialAccount, PushState
-from wechat_gateway.registries import Handler, handlers_of
+from wechat_gateway.registries import Handler, handlers_of, prepare
 from wechat_gateway.stores import InboxStore
 from wechat_gateway.wire import Unreadable
 
@@ -237,11 +238,22 @@ def _count(claims: list[_Claim]) -> None:
 
 
 def _run_claims(brand_id: int, lane: int, claims: list[_Claim], at: datetime) -> int:
+    """Run what was chosen; gives how many were settled.
+
+    Nearly always no handler fails, so pushes that were not tried before run together and without savepoints. When
+    something does fail, all of it is undone and runs once more, each handler in a savepoint of its own.
+    """
     try:
-        with _store.scope(brand_id):
-            _store.wait_for_lane(brand_id, lane)
-            point("inbox: lane taken")
-            return _run_locked(claims, at)
+        if claims[0].attempt == 1:
+            try:
+                return _run(brand_id, lane, claims, at, together=True)
+            except SoftTimeLimitExceeded:
+                raise  # the time for a second run is used up
+            except Exception as error:
+                if _is_lost(error):
+                    raise
+                logger.info("brand %s lane %s: pushes are run again one by one: %s", brand_id, lane, _name(error))
+        return _run(brand_id, lane, claims, at, together=False)
     except Exception as error:
         # The transaction as a whole failed (a constraint at commit, a lost connection): each push is tried alone next.
         logger.exception("brand %s lane %s: a group of pushes was rolled back", brand_id, lane)
@@ -252,6 +264,13 @@ def _run_claims(brand_id: int, lane: int, claims: list[_Claim], at: datetime) ->
         with _store.scope(brand_id):
             _fail(claims[0].push_id, claims[0].attempt, _cause("commit", error))
         return 0
+
+
+def _run(brand_id: int, lane: int, claims: list[_Claim], at: datetime, *, together: bool) -> int:
+    with _store.scope(brand_id):
+        _store.wait_for_lane(brand_id, lane)
+        point("inbox: lane taken")
+        return _run_locked(claims, at, together=together)
 
 
 def _is_lost(error: BaseException) -> bool:
@@ -287,7 +306,7 @@ def _take_back(brand_id: int, claims: list[_Claim]) -> bool:
     return len(ids) == len(claims)
 
 
-def _run_locked(claims: list[_Claim], at: datetime) -> int:
+def _run_locked(claims: list[_Claim], at: datetime, *, together: bool) -> int:
     attempts = {claim.push_id: claim.attempt for claim in claims}
     rows = [
         row
@@ -298,13 +317,16 @@ def _run_locked(claims: list[_Claim], at: datetime) -> int:
     done: dict[int, set[str]] = {row.pk: set() for row in rows}
     for push_id, handler in _store.effects(list(done)):
         done[push_id].add(handler)
+    pushes = _readable(rows, accounts)
+    if together:
+        prepare(list(pushes.values()))
     failed: set[str] = set()
     handled: list[int] = []
     postponed: list[int] = []
     for row in rows:
         if row.openid in failed:
             postponed.append(row.pk)
-        elif _run_one(row, accounts[row.account_id], done[row.pk]):
+        elif row.pk in pushes and _run_one(row, pushes[row.pk], done[row.pk], together=together):
             handled.append(row.pk)
         else:
             failed.add(row.openid)
@@ -317,18 +339,30 @@ def _run_locked(claims: list[_Claim], at: datetime) -> int:
     return len(handled)
 
 
-def _run_one(row: InboundPush, account: OfficialAccount, done: set[str]) -> bool:
-    """Run the handlers of one push; False when one of them failed. The others' effects stay."""
-    try:
-        push = _read(row, account)
-    except Unreadable as error:
-        row.state, row.reason = PushState.QUARANTINED, error.reason
-        _store.save_push(row, ["state", "reason"])
-        return False
+def _readable(rows: list[InboundPush], accounts: dict[int, OfficialAccount]) -> dict[int, Push]:
+    """Give the pushes of rows; those that cannot be read are put into quarantine."""
+    pushes = {}
+    for row in rows:
+        try:
+            pushes[row.pk] = _read(row, accounts[row.account_id])
+        except Unreadable as error:
+            row.state, row.reason = PushState.QUARANTINED, error.reason
+            _store.save_push(row, ["state", "reason"])
+    return pushes
+
+
+def _run_one(row: InboundPush, push: Push, done: set[str], *, together: bool) -> bool:
+    """Run the handlers of one push; False when one of them failed. The others' effects stay.
+
+    Together with other pushes, whatever fails raises.
+    """
     succeeded: list[str] = []
     cause = ""
     for handler in handlers_of(push.kind):
         if handler.key in done:
+            continue
+        if together:
+            handler.run(push)
             continue
         problem = _run_handler(handler, push)
         if problem:
@@ -344,6 +378,7 @@ def _run_one(row: InboundPush, account: OfficialAccount, done: set[str]) -> bool
 
 def _run_handler(handler: Handler, push: Push) -> str:
     """'' or why it failed; its own changes are undone then."""
+    push.found.clear()  # what an earlier one has found may have been undone with it
     try:
         with _store.savepoint():
             handler.run(push)
@@ -361,7 +396,11 @@ def _fail(push_id: int, attempt: int, cause: str) -> None:
 
 
 def _cause(handler: str, error: Exception) -> str:
-    return redact(f"{handler}: {type(error).__name__}: {error}")[:200]
+    return f"{handler}: {_name(error)}"[:200]
+
+
+def _name(error: Exception) -> str:
+    return redact(f"{type(error).__name__}: {error}")
 
 
 def _read(row: InboundPush, account: OfficialAccount) -> Push:
@@ -374,4 +413,5 @@ def _read(row: InboundPush, account: OfficialAccount) -> Push:
         original_id=account.original_id,
         received_at=row.received_at,
         push_id=row.pk,
+        reply=row.reply,
     )
