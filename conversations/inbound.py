@@ -22,6 +22,7 @@ from conversations.selectors import (
     dialogues_of,
     facts_in,
     facts_query,
+    look_up_rules,
     rules_of,
     talk_in,
     talk_query,
@@ -29,7 +30,7 @@ from conversations.selectors import (
 )
 from conversations.services.dialogues import LANGUAGE
 from wechat_gateway.events import MESSAGE_KINDS, Push
-from wechat_gateway.registries import ReplyBook, compiles, on_event, remembers, reply_to
+from wechat_gateway.registries import ReplyBook, compiles, on_event, prepares, remembers, reply_to
 from wechat_gateway.replies import Text
 
 if TYPE_CHECKING:
@@ -242,6 +243,15 @@ def scanned_again(push: Push, book: ReplyBook) -> Reply | None:
 def as_reply(decision: Decision) -> Reply | None:
     """Give the first answer in the gateway's form; the others follow by the worker."""
     return passive_of(decision.contents[0]) if decision.contents else None
+
+
+BY_RULES: Final = frozenset({"subscribe", "text", "SCAN", *ANSWERED_TAPS, *OTHER_MESSAGES})
+
+
+@prepares(key="conversations.rules", rank=5)
+def look_up_compiled(pushes: Sequence[Push]) -> None:
+    """Look up the rules that many pushes are asked about, once."""
+    look_up_rules([push for push in pushes if push.kind in BY_RULES])
 
 
 # Before the handlers that record who follows: the rules ask whether somebody had left before this push.

@@ -140,6 +140,24 @@ def current_rules(account_id: int) -> Rules:
     return _current(account_id)[0]
 
 
+_OF_PUSH: Final = "conversations.compiled"
+
+
+def compiled_for(push: Push) -> tuple[Rules, Dialogues]:
+    """Give the rules and dialogues of a push's account as of now: whoever asks first looks, for all who handle it."""
+    compiled: tuple[Rules, Dialogues] | None = push.found.get(_OF_PUSH)
+    if compiled is None:
+        compiled = push.found[_OF_PUSH] = _current(push.account_id)
+    return compiled
+
+
+def look_up_rules(pushes: Sequence[Push]) -> None:
+    """Compile what has changed for the accounts of pushes, once for all of them."""
+    compiled = {account_id: _current(account_id) for account_id in sorted({push.account_id for push in pushes})}
+    for push in pushes:
+        push.found[_OF_PUSH] = compiled[push.account_id]
+
+
 def forget_compiled() -> None:
     """Drop the compiled rules this process remembers; the next push compiles them again."""
     _remembered.clear()

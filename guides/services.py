@@ -185,7 +185,7 @@ def record_contact(
     return Added(member, touch, is_new, now.guide if now is not None else None)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def assign_by_code(touch: Touch) -> None:
     """Whoever scans a guide's code without having a guide gets that one; their store comes along.
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from inbox import services
+from inbox.selectors import look_up_desk
 from wechat_gateway.events import MESSAGE_KINDS, Push
-from wechat_gateway.registries import on_event
+from wechat_gateway.registries import on_event, prepares
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SHOWN: Final = (
     *sorted(MESSAGE_KINDS),
@@ -23,6 +27,13 @@ SHOWN: Final = (
     "pic_weixin",
     "location_select",
 )
+
+
+@prepares(key="inbox.desk", rank=60)
+def look_up(pushes: Sequence[Push]) -> None:
+    """Look up once who answers, for many messages."""
+    if messages := [push for push in pushes if push.kind in MESSAGE_KINDS]:
+        look_up_desk(messages)
 
 
 @on_event(*SHOWN, key="inbox.record", rank=60)

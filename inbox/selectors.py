@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from accounts.viewer import Viewer
     from stores.selectors import Hours
+    from wechat_gateway.events import Push
 
 PAGE: Final = 40
 THREAD: Final = 60
@@ -344,7 +345,7 @@ def loads_of(staff_ids: Sequence[int], *, at: datetime) -> dict[int, int]:
 
 def case_of(conversation: Conversation, *, at: datetime, passed: frozenset[int] = frozenset()) -> Case:
     """Give what the routing has to know of a conversation."""
-    member = conversation.follower.member
+    member = Member.objects.select_related("store__region").get(pk=conversation.follower.member_id)
     own = (
         Assignment.objects.select_related("guide__store__region")
         .filter(member=member, until__isnull=True, guide__is_active=True)
@@ -363,17 +364,68 @@ def case_of(conversation: Conversation, *, at: datetime, passed: frozenset[int] 
         store_name=store.name if store else "",
         region_name=store.region.name if store and store.region else "",
         store_shift=_shift(hours[store.pk], zone) if store else Shift(),
-        desk_shift=desk_shift(at=at, zone=zone),
+        desk_shift=desk_shift(at=at, zone=zone, week=service_week()),
         passed=passed,
     )
 
 
-def desk_shift(*, at: datetime, zone: ZoneInfo) -> Shift:
-    """Say whether desk and regions are at work."""
+def service_week() -> dict[int, list[tuple[Any, Any]]]:
+    """Give when desk and regions are at work, by weekday; nothing when nobody has said."""
     week: dict[int, list[tuple[Any, Any]]] = {}
     for row in ServiceHours.objects.order_by("weekday", "opens"):
         week.setdefault(row.weekday, []).append((row.opens, row.closes))
+    return week
+
+
+def desk_shift(*, at: datetime, zone: ZoneInfo, week: dict[int, list[tuple[Any, Any]]]) -> Shift:
+    """Say whether desk and regions are at work."""
     return _shift(hours_at(at.astimezone(zone), week, {}), zone) if week else Shift()
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What is the same for whoever writes: who answers, and when the desk does.
+
+    `awaited` says that a colleague wants to know when somebody writes again.
+    """
+
+    zone: ZoneInfo
+    week: dict[int, list[tuple[Any, Any]]]
+    agents: tuple[Agent, ...]
+    awaited: bool
+
+    def shift(self, at: datetime) -> Shift:
+        """Say whether the desk is at work."""
+        return desk_shift(at=at, zone=self.zone, week=self.week)
+
+    def is_there_for_all(self, at: datetime) -> bool:
+        """Say whether the desk is at work and answers for every store: then nobody finds everything closed."""
+        return self.shift(at).is_open and any(seat_of(row, 0, at=at).for_all for row in self.agents)
+
+
+_OF_PUSH: Final = "inbox.desk"
+
+
+def desk_for(push: Push) -> Desk:
+    """Give the desk as of now: whoever asks first looks, for all who handle a push."""
+    desk: Desk | None = push.found.get(_OF_PUSH)
+    if desk is None:
+        desk = push.found[_OF_PUSH] = desk_of_brand()
+    return desk
+
+
+def look_up_desk(pushes: Sequence[Push]) -> None:
+    """Look up once for pushes what is the same for all of them."""
+    desk = desk_of_brand()
+    for push in pushes:
+        push.found[_OF_PUSH] = desk
+
+
+def desk_of_brand() -> Desk:
+    """Give the desk of the brand in scope as of now."""
+    awaited = AgentTask.objects.filter(kind=TaskKind.WRITES_AGAIN, due_at__isnull=True, done_at__isnull=True)
+    agents = Agent.objects.select_related("staff_user").order_by("pk")
+    return Desk(ZoneInfo(brand_zone()), service_week(), tuple(agents), awaited.exists())
 
 
 def _shift(hours: Hours, zone: ZoneInfo) -> Shift:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -12,6 +12,9 @@ from accounts.tenancy import BrandForeignKey, BrandOwned
 from members.models import Follower, Member, Tag
 from stores.models import Store
 from wechat_gateway.models import MiniProgram, OfficialAccount
+
+if TYPE_CHECKING:
+    from wechat_gateway.events import Push
 
 
 class Touchpoint(BrandOwned):
@@ -293,6 +296,7 @@ class Touch(BrandOwned):
     at = models.DateTimeField(_("when"))
     push_id = models.BigIntegerField(null=True, blank=True)
     opening = models.CharField(max_length=100, blank=True)
+    push: Push | None = None  # what set it off, while that is being handled
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("touch")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from campaigns.models import SubscriptionStock
 from campaigns.services.results import record_result
-from members.services import record_contact
+from members.services import follower_of
 
 if TYPE_CHECKING:
     from wechat_gateway.events import Push, TemplateNotice
@@ -34,7 +34,7 @@ def record_subscriptions(*, push: Push) -> None:
                 status=_status(notice),
                 event_at=push.event_at,
             )
-    follower = record_contact(account_id=push.account_id, appid=push.appid, openid=push.openid, at=push.event_at)
+    follower = follower_of(push)
     for notice in chosen:
         more = push.kind == POPUP and notice.status == "accept"
         none_left = (push.kind == CHANGE and notice.status == "reject") or notice.error_code == "43101"

@@ -16,7 +16,7 @@ from common.registry import Registry
 from conversations.errors import DialogueInvalid
 from conversations.models import Dialogue, DialogueRun, DialogueVersion, ReplyRecord, ReplyState, RunState, Trigger, Way
 from conversations.script import OWN, Turn, faults, own_faults, read_steps
-from conversations.selectors import current_dialogues, current_rules, own_fields, running, talk_of, turn_of
+from conversations.selectors import compiled_for, own_fields, running, talk_of, turn_of
 from members import services as member_services
 from members.errors import ProfileValueInvalid
 from members.models import Purpose, Tag
@@ -106,12 +106,12 @@ def talk(*, follower: Follower, push: Push, heard: Callable[[str], bool], said: 
     reply to the second was made from the state before the first, the right question follows as a customer-service
     message. `heard(text)` says whether the stored reply is this text.
     """
-    dialogues = current_dialogues(push.account_id)
+    rules, dialogues = compiled_for(push)
     if not dialogues.starts:
         return False
     run = running(push.account_id, push.openid, at=push.received_at, lock=True)
     with translation.override(LANGUAGE):
-        found = turn_of(dialogues, current_rules(push.account_id), talk_of(run), push)
+        found = turn_of(dialogues, rules, talk_of(run), push)
     if found is None:
         return False
     turn, version_id = found
@@ -176,17 +176,16 @@ def _note(follower: Follower, push: Push, turn: Turn, *, heard: bool, said: bool
     waiting = [] if heard or not turn.text else [{"msgtype": "text", "text": {"content": turn.text}}]
     if waiting and push.received_at >= until:
         way, why, waiting = Way.PERSON, "WINDOW_CLOSED", []
-    ReplyRecord.objects.get_or_create(
+    record = ReplyRecord(
         push_id=push.push_id,
-        defaults={
-            "account_id": push.account_id,
-            "follower": follower,
-            "trigger": Trigger.KEYWORD if push.kind == "text" else Trigger.CLICK,
-            "way": way,
-            "why": why,
-            "state": ReplyState.WAITING if waiting else ReplyState.DONE,
-            "waiting": waiting,
-            "until": until if waiting else None,
-            "at": push.received_at,
-        },
+        account_id=push.account_id,
+        follower=follower,
+        trigger=Trigger.KEYWORD if push.kind == "text" else Trigger.CLICK,
+        way=way,
+        why=why,
+        state=ReplyState.WAITING if waiting else ReplyState.DONE,
+        waiting=waiting,
+        until=until if waiting else None,
+        at=push.received_at,
     )
+    ReplyRecord.objects.get_queryset().insert_new(record)

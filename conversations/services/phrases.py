@@ -18,6 +18,7 @@ from conversations.selectors import brand_zone, current_rules
 
 if TYPE_CHECKING:
     from datetime import date, datetime
+    from zoneinfo import ZoneInfo
 
 KEEP_WEEKS: Final = 8
 
@@ -29,18 +30,18 @@ DO UPDATE SET count = conversations_unmatchedphrase.count + 1, last_at = exclude
 """
 
 
-def note_unmatched(*, account_id: int, text: str, at: datetime) -> None:
-    """Count a message that no keyword rule answered."""
+def note_unmatched(*, account_id: int, text: str, at: datetime, zone: ZoneInfo | None = None) -> None:
+    """Count a message that no keyword rule answered. Without the brand's `zone` it is asked for."""
     counted = countable(text)
     if not counted:
         return
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT, [current_brand_id(), account_id, week_of(at), counted, at])
+        cursor.execute(_COUNT, [current_brand_id(), account_id, week_of(at, zone), counted, at])
 
 
-def week_of(at: datetime) -> date:
+def week_of(at: datetime, zone: ZoneInfo | None = None) -> date:
     """Give the Monday of a moment's week in the brand's zone."""
-    day = timezone.localtime(at, brand_zone()).date()
+    day = timezone.localtime(at, zone or brand_zone()).date()
     return day - timedelta(days=day.weekday())
 
 

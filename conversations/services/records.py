@@ -19,7 +19,7 @@ from conversations import tasks
 from conversations.answers import passive_of, service_of
 from conversations.engine import Decision
 from conversations.models import SCANNED, ButtonUse, DialogueRun, LastTag, ReplyRecord, ReplyState, Trigger, Way
-from conversations.selectors import current_rules, facts_of
+from conversations.selectors import compiled_for, facts_of
 from conversations.services.dialogues import talk
 from conversations.services.phrases import note_unmatched
 from conversations.windows import reserve, settle
@@ -28,8 +28,6 @@ from touchpoints.models import TouchKind
 from wechat_gateway import calls
 from wechat_gateway.answers import Outcome
 from wechat_gateway.errcodes import Reaction, explain
-from wechat_gateway.events import Push
-from wechat_gateway.models import InboundPush
 from wechat_gateway.replies import Reply, Text, render
 from wechat_gateway.windows import CLOSED, granted_by
 
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     from members.models import Follower
     from touchpoints.models import Touch
     from wechat_gateway.answers import Answer
+    from wechat_gateway.events import Push
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +61,8 @@ NO_PASSIVE_FORM: Final = "NO_PASSIVE_FORM"
 ASKED_FOR: Final = "ASKED_FOR"
 WINDOW_CLOSED: Final = "WINDOW_CLOSED"
 
+RECORD: Final = "conversations.record"  # what a push's `found` has the record of its answer by
+
 # What apps above do when a rule hands somebody over: callable(follower, reason, at), in the push's transaction.
 on_hand_over: Registry[Callable[[Follower, str, datetime], None]] = Registry(
     "hand-over listeners",
@@ -81,17 +82,15 @@ def note_answer(*, push: Push, asked: Asked) -> ReplyRecord | None:
     late, PostgreSQL away), the answer goes as a customer-service message while its window is open, and is left to a
     person after that. A push that another replier answered is none of ours.
     """
-    follower = member_services.record_contact(
-        account_id=push.account_id, appid=push.appid, openid=push.openid, at=push.event_at
-    )
-    said = InboundPush.objects.filter(pk=push.push_id).values_list("reply", flat=True).first() or ""
+    follower = member_services.follower_of(push)
+    said = push.reply
     if asked.trigger in {Trigger.KEYWORD, Trigger.CLICK} and talk(
         follower=follower, push=push, heard=_heard(push, said), said=said
     ):
         if ReplyRecord.objects.filter(push_id=push.push_id, state=ReplyState.WAITING).exists():
             ring(tasks.send_replies, push.brand_id)
         return None
-    rules = current_rules(push.account_id)
+    rules = compiled_for(push)[0]
     decision = rules.decide(asked)
     if decision.needs_facts:
         facts = facts_of(rules, push.account_id, push.openid, at=asked.at)
@@ -99,7 +98,7 @@ def note_answer(*, push: Push, asked: Asked) -> ReplyRecord | None:
     answered = decision.rule is not None
     ours = not said or _same(decision, push, said)
     if asked.trigger == Trigger.KEYWORD and ours and not (answered and decision.rule.trigger == Trigger.KEYWORD):  # type: ignore[union-attr] # answered means that there is a rule
-        note_unmatched(account_id=push.account_id, text=asked.text, at=push.event_at)
+        note_unmatched(account_id=push.account_id, text=asked.text, at=push.event_at, zone=rules.zone)
     if not answered or not ours:
         return None
     return keep_record(follower=follower, push=push, decision=decision, said=bool(said))
@@ -111,31 +110,17 @@ def note_scan(touch: Touch) -> None:
     Asks nothing of PostgreSQL for a code without a welcome. When the minute after the scan in which WeChat lets us
     write is over, the welcome is lost: nobody has asked for anything, so it is left to no person.
     """
-    if touch.kind != TouchKind.SCAN or touch.push_id is None or touch.touchpoint is None or touch.follower is None:
+    push = touch.push
+    if touch.kind != TouchKind.SCAN or push is None or touch.touchpoint is None or touch.follower is None:
         return
     if not touch.touchpoint.welcome:
         return
-    row = InboundPush.objects.select_related("account").filter(pk=touch.push_id).first()
-    if row is None:
-        return
-    rule = current_rules(row.account_id).code_welcome(touch.scene, row.received_at)
+    rule = compiled_for(push)[0].code_welcome(touch.scene, push.received_at)
     if rule is None:
         return
-    push = Push(
-        brand_id=row.brand_id,
-        account_id=row.account_id,
-        appid=row.account.appid,
-        original_id=row.account.original_id,
-        openid=row.openid,
-        kind=row.kind,
-        event_at=row.event_at,
-        received_at=row.received_at,
-        push_id=row.pk,
-        scene=touch.scene,
-    )
     decision = Decision(rule, rule.contents)
-    if not row.reply or _same(decision, push, row.reply):
-        keep_record(follower=touch.follower, push=push, decision=decision, said=bool(row.reply), trigger=SCANNED)
+    if not push.reply or _same(decision, push, push.reply):
+        keep_record(follower=touch.follower, push=push, decision=decision, said=bool(push.reply), trigger=SCANNED)
 
 
 def keep_record(
@@ -164,25 +149,26 @@ def keep_record(
         way, why = Way.PERSON, ASKED_FOR
     waiting = [body for body in (service_of(content) for content in left) if body is not None]
     waiting = waiting[: granted.messages if granted else 0]
-    record, created = ReplyRecord.objects.get_or_create(
+    record = ReplyRecord(
         push_id=push.push_id,
-        defaults={
-            "account_id": push.account_id,
-            "follower": follower,
-            "rule_id": rule.pk or None,
-            "trigger": trigger or rule.trigger,
-            "way": way,
-            "why": why,
-            "state": ReplyState.FAILED if problem else ReplyState.WAITING if waiting else ReplyState.DONE,
-            "problem": problem,
-            "waiting": waiting,
-            "until": until if waiting else None,
-            "at": push.received_at,
-        },
+        account_id=push.account_id,
+        follower=follower,
+        rule_id=rule.pk or None,
+        trigger=trigger or rule.trigger,
+        way=way,
+        why=why,
+        state=ReplyState.FAILED if problem else ReplyState.WAITING if waiting else ReplyState.DONE,
+        problem=problem,
+        waiting=waiting,
+        until=until if waiting else None,
+        at=push.received_at,
     )
-    if created and handed:
+    if not ReplyRecord.objects.get_queryset().insert_new(record):
+        return ReplyRecord.objects.get(push_id=push.push_id)
+    push.found[RECORD] = record
+    if handed:
         hand_over(follower=follower, reason=why, at=push.event_at)
-    if created and waiting:
+    if waiting:
         ring(tasks.send_replies, push.brand_id)
     return record
 

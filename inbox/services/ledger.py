@@ -35,7 +35,14 @@ WHERE l.brand_id = %(brand)s AND l.id = v.id
 
 def record_act(*, follower: Follower, act: windows.Act, at: datetime) -> ReplyLedger:
     """Note what a person did themselves. Older news than is known of the same kind changes nothing."""
-    row = _locked(follower.pk)
+    rows = ReplyLedger.objects.select_for_update().filter(follower=follower)
+    row = rows.first()
+    if row is None:
+        row = ReplyLedger(follower=follower)
+        _set(row, ledger_from(row).acted(act, at), at)
+        if ReplyLedger.objects.get_queryset().insert_new(row):
+            return row
+        row = rows.get()
     _keep(row, ledger_from(row).acted(act, at), at)
     return row
 

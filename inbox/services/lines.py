@@ -27,26 +27,28 @@ def locked(conversation_id: int) -> Conversation | None:
 
 def conversation_with(*, follower: Follower, at: datetime) -> Conversation:
     """Give the conversation with a follower, locked; opens it with the first line."""
-    rows = Conversation.objects.select_for_update(of=("self",)).select_related(
-        "follower__member__store__region", "account"
-    )
-    row = rows.filter(follower=follower).first()
+    row = conversation_of(follower)
     if row is not None:
         return row
-    Conversation.objects.bulk_create(
-        [
-            Conversation(
-                account_id=follower.account_id,
-                follower=follower,
-                store_id=follower.member.store_id,
-                state=ConversationState.RESOLVED,
-                opened_at=at,
-                last_at=at,
-            )
-        ],
-        ignore_conflicts=True,
+    row = Conversation(
+        account_id=follower.account_id,
+        follower=follower,
+        store_id=follower.member.store_id,
+        state=ConversationState.RESOLVED,
+        opened_at=at,
+        last_at=at,
     )
-    return rows.get(follower=follower)
+    if Conversation.objects.get_queryset().insert_new(row):
+        return row
+    return Conversation.objects.select_for_update().get(follower=follower)
+
+
+def conversation_of(follower: Follower) -> Conversation | None:
+    """Give the conversation with a follower, locked, if there is one."""
+    row = Conversation.objects.select_for_update().filter(follower=follower).first()
+    if row is not None:
+        row.follower = follower
+    return row
 
 
 def add_line(
@@ -63,9 +65,10 @@ def add_line(
     """Write a line. The conversation must be locked, and saved by the caller afterwards.
 
     Without `leads` lists go on showing the line before: an answer to any message says less than the question.
+    Of a push that has such a line already nothing is written; the line that is given has no id then.
     """
     said = direction in (Direction.IN, Direction.OUT, Direction.NOTE)
-    line = Message.objects.create(
+    line = Message(
         conversation=conversation,
         direction=direction,
         kind=kind,
@@ -75,6 +78,10 @@ def add_line(
         at=at,
         **more,
     )
+    if line.push_id is None:
+        line.save()
+    elif not Message.objects.get_queryset().insert_new(line):
+        return line
     if direction in (Direction.IN, Direction.OUT):
         if direction == Direction.IN:
             conversation.inbound_count += 1

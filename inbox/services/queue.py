@@ -24,6 +24,8 @@ from inbox.services import lines
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from inbox.selectors import Desk
+
 SEEN_EVERY = 30  # seconds between two notes that a console is open
 _PULL = 50
 
@@ -176,8 +178,12 @@ def return_due(*, at: datetime) -> int:
     return len(due) + len(left)
 
 
-def opens_again(conversation: Conversation, *, at: datetime) -> datetime | None:
+def opens_again(conversation: Conversation, *, at: datetime, desk: Desk) -> datetime | None:
     """Say when somebody can answer a conversation next; None while the brand answers. Changes nothing."""
+    if not desk.agents:
+        return desk.shift(at).opens_at
+    if desk.is_there_for_all(at):
+        return None
     return routing.decide(case_of(conversation, at=at), seats(at=at)).opens_at
 
 

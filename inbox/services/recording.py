@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from accounts.tasks_base import ring
 from conversations.models import ReplyRecord, Trigger, Way
+from conversations.services.records import RECORD
 from inbox import tasks
 from inbox.models import (
     AgentTask,
@@ -17,12 +18,12 @@ from inbox.models import (
     SendState,
     TaskKind,
 )
+from inbox.selectors import Desk, desk_for, desk_of_brand
 from inbox.services import lines, promises, queue
 from inbox.services.ledger import record_act
-from members.services import record_contact
+from members.services import follower_of, record_contact
 from wechat_gateway import windows
 from wechat_gateway.events import MESSAGE_KINDS, Push
-from wechat_gateway.models import InboundPush
 from wechat_gateway.wire import Unreadable, read_fields, text_of
 
 if TYPE_CHECKING:
@@ -41,20 +42,19 @@ def record_push(*, push: Push) -> Message | None:
 
     Events stand in conversations there are; only messages open one.
     """
-    follower = record_contact(account_id=push.account_id, appid=push.appid, openid=push.openid, at=push.event_at)
+    follower = follower_of(push)
     act = windows.act_of(push)
     if act is not None:
         record_act(follower=follower, act=act, at=push.event_at)
     is_message = push.kind in MESSAGE_KINDS
-    if not is_message and not Conversation.objects.filter(follower=follower).exists():
-        return None
-    conversation = lines.conversation_with(follower=follower, at=push.event_at)
-    direction = Direction.IN if is_message else Direction.EVENT
-    if push.push_id and Message.objects.filter(push_id=push.push_id, direction=direction).exists():
+    conversation = (
+        lines.conversation_with(follower=follower, at=push.event_at) if is_message else lines.conversation_of(follower)
+    )
+    if conversation is None:
         return None
     line = lines.add_line(
         conversation,
-        direction=direction,
+        direction=Direction.IN if is_message else Direction.EVENT,
         kind=push.kind,
         at=push.event_at,
         text=_text(push),
@@ -62,6 +62,8 @@ def record_push(*, push: Push) -> Message | None:
         push_id=push.push_id or None,
         attachment=_attachment(push),
     )
+    if not line.pk:
+        return None
     reply = _reply_to(push)
     answered = text_of(reply, "MsgType") in SHOWN and _answers(push)
     _record_reply(conversation, push, reply, leads=answered)
@@ -112,16 +114,18 @@ def record_service_messages(follower: Follower, bodies: list[dict[str, Any]], at
 
 def _after_message(conversation: Conversation, push: Push, *, answered: bool) -> None:
     at = push.event_at
-    due = AgentTask.objects.filter(
-        conversation=conversation, kind=TaskKind.WRITES_AGAIN, due_at__isnull=True, done_at__isnull=True
-    )
-    due.update(due_at=at)
+    desk = desk_for(push)
+    if desk.awaited:
+        due = AgentTask.objects.filter(
+            conversation=conversation, kind=TaskKind.WRITES_AGAIN, due_at__isnull=True, done_at__isnull=True
+        )
+        due.update(due_at=at)
     if answered and conversation.state in (ConversationState.RESOLVED, ConversationState.OPEN):
         return  # a rule has said what there is to say; nobody has to
-    _wait(conversation, at=at)
+    _wait(conversation, at=at, desk=desk)
 
 
-def _wait(conversation: Conversation, *, at: datetime) -> None:
+def _wait(conversation: Conversation, *, at: datetime, desk: Desk | None = None) -> None:
     """Let a conversation wait for a person: reopen it, keep its owner if they are there, otherwise find somebody."""
     before = conversation.state
     if before == ConversationState.RESOLVED:
@@ -136,7 +140,7 @@ def _wait(conversation: Conversation, *, at: datetime) -> None:
     if before == ConversationState.WAITING and conversation.assignee_id is None:
         # stands in the queue already, where whoever becomes free takes the oldest; but the doors may have closed since
         if conversation.promised_at is None or conversation.promised_at <= at:
-            opens_at = queue.opens_again(conversation, at=at)
+            opens_at = queue.opens_again(conversation, at=at, desk=desk or desk_of_brand())
             if opens_at is not None:
                 promises.promise(conversation, opens_at=opens_at, at=at)
         return
@@ -176,6 +180,8 @@ def _facts(push: Push) -> dict[str, Any]:
 def _attachment(push: Push) -> Attachment | None:
     if push.kind not in FETCHED or not push.media_id:
         return None
+    if Message.objects.filter(push_id=push.push_id).exists():  # it is handled again
+        return None
     row = Attachment.objects.create(
         account_id=push.account_id, media_id=push.media_id, due_at=push.event_at, created_at=push.event_at
     )
@@ -185,13 +191,8 @@ def _attachment(push: Push) -> Attachment | None:
 
 def _reply_to(push: Push) -> Fields:
     """Give what was answered at once, as WeChat got it."""
-    if not push.push_id:
-        return {}
-    reply = InboundPush.objects.filter(pk=push.push_id).values_list("reply", flat=True).first()
-    if not reply:
-        return {}
     try:
-        return read_fields(reply.encode())
+        return read_fields(push.reply.encode()) if push.reply else {}
     except Unreadable:
         return {}
 
@@ -231,5 +232,7 @@ def _first_article(reply: Fields) -> Fields:
 
 def _answers(push: Push) -> bool:
     """Say whether what was answered is an answer. The reply to any message says that somebody will answer."""
-    record = ReplyRecord.objects.filter(push_id=push.push_id).only("trigger", "way").first()
+    record = push.found.get(RECORD)
+    if record is None:
+        record = ReplyRecord.objects.filter(push_id=push.push_id).only("trigger", "way").first()
     return record is None or (record.trigger != Trigger.DEFAULT and record.way != Way.PERSON)

@@ -59,7 +59,9 @@ from members.services.links import end_identity, report_identity
 from members.services.membership import refresh_segment, refresh_segments
 from members.services.merging import merge_members, undo_merge
 from members.services.people import (
+    follower_of,
     join,
+    look_up_followers,
     mark_unfollowed,
     record_contact,
     record_follow,
@@ -147,6 +149,7 @@ __all__ = [
     "explanation_of",
     "fetch_copy",
     "fetch_followers",
+    "follower_of",
     "give_consent",
     "has_other_stages",
     "hold_member",
@@ -157,6 +160,7 @@ __all__ = [
     "link_identity",
     "link_phone",
     "link_unionid",
+    "look_up_followers",
     "make_copies",
     "mark_unfollowed",
     "meet",

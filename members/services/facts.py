@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 
@@ -11,7 +11,7 @@ from accounts.tenancy import current_brand_id
 from members import facts, tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
 TAG = "tag"
@@ -30,17 +30,19 @@ FROM unnest(%(people)s::bigint[], %(refs)s::bigint[]) AS c(member_id, ref)
 """
 
 
-def note_fact(*, kind: str, member_ids: Iterable[int]) -> int:
+def note_fact(*, kind: str, member_ids: Iterable[int], having: str = "", known: Mapping[str, Any] | None = None) -> int:
     """Have automatic tags look at people again within seconds; nothing is noted where a brand has none.
 
-    `kind` must be registered in `members.facts.kinds`. Gives how many people were noted.
+    `kind` must be registered in `members.facts.kinds`. Gives how many people were noted. What changed the fact may
+    travel along: `having` is a WITH clause in front of the statement, `known` its parameters.
     """
     facts.kinds.get(kind)
     people = sorted(set(member_ids))
     if not people:
         return 0
     with connection.cursor() as cursor:
-        cursor.execute(_NOTE, {"brand": current_brand_id(), "kind": kind, "people": people})
+        values = {"brand": current_brand_id(), "kind": kind, "people": people, **(known or {})}
+        cursor.execute(having + _NOTE, values)
         noted: int = cursor.rowcount
     if noted:
         ring(tasks.apply_due_facts, current_brand_id())

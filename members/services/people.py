@@ -6,8 +6,7 @@ import secrets
 import uuid
 from typing import TYPE_CHECKING
 
-from django.db import IntegrityError, connection, transaction
-from django.db.models import Q
+from django.db import connection
 
 from accounts.tenancy import current_brand_id
 from members import facts
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from stores.models import Store
+    from wechat_gateway.events import Push
 
 MEMBER_NO_DIGITS = 10
 
@@ -41,29 +41,24 @@ def lock_standing(*, member_id: int) -> Member:
 def new_member(*, at: datetime) -> Member:
     """Open a record for a person met for the first time."""
     for _attempt in range(5):
-        try:
-            with transaction.atomic():
-                return Member.objects.create(public_id=uuid.uuid4(), member_no=new_member_no(), created_at=at)
-        except IntegrityError:
-            continue
+        member = Member(public_id=uuid.uuid4(), member_no=new_member_no(), created_at=at)
+        if Member.objects.get_queryset().insert_new(member):
+            return member
     message = "no free member number in five tries"
     raise RuntimeError(message)
 
 
 def record_contact(*, account_id: int, appid: str, openid: str, at: datetime) -> Follower:
     """Give the follower behind an openid, locked; opens the person's record at first contact."""
-    follower = Follower.objects.select_for_update().filter(account_id=account_id, openid=openid).first()
-    if follower is not None:
-        return follower
+    known = Follower.objects.select_for_update().filter(account_id=account_id, openid=openid)
+    found = known.first()
+    if found is not None:
+        return found
     member = new_member(at=at)
-    follower, created = Follower.objects.get_or_create(
-        account_id=account_id,
-        openid=openid,
-        defaults={"member": member, "profile_due_at": at},
-    )
-    if not created:
+    follower = Follower(account_id=account_id, openid=openid, member=member, profile_due_at=at)
+    if not Follower.objects.get_queryset().insert_new(follower):
         member.delete()
-        return Follower.objects.select_for_update().get(pk=follower.pk)
+        return known.get()
     Identity.objects.create(
         member=member,
         kind=IdentityKind.OPENID,
@@ -73,6 +68,30 @@ def record_contact(*, account_id: int, appid: str, openid: str, at: datetime) ->
         since=at,
     )
     return follower
+
+
+_OF_PUSH = "members.follower"
+
+
+def follower_of(push: Push) -> Follower:
+    """Give the follower behind a push as `record_contact` does: whoever asks first looks, for all who handle it."""
+    follower: Follower | None = push.found.get(_OF_PUSH)
+    if follower is None:
+        follower = push.found[_OF_PUSH] = record_contact(
+            account_id=push.account_id, appid=push.appid, openid=push.openid, at=push.event_at
+        )
+    return follower
+
+
+def look_up_followers(pushes: Sequence[Push]) -> None:
+    """Lock the followers behind pushes, all at once; who is met for the first time is left to `follower_of`."""
+    rows = Follower.objects.select_for_update().filter(
+        account_id__in={push.account_id for push in pushes}, openid__in={push.openid for push in pushes}
+    )
+    known = {(row.account_id, row.openid): row for row in rows.order_by("pk")}
+    for push in pushes:
+        if (push.account_id, push.openid) in known:
+            push.found[_OF_PUSH] = known[push.account_id, push.openid]
 
 
 def record_follow(*, follower: Follower, at: datetime) -> bool:
@@ -90,7 +109,7 @@ def record_follow(*, follower: Follower, at: datetime) -> bool:
     follower.follow_count += 1
     follower.profile_due_at = at
     follower.save(update_fields=["subscribed", "followed_at", "follow_count", "profile_due_at"])
-    refresh_subscribed(member_ids=[follower.member_id], at=at)
+    _note_subscribed({follower.member_id}, subscribed=True, at=at)
     note_fact(kind=facts.FOLLOW, member_ids=[follower.member_id])
     if came_back:
         stop_clock(follower=follower, at=at)
@@ -113,17 +132,22 @@ def record_unfollow(*, follower: Follower, at: datetime) -> None:
         start_clocks(followers=[follower], reason=ErasureReason.UNFOLLOWED, at=at)
 
 
+# All of it in one statement: this happens with nearly every push.
+_ACTED = """
+WITH follower AS (
+    UPDATE members_follower SET last_interaction_at = %(at)s
+    WHERE brand_id = %(brand)s AND id = %(follower)s AND coalesce(last_interaction_at < %(at)s, true)
+), member AS (
+    UPDATE members_member SET last_interaction_at = %(at)s
+    WHERE brand_id = %(brand)s AND id = %(member)s AND coalesce(last_interaction_at < %(at)s, true)
+)
+"""
+
+
 def record_interaction(*, follower: Follower, at: datetime) -> None:
     """Note that a person did something themselves at `at`."""
-    Follower.objects.filter(
-        Q(last_interaction_at__lt=at) | Q(last_interaction_at__isnull=True),
-        pk=follower.pk,
-    ).update(last_interaction_at=at)
-    Member.objects.filter(
-        Q(last_interaction_at__lt=at) | Q(last_interaction_at__isnull=True),
-        pk=follower.member_id,
-    ).update(last_interaction_at=at)
-    note_fact(kind=facts.ACT, member_ids=[follower.member_id])
+    known = {"follower": follower.pk, "member": follower.member_id, "at": at}
+    note_fact(kind=facts.ACT, member_ids=[follower.member_id], having=_ACTED, known=known)
 
 
 def mark_unfollowed(*, account_id: int, openids: Sequence[str], at: datetime) -> int:
@@ -148,22 +172,22 @@ def refresh_subscribed(*, member_ids: Sequence[int], at: datetime) -> None:
     following = set(
         Follower.objects.filter(member_id__in=member_ids, subscribed=True).values_list("member_id", flat=True),
     )
-    for people, now in ((set(member_ids) - following, False), (following, True)):
-        pairs = [(member_id, 0) for member_id in _flip(people, subscribed=now)]
-        before, after = ("", "yes") if now else ("yes", "")
-        log_facts(what=SUBSCRIBED, pairs=pairs, before=before, after=after, source="", at=at)
+    _note_subscribed(set(member_ids) - following, subscribed=False, at=at)
+    _note_subscribed(following, subscribed=True, at=at)
 
 
-def _flip(people: set[int], *, subscribed: bool) -> list[int]:
+def _note_subscribed(people: set[int], *, subscribed: bool, at: datetime) -> None:
     if not people:
-        return []
+        return
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE members_member SET subscribed = %s WHERE brand_id = %s AND id = ANY(%s) AND subscribed <> %s "
             "RETURNING id",
             [subscribed, current_brand_id(), sorted(people), subscribed],
         )
-        return [pk for (pk,) in cursor.fetchall()]
+        pairs = [(pk, 0) for (pk,) in cursor.fetchall()]
+    before, after = ("", "yes") if subscribed else ("yes", "")
+    log_facts(what=SUBSCRIBED, pairs=pairs, before=before, after=after, source="", at=at)
 
 
 def set_store(*, member_id: int, store: Store, at: datetime) -> None:

@@ -163,7 +163,7 @@ RETURNING member_id, tag_id, xmax = 0
 """
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def tag_members(
     *,
     member_ids: Iterable[int],

@@ -1,6 +1,7 @@
 """Dialogues: dates as people type them, twelve turns with nonsense, a pause of fifty hours, versions, consent."""
 
 import uuid
+from dataclasses import replace
 from datetime import date, timedelta
 
 import orjson
@@ -229,7 +230,7 @@ def asks(account, follower, text, *, at=AT, heard=True, kind="text", key=""):
     if reply is not None and heard:
         row.reply = render(reply, openid=push.openid, original_id=push.original_id, at=at.timestamp())
         row.save(update_fields=["reply"])
-    return push, reply.content if reply else None
+    return replace(push, reply=row.reply), reply.content if reply else None
 
 
 def test_twelve_turns_with_nonsense_and_a_pause_of_fifty_hours(account, dialogue):

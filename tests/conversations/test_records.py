@@ -1,6 +1,7 @@
 """What is noted and sent after a push: the way of every answer and why, messages that follow, hand-over, unmatched messages."""
 
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -68,7 +69,7 @@ def pushed(account, openid, content="几点", kind="text", at=AT, heard=True, la
                 reply, openid=openid, original_id=account.original_id, at=push.received_at.timestamp(), as_json=False
             )
             row.save(update_fields=["reply"])
-    return push
+    return replace(push, reply=row.reply)
 
 
 def note(push):
@@ -419,8 +420,7 @@ def test_a_rule_hands_over_to_a_person_and_says_so_at_once(brand, account, perso
 def test_what_another_replier_said_is_none_of_ours(brand, account, person):
     with brand_scope(brand.pk):
         rule(account, "几点", more=[{"kind": "TEXT", "text": "还有"}])
-        push = pushed(account, person.openid, heard=False)
-        InboundPush.objects.filter(pk=push.push_id).update(reply="<xml>of a guide</xml>")
+        push = replace(pushed(account, person.openid, heard=False), reply="<xml>of a guide</xml>")
 
         assert note(push) is None
         assert not UnmatchedPhrase.objects.exists()

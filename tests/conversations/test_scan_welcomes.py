@@ -1,5 +1,6 @@
 """Who follows already and scans a code: which welcome they got stands on their page, and one not heard follows."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -48,6 +49,7 @@ def scanned(follower, code, *, heard=True, late=timedelta(), reply=None):
         )  # fmt: skip
         row.reply = said
     row.save()
+    push = replace(push, received_at=row.received_at, reply=row.reply)
     handler(push)
     return push
 

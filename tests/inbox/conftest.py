@@ -50,7 +50,7 @@ def stored(follower, reply="", **more):
         body="",
         reply=reply,
     )
-    return push_of(follower, push_id=row.pk, **more)
+    return push_of(follower, push_id=row.pk, reply=reply, **more)
 
 
 def text_reply(text):

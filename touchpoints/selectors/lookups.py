@@ -14,16 +14,26 @@ from accounts.models import RoleGrant, StaffUser
 from accounts.tenancy import current_brand_id
 from common import clock
 from common.registry import Registry
-from touchpoints.models import CodeAllowance, CodeIssue, CodeOrder, StaffPerson, Touch, TouchKind, Touchpoint
+from touchpoints.models import (
+    CodeAllowance,
+    CodeIssue,
+    CodeOrder,
+    StaffPerson,
+    Touch,
+    TouchKind,
+    Touchpoint,
+    TouchpointTag,
+)
 from touchpoints.selectors.benefits import offers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from django.db.models import QuerySet
     from django_stubs_ext import StrOrPromise
 
+    from wechat_gateway.events import Push
     from wechat_gateway.models import OfficialAccount
 
 # WeChat's documented limit (service account reference 5.5); an account with another one has a row in `CodeAllowance`.
@@ -63,6 +73,53 @@ def touchpoint_of_scene(account_id: int, scene: str) -> Touchpoint | None:
     if not scene:
         return None
     return Touchpoint.objects.select_related("store").filter(account_id=account_id, scene=scene).first()
+
+
+@dataclass(frozen=True)
+class Code:
+    """A channel whose code was scanned, with the tags it gives."""
+
+    touchpoint: Touchpoint
+    tag_ids: tuple[int, ...]
+
+
+def tags_of_code(touchpoint_id: int) -> list[int]:
+    """Give the tags that a code gives."""
+    return list(TouchpointTag.objects.filter(touchpoint_id=touchpoint_id).values_list("tag_id", flat=True))
+
+
+def codes_of(scenes: Collection[tuple[int, str]]) -> dict[tuple[int, str], Code]:
+    """Give the channels whose codes carry scenes of accounts, in two queries; unknown scenes are left out."""
+    wanted = {(account_id, scene) for account_id, scene in scenes if scene}
+    if not wanted:
+        return {}
+    rows = Touchpoint.objects.select_related("store").filter(
+        account_id__in={account_id for account_id, _ in wanted}, scene__in={scene for _, scene in wanted}
+    )
+    found = {(row.account_id or 0, row.scene): row for row in rows}
+    tags: dict[int, list[int]] = {}
+    given = TouchpointTag.objects.filter(touchpoint_id__in=[row.pk for row in found.values()]).order_by("pk")
+    for touchpoint_id, tag_id in given.values_list("touchpoint_id", "tag_id") if found else ():
+        tags.setdefault(touchpoint_id, []).append(tag_id)
+    return {key: Code(row, tuple(tags.get(row.pk, ()))) for key, row in found.items() if key in wanted}
+
+
+_OF_PUSH: Final = "touchpoints.code"
+
+
+def look_up_codes(pushes: Sequence[Push]) -> None:
+    """Look up the codes that pushes report scans of, once for all of them."""
+    codes = codes_of({(push.account_id, push.scene) for push in pushes})
+    for push in pushes:
+        push.found[_OF_PUSH] = codes.get((push.account_id, push.scene))
+
+
+def code_of(account_id: int, scene: str, push: Push | None = None) -> Code | None:
+    """Give the channel whose code carries a scene; of a push it may be known already."""
+    if push is not None and _OF_PUSH in push.found:
+        code: Code | None = push.found[_OF_PUSH]
+        return code
+    return codes_of([(account_id, scene)]).get((account_id, scene))
 
 
 def works_at(row: Touchpoint, at: datetime) -> bool:
@@ -151,6 +208,46 @@ def latest_touches(touchpoint_ids: Collection[int], *, limit: int) -> list[Touch
 def has_touch(opening: str) -> bool:
     """Say whether what is told apart by this id was kept before."""
     return Touch.objects.filter(opening=opening).exists()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What decides how a touch of somebody counts: as of its moment."""
+
+    is_staff: bool = False
+    joined: bool = False
+    subscribed: bool = False
+    left_out: bool = False
+    has_store: bool = False
+    issue_id: int | None = None
+
+
+_STANDING: Final = """
+SELECT EXISTS (SELECT FROM touchpoints_staffperson s WHERE s.brand_id = m.brand_id AND s.member_id = m.id),
+    coalesce(m.joined_at < %(at)s, false),
+    m.subscribed,
+    EXISTS (SELECT FROM members_flag f WHERE f.brand_id = m.brand_id AND f.member_id = m.id
+        AND coalesce(f.since <= %(at)s, true) AND coalesce(%(at)s < f.until, true)),
+    m.store_id IS NOT NULL,
+    (SELECT i.id FROM touchpoints_codeissue i WHERE i.brand_id = m.brand_id AND i.touchpoint_id = %(code)s
+        AND i.ticket = %(ticket)s ORDER BY i.id LIMIT 1)
+FROM members_member m WHERE m.brand_id = %(brand)s AND m.id = %(member)s
+"""
+
+
+def standing_of(member_id: int, *, at: datetime, code_id: int | None = None, ticket: str = "") -> Standing:
+    """Give in one query what decides how a touch counts; `issue_id` is the picture that was scanned, by its ticket."""
+    values: dict[str, Any] = {
+        "brand": current_brand_id(),
+        "member": member_id,
+        "at": at,
+        "code": code_id,
+        "ticket": ticket or None,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_STANDING, values)
+        row = cursor.fetchone()
+    return Standing(*row) if row else Standing()
 
 
 def is_staff(member_id: int) -> bool:

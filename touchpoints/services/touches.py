@@ -13,20 +13,20 @@ from accounts.services import record_audit
 from common.registry import Registry
 from members import services as member_services
 from members.merging import Joined, Rows
-from members.models import Member
 from members.selectors import times_left_out
 from touchpoints.errors import NoSuchScene, OddOpening
-from touchpoints.models import CodeIssue, StaffPerson, Touch, TouchCase, TouchKind, TouchpointTag, Unfollow
+from touchpoints.models import StaffPerson, Touch, TouchCase, TouchKind, Unfollow
 from touchpoints.selectors.benefits import benefit_kinds
-from touchpoints.selectors.lookups import is_staff, touchpoint_of_scene, works_at
+from touchpoints.selectors.lookups import Standing, code_of, standing_of, tags_of_code, works_at
 from touchpoints.selectors.mini_codes import resolve_scene
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from members.models import Follower
+    from members.models import Follower, Member
     from touchpoints.models import Touchpoint
+    from wechat_gateway.events import Push
 
 _OPENING: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
@@ -43,6 +43,7 @@ def record_touch(
     at: datetime,
     push_id: int | None = None,
     ticket: str = "",
+    push: Push | None = None,
 ) -> Touch | None:
     """Keep one scan (or one follow without a code) and do what its code promises to this person.
 
@@ -51,26 +52,28 @@ def record_touch(
     off, and so is every scan of a code that is paused, archived or over at that moment. A scan with an unknown scene
     is kept without a channel. A push that was recorded before changes nothing.
     """
-    if push_id is not None and Touch.objects.filter(push_id=push_id).exists():
-        return None
-    touchpoint = touchpoint_of_scene(follower.account_id, scene)
+    code = code_of(follower.account_id, scene, push)
     kind = _kind(follower, is_follow=is_follow, at=at)
-    touch = Touch.objects.create(
-        touchpoint=touchpoint,
+    standing = standing_of(follower.member_id, at=at, code_id=code.touchpoint.pk if code else None, ticket=ticket[:200])
+    touch = Touch(
+        touchpoint=code.touchpoint if code else None,
         follower=follower,
         member_id=follower.member_id,
         kind=kind,
-        **_cases(_case(follower.member_id, kind, at), follower.member_id, at),
-        issue=_issue(touchpoint, ticket),
+        **_cases(_case(kind, standing), standing),
+        issue_id=standing.issue_id,
         scene=scene[:64],
         at=at,
         push_id=push_id,
     )
-    _keep_promises(touch)
+    if not Touch.objects.get_queryset().insert_new(touch):
+        return None
+    touch.push = push
+    _keep_promises(touch, standing, code.tag_ids if code else ())
     return touch
 
 
-def _keep_promises(touch: Touch) -> None:
+def _keep_promises(touch: Touch, standing: Standing, tag_ids: Sequence[int]) -> None:
     """Do what a code promises to whoever scanned it; nothing for staff, and nothing by a code that is not in use."""
     touchpoint = touch.touchpoint
     if touchpoint is not None and not works_at(touchpoint, touch.at):
@@ -83,7 +86,6 @@ def _keep_promises(touch: Touch) -> None:
     if barred:
         return
     if touchpoint is not None:
-        tag_ids = list(TouchpointTag.objects.filter(touchpoint=touchpoint).values_list("tag_id", flat=True))
         if tag_ids:
             member_services.tag_members(
                 member_ids=[touch.member_id],
@@ -91,7 +93,7 @@ def _keep_promises(touch: Touch) -> None:
                 source=f"code: {touchpoint.name}",
                 at=touch.at,
             )
-        if touchpoint.store is not None:
+        if touchpoint.store is not None and not standing.has_store:
             member_services.set_store(member_id=touch.member_id, store=touchpoint.store, at=touch.at)
     for _key, listener in on_touch.items():
         listener(touch)
@@ -117,13 +119,14 @@ def record_opening(*, member_id: int, appid: str, scene: str, opening: str, at: 
     known = Touch.objects.filter(opening=key).first()
     if known is not None:
         return known, False
+    standing = standing_of(member_id, at=at)
     try:
         with transaction.atomic():
             touch = Touch.objects.create(
                 touchpoint=code.touchpoint,
                 member_id=member_id,
                 kind=TouchKind.OPEN,
-                **_cases(_case_of_opening(member_id, at), member_id, at),
+                **_cases(_case_of_opening(standing), standing),
                 mini_code=code,
                 scene=code.code,
                 at=at,
@@ -131,7 +134,7 @@ def record_opening(*, member_id: int, appid: str, scene: str, opening: str, at: 
             )
     except IntegrityError:
         return Touch.objects.get(opening=key), False
-    _keep_promises(touch)
+    _keep_promises(touch, standing, tags_of_code(code.touchpoint_id))
     return touch, True
 
 
@@ -144,25 +147,26 @@ def record_contact_added(*, member_id: int, touchpoint: Touchpoint, key: str, at
     known = Touch.objects.filter(opening=key).first()
     if known is not None:
         return known, False
+    standing = standing_of(member_id, at=at)
     try:
         with transaction.atomic():
             touch = Touch.objects.create(
                 touchpoint=touchpoint,
                 member_id=member_id,
                 kind=TouchKind.CONTACT,
-                **_cases(_case_of_opening(member_id, at), member_id, at),
+                **_cases(_case_of_opening(standing), standing),
                 at=at,
                 opening=key,
             )
     except IntegrityError:
         return Touch.objects.get(opening=key), False
-    _keep_promises(touch)
+    _keep_promises(touch, standing, tags_of_code(touchpoint.pk))
     return touch, True
 
 
-def _cases(case: str, member_id: int, at: datetime) -> dict[str, str]:
+def _cases(case: str, standing: Standing) -> dict[str, str]:
     """Give the case as reports see it, and as it was for whoever is left out of them."""
-    if case != TouchCase.STAFF and member_services.is_left_out(member_id=member_id, at=at):
+    if case != TouchCase.STAFF and standing.left_out:
         return {"case": TouchCase.STAFF, "seen_as": case}
     return {"case": case}
 
@@ -182,14 +186,12 @@ def restate_touches(*, member_id: int, at: datetime) -> None:
     touches.exclude(case=TouchCase.STAFF).filter(meant).update(seen_as=F("case"), case=TouchCase.STAFF)
 
 
-def _case_of_opening(member_id: int, at: datetime) -> str:
-    if is_staff(member_id):
+def _case_of_opening(standing: Standing) -> str:
+    if standing.is_staff:
         return TouchCase.STAFF
-    known = Member.objects.filter(pk=member_id).values_list("joined_at", "subscribed").first()
-    joined_at, subscribed = known or (None, False)
-    if joined_at is not None and joined_at < at:
+    if standing.joined:
         return TouchCase.MEMBER
-    return TouchCase.FOLLOWING if subscribed else TouchCase.VISITOR
+    return TouchCase.FOLLOWING if standing.subscribed else TouchCase.VISITOR
 
 
 def _kind(follower: Follower, *, is_follow: bool, at: datetime) -> str:
@@ -199,21 +201,14 @@ def _kind(follower: Follower, *, is_follow: bool, at: datetime) -> str:
     return TouchKind.REFOLLOW if earlier > 0 else TouchKind.FOLLOW
 
 
-def _case(member_id: int, kind: str, at: datetime) -> str:
-    if is_staff(member_id):
+def _case(kind: str, standing: Standing) -> str:
+    if standing.is_staff:
         return TouchCase.STAFF
-    if Member.objects.filter(pk=member_id, joined_at__lt=at).exists():
+    if standing.joined:
         return TouchCase.MEMBER
     return {TouchKind.FOLLOW: TouchCase.NEW, TouchKind.REFOLLOW: TouchCase.RETURNING}.get(
         TouchKind(kind), TouchCase.FOLLOWING
     )
-
-
-def _issue(touchpoint: Touchpoint | None, ticket: str) -> CodeIssue | None:
-    """Give the picture that was scanned: an older print carries an older ticket."""
-    if touchpoint is None or not ticket:
-        return None
-    return CodeIssue.objects.filter(touchpoint=touchpoint, ticket=ticket[:200]).first()
 
 
 def record_unfollow(*, follower: Follower, at: datetime, push_id: int | None = None) -> Unfollow | None:

@@ -17,7 +17,7 @@ from library.services import note_sent
 from members.choices import keys_for
 from members.gate import Gate, gate_for, topics_refused
 from members.models import Purpose
-from members.services import record_contact
+from members.services import follower_of
 from stores.selectors import brand_zone
 from wechat_gateway.windows import granted_by
 from welcomes import plan, selectors, tasks
@@ -65,7 +65,7 @@ class _World:
 
 def enrol(*, push: Push) -> Enrolment | None:
     """Let somebody who follows for the first time enter the account's sequence; the control group enters, too."""
-    follower = record_contact(account_id=push.account_id, appid=push.appid, openid=push.openid, at=push.event_at)
+    follower = follower_of(push)
     sequence = Sequence.objects.filter(account_id=push.account_id, is_enabled=True).first()
     if sequence is None or follower.follow_count != 1 or not follower.subscribed:
         return None
@@ -89,13 +89,11 @@ def note_act(*, push: Push) -> None:
 
     Must run before the inbox takes the ledger: whoever runs sequences locks in the same order.
     """
+    follower = follower_of(push)
+    if follower.followed_at is None or push.event_at >= follower.followed_at + plan.LASTS:
+        return  # nearly everybody: they have followed for long
     rows = Enrolment.objects.select_for_update(of=("self",)).select_related("sequence")
-    row = rows.filter(
-        follower__account_id=push.account_id,
-        follower__openid=push.openid,
-        followed_at__lte=push.event_at,
-        until__gt=push.event_at,
-    ).first()
+    row = rows.filter(follower=follower, followed_at__lte=push.event_at, until__gt=push.event_at).first()
     if row is None:
         return
     row.acted_at = min(filter(None, (row.acted_at, push.event_at)))
