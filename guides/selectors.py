@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.db import connection
 from django.db.models import Count, Q
@@ -15,6 +15,7 @@ from guides.models import Assignment, Guide, GuidePolicy, Joining
 from members.selectors import visible_members
 from stores.selectors import store_ids_of_grant
 from touchpoints.selectors import OwnerKind
+from touchpoints.selectors.lookups import known_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
     from accounts.viewer import Viewer
-    from touchpoints.models import Touchpoint
+    from touchpoints.models import Touch, Touchpoint
+    from wechat_gateway.events import Push
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,31 @@ def guide_of_code(touchpoint_id: int | None) -> Guide | None:
     if touchpoint_id is None:
         return None
     return Guide.objects.select_related("store").filter(touchpoint_id=touchpoint_id, is_active=True).first()
+
+
+_OF_PUSH: Final = "guides.guide"
+
+
+def look_up_guides(pushes: Iterable[Push]) -> None:
+    """Look up once for scans whose codes belong to working guides."""
+    scanned = {push.push_id: code.touchpoint.pk for push in pushes if (code := known_code(push)) is not None}
+    rows = Guide.objects.select_related("store").filter(touchpoint_id__in=set(scanned.values()), is_active=True)
+    guides = {row.touchpoint_id: row for row in rows.order_by("-pk")}
+    for push in pushes:
+        if push.push_id in scanned:
+            push.found[_OF_PUSH] = guides.get(scanned[push.push_id])
+
+
+def guide_of_scan(touch: Touch) -> Guide | None:
+    """Give the working guide whom a scanned code belongs to, or who answers for it."""
+    if touch.touchpoint is None:
+        return None
+    push = touch.push
+    if push is not None and _OF_PUSH in push.found:
+        guide: Guide | None = push.found[_OF_PUSH]
+    else:
+        guide = guide_of_code(touch.touchpoint_id)
+    return guide or owning_guide(touch.touchpoint)
 
 
 def owning_guide(touchpoint: Touchpoint) -> Guide | None:

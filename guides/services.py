@@ -16,7 +16,7 @@ from accounts.services import record_audit
 from accounts.tenancy import current_brand_id
 from guides.errors import ConsentNeeded, GuideHasLeft, GuidePolicyRefused
 from guides.models import Assignment, Guide, GuidePolicy, JoinedBy, Joining
-from guides.selectors import guide_of, guide_of_code, owning_guide, policy, protected_until
+from guides.selectors import guide_of, guide_of_scan, policy, protected_until
 from members import services as member_services
 from members.errors import JoinCodeRefused
 from members.merging import Joined
@@ -192,10 +192,8 @@ def assign_by_code(touch: Touch) -> None:
     A code is a guide's when it is theirs, or when a guide answers for it. Who has another guide keeps them, unless that
     one has left or the brand's days of protection are over.
     """
-    if touch.touchpoint is None:
-        return
-    guide = guide_of_code(touch.touchpoint_id) or owning_guide(touch.touchpoint)
-    if guide is None:
+    guide = guide_of_scan(touch)
+    if guide is None or touch.touchpoint is None:
         return
     _meet(touch.member_id, guide, reason=f"code: {touch.touchpoint.name}", at=touch.at)
 

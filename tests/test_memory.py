@@ -28,6 +28,7 @@ STAYS = {
     ("wechat_gateway.checks", "_checks"): "registered when the apps are ready",
     ("wechat_gateway.errcodes", "_TABLE"): "read from a file of the project",
     ("wechat_gateway.registries", "_handlers"): "registered when the apps are ready",
+    ("wechat_gateway.registries", "_preparations"): "registered when the apps are ready",
     ("wechat_gateway.registries", "_repliers"): "registered when the apps are ready",
     ("wechat_gateway.registries", "_ordered"): "an order of what was registered",
 }

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wechat_gateway.events import MESSAGE_KINDS
-from wechat_gateway.registries import on_event
+from wechat_gateway.registries import on_event, prepares
 from welcomes import services
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wechat_gateway.events import Push
 
 ACTS: Final = (
@@ -24,6 +26,12 @@ ACTS: Final = (
     "pic_weixin",
     "location_select",
 )
+
+
+@prepares(key="welcomes.sequences", rank=58)
+def look_up(pushes: Sequence[Push]) -> None:
+    """Look up once who may be in a sequence, for many pushes."""
+    services.look_up([push for push in pushes if push.kind == "subscribe" or push.kind in ACTS])
 
 
 # Before inbox.record: whoever runs sequences locks the person's place in the sequence first, then their ledger.

@@ -33,18 +33,36 @@ WHERE l.brand_id = %(brand)s AND l.id = v.id
 """
 
 
-def record_act(*, follower: Follower, act: windows.Act, at: datetime) -> ReplyLedger:
+# Written out: this happens with nearly every push.
+_READ: Final = """
+SELECT id, message_at, menu_at, follow_at, scan_at, left_at, sends FROM inbox_replyledger
+WHERE brand_id = %s AND follower_id = %s FOR UPDATE
+"""
+_WRITE: Final = """
+UPDATE inbox_replyledger SET message_at = %s, menu_at = %s, follow_at = %s, scan_at = %s, left_at = %s, open_until = %s
+WHERE brand_id = %s AND id = %s
+"""
+
+
+def record_act(*, follower: Follower, act: windows.Act, at: datetime) -> None:
     """Note what a person did themselves. Older news than is known of the same kind changes nothing."""
-    rows = ReplyLedger.objects.select_for_update().filter(follower=follower)
-    row = rows.first()
-    if row is None:
-        row = ReplyLedger(follower=follower)
-        _set(row, ledger_from(row).acted(act, at), at)
-        if ReplyLedger.objects.get_queryset().insert_new(row):
-            return row
-        row = rows.get()
-    _keep(row, ledger_from(row).acted(act, at), at)
-    return row
+    brand_id = current_brand_id()
+    with connection.cursor() as cursor:
+        cursor.execute(_READ, [brand_id, follower.pk])
+        known = cursor.fetchone()
+        if known is None:
+            new = ReplyLedger(follower=follower)
+            _set(new, windows.Ledger().acted(act, at), at)
+            if ReplyLedger.objects.get_queryset().insert_new(new):
+                return
+            cursor.execute(_READ, [brand_id, follower.pk])
+            known = cursor.fetchone()
+        pk, *times, sends = known
+        before = windows.Ledger(**dict(zip(_TIMES, times, strict=True)), sends=tuple(sends))
+        ledger = before.acted(act, at)
+        if ledger != before:
+            moments = [getattr(ledger, name) for name in _TIMES]
+            cursor.execute(_WRITE, [*moments, windows.open_until(ledger, at), brand_id, pk])
 
 
 def reserve_send(*, follower_id: int, at: datetime) -> windows.Allowance:

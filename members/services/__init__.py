@@ -61,6 +61,7 @@ from members.services.merging import merge_members, undo_merge
 from members.services.people import (
     follower_of,
     join,
+    known_follower,
     look_up_followers,
     mark_unfollowed,
     record_contact,
@@ -157,6 +158,7 @@ __all__ = [
     "join",
     "join_by_phone",
     "keep_days",
+    "known_follower",
     "link_identity",
     "link_phone",
     "link_unionid",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 
@@ -80,6 +80,12 @@ def follower_of(push: Push) -> Follower:
         follower = push.found[_OF_PUSH] = record_contact(
             account_id=push.account_id, appid=push.appid, openid=push.openid, at=push.event_at
         )
+    return follower
+
+
+def known_follower(push: Push) -> Follower | None:
+    """Give the follower behind a push if somebody has looked already."""
+    follower: Follower | None = push.found.get(_OF_PUSH)
     return follower
 
 
@@ -176,18 +182,24 @@ def refresh_subscribed(*, member_ids: Sequence[int], at: datetime) -> None:
     _note_subscribed(following, subscribed=True, at=at)
 
 
+_SUBSCRIBED = """
+WITH changed AS (
+    UPDATE members_member SET subscribed = %(now)s
+    WHERE brand_id = %(brand)s AND id = ANY(%(people)s) AND subscribed <> %(now)s RETURNING id
+)
+INSERT INTO members_factchange (brand_id, member_id, what, ref, before, after, source, at)
+SELECT %(brand)s, id, %(what)s, 0, %(before)s, %(after)s, '', %(at)s FROM changed
+"""
+
+
 def _note_subscribed(people: set[int], *, subscribed: bool, at: datetime) -> None:
     if not people:
         return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE members_member SET subscribed = %s WHERE brand_id = %s AND id = ANY(%s) AND subscribed <> %s "
-            "RETURNING id",
-            [subscribed, current_brand_id(), sorted(people), subscribed],
-        )
-        pairs = [(pk, 0) for (pk,) in cursor.fetchall()]
     before, after = ("", "yes") if subscribed else ("yes", "")
-    log_facts(what=SUBSCRIBED, pairs=pairs, before=before, after=after, source="", at=at)
+    values: dict[str, Any] = {"brand": current_brand_id(), "people": sorted(people), "now": subscribed}
+    values |= {"what": SUBSCRIBED, "before": before, "after": after, "at": at}
+    with connection.cursor() as cursor:
+        cursor.execute(_SUBSCRIBED, values)
 
 
 def set_store(*, member_id: int, store: Store, at: datetime) -> None:

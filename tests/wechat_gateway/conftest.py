@@ -52,9 +52,10 @@ def _fresh_memory():
 def own_registries(monkeypatch):
     """Only what the test registers takes part."""
     monkeypatch.setattr(registries, "_handlers", {})
+    monkeypatch.setattr(registries, "_preparations", {})
     monkeypatch.setattr(registries, "_repliers", {})
     monkeypatch.setattr(registries, "_ordered", {})
-    for registry in (registries.handlers, registries.repliers, registries.compilers):
+    for registry in (registries.handlers, registries.preparations, registries.repliers, registries.compilers):
         monkeypatch.setattr(registry, "_entries", {})
 
 

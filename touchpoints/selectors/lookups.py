@@ -68,13 +68,6 @@ def _staff_names(ids: Iterable[int]) -> dict[int, str]:
 owners.register("staff", OwnerKind(gettext_lazy("Staff"), _staff_choices, _staff_names))
 
 
-def touchpoint_of_scene(account_id: int, scene: str) -> Touchpoint | None:
-    """Give the channel whose code carries a scene. Another brand's scene is unknown here."""
-    if not scene:
-        return None
-    return Touchpoint.objects.select_related("store").filter(account_id=account_id, scene=scene).first()
-
-
 @dataclass(frozen=True)
 class Code:
     """A channel whose code was scanned, with the tags it gives."""
@@ -114,11 +107,16 @@ def look_up_codes(pushes: Sequence[Push]) -> None:
         push.found[_OF_PUSH] = codes.get((push.account_id, push.scene))
 
 
+def known_code(push: Push) -> Code | None:
+    """Give the code that a push reports a scan of, if somebody has looked already."""
+    code: Code | None = push.found.get(_OF_PUSH)
+    return code
+
+
 def code_of(account_id: int, scene: str, push: Push | None = None) -> Code | None:
     """Give the channel whose code carries a scene; of a push it may be known already."""
     if push is not None and _OF_PUSH in push.found:
-        code: Code | None = push.found[_OF_PUSH]
-        return code
+        return known_code(push)
     return codes_of([(account_id, scene)]).get((account_id, scene))
 
 

@@ -17,7 +17,7 @@ from library.services import note_sent
 from members.choices import keys_for
 from members.gate import Gate, gate_for, topics_refused
 from members.models import Purpose
-from members.services import follower_of
+from members.services import follower_of, known_follower
 from stores.selectors import brand_zone
 from wechat_gateway.windows import granted_by
 from welcomes import plan, selectors, tasks
@@ -63,10 +63,38 @@ class _World:
         )
 
 
+_SEQUENCE: Final = "welcomes.sequence"
+_NOT_NEW: Final = "welcomes.not_new"
+
+
+def look_up(pushes: Several[Push]) -> None:
+    """Look up once for pushes into which sequences their people come, and who is in none for certain."""
+    accounts = {push.account_id for push in pushes if push.kind == "subscribe"}
+    sequences = {row.account_id: row for row in Sequence.objects.filter(account_id__in=accounts, is_enabled=True)}
+    coming = {(push.account_id, push.openid) for push in pushes if push.kind == "subscribe"}
+    known = []
+    for push in pushes:
+        follower = known_follower(push)
+        if push.kind == "subscribe":
+            push.found[_SEQUENCE] = sequences.get(push.account_id)
+        elif follower is not None and (push.account_id, push.openid) not in coming:
+            known.append((push, follower))
+    lately = {follower.pk for push, follower in known if _follows_lately(follower, push.event_at)}
+    enrolled = set(Enrolment.objects.filter(follower_id__in=lately).values_list("follower_id", flat=True))
+    for push, follower in known:
+        push.found[_NOT_NEW] = follower.pk not in enrolled
+
+
+def _follows_lately(follower: Follower, at: datetime) -> bool:
+    return follower.followed_at is not None and at < follower.followed_at + plan.LASTS
+
+
 def enrol(*, push: Push) -> Enrolment | None:
     """Let somebody who follows for the first time enter the account's sequence; the control group enters, too."""
     follower = follower_of(push)
-    sequence = Sequence.objects.filter(account_id=push.account_id, is_enabled=True).first()
+    if _SEQUENCE not in push.found:
+        look_up([push])
+    sequence: Sequence | None = push.found[_SEQUENCE]
     if sequence is None or follower.follow_count != 1 or not follower.subscribed:
         return None
     steps = read_steps(sequence.steps)
@@ -90,8 +118,8 @@ def note_act(*, push: Push) -> None:
     Must run before the inbox takes the ledger: whoever runs sequences locks in the same order.
     """
     follower = follower_of(push)
-    if follower.followed_at is None or push.event_at >= follower.followed_at + plan.LASTS:
-        return  # nearly everybody: they have followed for long
+    if push.found.get(_NOT_NEW) or not _follows_lately(follower, push.event_at):
+        return
     rows = Enrolment.objects.select_for_update(of=("self",)).select_related("sequence")
     row = rows.filter(follower=follower, followed_at__lte=push.event_at, until__gt=push.event_at).first()
     if row is None:
