@@ -30,6 +30,7 @@ from tests.console.conftest import (  # noqa: F401 - fixtures
 )
 from tests.factories import make_mini_program, make_store
 from tests.touchpoints.conftest import come
+from touchpoints.admin import TouchpointAdmin
 from touchpoints.models import CodeAllowance, CodeIssue, Cost, MiniCode, Move, StaffPerson, Touchpoint
 from touchpoints.services import archive_branch, count_again, create_mini_code, create_touchpoint, keep_code
 from touchpoints.services import sums as counting
@@ -350,6 +351,25 @@ def test_branch_is_moved_archived_and_restored_by_buttons(as_marketer, grown):  
             "archive channel",
             "restore channel",
         }
+
+
+def test_form_that_was_open_while_a_branch_moved_does_not_move_it_back(as_marketer, grown, monkeypatch):  # noqa: F811
+    with brand_scope(grown.brand.pk):
+        target = create_touchpoint(name="澜包装", at=clock.now())
+    reading = TouchpointAdmin.get_object
+
+    def read(self, *args, **kwargs):
+        row = reading(self, *args, **kwargs)
+        Touchpoint.objects.filter(pk=row.pk).update(parent=target)  # what another request commits just then
+        return row
+
+    monkeypatch.setattr(TouchpointAdmin, "get_object", read)
+    answer = as_marketer.post(page_of(grown.place), {"name": "澜静安寺", "store": grown.store.pk, "owner": ""})
+
+    assert answer.status_code == 302
+    with brand_scope(grown.brand.pk):
+        row = Touchpoint.objects.get(pk=grown.place.pk)
+        assert (row.name, row.parent_id) == ("澜静安寺", target.pk)
 
 
 def test_impossible_place_is_refused_in_words(as_marketer, grown):  # noqa: F811

@@ -212,7 +212,9 @@ class TouchpointAdmin(ConsoleModelAdmin):
         obj.owner_kind, obj.owner_id = owner or ("", None)
         if obj.scene:
             obj.benefit_kind, obj.benefit_id = form.chosen_benefit or ("", None)
-        super().save_model(request, obj, form, change)
+        # Only what the form has: the branch may have been moved or archived since this request read it.
+        mine = {field.name for field in Touchpoint._meta.concrete_fields} & {*form.fields}
+        obj.save(update_fields=sorted(mine | {"owner_kind", "owner_id", "benefit_kind", "benefit_id"}))
         if obj.scene:
             services.set_tags(touchpoint=obj, tags=list(tags))
         if obj.account_id:

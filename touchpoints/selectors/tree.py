@@ -74,9 +74,9 @@ def descendants(parents: dict[int, int | None], pk: int) -> set[int]:
 
 
 def path_of(parents: Mapping[int, int | None], pk: int) -> Path:
-    """Give the nodes from the top of the tree down to a node."""
+    """Give the nodes from the top of the tree down to a node; a circle ends where it closes."""
     path, above = [pk], parents.get(pk)
-    while above is not None:
+    while above is not None and above not in path:
         path.append(above)
         above = parents.get(above)
     return tuple(reversed(path))

@@ -6,15 +6,16 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
+from accounts.tenancy import current_brand_id
 from touchpoints.errors import NotInTree, PermanentCodesUsedUp
 from touchpoints.models import Cost, Move, Touchpoint, TouchpointTag
 from touchpoints.selectors.lookups import permanent_codes_left
-from touchpoints.selectors.tree import Node, below, tree_nodes
+from touchpoints.selectors.tree import Node, below, path_of, tree_nodes
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ DEEPEST: Final = 6  # deeper trees are lists in disguise, and nobody finds anyth
 LARGEST_COST: Final = 10**13  # fen
 
 
+@transaction.atomic
 def create_touchpoint(
     *,
     name: str,
@@ -46,8 +48,10 @@ def create_touchpoint(
 ) -> Touchpoint:
     """Add a node to the tree. With an account it is a leaf with a scene (short and opaque) that a code can carry.
 
-    `owner` is (key of a kind of owner, id), `gives` (key of a kind of benefit, id). Raises `PermanentCodesUsedUp`.
+    `owner` is (key of a kind of owner, id), `gives` (key of a kind of benefit, id). Raises `PermanentCodesUsedUp`,
+    `NotInTree` for a place that can have nothing below it.
     """
+    _check_parent(parent)
     if account is not None and is_permanent and permanent_codes_left(account) < 1:
         raise PermanentCodesUsedUp(str(account))
     owner_kind, owner_id = owner or ("", None)
@@ -166,8 +170,9 @@ def create_touchpoints(
 ) -> list[Touchpoint]:
     """Make the codes of a batch, each below its store's place; what exists already is left alone.
 
-    Only rows are written: `make_codes` asks WeChat afterwards. Raises `PermanentCodesUsedUp`.
+    Only rows are written: `make_codes` asks WeChat afterwards. Raises `PermanentCodesUsedUp`, `NotInTree`.
     """
+    _check_parent(parent, levels=2 if any(each.store for each in plan) else 1)
     wanted = [each for each in plan if not each.exists]
     if is_permanent and permanent_codes_left(account) < len(wanted):
         raise PermanentCodesUsedUp(str(account))
@@ -223,8 +228,7 @@ def move_branch(*, touchpoint: Touchpoint, parent: Touchpoint | None, at: dateti
 
     Gives None when it stands there already. Raises `NotInTree` for a place below itself or too deep.
     """
-    nodes = {node.pk: node for node in tree_nodes()}
-    Touchpoint.objects.select_for_update().get(pk=touchpoint.pk)
+    nodes = {node.pk: node for node in _locked_tree()}
     node = nodes[touchpoint.pk]
     before = nodes.get(node.parent_id or 0)
     if node.parent_id == (parent.pk if parent else None):
@@ -262,16 +266,44 @@ def _check_place(nodes: dict[int, Node], moved: int, parent: Touchpoint | None) 
 
 
 def _depth(nodes: dict[int, Node], pk: int) -> int:
-    depth, node = 1, nodes[pk]
-    while node.parent_id in nodes:
-        depth, node = depth + 1, nodes[node.parent_id or 0]
-    return depth
+    return len(path_of({node.pk: node.parent_id for node in nodes.values()}, pk))
+
+
+def _check_parent(parent: Touchpoint | None, *, levels: int = 1) -> None:
+    """Refuse a place that can have nothing below it, as it is now: others may have moved or archived it just now."""
+    if parent is None:
+        return
+    _lock_tree()
+    name, scene, archived_at = Touchpoint.objects.values_list("name", "scene", "archived_at").get(pk=parent.pk)
+    if scene:
+        raise NotInTree(_("“%(name)s” is a code, and nothing stands below a code.") % {"name": name})
+    if archived_at is not None:
+        raise NotInTree(_("“%(name)s” is archived, and nothing new stands below it.") % {"name": name})
+    line: list[int] = []
+    node: int | None = parent.pk
+    while node is not None and node not in line:
+        line.append(node)
+        node = Touchpoint.objects.values_list("parent_id", flat=True).get(pk=node)
+    if len(line) + levels > DEEPEST:
+        raise NotInTree(_("The tree would be deeper than %(levels)s levels.") % {"levels": DEEPEST})
+
+
+def _lock_tree() -> None:
+    """Make whoever else changes the shape of the brand's tree wait until this transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"channel tree {current_brand_id()}"])
+
+
+def _locked_tree() -> list[Node]:
+    """Give the tree as it stays until this transaction ends."""
+    _lock_tree()
+    return tree_nodes()
 
 
 @transaction.atomic
 def archive_branch(*, touchpoint: Touchpoint, at: datetime) -> int:
     """Take a channel and everything below it out of use. Scans are still kept and explained; codes set nothing off."""
-    branch = below(tree_nodes(), touchpoint.pk)
+    branch = below(_locked_tree(), touchpoint.pk)
     rows = Touchpoint.objects.filter(pk__in=branch, archived_at__isnull=True)
     gone = rows.update(archived_at=at, is_active=False)
     _replies_changed_below(branch)
@@ -282,13 +314,10 @@ def archive_branch(*, touchpoint: Touchpoint, at: datetime) -> int:
 @transaction.atomic
 def restore_branch(*, touchpoint: Touchpoint, at: datetime) -> int:
     """Bring back what was archived together with a channel, and the places above it."""
-    nodes = {node.pk: node for node in tree_nodes()}
+    nodes = {node.pk: node for node in _locked_tree()}
     branch = below(nodes.values(), touchpoint.pk)
     together = [pk for pk in branch if nodes[pk].archived_at == nodes[touchpoint.pk].archived_at]
-    above, node = [], nodes[touchpoint.pk]
-    while node.parent_id in nodes:
-        node = nodes[node.parent_id or 0]
-        above.append(node.pk)
+    above = path_of({node.pk: node.parent_id for node in nodes.values()}, touchpoint.pk)[:-1]
     back = Touchpoint.objects.filter(pk__in=[*together, *above], archived_at__isnull=False).update(
         archived_at=None, is_active=True
     )
