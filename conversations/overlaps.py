@@ -8,14 +8,15 @@ from functools import lru_cache
 from typing import Final
 
 from conversations.engine import Rule, Schedule
+from conversations.errors import PatternInvalid
 from conversations.models import Match, Trigger
-from conversations.patterns import Automaton, TooLarge, automaton_of, common_sentence, literal, normalised
+from conversations.patterns import Automaton, TooLarge, automaton_of, common_sentence, either, literal, normalised
 
 # How much two rules share, the worst first.
 NEVER: Final = "NEVER"  # the later one never answers: everything it captures is captured by the earlier one
 SOME: Final = "SOME"  # some messages are captured by both
 JOINED: Final = "JOINED"  # only messages in which a keyword of each stands
-UNSURE: Final = "UNSURE"  # two expressions too large to be compared
+UNSURE: Final = "UNSURE"  # an expression takes part, and together they are too large to be compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def overlap(rule: Rule, other: Rule) -> Overlap | None:
     first, second = (rule, other) if _place(rule) <= _place(other) else (other, rule)
     try:
         example = shared_sentence(rule, other)
-    except TooLarge:
+    except (TooLarge, PatternInvalid):  # invalid: one from before its dialect was narrowed
         return Overlap(other, "", first, UNSURE)
     if not example:
         return None
@@ -144,11 +145,11 @@ def _automaton(rule: Rule) -> Automaton:
     return literal(rule.words, before=rule.match == Match.CONTAINS, after=rule.match != Match.EXACT)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=64)
 def _either(patterns: tuple[str, ...]) -> Automaton:
     if len(patterns) == 1:
         return automaton_of(patterns[0])
-    return automaton_of("|".join(f"(?:{each})" for each in patterns))
+    return either([automaton_of(each) for each in patterns])
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -123,10 +124,11 @@ class Automaton:
     at_end: list[list[int]] = field(default_factory=list)
     start: int = 0
     final: int = 0
+    most: int | None = None
 
     def state(self) -> int:
-        """Add a state."""
-        if len(self.edges) >= MOST_STATES:
+        """Add a state. Raises `PatternInvalid` when there are more than may be."""
+        if self.most is not None and len(self.edges) >= self.most:
             raise PatternInvalid(_("This expression is too large."), _("Write fewer or shorter repetitions."))
         for each in (self.edges, self.free, self.at_start, self.at_end):
             each.append([])
@@ -165,6 +167,20 @@ def literal(words: tuple[str, ...], *, before: bool, after: bool) -> Automaton:
             made.edges[here].append((((ord(each), ord(each)),), following))
             here = following
         made.free[here].append(made.final)
+    return made
+
+
+def either(parts: Sequence[Automaton]) -> Automaton:
+    """Match what any of some automata match. Each was read by itself: only what they share together is bounded."""
+    made = Automaton()
+    made.start, made.final = made.state(), made.state()
+    for part in parts:
+        moved = len(made.edges)
+        made.edges += [[(chars, to + moved) for chars, to in edges] for edges in part.edges]
+        for mine, theirs in ((made.free, part.free), (made.at_start, part.at_start), (made.at_end, part.at_end)):
+            mine += [[to + moved for to in following] for following in theirs]
+        made.free[made.start].append(part.start + moved)
+        made.free[part.final + moved].append(made.final)
     return made
 
 
@@ -357,7 +373,7 @@ def automaton_of(pattern: str) -> Automaton:
             _("“%(odd)s” never occurs in what is compared: messages are brought to half width first.") % {"odd": odd},
             _("Write “%(plain)s”.") % {"plain": unicodedata.normalize("NFKC", odd)},
         )
-    made = Automaton()
+    made = Automaton(most=MOST_STATES)
     made.start, made.final = made.state(), made.state()
     made.edges[made.start].append((ANY, made.start))
     made.edges[made.final].append((ANY, made.final))

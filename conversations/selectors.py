@@ -261,13 +261,23 @@ def _scans(account_id: int) -> dict[str, Scan]:
     }
 
 
-def rules_to_compare(account_id: int, *, except_for: int | None = None) -> list[Rule]:
-    """Give the enabled keyword rules of an account, ready to be compared with another."""
+@dataclass(frozen=True)
+class Standing:
+    """The rules that another is compared with, and how many there are beyond those."""
+
+    rules: list[Rule]
+    left_out: int = 0
+
+
+def rules_to_compare(account_id: int, *, except_for: int | None = None, most: int | None = MOST_COMPARED) -> Standing:
+    """Give the enabled keyword rules of an account, the first in order, ready to be compared with another."""
     rows = ReplyRule.objects.filter(account_id=account_id, is_enabled=True, trigger=Trigger.KEYWORD)
     if except_for is not None:
         rows = rows.exclude(pk=except_for)
-    ready = (rule_of(row) for row in rows.order_by("position", "pk")[:MOST_COMPARED])
-    return [rule for rule in ready if rule is not None]
+    found = list(rows.order_by("position", "pk")[: most + 1 if most is not None else None])
+    left_out = rows.count() - most if most is not None and len(found) > most else 0
+    ready = (rule_of(row) for row in found[:most])
+    return Standing([rule for rule in ready if rule is not None], left_out)
 
 
 def dialogues_to_compare(account_id: int) -> list[Rule]:

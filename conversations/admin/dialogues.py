@@ -203,7 +203,7 @@ class DialogueForm(DialogueFields):  # type: ignore[misc] # the fields of steps 
     def _look_for_rules(self, cleaned: dict[str, Any]) -> None:
         """Say once, before it is saved, which rules no longer answer these words: a dialogue comes before them."""
         words = [word for each in self.instance.keywords if (word := normalised(each))]
-        rules = list(rules_to_compare(cleaned["account"].pk))
+        rules = rules_to_compare(cleaned["account"].pk, most=None).rules
         taken = [(word, rule) for word in words for rule in rules if rule.captures(word)]
         seen = " ".join(f"{rule.pk}:{word}" for word, rule in taken)
         if not taken or seen == cleaned.get("overlap_seen"):

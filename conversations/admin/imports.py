@@ -17,6 +17,7 @@ from console.http import brand_of, row_id
 from console.registry import Page, pages
 from console.site import page_response
 from conversations import services, sheets
+from conversations.admin.rules import not_compared
 from conversations.models import Match, ReplyRule
 from conversations.overlaps import NEVER, UNSURE
 from conversations.services.imports import CHANGED, NEW, SAME
@@ -142,6 +143,7 @@ def _shown(plan: Plan) -> dict[str, Any]:
         "more_steps": max(0, len(steps) - SHOWN),
         "overlaps": [_said(pair) for pair in plan.overlaps[:SHOWN]],
         "more_overlaps": max(0, len(plan.overlaps) - SHOWN),
+        "left_out": not_compared(plan.left_out),
     }
 
 

@@ -21,7 +21,7 @@ from conversations import answers, reasons
 from conversations.audiences import options as audience_options
 from conversations.engine import rule_of
 from conversations.models import Match, ReplyRule, Suggestion, Trigger
-from conversations.overlaps import NEVER, SOME, overlaps
+from conversations.overlaps import NEVER, SOME, UNSURE, overlaps
 from conversations.patterns import check_pattern
 from conversations.selectors import dialogues_to_compare, file_fault, rules_to_compare
 from conversations.sheets import split_words
@@ -150,13 +150,14 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
     """A rule; an overlap with another one is shown once before it is saved."""
 
     overlaps: list[Overlap]
+    left_out: int  # rules of the account that it was not compared with
     data: Any
     is_typed = False  # asked while somebody types: nothing is saved, so nothing has to be confirmed
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Show what is stored in the form's own fields."""
         super().__init__(*args, **kwargs)
-        self.overlaps = []
+        self.overlaps, self.left_out = [], 0
         self.chosen_suggestion: Suggestion | None = None
         self.chosen_channels: dict[int, int] = {}
         row = self.instance
@@ -278,7 +279,8 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
             return None
         account = self.cleaned_data["account"]
         others = rules_to_compare(account.pk, except_for=self.instance.pk)
-        return self._overlaps_with(self.cleaned_data, [*dialogues_to_compare(account.pk), *others])
+        self.left_out = others.left_out
+        return self._overlaps_with(self.cleaned_data, [*dialogues_to_compare(account.pk), *others.rules])
 
     @staticmethod
     def _is_compared(cleaned: dict[str, Any]) -> bool:
@@ -305,20 +307,26 @@ class RuleForm(RuleFields):  # type: ignore[misc] # the fields of further answer
             return
         before = row_id(self.data.get("put_before", ""))
         others = rules_to_compare(cleaned["account"].pk, except_for=row.pk)
-        ahead = next((other for other in others if other.pk == before), None)
+        self.left_out = others.left_out
+        ahead = next((other for other in others.rules if other.pk == before), None)
         if ahead is not None:
             row.position = cleaned["position"] = max(ahead.position - 1, 0)
             self.data = self.data.copy()
             self.data["position"] = str(row.position)
-        self.overlaps = self._overlaps_with(cleaned, [*dialogues_to_compare(cleaned["account"].pk), *others])
-        shown = [each for each in self.overlaps if each.share in {NEVER, SOME}]
+        self.overlaps = self._overlaps_with(cleaned, [*dialogues_to_compare(cleaned["account"].pk), *others.rules])
+        shown = [each for each in self.overlaps if each.share in {NEVER, SOME, UNSURE}]
         digest = _digest(shown)
         if shown and digest != cleaned.get("overlap_seen"):
             self.data = self.data.copy()
             self.data["overlap_seen"] = digest
-            self.add_error(
-                None, gettext("Not saved yet: something else answers some of the same messages. Look at the overlaps.")
-            )
+            if all(each.share == UNSURE for each in shown):
+                said = gettext(
+                    "Not saved yet: whether something else answers the same messages could not be compared. "
+                    "Look at the overlaps."
+                )
+            else:
+                said = gettext("Not saved yet: something else answers some of the same messages. Look at the overlaps.")
+            self.add_error(None, said)
 
 
 def _digest(found: list[Overlap]) -> str:

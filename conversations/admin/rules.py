@@ -9,7 +9,7 @@ from django.db.models import Case, Q, Value, When
 from django.http import Http404, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.translation import gettext, gettext_lazy, pgettext, pgettext_lazy
+from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext, pgettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
 from common.clock import now
@@ -25,7 +25,7 @@ from conversations.engine import ANSWERS, EARLIER, Asked, Facts, contents_of, sc
 from conversations.models import DialogueVersion, Match, ReplyRule, Trigger
 from conversations.patterns import normalised
 from conversations.script import begin
-from conversations.selectors import dialogues_of, facts_of, hits_of, rules_of
+from conversations.selectors import MOST_COMPARED, dialogues_of, facts_of, hits_of, rules_of
 from members.models import Follower
 from members.selectors import find_members
 from touchpoints.models import Touchpoint
@@ -241,7 +241,7 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
         """Show the overlaps that were found beside the form."""
         form = context["adminform"].form
         found: list[Overlap] = getattr(form, "overlaps", [])
-        context |= _overlaps_context(found)
+        context |= _overlaps_context(found, getattr(form, "left_out", 0))
         context["zy_overlaps_link"] = _overlaps_link(kwargs.get("obj"))
         context["zy_seen"] = bool(found)
         context["zy_save_label"] = gettext("Save anyway") if form.errors and found else ""
@@ -282,6 +282,8 @@ class ReplyRuleAdmin(ConsoleModelAdmin):
     def save_model(self, request: HttpRequest, obj: ReplyRule, form: Any, change: bool) -> None:
         """Save through the service; the gateway answers by the rule within a second."""
         services.save_rule(rule=obj, at=now(), suggestion=form.chosen_suggestion, channels=form.chosen_channels)
+        if form.left_out:
+            self.message_user(request, not_compared(form.left_out), level="warning")
 
 
 def _say_kind(audience: Audience | None) -> str:
@@ -303,13 +305,30 @@ def overlaps_part(request: HttpRequest) -> HttpResponse:
     if "rule" in request.GET and row is None:
         raise Http404
     admin_of: Any = site._registry[ReplyRule]  # noqa: SLF001 - the site's public lack of a getter
-    found = admin_of.get_form(request, row)(request.POST, instance=row).look_while_typing()
-    context = {**_overlaps_context(found or []), "zy_compared": found is not None, "zy_may_save": True}
+    form = admin_of.get_form(request, row)(request.POST, instance=row)
+    found = form.look_while_typing()
+    context = {**_overlaps_context(found or [], form.left_out), "zy_compared": found is not None, "zy_may_save": True}
     return TemplateResponse(request, "conversations/_overlaps.html", context)
 
 
-def _overlaps_context(found: list[Overlap]) -> dict[str, Any]:
-    return {"zy_overlaps": _said(found), "zy_more_overlaps": max(0, len(found) - SHOWN)}
+def _overlaps_context(found: list[Overlap], left_out: int) -> dict[str, Any]:
+    return {
+        "zy_overlaps": _said(found),
+        "zy_more_overlaps": max(0, len(found) - SHOWN),
+        "zy_left_out": not_compared(left_out),
+    }
+
+
+def not_compared(left_out: int) -> str:
+    """Say how many rules a rule was not compared with; '' for none."""
+    if not left_out:
+        return ""
+    said = ngettext(
+        "%(count)s rule further down the order was not compared: at most %(most)s are.",
+        "%(count)s rules further down the order were not compared: at most %(most)s are.",
+        left_out,
+    )
+    return said % {"count": f"{left_out:,}", "most": f"{MOST_COMPARED:,}"}
 
 
 def _said(found: list[Overlap]) -> list[dict[str, Any]]:

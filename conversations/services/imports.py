@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.services import record_audit
 from common.errors import Conflict
 from conversations import sheets
-from conversations.engine import contents_of, rule_of
+from conversations.engine import contents_of, in_order, rule_of
 from conversations.models import ReplyRule, Trigger
 from conversations.overlaps import Pair, overlaps_among
 from conversations.selectors import MOST_COMPARED, file_fault
@@ -61,12 +61,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an import would do. With faults nothing is done; `uncompared` pairs were too costly to compare."""
+    """What an import would do. With faults nothing is done; `uncompared` pairs were too costly to compare.
+
+    `left_out` standing rules were compared with none of the file's: there are too many.
+    """
 
     steps: tuple[Step, ...] = ()
     faults: tuple[Fault, ...] = ()
     overlaps: tuple[Pair, ...] = ()
     uncompared: int = 0
+    left_out: int = 0
     digest: str = field(default="", compare=False)
 
     def of(self, does: str) -> list[Step]:
@@ -89,8 +93,8 @@ def plan_import(*, account: OfficialAccount, table: Sequence[Sequence[str]]) -> 
     if faults:
         one_a_cell = {(fault.row, fault.column): fault for fault in reversed(faults)}
         return Plan(faults=tuple(reversed(one_a_cell.values())))
-    pairs, uncompared = _overlaps(steps, standing)
-    return Plan(tuple(steps), (), tuple(pairs), uncompared, _digest(steps, pairs))
+    pairs, uncompared, left_out = _overlaps(steps, standing)
+    return Plan(tuple(steps), (), tuple(pairs), uncompared, left_out, _digest(steps, pairs))
 
 
 @transaction.atomic
@@ -188,7 +192,7 @@ def _filled(content: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in content.items() if value}
 
 
-def _overlaps(steps: Sequence[Step], standing: Sequence[ReplyRule]) -> tuple[list[Pair], int]:
+def _overlaps(steps: Sequence[Step], standing: Sequence[ReplyRule]) -> tuple[list[Pair], int, int]:
     mine = {step.rule.pk for step in steps if step.rule.pk is not None}
     fresh = [step.rule for step in steps if step.does != SAME]
     others = [step.rule for step in steps if step.does == SAME] + [rule for rule in standing if rule.pk not in mine]
@@ -198,9 +202,10 @@ def _overlaps(steps: Sequence[Step], standing: Sequence[ReplyRule]) -> tuple[lis
             for rule in rules
             if rule.is_enabled and rule.trigger == Trigger.KEYWORD and (made := rule_of(rule)) is not None
         ]
-        for rules in (fresh, others[:MOST_COMPARED])
+        for rules in (fresh, in_order(others))
     ]
-    return overlaps_among(ready[0], ready[1], most_hard=_MOST_HARD)
+    left_out = max(0, len(ready[1]) - MOST_COMPARED) if ready[0] else 0
+    return *overlaps_among(ready[0], ready[1][:MOST_COMPARED], most_hard=_MOST_HARD), left_out
 
 
 def _digest(steps: Sequence[Step], pairs: Sequence[Pair]) -> str:

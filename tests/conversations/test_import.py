@@ -205,6 +205,36 @@ def test_overlaps_within_the_file_and_with_standing_rules_are_shown_before_savin
         assert [(pair.rule.name, pair.found.other.name) for pair in plan.overlaps] == [("几点", "澜规则")]
 
 
+def test_what_was_not_compared_is_said_even_when_nothing_overlaps(as_owner, ours, monkeypatch):
+    monkeypatch.setattr("conversations.services.imports.MOST_COMPARED", 1)
+    monkeypatch.setattr("conversations.services.imports._MOST_HARD", 1)
+    with brand_scope(ours.brand.pk):
+        for number in (1, 2):
+            ReplyRule.objects.create(
+                account=ours.account, name=f"r{number}", trigger="KEYWORD", match="CONTAINS", keywords=[f"词{number}"],
+                reply_kind="TEXT", text="好", position=500, updated_at=AT,
+            )  # fmt: skip
+        ReplyRule.objects.create(
+            account=ours.account,
+            name="按钮",
+            trigger="CLICK",
+            keywords=["K"],
+            reply_kind="TEXT",
+            text="好",
+            updated_at=AT,
+        )
+    table = [
+        HEAD,
+        ["甲", "关键词回复", "正则匹配", "^甲$", "文字", "A"],
+        ["乙", "关键词回复", "正则匹配", "^(长{90}){2}$", "文字", "B"],
+        ["丙", "关键词回复", "半匹配", "长" * 700, "文字", "C"],
+    ]
+    text = text_of(look(as_owner, ours, table))
+    assert 'data-testid="plan"' in text
+    assert "2 rules further down the order were not compared" in text  # of three keyword rules: buttons do not count
+    assert "pairs with expressions were not compared" in text
+
+
 def test_rules_that_changed_meanwhile_are_shown_again_before_anything_is_imported(as_owner, ours):
     shown = look(as_owner, ours, [HEAD, RULE])
     with brand_scope(ours.brand.pk):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from conversations.engine import compile_rules, rule_of
 from conversations.errors import PatternInvalid
 from conversations.models import ReplyRule
-from conversations.overlaps import JOINED, NEVER, SOME, overlap
+from conversations.overlaps import JOINED, NEVER, SOME, UNSURE, overlap
 from conversations.patterns import check_pattern, compiled, normalised
 
 LETTERS = "约店ab1"
@@ -57,6 +57,31 @@ def test_examples_and_how_much_is_shared(one, other, example, share):
 )
 def test_rules_that_share_nothing_do_not_overlap(one, other):
     assert overlap(rule(*one[1:], match=one[0], pk=1), rule(*other[1:], match=other[0], pk=2)) is None
+
+
+LONG = [
+    f"^a{letter * 60}(开门|关门)b{{2}}{'x' * 30}" for letter in "cdef"
+]  # together more than one expression may have
+
+
+def test_many_expressions_of_a_rule_are_compared_as_each_of_them_is():
+    for each in LONG:
+        check_pattern(each)
+    found = overlap(rule(*LONG, match="REGEX", pk=1), rule("^z+$", LONG[2], match="REGEX", pk=2, position=101))
+    assert found.example in {f"a{'e' * 60}{what}bb{'x' * 30}" for what in ("开门", "关门")}
+    assert overlap(rule(*LONG, match="REGEX", pk=1), rule("^z+$", match="REGEX", pk=2)) is None
+
+
+def test_long_keywords_are_compared_with_expressions():
+    long = "长" * 1_990
+    assert overlap(rule(long, "约", pk=1), rule(r"^\d+$", match="REGEX", pk=2)) is None
+    assert overlap(rule(long, pk=1), rule("^长", match="REGEX", pk=2)).example == long
+
+
+@pytest.mark.parametrize("other", ["a（好", "e.{100}f.{90}g.{100}h"])  # one the dialect refuses by now; one too large
+def test_what_cannot_be_compared_is_said_and_stops_nothing(other):
+    found = overlap(rule("a.{100}b.{100}c.{90}d", match="REGEX", pk=1), rule(other, match="REGEX", pk=2))
+    assert (found.share, found.example, found.winner.pk) == (UNSURE, "", 1)
 
 
 def test_the_rule_before_wins_and_the_older_one_of_equal_place():

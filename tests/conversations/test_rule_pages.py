@@ -50,6 +50,46 @@ def test_a_rule_that_overlaps_is_saved_only_after_the_overlap_was_shown(as_owner
     assert (saved.status_code, names(ours)) == (302, ["新规则", "澜规则"])
 
 
+LARGE = ("a.{100}b.{100}c.{90}d", "e.{100}f.{90}g.{100}h")
+
+
+def test_what_cannot_be_compared_is_said_before_a_rule_is_saved_and_stops_no_other(as_owner, ours):
+    with brand_scope(ours.brand.pk):
+        ReplyRule.objects.create(
+            account=ours.account, name="大表达式", trigger="KEYWORD", match="REGEX", keywords=[LARGE[0], *"xyz"],
+            reply_kind="TEXT", text="好", updated_at=AT,
+        )  # fmt: skip
+    typed = form(ours, words=LARGE[1], match="REGEX")
+    live = page(as_owner.post(OVERLAPS, typed))
+    assert "Together they are too large to be compared." in live
+    assert "If both capture a message:" in live
+    text = page(as_owner.post(ADD, typed))
+    assert "Not saved yet: whether something else answers the same messages could not be compared." in text
+    assert names(ours) == ["大表达式", "澜规则"]
+
+    seen = re.search(r'name="overlap_seen" value="(\w+)"', text)[1]
+    assert as_owner.post(ADD, {**typed, "overlap_seen": seen}).status_code == 302
+    long = page(as_owner.post(ADD, form(ours, name="长词", words="长" * 1_900)))  # what was typed stays, too
+    assert "Not saved yet" in long
+    assert "长" * 1_900 in long
+
+
+def test_rules_that_were_not_compared_are_counted(as_owner, ours, monkeypatch):
+    monkeypatch.setattr("conversations.selectors.rules_to_compare.__kwdefaults__", {"except_for": None, "most": 1})
+    with brand_scope(ours.brand.pk):
+        for number in (1, 2):
+            ReplyRule.objects.create(
+                account=ours.account, name=f"r{number}", trigger="KEYWORD", match="EXACT", keywords=[f"词{number}"],
+                reply_kind="TEXT", text="好", position=500, updated_at=AT,
+            )  # fmt: skip
+    said = "2 rules further down the order were not compared"
+    live = page(as_owner.post(OVERLAPS, form(ours)))
+    assert said in live
+    assert "None of the rules that were compared captures these messages." in live
+    assert said in page(as_owner.post(ADD, form(ours), follow=True))
+    assert "新规则" in names(ours)
+
+
 def test_another_overlap_than_the_one_shown_is_shown_again(as_owner, ours):
     text = page(as_owner.post(ADD, form(ours, words="几", match="CONTAINS")))
     seen = re.search(r'name="overlap_seen" value="(\w+)"', text)[1]
