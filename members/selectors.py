@@ -172,7 +172,7 @@ def find_members(viewer: Viewer, text: str, *, limit: int = 8) -> list[Member]:
         found |= {row.pk: row for row in visible.filter(named)}
     edges = Identity.objects.filter(ended_at__isnull=True)
     if _CARD.fullmatch(text):
-        cards = edges.filter(kind=IdentityKind.CARD, namespace="", value=text).values("member_id")
+        cards = edges.filter(kind=IdentityKind.CARD, value=text).values("member_id")
         found |= {row.pk: row for row in visible.filter(pk__in=cards)}
     if not found and _OPENID_TAIL.fullmatch(text):
         found = {row.pk: row for row in visible.filter(pk__in=_by_openid_end(text)).order_by("-pk")[:limit]}

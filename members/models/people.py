@@ -196,6 +196,11 @@ class Identity(BrandOwned):
                 condition=models.Q(kind="OPENID", ended_at__isnull=True),
                 name="openid_by_its_end",
             ),  # search, as the reports role
+            models.Index(
+                fields=["brand", "value"],
+                condition=models.Q(kind="CARD", ended_at__isnull=True),
+                name="card_by_its_number",
+            ),  # search, whoever issued it
         ]
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from django.db.models import Case, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce
@@ -19,10 +20,11 @@ from members.person import CITY, GENDER, STORE
 from members.picks import names_of, unknown
 from members.segment_conditions.shapes import YES_NO, moment
 from members.segments import Field, condition
+from stores.selectors import brand_zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
+    from datetime import date, datetime
 
     from django.db.models import QuerySet
 
@@ -335,7 +337,7 @@ class BirthdaySoon:
 
     def to_q(self, params: Params, at: datetime) -> Q:
         """List the days in the brand's zone."""
-        return Q(birth_mmdd__in=sorted(_birthdays(at, params.days)))
+        return Q(birth_mmdd__in=sorted(_birthdays(_day(at), params.days)))
 
     def sentence(self, params: Params) -> str:
         """Say it."""
@@ -346,7 +348,7 @@ class BirthdaySoon:
 
     def was(self, params: Params, person: PersonAt) -> bool:
         """Compare the birthday that was known."""
-        return person.mmdd() in _birthdays(person.at, params.days)
+        return person.mmdd() in _birthdays(timezone.localdate(person.at), params.days)
 
     def fact(self, params: Params, person: PersonAt) -> str:
         """Say the day."""
@@ -355,12 +357,16 @@ class BirthdaySoon:
 
     def turns(self, params: Params, since: datetime, until: datetime) -> list[QuerySet[Any]]:
         """At midnight, those whose day comes into sight and those whose day is over."""
-        days = _birthdays(since, params.days) ^ _birthdays(until, params.days)
+        days = _birthdays(_day(since), params.days) ^ _birthdays(_day(until), params.days)
         return [Member.objects.filter(birth_mmdd__in=sorted(days)).values_list("pk", flat=True)] if days else []
 
 
-def _birthdays(at: datetime, days: int) -> set[int]:
-    today = timezone.localtime(at).date()
+def _day(at: datetime) -> date:
+    """The day it is for the brand: workers and the API have the zone of the settings."""
+    return at.astimezone(ZoneInfo(brand_zone())).date()
+
+
+def _birthdays(today: date, days: int) -> set[int]:
     coming = [today + timedelta(days=number) for number in range(min(days, 366) + 1)]
     found = {day.month * 100 + day.day for day in coming}
     if any(day.month == 2 and day.day == 28 and (day + timedelta(days=1)).month == 3 for day in coming):
@@ -396,7 +402,7 @@ class BirthdayMonth:
 
     def to_q(self, params: Params, at: datetime) -> Q:
         """Compare the month kept on the member."""
-        first = _month(at, params.month) * 100
+        first = _month(_day(at), params.month) * 100
         return Q(birth_mmdd__gt=first, birth_mmdd__lt=first + 100)
 
     def sentence(self, params: Params) -> str:
@@ -405,7 +411,7 @@ class BirthdayMonth:
 
     def was(self, params: Params, person: PersonAt) -> bool:
         """Compare the month that was known."""
-        return person.mmdd() // 100 == _month(person.at, params.month)
+        return person.mmdd() // 100 == _month(timezone.localdate(person.at), params.month)
 
     def fact(self, params: Params, person: PersonAt) -> str:
         """Say the day."""
@@ -414,7 +420,7 @@ class BirthdayMonth:
 
     def turns(self, params: Params, since: datetime, until: datetime) -> list[QuerySet[Any]]:
         """At the end of a month, those of the month that is over and those of the month that comes."""
-        months = {_month(since, params.month), _month(until, params.month)}
+        months = {_month(_day(since), params.month), _month(_day(until), params.month)}
         if len(months) == 1:
             return []
         born = Q()
@@ -423,6 +429,5 @@ class BirthdayMonth:
         return [Member.objects.filter(born).values_list("pk", flat=True)]
 
 
-def _month(at: datetime, which: str) -> int:
-    month = timezone.localtime(at).month
-    return month if which == "this" else month % 12 + 1
+def _month(today: date, which: str) -> int:
+    return today.month if which == "this" else today.month % 12 + 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
@@ -19,6 +19,7 @@ from members.models import Grouping, GroupingVersion, Segment, Snapshot
 from members.recipes import LIFECYCLE, defaults, read_settings, recipes
 from members.segments import sentence
 from members.services.segments import save_segment
+from stores.selectors import brand_zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -236,7 +237,7 @@ def take_snapshot(*, grouping: Grouping, at: datetime, month: date | None = None
 def take_monthly(brand_id: int, *, at: datetime) -> int:
     """Take this month's snapshot of each grouping that has none yet; gives how many were taken."""
     with brand_scope(brand_id):
-        month = timezone.localtime(at).date().replace(day=1)
+        month = at.astimezone(ZoneInfo(brand_zone())).date().replace(day=1)
         groupings = list(Grouping.objects.filter(is_monthly=True).order_by("pk"))
     taken = 0
     for grouping in groupings:

@@ -79,11 +79,17 @@ def phone_key(phone: str) -> str:
 
 
 def known_people(
-    *, phones: Iterable[str] = (), cards: Iterable[str] = (), unionids: Iterable[str] = (), numbers: Iterable[str] = ()
+    *,
+    phones: Iterable[str] = (),
+    cards: Iterable[str] = (),
+    unionids: Iterable[str] = (),
+    subject: str = "",
+    numbers: Iterable[str] = (),
 ) -> Known:
     """Look up whom identities lead to; `phones` are fingerprints. Records that were merged lead to the one that stayed.
 
-    Two statements, and one more for each step of a merge.
+    Cards are the brand's own: a till of another system may have given the same number to somebody else. `subject` is
+    the Open Platform account the UnionIDs are of. Two statements, and one more for each step of a merge.
     """
     by_kind = {
         IdentityKind.PHONE: list(phones),
@@ -93,7 +99,7 @@ def known_people(
     wanted = Q(pk__in=[])
     for kind, some in by_kind.items():
         if some:
-            wanted |= Q(kind=kind, value__in=some)
+            wanted |= Q(kind=kind, namespace=subject if kind == IdentityKind.UNIONID else "", value__in=some)
     edges = list(Identity.objects.filter(wanted, ended_at=None).values_list("kind", "value", "member_id"))
     named = dict(Member.objects.filter(member_no__in=list(numbers)).values_list("member_no", "pk"))
     today = _today({pk for _kind, _value, pk in edges} | set(named.values()))

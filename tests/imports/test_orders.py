@@ -12,9 +12,9 @@ from loyalty.models import EarnRule, Fact, FactKind, Standing, Tier
 from loyalty.selectors.points import balance_of
 from loyalty.services import Report, activate_rule, record_fact, save_rule
 from members import services as member_services
-from members.models import Member
+from members.models import Identity, Member
 from members.segments import matching
-from tests.factories import AT, make_account, make_follower, make_store
+from tests.factories import AT, make_account, make_follower, make_member, make_store
 from tests.imports.conftest import csv_of, ran, uploaded, verdicts
 from tests.imports.conftest import undone as undone_job
 
@@ -182,3 +182,22 @@ def test_orders_give_points_by_the_rules_of_then_where_asked_to(brand, buyer):
     with brand_scope(brand.pk):
         assert balance_of(buyer.pk).available == 0
         assert breaches() == []
+
+
+def test_card_of_another_till_is_nobody_here(brand, buyer):
+    """Tills of another system may have given the brand's own card number to somebody else."""
+    with brand_scope(brand.pk):
+        other = make_member(make_account())
+        Identity.objects.create(member=other, kind="CARD", namespace="till-2", value="1001", source="test", since=AT)
+        Identity.objects.create(member_id=buyer.pk, kind="CARD", value="1002", source="test", since=AT)
+        Identity.objects.create(member=other, kind="CARD", namespace="till-2", value="1002", source="test", since=AT)
+    titles = ("订单号", "会员卡号", "金额", "时间")
+    job = uploaded(
+        brand, csv_of(titles, ("SO1", "1001", "10", "2025-06-02"), ("SO2", "1002", "10", "2025-06-02")), kind="orders"
+    )
+    assert verdicts(brand, job)[2][0] == "ERROR"
+    ran(brand, job)
+    with brand_scope(brand.pk):
+        assert list(Fact.objects.values_list("number", "member_id")) == [("SO2", buyer.pk)]
+    people = uploaded(brand, csv_of(("手机号", "会员卡号"), ("13900000077", "1001")))
+    assert people.found == {"NEW": 1}

@@ -46,6 +46,8 @@ def test_people_are_found_by_each_thing_in_hand_and_only_in_their_brand(brand, o
         assert found(brand, "88000002") == ["陈二"]
         assert found(brand, "VIP-6721") == ["吴三"]
         assert found(brand, "100%") == ["100%_的"]
+        Identity.objects.filter(value="VIP-4").update(namespace="till-2")
+        assert found(brand, "VIP-4") == ["100%_的"]  # whoever issued the card
         assert [found(brand, text) for text in ("%", "一", "VIP", "VIP-9", "")] == [[]] * 5
         openid = Identity.objects.get(kind="OPENID", member__name="吴三").value
         Identity.objects.filter(value=openid).update(value="oTail_x7Kd92")
@@ -85,6 +87,15 @@ def test_nothing_in_hand_makes_the_database_read_everybody(brand, others):
         plan = plan_of(seen, '"name" >= ')
     conditions = [line for line in plan if "Index Cond" in line]
     assert any("name" in line and ">=" in line for line in conditions), plan
+
+
+def test_card_of_any_issuer_is_found_by_an_index(brand, others):
+    with brand_scope(brand.pk):
+        Identity.objects.filter(kind="OPENID", value__endswith="7").update(kind="CARD")
+        with CaptureQueriesContext(connection) as seen:
+            found(brand, "VIP-1")
+        plan = plan_of(seen, "'CARD'")
+    assert any("card_by_its_number" in line for line in plan), plan
 
 
 def test_end_of_an_openid_is_read_backwards_from_an_index(brand, others):

@@ -8,6 +8,7 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.test import Client
 
+from accounts.models import Brand
 from accounts.tenancy import brand_scope
 from members.errors import GroupingInvalid, RuleInvalid
 from members.models import Grouping, Member, Snapshot, SnapshotMember, StageMember
@@ -111,6 +112,26 @@ def test_month_gets_one_snapshot_in_the_brands_zone(brand):
     with brand_scope(brand.pk):
         months = [str(each.month) for each in snapshots(grouping.pk)]
     assert months == ["2025-06-01", "2025-05-01"]
+
+
+def test_months_and_birthdays_are_of_a_brand_elsewhere(brand):
+    """Workers and the API have the zone of the settings; it is still yesterday in Honolulu."""
+    Brand.objects.filter(pk=brand.pk).update(timezone="Pacific/Honolulu")
+    july = AT.replace(month=7, day=1, hour=4)  # noon in Shanghai, 18:00 on 30 June there
+    today = {"condition": "birthday", "params": {"days": 0}}
+    month = {"condition": "birthday_month", "params": {"month": "this"}}
+    with brand_scope(brand.pk):
+        account = make_account()
+        there, _here = (make_member(account, birth_mmdd=day) for day in (630, 701))
+        segments = [
+            save_segment(name=str(number), rule={"all": [rule]}, at=AT) for number, rule in enumerate((today, month))
+        ]
+        for rule in (today, month):
+            assert list(matching({"all": [rule]}, at=july).values_list("pk", flat=True)) == [there.pk]
+        grouping = grouped(segments)
+    take_monthly(brand.pk, at=july)
+    with brand_scope(brand.pk):
+        assert [str(each.month) for each in snapshots(grouping.pk)] == ["2025-06-01"]
 
 
 def test_grouping_that_names_what_is_gone_says_so_and_leaves_the_others(brand):

@@ -105,13 +105,15 @@ def look_up(rows: Sequence[Row], at: datetime) -> World:
     for row in rows:
         for kind, value in ties_of(row):
             by_kind[kind].append(value)
+    subject = subject_of_brand()
     known = intake.known_people(
         phones=by_kind[IdentityKind.PHONE],
         cards=by_kind[intake.CARD],
         unionids=by_kind[IdentityKind.UNIONID],
+        subject=subject,
         numbers=[str(row.cells["member_no"]) for row in rows if row.cells.get("member_no")],
     )
-    world = World(known, subject_of_brand(), at.astimezone(ZoneInfo(brand_zone())).date().isoformat())
+    world = World(known, subject, at.astimezone(ZoneInfo(brand_zone())).date().isoformat())
     ids = {pk for each in (known.phones, known.cards, known.unionids, known.numbers) for pk in each.values()}
     world.members = Member.objects.in_bulk(list(ids))
     world.tags = tags_by_name({word for row in rows for word in row.cells.get("tags", [])})
