@@ -56,6 +56,14 @@ def set_gift(*, tier: Tier, template: Template, period: str, is_on: bool, at: da
 # Whoever was never decided about stands in the lowest tier without a row. Somebody who became part of another record
 # had theirs: it counts for the one that stays.
 _FIND: Final = """
+WITH RECURSIVE had AS (
+    SELECT o.merged_into_id AS id FROM coupons_tiergrant g
+        JOIN members_member o ON o.brand_id = g.brand_id AND o.id = g.member_id
+    WHERE g.brand_id = %(brand)s AND g.gift_id = %(gift)s AND g.period = %(period)s AND o.merged_into_id IS NOT NULL
+    UNION
+    SELECT o.merged_into_id FROM had h JOIN members_member o ON o.brand_id = %(brand)s AND o.id = h.id
+    WHERE o.merged_into_id IS NOT NULL
+)
 INSERT INTO coupons_tiergrant (brand_id, gift_id, member_id, period, outcome, at)
 SELECT m.brand_id, %(gift)s, m.id, %(period)s, '', %(at)s
 FROM (
@@ -70,10 +78,7 @@ WHERE m.brand_id = %(brand)s AND m.merged_into_id IS NULL AND m.erased_at IS NUL
         AND (f.since IS NULL OR f.since <= %(at)s) AND (f.until IS NULL OR f.until > %(at)s))
     AND NOT EXISTS (SELECT 1 FROM coupons_tiergrant g WHERE g.brand_id = m.brand_id AND g.gift_id = %(gift)s
         AND g.period = %(period)s AND g.member_id = m.id)
-    AND NOT EXISTS (
-        SELECT 1 FROM members_member o JOIN coupons_tiergrant g
-            ON g.brand_id = o.brand_id AND g.gift_id = %(gift)s AND g.member_id = o.id AND g.period = %(period)s
-        WHERE o.brand_id = m.brand_id AND o.merged_into_id = m.id)
+    AND m.id NOT IN (SELECT h.id FROM had h)
 ON CONFLICT DO NOTHING
 """
 

@@ -96,6 +96,8 @@ def undo_merge(*, kept: Member, merged: Member, at: datetime) -> int:
         model.objects.filter(pk__in=moved[name], member=kept).update(member_id=merged.pk)
     tiers.restore(kept.pk, moved["kept_standing"])
     tiers.restore(merged.pk, moved["merged_standing"])
+    for member_id in sorted((kept.pk, merged.pk)):
+        tiers.refresh_tier(member_id=member_id, at=at)  # who bought since may have risen
     record.undone_at = at
     record.save(update_fields=["undone_at"])
     return len(lots)

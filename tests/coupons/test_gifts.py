@@ -127,6 +127,20 @@ def test_reached_later_it_comes_at_once_and_falling_or_merging_gives_no_second(p
     Member.objects.filter(pk=people.ann.pk).update(merged_into=None)  # as the invariants want it
 
 
+def test_who_became_part_of_who_became_part_of_somebody_had_theirs(people, tiers):
+    _low, high = tiers
+    gift(high)
+    stands(people.ann, high)
+    a_sweep(AT)
+    last = make_member(people.account, joined_at=AT)
+    Member.objects.filter(pk=people.ann.pk).update(merged_into=people.ben)
+    Member.objects.filter(pk=people.ben.pk).update(merged_into=last)
+    stands(last, high)
+    a_sweep(AT)
+    assert had() == {people.ann.pk: 1}
+    Member.objects.filter(pk__in=[people.ann.pk, people.ben.pk]).update(merged_into=None)  # as the invariants want it
+
+
 class Killed(BaseException):
     """The process is gone."""
 

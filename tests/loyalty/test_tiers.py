@@ -162,6 +162,17 @@ def test_a_merge_keeps_the_higher_tier_and_counts_what_both_bought(people, tiers
     assert selectors.view_of(people.ann.pk, at=AT + DAY).value == 1_500
 
 
+def test_whoever_bought_enough_while_merged_keeps_the_tier_when_that_is_undone(people, tiers):
+    buy(people.ann, 1_500, "1", AT)
+    buy(people.ben, 2_100, "2", AT)
+    merge_members(kept=people.ann, merged=people.ben, evidence="t", at=AT + DAY)
+    buy(people.ann, 7_000, "3", AT + 2 * DAY)
+    assert stands(people.ann) == ("知音", False)
+    services.undo_merge(kept=people.ann, merged=people.ben, at=AT + 3 * DAY)
+    assert (stands(people.ann), stands(people.ben)) == (("知音", False), ("常来", False))
+    assert selectors.view_of(people.ann.pk, at=AT + 3 * DAY).value == 8_500
+
+
 def test_the_card_says_in_one_query_what_the_page_says_in_many(people, tiers):
     policy(expiry="MONTH_END", expiry_span=0, warn_days=40)
     buy(people.ann, 2_500, "1", AT)
