@@ -38,6 +38,7 @@ _TEST_SETTINGS = {
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
     """Start the servers and set the environment; a wrapper, because pytest-django reads settings in this hook."""
+    gc.set_threshold(50_000, 20, 50)
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None:
         _start_servers(early_config)
@@ -54,7 +55,6 @@ def pytest_collection_finish() -> None:
     """Have what is loaded by now not looked through again and again: that was a tenth of the run."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_report_header() -> str:

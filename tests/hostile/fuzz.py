@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.sources import load_yaml
 from tests.wechat_gateway import forge
 from wechat_gateway.codec import Accepted, Quarantined, judge_push
 from wechat_gateway.events import EVENT_KINDS, MESSAGE_KINDS
@@ -232,7 +233,7 @@ def outcome_of(judged):
 def find(count, seed):
     """The shortest few messages for each outcome."""
     fuzzer, kept = Fuzzer(seed), {}
-    for row in yaml.safe_load(FOUND.read_text()):
+    for row in load_yaml(FOUND.read_text()):
         kept.setdefault(row["outcome"], []).append(bytes.fromhex(row["inner"]))
     for _ in range(count):
         query, body, inner, broken = fuzzer.authentic()

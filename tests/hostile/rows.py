@@ -4,7 +4,7 @@ import ast
 from functools import cache
 from pathlib import Path
 
-import yaml
+from tests.sources import load_yaml
 
 ROOT = Path(__file__).parent.parent.parent
 CORPUS = Path(__file__).parent / "corpus"
@@ -13,7 +13,7 @@ COUNTS = {"CB": 84, "OB": 45, "RA": 58, "IM": 20, "EX": 6, "FU": 8, "SS": 15}
 
 
 def register():
-    return yaml.safe_load((CORPUS / "rows.yaml").read_text())
+    return load_yaml((CORPUS / "rows.yaml").read_text())
 
 
 def expected():
@@ -22,7 +22,7 @@ def expected():
 
 @cache
 def in_data():
-    return {row["id"] for path in DATA for row in yaml.safe_load(path.read_text()) or []}
+    return {row["id"] for path in DATA for row in load_yaml(path.read_text()) or []}
 
 
 @cache

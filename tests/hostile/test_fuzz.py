@@ -10,7 +10,6 @@ from hashlib import blake2b
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from tests.hostile.conftest import running
 from tests.hostile.forgery import right_request
 from tests.hostile.fuzz import ADDRESSED, FOUND, Fuzzer, outcome_of
 from tests.hostile.sizes import figure, size
+from tests.sources import load_yaml
 from tests.wechat_gateway import forge
 from wechat_gateway import asgi, codec
 from wechat_gateway.codec import Accepted, Quarantined, Refused, judge_echo, judge_push
@@ -152,7 +152,7 @@ def test_no_input_breaks_the_callback_path(brands, at, errors, quiet):
     assert growth < MOST_GROWTH
 
 
-FOUND_ROWS = yaml.safe_load(FOUND.read_text())
+FOUND_ROWS = load_yaml(FOUND.read_text())
 
 
 def test_found_inputs_end_as_they_did(brands, at, errors):

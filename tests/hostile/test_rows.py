@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.hostile.rows import COUNTS, expected, is_run, register
+from tests.sources import load_yaml
 from tests.wechat_gateway import forge
 from tests.wechat_gateway.test_answers import exchange
 from tests.wechat_gateway.test_codec import outcome
@@ -13,8 +13,8 @@ from wechat_gateway.answers import classify
 from wechat_gateway.codec import judge_push
 
 CORPUS = Path(__file__).parent / "corpus"
-CALLBACKS = yaml.safe_load((CORPUS / "callbacks.yaml").read_text())
-ANSWERS = yaml.safe_load((CORPUS / "answers.yaml").read_text())
+CALLBACKS = load_yaml((CORPUS / "callbacks.yaml").read_text())
+ANSWERS = load_yaml((CORPUS / "answers.yaml").read_text())
 
 
 def test_no_row_is_forgotten():

@@ -13,19 +13,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-import yaml
 
 from accounts.tenancy import brand_scope
 from launcher.ports import free_numbers
 from tests.hostile.forgery import right_request
+from tests.sources import load_yaml
 from tests.wechat_gateway import forge
 from tests.wechat_gateway.conftest import make_account
 from wechat_gateway.models import InboundPush
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
-CORPUS = yaml.safe_load((Path(forge.__file__).parent / "corpus" / "callbacks.yaml").read_text())
-MORE = yaml.safe_load((Path(__file__).parent / "corpus" / "callbacks.yaml").read_text())
+CORPUS = load_yaml((Path(forge.__file__).parent / "corpus" / "callbacks.yaml").read_text())
+MORE = load_yaml((Path(__file__).parent / "corpus" / "callbacks.yaml").read_text())
 REFUSED = (403, b"")
 LARGE = 65_536
 

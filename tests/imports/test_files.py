@@ -6,16 +6,16 @@ import gzip
 from pathlib import Path
 
 import pytest
-import yaml
 
 from accounts.tenancy import brand_scope
 from common.clock import now
 from common.errors import AppError
 from imports import services
 from tests.imports.conftest import again, verdicts
+from tests.sources import load_yaml
 
 HERE = Path(__file__).parent / "corpus"
-EXPECTED = yaml.safe_load((HERE / "expected.yaml").read_text())
+EXPECTED = load_yaml((HERE / "expected.yaml").read_text())
 
 
 def test_every_file_of_the_corpus_has_its_answer():

@@ -3,18 +3,18 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from django.utils import translation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.examples import examples
+from tests.sources import load_yaml
 from wechat_gateway.answers import Answer, Outcome, classify
 from wechat_gateway.errcodes import ErrorClass, Reaction, explain, is_known, known_codes
 from wechat_gateway.errors import WeChatRefused
 from wechat_gateway.transport import Exchange, HttpRequest
 
-CORPUS = yaml.safe_load((Path(__file__).parent / "corpus" / "answers.yaml").read_text())
+CORPUS = load_yaml((Path(__file__).parent / "corpus" / "answers.yaml").read_text())
 REQUEST = HttpRequest("http://wechat.test/?access_token=canary-token", b"{}")
 
 

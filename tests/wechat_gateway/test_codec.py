@@ -6,19 +6,19 @@ import random
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wechatpy.crypto import WeChatCrypto
 
 from tests.examples import examples
+from tests.sources import load_yaml
 from tests.wechat_gateway import forge
 from tests.wechat_gateway.forge import AES_KEY, APPID, NONCE, NOW, TOKEN
 from wechat_gateway import codec
 from wechat_gateway.codec import Accepted, MessageCipher, Quarantined, Refused, judge_echo, judge_push, seal_reply
 
-CORPUS = yaml.safe_load((Path(__file__).parent / "corpus" / "callbacks.yaml").read_text())
-VECTORS = yaml.safe_load((Path(__file__).parent / "corpus" / "vectors.yaml").read_text())
+CORPUS = load_yaml((Path(__file__).parent / "corpus" / "callbacks.yaml").read_text())
+VECTORS = load_yaml((Path(__file__).parent / "corpus" / "vectors.yaml").read_text())
 
 
 def outcome(judged):

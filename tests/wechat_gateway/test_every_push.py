@@ -7,12 +7,12 @@ from pathlib import Path
 
 import orjson
 import pytest
-import yaml
 from django.core.management import call_command
 from django.utils import timezone, translation
 
 from accounts.models import Brand
 from accounts.tenancy import brand_scope
+from tests.sources import load_yaml
 from tests.wechat_gateway import forge
 from wechat_gateway import services
 from wechat_gateway.codec import Accepted, judge_push
@@ -21,7 +21,7 @@ from wechat_gateway.models import InboundPush, PushState
 from wechat_gateway.registries import ANY, on_event
 from wechat_gateway.sentences import SENTENCES, sentence_of
 
-ROWS = yaml.safe_load((Path(__file__).parent / "corpus" / "pushes.yaml").read_text())
+ROWS = load_yaml((Path(__file__).parent / "corpus" / "pushes.yaml").read_text())
 NAMES = [f"{number}-{row['kind']}" for number, row in enumerate(ROWS)]
 FORMATS = ("xml", "json", "json as text")
 
