@@ -180,6 +180,18 @@ class RefundPartial(Conflict):
         )
 
 
+class BillNumberInvalid(Invalid):
+    """What was typed is no number of a bill."""
+
+    code = "bill_number_invalid"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("Nothing was done. This is no number of a bill."),
+            hint=_("Type it as it stands on the receipt: letters, digits and signs without spaces, 64 at most."),
+        )
+
+
 class CartNeeded(Invalid):
     """Without a cart nobody can say whether the coupon may be used."""
 

@@ -20,7 +20,7 @@ from console.admin import site
 from console.http import row_id, viewer_of
 from console.registry import Page, Tab, nav, pages
 from coupons import codes, on_screen, reasons, services
-from coupons.errors import CartNeeded
+from coupons.errors import BillNumberInvalid, CartNeeded
 from coupons.models import Coupon, Move
 from coupons.rules import MOST_FEN, Kind, read
 from coupons.selectors import coupons as selectors
@@ -40,7 +40,7 @@ def counter(request: HttpRequest) -> HttpResponseBase:
     """Look a code up, redeem it in a store, take a redemption back."""
     viewer, at = viewer_of(request), now()
     stores = _stores(request)
-    shown: dict[str, Any] = {"code": "", "amount": "", "store": _last_store(request)}
+    shown: dict[str, Any] = {"code": "", "amount": "", "number": "", "store": _last_store(request)}
     if request.method == "POST":
         act = request.POST.get("act", "")
         if act == "undo":
@@ -48,6 +48,7 @@ def counter(request: HttpRequest) -> HttpResponseBase:
         shown = {
             "code": request.POST.get("code", "")[:64],
             "amount": request.POST.get("amount", "")[:16],
+            "number": request.POST.get("number", "").strip()[:65],
             "store": row_id(request.POST.get("store")),
         }
         try:
@@ -101,13 +102,20 @@ def _fen(text: str) -> int | None:
     return int(fen)
 
 
+def _bill_number(text: str) -> str:
+    if len(text) > 64 or any(not "!" <= character <= "~" for character in text):
+        raise BillNumberInvalid
+    return text
+
+
 def _look_up(stores: list[Store], shown: dict[str, Any]) -> dict[str, Any]:
     """Give what a code is worth in a store."""
     at, store = now(), _chosen(stores, shown)
     coupon = services.coupon_of_code(shown["code"], at=at)
     rule, amount = read(coupon.version.rule), _fen(shown["amount"])
     needs_amount = rule.kind != Kind.GIFT or bool(rule.threshold)
-    found = services.at_counter(coupon, services.bill(amount or 0, store_id=store.pk), vouched=True, at=at)
+    cart = services.bill(amount or 0, store_id=store.pk)
+    found = services.at_counter(coupon, cart, vouched=True, at=at, number=_bill_number(shown["number"]))
     waits = needs_amount and amount is None and (found.refusal is None or found.refusal.code in _ASK_AMOUNT)
     return {
         "coupon": coupon,
@@ -136,6 +144,7 @@ def _redeem(request: HttpRequest, stores: list[Store], shown: dict[str, Any]) ->
         code=shown["code"],
         cart=services.bill(_fen(shown["amount"]) or 0, store_id=store.pk),
         vouched=True,
+        number=_bill_number(shown["number"]),
         staff_id=viewer.staff_id,
         at=now(),
     )

@@ -183,6 +183,27 @@ def test_a_store_looks_a_code_up_redeems_it_once_and_a_manager_takes_a_slip_back
         assert Move.objects.filter(kind="UNDO").count() == 1
 
 
+def test_number_of_a_bill_lets_others_on_it_be_seen_and_a_refund_give_the_coupon_back(as_manager, ours, settings):
+    as_manager.cookies[settings.LANGUAGE_COOKIE_NAME] = "en"
+    form = {"store": ours.store.pk, "amount": "250", "number": " B-1 "}
+    rule = {"kind": "AMOUNT", "amount": 1_000, "days": 5, "stacks": "ALONE"}
+    first, second = (given(ours, name=name, rule=rule) for name in ("甲券", "乙券"))
+    look = {"code": code_for(ours, first), "act": "look"}
+    assert "does not come back" in page(as_manager.post(COUNTER, form | look | {"number": ""}))
+    assert "This is no number of a bill" in page(as_manager.post(COUNTER, form | look | {"number": "B 1"}))
+    assert "This is no number of a bill" in page(as_manager.post(COUNTER, form | look | {"number": "x" * 65}))
+    assert "does not come back" not in page(as_manager.post(COUNTER, form | look))
+    assert as_manager.post(COUNTER, form | look | {"act": "redeem", "key": "1"}).status_code == 302
+    other = page(as_manager.post(COUNTER, form | {"code": code_for(ours, second), "act": "look"}))
+    assert "cannot be used" in other
+    with brand_scope(ours.brand.pk):
+        assert Coupon.objects.get(pk=first.pk).order == "B-1"
+        assert [
+            move.kind for move in services.return_order(order="B-1", member_id=ours.member.pk, at=now(), reason="退货")
+        ]
+        assert Coupon.objects.get(pk=first.pk).state == "UNUSED"
+
+
 def test_a_guide_redeems_and_does_not_undo_and_nobody_undoes_after_half_an_hour(ours, as_owner):
     with brand_scope(ours.brand.pk):
         guide = signed_in(make_staff("till", "GUIDE"))
