@@ -359,8 +359,10 @@ def test_form_that_was_open_while_a_branch_moved_does_not_move_it_back(as_market
     reading = TouchpointAdmin.get_object
 
     def read(self, *args, **kwargs):
+        """Django reads the row of a form more than once; another request commits after each."""
+        Touchpoint.objects.filter(pk=grown.place.pk).update(parent=grown.medium)
         row = reading(self, *args, **kwargs)
-        Touchpoint.objects.filter(pk=row.pk).update(parent=target)  # what another request commits just then
+        Touchpoint.objects.filter(pk=grown.place.pk).update(parent=target)
         return row
 
     monkeypatch.setattr(TouchpointAdmin, "get_object", read)
