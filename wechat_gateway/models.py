@@ -375,6 +375,9 @@ class Platform(models.Model):
     generation = models.PositiveBigIntegerField(default=0)
     fetched_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
+    healed_at = models.DateTimeField(null=True, blank=True)  # when a refused token was last replaced
+    parked_code = models.IntegerField(_("WeChat's code"), null=True, blank=True)
+    parked_until = models.DateTimeField(_("parked until"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("third-party platform")
@@ -438,6 +441,7 @@ class Invitation(BrandOwned):
     reason = models.CharField(_("reason"), max_length=40, blank=True)
     asked_at = models.DateTimeField(_("asked"))
     expires_at = models.DateTimeField(_("valid until"), null=True, blank=True)
+    returned_at = models.DateTimeField(_("came back"), null=True, blank=True)
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("authorisation")

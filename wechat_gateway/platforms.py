@@ -19,12 +19,13 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from psycopg2 import errorcodes
 
 from common.secret import Secret
 from wechat_gateway import transport
-from wechat_gateway.answers import Answer, classify
-from wechat_gateway.errcodes import Reaction
+from wechat_gateway.answers import Answer, Outcome, classify
+from wechat_gateway.errcodes import ErrorClass, Reaction, explain
 from wechat_gateway.errors import CallsParked, NoPlatform
 from wechat_gateway.models import Platform, PlatformPush, PushState
 from wechat_gateway.wire import Fields, Unreadable, read_fields, text_of
@@ -39,7 +40,13 @@ UNREADABLE: Final = "unreadable"  # kept as it came, for people
 _MARGIN: Final = timedelta(minutes=10)
 _FETCH_SECONDS: Final = 5.0
 _WAIT_MS: Final = 8_000
+_HOLD_MS: Final = 12_000  # who holds the platform's row for longer without a word is frozen
+HEAL_EVERY: Final = timedelta(seconds=60)
 _PAUSE: Final = timedelta(seconds=5)
+_PAUSE_LONG: Final = timedelta(seconds=60)
+_REFUSED: Final = 42006  # "the platform's access token is no longer valid"
+_NO_TICKET: Final = 61006
+_TOKEN_FIELDS: Final = ("access_token", "generation", "fetched_at", "expires_at")
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,1024}")
 
 # The accounts WeChat plays when it checks a platform before its release: appid → original id (reference: 7.7).
@@ -107,42 +114,95 @@ def call(api: str, payload: Mapping[str, Any], *, at: datetime) -> Answer:
 
     Raises NoPlatform, CallsParked.
     """
-    platform, token = access_token(at=at)
-    answer = _post(platform, api, payload, token)
+    answer, generation = call_once(api, payload, at=at)
     if answer.reaction is Reaction.REFRESH_TOKEN:
-        platform, token = access_token(at=at, refused=platform.generation)
-        answer = _post(platform, api, payload, token)
+        access_token(at=at, refused=generation)
+        answer, generation = call_once(api, payload, at=at)
+        if answer.reaction is Reaction.REFRESH_TOKEN:
+            access_token(at=at, refused=generation)  # a fresh one was refused, too: raises, unless others have a newer
     return answer
+
+
+def call_once(api: str, payload: Mapping[str, Any], *, at: datetime) -> tuple[Answer, int]:
+    """Make one call of `call` without replacing anything; gives the answer and the generation of the token.
+
+    For whoever holds a lock, whose transaction must not hold the platform's as well. Raises NoPlatform, CallsParked.
+    """
+    platform, token = access_token(at=at)
+    return _post(platform, api, payload, token), platform.generation
 
 
 def access_token(*, at: datetime, refused: int | None = None) -> tuple[Platform, Secret]:
     """The platform with its access token, fetched by one caller at a time. Raises NoPlatform, CallsParked.
 
-    `refused` is the generation of a token that WeChat did not take: only if it is still the newest, it is replaced.
+    `refused` is the generation of a token that WeChat did not take: only if it is still the newest, it is replaced, and
+    that at most once a minute: with a second system on the same platform each would end the other's token for ever.
+    When there is none, calls are parked, so that all who wait for one do not ask for it in turn.
     """
     platform = require()
     token = _usable(platform, at, refused)
-    if token is not None and (platform.expires_at or at) > at + _MARGIN:
+    if token is not None and not _is_due(platform, at):
         return platform, token
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = {_WAIT_MS}")
-        platform = Platform.objects.select_for_update().get(pk=platform.pk)
-        token = _usable(platform, at, refused)
-        if token is not None and (platform.expires_at or at) > at + _MARGIN:
-            return platform, token
-        answer = _fetch(platform, at)
-        text, life = answer.data.get("component_access_token"), answer.data.get("expires_in")
-        if answer.ok and isinstance(text, str) and _TOKEN.fullmatch(text) and type(life) is int and life > 0:
-            platform.access_token = text
-            platform.generation += 1
-            platform.fetched_at, platform.expires_at = at, at + timedelta(seconds=life)
-            platform.save(update_fields=["access_token", "generation", "fetched_at", "expires_at"])
-            return platform, Secret(text)
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    f"SET LOCAL lock_timeout = {_WAIT_MS}; SET LOCAL idle_in_transaction_session_timeout = {_HOLD_MS}"
+                )
+            platform = Platform.objects.select_for_update().get(pk=platform.pk)
+            token = _usable(platform, at, refused)
+            if token is not None and not _is_due(platform, at):
+                return platform, token
+            if not _is_parked(platform, at):
+                token = _fetch_into(platform, at, heals=refused is not None) or token
+    except OperationalError as error:
+        if getattr(error.__cause__, "pgcode", None) != errorcodes.LOCK_NOT_AVAILABLE:
+            raise
+        raise CallsParked(wechat_code=None, reason="", until=at + _PAUSE) from None
     if token is not None:
         return platform, token
+    raise CallsParked(wechat_code=platform.parked_code, reason="", until=platform.parked_until)
+
+
+def _is_due(platform: Platform, at: datetime) -> bool:
+    """Whether the next token is wanted though the present one works: not while WeChat gives none."""
+    return (platform.expires_at or at) <= at + _MARGIN and not _is_parked(platform, at)
+
+
+def _is_parked(platform: Platform, at: datetime) -> bool:
+    return platform.parked_until is not None and platform.parked_until > at
+
+
+def _fetch_into(platform: Platform, at: datetime, *, heals: bool) -> Secret | None:
+    """Fetch a token into the row that is locked, or park calls; gives the token."""
+    if heals and platform.healed_at is not None and at - platform.healed_at < HEAL_EVERY:
+        platform.expires_at = at  # what WeChat refuses is of no use to the next caller either
+        platform.parked_code, platform.parked_until = _REFUSED, platform.healed_at + HEAL_EVERY
+        platform.save(update_fields=["expires_at", "parked_code", "parked_until"])
+        logger.error("the platform's new access token is refused too: does another system use the same platform?")
+        return None
+    answer = _fetch(platform, at)
+    text, life = answer.data.get("component_access_token"), answer.data.get("expires_in")
+    if answer.ok and isinstance(text, str) and _TOKEN.fullmatch(text) and type(life) is int and life > 0:
+        if heals or platform.parked_code == _REFUSED:
+            platform.healed_at = at
+        platform.access_token = text
+        platform.generation += 1
+        platform.fetched_at, platform.expires_at = at, at + timedelta(seconds=life)
+        platform.parked_code = platform.parked_until = None
+        platform.save(update_fields=[*_TOKEN_FIELDS, "healed_at", "parked_code", "parked_until"])
+        return Secret(text)
+    platform.parked_code, platform.parked_until = answer.code or None, at + _pause(answer)
+    platform.save(update_fields=["parked_code", "parked_until"])
     logger.error("the platform gets no access token: code %s %s", answer.code, answer.cause)
-    raise CallsParked(wechat_code=answer.code, reason="", until=at + _PAUSE)
+    return None
+
+
+def _pause(answer: Answer) -> timedelta:
+    """How long to leave WeChat alone: hardly, where the next try may do, longer where people have to act first."""
+    if not answer.code or explain(answer.code).error_class is ErrorClass.RETRY:
+        return _PAUSE
+    return _PAUSE_LONG
 
 
 def start_tickets() -> Answer:
@@ -168,7 +228,7 @@ def _usable(platform: Platform, at: datetime, refused: int | None) -> Secret | N
 
 def _fetch(platform: Platform, at: datetime) -> Answer:
     if platform.ticket is None or platform.ticket_at is None or platform.ticket_at <= at - TICKET_LIFE:
-        raise CallsParked(wechat_code=61006, reason="", until=at + _PAUSE)
+        return Answer(Outcome.NOT_SENT, Reaction.RETRY, _NO_TICKET)
     body = {
         "component_appid": platform.appid,
         "component_appsecret": platform.app_secret.reveal() if platform.app_secret else "",
@@ -237,7 +297,8 @@ def _keep_ticket(ticket: str, at: datetime) -> None:
         if platform is None or (platform.ticket_at is not None and platform.ticket_at > at):
             return  # an older one that comes late
         platform.previous_ticket, platform.ticket, platform.ticket_at = platform.ticket, ticket, at
-        platform.save(update_fields=["previous_ticket", "ticket", "ticket_at"])
+        platform.parked_code = platform.parked_until = None  # what the old one could not get, the new one may
+        platform.save(update_fields=["previous_ticket", "ticket", "ticket_at", "parked_code", "parked_until"])
 
 
 def _keep_push(kind: str, appid: str, fields: Fields, at: datetime, now: float) -> bool:

@@ -199,10 +199,29 @@ def _is_due(row: AccessToken, at: datetime) -> bool:
     return at >= row.fetched_at + (row.expires_at - row.fetched_at) * REFRESH_AT
 
 
+class _PlatformRefused(Exception):
+    """WeChat did not take the platform's own token, of this generation."""
+
+    def __init__(self, generation: int) -> None:
+        super().__init__(generation)
+        self.generation = generation
+
+
 def _refresh(app: App, at: datetime, *, stale_generation: int | None, early: bool = False) -> Token:
     """Fetch under the row's lock, unless somebody else just has. Raises CallsParked."""
-    if is_authorised(app):
+    if not is_authorised(app):
+        return _refresh_once(app, at, stale_generation=stale_generation, early=early)
+    for _ in range(2):
         _prepare_platform(at)
+        try:
+            return _refresh_once(app, at, stale_generation=stale_generation, early=early)
+        except _PlatformRefused as refused:
+            # Out here nobody waits for the app's row meanwhile, and what is written stays when this ends in a park.
+            _prepare_platform(at, refused=refused.generation)
+    raise CallsParked(wechat_code=None, reason="", until=at + _PARK_BUSY)
+
+
+def _refresh_once(app: App, at: datetime, *, stale_generation: int | None, early: bool) -> Token:
     try:
         with _store.scope(app.brand_id):
             row = _store.lock(app)
@@ -270,10 +289,10 @@ def _may_force(row: AccessToken, at: datetime) -> bool:
     return True
 
 
-def _prepare_platform(at: datetime) -> None:
+def _prepare_platform(at: datetime, *, refused: int | None = None) -> None:
     """Have the platform's own token before the app's row is locked. Raises CallsParked."""
     try:
-        platforms.access_token(at=at)
+        platforms.access_token(at=at, refused=refused)
     except NoPlatform:
         raise CallsParked(wechat_code=_NOT_AUTHORISED, reason="", until=at + _PARK_RETRY) from None
 
@@ -286,7 +305,10 @@ def _ask_any(app: App, at: datetime, *, force: bool) -> Answer:
     if refresh_token is None:
         return Answer(Outcome.NOT_SENT, Reaction.PARK_BRAND, _NOT_AUTHORISED)
     payload = {"authorizer_appid": app.appid, "authorizer_refresh_token": refresh_token.reveal()}
-    return platforms.call("api_authorizer_token", payload, at=at)
+    answer, generation = platforms.call_once("api_authorizer_token", payload, at=at)
+    if answer.reaction is Reaction.REFRESH_TOKEN:
+        raise _PlatformRefused(generation)
+    return answer
 
 
 def _ask(app: App, *, force: bool) -> Answer:

@@ -13,7 +13,7 @@ import pytest
 import requests
 import uvicorn
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts.services import create_brand
 from accounts.tenancy import brand_scope
@@ -22,10 +22,12 @@ from launcher.ports import free_numbers
 from tests.simulator import Simulator
 from tests.wechat_gateway import forge
 from wechat_gateway import incidents, platforms, selectors, services, tokens
+from wechat_gateway.answers import Outcome
 from wechat_gateway.asgi import Gateway
 from wechat_gateway.calls import get_menu, list_followers
 from wechat_gateway.checks import SETS
-from wechat_gateway.errors import InvitationGone, NoPlatform
+from wechat_gateway.errcodes import Reaction
+from wechat_gateway.errors import CallsParked, InvitationGone, NoPlatform
 from wechat_gateway.models import (
     AccessToken,
     InboundPush,
@@ -331,6 +333,121 @@ def test_refused_token_of_the_platform_is_replaced_once(platform, simulator):
     assert platforms.call("api_create_preauthcode", {}, at=clock.now()).ok
     platform.refresh_from_db()
     assert platform.generation == 2
+
+
+def fetches_of(simulator):
+    """How often WeChat was asked for a token of the platform, whatever it said."""
+    path = "/cgi-bin/component/api_component_token"
+    return len(simulator.get(f"/_sim/calls?path={path}&limit=1000")["calls"])
+
+
+def test_second_system_on_the_same_platform_costs_a_fetch_a_minute(platform, simulator):
+    """Each system that fetches ends the token of the other."""
+    at = clock.now()
+    platforms.access_token(at=at)
+    before, parked = fetches_of(simulator), []
+    for second in range(0, 180, 5):
+        simulator.post("/_sim/tokens/kill", appid=COMPONENT)
+        try:
+            platforms.call("api_create_preauthcode", {}, at=at + timedelta(seconds=second))
+        except CallsParked as error:
+            parked.append((second, error.wechat_code))
+
+    assert fetches_of(simulator) - before == 3
+    assert parked == [(second, 42006) for second in range(5, 180, 5) if second % 60]
+    assert platforms.call("api_create_preauthcode", {}, at=at + timedelta(seconds=240)).ok
+    platform.refresh_from_db()
+    assert platform.parked_until is None
+
+
+def test_platforms_token_that_dies_twice_parks_a_call_of_an_account(platform, simulator, shop):
+    account = authorise(shop, simulator)
+    later = clock.now() + timedelta(hours=1)
+    for second in (0, 10):
+        simulator.post("/_sim/tokens/kill", appid=COMPONENT)
+        simulator.post("/_sim/tokens/kill", appid=SHOP)
+        tokens.forget_cached()
+        answer = list_followers(account, at=later + timedelta(minutes=second * 6, seconds=second))
+        assert answer.ok
+    simulator.post("/_sim/tokens/kill", appid=COMPONENT)
+    tokens.forget_cached()
+    with brand_scope(shop.pk):
+        AccessToken.objects.filter(appid=SHOP).update(expires_at=later)
+    before = fetches_of(simulator)
+    answers = [list_followers(account, at=later + timedelta(minutes=60, seconds=20 + n)) for n in range(3)]
+
+    assert [(answer.outcome, answer.reaction) for answer in answers] == [(Outcome.NOT_SENT, Reaction.PARK_BRAND)] * 3
+    assert fetches_of(simulator) == before
+    platform.refresh_from_db()
+    assert platform.parked_code == 42006  # written though the account's own transaction was undone
+
+
+def test_failing_fetch_of_the_platforms_token_is_tried_once_by_all_who_wait(platform, simulator):
+    simulator.fault(kind="errcode", path="/cgi-bin/component/api_component_token", errcode=61004)
+    before, found, ready, at = fetches_of(simulator), [], threading.Barrier(20), clock.now()
+
+    def ask():
+        ready.wait()
+        try:
+            platforms.access_token(at=at)
+        except CallsParked as error:
+            found.append((error.wechat_code, error.until))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert (found, fetches_of(simulator) - before) == ([(61004, at + timedelta(seconds=60))] * 20, 1)
+    simulator.delete("/_sim/faults")
+    assert platforms.access_token(at=at + timedelta(seconds=61))
+    simulator.post(f"/_sim/components/{COMPONENT}/ticket")
+    platform.refresh_from_db()
+    assert (platform.parked_code, platform.parked_until) == (None, None)
+
+
+def test_present_token_is_used_while_the_next_one_cannot_be_had(platform, simulator):
+    at = clock.now()
+    platforms.access_token(at=at)
+    simulator.fault(kind="errcode", path="/cgi-bin/component/api_component_token", errcode=61004)
+    platform.refresh_from_db()
+    before, soon = fetches_of(simulator), platform.expires_at - timedelta(minutes=5)
+
+    for second in range(3):
+        assert platforms.access_token(at=soon + timedelta(seconds=second))[0].generation == 1
+
+    assert fetches_of(simulator) - before == 1
+
+
+def test_platform_that_somebody_holds_for_long_parks_calls(platform, simulator, shop, monkeypatch):
+    account = authorise(shop, simulator)
+    monkeypatch.setattr(platforms, "_WAIT_MS", 200)
+    later = clock.now() + timedelta(hours=3)
+    tokens.forget_cached()
+    holds, done = threading.Event(), threading.Event()
+
+    def hold():
+        try:
+            with transaction.atomic():
+                Platform.objects.select_for_update().get(pk=platform.pk)
+                holds.set()
+                done.wait(60)
+        finally:
+            connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert holds.wait(60)
+    try:
+        answer = list_followers(account, at=later)
+    finally:
+        done.set()
+        holder.join(60)
+
+    assert (answer.outcome, answer.reaction) == (Outcome.NOT_SENT, Reaction.PARK_BRAND)
 
 
 def test_release_check_of_wechat_is_answered(platform, simulator):

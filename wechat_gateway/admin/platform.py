@@ -141,6 +141,7 @@ def _state(found: Platform, at: datetime) -> dict[str, Any]:
         "ticket_tone": ticket_tone,
         "ticket_ends_at": found.ticket_at + platforms.TICKET_LIFE if found.ticket_at else None,
         "token_valid": bool(found.access_token and found.expires_at and found.expires_at > at),
+        "token_waits": found.parked_until is not None and found.parked_until > at,
         "events_url": platforms.events_url(found),
         "messages_url": platforms.messages_url(),
         "accounts": [{"row": each, "missing": _missing(each)} for each in accounts],

@@ -77,6 +77,7 @@ def set_platform(
         platform.ticket_at = platform.expires_at = None
     platform.name, platform.appid, platform.app_secret = name, appid, app_secret
     platform.callback_token, platform.encoding_aes_key = callback_token, encoding_aes_key
+    platform.healed_at = platform.parked_code = platform.parked_until = None
     platform.save()
     return platform
 
