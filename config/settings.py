@@ -230,6 +230,8 @@ CELERY_BEAT_SCHEDULE = {
     "snapshot groupings": {"task": "members.tasks.snapshot_groupings", "schedule": 3600.0},
     "sweep tags": {"task": "members.tasks.sweep_tags", "schedule": 5.0},
     "sweep library": {"task": "library.tasks.sweep_library", "schedule": 60.0},
+    # Twenty files a call (reference: service account 5.12), at most 100 calls for a kind.
+    "compare libraries": {"task": "library.tasks.compare_libraries", "schedule": 6 * 3600.0},
     "sweep points": {"task": "loyalty.tasks.sweep", "schedule": 60.0},
     "birthday benefits": {"task": "loyalty.tasks.find_all_birthdays", "schedule": 3600.0},
     "warn of points that end": {"task": "loyalty.tasks.warn_all", "schedule": 3600.0},

@@ -146,6 +146,7 @@ ACTIONS: dict[str, Any] = {
     "add file": gettext_lazy("Add file"),
     "put file away": gettext_lazy("Put file away"),
     "keep file for good": gettext_lazy("Keep file for good at WeChat"),
+    "file gone at WeChat": gettext_lazy("File no longer at WeChat"),
     "take file away": gettext_lazy("Take file away from WeChat"),
     "move channel": gettext_lazy("Move channel"),
     "archive channel": gettext_lazy("Archive channel"),

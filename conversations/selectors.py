@@ -45,7 +45,7 @@ from conversations.models import (
 from conversations.patterns import normalised
 from conversations.script import OWN, OwnField, State, Step, Turn, answer, begin, opened, own_faults, read_steps
 from library.models import CopyState, MediaCopy
-from library.selectors import living_media_ids, media_named, room_of
+from library.selectors import media_named, permanent_media_ids, room_of
 from members.figures import counted, figures
 from members.models import Follower, Member, ProfileField, RemoteTag, RemoteTagging, Sensitivity
 from members.profiles import DIALOGUE
@@ -130,9 +130,9 @@ def file_fault(content: Content, account: OfficialAccount | None) -> dict[str, s
 
 
 def media_of(rows: Iterable[ReplyRule], account_id: int) -> dict[int, str]:
-    """Give WeChat's ids of the files that rules of an account send, those that are there."""
+    """Give WeChat's ids of the files that rules of an account send, those that it keeps for good."""
     items = set().union(*(items_of(row) for row in rows))
-    return living_media_ids(items, account_id=account_id, at=now()) if items else {}
+    return permanent_media_ids(items, account_id=account_id) if items else {}
 
 
 def current_rules(account_id: int) -> Rules:
@@ -657,8 +657,10 @@ def _media_gone(account_id: int, media_ids: set[str], at: datetime) -> set[str]:
     """Of ids that the library knows for the account, those that no longer work; others may come from elsewhere."""
     if not media_ids:
         return set()
-    rows = MediaCopy.objects.filter(account_id=account_id, media_id__in=media_ids).select_related("item")
-    return {
+    copies = MediaCopy.objects.filter(account_id=account_id)
+    former = copies.filter(former_id__in=media_ids, permanent=True).order_by("pk").values_list("former_id", flat=True)
+    rows = copies.filter(media_id__in=media_ids).select_related("item")
+    return set(former) | {
         row.media_id
         for row in rows.order_by("pk")
         if row.state != CopyState.THERE

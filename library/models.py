@@ -65,7 +65,8 @@ class MediaCopy(BrandOwned):
     """A file as one account knows it: WeChat's id for it, and until when that works (permanent ones: always).
 
     `ordered_at` is when WeChat was first about to be given a permanent one: from then on it may have it already, and is
-    asked before the file is uploaded again.
+    asked before the file is uploaded again. `former_id` is the id that WeChat last said it does not know any more: what
+    was written down with it can still be sent, under the id of today.
     """
 
     item = BrandForeignKey(MediaItem, models.CASCADE, related_name="copies")
@@ -73,6 +74,7 @@ class MediaCopy(BrandOwned):
     permanent = models.BooleanField(_("permanent"), default=False)
     state = models.CharField(_("state"), max_length=8, choices=CopyState, default=CopyState.THERE)
     media_id = models.CharField(max_length=256, blank=True)
+    former_id = models.CharField(max_length=256, blank=True)
     expires_at = models.DateTimeField(_("until"), null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
     ordered_at = models.DateTimeField(null=True, blank=True)

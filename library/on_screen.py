@@ -75,6 +75,10 @@ def _fault(row: MediaCopy) -> tuple[str, str]:
             _("The account has as many permanent files of this kind as WeChat allows."),
             _("Take away files that nothing uses, then try again."),
         ),
+        "GONE": (
+            _("WeChat had this file no longer: somebody deleted it there."),
+            _("It is uploaded again by itself. In menus that send it, choose it again and publish."),
+        ),
         "FILE_GONE": (_("The file is no longer in storage."), _("Add it again.")),
     }
     own = explain_own(row.cause)

@@ -70,6 +70,20 @@ def living_media_ids(item_ids: Iterable[int], *, account_id: int, at: datetime) 
     return dict(rows.values_list("item_id", "media_id"))
 
 
+def permanent_media_ids(item_ids: Iterable[int], *, account_id: int) -> dict[int, str]:
+    """Give the ids that files of an account have for good; answers are compiled from these only."""
+    rows = MediaCopy.objects.filter(
+        item_id__in=list(item_ids), account_id=account_id, state=CopyState.THERE, permanent=True
+    )
+    return dict(rows.order_by("pk").values_list("item_id", "media_id"))
+
+
+def accounts_with_files() -> list[tuple[int, int]]:
+    """Give (brand, account) of all that keep files for good; with every brand in scope."""
+    rows = MediaCopy.objects.filter(permanent=True, state=CopyState.THERE, account__is_active=True)
+    return list(rows.order_by("brand_id", "account_id").values_list("brand_id", "account_id").distinct())
+
+
 def copies_of(item_ids: Sequence[int]) -> dict[int, list[MediaCopy]]:
     """Give what accounts have of each of these files, permanent ones first."""
     found: dict[int, list[MediaCopy]] = {pk: [] for pk in item_ids}

@@ -34,6 +34,25 @@ def count_media(brand_id: int, account_id: int) -> None:
     services.count_media(brand_id=brand_id, account_id=account_id, at=clock.now())
 
 
+@brand_task(name="library.tasks.compare_media")
+def compare_media(brand_id: int, account_id: int) -> None:
+    """Look through WeChat's own list for permanent files that are gone."""
+    from library import services
+
+    services.compare_media(brand_id=brand_id, account_id=account_id, at=clock.now())
+
+
+@global_task(name="library.tasks.compare_libraries")
+def compare_libraries() -> None:
+    """Ring for every account that keeps files for good, to be compared with WeChat's own list."""
+    from library import selectors
+
+    with every_brand(reason="find files that were deleted at WeChat"):
+        found = selectors.accounts_with_files()
+    for brand_id, account_id in found:
+        ring(compare_media, brand_id, account_id)
+
+
 @global_task(name="library.tasks.sweep_library")
 def sweep_library() -> None:
     """Find the brands with copies that wait, and ring for them."""

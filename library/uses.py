@@ -24,9 +24,10 @@ Users: TypeAlias = Callable[[Sequence[int]], dict[int, list[Use]]]
 media_users: Registry[Users] = Registry("media users", purpose="what uses a file of the material library")
 
 
-# Called once an account has a file for good, in the transaction that notes it.
+# Called once an account has a file for good, and once it has lost it, in the transaction that notes it.
 media_listeners: Registry[Callable[..., None]] = Registry(
-    "media listeners", purpose="what happens once an account has a file for good: callable(*, account_id, item_id)"
+    "media listeners",
+    purpose="what happens once an account has a file for good or has lost it: callable(*, account_id, item_id)",
 )
 
 

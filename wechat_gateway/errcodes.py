@@ -85,9 +85,12 @@ def is_known(code: int) -> bool:
     return code in _TABLE
 
 
+UNKNOWN_MEDIA: Final = 40007
+
+
 def is_unknown_media(code: int | None) -> bool:
     """Whether WeChat says that it has no such file (any more)."""
-    return code == 40007
+    return code == UNKNOWN_MEDIA
 
 
 def known_codes() -> list[int]:

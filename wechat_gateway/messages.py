@@ -76,6 +76,19 @@ def custom_image(*, openid: str, media_id: str, kf_account: str = "") -> Outgoin
     return _custom(openid, "image", {"media_id": media_id}, kf_account)
 
 
+def media_id_of(body: Mapping[str, Any]) -> str:
+    """Give the id of the file that a customer-service message sends; '' when it sends none."""
+    about = body.get(str(body.get("msgtype"))) or {}
+    return str(about.get("thumb_media_id") or about.get("media_id") or "")
+
+
+def with_media_id(body: Mapping[str, Any], media_id: str) -> dict[str, Any]:
+    """Give a customer-service message with another id for its file."""
+    kind = str(body["msgtype"])
+    name = "thumb_media_id" if "thumb_media_id" in body[kind] else "media_id"
+    return {**body, kind: {**body[kind], name: media_id}}
+
+
 def custom_news(
     *, openid: str, title: str, description: str, url: str, picture_url: str, kf_account: str = ""
 ) -> Outgoing:

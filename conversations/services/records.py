@@ -23,11 +23,13 @@ from conversations.selectors import compiled_for, facts_of
 from conversations.services.dialogues import talk
 from conversations.services.phrases import note_unmatched
 from conversations.windows import reserve, settle
+from library.services import media_afresh
 from members import services as member_services
 from touchpoints.models import TouchKind
 from wechat_gateway import calls
 from wechat_gateway.answers import Outcome
-from wechat_gateway.errcodes import Reaction, explain
+from wechat_gateway.errcodes import Reaction, explain, is_unknown_media
+from wechat_gateway.messages import media_id_of, with_media_id
 from wechat_gateway.replies import Reply, Text, render
 from wechat_gateway.windows import CLOSED, granted_by
 
@@ -278,7 +280,7 @@ def _send(brand_id: int, record: ReplyRecord, granted: int, at: datetime) -> tup
         if number >= granted or (record.until is not None and at >= record.until):
             state, problem, code = ReplyState.FAILED, WINDOW_CLOSED, CLOSED
             break
-        answer = calls.send_custom(record.account, {"touser": record.follower.openid, **body}, at=at)
+        answer = _send_one(brand_id, record, body, at)
         if answer.ok:
             sent += 1
             continue
@@ -324,6 +326,20 @@ def _send(brand_id: int, record: ReplyRecord, granted: int, at: datetime) -> tup
             # Each of them when its own time is over at the latest, so that it is left to a person then.
             ReplyRecord.objects.filter(pk__in=others).update(due_at=Least(wait[0], "until"), problem=wait[1][:200])
     return wait
+
+
+def _send_one(brand_id: int, record: ReplyRecord, body: dict[str, Any], at: datetime) -> Answer:
+    """Send one message; with its file uploaded again, once, when WeChat does not know the file any more."""
+    answer = calls.send_custom(record.account, {"touser": record.follower.openid, **body}, at=at)
+    if not is_unknown_media(answer.code):
+        return answer
+    fresh = media_afresh(brand_id=brand_id, account=record.account, media_id=media_id_of(body), at=at)
+    if fresh is None or (not isinstance(fresh, str) and fresh.cause == "FILE_GONE"):
+        return answer
+    if not isinstance(fresh, str):
+        return fresh  # the upload itself did not succeed
+    again = {"touser": record.follower.openid, **with_media_id(body, fresh)}
+    return calls.send_custom(record.account, again, at=at)
 
 
 def _let_wait(brand_id: int, record: ReplyRecord, granted: int, wait: tuple[datetime, str], at: datetime) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope
 from common.failpoints import point
@@ -32,8 +34,9 @@ from members.services import mark_unfollowed
 from wechat_gateway import client, windows
 from wechat_gateway.answers import Answer as Said
 from wechat_gateway.answers import Outcome
-from wechat_gateway.errcodes import Reaction, explain
+from wechat_gateway.errcodes import Reaction, explain, is_unknown_media
 from wechat_gateway.errors import Disconnected
+from wechat_gateway.messages import media_id_of, with_media_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -261,6 +264,8 @@ def deliver(*, brand_id: int, message_id: int, at: datetime) -> None:
     else:
         point("inbox: before the send")
         ((_index, said),) = list(client.send_many(conversation.account, [outgoing], concurrency=1, at=at))
+        if is_unknown_media(said.code):
+            said = _with_fresh_file(brand_id, conversation, outgoing, said, at)
     point("inbox: answered, not recorded")
     with brand_scope(brand_id):
         _record(message_id, said, at)
@@ -389,6 +394,20 @@ def _outgoing(brand_id: int, conversation: Conversation, line: Message, at: date
     return client.custom_mini_program(
         openid=openid, title=card["title"], appid=card["appid"], path=card["page"], thumb_media_id=media_id
     )
+
+
+def _with_fresh_file(
+    brand_id: int, conversation: Conversation, outgoing: client.Outgoing, said: Said, at: datetime
+) -> Said:
+    """Send a message once more whose file WeChat did not know: nothing of it has arrived."""
+    account = conversation.account
+    body = orjson.loads(outgoing.body) if isinstance(outgoing.body, bytes) else outgoing.body
+    fresh = library_services.media_afresh(brand_id=brand_id, account=account, media_id=media_id_of(body), at=at)
+    if fresh is None or isinstance(fresh, Said):
+        return fresh or said
+    again = client.Outgoing(outgoing.path, with_media_id(body, fresh))
+    ((_index, said),) = list(client.send_many(account, [again], concurrency=1, at=at))
+    return said
 
 
 def _record(message_id: int, said: Said, at: datetime) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from django.db.models import Q
+
 from accounts.services import record_audit
 from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope
@@ -16,7 +18,7 @@ from library.selectors import MARGIN, living_media_ids, room_of
 from library.uses import media_listeners, uses_of
 from wechat_gateway import calls
 from wechat_gateway.answers import Answer, Outcome
-from wechat_gateway.errcodes import is_unknown_media
+from wechat_gateway.errcodes import UNKNOWN_MEDIA, is_unknown_media
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ LIVES: Final = timedelta(days=3)  # reference: service account 5.12
 TRIES: Final = 5
 _PAGE: Final = 20  # reference: service account 5.12
 _MOST_PAGES: Final = 25  # the newest 500: what a try of ours left is among them
+_MOST_COMPARED: Final = 100  # pages of a kind that are looked through for what is gone: 2,000 files
+_LISTED: Final = (MediaKind.IMAGE, MediaKind.VOICE, MediaKind.VIDEO)  # kinds that WeChat lists (5.12)
+_SETTLES: Final = timedelta(hours=1)  # a permanent file that is unknown so soon after its upload is not uploaded again
 _OURS: Final = frozenset({"FULL", "FILE_GONE"})
 
 
@@ -120,6 +125,89 @@ def settle_copy(*, brand_id: int, copy_id: int, at: datetime) -> None:
     count_media(brand_id=brand_id, account_id=account.pk, at=at)
 
 
+def media_afresh(*, brand_id: int, account: OfficialAccount, media_id: str, at: datetime) -> str | Answer | None:
+    """Give another id for a file whose id WeChat does not know (40007): its copy is dropped, and it is uploaded again.
+
+    None when the id is of no file of ours. Opens its own scopes, as `media_id_for`, whose answers it gives.
+    """
+    with brand_scope(brand_id):
+        item_id = lose_media(account_id=account.pk, media_id=media_id, at=at)
+    return None if item_id is None else media_id_for(brand_id=brand_id, item_id=item_id, account=account, at=at)
+
+
+def lose_media(*, account_id: int, media_id: str, at: datetime) -> int | None:
+    """Note that WeChat has no file of this id, and give our own number of it; None when it was never ours.
+
+    A three-day copy has ended by this; a permanent one is uploaded again, and answers do without it until then. One
+    that was uploaded within the hour is not: what WeChat refuses at once it would refuse again.
+    """
+    if not media_id:
+        return None
+    row = (
+        MediaCopy.objects.select_for_update()
+        .filter(Q(media_id=media_id) | Q(former_id=media_id), account_id=account_id)
+        .order_by("-permanent", "pk")
+        .first()
+    )
+    if row is None:
+        return None
+    if row.media_id != media_id or row.state != CopyState.THERE:
+        return row.item_id  # somebody has said so before
+    row.former_id = media_id
+    if not row.permanent:
+        row.expires_at = at
+        row.save(update_fields=["former_id", "expires_at"])
+        return row.item_id
+    again = row.ordered_at is None or row.ordered_at <= at - _SETTLES
+    row.state, row.code = (CopyState.WAITING, None) if again else (CopyState.REFUSED, UNKNOWN_MEDIA)
+    row.media_id, row.attempts, row.ordered_at, row.cause = "", 0, None, "GONE"
+    row.due_at = at if again else None
+    row.save()
+    item, account = MediaItem.objects.get(pk=row.item_id), OfficialAccount.objects.get(pk=account_id)
+    record_audit(action="file gone at WeChat", obj=item, changes={"account": [account.name, None]})
+    _tell(row)
+    if again:
+        ring(tasks.settle_copy, row.brand_id, row.pk)
+    return row.item_id
+
+
+def compare_media(*, brand_id: int, account_id: int, at: datetime) -> int:
+    """Look through WeChat's own list for permanent files that somebody deleted there. Gives how many are gone.
+
+    Nothing is concluded from a list that could not be read whole, or that changed while it was read.
+    """
+    with brand_scope(brand_id):
+        account = OfficialAccount.objects.filter(pk=account_id).first()
+        rows = MediaCopy.objects.filter(account_id=account_id, permanent=True, state=CopyState.THERE)
+        ours = list(rows.exclude(media_id="").order_by("pk").values_list("item__kind", "media_id"))
+    gone = 0
+    for kind in _LISTED if account is not None else ():
+        wanted = {media_id for each, media_id in ours if each == kind}
+        for media_id in sorted(_missing(account, kind, wanted, at)):  # type: ignore[arg-type] # there is one
+            with brand_scope(brand_id):
+                gone += lose_media(account_id=account_id, media_id=media_id, at=at) is not None
+    return gone
+
+
+def _missing(account: OfficialAccount, kind: str, wanted: set[str], at: datetime) -> set[str]:
+    wanted, total = set(wanted), None
+    for page in range(_MOST_COMPARED if wanted else 0):
+        said = calls.list_material(account, kind.lower(), offset=page * _PAGE, count=_PAGE, at=at)
+        counted = int(said.data.get("total_count") or 0) if said.ok else None
+        if counted is None or total not in (None, counted):
+            return set()
+        total = counted
+        wanted -= {str(row.get("media_id")) for row in said.data.get("item") or [] if isinstance(row, dict)}
+        if not wanted or (page + 1) * _PAGE >= total:
+            return wanted
+    return set()
+
+
+def _tell(copy: MediaCopy) -> None:
+    for _key, listener in media_listeners.items():
+        listener(account_id=copy.account_id, item_id=copy.item_id)
+
+
 def count_media(*, brand_id: int, account_id: int, at: datetime) -> None:
     """Keep WeChat's own count of an account's permanent files; without an answer the last one stays."""
     with brand_scope(brand_id):
@@ -183,8 +271,7 @@ def _record_upload(copy: MediaCopy, said: Answer, media_id: str) -> None:
         row.media_id, row.due_at, row.code, row.cause = media_id, None, said.code, said.cause[:40]
         row.save()
         if media_id:
-            for _key, listener in media_listeners.items():
-                listener(account_id=row.account_id, item_id=row.item_id)
+            _tell(row)
 
 
 def _already_there(
@@ -243,4 +330,14 @@ def _order_name(copy: MediaCopy, item: MediaItem) -> str:
     return f"zy-{copy.brand_id}-{copy.pk}-{item.sha256[:12]}.{item.path.rpartition('.')[2]}"
 
 
-__all__ = ["MARGIN", "count_media", "keep_for_good", "media_id_for", "settle_copy", "take_away"]
+__all__ = [
+    "MARGIN",
+    "compare_media",
+    "count_media",
+    "keep_for_good",
+    "lose_media",
+    "media_afresh",
+    "media_id_for",
+    "settle_copy",
+    "take_away",
+]

@@ -1,6 +1,7 @@
 """Answers that send files of the library: kept for good, looked up when compiled, never sent before they are there."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
@@ -73,6 +74,15 @@ def test_a_picture_is_kept_for_good_and_sent_once_it_is_there(account):
     there(item, account)
     assert answers(account) == [Image("perm1")]
     assert answers(make_account()) == []
+
+
+def test_answers_are_never_compiled_from_a_copy_that_ends(account):
+    item = file()
+    MediaCopy.objects.create(item=item, account=account, media_id="three-days", expires_at=clock.now() + timedelta(3))
+    rule(account, item)
+    assert answers(account) == []
+    there(item, account)
+    assert answers(account) == [Image("perm1")]
 
 
 def test_when_the_file_is_there_answers_are_compiled_anew(account):

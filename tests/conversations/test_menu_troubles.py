@@ -76,6 +76,8 @@ def test_a_file_that_is_gone_is_named_and_one_from_elsewhere_is_not(account):
     MediaCopy.objects.filter(pk=copy.pk).update(state=CopyState.LEAVING)
     assert kinds(account, button) == [("1", "MEDIA_GONE")]
     assert kinds(account, {**button, "media_id": "elsewhere"}) == []
+    MediaCopy.objects.filter(pk=copy.pk).update(state=CopyState.THERE, media_id="m2", former_id="m1")
+    assert kinds(account, button) == [("1", "MEDIA_GONE")]  # it has been uploaded again, under another id
 
 
 def published(account, at, *buttons):

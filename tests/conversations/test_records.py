@@ -13,6 +13,8 @@ from conversations.models import ReplyRecord, ReplyRule, UnmatchedPhrase
 from conversations.selectors import current_rules, facts_of, troubles_of_menu
 from inbox import selectors
 from inbox.services import record_act, reserve_sends
+from library.models import MediaCopy
+from library.services import add_media
 from members.models import Follower
 from tests.factories import AT, make_account, make_follower, make_tag
 from wechat_gateway import quotas
@@ -112,6 +114,35 @@ def test_answers_after_the_first_follow_as_customer_service_messages_once(brand,
     with brand_scope(brand.pk):
         record.refresh_from_db()
         assert (record.way, record.state, record.sent) == ("PASSIVE", "DONE", 2)
+
+
+def test_a_file_that_wechat_lost_is_uploaded_again_and_the_message_sent(
+    brand, account, person, simulator, settings, tmp_path
+):
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "private": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": str(tmp_path), "base_url": None},
+        },
+    }
+    with brand_scope(brand.pk):
+        item = add_media(name="海报", body=b"\x89PNG\r\n\x1a\n" + b"\x00" * 40, at=AT, brand_id=brand.pk)
+        MediaCopy.objects.create(item=item, account=account, permanent=True, media_id="deleted-there")
+        more = [{"kind": "IMAGE", "media_id": f"item:{item.pk}"}, {"kind": "IMAGE", "media_id": "raw_id"}]
+        rule(account, "几点", more=more)
+        note(pushed(account, person.openid))
+        note(pushed(account, person.openid))  # was written down with the same id
+
+    services.send_replies(brand.pk, at=AT)
+
+    sent = simulator.get(f"/_sim/people/c{account.appid[-6:]}-000001/conversation?appid={account.appid}")["entries"]
+    assert [entry["kind"] for entry in sent if entry.get("via") == "custom"] == ["image", "image"]
+    with brand_scope(brand.pk):
+        found = list(ReplyRecord.objects.order_by("pk").values_list("sent", "state"))
+        assert found == [(1, "FAILED"), (1, "FAILED")]  # an id that is none of the library's fails as it did
+        assert MediaCopy.objects.get(permanent=True).former_id == "deleted-there"
+        assert MediaCopy.objects.get(permanent=False).media_id != ""
 
 
 def test_a_reply_that_was_late_goes_as_a_customer_service_message(brand, account, person, simulator):

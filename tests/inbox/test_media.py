@@ -122,6 +122,31 @@ def test_a_copy_that_has_expired_is_made_afresh_so_that_five_days_of_sending_nev
     assert len(copies) == 2
 
 
+@pytest.mark.parametrize("permanent", [True, False])
+def test_a_picture_that_wechat_does_not_know_any_more_is_uploaded_again_and_sent_once(person, permanent):
+    desk, at, account = make_staff("desk", Role.MARKETER), person.now(), person.account
+    item = library_services.add_media(name="门店", body=PNG, at=at, brand_id=account.brand_id)
+    MediaCopy.objects.create(
+        item=item,
+        account=account,
+        permanent=permanent,
+        media_id="deleted-there",
+        expires_at=None if permanent else at + timedelta(days=2),
+    )
+    person.act("text", content="有图吗")
+    at = person.now()
+    services.record_push(push=push_of(person.follower, content="有图吗", at=at))
+
+    line = send_picture(person, item, at, desk)
+
+    assert (line.state, line.code) == (SendState.SENT, 0)
+    chat = person.simulator.get(f"/_sim/people/{person.name}/conversation?appid={account.appid}")
+    assert [entry["kind"] for entry in chat["entries"] if entry.get("via") == "custom"] == ["image"]
+    assert MediaCopy.objects.get(permanent=False).media_id not in ("", "deleted-there")
+    if permanent:
+        assert MediaCopy.objects.get(permanent=True).state == "WAITING"  # it is kept for good again by a task
+
+
 @pytest.mark.django_db
 def test_a_picture_is_handed_out_only_with_its_conversation(as_owner, ours, theirs):
     seen = []

@@ -13,11 +13,11 @@ from library import selectors, services
 from library.errors import LibraryFull, MediaUsed
 from library.models import CopyState, MediaCopy, MediaCount, MediaItem, MediaKind
 from library.services.copies import LIVES
-from library.uses import Use, media_users
+from library.uses import Use, media_listeners, media_users
 from tests.factories import AT, make_account
 from tests.library.conftest import GIF, JPEG, MP3, MP4, PNG, add
 from wechat_gateway import calls
-from wechat_gateway.answers import Answer
+from wechat_gateway.answers import Answer, Outcome
 
 
 def id_of(item, account, at):
@@ -286,3 +286,53 @@ def test_the_meter_shows_wechats_count_or_ours_where_that_is_more(brand, other_b
                 MediaKind.VIDEO: (0, 1_000),
                 MediaKind.THUMB: (2, 1_000),
             }
+
+
+def test_what_somebody_deleted_at_wechat_is_found_in_its_list_and_uploaded_again(in_brand, wechat, monkeypatch):
+    at, told = wechat.now(), []
+    gone, stays = kept(add(in_brand), wechat.account, at), kept(add(in_brand, JPEG, "招牌"), wechat.account, at)
+    for number in range(21):  # ours are not on the first page
+        calls.add_material(
+            wechat.account, "image", PNG + bytes([number]), file_name=f"a{number}.png", content_type="image/png", at=at
+        ).require()
+    monkeypatch.setattr(media_listeners, "_entries", dict(media_listeners._entries))
+    media_listeners.register("tests.seen", lambda *, account_id, item_id: told.append((account_id, item_id)))
+    calls.delete_material(wechat.account, gone.media_id, at=at).require()
+
+    later = at + timedelta(days=1)
+    compare = {"brand_id": in_brand.pk, "account_id": wechat.account.pk, "at": later}
+    assert [services.compare_media(**compare), services.compare_media(**compare)] == [1, 0]
+    lost = MediaCopy.objects.get(pk=gone.pk)
+    assert (lost.state, lost.media_id, lost.former_id, lost.cause) == ("WAITING", "", gone.media_id, "GONE")
+    assert MediaCopy.objects.get(pk=stays.pk).media_id == stays.media_id
+    assert selectors.permanent_media_ids([gone.item_id], account_id=wechat.account.pk) == {}
+
+    again = settle(lost, later)
+    assert (again.state, there(wechat, again.media_id), again.media_id != gone.media_id) == ("THERE", True, True)
+    assert told == [(wechat.account.pk, gone.item_id)] * 2  # lost, and there again
+
+
+def test_a_list_that_cannot_be_read_whole_says_nothing_is_gone(in_brand, wechat, monkeypatch):
+    at = wechat.now()
+    copy = kept(add(in_brand), wechat.account, at)
+    calls.delete_material(wechat.account, copy.media_id, at=at).require()
+    compare = {"brand_id": in_brand.pk, "account_id": wechat.account.pk, "at": at + timedelta(days=1)}
+
+    wechat.simulator.fault(kind="busy", errcode=-1, path="/cgi-bin/material/batchget_material", count=5)
+    assert services.compare_media(**compare) == 0
+    wechat.simulator.delete("/_sim/faults")
+    pages = iter([{"total_count": 40, "item": []}, {"total_count": 39, "item": []}])
+    monkeypatch.setattr(calls, "list_material", lambda *_args, **_more: Answer(Outcome.ACCEPTED, data=next(pages)))
+    assert services.compare_media(**compare) == 0
+    assert MediaCopy.objects.get().state == CopyState.THERE
+
+
+def test_a_file_that_is_unknown_right_after_its_upload_is_not_uploaded_for_ever(in_brand, wechat):
+    at = wechat.now()
+    copy = kept(add(in_brand), wechat.account, at)
+    assert services.lose_media(account_id=wechat.account.pk, media_id="of nobody", at=at) is None
+    assert services.lose_media(account_id=wechat.account.pk, media_id="", at=at) is None
+    for _twice in range(2):
+        assert services.lose_media(account_id=wechat.account.pk, media_id=copy.media_id, at=at) == copy.item_id
+    row = MediaCopy.objects.get()
+    assert (row.state, row.code, row.due_at) == (CopyState.REFUSED, 40007, None)
