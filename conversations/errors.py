@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.utils.translation import gettext as _
 
 from common.errors import Conflict, Invalid
+from console import formats
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class PatternInvalid(Invalid):
@@ -33,6 +39,19 @@ class TimePassed(Invalid):
     def __init__(self) -> None:
         super().__init__(
             _("Not planned: no time to come was chosen."), hint=_("Choose day and hour."), field="publish_at"
+        )
+
+
+class MenuPlanned(Conflict):
+    """Another menu waits for its time; publishing this one would drop it."""
+
+    code = "menu_planned"
+
+    def __init__(self, planned_at: datetime) -> None:
+        super().__init__(
+            _("Not published: another menu is to be published at %(when)s.") % {"when": formats.local_time(planned_at)},
+            hint=_("Tick that it is dropped, or wait until it is out."),
+            field="drop_planned",
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy
@@ -134,6 +135,7 @@ def menu_page(request: HttpRequest) -> HttpResponse:
 def _publishing(account: OfficialAccount, menu: Menu | None) -> dict[str, Any]:
     """Give what would change, what waits, and what was published before."""
     wanted = services.draft_of(account)
+    planned_at = services.planned_for(menu, at=now())
     latest = MenuVersion.objects.filter(account=account).order_by("-number").first()
     before = {each["tag"]: each for each in (latest.tag_menus if latest else [])}
     differences = [("", change) for change in changes(menu.published if menu else [], wanted["buttons"])]
@@ -152,7 +154,8 @@ def _publishing(account: OfficialAccount, menu: Menu | None) -> dict[str, Any]:
             for name, change in differences
         ],
         "waits": menu is not None and menu.state in {MenuState.WAITING, MenuState.PUBLISHING},
-        "later": menu is not None and menu.state == MenuState.WAITING and menu.wanted_at and menu.wanted_at > now(),
+        "later": planned_at is not None,
+        "drop": render_to_string("console/_menu_drop.html", {"planned_at": planned_at}) if planned_at else "",
         "failed": menu is not None and menu.state == MenuState.FAILED,
         "same": menu is not None and menu.fetched_at is not None and menu.fetched == plain(menu.published),
         "versions": list(MenuVersion.objects.filter(account=account).order_by("-number")[:VERSIONS]),
@@ -199,7 +202,7 @@ def _act(
 def _do(
     request: HttpRequest, account: OfficialAccount, chosen: TagMenu | None, typed: list[dict[str, Any]], act: str
 ) -> str:
-    at = now()
+    at, drop_planned = now(), bool(request.POST.get("drop_planned"))
     if act == "add":
         tag_id = row_id(request.POST.get("tag"))
         default = Menu.objects.filter(account=account).first()
@@ -215,7 +218,7 @@ def _do(
         version = MenuVersion.objects.filter(account=account, pk=row_id(request.POST.get("version")) or 0).first()
         if version is None:
             raise Http404
-        services.restore_version(version=version, at=at)
+        services.restore_version(version=version, at=at, drop_planned=drop_planned)
         return gettext("Version %(number)s is being published again.") % {"number": version.number}
     if act == "cancel":
         services.cancel_publishing(account=account)
@@ -223,11 +226,11 @@ def _do(
     services.count_buttons(typed, at=at)
     _save(request, account, chosen, typed)
     if act == "publish":
-        services.ask_to_publish(account=account, at=at)
+        services.ask_to_publish(account=account, at=at, drop_planned=drop_planned)
         return gettext("The menu is being published. Phones show it within five minutes.")
     if act == "later":
         moment = _moment(request.POST.get("publish_at", ""))
-        services.ask_to_publish(account=account, at=at, publish_at=moment or at)
+        services.ask_to_publish(account=account, at=at, publish_at=moment or at, drop_planned=drop_planned)
         return gettext("The menu is published at the time you gave.")
     return gettext("The draft is saved. People see it once it is published.")
 

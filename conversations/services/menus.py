@@ -15,7 +15,7 @@ from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope, every_brand
 from common.failpoints import point
 from conversations import tasks
-from conversations.errors import MenuInvalid, MenuRefused, TimePassed
+from conversations.errors import MenuInvalid, MenuPlanned, MenuRefused, TimePassed
 from conversations.menus import faults, match_fault, plain
 from conversations.models import LastTag, Menu, MenuState, MenuVersion, TagMenu
 from conversations.selectors import leaves_of, unsettled_people
@@ -165,13 +165,28 @@ def require_publishable(wanted: Mapping[str, Any], account: OfficialAccount) -> 
 
 
 @transaction.atomic
-def ask_to_publish(*, account: OfficialAccount, at: datetime, publish_at: datetime | None = None) -> Menu:
-    """Have the draft as it is now published by a worker, at once or at a time. Raises `MenuInvalid`, `TimePassed`."""
+def ask_to_publish(
+    *, account: OfficialAccount, at: datetime, publish_at: datetime | None = None, drop_planned: bool = False
+) -> Menu:
+    """Have the draft as it is now published by a worker, at once or at a time.
+
+    One menu of an account waits at a time: while another waits for its time, `drop_planned` says that it is given up.
+    Raises `MenuInvalid`, `TimePassed`, `MenuPlanned`.
+    """
     wanted = draft_of(account)
     require_publishable(wanted, account)
     if publish_at is not None and publish_at <= at:
         raise TimePassed
     menu, _created = Menu.objects.select_for_update().get_or_create(account=account)
+    planned_at = planned_for(menu, at=at)
+    if planned_at is not None:
+        if not drop_planned:
+            raise MenuPlanned(planned_at)
+        record_audit(
+            action="cancel menu",
+            obj=menu,
+            changes={"publish_at": [planned_at.isoformat(), None], "buttons": [menu.wanted.get("buttons"), None]},
+        )
     menu.state, menu.wanted, menu.wanted_at, menu.problem = MenuState.WAITING, wanted, publish_at or at, ""
     menu.save(update_fields=["state", "wanted", "wanted_at", "problem"])
     record_audit(
@@ -182,6 +197,12 @@ def ask_to_publish(*, account: OfficialAccount, at: datetime, publish_at: dateti
     if publish_at is None:
         ring(tasks.publish_menus, menu.brand_id)
     return menu
+
+
+def planned_for(menu: Menu | None, *, at: datetime) -> datetime | None:
+    """Give the time for which a menu is planned, None when none waits for a time to come."""
+    waits = menu is not None and menu.state == MenuState.WAITING and menu.wanted_at is not None and menu.wanted_at > at
+    return menu.wanted_at if menu is not None and waits else None
 
 
 def cancel_publishing(*, account: OfficialAccount) -> None:
@@ -196,10 +217,10 @@ def cancel_publishing(*, account: OfficialAccount) -> None:
 
 
 @transaction.atomic
-def restore_version(*, version: MenuVersion, at: datetime) -> Menu:
+def restore_version(*, version: MenuVersion, at: datetime, drop_planned: bool = False) -> Menu:
     """Make an earlier version the draft again and publish it; when it cannot be published, drafts stay as they were.
 
-    Raises `MenuInvalid`.
+    Raises `MenuInvalid`, `MenuPlanned`.
     """
     account = version.account
     save_menu(account=account, buttons=version.buttons)
@@ -214,7 +235,7 @@ def restore_version(*, version: MenuVersion, at: datetime) -> Menu:
         TagMenu.objects.create(
             account=account, tag=tag, draft=kept[tag.pk]["buttons"], position=kept[tag.pk]["position"]
         )
-    return ask_to_publish(account=account, at=at)
+    return ask_to_publish(account=account, at=at, drop_planned=drop_planned)
 
 
 def sweep_menus(*, at: datetime) -> int:

@@ -197,6 +197,17 @@ def test_publishing_an_earlier_version_says_what_it_takes_the_place_of(as_owner,
     with brand_scope(ours.brand.pk):
         ask_to_publish(account=ours.account, at=clock.now(), publish_at=clock.now() + timedelta(days=1))
     page = as_owner.get(PAGE, {"account": ours.account.pk}).content.decode()
+    assert page.count('name="drop_planned"') == 2  # publishing now, and publishing version 1 again
 
-    assert takes not in page
-    assert "取代草稿和原定于" in page
+    with brand_scope(ours.brand.pk):
+        version = MenuVersion.objects.get(number=1)
+        MenuVersion.objects.filter(pk=version.pk).update(buttons=[{"type": "click", "name": "旧", "key": "O"}])
+    form = {"account": ours.account.pk, "act": "restore", "version": version.pk}
+    refused = as_owner.post(PAGE, form, follow=True).content.decode()
+    assert "另一份菜单定于" in refused
+    with brand_scope(ours.brand.pk):
+        assert Menu.objects.get(account=ours.account).wanted["buttons"][0]["name"] == "会员"
+
+    as_owner.post(PAGE, {**form, "drop_planned": "1"})
+    with brand_scope(ours.brand.pk):
+        assert Menu.objects.get(account=ours.account).wanted["buttons"][0]["name"] == "旧"

@@ -7,9 +7,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import AuditEntry
 from accounts.tenancy import brand_scope
 from conversations import services
-from conversations.errors import MenuInvalid, MenuRefused, TimePassed
+from conversations.errors import MenuInvalid, MenuPlanned, MenuRefused, TimePassed
 from conversations.menus import TagMenuNow, changes, faults, match_fault, plain, predicted
 from conversations.models import LastTag, Menu, MenuVersion, TagMenu
 from conversations.selectors import menus_seen, people_of_menus, tags_at_wechat, unsettled_people
@@ -151,6 +152,33 @@ def test_what_is_published_is_what_was_looked_at_and_at_the_time_given(brand, ac
     assert at_wechat(simulator, account)["menu"] == [button("午餐")]
     with brand_scope(brand.pk):
         assert Menu.objects.get().draft == [button("晚餐")]
+
+
+def test_what_is_planned_for_tonight_is_not_dropped_unasked(brand, account, simulator):
+    tonight = AT + timedelta(hours=6)
+    with brand_scope(brand.pk):
+        version = MenuVersion.objects.create(account=account, number=1, buttons=[button("昨天")], published_at=AT)
+        services.save_menu(account=account, buttons=[button("今晚")])
+        services.ask_to_publish(account=account, at=AT, publish_at=tonight)
+        services.save_menu(account=account, buttons=[button("救急")])
+        for publish in (
+            lambda **more: services.ask_to_publish(account=account, at=AT, **more),
+            lambda **more: services.ask_to_publish(account=account, at=AT, publish_at=tonight + timedelta(1), **more),
+            lambda **more: services.restore_version(version=version, at=AT, **more),
+        ):
+            with pytest.raises(MenuPlanned):
+                publish()
+            menu = Menu.objects.get()
+            assert (menu.wanted["buttons"], menu.wanted_at) == ([button("今晚")], tonight)
+            assert menu.draft == [button("救急")]
+
+        services.ask_to_publish(account=account, at=AT, drop_planned=True)
+        dropped = AuditEntry.objects.get(action="cancel menu")
+        assert dropped.changes == {"publish_at": [tonight.isoformat(), None], "buttons": [[button("今晚")], None]}
+        services.ask_to_publish(account=account, at=AT)  # what waits for nothing but a worker may be asked for again
+    assert services.publish_due_menus(brand.pk, at=AT) == 1
+    assert at_wechat(simulator, account)["menu"] == [button("救急")]
+    assert services.publish_due_menus(brand.pk, at=tonight) == 0
 
 
 def test_a_cancelled_publication_does_not_happen(brand, account, simulator):
