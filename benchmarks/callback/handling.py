@@ -1,4 +1,4 @@
-"""What a worker does with pushes that are stored already: scans, words, taps.
+"""What a worker does with pushes that are stored already: scans, words, taps, links, results of sends, new followers.
 
 Runs in the product's environment as the stand's child: fills one brand, says what it holds, then stores and handles
 pushes of the kind that a line names.
@@ -38,6 +38,9 @@ KINDS: Final = {
     "scans": ("event.SCAN", {"MsgType": "event", "Event": "SCAN"}),
     "words": ("text", {"MsgType": "text", "Content": "门店有货吗"}),
     "taps": ("event.CLICK", {"MsgType": "event", "Event": "CLICK", "EventKey": "stores"}),
+    "links": ("event.VIEW", {"MsgType": "event", "Event": "VIEW", "EventKey": "https://a.example/"}),
+    "results": ("event.TEMPLATESENDJOBFINISH", {"MsgType": "event", "Event": "TEMPLATESENDJOBFINISH"}),
+    "follows": ("event.subscribe", {"MsgType": "event", "Event": "subscribe"}),
 }
 
 
@@ -71,10 +74,11 @@ class Bench:
         if side == "scans":
             says = says | {"EventKey": self.scene, "Ticket": "t"}
         rows = []
-        for number, openid in enumerate(self.openids[:PUSHES]):
+        people = self.openids if side != "follows" else [f"oNew{time.monotonic_ns():024d}" for _ in range(PUSHES)]
+        for number, openid in enumerate(people[:PUSHES]):
             happened = at + timedelta(microseconds=number)
             body = {"ToUserName": "gh_bench", "FromUserName": openid, "CreateTime": int(happened.timestamp()), **says}
-            body |= {"MsgId": str(time.monotonic_ns())} if kind == "text" else {}
+            body |= {"MsgId" if kind == "text" else "MsgID": str(time.monotonic_ns())}
             rows.append(
                 InboundPush(
                     account=self.account,

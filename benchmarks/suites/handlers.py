@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from benchmarks.rounds import Absent, Bar, Contestant
 
-SIDES = ("scans", "words", "taps")
+SIDES = ("scans", "words", "taps", "links", "results", "follows")
 
 
 class Handlers:

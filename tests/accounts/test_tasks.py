@@ -2,6 +2,7 @@
 
 import pytest
 import structlog
+from django.db import transaction
 from kombu.exceptions import OperationalError
 
 from accounts.tasks_base import brand_task, global_task, ring
@@ -79,3 +80,24 @@ def test_a_sweeper_takes_no_arguments():
     sweeper(invented_tomorrow=True)
 
     assert ran == [1]
+
+
+def test_one_transaction_rings_once_for_the_same_even_when_a_part_of_it_is_undone(
+    db, django_capture_on_commit_callbacks
+):
+    class Bell:
+        name = "tests.bell"
+        rung = []
+
+        def apply_async(self, args, kwargs, **options):
+            self.rung.append(args)
+
+    bell = Bell()
+    with django_capture_on_commit_callbacks(execute=True):
+        with pytest.raises(ValueError, match="undone"), transaction.atomic():
+            ring(bell, 1)
+            raise ValueError("undone")
+        for brand_id in (1, 2, 1, 1):
+            ring(bell, brand_id)
+
+    assert Bell.rung == [(1,), (2,)]

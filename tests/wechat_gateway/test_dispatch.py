@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.core.management import call_command
 from django.db import connection
 
@@ -14,7 +15,7 @@ from wechat_gateway import selectors, services, tasks
 from wechat_gateway.errors import NotReplayable, PushNotFound, ReasonMissing, StillUnreadable
 from wechat_gateway.events import lane_of, read_head
 from wechat_gateway.models import HandledEffect, InboundPush, QuotaLimit
-from wechat_gateway.registries import on_event
+from wechat_gateway.registries import on_event, prepares
 from wechat_gateway.services import inbox
 from wechat_gateway.wire import read_fields
 
@@ -120,6 +121,63 @@ def test_failing_handler_undoes_itself_only_and_the_others_run_once(account):
     assert set(QuotaLimit.objects.filter(api__in=["/good", "/bad"]).values_list("api", flat=True)) == {"/good"}
     assert (found.state, found.attempts) == ("FAILED", 3)
     assert found.reason == "test.bad: ValueError: 138****8000 is no phone"
+
+
+def test_what_a_handler_found_before_it_failed_is_unknown_to_the_next(account):
+    seen = []
+
+    @on_event("text", key="test.finds", rank=1)
+    def finds(push):
+        push.found["made"] = "a row that is undone"
+        raise ValueError
+
+    @on_event("text", key="test.asks", rank=2)
+    def asks(push):
+        seen.append(push.found.get("made"))
+
+    store(account, forge.text_message())
+    handle(account)
+    assert seen == [None]
+
+
+def test_pushes_are_prepared_together_and_one_by_one_not(account):
+    seen, prepared, broken = [], [], True
+
+    @prepares(key="test.prepares")
+    def prepare(pushes):
+        prepared.append(len(pushes))
+        for push in pushes:
+            push.found["prepared"] = True
+
+    @on_event("text", key="test.maybe")
+    def maybe(push):
+        seen.append((push.content, push.found.get("prepared", False)))
+        if broken and push.content == "2":
+            raise ValueError
+
+    for number in (1, 2):
+        store(account, forge.text_message(msgid=str(number), content=str(number)))
+    handle(account)
+    broken = False
+    let_waits_pass(account)
+    handle(account)
+    assert seen == [("1", True), ("2", True), ("1", False), ("2", False), ("2", False)]
+    assert prepared == [2]
+
+
+def test_a_handler_that_used_up_the_time_is_not_begun_again_at_once(account):
+    seen = []
+
+    @on_event("text", key="test.hangs")
+    def hangs(push):
+        seen.append(push.content)
+        raise SoftTimeLimitExceeded
+
+    row = store(account, forge.text_message(content="slow"))
+    handle(account)
+    found = again(account, row)
+    assert (seen, found.state, found.attempts) == (["slow"], "NEW", 1)
+    assert "SoftTimeLimitExceeded" in found.reason
 
 
 def test_later_pushes_of_a_follower_wait_for_the_failed_one_and_others_do_not(account):
