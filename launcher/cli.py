@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _SERVERS = "servers"
-_ROOM = 3 * 1024**3  # bytes: a run of all tests takes a third of it
+_ROOM = 3 * 1024**3  # bytes: five workers' databases and the gigabyte of WAL that PostgreSQL keeps need less
 
 
 def main(arguments: Sequence[str]) -> int:

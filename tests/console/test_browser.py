@@ -142,6 +142,7 @@ def latin_words(page):
     return sorted(set(words) - ALLOWED)
 
 
+@pytest.mark.long(25)
 def test_every_page_speaks_chinese_and_loads_nothing_from_elsewhere(visitor):
     english = {}
     for path in PAGES:

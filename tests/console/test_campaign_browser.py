@@ -85,6 +85,7 @@ def pick(page, where, name):
     expect(where.locator(".seg-picked")).to_contain_text(name)
 
 
+@pytest.mark.long(20)
 def test_segment_to_campaign_to_the_last_message(open_page, stage, audience):  # noqa: F811, PLR0915 - one story
     page = open_page()
     prefix = f"/b/{stage.brand.slug}"

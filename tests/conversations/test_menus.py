@@ -345,6 +345,7 @@ def test_only_who_is_not_settled_leaves_the_database(brand, account, simulator):
         assert menus_seen(account.pk, [people[7].pk]) == {people[7].pk: [button("乙")]}
 
 
+@pytest.mark.long(20)
 def test_prediction_equals_wechats_answer_for_a_thousand_people_and_nobody_is_ever_without_a_menu(
     brand, account, simulator
 ):

@@ -51,6 +51,7 @@ def code(people):
     return create_touchpoint(name="门口", account=people.account, at=AT, gives=gives(template))
 
 
+@pytest.mark.long(10)
 def test_of_200_scans_with_20_repeats_and_5_staff_175_get_one_each(code, people):
     followers = [make_follower(people.account) for _number in range(180)]
     for number, follower in enumerate(followers[:5]):

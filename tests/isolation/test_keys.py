@@ -88,6 +88,7 @@ class Watch:
 
 @pytest.mark.django_db
 @pytest.mark.timeout(300)
+@pytest.mark.long(15)
 def test_every_key_carries_its_brand_or_is_declared(client, monkeypatch):
     cells = Cells("keys in Redis")
     world = build()

@@ -309,6 +309,7 @@ def test_own_rows_open_or_are_refused_for_every_role(request, who, ours, everybo
 
 
 @pytest.mark.django_db
+@pytest.mark.long(15)
 def test_reading_role_changes_nothing_whatever_it_posts(narrow_analyst, ours, everybody):
     """Posts to every address, with the brand's own ids; all rows stay as they are."""
     with brand_scope(ours.brand.pk):

@@ -200,6 +200,7 @@ class Week:
         return Counter(int(call["result"]) for call in self.simulator.get(path)["calls"])
 
 
+@pytest.mark.long(20)
 def test_a_random_week_with_everybody_writing_has_no_refusal(transactional_db, brand, still):
     week = Week(brand, still, seed=1)
     begun = week.now()
