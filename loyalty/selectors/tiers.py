@@ -199,6 +199,16 @@ def tier_of(member_id: int) -> Tier | None:
     return standing.tier if standing else lowest()
 
 
+def tier_at(member_id: int, at: datetime) -> Tier | None:
+    """Give the tier a person stood in just before something happened; a tier that is gone counts as the lowest."""
+    standing = standing_of(member_id)
+    if standing is None or standing.since <= at:
+        return standing.tier if standing else lowest()
+    later = TierChange.objects.filter(member_id=member_id, at__gte=at).order_by("at", "pk").first()
+    then = Tier.objects.filter(name=later.before).first() if later is not None else standing.tier
+    return then or lowest()
+
+
 def newcomers() -> Q:
     """Give the members (not visitors, who have not joined) who stand in the lowest tier without a row."""
     return Q(~Exists(Standing.objects.filter(member=OuterRef("pk"))), joined_at__isnull=False)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Sum
+from django.db.models import BigIntegerField, Exists, OuterRef, Sum
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
 from django.utils.translation import gettext as _
 
 from accounts.tenancy import current_brand_id
@@ -278,7 +280,7 @@ def _give_for(fact: Fact, at: datetime) -> None:
         granted, explained = explain(version, happening, extra)
         limit = version.params.get("limit_points") if version.params.get("limit_period") else None
         if limit is not None:
-            room = max(0, limit - _given(fact.member_id, version, at))
+            room = max(0, limit - _given(fact, version))
             explained["limit"] = {"period": version.params["limit_period"], "points": limit, "room": room}
             granted = min(granted, room)
         if granted:
@@ -320,10 +322,10 @@ def explain(version: EarnRuleVersion, happening: Happening, extra: list[dict[str
 
 def _extra_percent(fact: Fact) -> list[dict[str, Any]]:
     """Give what the member's tier adds: which benefit, of which tier, and how many percent."""
-    view = tier_selectors.view_of(fact.member_id, at=fact.happened_at)
+    tier = tier_selectors.tier_at(fact.member_id, fact.happened_at)
     return [
         {"benefit": benefit.kind, "tier": benefit.tier.name, "percent": benefit.value}
-        for benefit in tier_selectors.benefits_of(view.tier.pk if view.tier else None)
+        for benefit in tier_selectors.benefits_of(tier.pk if tier else None)
         if benefit.kind == BenefitKind.POINTS
         or (benefit.kind == BenefitKind.BIRTHDAY and _is_birth_month(fact.member_id, fact.happened_at))
     ]
@@ -334,14 +336,20 @@ def _is_birth_month(member_id: int, at: datetime) -> bool:
     return mmdd is not None and mmdd // 100 == at.astimezone(point_selectors.zone()).month
 
 
-def _given(member_id: int, version: EarnRuleVersion, at: datetime) -> int:
-    """Give what a rule gave somebody in the running period of its limit, with every record that became theirs."""
+def _given(fact: Fact, version: EarnRuleVersion) -> int:
+    """Give what a rule gave somebody for facts of the period of its limit a fact lies in.
+
+    It is what happened that counts, not when it was reported. With every record that became theirs.
+    """
     rows = Journal.objects.filter(
-        member_id__in=records_of(member_id), kind=JournalKind.EARN, source=f"rule:{version.rule_id}"
+        member_id__in=records_of(fact.member_id), kind=JournalKind.EARN, source=f"rule:{version.rule_id}"
     )
-    since = period_start(version.params["limit_period"], at, point_selectors.zone())
+    period, zone = version.params["limit_period"], point_selectors.zone()
+    since = period_start(period, fact.happened_at, zone)
     if since is not None:
-        rows = rows.filter(at__gte=since)
+        within = Fact.objects.filter(happened_at__gte=since, happened_at__lt=period_end(period, since, zone))
+        of_fact = Cast(KeyTextTransform("fact", "detail"), BigIntegerField())
+        rows = rows.alias(of_fact=of_fact).filter(Exists(within.filter(pk=OuterRef("of_fact"))))
     total: int | None = rows.aggregate(all=Sum("points"))["all"]
     return total or 0
 
@@ -351,6 +359,12 @@ def period_start(period: str, at: datetime, zone: ZoneInfo) -> datetime | None:
     day = at.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     starts = {"DAY": day, "MONTH": day.replace(day=1), "YEAR": day.replace(month=1, day=1)}
     return starts[period].astimezone(UTC) if period in starts else None
+
+
+def period_end(period: str, since: datetime, zone: ZoneInfo) -> datetime:
+    """Give the end of the period that began then: the beginning of the next."""
+    longest = {"DAY": 1, "MONTH": 31, "YEAR": 366}[period]
+    return period_start(period, since + timedelta(days=longest, hours=12), zone) or since
 
 
 # --- taking back -----------------------------------------------------------------------------------------------------

@@ -307,7 +307,7 @@ class Till:
 
     def _extra(self, fact: Fact, person: _Person) -> list[dict[str, Any]]:
         """Give what the member's tier adds."""
-        tier_id = person.standing.tier_id if person.standing else (self._tiers[0].pk if self._tiers else None)
+        tier_id = self._tier_then(fact, person.standing)
         month = fact.happened_at.astimezone(self._zone).month
         is_birth_month = person.birth_mmdd is not None and person.birth_mmdd // 100 == month
         return [
@@ -315,6 +315,18 @@ class Till:
             for benefit in self._benefits.get(tier_id or 0, ())
             if benefit.kind == BenefitKind.POINTS or (benefit.kind == BenefitKind.BIRTHDAY and is_birth_month)
         ]
+
+    def _tier_then(self, fact: Fact, standing: Standing | None) -> int | None:
+        """Give the tier the member stood in just before something happened, as `tier_at` does."""
+        lowest = self._tiers[0].pk if self._tiers else None
+        if standing is None or standing.since <= fact.happened_at:
+            return standing.tier_id if standing else lowest
+        later = TierChange.objects.filter(member_id=fact.member_id, at__gte=fact.happened_at).order_by("at", "pk")
+        waiting = [each for each in self._changes if each.member_id == fact.member_id and each.at >= fact.happened_at]
+        change = min([*later[:1], *waiting], key=lambda each: each.at, default=None)
+        if change is None:
+            return standing.tier_id
+        return next((tier.pk for tier in self._tiers if tier.name == change.before), lowest)
 
     # --- tiers -------------------------------------------------------------------------------------------------------
 

@@ -123,6 +123,30 @@ def test_a_limit_gives_what_is_left_of_it_by_the_brands_day(people):
     assert given_by(fact(people.ann, "CHECK_IN", "5", at=late + timedelta(minutes=1))) == [("EARN", 10)]
 
 
+def test_limits_are_of_the_day_and_month_it_happened_whenever_it_is_reported(people):
+    rule("check_in", "签到", points=10, limit_period="DAY", limit_points=15)
+    rule("visit", "到店", points=10, limit_period="MONTH", limit_points=10)
+    now = AT + 70 * DAY
+    offline = [given_by(fact(people.ann, "CHECK_IN", f"d{n}", at=now, happened_at=now - DAY)) for n in range(2)]
+    assert offline == [[("EARN", 10)], [("EARN", 5)]]
+    assert given_by(fact(people.ann, "CHECK_IN", "today", at=now)) == [("EARN", 10)]
+    months = [
+        given_by(fact(people.ann, "VISIT", f"m{n}", at=now, happened_at=now - min(n, 2) * 31 * DAY)) for n in range(4)
+    ]
+    assert months == [[("EARN", 10)]] * 3 + [[]]
+
+
+def test_what_the_tier_adds_is_of_the_tier_of_that_moment(people):
+    low, high = (Tier.objects.create(name=name, threshold=value) for name, value in (("初见", 0), ("知音", 1_000)))
+    Benefit.objects.create(tier=high, kind="POINTS", value=100)
+    rule(at=AT - 2 * DAY)
+    fact(people.ann, number="1", amount=100_000)
+    assert Standing.objects.get(member=people.ann).tier == high
+    assert given_by(fact(people.ann, number="2", amount=1_000, at=AT + DAY)) == [("EARN", 20)]
+    assert given_by(fact(people.ann, number="3", amount=1_000, at=AT + DAY, happened_at=AT - DAY)) == [("EARN", 10)]
+    assert low.pk != high.pk
+
+
 def test_what_a_rule_gives_once_ever_it_gives_once_to_records_that_became_one(people):
     rule("event", "体验课", points=30, name="class", limit_period="EVER", limit_points=30)
     assert given_by(fact(people.ben, "EVENT", "1", name="class")) == [("EARN", 30)]
