@@ -236,7 +236,7 @@ class Rules:
         if asked.trigger == Trigger.KEYWORD:
             yield from self._capturing(asked.text)
         elif asked.trigger == Trigger.CLICK:
-            yield from self.clicks.get(asked.key, ())
+            yield from self.clicks.get(normalised(asked.key), ())
         yield from self.default
 
     def _capturing(self, text: str) -> tuple[Rule, ...]:
@@ -276,12 +276,13 @@ class Rules:
             for _order, rule in sorted(every, key=lambda pair: pair[0]):
                 yield rule, rule.captures(wanted) or None
         elif asked.trigger == Trigger.CLICK:
+            tapped = normalised(asked.key)
             seen: list[Rule] = []
             for key, rules in self.clicks.items():
                 for rule in rules:
-                    if rule not in seen and (key == asked.key or asked.key not in rule.words):
+                    if rule not in seen and (key == tapped or tapped not in rule.words):
                         seen.append(rule)
-                        yield rule, asked.key if key == asked.key else None
+                        yield rule, tapped if key == tapped else None
         for rule in self.default:
             yield rule, ""
 
@@ -322,7 +323,7 @@ def rule_of(row: ReplyRule, media: Mapping[int, str] | None = None) -> Rule | No
             patterns = tuple(compiled(word) for word in words)
         except PatternInvalid:  # one from before its dialect was narrowed; the list says so
             return None
-    elif row.trigger == Trigger.KEYWORD:
+    elif row.trigger in {Trigger.KEYWORD, Trigger.CLICK}:
         words = tuple(dict.fromkeys(word for word in (normalised(each) for each in words) if word))
     if row.trigger in {Trigger.KEYWORD, Trigger.CLICK} and not words:
         return None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from accounts.tenancy import brand_scope
 from conversations.engine import ANSWERS, EARLIER, SCHEDULE, WORDS, Asked, Facts, Rules, Schedule, compile_rules
 from conversations.models import ReplyRule, Trigger
-from conversations.selectors import facts_of, rules_of
+from conversations.selectors import facts_of, rules_of, troubles_of_menu
 from members.services import save_segment, tag_members
 from tests.factories import AT, make_account, make_follower, make_tag, make_touchpoint
 from touchpoints.services import record_touch
@@ -113,6 +113,26 @@ def test_default_answers_what_nothing_else_does(account):
         said(rules, trigger=Trigger.CLICK, key="MEMBER_HOME"),
         said(rules, trigger=Trigger.DEFAULT),
     ] == ["default", "default", "card", "default"]
+
+
+@pytest.mark.parametrize("kept", ["VIP", "vip ", "ＶＩＰ"])
+@pytest.mark.parametrize("key", ["VIP", "Vip", "vip"])
+def test_width_case_and_blanks_do_not_matter_in_the_key_of_a_button(account, kept, key):
+    made = rule(account, "CLICK", "hit", kept)
+    rule(account, "CLICK", "other", "CARD")
+    rule(account, "DEFAULT", "default")
+    rules = rules_of(account.pk)
+
+    assert said(rules, trigger=Trigger.CLICK, key=key) == "hit"
+    verdicts = rules.explain(Asked(Trigger.CLICK, AT, key=key), Facts())
+    assert [(each.rule.name, each.says) for each in verdicts] == [
+        ("hit", ANSWERS), ("other", WORDS), ("default", EARLIER),
+    ]  # fmt: skip
+    button = {"type": "click", "name": "会员", "key": key}
+    assert troubles_of_menu(account.pk, [button], at=AT) == []
+    ReplyRule.objects.filter(pk=made.pk).delete()
+    assert [each.kind for each in troubles_of_menu(account.pk, [button], at=AT)] == ["NO_ANSWER"]
+    assert said(rules_of(account.pk), trigger=Trigger.CLICK, key=key) == "default"
 
 
 def test_an_expression_that_explodes_elsewhere_is_matched_in_linear_time(account):
