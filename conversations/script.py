@@ -302,7 +302,7 @@ def _step_faults(step: Step, known: set[str]) -> list[str]:
         said.append(_("It leads to a step that does not exist."))
     if step.kind != ASK:
         return said
-    if step.field and not step.why:
+    if (step.field or any(choice.tag_id for choice in step.choices)) and not step.why:
         said.append(_("What is kept about somebody is asked with a reason: say why."))
     if step.answer == CHOICE and not 2 <= len(step.choices) <= MOST_CHOICES:
         said.append(_("Give two to ten choices, one a line."))

@@ -142,6 +142,7 @@ def test_three_messages_that_are_no_answer_end_it():
         [{"key": "1", "kind": "ASK", "text": "城市？", "answer": "BIRTHDAY", "field": "city", "why": "x"}],
         [{"key": "1", "kind": "ASK", "text": "哪个？", "answer": "CHOICE", "choices": [{"label": "一"}]}],
         [{"key": "1", "kind": "ASK", "text": "哪个？", "answer": "CHOICE", "choices": [{"label": "一"}, {"label": " 一"}]}],
+        [{"key": "1", "kind": "ASK", "text": "哪个？", "answer": "CHOICE", "choices": [{"label": "一", "tag_id": 1}, {"label": "二"}]}],
         [{"key": "1", "kind": "ASK", "text": "哪个？", "goto": "9"}],
         [{"key": "1", "kind": "SAY", "text": "a", "goto": "2"}, {"key": "2", "kind": "SAY", "text": "b", "goto": "1"},
          {"key": "3", "kind": "ASK", "text": "c"}],
