@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from conversations.dates import read_birthday, read_day, read_number
 from conversations.patterns import normalised
+from wechat_gateway.replies import MAX_TEXT_BYTES, fit
 
 SAY, ASK = "SAY", "ASK"
 TEXT, BIRTHDAY, CHOICE, NUMBER, DAY, YES_NO = "TEXT", "BIRTHDAY", "CHOICE", "NUMBER", "DATE", "YES_NO"
@@ -18,6 +20,8 @@ OWN: Final = "field:"  # before the key of a profile field of the brand's own
 END: Final = "END"
 DONE, LEFT, GAVE_UP = "DONE", "LEFT", "GAVE_UP"
 MOST_STEPS, MOST_CHOICES, MOST_TRIES = 12, 10, 3
+# People are answered in the language of the account, whoever runs the process.
+LANGUAGE: Final = "zh-hans"
 LONGEST: Final = 300
 LONGEST_ANSWER: Final = 60
 LEAVING: Final = frozenset({"退出", "取消", "结束", "不聊了", "exit", "quit"})
@@ -113,8 +117,13 @@ class Turn:
 
     @property
     def text(self) -> str:
-        """What is said, in one message."""
-        return "\n\n".join(self.says)
+        """What is said, in one message that WeChat takes: what comes last, a question mostly, is cut last."""
+        text = "\n\n".join(self.says)
+        if len(text) * 4 <= MAX_TEXT_BYTES or len(text.encode()) <= MAX_TEXT_BYTES:
+            return text
+        last = fit(self.says[-1])
+        before = fit("\n\n".join(self.says[:-1]), max(0, MAX_TEXT_BYTES - len(last.encode()) - 2))
+        return f"{before}\n\n{last}" if before else last
 
 
 def read_steps(data: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
@@ -291,7 +300,7 @@ def faults(steps: Sequence[Step]) -> list[StepFault]:
     known = {step.key for step in steps} | {END, ""}
     for step in steps:
         found += [StepFault(step.key, said) for said in _step_faults(step, known)]
-    return found or _loops(steps)
+    return found or _loops(steps) or _too_long(steps)
 
 
 def _step_faults(step: Step, known: set[str]) -> list[str]:
@@ -343,6 +352,38 @@ def _own_fault(step: Step, own: OwnField | None) -> str:
     if own.kind == CHOICE and unknown:
         return _("“%(choice)s” is not in the list of “%(name)s”.") % {"choice": unknown[0], "name": own.label}
     return ""
+
+
+def _too_long(steps: Sequence[Step]) -> list[StepFault]:
+    """Find what is said at once and is longer than a message can be, at the question that it ends with."""
+    longest: dict[str, int] = {}
+    with translation.override(LANGUAGE):
+        for key, turn in _turns(steps):
+            used = len("\n\n".join(turn.says).encode())
+            longest[key] = max(used, longest.get(key, 0))
+    said = _(
+        "With what is said before it, this takes %(used)s of the %(limit)s bytes of a message "
+        "(a Chinese character takes three): shorten it, or ask something in between."
+    )
+    numbers = {key: {"used": f"{used:,}", "limit": f"{MAX_TEXT_BYTES:,}"} for key, used in longest.items()}
+    return [
+        StepFault(step.key, said % numbers[step.key]) for step in steps if longest.get(step.key, 0) > MAX_TEXT_BYTES
+    ]
+
+
+def _turns(steps: Sequence[Step]) -> Iterator[tuple[str, Turn]]:
+    """Give everything that a dialogue may say at once, each with the step where it ends."""
+    first = begin(steps)
+    yield first.state.step if first.state else steps[-1].key, first
+    for step in steps:
+        if step.kind != ASK:
+            continue
+        state = State(step.key)
+        texts = [min(SKIPPING), *(str(choice.number) for choice in step.choices)]
+        if step.answer == BIRTHDAY:
+            texts.append("农历八月初八")  # the answer that is thanked for at length
+        for turn in (_again(step, state), *(answer(steps, state, text) for text in texts)):
+            yield turn.state.step if turn.state else step.key, turn
 
 
 def _loops(steps: Sequence[Step]) -> list[StepFault]:

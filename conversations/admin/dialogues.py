@@ -26,6 +26,7 @@ from conversations.script import (
     CHOICE,
     DAY,
     END,
+    LANGUAGE,
     MOST_STEPS,
     NUMBER,
     OWN,
@@ -42,7 +43,6 @@ from conversations.script import (
     read_steps,
 )
 from conversations.selectors import closed_questions, own_fields, rules_to_compare, talks_of
-from conversations.services.dialogues import LANGUAGE
 from members.models import FieldKind, Tag
 
 if TYPE_CHECKING:

@@ -153,6 +153,41 @@ def test_what_cannot_be_published_is_said(steps):
     assert faults(read_steps(steps))
 
 
+def long(number, kind="SAY", **more):
+    return {"key": str(number), "kind": kind, "text": f"{number}" + "长" * 298, **more}
+
+
+TOLD = {"field": "city", "why": "因" * 60}
+MANY = [{"label": f"{number}" + "选" * 58} for number in range(9)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "where"),
+    [
+        ([long(1), long(2), long(3, "ASK")], "3"),  # before the first question
+        ([long(1, "ASK", **TOLD), long(2), long(3), {"key": "4", "kind": "SAY", "text": "长" * 90}, {"key": "5", "kind": "ASK", "text": "？"}], "5"),
+        ([long(1, "ASK"), long(2), long(3), long(4)], "1"),  # after the last one
+        ([{"key": "1", "kind": "ASK", "text": "？", "answer": "CHOICE", "choices": [{"label": "a", "goto": "3"}, {"label": "b"}]},
+          {"key": "2", "kind": "ASK", "text": "？", "goto": "END"}, long(3), long(4), long(5)], "1"),
+        ([long(1, "ASK", answer="CHOICE", choices=MANY)], "1"),  # one question alone
+        # Only when it is asked again, or with the thanks for a date of the lunar calendar.
+        ([long(1, "ASK", answer="CHOICE", choices=[*MANY[:5], {"label": "选" * 84}])], "1"),
+        ([{"key": "1", "kind": "ASK", "text": "生日？", "answer": "BIRTHDAY"}, long(2), long(3), {"key": "4", "kind": "ASK", "text": "问" * 75}], "4"),
+    ],
+)  # fmt: skip
+def test_what_is_said_at_once_has_to_fit_into_a_message(steps, where):
+    with translation.override("en"):
+        found = faults(read_steps(steps))
+    assert [fault.key for fault in found] == [where]
+    assert "of the 2,048 bytes of a message" in found[0].message
+
+
+def test_what_just_fits_is_published():
+    assert faults(read_steps([long(1), long(2), {"key": "3", "kind": "ASK", "text": "问" * 60}])) == []
+    turn = begin(read_steps([long(1), long(2), {"key": "3", "kind": "ASK", "text": "问" * 80}]))
+    assert turn.text == "\n\n".join(turn.says)
+
+
 @given(
     st.lists(
         st.fixed_dictionaries({
@@ -360,6 +395,19 @@ def test_a_reply_that_was_late_or_overtaken_follows_as_a_message(account, dialog
     assert (late.way, late.why, len(late.waiting)) == ("SERVICE", "LATE", 1)
     says(account, follower, "8月8")
     assert ReplyRecord.objects.order_by("pk").last().way == "PASSIVE"
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_question_of_an_older_version_that_is_too_long_still_ends_what_is_said(account, dialogue, heard):
+    asked = {"key": "4", "kind": "ASK", "text": "你的城市？"}
+    DialogueVersion.objects.update(steps=[long(1), long(2), long(3), asked])
+    follower = make_follower(account)
+    reply = says(account, follower, "生日", heard=heard)
+    assert len(reply.encode()) <= 2048
+    assert reply.endswith("长\n\n你的城市？")
+    record = ReplyRecord.objects.get()
+    assert record.way == ("PASSIVE" if heard else "SERVICE")
+    assert [each["text"]["content"] for each in record.waiting] == ([] if heard else [reply])
 
 
 def test_a_push_handled_again_changes_nothing_of_what_was_kept(account, dialogue):
