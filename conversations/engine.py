@@ -180,6 +180,12 @@ class Rules:
             return Decision(rule, rule.chosen(asked))
         return NOTHING
 
+    def captures(self, text: str, at: datetime, facts: Facts | None) -> bool | None:
+        """Say whether a keyword rule answers a message; None when the person must be looked up first."""
+        asked = Asked(Trigger.KEYWORD, at, text=text)
+        found = [self._against(rule, asked, facts) for rule in self._capturing(text)]
+        return True if "" in found else (None if None in found else False)
+
     def code_welcome(self, scene: str, at: datetime) -> Rule | None:
         """Give what the code itself says to whoever scans it at a moment; nothing once it is over."""
         return None if self._is_over(scene, at) else self.scenes.get(scene)

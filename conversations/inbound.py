@@ -16,19 +16,21 @@ from conversations.engine import NOTHING, Asked, Decision, Facts, Rules
 from conversations.known import known
 from conversations.models import Trigger
 from conversations.patterns import normalised
+from conversations.script import LANGUAGE
 from conversations.selectors import (
     Dialogues,
     Talk,
     dialogues_of,
     facts_in,
     facts_query,
+    has_facts,
     look_up_rules,
     rules_of,
+    talk_and_facts_query,
     talk_in,
     talk_query,
     turn_of,
 )
-from conversations.services.dialogues import LANGUAGE
 from wechat_gateway.events import MESSAGE_KINDS, Push
 from wechat_gateway.registries import ReplyBook, compiles, on_event, prepares, remembers, reply_to
 from wechat_gateway.replies import Text
@@ -124,10 +126,29 @@ def may_be_talk(push: Push, book: ReplyBook) -> bool:
 
 
 def where_talk_stands(push: Push, book: ReplyBook) -> Query | None:
-    """Ask for the talk somebody is in."""
+    """Ask for the talk somebody is in, and who it is when a keyword rule for some people captures the message."""
     if not may_be_talk(push, book):
         return None
+    rules: Rules | None = book.get(PAGE)
+    if rules is not None and push.kind == "text" and _is_undecided(rules, push):
+        return partial(
+            talk_and_facts_query, book.get(DIALOGUES), rules, push.account_id, push.openid, at=push.received_at
+        )
     return partial(talk_query, book.get(DIALOGUES), push.account_id, push.openid, at=push.received_at)
+
+
+def _is_undecided(rules: Rules, push: Push) -> bool:
+    if rules.captures(push.content, push.received_at, None) is not None:
+        return False
+    facts = known.facts_of(push.account_id, rules, push.openid)
+    return rules.captures(push.content, push.received_at, facts) is None
+
+
+def _facts_of_talk(push: Push, book: ReplyBook, rows: Sequence[Mapping[str, Any]]) -> Facts:
+    rules: Rules = book.get(PAGE)
+    if has_facts(rows):
+        return facts_in(rows, rules)
+    return known.facts_of(push.account_id, rules, push.openid) or Facts()
 
 
 @reply_to("text", *ANSWERED_TAPS, key="conversations.dialogue", rank=50, asks=where_talk_stands)
@@ -139,7 +160,7 @@ def go_on_talking(push: Push, book: ReplyBook, rows: Sequence[Mapping[str, Any]]
     dialogues: Dialogues = book.get(DIALOGUES)
     talk = just_said.before(push, talk_in(rows))
     with translation.override(LANGUAGE):
-        found = turn_of(dialogues, book.get(PAGE), talk, push)
+        found = turn_of(dialogues, book.get(PAGE), talk, push, partial(_facts_of_talk, push, book, rows))
     if found is None:
         return None
     turn, version_id = found

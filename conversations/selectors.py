@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +21,7 @@ from common.clock import now
 from common.errors import AppError
 from conversations.answers import TAKES, item_of
 from conversations.audiences import Audience, Person, Scan, audience_kinds, line_up
-from conversations.engine import Asked, Facts, Rule, Rules, compile_rules, contents_of, rule_of
+from conversations.engine import Facts, Rule, Rules, compile_rules, contents_of, rule_of
 from conversations.menus import TagMenuNow, predicted
 from conversations.models import (
     ButtonTap,
@@ -743,20 +743,36 @@ def talk_query(dialogues: Dialogues, account_id: int, openid: str, *, at: dateti
 _OPENID: Final = "\x02openid"  # stands in a written query for the openid of whoever is asked about
 
 
+def talk_and_facts_query(
+    dialogues: Dialogues, rules: Rules, account_id: int, openid: str, *, at: datetime
+) -> tuple[str, tuple[Any, ...]]:
+    """Give one query for the talk somebody is in and for what rules ask about them; a stranger has no row."""
+    facts, about = facts_query(rules, account_id, openid, at=at)
+    talk, asked = talk_query(dialogues, account_id, openid, at=at)
+    return f"SELECT f.*, t.* FROM ({facts}) AS f LEFT JOIN ({talk}) AS t ON true", (*about, *asked)  # noqa: S608 - of two written above
+
+
+def has_facts(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether rows tell what rules ask about people."""
+    return bool(rows) and "tag_ids" in rows[0]
+
+
 def talk_in(rows: Sequence[Mapping[str, Any]]) -> Talk | None:
-    """Read the row of `talk_query`."""
-    if not rows:
+    """Read the row of `talk_query` or of `talk_and_facts_query`."""
+    if not rows or rows[0]["version_id"] is None:
         return None
     row = rows[0]
     state = State(row["step"], row["answers"], row["tries"])
     return Talk(row["version_id"], read_steps(row["steps"]), state, datetime.fromisoformat(row["updated_at"]))
 
 
-def turn_of(dialogues: Dialogues, rules: Rules | None, talk: Talk | None, push: Push) -> tuple[Turn, int] | None:
+def turn_of(
+    dialogues: Dialogues, rules: Rules | None, talk: Talk | None, push: Push, facts: Callable[[], Facts]
+) -> tuple[Turn, int] | None:
     """Give what a dialogue makes of a push and the version that does; None when it is none of a dialogue's.
 
     A word that begins a dialogue begins it anew. A message that is no answer but that a keyword rule captures goes to
-    the rule, and the question stands.
+    the rule, and the question stands. `facts` looks the person up, for rules that are for some only.
     """
     word = normalised(push.content if push.kind == "text" else push.key)
     start = dialogues.starts.get(word)
@@ -765,14 +781,13 @@ def turn_of(dialogues: Dialogues, rules: Rules | None, talk: Talk | None, push: 
     if talk is None or push.kind != "text":
         return None
     turn = answer(opened(talk.steps, dialogues.own), talk.state, push.content)
-    if not turn.understood and rules is not None and _captured_by_keyword(rules, push):
-        return None
+    if not turn.understood and rules is not None:
+        captured = rules.captures(push.content, push.received_at, None)
+        if captured is None:
+            captured = rules.captures(push.content, push.received_at, facts())
+        if captured:
+            return None
     return turn, talk.version_id
-
-
-def _captured_by_keyword(rules: Rules, push: Push) -> bool:
-    decision = rules.decide(Asked(Trigger.KEYWORD, push.received_at, text=push.content), Facts())
-    return decision.rule is not None and decision.rule.trigger == Trigger.KEYWORD
 
 
 def talks_of(dialogue_ids: list[int]) -> dict[int, dict[str, int]]:

@@ -15,8 +15,8 @@ from accounts.services import record_audit
 from common.registry import Registry
 from conversations.errors import DialogueInvalid
 from conversations.models import Dialogue, DialogueRun, DialogueVersion, ReplyRecord, ReplyState, RunState, Trigger, Way
-from conversations.script import OWN, Turn, faults, own_faults, read_steps
-from conversations.selectors import compiled_for, own_fields, running, talk_of, turn_of
+from conversations.script import LANGUAGE, OWN, Turn, faults, own_faults, read_steps
+from conversations.selectors import compiled_for, facts_of, own_fields, running, talk_of, turn_of
 from members import services as member_services
 from members.errors import ProfileValueInvalid
 from members.models import Purpose, Tag
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from conversations.script import Written
     from members.models import Follower, ProfileField
     from wechat_gateway.events import Push
-
-# People are answered in the language of the account, whoever runs the process.
-LANGUAGE = "zh-hans"
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,13 @@ def talk(*, follower: Follower, push: Push, heard: Callable[[str], bool], said: 
         return False
     run = running(push.account_id, push.openid, at=push.received_at, lock=True)
     with translation.override(LANGUAGE):
-        found = turn_of(dialogues, rules, talk_of(run), push)
+        found = turn_of(
+            dialogues,
+            rules,
+            talk_of(run),
+            push,
+            lambda: facts_of(rules, push.account_id, push.openid, at=push.received_at),
+        )
     if found is None:
         return False
     turn, version_id = found

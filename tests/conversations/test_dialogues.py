@@ -21,6 +21,7 @@ from conversations.script import DONE, GAVE_UP, LEFT, State, answer, begin, faul
 from conversations.selectors import dialogues_of, rules_of
 from members.models import Consent, Member, MemberTag
 from members.selectors import consents_in_force
+from members.services import tag_members
 from tests.factories import AT, make_account, make_follower, make_tag
 from wechat_gateway.events import Push
 from wechat_gateway.models import InboundPush
@@ -408,6 +409,30 @@ def test_a_question_of_an_older_version_that_is_too_long_still_ends_what_is_said
     record = ReplyRecord.objects.get()
     assert record.way == ("PASSIVE" if heard else "SERVICE")
     assert [each["text"]["content"] for each in record.waiting] == ([] if heard else [reply])
+
+
+def test_a_rule_for_some_people_takes_their_messages_from_a_talk(account, dialogue):
+    regulars = make_tag("老客")
+    ReplyRule.objects.create(
+        account=account, name="积分", trigger="KEYWORD", match="CONTAINS", keywords=["积分"], text="老客双倍",
+        audience_kind="tag", audience_id=regulars.pk, updated_at=AT,
+    )  # fmt: skip
+    regular, other = make_follower(account), make_follower(account)
+    tag_members(member_ids=[regular.member_id], tag_ids=[regulars.pk], source="test", at=AT)
+    for follower in (regular, other):
+        says(account, follower, "生日")
+    for number in range(4):
+        assert says(account, regular, "我的积分", at=AT + timedelta(seconds=number)) is None
+    later = AT + timedelta(minutes=1)
+    assert "喜欢什么" in says(account, regular, "8月8", at=later)
+    # Whoever the rule is not for has not answered the question; an answer is one, whatever rule captures it.
+    said = [says(account, other, "我的积分", at=AT + timedelta(seconds=number)) for number in (1, 2, 3)]
+    assert ["0808" in each for each in said] == [True, True, False]
+    assert "没有听明白" in said[2]
+    assert DialogueRun.objects.get(follower=other).state == "GAVE_UP"
+    assert "生日是哪天" in says(account, other, "生日", at=later)
+    assert "喜欢什么" in says(account, other, "8月8", at=later)
+    assert DialogueRun.objects.get(follower=regular).tries == 0
 
 
 def test_a_push_handled_again_changes_nothing_of_what_was_kept(account, dialogue):
