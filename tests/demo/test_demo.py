@@ -1,6 +1,7 @@
 """The invented brands: what a script is told, and what must never happen with them."""
 
 import json
+from collections import Counter
 from datetime import timedelta
 from io import StringIO
 from zoneinfo import ZoneInfo
@@ -13,7 +14,7 @@ from accounts.models import StaffUser
 from accounts.tenancy import brand_scope, every_brand
 from campaigns.invariants import breaches
 from campaigns.lift import effect_of
-from campaigns.models import Campaign, Delivery, SubscriptionStock, Tally
+from campaigns.models import Campaign, Delivery, NewsPlan, SubscriptionStock, Tally
 from common import clock
 from conversations.models import Menu, ReplyRecord
 from conversations.selectors import troubles_of_menu
@@ -51,7 +52,10 @@ def arrives_in_every_way(lanyu, simulator):
         assert (copy.state, copy.item.name) == ("THERE", "当季新品")
         dead = troubles_of_menu(account.pk, Menu.objects.get().draft, at=clock.now())
         assert ("预约量体", "NO_ANSWER") in {(each.name, each.kind) for each in dead}
-        agreed = {row.follower.openid: row.remaining for row in SubscriptionStock.objects.select_related("follower")}
+        agreed = Counter()  # to one notification or to two
+        for row in SubscriptionStock.objects.select_related("follower"):
+            agreed[row.follower.openid] += row.remaining
+        assert NewsPlan.objects.get().is_on
     people = simulator.get(f"/_sim/people?appid={account.appid}&limit=10000")["people"]
     relations = [person["accounts"][account.appid] for person in people]
     wechat = {each["openid"]: sum(each["consents"].values()) for each in relations if each["consents"]}
