@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.tenancy import brand_scope
+from conversations.selectors import rules_of
 from coupons import services, tasks
 from coupons.invariants import breaches
 from coupons.models import Coupon, Move, ScanGrant, Template
@@ -23,7 +25,14 @@ from tests.coupons.conftest import make_template
 from tests.factories import AT, make_account, make_follower, make_guide, make_member, make_store, make_tag
 from touchpoints.models import Touchpoint
 from touchpoints.selectors import tally_of
-from touchpoints.services import archive_branch, create_touchpoint, mark_staff, record_touch
+from touchpoints.services import (
+    archive_branch,
+    create_touchpoint,
+    create_touchpoints,
+    mark_staff,
+    plan_codes,
+    record_touch,
+)
 
 LATER = AT + timedelta(hours=1)
 
@@ -87,6 +96,40 @@ def test_four_packages_give_each_person_one_of_each_whatever_they_scan_again(peo
     give_all()
     assert [tally_of(package).given for package in packages] == [40] * 4
     assert Coupon.objects.count() == 160
+
+
+@pytest.mark.long(20)
+def test_four_packages_of_a_batch_bring_four_tags_four_welcomes_and_one_benefit(people):
+    """1,000 scans by 100 people: most of them scan several packages, each of them one more than once."""
+    names = ["礼盒", "袋装", "罐装", "试用装"]
+    tags = {name: make_tag(f"买过{name}") for name in names}
+    everybody, template = make_tag("扫过包装"), make_template(claimable=False, per_member=1)
+    plan = plan_codes(
+        stores=[],
+        objects=names,
+        parent=None,
+        welcome="感谢购买{object}",
+        tags_of={name: [tags[name]] for name in names},
+    )
+    packages = create_touchpoints(
+        plan=plan, account=people.account, parent=None, at=AT, tags=[everybody], gives=gives(template)
+    )
+    followers = [make_follower(people.account) for _number in range(100)]
+    rules, read, wanted = rules_of(people.account.pk), defaultdict(set), defaultdict(set)
+    for number, package in enumerate(packages):
+        some = followers[number * 10 : number * 10 + 70]
+        for follower in [*some, *some, *some, *some[:40]]:
+            scan(package, follower)
+            wanted[follower.member_id] |= {everybody.pk, tags[names[number]].pk}
+            read[package.name] |= {content.text for content in rules.code_welcome(package.scene, LATER).contents}
+    give_all()
+
+    assert dict(Member.objects.filter(pk__in=wanted).values_list("pk", "tag_ids")) == {
+        pk: sorted(each) for pk, each in wanted.items()
+    }
+    assert read == {name: {f"感谢购买{name}"} for name in names}
+    assert sorted(Coupon.objects.values_list("member_id", flat=True)) == sorted(wanted)
+    assert sum(tally_of(package).given for package in packages) == 100
 
 
 def test_a_replayed_push_a_second_scan_and_a_merge_give_no_second(code, people):

@@ -28,10 +28,10 @@ from tests.console.conftest import (  # noqa: F401 - fixtures
     owner,
     theirs,
 )
-from tests.factories import make_mini_program, make_store
+from tests.factories import make_mini_program, make_store, make_tag
 from tests.touchpoints.conftest import come
 from touchpoints.admin import TouchpointAdmin
-from touchpoints.models import CodeAllowance, CodeIssue, Cost, MiniCode, Move, StaffPerson, Touchpoint
+from touchpoints.models import CodeAllowance, CodeIssue, Cost, MiniCode, Move, StaffPerson, Touchpoint, TouchpointTag
 from touchpoints.services import archive_branch, count_again, create_mini_code, create_touchpoint, keep_code
 from touchpoints.services import sums as counting
 
@@ -494,6 +494,39 @@ def test_batch_shows_the_preview_first_and_then_makes_it(as_marketer, grown, mon
         ("澜静安店 · 柜台", "欢迎来澜静安店"),
     ]
     assert rung == [((grown.brand.pk, [row.pk for row in made]), {"anew": False})]
+
+
+def test_a_line_of_a_batch_has_a_tag_of_its_own(as_marketer, grown, theirs):  # noqa: F811
+    with brand_scope(grown.brand.pk):
+        common, own, other = make_tag("扫过包装"), make_tag("买过礼盒"), make_tag("送 礼")
+    with brand_scope(theirs.brand.pk):
+        make_tag("灶的标签")
+    asked = {
+        "account": grown.account.pk,
+        "objects": "礼盒 #买过礼盒 ＃送 礼\n袋装\n袋装#散称 #扫过包装",
+        "tags": [common.pk],
+    }
+    preview = as_marketer.post("/b/lanyu/touchpoints/batch/", asked).content.decode()
+    assert preview.count('<span class="zy-tag">扫过包装</span>') == 3
+    assert preview.count('<span class="zy-tag">买过礼盒</span>') == 1
+
+    as_marketer.post("/b/lanyu/touchpoints/batch/", asked | {"create": "1"})
+    with brand_scope(grown.brand.pk):
+        kept = {
+            name: sorted(TouchpointTag.objects.filter(touchpoint__name=name).values_list("tag_id", flat=True))
+            for name in ("礼盒", "袋装", "袋装#散称")
+        }
+    assert kept == {
+        "礼盒": sorted([common.pk, own.pk, other.pk]), "袋装": [common.pk], "袋装#散称": [common.pk]
+    }  # fmt: skip
+
+    wrong = as_marketer.post(
+        "/b/lanyu/touchpoints/batch/", asked | {"objects": "甲\n\n礼盒 #灶的标签\n #买过礼盒\n乙 #"}
+    )
+    page = wrong.content.decode()
+    assert wrong.status_code == 422
+    for said in ("第 3 行：没有标签「灶的标签」", "第 4 行：", "第 5 行："):
+        assert said in page
 
 
 def test_batch_refuses_stores_and_tags_of_another_brand(as_marketer, grown, theirs):  # noqa: F811

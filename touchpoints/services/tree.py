@@ -19,7 +19,7 @@ from touchpoints.selectors.tree import Node, below, path_of, tree_nodes
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date, datetime
 
     from members.models import Tag
@@ -103,13 +103,17 @@ def replies_changed(*, account_id: int) -> None:
 
 @dataclass(frozen=True)
 class PlannedCode:
-    """One code of a batch, as the preview shows it; `exists` says that the store has one of this name already."""
+    """One code of a batch, as the preview shows it; `exists` says that the store has one of this name already.
+
+    `tags` are its own, besides those of the whole batch.
+    """
 
     store: Store | None
     name: str
     welcome: str
     benefit: str
     exists: bool = False
+    tags: tuple[Tag, ...] = ()
 
 
 def plan_codes(
@@ -119,10 +123,12 @@ def plan_codes(
     parent: Touchpoint | None,
     welcome: str = "",
     benefit: str = "",
+    tags_of: Mapping[str, Sequence[Tag]] | None = None,
 ) -> list[PlannedCode]:
     """Say which codes a batch would make: every object of every store, but none twice. {store} and {object} are filled.
 
-    Without stores it is every object once, below the parent itself.
+    `tags_of` says which tags the codes of an object have besides those of the whole batch. Without
+    stores it is every object once, below the parent itself.
     """
     places = [node.name for node in tree_nodes() if node.parent_id == (parent.pk if parent else None)]
     there: set[tuple[int | None, str]] = set(
@@ -145,6 +151,7 @@ def plan_codes(
                     welcome=_filled(welcome, words),
                     benefit=_filled(benefit, words),
                     exists=((store.pk if store else None), name) in there,
+                    tags=tuple((tags_of or {}).get(each, ())),
                 )
             )
     return plan
@@ -195,7 +202,11 @@ def create_touchpoints(
         )
         for each in wanted
     )
-    TouchpointTag.objects.bulk_create(TouchpointTag(touchpoint=each, tag=tag) for each in made for tag in tags)
+    TouchpointTag.objects.bulk_create(
+        TouchpointTag(touchpoint=each, tag=tag)
+        for each, planned in zip(made, wanted, strict=True)
+        for tag in {tag.pk: tag for tag in (*tags, *planned.tags)}.values()
+    )
     if made:
         replies_changed(account_id=account.pk)
         record_audit(

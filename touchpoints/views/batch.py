@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, time
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -25,6 +26,7 @@ from wechat_gateway.models import OfficialAccount
 
 MOST_OBJECTS: Final = 20
 MOST_CODES: Final = 1000
+_TAG: Final = re.compile(r"\s[#＃]")  # also as Chinese keyboards write it
 
 
 class BatchForm(forms.Form):
@@ -43,9 +45,12 @@ class BatchForm(forms.Form):
     )
     objects = forms.CharField(
         label=gettext_lazy("Codes for each"),
-        max_length=600,
+        max_length=1200,
         widget=forms.Textarea(attrs={"rows": 4}),
-        help_text=gettext_lazy("One per line, such as door, counter, fitting room."),
+        help_text=gettext_lazy(
+            "One per line, such as door, counter, fitting room. After a blank and # stands a tag for the codes of this "
+            "line only: “gift box #gift boxes”."
+        ),
     )
     is_permanent = forms.BooleanField(required=False, label=gettext_lazy("permanent code"))
     tags: Any = forms.ModelMultipleChoiceField(
@@ -89,14 +94,34 @@ class BatchForm(forms.Form):
         self.fields["gives"].choices = on_screen.benefit_choices()  # type: ignore[attr-defined]
         self.fields["tags"].queryset = Tag.objects.order_by("name")  # type: ignore[attr-defined]
 
-    def clean_objects(self) -> list[str]:
-        """Give the lines, each once."""
-        lines = list(dict.fromkeys(line.strip() for line in self.cleaned_data["objects"].splitlines() if line.strip()))
-        if len(lines) > MOST_OBJECTS:
-            raise forms.ValidationError(_("At most %(number)s lines.") % {"number": MOST_OBJECTS})
-        if any(len(line) > 30 for line in lines):
-            raise forms.ValidationError(_("At most 30 characters a line."))
-        return lines
+    def clean_objects(self) -> dict[str, list[Tag]]:
+        """Give what the lines name, each once, with the tags of its own."""
+        wanted: dict[str, dict[str, int]] = {}  # the tags of each, by the line that names them first
+        faults = []
+        for number, line in enumerate(self.cleaned_data["objects"].splitlines(), 1):
+            name, *tags = (part.strip() for part in _TAG.split(" " + line))
+            if not name and not tags:
+                continue
+            if not name or "" in tags:
+                faults.append(_("Line %(line)s: write a name, a blank, # and a tag.") % {"line": number})
+            if len(name) > 30:
+                faults.append(_("Line %(line)s: a name has at most 30 characters.") % {"line": number})
+            known = wanted.setdefault(name, {})
+            for tag in tags:
+                known.setdefault(tag, number)
+        if len(wanted) > MOST_OBJECTS:
+            faults.append(_("At most %(number)s lines.") % {"number": MOST_OBJECTS})
+        named = {tag for tags in wanted.values() for tag in tags}
+        found = {tag.name: tag for tag in Tag.objects.filter(name__in=named)} if named else {}
+        for asked in wanted.values():
+            faults += [
+                _("Line %(line)s: there is no tag “%(name)s”. Make it first, under Tags.") % {"line": line, "name": tag}
+                for tag, line in asked.items()
+                if tag and tag not in found
+            ]
+        if faults:
+            raise forms.ValidationError(faults)
+        return {name: [found[tag] for tag in asked] for name, asked in wanted.items()}
 
 
 def batch(request: HttpRequest) -> HttpResponse:
@@ -113,7 +138,8 @@ def batch(request: HttpRequest) -> HttpResponse:
     chosen = form.cleaned_data
     plan = services.plan_codes(
         stores=list(chosen["stores"]),
-        objects=chosen["objects"],
+        objects=list(chosen["objects"]),
+        tags_of=chosen["objects"],
         parent=chosen["parent"],
         welcome=chosen["welcome"],
         benefit=chosen["benefit"],
