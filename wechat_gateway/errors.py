@@ -107,6 +107,7 @@ class StillUnreadable(Conflict):
             _("This push cannot be read (%(reason)s).") % {"reason": reason},
             hint=_("Update the product or ask for support; the push is kept."),
         )
+        self.reason = reason
 
 
 class CallsParked(Unavailable):

@@ -127,7 +127,7 @@ class _RuleFields(BrandModelForm):
         choices=lambda: [("", gettext("Everybody")), *audience_options()],
         widget=UnfoldAdminSelectWidget,
         help_text=gettext_lazy(
-            "When somebody follows, channels are tried first, then tags, segments, and everybody last."
+            "When somebody follows, channels are tried first, then tags, tiers, segments, and everybody last."
         ),
     )
     days = forms.MultipleChoiceField(

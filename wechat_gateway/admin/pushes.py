@@ -20,6 +20,7 @@ from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, state
 from console.http import viewer_of
 from wechat_gateway import services
+from wechat_gateway.errors import StillUnreadable
 from wechat_gateway.models import InboundPush, PushState
 from wechat_gateway.sentences import sentence_of
 from wechat_gateway.wire import Unreadable
@@ -62,9 +63,15 @@ REASONS = {
     "MSG_TYPE": gettext_lazy("it does not say what it is"),
     "EVENT": gettext_lazy("it does not say which event it is"),
     "FROM_USER": gettext_lazy("it does not say whom it is about"),
-    "TO_USER": gettext_lazy("it is addressed to another account"),
+    "TO_USER": gettext_lazy("it does not say which account it is for"),
     "MEDIA_ID": gettext_lazy("its media id is missing or too long"),
+    "CIPHER_LENGTH": gettext_lazy("it is not of a length that encrypted pushes have"),
+    "INNER_LENGTH": gettext_lazy("the length it states for what is encrypted is wrong"),
+    "PADDING": gettext_lazy("what is encrypted does not end as it should"),
+    "MSGID_REUSED": gettext_lazy("WeChat sent its id before, with other content"),
 }
+# What the worker notes in place of a failed step, before its own words for logs.
+STOPS = {"WORKER_DIED": gettext_lazy("the program ended each time while handling it")}
 
 
 def kind_label(kind: str) -> str:
@@ -79,6 +86,8 @@ def reason_label(reason: str) -> str:
     if known is not None:
         return str(known)
     step, separator, error = reason.partition(": ")
+    if step in STOPS:
+        return str(STOPS[step])
     if separator:
         return gettext("the step %(step)s failed (%(error)s)") % {"step": step, "error": error}
     return reason or gettext("no reason was noted")
@@ -219,6 +228,15 @@ class InboundPushAdmin(ConsoleModelAdmin):
         self.message_user(request, text % {"done": len(ids)}, level="success")
         return None
 
+    def _replay(self, request: HttpRequest, row: InboundPush) -> None:
+        try:
+            services.replay_push(push_id=row.pk, at=now(), reason=request.POST.get("text", "")[:200])
+        except StillUnreadable as error:
+            said = gettext("This push cannot be read even now: %(why)s.") % {"why": reason_label(error.reason)}
+            self.message_user(request, f"{said} {error.hint}", level="warning")
+        else:
+            self.message_user(request, gettext("The push is handled again."), level="success")
+
     def get_actions(self, request: HttpRequest) -> Any:
         """Offer them to roles that may."""
         return super().get_actions(request) if self.may(request, "edit") else {}
@@ -240,8 +258,7 @@ class InboundPushAdmin(ConsoleModelAdmin):
                 services.set_push_aside(push_id=row.pk, reason=request.POST.get("reason", "")[:200], at=now())
                 self.message_user(request, gettext("The push was set aside."), level="success")
             else:
-                services.replay_push(push_id=row.pk, at=now(), reason=request.POST.get("text", "")[:200])
-                self.message_user(request, gettext("The push is handled again."), level="success")
+                self._replay(request, row)
             return HttpResponseRedirect(reverse("admin:wechat_gateway_inboundpush_changelist"))
         context = {
             **self.admin_site.each_context(request),
