@@ -30,12 +30,21 @@ class Settle(Protocol):
         ...
 
 
+class Hold(Protocol):
+    """Lock what is locked before a follower's ledger, for who changes the ledger first and the rest afterwards."""
+
+    def __call__(self, *, follower_id: int) -> None:
+        """Lock it until the transaction ends."""
+        ...
+
+
 @dataclass(frozen=True)
 class Ledger:
     """Where it is kept how many messages a follower's own acts still allow, whoever sends them."""
 
     reserve: Reserve
     settle: Settle
+    hold: Hold
 
 
 ledgers: Registry[Ledger] = Registry("reply ledgers", purpose="what may still be written to a follower, by anybody")
@@ -47,6 +56,12 @@ def reserve(*, wanted: Mapping[int, int], at: datetime) -> dict[int, int]:
     for _key, ledger in ledgers.items():
         granted = ledger.reserve(wanted=granted, at=at)
     return granted
+
+
+def hold(*, follower_id: int) -> None:
+    """Lock what is locked before the ledger of a follower whom a person will be asked for."""
+    for _key, ledger in ledgers.items():
+        ledger.hold(follower_id=follower_id)
 
 
 def settle(*, unsent: list[tuple[int, datetime]], refused: list[tuple[int, int]], at: datetime) -> None:

@@ -19,6 +19,7 @@ class InboxConfig(AppConfig):
         from inbox.channel_figures import TALKED
         from inbox.services.erasure import forget_person
         from inbox.services.ledger import reserve_sends, settle_sends
+        from inbox.services.lines import hold
         from inbox.services.recording import record_service_messages, take_over
         from inbox.services.warnings import carry_notice
         from inbox.uses import by_wechats_id
@@ -33,7 +34,7 @@ class InboxConfig(AppConfig):
         watched.register("inbox_replyledger", "follower_id")
         on_notice.register("inbox.window", carry_notice)
         on_hand_over.register("inbox.take_over", take_over)
-        ledgers.register("inbox.ledger", Ledger(reserve_sends, settle_sends))
+        ledgers.register("inbox.ledger", Ledger(reserve_sends, settle_sends, hold))
         on_service_messages.register("inbox.record", record_service_messages)
         media_users.register("inbox.by_wechats_id", by_wechats_id)
         if apps.is_installed("django.contrib.admin"):

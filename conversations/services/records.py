@@ -22,7 +22,7 @@ from conversations.models import SCANNED, ButtonUse, DialogueRun, LastTag, Reply
 from conversations.selectors import compiled_for, facts_of
 from conversations.services.dialogues import talk
 from conversations.services.phrases import note_unmatched
-from conversations.windows import reserve, settle
+from conversations.windows import hold, reserve, settle
 from library.services import media_afresh
 from members import services as member_services
 from touchpoints.models import TouchKind
@@ -305,18 +305,19 @@ def _send(brand_id: int, record: ReplyRecord, granted: int, at: datetime) -> tup
             waiting=record.waiting[sent:] if state == ReplyState.WAITING else [],
         )
         gone = record.waiting[: sent + (state == ReplyState.UNKNOWN)]
+        handed = code and record.way == Way.SERVICE and record.trigger != SCANNED and not record.sent + sent
+        if handed:
+            hold(follower_id=record.follower_id)
+        _show(record, gone, at)
         settle(
             unsent=[(record.follower_id, at)] * (granted - len(gone)),
             refused=[(record.follower_id, code)] if code and problem != WINDOW_CLOSED else [],
             at=at,
         )
-        if code and record.way == Way.SERVICE and record.trigger != SCANNED and not record.sent + sent:
+        if handed:
             # Nothing of the answer may reach them this way any more: a person has to find another one.
             ReplyRecord.objects.filter(pk=record.pk).update(way=Way.PERSON, why=WINDOW_CLOSED)
             hand_over(follower=record.follower, reason=WINDOW_CLOSED, at=at)
-        if gone:
-            for _key, listener in on_service_messages.items():
-                listener(record.follower, gone, at)
     if wait is not None:
         with brand_scope(brand_id):  # no ledger is held now: whoever claims some of them may wait for that one
             rows = ReplyRecord.objects.select_for_update(skip_locked=True).filter(
@@ -352,6 +353,12 @@ def _let_wait(brand_id: int, record: ReplyRecord, granted: int, wait: tuple[date
             state=ReplyState.WAITING, due_at=Least(wait[0], "until"), problem=wait[1][:200]
         )
         settle(unsent=[(record.follower_id, at)] * granted, refused=[], at=at)
+
+
+def _show(record: ReplyRecord, gone: list[dict[str, Any]], at: datetime) -> None:
+    if gone:
+        for _key, listener in on_service_messages.items():
+            listener(record.follower, gone, at)
 
 
 def _again_at(record: ReplyRecord, answer: Answer, at: datetime) -> datetime:

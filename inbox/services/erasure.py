@@ -20,8 +20,8 @@ def forget_person(*, follower: Follower, whole: bool, at: datetime) -> int:
 
     Files go when the deletion has been committed: one that is left over by a crash has a name nobody knows.
     """
-    ReplyLedger.objects.filter(follower=follower).delete()
     conversations = list(Conversation.objects.select_for_update().filter(follower=follower).order_by("pk"))
+    ReplyLedger.objects.filter(follower=follower).delete()
     rows = Message.objects.filter(conversation__in=conversations)
     attachments = list(Attachment.objects.filter(pk__in=rows.exclude(attachment=None).values("attachment_id")))
     Answer.objects.filter(conversation__in=conversations).delete()

@@ -1,4 +1,8 @@
-"""Lines of a conversation and the columns that repeat them: always written together."""
+"""Lines of a conversation and the columns that repeat them: always written together.
+
+Everybody locks in one order, so that no two wait for each other: the follower, the conversation, the follower's
+ledger. Seats are locked after the conversation, all of them when it is more than one.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from inbox.models import Conversation, ConversationState, Direction, Message
 from inbox.words import grams
+from members.models import Follower
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from members.models import Follower
 
 SHOWN = 120
 
@@ -25,8 +28,14 @@ def locked(conversation_id: int) -> Conversation | None:
     )
 
 
+def hold(*, follower_id: int) -> None:
+    """Lock a follower and their conversation, for who is about to change the ledger and then the conversation."""
+    list(Follower.objects.select_for_update().filter(pk=follower_id).values_list("pk"))
+    list(Conversation.objects.select_for_update().filter(follower_id=follower_id).values_list("pk"))
+
+
 def conversation_with(*, follower: Follower, at: datetime) -> Conversation:
-    """Give the conversation with a follower, locked; opens it with the first line."""
+    """Give the conversation with a follower whom the caller has locked: locked too, and opened with the first line."""
     row = conversation_of(follower)
     if row is not None:
         return row

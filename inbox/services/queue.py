@@ -24,6 +24,8 @@ from inbox.services import lines
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from django.db.models import QuerySet
+
     from inbox.selectors import Desk
 
 SEEN_EVERY = 30  # seconds between two notes that a console is open
@@ -34,7 +36,7 @@ def route(conversation: Conversation, *, at: datetime, passed: frozenset[int] = 
     """Find who answers a locked conversation, and write down every step. Saves nothing but steps and lines."""
     case = case_of(conversation, at=at, passed=passed)
     conversation.store_id = case.store_id or conversation.store_id
-    _lock_seats()
+    lock_seats()
     decision = routing.decide(case, seats(at=at))
     _keep_steps(conversation, decision, at)
     if decision.seat is not None:
@@ -81,6 +83,7 @@ def fill(*, staff_id: int, at: datetime, most: int = _PULL) -> int:
 def fill_all(*, at: datetime) -> int:
     """Let everybody who is there take from the queue; who has least to do goes first, one conversation each turn."""
     moved = 0
+    lock_seats()
     while Conversation.objects.filter(state=ConversationState.WAITING, assignee__isnull=True).exists():
         ready = [seat for seat in seats(at=at) if seat.present and seat.free]
         progress = 0
@@ -100,6 +103,8 @@ def set_duty(*, staff_id: int, on_duty: bool, at: datetime) -> Agent:
     Agent.objects.bulk_create(
         [Agent(staff_user_id=staff_id, level=post.level, store_ids=list(post.store_ids))], ignore_conflicts=True
     )
+    if not on_duty:
+        list(_waiting_of(staff_id).values_list("pk"))  # before the seat, as everybody locks them
     agent = Agent.objects.select_for_update().get(staff_user_id=staff_id)
     changed = agent.on_duty != on_duty
     agent.level, agent.store_ids = post.level, list(post.store_ids)
@@ -126,13 +131,7 @@ def note_seen(*, staff_id: int, at: datetime) -> None:
 
 def return_waiting(*, staff_id: int, at: datetime, reason: str) -> int:
     """Take from somebody every conversation that waits for an answer, and find others; gives how many."""
-    rows = (
-        Conversation.objects.select_for_update(of=("self",))
-        .select_related("follower__member__store__region", "account")
-        .filter(assignee_id=staff_id, state=ConversationState.WAITING)
-        .order_by("waiting_since", "pk")
-    )
-    found = list(rows)
+    found = list(_waiting_of(staff_id).select_related("follower__member__store__region", "account"))
     for row in found:
         send_back(row, at=at, reason=reason)
     return len(found)
@@ -212,6 +211,11 @@ def release(conversation: Conversation) -> None:
     conversation.return_at = None
 
 
+def _waiting_of(staff_id: int) -> QuerySet[Conversation]:
+    rows = Conversation.objects.select_for_update(of=("self",))
+    return rows.filter(assignee_id=staff_id, state=ConversationState.WAITING).order_by("waiting_since", "pk")
+
+
 def _queue(conversation: Conversation) -> None:
     conversation.assignee_id, conversation.assigned_at, conversation.return_at = None, None, None
     conversation.level = Level.DESK
@@ -224,7 +228,7 @@ def _give(conversation: Conversation, staff_id: int, level: str, *, at: datetime
     Agent.objects.filter(staff_user_id=staff_id).update(last_assigned_at=at)
 
 
-def _lock_seats() -> None:
+def lock_seats() -> None:
     """Decide about one conversation at a time: two at once would both find the last free place."""
     list(Agent.objects.select_for_update().order_by("pk").values_list("pk", flat=True))
 

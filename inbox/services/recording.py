@@ -43,13 +43,13 @@ def record_push(*, push: Push) -> Message | None:
     Events stand in conversations there are; only messages open one.
     """
     follower = follower_of(push)
-    act = windows.act_of(push)
-    if act is not None:
-        record_act(follower=follower, act=act, at=push.event_at)
     is_message = push.kind in MESSAGE_KINDS
     conversation = (
         lines.conversation_with(follower=follower, at=push.event_at) if is_message else lines.conversation_of(follower)
     )
+    act = windows.act_of(push)
+    if act is not None:
+        record_act(follower=follower, act=act, at=push.event_at)
     if conversation is None:
         return None
     line = lines.add_line(

@@ -131,7 +131,10 @@ def send_unasked(
     """
     if not selectors.allowance_of(follower.pk, at=at).open:
         return None
-    conversation = lines.conversation_with(follower=follower, at=at)
+    conversation = lines.conversation_of(follower)
+    if conversation is None:
+        lines.hold(follower_id=follower.pk)
+        conversation = lines.conversation_with(follower=follower, at=at)
     line = send_by_itself(conversation, text=text, at=at, kind=kind, facts={**(facts or {}), "asks": list(asks)})
     if line is not None:
         lines.save(conversation)
@@ -411,6 +414,8 @@ def _with_fresh_file(
 
 
 def _record(message_id: int, said: Said, at: datetime) -> None:
+    if said.reaction is Reaction.MARK_UNFOLLOWED:
+        lines.hold(follower_id=Message.objects.values_list("conversation__follower_id", flat=True).get(pk=message_id))
     line = Message.objects.select_for_update(of=("self",)).select_related("author").get(pk=message_id)
     if line.state not in (SendState.QUEUED, SendState.SENDING):
         return

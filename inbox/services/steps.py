@@ -166,6 +166,8 @@ def _hand(conversation: Conversation, staff_id: int, *, reason: str, at: datetim
     if post is None or who is None:
         raise NotAnAgent
     had = conversation.assignee_id
+    if had:
+        queue.lock_seats()
     queue.give_to(conversation, staff_id=staff_id, level=post.level, at=at)
     facts = {"who": str(who), "reason": reason}
     Hop.objects.create(
