@@ -89,6 +89,7 @@ class Conversation(BrandOwned):
     )
     assigned_at = models.DateTimeField(_("assigned"), null=True, blank=True)
     return_at = models.DateTimeField(_("goes back to the queue"), null=True, blank=True)
+    held_until = models.DateTimeField(null=True, blank=True)  # with whom it was given to by hand, there or not
     returned_from = models.BigIntegerField(null=True, blank=True)
     returned_at = models.DateTimeField(null=True, blank=True)
     opened_at = models.DateTimeField(_("opened"))
@@ -217,6 +218,7 @@ class Message(BrandOwned):
     client_key = models.UUIDField(null=True, blank=True)
     state = models.CharField(_("state"), max_length=10, choices=SendState, blank=True)
     reserved_at = models.DateTimeField(null=True, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True)  # one that certainly did not leave is tried again then
     started_at = models.DateTimeField(null=True, blank=True)
     settled_at = models.DateTimeField(null=True, blank=True)
     code = models.IntegerField(_("WeChat's code"), null=True, blank=True)

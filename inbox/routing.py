@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 RETURN_AFTER: Final = timedelta(minutes=10)  # who has not answered by then loses the conversation to the queue
+HANDED_FOR: Final = timedelta(minutes=30)  # what somebody took or was handed stays with them for so long, there or not
 TARGET: Final = timedelta(minutes=5)  # waiting longer is shown in orange
 IN_HAND_FOR: Final = timedelta(hours=2)  # an answered conversation that was quiet for so long takes nobody's place
 PRESENT_FOR: Final = timedelta(minutes=10)  # since the console was last seen; a phone in a pocket asks nothing

@@ -143,7 +143,7 @@ def send_back(conversation: Conversation, *, at: datetime, reason: str) -> None:
     who = str(conversation.assignee) if conversation.assignee else ""
     Hop.objects.create(conversation=conversation, at=at, level=conversation.level, reason=reason, facts={"who": who})
     lines.note_step(conversation, "returned", at=at, who=who, reason=reason)
-    conversation.assignee_id, conversation.assigned_at, conversation.return_at = None, None, None
+    free(conversation)
     conversation.returned_from, conversation.returned_at = had, at
     decision = route(conversation, at=at, passed=frozenset({had} if had else ()))
     if decision.seat is None and decision.opens_at is not None:
@@ -154,7 +154,10 @@ def send_back(conversation: Conversation, *, at: datetime, reason: str) -> None:
 
 
 def return_due(*, at: datetime) -> int:
-    """Take back what was not answered in time, and what belongs to people who have gone; gives how many."""
+    """Take back what was not answered in time, and what belongs to people who have gone; gives how many.
+
+    What a person took or was handed stays with them until its time is over, whether they are there or not.
+    """
     due = list(
         Conversation.objects.select_for_update(of=("self",), skip_locked=True)
         .select_related("follower__member__store__region", "account", "assignee")
@@ -170,6 +173,7 @@ def return_due(*, at: datetime) -> int:
         Conversation.objects.select_for_update(of=("self",), skip_locked=True)
         .select_related("follower__member__store__region", "account", "assignee")
         .filter(assignee_id__in=gone, state=ConversationState.WAITING)
+        .exclude(held_until__gt=at)
         .order_by("waiting_since", "pk")[:_PULL]
     )
     for row in left:
@@ -187,14 +191,27 @@ def opens_again(conversation: Conversation, *, at: datetime, desk: Desk) -> date
 
 
 def give_to(conversation: Conversation, *, staff_id: int, level: str, at: datetime) -> None:
-    """Give a locked conversation to somebody, whatever else they have."""
+    """Give a locked conversation to somebody because a person wants it so, whatever else they have."""
     _give(conversation, staff_id, level, at=at)
+    conversation.held_until = at + routing.HANDED_FOR
+    if conversation.return_at is not None:
+        conversation.return_at = conversation.held_until
+
+
+def free(conversation: Conversation) -> None:
+    """Nobody has a locked conversation any more."""
+    conversation.assignee_id, conversation.assigned_at = None, None
+    conversation.return_at, conversation.held_until = None, None
 
 
 def keep_owner(conversation: Conversation, *, at: datetime) -> bool:
-    """Leave a locked conversation that waits with whoever has it, if they are there; otherwise nobody has it."""
+    """Leave a locked conversation that waits with whoever has it, if they are there; otherwise nobody has it.
+
+    Who took it, or was handed it a while ago, keeps it as if they were there.
+    """
     agent = Agent.objects.select_related("staff_user").filter(staff_user_id=conversation.assignee_id).first()
-    if agent is not None and is_present(agent, at=at):
+    held = conversation.held_until is not None and conversation.held_until > at
+    if held or (agent is not None and is_present(agent, at=at)):
         if conversation.return_at is None:
             conversation.return_at = at + routing.RETURN_AFTER
         return True
@@ -202,7 +219,7 @@ def keep_owner(conversation: Conversation, *, at: datetime) -> bool:
     Hop.objects.create(
         conversation=conversation, at=at, level=conversation.level, reason=routing.AWAY, facts={"who": who}
     )
-    conversation.assignee_id, conversation.assigned_at, conversation.return_at = None, None, None
+    free(conversation)
     return False
 
 
@@ -211,19 +228,33 @@ def release(conversation: Conversation) -> None:
     conversation.return_at = None
 
 
+def note_answer(conversation: Conversation, *, staff_id: int, at: datetime) -> None:
+    """Somebody has answered a locked conversation: it is theirs if nobody had it, and what was given by hand stays."""
+    release(conversation)
+    if conversation.assignee_id is None:
+        give_to(conversation, staff_id=staff_id, level=conversation.level, at=at)
+    if conversation.assignee_id == staff_id and conversation.held_until is not None:
+        conversation.held_until = at + routing.IN_HAND_FOR
+
+
+def ask_again(conversation: Conversation, *, at: datetime) -> None:
+    """What answered a locked conversation has not left: whoever has it gets the time for another answer."""
+    conversation.return_at = at + routing.RETURN_AFTER if conversation.assignee_id else None
+
+
 def _waiting_of(staff_id: int) -> QuerySet[Conversation]:
     rows = Conversation.objects.select_for_update(of=("self",))
     return rows.filter(assignee_id=staff_id, state=ConversationState.WAITING).order_by("waiting_since", "pk")
 
 
 def _queue(conversation: Conversation) -> None:
-    conversation.assignee_id, conversation.assigned_at, conversation.return_at = None, None, None
+    free(conversation)
     conversation.level = Level.DESK
 
 
 def _give(conversation: Conversation, staff_id: int, level: str, *, at: datetime) -> None:
     conversation.assignee_id, conversation.level, conversation.assigned_at = staff_id, level, at
-    conversation.returned_from, conversation.returned_at = None, None
+    conversation.returned_from, conversation.returned_at, conversation.held_until = None, None, None
     conversation.return_at = at + routing.RETURN_AFTER if conversation.state == ConversationState.WAITING else None
     Agent.objects.filter(staff_user_id=staff_id).update(last_assigned_at=at)
 

@@ -67,6 +67,7 @@ def _resolve_some(at: datetime) -> int:
         snoozed_until=None,
         promised_at=None,
         return_at=None,
+        held_until=None,
         assignee=None,
         assigned_at=None,
         version=F("version") + 1,

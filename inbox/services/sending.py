@@ -49,6 +49,7 @@ MAX_BYTES: Final = 2048  # reference: service account 5.9
 STUCK_AFTER: Final = timedelta(minutes=3)
 RING_AFTER: Final = timedelta(seconds=15)
 _AT_ONCE: Final = 100
+_ENDED_BY_ANSWER: Final = (TaskKind.PROMISE, TaskKind.WRITES_AGAIN)
 
 
 def send_text(
@@ -344,13 +345,10 @@ def _answered(conversation: Conversation, line: Message, staff_id: int, at: date
         conversation.first_answered = True
     conversation.state, conversation.waiting_since = ConversationState.OPEN, None
     conversation.snoozed_until, conversation.promised_at = None, None
-    queue.release(conversation)
-    if conversation.assignee_id is None:
-        queue.give_to(conversation, staff_id=staff_id, level=conversation.level, at=at)
+    queue.note_answer(conversation, staff_id=staff_id, at=at)
     AgentTask.objects.filter(
-        conversation=conversation, kind__in=[TaskKind.PROMISE, TaskKind.WRITES_AGAIN], done_at__isnull=True,
-        due_at__isnull=False,
-    ).update(done_at=at)  # fmt: skip
+        conversation=conversation, kind__in=_ENDED_BY_ANSWER, done_at__isnull=True, due_at__isnull=False
+    ).update(done_at=at)
 
 
 def _claim(brand_id: int, message_id: int, at: datetime) -> tuple[Conversation, Message] | None:
@@ -453,3 +451,13 @@ def _undo(conversation: Conversation, line: Message, said: Said, at: datetime) -
     if since and conversation.state == ConversationState.OPEN and conversation.waiting_since is None:
         conversation.state = ConversationState.WAITING
         conversation.waiting_since = datetime.fromisoformat(since)
+        queue.ask_again(conversation, at=at)
+        _reopen_tasks(conversation, line)
+
+
+def _reopen_tasks(conversation: Conversation, line: Message) -> None:
+    """What the answer had ended is to be done again; a promise whose time is still to come is not made twice."""
+    ended = AgentTask.objects.filter(conversation=conversation, kind__in=_ENDED_BY_ANSWER, done_at=line.at)
+    promised = ended.filter(kind=TaskKind.PROMISE).order_by("-due_at").values_list("due_at", flat=True).first()
+    conversation.promised_at = conversation.promised_at or promised
+    ended.update(done_at=None)

@@ -34,7 +34,7 @@ def transfer(*, conversation_id: int, to_staff_id: int | None, reason: str, at: 
         return _hand(conversation, to_staff_id, reason=reason, at=at)
     had = conversation.assignee_id
     lines.note_step(conversation, "released", at=at, reason=reason)
-    conversation.assignee_id, conversation.assigned_at, conversation.return_at = None, None, None
+    queue.free(conversation)
     if conversation.state != ConversationState.WAITING:
         conversation.state = ConversationState.WAITING
         conversation.waiting_since = conversation.waiting_since or at
@@ -54,9 +54,8 @@ def resolve(*, conversation_id: int, at: datetime) -> Conversation:
     had = conversation.assignee_id
     conversation.state, conversation.resolved_at = ConversationState.RESOLVED, at
     conversation.waiting_since, conversation.snoozed_until, conversation.promised_at = None, None, None
-    queue.release(conversation)
     lines.note_step(conversation, "resolved", at=at, who=_name(had))
-    conversation.assignee_id, conversation.assigned_at = None, None
+    queue.free(conversation)
     lines.save(conversation)
     _done(conversation, at)
     if had:

@@ -285,6 +285,56 @@ def test_a_new_message_of_an_answered_conversation_stays_with_its_owner_only_whi
     assert owner_of(conversation) == team.other_desk
 
 
+def test_what_is_handed_to_somebody_who_is_not_there_stays_until_its_time_is_over(account, team):
+    on_duty(team.desk)
+    conversation = say(make_follower(account), at=NOON)
+    services.set_duty(staff_id=team.manager.pk, on_duty=False, at=NOON)
+    services.transfer(conversation_id=conversation.pk, to_staff_id=team.manager.pk, reason="门店的事", at=NOON)
+
+    ends = NOON + routing.HANDED_FOR
+    services.note_seen(staff_id=team.desk.pk, at=ends)
+    assert services.return_due(at=NOON + seconds(10)) == 0
+    assert services.return_due(at=ends - seconds(1)) == 0
+    assert owner_of(conversation) == team.manager
+    assert services.return_due(at=ends) == 1
+    assert owner_of(conversation) == team.desk
+
+
+def test_who_takes_a_conversation_while_off_duty_keeps_it_while_they_talk(account, team):
+    services.set_duty(staff_id=team.desk.pk, on_duty=False, at=NOON)
+    follower = make_follower(account)
+    conversation = say(follower, at=NOON)
+    services.take(conversation_id=conversation.pk, staff_id=team.desk.pk, at=NOON)
+    assert services.return_due(at=NOON + timedelta(minutes=9)) == 0
+
+    # Neither the next message nor a pause in their talk takes it from them; going home does.
+    say(follower, "在吗", at=NOON + timedelta(minutes=10))
+    services.send_text(
+        conversation_id=conversation.pk, staff_id=team.desk.pk, text="在", client_key=uuid4(),
+        at=NOON + timedelta(minutes=12),
+    )  # fmt: skip
+    later = NOON + timedelta(hours=1)
+    say(follower, "好的", at=later)
+    assert services.return_due(at=later + timedelta(minutes=9)) == 0
+    assert owner_of(conversation) == team.desk
+    assert services.return_due(at=later + routing.RETURN_AFTER) == 1
+    assert owner_of(conversation) is None
+
+
+def test_a_later_day_finds_somebody_who_is_there_though_it_was_taken_by_hand(account, team):
+    services.set_duty(staff_id=team.desk.pk, on_duty=False, at=NOON)
+    follower = make_follower(account)
+    conversation = say(follower, at=NOON)
+    services.take(conversation_id=conversation.pk, staff_id=team.desk.pk, at=NOON)
+    services.send_text(
+        conversation_id=conversation.pk, staff_id=team.desk.pk, text="在", client_key=uuid4(), at=NOON + seconds(60)
+    )
+    tomorrow = NOON + timedelta(days=1)
+    on_duty(team.other_desk, at=tomorrow)
+    say(follower, "又来了", at=tomorrow)
+    assert owner_of(conversation) == team.other_desk
+
+
 def test_a_snoozed_conversation_comes_back_at_its_time(account, team):
     on_duty(team.desk)
     conversation = say(make_follower(account), at=NOON)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from common import failpoints
-from inbox import selectors, services
+from inbox import routing, selectors, services
 from inbox.errors import NotFollowing, NothingToSend, TooLong, WindowClosed
 from inbox.models import AgentTask, Answer, ConversationState, Message, SendState, TaskKind
 from inbox.on_screen import reason_of
@@ -179,6 +179,28 @@ def test_wechats_refusal_is_kept_with_its_code_and_the_follower_waits_again(pers
     assert (conversation.state, conversation.waiting_since) == (ConversationState.WAITING, at)
     assert Answer.objects.count() == 0
     assert selectors.allowance_of(person.follower.pk, at=at + seconds(1)).refusal == 45015  # WeChat knows better
+
+
+def test_who_had_it_has_time_for_another_answer_when_wechat_refuses_the_first(person, desk):
+    """What the answer had ended is to be done again, and after its time the conversation goes to somebody else."""
+    at = person.now()
+    services.set_duty(staff_id=desk.pk, on_duty=True, at=at)
+    conversation = say(person.follower, "你好", at=at)  # WeChat has heard nothing: its window is not open
+    services.remind_me(conversation_id=conversation.pk, staff_id=desk.pk, at=at)
+    AgentTask.objects.create(conversation=conversation, kind=TaskKind.PROMISE, due_at=at + seconds(90), created_at=at)
+    done = AgentTask.objects.create(conversation=conversation, kind=TaskKind.PROMISE, due_at=at, created_at=at)
+    services.finish_task(task_id=done.pk, at=at)
+    say(person.follower, "在吗", at=at + seconds(1))
+    line = send(conversation, desk, at=at + seconds(30))
+    assert not selectors.open_tasks_of(conversation)
+
+    deliver(line, at + seconds(60))
+    conversation.refresh_from_db()
+    assert conversation.state == ConversationState.WAITING
+    assert (conversation.assignee, conversation.return_at) == (desk, at + seconds(60) + routing.RETURN_AFTER)
+    assert [task.kind for task in selectors.open_tasks_of(conversation)] == [TaskKind.WRITES_AGAIN, TaskKind.PROMISE]
+    assert conversation.promised_at == at + seconds(90)
+    assert services.return_due(at=conversation.return_at) == 1
 
 
 def test_an_unknown_answer_is_not_repeated(person, desk):
