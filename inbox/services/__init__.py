@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inbox.services.ledger import record_act, reserve_send, reserve_sends, settle_sends
+from inbox.services.lines import hold_conversations
 from inbox.services.media import due_attachments, fetch_attachment
 from inbox.services.queue import fill, fill_all, note_seen, return_due, set_duty
 from inbox.services.recording import ask_for_person, record_push
@@ -41,6 +42,7 @@ __all__ = [
     "finish_task",
     "forget_old",
     "give_task",
+    "hold_conversations",
     "note_seen",
     "record_act",
     "record_notice",

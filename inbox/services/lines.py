@@ -13,6 +13,7 @@ from inbox.words import grams
 from members.models import Follower
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
 SHOWN = 120
@@ -32,6 +33,13 @@ def hold(*, follower_id: int) -> None:
     """Lock a follower and their conversation, for who is about to change the ledger and then the conversation."""
     list(Follower.objects.select_for_update().filter(pk=follower_id).values_list("pk"))
     list(Conversation.objects.select_for_update().filter(follower_id=follower_id).values_list("pk"))
+
+
+def hold_conversations(*, follower_ids: Collection[int]) -> None:
+    """Lock the conversations of many followers, whom the caller has locked, before one of them needs a seat."""
+    if len(follower_ids) > 1:
+        rows = Conversation.objects.select_for_update().filter(follower_id__in=follower_ids)
+        list(rows.order_by("pk").values_list("pk"))
 
 
 def conversation_with(*, follower: Follower, at: datetime) -> Conversation:
