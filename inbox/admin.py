@@ -27,6 +27,8 @@ from console.registry import (
 )
 from inbox import on_screen, routing, selectors
 from inbox.models import Agent, CannedReply, Conversation, Level, ServiceHours
+from wechat_gateway import incidents
+from wechat_gateway.client import CUSTOM_SEND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from accounts.viewer import Viewer
     from console.registry import Card
     from members.models import Member
+    from wechat_gateway.models import Incident
 
 _DAYS = (
     gettext_lazy("Monday"),
@@ -222,6 +225,17 @@ def waiting(viewer: Viewer) -> Iterator[Card]:
     if viewer.can("inbox.edit"):
         due = selectors.due_tasks(viewer, at=at)[:100].count()
         yield Todo(_("Promises and tasks that are due"), due, reverse(on_screen.LIST), _("Look"), "", 6)
+
+
+@incidents.affected.add("inbox.held")
+def held_lines(incident: Incident) -> list[incidents.Affected]:
+    """Give the automatic messages of conversations that an incident at WeChat holds up."""
+    everything = incident.kind in (incidents.REVOKED, incidents.TOKEN)
+    if not everything and incident.subject != CUSTOM_SEND:
+        return []
+    label = _("automatic messages of conversations that wait")
+    count = selectors.held_lines(appid=incident.appid).count() if incident.appid else 0
+    return [incidents.Affected(label, count, f"{reverse(on_screen.LIST)}?view=held-{incident.appid}")]
 
 
 timeline_kinds.register("inbox.conversations", TimelineKind(gettext_lazy("Conversations"), "inbox", "inbox", 30))

@@ -148,9 +148,19 @@ def _fate(message: Message) -> dict[str, Any]:
     state = SendState(message.state)
     tone, icon = _SENDS[state]
     fate: dict[str, Any] = {"state": State(str(state.label), tone, icon), "cause": "", "action": "", "code": ""}
-    if state == SendState.REFUSED:
+    if state == SendState.QUEUED and message.due_at is not None:
+        fate["state"] = State(pgettext("message", "Waits"), "warning", "schedule")
+        fate["cause"], _action = reason_of(message.code, message.cause)
+        fate["code"] = message.code or ""
+        fate["action"] = _("It is tried again by itself, next at %(when)s.") % {
+            "when": formats.local_time(message.due_at)
+        }
+    elif state == SendState.REFUSED:
         fate["cause"], fate["action"] = reason_of(message.code, message.cause)
         fate["code"] = message.code or ""
+        if waited := message.facts.get("waited_for"):
+            why, _action = reason_of(waited["code"], waited["cause"])
+            fate["cause"] += " " + _("It had waited: %(why)s") % {"why": why}
     elif state == SendState.UNKNOWN:
         fate["cause"] = _("No answer came from WeChat, so it may or may not have arrived.")
         fate["action"] = _("It is not sent again by itself. Ask the follower before writing it again.")
@@ -169,6 +179,7 @@ def reason_of(code: int | None, cause: str) -> tuple[str, str]:
         "NOT_CHOSEN": (_("They wanted nothing chosen for them any more."), _("Nothing is to be done.")),
         "LATE": (_("The time for a reply was over before it left."), _("Wait until they write again.")),
         "NIGHT": (_("It was night before it could leave."), _("It is sent again by itself in the morning.")),
+        "OVER": (_("What it says was no longer true when it could leave."), _("Nothing is to be done.")),
         "FILE_GONE": (_("The picture is no longer in the library."), _("Add it again.")),
         "QUOTA": (_("Today's quota of customer-service messages is used up."), _("Try again tomorrow.")),
     }

@@ -119,8 +119,24 @@ def was_sent(conversation_id: int, client_key: UUID) -> bool:
     return Message.objects.filter(conversation_id=conversation_id, client_key=client_key).exists()
 
 
+def lines_under_way(*, at: datetime) -> QuerySet[Message]:
+    """Give the messages of ours that somebody has to look after now, without those that are tried again later."""
+    rows = Message.objects.filter(state__in=[SendState.QUEUED, SendState.SENDING])
+    return rows.filter(Q(due_at=None) | Q(due_at__lte=at))
+
+
+def held_lines(*, appid: str = "") -> QuerySet[Message]:
+    """Give the messages of ours that did not leave and are tried again (of one account, if given)."""
+    rows = Message.objects.filter(state=SendState.QUEUED, due_at__isnull=False)
+    return rows.filter(conversation__account__appid=appid) if appid else rows
+
+
 def listed(viewer: Viewer, view: str) -> QuerySet[Conversation]:
-    """Give a list's conversations: mine (who waits longest, then the newest), unassigned, waiting, or all (newest)."""
+    """Give a list's conversations: mine (who waits longest, then the newest), unassigned, waiting, all, held.
+
+    All have the newest first; held are those with a message of ours that is tried again, "held-" and the appid of an
+    account those of the account.
+    """
     rows = visible_conversations(viewer).select_related("follower__member", "assignee", "store")
     if view == "mine":
         mine = rows.filter(assignee_id=viewer.staff_id, state__in=LIVE)
@@ -129,6 +145,8 @@ def listed(viewer: Viewer, view: str) -> QuerySet[Conversation]:
         return rows.filter(state=ConversationState.WAITING, assignee__isnull=True).order_by("waiting_since", "pk")
     if view == "waiting":
         return rows.filter(state=ConversationState.WAITING).order_by("waiting_since", "pk")
+    if view.startswith("held"):
+        rows = rows.filter(pk__in=held_lines(appid=view.partition("-")[2]).values("conversation_id"))
     return rows.order_by("-last_at", "-pk")
 
 
@@ -489,7 +507,7 @@ def brands_with_work(*, at: datetime) -> list[int]:
     due = (
         Conversation.objects.filter(state=ConversationState.WAITING),
         Conversation.objects.filter(state=ConversationState.SNOOZED, snoozed_until__lte=at),
-        Message.objects.filter(state__in=[SendState.QUEUED, SendState.SENDING]),
+        lines_under_way(at=at),
         Attachment.objects.filter(due_at__lte=at),
     )
     found: set[int] = set()

@@ -31,7 +31,12 @@ def promise(conversation: Conversation, *, opens_at: datetime, at: datetime) -> 
     conversation.promised_at = opens_at
     queue.promise_task(conversation, due_at=opens_at, at=at)
     lines.note_step(conversation, "promised", at=at, when=opens_at.isoformat())
-    sending.send_by_itself(conversation, text=WORDS.format(when=in_words(opens_at, at=at)), at=at)
+    sending.send_by_itself(
+        conversation,
+        text=WORDS.format(when=in_words(opens_at, at=at)),
+        at=at,
+        facts={"promises": opens_at.isoformat()},
+    )
 
 
 def in_words(moment: datetime, *, at: datetime) -> str:

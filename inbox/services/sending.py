@@ -48,7 +48,10 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 2048  # reference: service account 5.9
 STUCK_AFTER: Final = timedelta(minutes=3)
 RING_AFTER: Final = timedelta(seconds=15)
+AGAIN_WITHIN: Final = timedelta(minutes=10)
+OVER: Final = "OVER"  # what was promised had come, or somebody had answered
 _AT_ONCE: Final = 100
+_FOR_GOOD: Final = frozenset({Reaction.NONE, Reaction.PARK_CAMPAIGN})  # of a message that is wrong every try ends so
 _ENDED_BY_ANSWER: Final = (TaskKind.PROMISE, TaskKind.WRITES_AGAIN)
 
 
@@ -132,10 +135,7 @@ def send_unasked(
     """
     if not selectors.allowance_of(follower.pk, at=at).open:
         return None
-    conversation = lines.conversation_of(follower)
-    if conversation is None:
-        lines.hold(follower_id=follower.pk)
-        conversation = lines.conversation_with(follower=follower, at=at)
+    conversation = _conversation_with(follower, at)
     line = send_by_itself(conversation, text=text, at=at, kind=kind, facts={**(facts or {}), "asks": list(asks)})
     if line is not None:
         lines.save(conversation)
@@ -156,7 +156,7 @@ def send_otherwise_by_itself(
 
     It ends nobody's waiting. `asks` as for `send_unasked`.
     """
-    conversation = lines.conversation_with(follower=follower, at=at)
+    conversation = _conversation_with(follower, at)
     line = lines.add_line(
         conversation,
         direction=Direction.OUT,
@@ -277,12 +277,20 @@ def deliver(*, brand_id: int, message_id: int, at: datetime) -> None:
 
 def sweep_messages(*, at: datetime) -> None:
     """Ring again for what nobody has sent; what a dead worker was sending stays unconfirmed and is not repeated."""
-    under_way = Message.objects.filter(state__in=[SendState.QUEUED, SendState.SENDING]).order_by("at", "pk")
+    under_way = selectors.lines_under_way(at=at).order_by("at", "pk")
     for row in list(under_way.select_related("conversation")[:_AT_ONCE]):
         if row.state == SendState.QUEUED and row.at <= at - RING_AFTER:
             ring(tasks.deliver_message, row.brand_id, row.pk)
         elif row.state == SendState.SENDING and row.started_at is not None and row.started_at <= at - STUCK_AFTER:
             _record(row.pk, Said(Outcome.UNKNOWN, cause="WORKER_DIED"), at)
+
+
+def _conversation_with(follower: Follower, at: datetime) -> Conversation:
+    conversation = lines.conversation_of(follower)
+    if conversation is not None:
+        return conversation
+    lines.hold(follower_id=follower.pk)
+    return lines.conversation_with(follower=follower, at=at)
 
 
 def _send(
@@ -354,7 +362,7 @@ def _answered(conversation: Conversation, line: Message, staff_id: int, at: date
 def _claim(brand_id: int, message_id: int, at: datetime) -> tuple[Conversation, Message] | None:
     with brand_scope(brand_id):
         line = Message.objects.select_for_update().filter(pk=message_id, state=SendState.QUEUED).first()
-        if line is None:
+        if line is None or (line.due_at is not None and line.due_at > at):
             return None
         conversation = Conversation.objects.select_related("account", "follower").get(pk=line.conversation_id)
         withheld = withheld_for(conversation.follower.member_id, line.facts.get("asks", ()))
@@ -367,9 +375,21 @@ def _claim(brand_id: int, message_id: int, at: datetime) -> tuple[Conversation, 
         if line.facts.get("tells") and not by_day(at):  # it has waited for a worker until nobody is to be woken
             _record(message_id, Said(Outcome.NOT_SENT, cause=AT_NIGHT), at)
             return None
-        line.state, line.started_at = SendState.SENDING, at
-        line.save(update_fields=["state", "started_at"])
+        if _is_over(conversation, line, at):
+            _record(message_id, Said(Outcome.NOT_SENT, cause=OVER), at)
+            return None
+        line.state, line.started_at, line.due_at = SendState.SENDING, at, None
+        line.save(update_fields=["state", "started_at", "due_at"])
         return conversation, line
+
+
+def _is_over(conversation: Conversation, line: Message, at: datetime) -> bool:
+    """Say whether what a promise is about has come, or somebody has answered: the promise may have waited."""
+    promised = line.facts.get("promises")
+    if promised is None:
+        return False
+    moment = datetime.fromisoformat(promised)
+    return at >= moment or conversation.promised_at != moment
 
 
 def _still_allowed(conversation: Conversation, line: Message, at: datetime) -> bool:
@@ -424,11 +444,30 @@ def _record(message_id: int, said: Said, at: datetime) -> None:
         Outcome.ACCEPTED: SendState.SENT,
         Outcome.UNKNOWN: SendState.UNKNOWN,
     }.get(said.outcome, SendState.REFUSED)
+    if line.due_at is not None and line.state == SendState.REFUSED:
+        line.facts["waited_for"] = {"code": line.code, "cause": line.cause}
+    line.due_at = None
+    if _waits(line, said):
+        line.state, line.started_at, line.due_at = SendState.QUEUED, None, _again_at(line, said, at)
     line.settled_at, line.code, line.cause = at, said.code, said.cause[:40]
-    line.save(update_fields=["state", "settled_at", "code", "cause"])
+    line.save(update_fields=["state", "settled_at", "started_at", "due_at", "code", "cause", "facts"])
     if line.state == SendState.REFUSED:
         _undo(conversation, line, said, at)
     lines.save(conversation)
+
+
+def _waits(line: Message, said: Said) -> bool:
+    """Say whether a line that certainly did not leave is tried again: an automatic one, for a reason that passes.
+
+    What a person wrote is theirs to send again, and news have somebody who looks after them (see `untold`).
+    """
+    if said.outcome is not Outcome.NOT_SENT or said.reaction in _FOR_GOOD:
+        return False
+    return bool(line.facts.get("auto")) and not line.facts.get("way") and line.facts.get("tells") is None
+
+
+def _again_at(line: Message, said: Said, at: datetime) -> datetime:
+    return at + min(max(RING_AFTER, at - line.at, timedelta(seconds=said.retry_after)), AGAIN_WITHIN)
 
 
 def _undo(conversation: Conversation, line: Message, said: Said, at: datetime) -> None:

@@ -29,6 +29,7 @@ VIEWS: Final = {
     "waiting": gettext_lazy("Waiting longest"),
     "all": pgettext_lazy("conversations", "All"),
 }
+ASKED_FOR: Final = {"held": pgettext_lazy("conversations", "Messages that wait")}  # shown to who comes from there
 _CANNED: Final = 12
 
 
@@ -66,7 +67,9 @@ def list_context(request: HttpRequest, opened: int | None = None) -> dict[str, A
     """Give the list pane: its rows, the views with their counts, and the version of all that."""
     viewer, at = viewer_of(request), now()
     view = request.GET.get("view", "")
-    view = view if view in VIEWS else default_view(viewer)
+    asked_for = ASKED_FOR.get(view.partition("-")[0])
+    view = view if view in VIEWS or asked_for else default_view(viewer)
+    views = {**VIEWS, **({view: asked_for} if asked_for else {})}
     term = request.GET.get("q", "").strip()[:60]
     opened = opened if opened is not None else row_id(request.GET.get("open"))
     page = min(max(row_id(request.GET.get("page")) or 1, 1), selectors.PAGES)
@@ -88,10 +91,10 @@ def list_context(request: HttpRequest, opened: int | None = None) -> dict[str, A
                 "key": key,
                 "label": label,
                 "active": key == view and not term,
-                "link": f"?view={key}",
+                "link": f"?{urlencode({'view': key})}",
                 "count": _count(counts.get(key)),
             }
-            for key, label in VIEWS.items()
+            for key, label in views.items()
         ],
         "view": view,
         "term": term,
