@@ -115,6 +115,7 @@ ACTIONS: dict[str, Any] = {
     "change rule": gettext_lazy("Change rule"),
     "change menu draft": gettext_lazy("Change menu draft"),
     "publish menu": gettext_lazy("Publish menu"),
+    "tag for menus again": gettext_lazy("Tag people for their menus again"),
     "create campaign": gettext_lazy("Create campaign"),
     "change campaign": gettext_lazy("Change campaign"),
     "launch campaign": gettext_lazy("Start sending"),

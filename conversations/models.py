@@ -264,6 +264,9 @@ class Menu(BrandOwned):
     remote = models.JSONField(default=list, blank=True)
     fetched = models.JSONField(default=list, blank=True)
     fetched_at = models.DateTimeField(_("compared at"), null=True, blank=True)
+    # Why people cannot be given the tag of their menu, whoever they are; it is not tried again before `settle_after`.
+    settle_problem = models.CharField(max_length=300, blank=True)
+    settle_after = models.DateTimeField(null=True, blank=True)
     # Since when taps are noted: before that, that nobody tapped cannot be told.
     taps_since = models.DateTimeField(db_default=Now())
 
@@ -379,17 +382,26 @@ class LastTag(BrandOwned):
     """Which tag of a follower WeChat holds for the last applied, because we applied it last.
 
     `remote_tag_ids` are the tags WeChat was known to hold then; once others are known, the row says nothing any more.
+    With a `refused_code` WeChat did not take it, so that the last tag is not known and this one is not tried again.
     """
 
     follower = BrandForeignKey(Follower, models.CASCADE, related_name="+", verbose_name=_("follower"))
     remote_tag_id = models.IntegerField()
     remote_tag_ids = models.JSONField(default=list)
+    refused_code = models.IntegerField(_("WeChat's code"), null=True, blank=True)
     at = models.DateTimeField(_("when"))
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("last tag")
         verbose_name_plural = _("last tags")
         constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "follower"], name="one_last_tag")]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["brand", "follower"],
+                condition=models.Q(refused_code__isnull=False),
+                name="last_tags_refused",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.pk}"

@@ -335,7 +335,7 @@ def tags_at_wechat(account_id: int, follower_ids: Iterable[int]) -> dict[int, Ta
         openids[pk] = openid
     known = {
         pk: (last, set(ids))
-        for pk, last, ids in LastTag.objects.filter(follower__in=asked)
+        for pk, last, ids in LastTag.objects.filter(follower__in=asked, refused_code=None)
         .order_by("pk")
         .values_list("follower_id", "remote_tag_id", "remote_tag_ids")
     }
@@ -405,6 +405,24 @@ def unsettled_people(account_id: int, *, most: int) -> list[Unsettled]:
     with connection.cursor() as cursor:
         cursor.execute(_UNSETTLED_SQL, values)
         return [Unsettled(pk, openid, best, tuple(tags)) for pk, openid, best, tags in cursor.fetchall()]
+
+
+@dataclass(frozen=True)
+class RefusedTagging:
+    """A follower who could not be given the tag of their menu, and WeChat's code."""
+
+    member_id: int
+    code: int
+
+
+def refused_taggings(account_id: int) -> list[RefusedTagging]:
+    """Give the followers of an account whom WeChat refused the tag of their menu, the latest first."""
+    rows = LastTag.objects.filter(
+        follower__account_id=account_id, follower__subscribed=True, refused_code__isnull=False
+    ).order_by("-at", "-pk")
+    return [
+        RefusedTagging(member, code or 0) for member, code in rows.values_list("follower__member_id", "refused_code")
+    ]
 
 
 def menus_now(account_id: int) -> list[TagMenuNow]:

@@ -43,6 +43,9 @@ class Reaction(StrEnum):
     ALARM = "ALARM"
 
 
+_PERSON_HAS_MOST_TAGS: Final = 45059  # 20 (reference: service account 5.3)
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """One code in words: `cause` says why it happened, `action` what to do. Both are lazy translations."""
@@ -73,6 +76,11 @@ def explain(code: int) -> Explanation:
         _("WeChat answered with a code that is not known yet."),
         _("Look the code up in WeChat's documents; support needs the request number."),
     )
+
+
+def is_about_person(code: int | None) -> bool:
+    """Say whether a call was refused because of one person in it: without them the same call can work."""
+    return code is not None and (code == _PERSON_HAS_MOST_TAGS or explain(code).error_class is ErrorClass.PERSON)
 
 
 def explain_own(cause: str) -> Explanation | None:

@@ -27,6 +27,7 @@ from conversations.selectors import (
     leaves_of,
     menus_seen,
     people_of_menus_lately,
+    refused_taggings,
     tapped_by,
     troubles_of_menu,
     uses_of_menu,
@@ -34,8 +35,9 @@ from conversations.selectors import (
 from library.models import MediaKind
 from library.selectors import files_for_menus
 from members.models import Follower, Tag
-from members.selectors import find_members
+from members.selectors import find_members, visible_members
 from touchpoints.selectors import channels_by_scene, channels_to_count_for, scene_in, without_scene
+from wechat_gateway.errcodes import explain
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 ENDLESS = 60
 LONGEST = 1_024
 VERSIONS = 20
+NAMED = 5
 FIELD_LABELS = {
     "key": gettext_lazy("Key"),
     "url": gettext_lazy("Link"),
@@ -128,6 +131,7 @@ def menu_page(request: HttpRequest) -> HttpResponse:
         else [],
         **(_publishing(account, menu) if account else {}),
         **(_personalised(request, account, rows) if account else {}),
+        **(_untagged(request, account, menu) if account and menu and menu.remote else {}),
     }
     return page_response(request, "console/menu.html", context)
 
@@ -180,6 +184,23 @@ def _personalised(request: HttpRequest, account: OfficialAccount, rows: list[Tag
     }
 
 
+def _untagged(request: HttpRequest, account: OfficialAccount, menu: Menu) -> dict[str, Any]:
+    """Give the people whom WeChat refused the tag of their menu, each reason once, and some by name."""
+    refused = refused_taggings(account.pk)
+    some = [each.member_id for each in refused[:NAMED]]
+    members = visible_members(viewer_of(request)).filter(pk__in=some) if some else ()
+    return {
+        "untagged": len(refused),
+        "untagged_reasons": [
+            f"{known.cause} {known.action} ({code})"
+            for code in sorted({each.code for each in refused})
+            for known in (explain(code),)
+        ],
+        "untagged_people": [(str(row), reverse("admin:members_member_change", args=[row.pk])) for row in members],
+        "settle_problem": menu.settle_problem,
+    }
+
+
 def _act(
     request: HttpRequest, account: OfficialAccount, chosen: TagMenu | None, typed: list[dict[str, Any]]
 ) -> HttpResponse | None:
@@ -220,9 +241,8 @@ def _do(
             raise Http404
         services.restore_version(version=version, at=at, drop_planned=drop_planned)
         return gettext("Version %(number)s is being published again.") % {"number": version.number}
-    if act == "cancel":
-        services.cancel_publishing(account=account)
-        return gettext("Nothing waits to be published any more.")
+    if act in {"cancel", "tag-again"}:
+        return _end(account, act)
     services.count_buttons(typed, at=at)
     _save(request, account, chosen, typed)
     if act == "publish":
@@ -233,6 +253,15 @@ def _do(
         services.ask_to_publish(account=account, at=at, publish_at=moment or at, drop_planned=drop_planned)
         return gettext("The menu is published at the time you gave.")
     return gettext("The draft is saved. People see it once it is published.")
+
+
+def _end(account: OfficialAccount, act: str) -> str:
+    """Give up what waits or failed: publishing, or tagging people for their menus (which is asked for anew)."""
+    if act == "tag-again":
+        services.settle_again(account=account)
+        return gettext("WeChat is being asked again; the page shows the outcome within a minute.")
+    services.cancel_publishing(account=account)
+    return gettext("Nothing waits to be published any more.")
 
 
 def _save(request: HttpRequest, account: OfficialAccount, chosen: TagMenu | None, typed: list[dict[str, Any]]) -> None:

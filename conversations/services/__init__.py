@@ -14,6 +14,7 @@ from conversations.services.menus import (
     restore_version,
     save_menu,
     save_tag_menu,
+    settle_again,
     settle_menus,
     sweep_menus,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "save_rule",
     "save_tag_menu",
     "send_replies",
+    "settle_again",
     "settle_menus",
     "suggest_rules",
     "sweep_menus",

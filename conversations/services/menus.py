@@ -18,7 +18,7 @@ from conversations import tasks
 from conversations.errors import MenuInvalid, MenuPlanned, MenuRefused, TimePassed
 from conversations.menus import faults, match_fault, plain
 from conversations.models import LastTag, Menu, MenuState, MenuVersion, TagMenu
-from conversations.selectors import leaves_of, unsettled_people
+from conversations.selectors import Unsettled, leaves_of, unsettled_people
 from library.selectors import files_for_menus
 from members.models import RemoteTag, Tag
 from touchpoints.errors import NotInTree
@@ -26,16 +26,19 @@ from touchpoints.models import SentBy
 from touchpoints.services import page_that_counts
 from wechat_gateway import calls
 from wechat_gateway.answers import explained
+from wechat_gateway.errcodes import ErrorClass, explain, is_about_person
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from wechat_gateway.answers import Answer
 
 LEASE: Final = timedelta(minutes=3)
 MOST_SETTLED: Final = 20_000  # people in one round; the next minute goes on
+SETTLE_PAUSE: Final = timedelta(minutes=10)
+_LASTING: Final = frozenset({ErrorClass.REQUEST, ErrorClass.CONFIGURATION, ErrorClass.UNKNOWN})
 
 
 _CHANNEL: Final = re.compile(r".* #([0-9]{1,18})")
@@ -419,32 +422,75 @@ def settle_menus(brand_id: int, account_id: int, *, at: datetime) -> int:
 
     WeChat looks at the tag applied last. Who has several tags gets the one of the most important menu applied once more
     (that applying a tag again makes it the last is unconfirmed). Nothing is taken off, so nobody is without a menu.
+
+    Whom WeChat refuses is found by halving, kept, and not asked for again while they have the same tags; what it
+    refuses for everybody is kept on the menu and tried again after a while.
     """
     with brand_scope(brand_id):
         account = OfficialAccount.objects.get(pk=account_id)
+        menu = Menu.objects.filter(account=account).first()
+        if menu is None or (menu.settle_after is not None and menu.settle_after > at):
+            return 0
         found = unsettled_people(account_id, most=MOST_SETTLED)
-    changed = 0
+    changed, problem = 0, ""
     for remote_tag_id in sorted({each.wanted for each in found}):
         people = [each for each in found if each.wanted == remote_tag_id]
-        for start in range(0, len(people), calls.OPENIDS_PER_TAGGING):
-            batch = people[start : start + calls.OPENIDS_PER_TAGGING]
+        size = calls.OPENIDS_PER_TAGGING
+        waiting = [people[start : start + size] for start in range(0, len(people), size)]
+        while waiting:
+            batch = waiting.pop(0)
             answer = calls.tag_followers(account, remote_tag_id, [each.openid for each in batch], at=at)
             point("menus: tagged again")
-            if not answer.ok:
-                continue  # the next sweep tries again
-            with brand_scope(brand_id):
-                LastTag.objects.filter(follower_id__in=[each.follower_id for each in batch]).delete()
-                LastTag.objects.bulk_create(
-                    (
-                        LastTag(
-                            follower_id=each.follower_id,
-                            remote_tag_id=remote_tag_id,
-                            remote_tag_ids=list(each.remote_tag_ids),
-                            at=at,
-                        )
-                        for each in batch
-                    ),
-                    ignore_conflicts=True,
-                )
-            changed += len(batch)
+            if answer.ok:
+                _note_tagged(brand_id, batch, None, at)
+                changed += len(batch)
+            elif is_about_person(answer.code) and len(batch) > 1:
+                half = len(batch) // 2
+                waiting[:0] = [batch[:half], batch[half:]]
+            elif is_about_person(answer.code):
+                _note_tagged(brand_id, batch, answer.code, at)
+            else:
+                if answer.code and answer.cause.startswith("CODE_") and explain(answer.code).error_class in _LASTING:
+                    problem = _said(answer)
+                break  # it is the same for whoever else has this tag
+    if problem != menu.settle_problem or problem:
+        with brand_scope(brand_id):
+            Menu.objects.filter(pk=menu.pk).update(
+                settle_problem=problem[:300], settle_after=at + SETTLE_PAUSE if problem else None
+            )
     return changed
+
+
+def _said(answer: Answer) -> str:
+    said = explained(answer)
+    return f"{said.cause} {said.action} ({answer.code})" if said else str(answer.code or answer.cause)
+
+
+def _note_tagged(brand_id: int, people: Sequence[Unsettled], refused_code: int | None, at: datetime) -> None:
+    with brand_scope(brand_id):
+        LastTag.objects.filter(follower_id__in=[each.follower_id for each in people]).delete()
+        LastTag.objects.bulk_create(
+            (
+                LastTag(
+                    follower_id=each.follower_id,
+                    remote_tag_id=each.wanted,
+                    remote_tag_ids=list(each.remote_tag_ids),
+                    refused_code=refused_code,
+                    at=at,
+                )
+                for each in people
+            ),
+            ignore_conflicts=True,
+        )
+
+
+def settle_again(*, account: OfficialAccount) -> None:
+    """Ask WeChat once more for those whom it refused the tag of their menu."""
+    menu = Menu.objects.select_for_update().filter(account=account).first()
+    if menu is None:
+        return
+    gone, _kinds = LastTag.objects.filter(follower__account=account, refused_code__isnull=False).delete()
+    menu.settle_problem, menu.settle_after = "", None
+    menu.save(update_fields=["settle_problem", "settle_after"])
+    record_audit(action="tag for menus again", obj=menu, changes={"people": [gone, 0]})
+    ring(tasks.settle_menus, menu.brand_id, account.pk)

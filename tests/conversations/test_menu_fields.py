@@ -10,10 +10,11 @@ from accounts.tenancy import brand_scope
 from common import clock
 from conversations.errors import MenuInvalid
 from conversations.menus import faults
-from conversations.models import Menu, MenuVersion, TagMenu
+from conversations.models import LastTag, Menu, MenuVersion, TagMenu
 from conversations.services import ask_to_publish, files_of, save_menu, save_tag_menu
 from library.models import CopyState, MediaCopy, MediaItem
-from tests.factories import AT, make_account, make_tag
+from members.models import Member
+from tests.factories import AT, make_account, make_follower, make_tag
 
 PAGE = "/b/lanyu/conversations/menu/"
 PROGRAM = {"type": "miniprogram", "name": "商城", "url": "https://a.example/", "appid": "wx0123456789abcdef"}
@@ -211,3 +212,25 @@ def test_publishing_an_earlier_version_says_what_it_takes_the_place_of(as_owner,
     as_owner.post(PAGE, {**form, "drop_planned": "1"})
     with brand_scope(ours.brand.pk):
         assert Menu.objects.get(account=ours.account).wanted["buttons"][0]["name"] == "旧"
+
+
+def test_page_of_the_menu_names_whom_wechat_refused_the_tag_of_their_menu(as_owner, ours, theirs):
+    for place in (ours, theirs):
+        with brand_scope(place.brand.pk):
+            menu = save_menu(account=place.account, buttons=[PROGRAM])
+            Menu.objects.filter(pk=menu.pk).update(remote=[{"remote_tag_id": 1}])
+            follower = make_follower(place.account)
+            Member.objects.filter(pk=follower.member_id).update(name=f"{place.brand.slug}-拒")
+            LastTag.objects.create(follower=follower, remote_tag_id=1, remote_tag_ids=[1, 2], refused_code=45059, at=AT)
+    page = f"/b/lanyu/conversations/menu/?account={ours.account.pk}"
+
+    said = as_owner.get(page).content.decode()
+    assert "有 1 人看到的菜单可能与设定的不同" in said
+    assert "lanyu-拒" in said
+    assert "45059" in said
+    assert theirs.brand.slug + "-拒" not in said
+
+    as_owner.post(page, {"act": "tag-again", "account": ours.account.pk})
+    assert "lanyu-拒" not in as_owner.get(page).content.decode()
+    with brand_scope(theirs.brand.pk):
+        assert LastTag.objects.exists()

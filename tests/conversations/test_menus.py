@@ -13,7 +13,14 @@ from conversations import services
 from conversations.errors import MenuInvalid, MenuPlanned, MenuRefused, TimePassed
 from conversations.menus import TagMenuNow, changes, faults, match_fault, plain, predicted
 from conversations.models import LastTag, Menu, MenuVersion, TagMenu
-from conversations.selectors import menus_seen, people_of_menus, tags_at_wechat, unsettled_people
+from conversations.selectors import (
+    RefusedTagging,
+    menus_seen,
+    people_of_menus,
+    refused_taggings,
+    tags_at_wechat,
+    unsettled_people,
+)
 from members.models import Follower, RemoteTag
 from members.services import fetch_followers, sync_tags, tag_members
 from tests.factories import AT, make_account, make_tag
@@ -455,3 +462,70 @@ def test_what_wechat_gives_back_is_compared_without_what_it_adds():
         {"name": "服务", "sub_button": {"list": [{**button("门店"), "sub_button": []}]}},
     ]
     assert plain(there) == [button("会员"), {"name": "服务", "sub_button": [button("门店")]}]
+
+
+def asked_for_tags(simulator):
+    """How often WeChat was asked to tag people."""
+    path = "/cgi-bin/tags/members/batchtagging"
+    return len(simulator.get(f"/_sim/calls?path={path}&limit=1000")["calls"])
+
+
+@pytest.fixture
+def crowd_of_two_tags(brand, account, simulator):
+    """Sixty people with two tags that both have a menu; gives their followers."""
+    tags = tagged(brand, account, "甲", "乙")
+    simulator.crowd(account, 60)
+    fetch_followers(brand.pk, account.pk, at=AT)
+    with brand_scope(brand.pk):
+        people = list(Follower.objects.order_by("pk"))
+        tag_members(
+            member_ids=[row.member_id for row in people], tag_ids=[tag.pk for tag in tags], source="x", at=AT
+        )  # fmt: skip
+        services.save_menu(account=account, buttons=[button("默认")])
+        for position, tag in enumerate(tags):
+            services.save_tag_menu(
+                account=account, match={"tag_id": tag.pk}, buttons=[button(tag.name)], position=position
+            )
+    sync_tags(brand.pk, account.pk, at=AT)
+    services.publish_menu(brand.pk, account.pk, at=AT)
+    return people
+
+
+def test_one_person_whom_wechat_refuses_keeps_nobody_else_from_their_menu(brand, account, simulator, crowd_of_two_tags):
+    wrong = crowd_of_two_tags[7]
+    with brand_scope(brand.pk):
+        Follower.objects.filter(pk=wrong.pk).update(openid="o-of-nobody")
+
+    assert services.settle_menus(brand.pk, account.pk, at=AT) == 59
+    with brand_scope(brand.pk):
+        assert unsettled_people(account.pk, most=100) == []
+        assert refused_taggings(account.pk) == [RefusedTagging(wrong.member_id, 40003)]
+        assert tags_at_wechat(account.pk, [wrong.pk])[wrong.pk].last is None
+    before = asked_for_tags(simulator)
+    assert services.settle_menus(brand.pk, account.pk, at=AT + timedelta(minutes=1)) == 0
+    assert asked_for_tags(simulator) == before
+
+    with brand_scope(brand.pk):
+        Follower.objects.filter(pk=wrong.pk).update(openid=wrong.openid)
+        services.settle_again(account=account)
+    assert services.settle_menus(brand.pk, account.pk, at=AT + timedelta(minutes=2)) == 1
+    with brand_scope(brand.pk):
+        assert refused_taggings(account.pk) == []
+
+
+def test_what_wechat_refuses_for_everybody_is_said_and_tried_again_after_a_while(
+    brand, account, simulator, crowd_of_two_tags
+):
+    path = "/cgi-bin/tags/members/batchtagging"
+    simulator.fault(kind="errcode", errcode=48001, appid=account.appid, path=path, count=1)
+    before = asked_for_tags(simulator)
+
+    assert services.settle_menus(brand.pk, account.pk, at=AT) == 0
+    assert services.settle_menus(brand.pk, account.pk, at=AT + timedelta(minutes=1)) == 0
+    assert asked_for_tags(simulator) - before == 1
+    with brand_scope(brand.pk):
+        assert "48001" in Menu.objects.get().settle_problem
+        assert refused_taggings(account.pk) == []
+    assert services.settle_menus(brand.pk, account.pk, at=AT + timedelta(minutes=11)) == 60
+    with brand_scope(brand.pk):
+        assert Menu.objects.get().settle_problem == ""
