@@ -47,6 +47,14 @@ INVITATION_REASONS: Final[dict[str, tuple[StrOrPromise, StrOrPromise]]] = {
         gettext_lazy("This is a mini program."),
         gettext_lazy("Choose a service account on WeChat's page; connect mini programs with their AppSecret."),
     ),
+    "LOST": (
+        gettext_lazy("The account was not taken over within five minutes."),
+        gettext_lazy("Make a new link and scan again."),
+    ),
+    "NOT_PREPARED": (
+        gettext_lazy("The link was not prepared within five minutes: no worker is running."),
+        gettext_lazy("Whoever runs the installation looks at its workers; then begin again."),
+    ),
     "REFUSED": (gettext_lazy("WeChat did not accept the authorisation."), gettext_lazy("Begin again.")),
 }
 

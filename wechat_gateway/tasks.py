@@ -112,11 +112,12 @@ def release_account(brand_id: int, appid: str) -> None:
 
 @global_task(name="wechat_gateway.tasks.handle_platform_pushes", soft_time_limit=50, time_limit=60)
 def handle_platform_pushes() -> None:
-    """Handle authorisation events, and look whether the platform's tickets come (every minute, and when one came)."""
+    """Handle authorisation events, look for tickets that stay away and scans that hang (every minute; on events)."""
     from wechat_gateway import services
 
     services.handle_platform_pushes(at=clock.now())
     services.watch_platform(at=clock.now())
+    services.give_up_invitations(at=clock.now())
 
 
 @global_task(name="wechat_gateway.tasks.start_platform_tickets", soft_time_limit=25, time_limit=30)

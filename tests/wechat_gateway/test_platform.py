@@ -37,7 +37,8 @@ from wechat_gateway.models import (
     Platform,
     PlatformPush,
 )
-from wechat_gateway.on_screen import check_lines
+from wechat_gateway.on_screen import check_lines, invitation_words
+from wechat_gateway.services import platform as platform_service
 from wechat_gateway.tasks import purge_inbound
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -511,6 +512,77 @@ def test_invitation_of_another_brand_is_not_there(platform, simulator, shop):
 
     with brand_scope(other.pk), pytest.raises(InvitationGone):
         services.accept_return(public_id=invitation.public_id, auth_code="x", at=clock.now())
+
+
+def test_account_whose_code_was_spent_in_vain_is_said_to_be_scanned_again(platform, simulator, shop, monkeypatch):
+    """The event spends the code and fails; the browser comes back to a code that is used."""
+    invitation, link = invite(shop)
+    code = scan(simulator, link)
+    until(lambda: PlatformPush.objects.filter(info_type="authorized").exists())
+    at = clock.now()
+    with monkeypatch.context() as broken:
+        broken.setattr(platform_service, "_connect", lambda *args: 1 / 0)
+        services.handle_platform_pushes(at=at)
+    come_back(shop, invitation, code)
+    for minute in range(2, 12, 2):
+        services.handle_platform_pushes(at=at + timedelta(minutes=minute))
+    push = PlatformPush.objects.get(info_type="authorized")
+    assert (push.state, push.reason) == ("FAILED", "CODE_USED")
+
+    assert services.give_up_invitations(at=clock.now() + timedelta(minutes=4)) == 0
+    assert services.give_up_invitations(at=clock.now() + timedelta(minutes=6)) == 1
+
+    with brand_scope(shop.pk):
+        invitation.refresh_from_db()
+    assert (invitation.state, invitation.reason) == (InvitationState.FAILED, "LOST")
+    assert "再扫一次码" in str(invitation_words(invitation)[1])
+    come_back(shop, *invite_and_scan(shop, simulator))
+    assert account_of(shop).platform_appid == COMPONENT
+
+
+def invite_and_scan(brand, simulator):
+    invitation, link = invite(brand)
+    return invitation, scan(simulator, link)
+
+
+def test_invitation_that_was_given_up_is_finished_by_a_worker_that_comes_late(platform, simulator, shop, rings):
+    invitation, code = invite_and_scan(shop, simulator)
+    with brand_scope(shop.pk):
+        services.accept_return(public_id=invitation.public_id, auth_code=code, at=clock.now())
+    rings.clear()
+
+    services.give_up_invitations(at=clock.now() + timedelta(minutes=2))
+    assert [(name, args) for name, *args in rings] == [
+        ("wechat_gateway.tasks.complete_invitation", [shop.pk, invitation.pk])
+    ]
+    assert services.give_up_invitations(at=clock.now() + timedelta(minutes=6)) == 1
+    services.complete_invitation(brand_id=shop.pk, invitation_id=invitation.pk, at=clock.now())
+
+    with brand_scope(shop.pk):
+        assert Invitation.objects.get().state == InvitationState.DONE
+    assert services.give_up_invitations(at=clock.now() + timedelta(hours=1)) == 0
+    assert account_of(shop).platform_appid == COMPONENT
+
+
+def test_link_that_nobody_prepares_is_given_up(platform, shop, rings):
+    with brand_scope(shop.pk):
+        row = services.invite(at=clock.now())
+    rings.clear()
+
+    assert services.give_up_invitations(at=clock.now() + timedelta(seconds=30)) == 0
+    assert rings == []
+    assert services.give_up_invitations(at=clock.now() + timedelta(minutes=6)) == 1
+    with brand_scope(shop.pk):
+        row.refresh_from_db()
+    assert (row.state, row.reason) == (InvitationState.FAILED, "NOT_PREPARED")
+
+
+@pytest.fixture
+def rings(monkeypatch):
+    """What services ring for: (task, arguments)."""
+    rung = []
+    monkeypatch.setattr(platform_service, "ring", lambda task, *args: rung.append((task.name, *args)))
+    return rung
 
 
 def test_link_is_over_after_ten_minutes(platform, simulator, shop):

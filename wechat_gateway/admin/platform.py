@@ -52,6 +52,10 @@ REASONS: Final[dict[str, tuple[Any, Any]]] = {
         gettext_lazy("This is a mini program."),
         gettext_lazy("Choose a service account on WeChat's page; connect mini programs with their AppSecret."),
     ),
+    "CODE_USED": (
+        gettext_lazy("The code was used, but the account was not connected."),
+        gettext_lazy("Have the brand make a new link and its administrator scan again."),
+    ),
     "QUERY_AUTH": (
         gettext_lazy("WeChat did not exchange the code for the account."),
         gettext_lazy("Handle it again; a code is valid for an hour, after that the administrator scans again."),

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
@@ -52,6 +53,9 @@ _MOST_ATTEMPTS: Final = 5
 _PURGE_PIECE: Final = 1_000
 _A_ROUND: Final = 50
 _GONE: Final = 61003
+_RING_AGAIN: Final = timedelta(minutes=1)
+LOST_AFTER: Final = timedelta(minutes=5)
+_LOST: Final = "LOST"
 
 
 class _Unfinished(Exception):
@@ -128,8 +132,8 @@ def accept_return(*, public_id: UUID, auth_code: str, at: datetime) -> Invitatio
     if invitation is None or (invitation.expires_at is not None and invitation.expires_at + _LEASE < at):
         raise InvitationGone
     if invitation.state == InvitationState.READY:
-        invitation.auth_code, invitation.state = auth_code, InvitationState.RETURNED
-        invitation.save(update_fields=["auth_code", "state"])
+        invitation.auth_code, invitation.state, invitation.returned_at = auth_code, InvitationState.RETURNED, at
+        invitation.save(update_fields=["auth_code", "state", "returned_at"])
         ring(tasks.complete_invitation, invitation.brand_id, invitation.pk)
     return invitation
 
@@ -137,7 +141,10 @@ def accept_return(*, public_id: UUID, auth_code: str, at: datetime) -> Invitatio
 def complete_invitation(*, brand_id: int, invitation_id: int, at: datetime) -> None:
     """Connect the account whose administrator came back in a browser."""
     invitation = _invitation(brand_id, invitation_id)
-    if invitation is None or invitation.state != InvitationState.RETURNED or invitation.auth_code is None:
+    if invitation is None or invitation.auth_code is None:
+        return
+    # One that was given up may still be finished by a worker that comes late.
+    if invitation.state != InvitationState.RETURNED and invitation.reason != _LOST:
         return
     try:
         _take_over(brand_id, invitation.auth_code.reveal(), invitation, at)
@@ -145,6 +152,29 @@ def complete_invitation(*, brand_id: int, invitation_id: int, at: datetime) -> N
         _fail(invitation, None, str(error))
     except CallsParked as parked:
         _fail(invitation, parked.wechat_code, "NO_TOKEN")
+
+
+def give_up_invitations(*, at: datetime) -> int:
+    """Tell people whose authorisation hangs to scan again; gives how many. Young ones are handed to a worker once more.
+
+    A worker that was lost, or the other way that spent the code and then failed, leaves nobody who would say so.
+    """
+    with every_brand(reason="authorisations that hang"):
+        hanging = Invitation.objects.filter(state__in=(InvitationState.ASKED, InvitationState.RETURNED)).annotate(
+            since=Coalesce("returned_at", "asked_at")
+        )
+        found = list(hanging.filter(since__lte=at - _RING_AGAIN).values_list("brand_id", "pk", "state", "since"))
+    lost = 0
+    for brand_id, pk, state, since in found:
+        was_asked = state == InvitationState.ASKED
+        if since > at - LOST_AFTER:
+            ring(tasks.prepare_invitation if was_asked else tasks.complete_invitation, brand_id, pk)
+            continue
+        with brand_scope(brand_id):
+            lost += Invitation.objects.filter(pk=pk, state=state).update(
+                state=InvitationState.FAILED, code=None, reason="NOT_PREPARED" if was_asked else _LOST
+            )
+    return lost
 
 
 # -- what WeChat tells the platform -----------------------------------------------------------------------------------
@@ -271,6 +301,9 @@ def _handle(push: PlatformPush, at: datetime) -> None:
             reason = "NO_INVITATION"
             raise _Unfinished(reason)
         _take_over(brand_id, code, invitation, at)
+        if invitation is not None and _hangs(invitation):
+            reason = "CODE_USED"  # whoever used it may be about to finish; if not, somebody has to know
+            raise _Unfinished(reason)
     elif push.info_type == "unauthorized":
         for brand_id in _brands_of(push.appid):
             revoke_account(brand_id=brand_id, appid=push.appid, at=push.event_at)
@@ -283,6 +316,12 @@ def _handle(push: PlatformPush, at: datetime) -> None:
             reason = f"{platforms.UNREADABLE} {found.reason}"
             raise _Unfinished(reason) from None
     # Anything else is kept as it came.
+
+
+def _hangs(invitation: Invitation) -> bool:
+    with brand_scope(invitation.brand_id):
+        waiting = (InvitationState.READY, InvitationState.RETURNED)
+        return Invitation.objects.filter(pk=invitation.pk, state__in=waiting).exists()
 
 
 def _invited(pre_auth_code: str) -> Invitation | None:
