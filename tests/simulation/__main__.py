@@ -2,6 +2,7 @@
 
 import argparse
 import base64
+import gc
 import itertools
 import logging
 import multiprocessing
@@ -85,6 +86,8 @@ def main():
     prepare()
     from tests.simulation import sabotages, scenarios
 
+    gc.freeze()  # what is loaded by now need not be looked through again and again
+    gc.set_threshold(50_000, 20, 50)
     if arguments.sabotage and arguments.sabotage not in sabotages.SABOTAGES:
         parser.error(f"known: {', '.join(sabotages.SABOTAGES)}")
     arguments.names = arguments.scenario or list(scenarios.TURNS)

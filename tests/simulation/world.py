@@ -93,6 +93,7 @@ class World:
         self.on_death = []
         self.errors = []
         self.clock_jump = 0.0
+        self.until, self.limit, self.stop_when = 0.0, 0, lambda: False  # of the run that is under way
 
     # -- telling ------------------------------------------------------------------------------------------------------
 
@@ -125,9 +126,9 @@ class World:
 
     def run(self, until, *, most_steps=200_000, stop=lambda: False):
         queue = self.queue
-        limit = self.steps + most_steps
+        self.until, self.limit, self.stop_when = until, self.steps + most_steps, stop
         while queue and queue[0][0] <= until:
-            if self.steps > limit:
+            if self.steps > self.limit:
                 raise NoEnd(f"more than {most_steps} steps")
             when, _, _, what, args = heapq.heappop(queue)
             self.now = max(self.now, when)
@@ -176,10 +177,26 @@ class World:
         if not task.process.alive:
             raise Killed
         if seconds is not None:
-            self.after(seconds, self._resume, task, task.epoch)
+            when = self.now + seconds
+            if self._is_first(when, task.process):
+                self.random.random()  # as `at` would: a seed stays the same run
+                self.order += 1
+                self.now = when
+                task.epoch += 1
+                return
+            self.at(when, self._resume, task, task.epoch)
         self.hub.switch()
         if not task.process.alive:
             raise Killed
+
+    def _is_first(self, when, process):
+        """Whether nothing comes before what this process does at a moment: then its task need not be left for it."""
+        return (
+            (not self.queue or when < self.queue[0][0])
+            and process.stopped_until <= when <= self.until
+            and self.steps <= self.limit
+            and not self.stop_when()
+        )
 
     def kill(self, process):
         """SIGKILL: what was not committed is gone, nothing is run on the way out."""
