@@ -241,6 +241,7 @@ class Inbox:
         intake.TICK_SECONDS = 0.5  # each tick costs our time: with the real 0.05 a seed takes twice as long
         intake.os = SimpleNamespace(dup=lambda number: number, close=lambda number: None)
         inbox.handlers_of = lambda kind: self.handlers
+        inbox.prepare = lambda pushes: self.world.step("prepared together")
         self.handlers = tuple(Handler(key, frozenset(), self._handler(key), 1) for key in ("a", "b", "c"))
         self.gateways = {}
         for number in range(rng.choice((1, 2, 3))):
