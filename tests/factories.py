@@ -70,7 +70,7 @@ def make_tag(name: str = "静安店", **more: object) -> Tag:
     return create_tag(name=name, at=AT, **more)
 
 
-def make_touchpoint(account: OfficialAccount, **more: object) -> Touchpoint:
+def make_touchpoint(account: OfficialAccount | None, **more: object) -> Touchpoint:
     return create_touchpoint(**({"name": "上海静安店 · LY0007", "at": AT, "account": account} | more))
 
 

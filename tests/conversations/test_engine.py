@@ -164,7 +164,7 @@ def test_hours_and_days_are_those_of_the_brand(account):
 
 def test_welcome_goes_code_then_return_then_audience_then_common(account):
     tag = make_tag("老客")
-    channel = make_touchpoint(account, name="包装", welcome="")
+    channel = make_touchpoint(None, name="包装", welcome="")
     leaf = make_touchpoint(account, name="礼盒", welcome="", parent=channel)
     greeting = make_touchpoint(account, name="静安店", welcome="静安店欢迎你")
     rule(account, "FOLLOW", "common", position=1)

@@ -52,7 +52,7 @@ class World:
         with brand_scope(self.brand.pk):
             self.account = make_account()
             self.tags = [make_tag("老客"), make_tag("新客"), make_tag("谁也不问")]
-            self.channel = make_touchpoint(self.account, name="包装", welcome="")
+            self.channel = make_touchpoint(None, name="包装", welcome="")
             self.leaf = make_touchpoint(self.account, name="礼盒", welcome="", parent=self.channel)
             rule(self.account, "old", "几点", position=1, audience_kind="tag", audience_id=self.tags[0].pk)
             rule(self.account, "new", "几点", position=2, audience_kind="tag", audience_id=self.tags[1].pk)
