@@ -25,6 +25,7 @@ ACTIONS: dict[str, Any] = {
     "change": gettext_lazy("Change"),
     "delete": gettext_lazy("Delete"),
     "reveal": gettext_lazy("Reveal phone number"),
+    "look up phone": gettext_lazy("Search by full phone number"),
     "check connection": gettext_lazy("Check connection"),
     "authorise account": gettext_lazy("Connect account by scanning"),
     "authorisation taken back": gettext_lazy("Authorisation taken back"),

@@ -544,3 +544,15 @@ class JoinCodeRefused(Conflict):
         super().__init__(
             _("This join code does not work any more."), hint=_("Scan the one that the guide's phone shows now.")
         )
+
+
+class LookedUpTooOften(Conflict):
+    """One person of the staff may search by so many full phone numbers a day."""
+
+    code = "looked_up_too_often"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            _("Not searched. You have looked up %(limit)s phone numbers today.") % {"limit": limit},
+            hint=_("Tomorrow it is possible again; by name or the last 4 digits it is possible now."),
+        )

@@ -28,6 +28,7 @@ for _key, _label in (
     ("privacy", gettext_lazy("Privacy")),
     ("decisions", gettext_lazy("Automated decisions")),
     ("why", gettext_lazy("Why in, why out")),
+    ("phone", gettext_lazy("Found by full phone number")),
 ):
     opened_pages.register(_key, _label)
 

@@ -121,7 +121,7 @@ def segment_why(request: HttpRequest, pk: int) -> HttpResponse:
         if member is None:
             raise Http404
     else:
-        found = selectors.find_members(viewer, term) if term else []
+        found = member_services.look_up_members(viewer, term, at=at) if term else []
         context["found"] = found
         member = found[0] if len(found) == 1 else None
     if member is not None and not problem:

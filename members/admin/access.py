@@ -19,7 +19,8 @@ from console.http import row_id, viewer_of
 from console.labels import via_label
 from members.models import AccessEntry, Member
 from members.opened import page_label
-from members.selectors import find_members, person_of, records_within, visible_members
+from members.selectors import person_of, records_within, visible_members
+from members.services import look_up_members
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -113,7 +114,7 @@ class AccessEntryAdmin(ConsoleModelAdmin):
         if not search_term:
             return queryset, False
         viewer = viewer_of(request)
-        found = [row.pk for row in find_members(viewer, search_term, limit=FOUND)]
+        found = [row.pk for row in look_up_members(viewer, search_term, at=now(), limit=FOUND)]
         found += records_within(viewer).filter(member_no=search_term.strip()).values_list("pk", flat=True)
         people = {pk for each in found for pk in person_of(each).member_ids}
         return queryset.filter(member_id__in=people), False

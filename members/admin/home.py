@@ -15,10 +15,11 @@ from django.utils.translation import gettext, gettext_lazy
 from common.clock import now
 from console import formats
 from console.registry import Chart, Figure, Hit, SearchGroup, Series, Step, Todo, home_cards, search_groups
+from members import services
 from members.figures import counted
 from members.figures import figures as kept_figures
 from members.models import Follower, Member, RemoteTag
-from members.selectors import find_members, visible_members
+from members.selectors import visible_members
 from wechat_gateway import incidents
 from wechat_gateway.models import Incident, OfficialAccount
 
@@ -175,10 +176,10 @@ def tags_out_of_step(viewer: Viewer) -> Todo | None:
 
 
 def find_people(viewer: Viewer, term: str) -> list[Hit]:
-    """Find members by name prefix, phone tail, member number or the tail of an OpenID."""
+    """Find members by name prefix, phone tail, full phone, member number or the tail of an OpenID."""
     return [
         Hit(row.name or gettext("No name yet"), _details(row), reverse("admin:members_member_change", args=[row.pk]))
-        for row in find_members(viewer, term, limit=8)
+        for row in services.look_up_members(viewer, term, at=now(), limit=8)
     ]
 
 

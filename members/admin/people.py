@@ -36,7 +36,7 @@ from members.models import (
     Purpose,
     Tag,
 )
-from members.selectors import consents_in_force, find_members, records_within, surviving, visible_members
+from members.selectors import consents_in_force, records_within, surviving, visible_members
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ class MemberAdmin(ConsoleModelAdmin):
         """Search by what people have in hand: name, phone tail, card, member number, OpenID tail."""
         if not search_term:
             return queryset, False
-        found = find_members(viewer_of(request), search_term, limit=FOUND)
+        found = services.look_up_members(viewer_of(request), search_term, at=now(), limit=FOUND)
         return queryset.filter(pk__in=[member.pk for member in found]), False
 
     @admin.display(description=gettext_lazy("member"))
@@ -447,7 +447,7 @@ class FollowerAdmin(ConsoleModelAdmin):
         """Search through the people behind the followers."""
         if not search_term:
             return queryset, False
-        found = find_members(viewer_of(request), search_term, limit=FOUND)
+        found = services.look_up_members(viewer_of(request), search_term, at=now(), limit=FOUND)
         return queryset.filter(member_id__in=[member.pk for member in found]), False
 
     @admin.display(description=gettext_lazy("follower"))

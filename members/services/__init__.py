@@ -56,6 +56,7 @@ from members.services.identity import (
     waits_for_contact,
 )
 from members.services.links import end_identity, report_identity
+from members.services.lookups import look_up_members
 from members.services.membership import refresh_segment, refresh_segments
 from members.services.merging import merge_members, undo_merge
 from members.services.people import (
@@ -163,6 +164,7 @@ __all__ = [
     "link_phone",
     "link_unionid",
     "look_up_followers",
+    "look_up_members",
     "make_copies",
     "mark_unfollowed",
     "meet",
