@@ -26,9 +26,10 @@ _DIGITS: Final = {
     "九": 9,
 }
 _LUNAR: Final = re.compile(r"农历|阴历|旧历|正月|冬月|腊月|闰|初[一二三四五六七八九十\d]|廿|卅|lunar", re.IGNORECASE)
-_SPELLED: Final = re.compile(r"(?:(\d{4})年)?(\d{1,2})月(\d{1,2})[日号]?")
-_PARTED: Final = re.compile(r"(?:(\d{4})[./\-、 ])?(\d{1,2})[./\-、 ](\d{1,2})")
-_RUN: Final = re.compile(r"(\d{4})?(\d{2})(\d{2})")
+_SPELLED: Final = re.compile(r"(?:(\d{4}|\d{2})年)?(\d{1,2})月(\d{1,2})[日号]?")
+_PARTED: Final = re.compile(r"(?:(\d{4}|\d{2})[./\-、 ])?(\d{1,2})[./\-、 ](\d{1,2})")
+# Six figures that begin with 19 or 20 are no date: 200808 may be of 2008 or of 2020.
+_RUN: Final = re.compile(r"(\d{4}|(?!19|20)\d{2})?(\d{2})(\d{2})")
 _SHORT: Final = re.compile(r"(\d)(\d{2})")
 _CHINESE_NUMBER: Final = re.compile(r"[零〇一二两三四五六七八九十]+")
 _AROUND: Final = re.compile(
@@ -38,6 +39,7 @@ _LEAP: Final = 2000
 _FIGURES: Final = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
 _MOST_NUMBER: Final = 10**12
 _EARLIEST_YEAR: Final = 1800
+_LATEST_SHORT, _EARLIEST_SHORT = 24, 50  # 24 is 2024 and 50 is 1950; those between are asked for again
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,25 @@ def read_day(text: str) -> date | None:
     plain = re.sub(r"\s*([年月日号./\-、])\s*", r"\1", plain)
     for pattern in (_SPELLED, _PARTED, _RUN):
         match = pattern.fullmatch(plain)
-        if match is not None and match[1] and int(match[1]) >= _EARLIEST_YEAR:
+        if match is None or not match[1]:
+            continue
+        year = _year_of(match[1])
+        if year is not None:
             try:
-                return date(int(match[1]), int(match[2]), int(match[3]))
+                return date(year, int(match[2]), int(match[3]))
             except ValueError:
                 return None
     return None
+
+
+def _year_of(said: str) -> int | None:
+    """Give the year that is meant; None for one before 1800, and for two figures that may be of either century."""
+    if len(said) == len("1990"):
+        return int(said) if int(said) >= _EARLIEST_YEAR else None
+    short = int(said)
+    if short > _LATEST_SHORT:
+        return 1900 + short if short >= _EARLIEST_SHORT else None
+    return 2000 + short
 
 
 def read_number(text: str) -> int | None:

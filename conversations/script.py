@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -14,8 +15,8 @@ from conversations.patterns import normalised
 from wechat_gateway.replies import MAX_TEXT_BYTES, fit
 
 SAY, ASK = "SAY", "ASK"
-TEXT, BIRTHDAY, CHOICE, NUMBER, DAY, YES_NO = "TEXT", "BIRTHDAY", "CHOICE", "NUMBER", "DATE", "YES_NO"
-ANSWERS: Final = (TEXT, BIRTHDAY, CHOICE, NUMBER, DAY, YES_NO)
+TEXT, BIRTHDAY, CHOICE, MANY, NUMBER, DAY, YES_NO = "TEXT", "BIRTHDAY", "CHOICE", "MANY", "NUMBER", "DATE", "YES_NO"
+ANSWERS: Final = (TEXT, BIRTHDAY, CHOICE, MANY, NUMBER, DAY, YES_NO)
 OWN: Final = "field:"  # before the key of a profile field of the brand's own
 END: Final = "END"
 DONE, LEFT, GAVE_UP = "DONE", "LEFT", "GAVE_UP"
@@ -30,6 +31,9 @@ SAID_YES: Final = frozenset({"是", "是的", "有", "有的", "对", "对的", 
 SAID_NO: Final = frozenset({
     "否", "不是", "没有", "没", "无", "不", "不要", "不会", "不用", "2", "no", "n",
 })  # fmt: skip
+SAID_ALL: Final = frozenset({"都要", "都喜欢", "都有", "都是", "全部", "全都要", "全选", "all"})
+_NUMBERS: Final = re.compile(r"\d+|[一二两三四五六七八九十]+")
+_DENIED: Final = re.compile(r"[不没无非别除]|\b(?:not?|neither|except)\b")
 # What stands in a talk in place of an answer that not everybody may see.
 KEPT_APART: Final[Mapping[str, bool]] = {"kept": True}
 
@@ -91,12 +95,12 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An answer that is kept: for which field, as which value, and with which tag."""
+    """An answer that is kept: for which field, as which value, and with which tags."""
 
     step: str
     field: str
     value: Any
-    tag_id: int | None = None
+    tag_ids: tuple[int, ...] = ()
     is_private: bool = False
 
     @property
@@ -181,8 +185,9 @@ def answer(steps: Sequence[Step], state: State, text: str) -> Turn:
     value, chosen = _read(step, text)
     if value is None:
         return _again(step, state)
-    written = Written(step.key, step.field, value, chosen.tag_id if chosen else None, step.is_private)
-    following = chosen.goto if chosen and chosen.goto else _after(steps, step)
+    tags = tuple(dict.fromkeys(choice.tag_id for choice in chosen if choice.tag_id))
+    written = Written(step.key, step.field, value, tags, step.is_private)
+    following = next((choice.goto for choice in chosen if choice.goto), "") or _after(steps, step)
     answers = {**state.answers, step.key: written.in_talk}
     turn = _go_on(steps, following, answers)
     if isinstance(value, dict) and value.get("lunar"):
@@ -197,6 +202,8 @@ def question(step: Step) -> str:
     if step.why:
         lines.append(_("(Why we ask: %(why)s You can say “skip” or “exit”.)") % {"why": step.why})
     lines += [f"{choice.number}. {choice.label}" for choice in step.choices]
+    if step.answer == MANY:
+        lines.append(_("(You can name several, like “1 and 3”.)"))
     if step.answer == YES_NO:
         lines += [f"1. {_('Yes')}", f"2. {_('No')}"]
     return "\n".join(lines)
@@ -210,6 +217,7 @@ def _again(step: Step, state: State) -> Turn:
     said = {
         BIRTHDAY: _("That is no date I know. Write it like 8月8, 0808 or 8.8."),
         CHOICE: _("Answer with a number or a word from the list."),
+        MANY: _("Answer with numbers or words from the list, like “1 and 3”."),
         YES_NO: _("Answer with yes or no."),
         NUMBER: _("That is no whole number I know. Write it in figures, like 38."),
         DAY: _("That is no date I know. Write it with the year, like 2020-05-20."),
@@ -217,24 +225,58 @@ def _again(step: Step, state: State) -> Turn:
     return Turn((said, question(step)), replace(state, tries=tries), understood=False)
 
 
-def _read(step: Step, text: str) -> tuple[Any, Choice | None]:
-    """Give the value of an answer and the choice made, (None, None) for what is no answer."""
+def _read(step: Step, text: str) -> tuple[Any, Sequence[Choice]]:
+    """Give the value of an answer and the choices made; the value is None for what is no answer."""
     if step.answer == BIRTHDAY:
         found = read_birthday(text)
         if found is None:
-            return None, None
-        return ({"lunar": True} if found.lunar else found.mmdd), None
-    if step.answer == CHOICE:
-        wanted = normalised(text)
-        for choice in step.choices:
-            if wanted in {str(choice.number), normalised(choice.label)}:
-                return choice.label, choice
-        having = [choice for choice in step.choices if normalised(choice.label) in wanted]
-        return (having[0].label, having[0]) if len(having) == 1 else (None, None)
+            return None, ()
+        return ({"lunar": True} if found.lunar else found.mmdd), ()
+    if step.answer in {CHOICE, MANY}:
+        chosen = _several(step.choices, text) if step.answer == MANY else _one(step.choices, text)
+        return "、".join(choice.label for choice in chosen) or None, chosen
     if step.answer in _READERS:
-        return _READERS[step.answer](text), None
+        return _READERS[step.answer](text), ()
     plain = " ".join(text.split())
-    return (plain if 0 < len(plain) <= LONGEST_ANSWER else None), None
+    return (plain if 0 < len(plain) <= LONGEST_ANSWER else None), ()
+
+
+def _one(choices: Sequence[Choice], text: str) -> list[Choice]:
+    """Give the choice that an answer names, by number or word; [] for what is no answer."""
+    wanted = normalised(text)
+    for choice in choices:
+        if wanted in {str(choice.number), normalised(choice.label)}:
+            return [choice]
+    having = [choice for choice in choices if normalised(choice.label) in wanted]
+    return having if len(having) == 1 else []
+
+
+def _several(choices: Sequence[Choice], text: str) -> list[Choice]:
+    """Give the choices that an answer names, by number or word, in the order of the list; [] for what is no answer.
+
+    Every number in it must be one of the list's; where something is denied nothing is guessed.
+    """
+    rest = normalised(text)
+    if rest in SAID_ALL:
+        return list(choices)
+    found: set[int] = set()
+    for choice in sorted(choices, key=lambda each: -len(each.label)):  # “tea sets” before “tea”
+        label = normalised(choice.label)
+        if label and label in rest:
+            found.add(choice.number)
+            rest = rest.replace(label, " ")
+    numbers = {choice.number for choice in choices}
+    for said in _NUMBERS.findall(rest):
+        number = read_number(said)
+        if number in numbers:
+            found.add(number)
+        elif said.isdecimal() and len(set(said)) == len(said) and {int(each) for each in said} <= numbers:
+            found |= {int(each) for each in said}  # “13” of a list of five
+        else:
+            return []
+    if _DENIED.search(_NUMBERS.sub(" ", rest)):
+        return []
+    return [choice for choice in choices if choice.number in found]
 
 
 def _yes_or_no(text: str) -> str | None:
@@ -313,17 +355,25 @@ def _step_faults(step: Step, known: set[str]) -> list[str]:
         return said
     if (step.field or any(choice.tag_id for choice in step.choices)) and not step.why:
         said.append(_("What is kept about somebody is asked with a reason: say why."))
-    if step.answer == CHOICE and not 2 <= len(step.choices) <= MOST_CHOICES:
-        said.append(_("Give two to ten choices, one a line."))
-    labels = [normalised(choice.label) for choice in step.choices]
-    if len(set(labels)) != len(labels):
-        said.append(_("Two choices read the same."))
+    said += _choice_faults(step)
     if step.field == "birthday" and step.answer != BIRTHDAY:
         said.append(_("A birthday is asked for as a date."))
     if step.answer == BIRTHDAY and step.field not in {"", "birthday"}:
         said.append(_("A date can be kept as the birthday only."))
     if step.answer in _READERS and step.field and not step.own_key:
         said.append(_("Such an answer can be kept in a profile field of your own only."))
+    return said
+
+
+def _choice_faults(step: Step) -> list[str]:
+    said = []
+    if step.answer in {CHOICE, MANY} and not 2 <= len(step.choices) <= MOST_CHOICES:
+        said.append(_("Give two to ten choices, one a line."))
+    if step.answer == MANY and (step.field or any(choice.goto for choice in step.choices)):
+        said.append(_("Several answers are kept as tags and in the talk, and all lead to the same step."))
+    labels = [normalised(choice.label) for choice in step.choices]
+    if len(set(labels)) != len(labels):
+        said.append(_("Two choices read the same."))
     return said
 
 

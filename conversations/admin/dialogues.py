@@ -27,6 +27,7 @@ from conversations.script import (
     DAY,
     END,
     LANGUAGE,
+    MANY,
     MOST_STEPS,
     NUMBER,
     OWN,
@@ -57,6 +58,7 @@ ANSWERS = [
     (TEXT, gettext_lazy("a text")),
     (BIRTHDAY, gettext_lazy("a date (birthday)")),
     (CHOICE, gettext_lazy("one of several")),
+    (MANY, gettext_lazy("one or more of several")),
     (NUMBER, gettext_lazy("a whole number")),
     (DAY, gettext_lazy("a date with its year")),
     (YES_NO, gettext_lazy("yes or no")),
@@ -231,7 +233,7 @@ class DialogueForm(DialogueFields):  # type: ignore[misc] # the fields of steps 
             own = self.own.get(row["field"].removeprefix(OWN)) if row["field"].startswith(OWN) else None
             if own is not None:
                 row["answer"] = own.kind
-            if row["answer"] == CHOICE:
+            if row["answer"] in {CHOICE, MANY}:
                 row["choices"] = self._choices(get("choices"), number, tags)
                 if own is not None and not row["choices"]:
                     row["choices"] = [{"label": choice} for choice in own.choices]
@@ -311,7 +313,7 @@ class DialogueAdmin(ConsoleModelAdmin):
             "answer": "s{n}_kind == 'ASK' && !(s{n}_field || '').startsWith('field:')",
             "field": "s{n}_kind == 'ASK'",
             "why": "s{n}_kind == 'ASK'",
-            "choices": "s{n}_kind == 'ASK' && s{n}_answer == 'CHOICE'",
+            "choices": "s{n}_kind == 'ASK' && (s{n}_answer == 'CHOICE' || s{n}_answer == 'MANY')",
             "goto": "s{n}_kind != ''",
         }.items()
     }

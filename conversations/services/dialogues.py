@@ -144,9 +144,9 @@ def _write(run: DialogueRun, written: Written, follower: Follower, at: datetime)
     """Keep an answer about the person, with consent and where it comes from."""
     version = DialogueVersion.objects.select_related("dialogue").get(pk=run.version_id)
     field = answer_fields.find(written.field) if written.field else None
-    tag = Tag.objects.filter(pk=written.tag_id).first() if written.tag_id else None
+    tags = list(Tag.objects.filter(pk__in=written.tag_ids).values_list("pk", flat=True)) if written.tag_ids else []
     is_own = written.field.startswith(OWN) and _keep_own(version.dialogue, written, follower.member_id, at)
-    if field is None and tag is None and not is_own:
+    if field is None and not tags and not is_own:
         return
     member_services.give_consent(
         member=follower.member,
@@ -157,9 +157,9 @@ def _write(run: DialogueRun, written: Written, follower: Follower, at: datetime)
     )
     if field is not None:
         field.write(follower.member_id, written.value)
-    if tag is not None:
+    if tags:
         source = f"dialogue: {version.dialogue.name}"
-        member_services.tag_members(member_ids=[follower.member_id], tag_ids=[tag.pk], source=source, at=at)
+        member_services.tag_members(member_ids=[follower.member_id], tag_ids=tags, source=source, at=at)
 
 
 def _keep_own(dialogue: Dialogue, written: Written, member_id: int, at: datetime) -> bool:

@@ -36,6 +36,7 @@ from wechat_gateway.replies import render
         ("8/08", 808), ("8 8", 808), ("1990-08-08", 808), ("1990.8.8", 808), ("19900808", 808), ("1990年8月8日", 808), ("八月八日", 808),
         ("十二月二十五", 1225), ("８月８日", 808), (" 8 月 8 日 ", 808), ("我的生日是8月8日", 808), ("8月8日哦", 808), ("2月29", 229),
         ("12月31日", 1231), ("1231", 1231), ("十月十日", 1010), ("1月1日。", 101),
+        ("90年8月8日", 808), ("九零年八月八日", 808), ("90.8.8", 808), ("90-08-08", 808), ("900808", 808), ("00年2月29日", 229),
     ],
 )  # fmt: skip
 def test_birthdays_as_people_type_them(typed, mmdd):
@@ -66,6 +67,9 @@ def test_lunar_dates_are_recognised_and_not_converted(typed):
         "十十月一日",
         "夏天",
         "8.32",
+        "200808",  # of 2008, or of 2020
+        "89年2月29日",
+        "08.08.90",
     ],
 )
 def test_what_is_no_date_is_no_date(typed):
@@ -111,7 +115,7 @@ def test_a_talk_asks_says_why_branches_and_ends():
     left = answer(steps, turn.state, "2")
     assert (left.state, left.ended, left.written.value, left.text) == (None, DONE, "香氛", "记下了，谢谢。")
     stayed = answer(steps, turn.state, "我喜欢穿搭")
-    assert (stayed.state.step, stayed.written.tag_id) == ("4", 1)
+    assert (stayed.state.step, stayed.written.tag_ids) == ("4", (1,))
     assert answer(steps, stayed.state, "蓝").ended == DONE
 
 
@@ -479,3 +483,63 @@ def test_another_brands_dialogue_is_unknown_here(brand, other_brand):
         account = make_account()
         assert says(account, make_follower(account), "生日") is None
         assert not dialogues_of(foreign.pk).starts
+
+
+SEVERAL = [
+    {
+        "key": "1",
+        "kind": "ASK",
+        "text": "平时喜欢什么？",
+        "answer": "MANY",
+        "why": "好推荐合适的活动。",
+        "choices": [{"label": "茶"}, {"label": "茶具"}, {"label": "花艺"}, {"label": "音乐和舞蹈"}, {"label": "阅读"}],
+    },
+    {"key": "2", "kind": "SAY", "text": "记下了。"},
+]
+
+
+@pytest.mark.parametrize(
+    ("typed", "labels"),
+    [
+        ("1和3", "茶、花艺"), ("1,3", "茶、花艺"), ("3 1", "茶、花艺"), ("１、３", "茶、花艺"), ("13", "茶、花艺"), ("一和三", "茶、花艺"), ("茶和花艺", "茶、花艺"),
+        ("茶具", "茶具"), ("茶具跟茶", "茶、茶具"), ("我喜欢音乐和舞蹈，还有5", "音乐和舞蹈、阅读"), ("2", "茶具"), ("都喜欢", "茶、茶具、花艺、音乐和舞蹈、阅读"),
+        ("1和7", None), ("113", None), ("38", None), ("不喜欢茶", None), ("除了茶", None), ("随便", None), ("", None),
+    ],
+)  # fmt: skip
+def test_several_choices_as_people_type_them(typed, labels):
+    steps = read_steps(SEVERAL)
+    asked = begin(steps)
+    assert "可以选几个，例如「1和3」" in asked.text
+    turn = answer(steps, asked.state, typed)
+    assert (turn.written.value if turn.written else None) == labels
+    assert turn.understood is (labels is not None)
+    assert ("例如「1和3」" in turn.says[0]) is (labels is None)
+
+
+def test_every_choice_puts_its_tag_on_and_one_consent_is_kept(account):
+    tags = [make_tag(name) for name in ("爱茶", "爱花")]
+    draft = [dict(SEVERAL[0]), SEVERAL[1]]
+    draft[0]["choices"] = [
+        {"label": "茶", "tag_id": tags[0].pk},
+        {"label": "花艺", "tag_id": tags[1].pk},
+        {"label": "阅读"},
+    ]
+    row = Dialogue(account=account, name="爱好", keywords=["爱好"], draft=draft)
+    services.save_dialogue(dialogue=row, at=AT, publish=True)
+    follower = make_follower(account)
+    for text in ("爱好", "花艺、茶和3"):
+        says(account, follower, text)
+
+    follower.member.refresh_from_db()
+    assert follower.member.tag_ids == sorted(tag.pk for tag in tags)
+    assert DialogueRun.objects.get().answers == {"1": "茶、花艺、阅读"}
+    assert Consent.objects.filter(member=follower.member).count() == 1
+
+
+@pytest.mark.parametrize("wrong", [{"field": "name"}, {"goto": "2"}])
+def test_several_answers_go_into_no_field_and_lead_one_way(wrong):
+    step = {**SEVERAL[0], **({"field": "name"} if "field" in wrong else {})}
+    if "goto" in wrong:
+        step["choices"] = [{"label": "茶", "goto": "2"}, {"label": "花艺"}]
+    assert [fault.key for fault in faults(read_steps([step, SEVERAL[1]]))] == ["1"]
+    assert faults(read_steps(SEVERAL)) == []
