@@ -210,6 +210,50 @@ def changes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, An
     ]
 
 
+# What a button has, as it is named where it differs.
+FIELD_NAMES: Final[dict[str, Any]] = {
+    "name": pgettext_lazy("menu button", "Name"),
+    "type": pgettext_lazy("menu button", "Action"),
+    "key": gettext_lazy("Key"),
+    "url": gettext_lazy("Link"),
+    "appid": gettext_lazy("AppID"),
+    "pagepath": gettext_lazy("Page"),
+    "media_id": gettext_lazy("File of the library"),
+    "article_id": gettext_lazy("Id of the article"),
+}
+
+
+def field_changes(before: object, after: object) -> list[Change]:
+    """Give what differs between two menus, field by field; a button that only one of them has is said in one line."""
+    one, other = _buttons(plain(before)), _buttons(plain(after))
+    found = []
+    for path in sorted(one.keys() | other.keys()):
+        ours, theirs = one.get(path), other.get(path)
+        if ours is None or theirs is None:
+            found.append(Change(_label(path), say(ours) if ours else "--", say(theirs) if theirs else "--"))
+            continue
+        found += [
+            Change(f"{_label(path)} · {name}", _shown(field, ours), _shown(field, theirs))
+            for field, name in FIELD_NAMES.items()
+            if ours.get(field) != theirs.get(field)
+        ]
+    return found
+
+
+def _shown(field: str, button: Mapping[str, Any]) -> str:
+    value = str(button.get(field) or "--")
+    return str(TYPES[value][0]) if field == "type" and value in TYPES else value
+
+
+def _buttons(buttons: Sequence[Mapping[str, Any]]) -> dict[tuple[int, int], Mapping[str, Any]]:
+    found: dict[tuple[int, int], Mapping[str, Any]] = {}
+    for index, button in enumerate(buttons, 1):
+        found[index, 0] = button
+        for number, child in enumerate(button.get("sub_button") or [], 1):
+            found[index, number] = child
+    return found
+
+
 def _label(path: tuple[int, int]) -> str:
     if not path[1]:
         return _("Button %(number)s") % {"number": path[0]}

@@ -249,7 +249,8 @@ class Menu(BrandOwned):
 
     `wanted` is a copy of what was looked at when publishing was asked for; `remote` the personalised menus as they are
     at WeChat, in the order in which they were added: [{"menuid", "remote_tag_id", "tag_menu_id", "buttons"}];
-    `fetched` what WeChat gave back after publishing.
+    `fetched` what WeChat gave back after publishing, and `fetched_tag_menus` of the personalised ones {"menuid",
+    "remote_tag_id", "buttons"} each, None when they were not looked at.
     """
 
     account = BrandForeignKey(OfficialAccount, models.CASCADE, related_name="+", verbose_name=_("service account"))
@@ -263,6 +264,7 @@ class Menu(BrandOwned):
     problem = models.CharField(_("problem"), max_length=300, blank=True)
     remote = models.JSONField(default=list, blank=True)
     fetched = models.JSONField(default=list, blank=True)
+    fetched_tag_menus = models.JSONField(null=True, blank=True)
     fetched_at = models.DateTimeField(_("compared at"), null=True, blank=True)
     # Why people cannot be given the tag of their menu, whoever they are; it is not tried again before `settle_after`.
     settle_problem = models.CharField(max_length=300, blank=True)

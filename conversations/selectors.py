@@ -14,6 +14,7 @@ from django.db import connection
 from django.db.models import BigIntegerField, Case, Count, Exists, F, Func, OuterRef, Q, Subquery, Sum, Value, When
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from accounts.models import Brand
 from accounts.tenancy import current_brand_id
@@ -22,7 +23,7 @@ from common.errors import AppError
 from conversations.answers import TAKES, item_of
 from conversations.audiences import Audience, Person, Scan, audience_kinds, line_up
 from conversations.engine import Facts, Rule, Rules, compile_rules, contents_of, rule_of
-from conversations.menus import TagMenuNow, predicted
+from conversations.menus import Change, TagMenuNow, field_changes, predicted
 from conversations.models import (
     ButtonTap,
     ButtonUse,
@@ -405,6 +406,34 @@ def unsettled_people(account_id: int, *, most: int) -> list[Unsettled]:
     with connection.cursor() as cursor:
         cursor.execute(_UNSETTLED_SQL, values)
         return [Unsettled(pk, openid, best, tuple(tags)) for pk, openid, best, tags in cursor.fetchall()]
+
+
+def differences_at_wechat(menu: Menu) -> list[tuple[int | None, Change]]:
+    """Give what WeChat gave back after publishing otherwise than it was given: (personalised menu, difference).
+
+    None stands for the default menu. Empty as well while nothing was compared.
+    """
+    if menu.fetched_at is None:
+        return []
+    found: list[tuple[int | None, Change]] = [(None, each) for each in field_changes(menu.published, menu.fetched)]
+    if menu.fetched_tag_menus is None:
+        return found
+    there = {row["menuid"]: row for row in menu.fetched_tag_menus}
+    for row in menu.remote:
+        theirs = there.get(row["menuid"])
+        if theirs is None:
+            found.append(
+                (
+                    row["tag_menu_id"],
+                    Change(_("The whole menu"), pgettext("menu", "there"), pgettext("menu", "missing")),
+                )
+            )
+            continue
+        if theirs["remote_tag_id"] not in (None, row["remote_tag_id"]):
+            ours, other = str(row["remote_tag_id"]), str(theirs["remote_tag_id"])
+            found.append((row["tag_menu_id"], Change(_("Tag"), ours, other)))
+        found += [(row["tag_menu_id"], each) for each in field_changes(row["buttons"], theirs["buttons"])]
+    return found
 
 
 @dataclass(frozen=True)

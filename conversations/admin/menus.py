@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
+from django.db.models import Q
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -19,11 +20,12 @@ from console.http import row_id, viewer_of
 from console.registry import Incident, Page, Tab, home_cards, nav, pages
 from console.site import page_response
 from conversations import reasons, services
-from conversations.menus import FIELDS, SUB, SUB_BYTES, TOP, TOP_BYTES, TYPES, MenuFault, changes, faults, plain
+from conversations.menus import FIELDS, SUB, SUB_BYTES, TOP, TOP_BYTES, TYPES, MenuFault, changes, faults
 from conversations.models import Menu, MenuState, MenuVersion, TagMenu
 from conversations.selectors import (
     MenuUses,
     Uses,
+    differences_at_wechat,
     leaves_of,
     menus_seen,
     people_of_menus_lately,
@@ -161,9 +163,27 @@ def _publishing(account: OfficialAccount, menu: Menu | None) -> dict[str, Any]:
         "later": planned_at is not None,
         "drop": render_to_string("console/_menu_drop.html", {"planned_at": planned_at}) if planned_at else "",
         "failed": menu is not None and menu.state == MenuState.FAILED,
-        "same": menu is not None and menu.fetched_at is not None and menu.fetched == plain(menu.published),
+        "at_wechat": _at_wechat(menu) if menu else [],
         "versions": list(MenuVersion.objects.filter(account=account).order_by("-number")[:VERSIONS]),
     }
+
+
+def _at_wechat(menu: Menu) -> list[dict[str, str]]:
+    """Give what WeChat has otherwise than it was published, field by field."""
+    found = differences_at_wechat(menu)
+    names = dict(
+        TagMenu.objects.filter(pk__in={pk for pk, _each in found if pk is not None})
+        .order_by("pk")
+        .values_list("pk", "tag__name")
+    ) if any(pk is not None for pk, _each in found) else {}  # fmt: skip
+    return [
+        {
+            "label": f"{names.get(pk, pk)} · {each.label}" if pk is not None else each.label,
+            "before": each.before,
+            "after": each.after,
+        }
+        for pk, each in found
+    ]
 
 
 def _personalised(request: HttpRequest, account: OfficialAccount, rows: list[TagMenu]) -> dict[str, Any]:
@@ -414,12 +434,24 @@ def menus_not_published(viewer: Viewer) -> Iterator[Card]:
     """Name menus that could not be published: whoever planned it for tonight does not look at its page tomorrow."""
     if not viewer.can("menus.view"):
         return
-    for row in Menu.objects.filter(state=MenuState.FAILED).select_related("account").order_by("pk")[:3]:
+    rows = Menu.objects.filter(Q(state=MenuState.FAILED) | Q(fetched_at__isnull=False), account__is_active=True)
+    found = list(rows.select_related("account").order_by("pk"))
+    for row in [each for each in found if each.state == MenuState.FAILED][:3]:
         yield Incident(
             gettext("The menu of “%(name)s” was not published.") % {"name": row.account.name},
             row.problem,
             f"{reverse('admin:conversations_menu')}?account={row.account_id}",
             gettext("See and fix"),
             since=row.wanted_at,
+            order=8,
+        )
+    for row in [each for each in found if differences_at_wechat(each)][:3]:
+        yield Incident(
+            gettext("WeChat shows another menu of “%(name)s” than the one published here.")
+            % {"name": row.account.name},
+            gettext("Followers see what WeChat has. Look at the differences, then publish the menu again."),
+            f"{reverse('admin:conversations_menu')}?account={row.account_id}",
+            gettext("See and fix"),
+            since=row.fetched_at,
             order=8,
         )

@@ -391,6 +391,7 @@ def _keep(
         menu.published, menu.published_at = wanted["buttons"], at
         menu.remote = added
         menu.fetched = plain((fetched.get("menu") or {}).get("button"))
+        menu.fetched_tag_menus = _tag_menus_in(fetched, {row["menuid"] for row in added})
         menu.fetched_at = at if fetched else None
         if menu.state in {MenuState.PUBLISHING, MenuState.FAILED}:
             menu.state, menu.wanted, menu.wanted_at, menu.problem = MenuState.IDLE, {}, None, ""
@@ -407,6 +408,23 @@ def _keep(
         if added:
             ring(tasks.settle_menus, brand_id, menu.account_id)
     return menu
+
+
+def _tag_menus_in(fetched: Mapping[str, Any], menuids: set[str]) -> list[dict[str, Any]]:
+    """Give the personalised menus that WeChat has, of those that were just given to it."""
+    found = []
+    for row in fetched.get("conditionalmenu") or []:
+        if str(row.get("menuid")) in menuids:
+            rule = row.get("matchrule") or {}
+            tag_id = str(rule.get("tag_id") or rule.get("group_id") or "")
+            found.append(
+                {
+                    "menuid": str(row.get("menuid")),
+                    "remote_tag_id": int(tag_id) if tag_id.isdigit() else None,
+                    "buttons": plain(row.get("button")),
+                }
+            )
+    return found
 
 
 def _require(answer: Answer) -> None:

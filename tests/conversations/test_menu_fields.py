@@ -234,3 +234,24 @@ def test_page_of_the_menu_names_whom_wechat_refused_the_tag_of_their_menu(as_own
     assert "lanyu-拒" not in as_owner.get(page).content.decode()
     with brand_scope(theirs.brand.pk):
         assert LastTag.objects.exists()
+
+
+def test_a_menu_that_wechat_has_otherwise_is_shown_on_its_page_and_the_home_page(as_owner, ours, theirs):
+    for place in (ours, theirs):
+        with brand_scope(place.brand.pk):
+            menu = save_menu(account=place.account, buttons=[PROGRAM])
+            there = [{**PROGRAM, "pagepath": f"pages/{place.brand.slug}"}]
+            Menu.objects.filter(pk=menu.pk).update(
+                published=[PROGRAM], published_at=AT, fetched=there, fetched_at=AT, fetched_tag_menus=[]
+            )
+    page = f"{PAGE}?account={ours.account.pk}"
+
+    said, home = as_owner.get(page).content.decode(), as_owner.get("/b/lanyu/").content.decode()
+    assert "pages/lanyu" in said
+    assert f"pages/{theirs.brand.slug}" not in said
+    assert home.count("与这里发布的不一致") == 1
+
+    with brand_scope(ours.brand.pk):
+        Menu.objects.update(fetched=[PROGRAM])
+    assert 'data-testid="at-wechat"' not in as_owner.get(page).content.decode()
+    assert "与这里发布的不一致" not in as_owner.get("/b/lanyu/").content.decode()

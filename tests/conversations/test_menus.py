@@ -15,6 +15,7 @@ from conversations.menus import TagMenuNow, changes, faults, match_fault, plain,
 from conversations.models import LastTag, Menu, MenuVersion, TagMenu
 from conversations.selectors import (
     RefusedTagging,
+    differences_at_wechat,
     menus_seen,
     people_of_menus,
     refused_taggings,
@@ -24,6 +25,7 @@ from conversations.selectors import (
 from members.models import Follower, RemoteTag
 from members.services import fetch_followers, sync_tags, tag_members
 from tests.factories import AT, make_account, make_tag
+from wechat_gateway import calls
 
 CLICK = {"type": "click", "name": "会员", "key": "K"}
 
@@ -529,3 +531,61 @@ def test_what_wechat_refuses_for_everybody_is_said_and_tried_again_after_a_while
     assert services.settle_menus(brand.pk, account.pk, at=AT + timedelta(minutes=11)) == 60
     with brand_scope(brand.pk):
         assert Menu.objects.get().settle_problem == ""
+
+
+def test_what_wechat_gives_back_otherwise_is_named_field_by_field(brand, account, simulator, monkeypatch):
+    (tag,) = tagged(brand, account, "甲")
+    link = {"type": "view", "name": "商城", "url": "https://shop.example.com/spring"}
+    with brand_scope(brand.pk):
+        services.save_menu(account=account, buttons=[link, {"name": "服务", "sub_button": [CLICK, button("二")]}])
+        services.save_tag_menu(account=account, match={"tag_id": tag.pk}, buttons=[button("甲")])
+    services.publish_menu(brand.pk, account.pk, at=AT)
+    with brand_scope(brand.pk):
+        assert differences_at_wechat(Menu.objects.get()) == []
+
+    reading = calls.get_menu
+
+    def changed(*args, **kwargs):
+        answer = reading(*args, **kwargs)
+        answer.data["menu"]["button"][0]["url"] = "https://shop.example.com/"
+        answer.data["menu"]["button"][1]["sub_button"].pop()
+        answer.data["conditionalmenu"][0]["button"][0]["name"] = "乙"
+        return answer
+
+    with monkeypatch.context() as world:
+        world.setattr(calls, "get_menu", changed)
+        services.publish_menu(brand.pk, account.pk, at=AT)
+    with brand_scope(brand.pk):
+        own = TagMenu.objects.get().pk
+        found = [(menu, each.before, each.after) for menu, each in differences_at_wechat(Menu.objects.get())]
+    assert found == [
+        (None, "https://shop.example.com/spring", "https://shop.example.com/"),
+        (None, "二 · 点击推事件（自动回复） 二", "--"),
+        (own, "甲", "乙"),
+    ]
+
+    services.publish_menu(brand.pk, account.pk, at=AT)
+    with brand_scope(brand.pk):
+        assert differences_at_wechat(Menu.objects.get()) == []
+
+
+def test_a_personalised_menu_that_wechat_lost_is_named(brand, account, simulator, monkeypatch):
+    (tag,) = tagged(brand, account, "甲")
+    with brand_scope(brand.pk):
+        services.save_menu(account=account, buttons=[CLICK])
+        services.save_tag_menu(account=account, match={"tag_id": tag.pk}, buttons=[button("甲")])
+    reading = calls.get_menu
+
+    def lost(*args, **kwargs):
+        answer = reading(*args, **kwargs)
+        answer.data["conditionalmenu"] = []
+        return answer
+
+    monkeypatch.setattr(calls, "get_menu", lost)
+    services.publish_menu(brand.pk, account.pk, at=AT)
+
+    with brand_scope(brand.pk):
+        menu = Menu.objects.get()
+        assert [pk for pk, _each in differences_at_wechat(menu)] == [TagMenu.objects.get().pk]
+        Menu.objects.update(fetched_tag_menus=None)  # published before personalised menus were compared
+        assert differences_at_wechat(Menu.objects.get()) == []
