@@ -223,8 +223,8 @@ def waiting(viewer: Viewer) -> Iterator[Card]:
             5,
         )
     if viewer.can("inbox.edit"):
-        due = selectors.due_tasks(viewer, at=at)[:100].count()
-        yield Todo(_("Promises and tasks that are due"), due, reverse(on_screen.LIST), _("Look"), "", 6)
+        due = selectors.tasks_for(viewer, at=at)[:100].count()
+        yield Todo(_("Promises and tasks"), due, reverse(on_screen.LIST), _("Look"), "", 6)
 
 
 @incidents.affected.add("inbox.held")

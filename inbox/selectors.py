@@ -224,9 +224,13 @@ def open_tasks_of(conversation: Conversation) -> list[AgentTask]:
     return list(rows.order_by("due_at", "pk"))
 
 
-def due_tasks(viewer: Viewer, *, at: datetime) -> QuerySet[AgentTask]:
-    """Give the tasks that are due for a viewer: their own and, in their conversations, nobody's."""
-    rows = AgentTask.objects.filter(done_at__isnull=True, due_at__lte=at)
+def tasks_for(viewer: Viewer, *, at: datetime) -> QuerySet[AgentTask]:
+    """Give what a viewer has to do: their own tasks and, in their conversations, nobody's.
+
+    What somebody was given to do until a moment stands there at once, everything else from its moment on.
+    """
+    given = Q(kind=TaskKind.FOLLOW_UP, due_at__isnull=False)
+    rows = AgentTask.objects.filter(Q(due_at__lte=at) | given, done_at__isnull=True)
     rows = rows.filter(Q(staff_user_id=viewer.staff_id) | Q(staff_user__isnull=True))
     if viewer.scope != DataScope.BRAND:
         rows = rows.filter(

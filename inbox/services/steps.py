@@ -156,8 +156,11 @@ def remind_me(*, conversation_id: int, staff_id: int, at: datetime) -> AgentTask
 
 
 def finish_task(*, task_id: int, at: datetime) -> None:
-    """Tick something off."""
-    AgentTask.objects.filter(pk=task_id, done_at__isnull=True).update(done_at=at)
+    """Tick something off; whoever looks at the conversation sees it."""
+    conversation_id = AgentTask.objects.filter(pk=task_id).values_list("conversation_id", flat=True).first()
+    conversation = lines.locked(conversation_id) if conversation_id is not None else None
+    if conversation is not None and AgentTask.objects.filter(pk=task_id, done_at__isnull=True).update(done_at=at):
+        lines.save(conversation)
 
 
 def _hand(conversation: Conversation, staff_id: int, *, reason: str, at: datetime) -> Conversation:

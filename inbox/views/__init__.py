@@ -13,6 +13,7 @@ _ONE = "inbox/<int:pk>/"
 for _page in (
     Page("inbox/", lists.index, "inbox_list", _AREA),
     Page("inbox/rows/", lists.rows, "inbox_rows", _AREA),
+    Page("inbox/tasks/", lists.tasks, "inbox_tasks", _AREA, "edit"),
     Page("inbox/canned/", lists.canned, "inbox_canned", _AREA),
     Page("inbox/speed/", speed.speed, "inbox_speed", _AREA),
     Page("inbox/resolving/", resolving.resolving, "inbox_resolving", "agents"),

@@ -15,7 +15,7 @@ from common.clock import now
 from console.http import row_id, viewer_of
 from console.site import page_response
 from inbox import on_screen, routing, selectors, services
-from inbox.models import Agent
+from inbox.models import Agent, TaskKind
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,6 +31,7 @@ VIEWS: Final = {
 }
 ASKED_FOR: Final = {"held": pgettext_lazy("conversations", "Messages that wait")}  # shown to who comes from there
 _CANNED: Final = 12
+_TASKS: Final = 5
 
 
 def index(request: HttpRequest) -> HttpResponse:
@@ -109,32 +110,49 @@ def list_context(request: HttpRequest, opened: int | None = None) -> dict[str, A
     }
 
 
+def tasks(request: HttpRequest) -> HttpResponse:
+    """Give what the person has to do when it differs from the version the page has, else 204. One query."""
+    context = tasks_context(request)
+    if context["tasks_version"] == request.GET.get("v", ""):
+        return HttpResponse(status=204)
+    return TemplateResponse(request, "inbox/_tasks.html", context)
+
+
 def default_view(viewer: Viewer) -> str:
     """Give the list somebody begins with: what is theirs, or for who only looks, what waits."""
     return "mine" if viewer.can("inbox.edit") else "waiting"
 
 
 def duty_context(request: HttpRequest) -> dict[str, Any]:
-    """Give whether the person takes conversations now, and what of their tasks is due."""
-    viewer, at = viewer_of(request), now()
+    """Give whether the person takes conversations now, and what they have to do."""
+    viewer = viewer_of(request)
     agent = Agent.objects.filter(staff_user_id=viewer.staff_id).first()
-    due = list(selectors.due_tasks(viewer, at=at)[:5]) if viewer.can("inbox.edit") else []
     return {
+        **tasks_context(request),
         "on_duty": agent is not None and agent.on_duty,
         "capacity": agent.capacity if agent else 0,
         "can_edit": viewer.can("inbox.edit"),
-        "due": [
-            {
-                "id": task.pk,
-                "label": task.get_kind_display(),
-                "note": task.note,
-                "name": on_screen.name_of(task.conversation),
-                "link": on_screen.page_of(task.conversation_id),
-                "due_at": task.due_at,
-            }
-            for task in due
-        ],
     }
+
+
+def tasks_context(request: HttpRequest) -> dict[str, Any]:
+    """Give what the person has to do, the most urgent first, and the version of all that."""
+    viewer, at = viewer_of(request), now()
+    found = list(selectors.tasks_for(viewer, at=at)[:_TASKS]) if viewer.can("inbox.edit") else []
+    shown = [
+        {
+            "id": task.pk,
+            "label": task.get_kind_display(),
+            "note": task.note,
+            "name": on_screen.name_of(task.conversation),
+            "link": on_screen.page_of(task.conversation_id),
+            "due_at": task.due_at,
+            "until": task.kind == TaskKind.FOLLOW_UP,
+            "is_due": task.due_at is not None and task.due_at <= at,
+        }
+        for task in found
+    ]
+    return {"tasks": shown, "tasks_version": f"{zlib.crc32(repr(shown).encode()):x}"}
 
 
 def _seen(viewer: Viewer, at: datetime) -> None:

@@ -143,6 +143,7 @@ def thread_context(request: HttpRequest, conversation: Conversation) -> dict[str
         "waits_ms": int(waits.timestamp() * 1000) if waits else 0,
         "now_ms": int(at.timestamp() * 1000),
         "version": version_of(conversation, allowed),
+        "changes": conversation.version,
         "at": at,
     }
 

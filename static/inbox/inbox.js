@@ -60,6 +60,16 @@
     read = { part: part(), top: lines ? lines.scrollTop : 0 };
   });
 
+  // --- The card follows the conversation: who answers and what is to do change with it -------------------------------------
+  const changes = () => { const thread = document.getElementById("ibx-thread"); return thread ? thread.dataset.changes : ""; };
+  let carded = changes();
+  document.addEventListener("htmx:afterSettle", () => {
+    if (changes() === carded) return;
+    carded = changes();
+    const card = document.getElementById("ibx-card");
+    if (card) window.htmx.trigger(card, "inbox:changed");
+  });
+
   // --- Composer ---------------------------------------------------------------------------------------------------------
   const isNote = () => form.elements.as.value === "note";
   const encoder = new TextEncoder();

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from accounts.models import Brand
 from accounts.tenancy import brand_scope
 from common import clock
+from inbox import services
 from inbox.models import CannedReply
 from members.models import Follower
 from tests.browser import MARKS
@@ -81,3 +84,25 @@ def test_a_phone_shows_one_pane_with_a_way_back(visitor):
     assert visitor.get_by_test_id("send").is_visible()
     visitor.locator(".ibx-back").click()
     visitor.locator(".ibx-row").wait_for()
+
+
+def test_tasks_and_the_card_follow_without_a_reload(visitor):
+    conversation = wrote("几点关门？")
+    visitor.goto(f"/b/lanyu/inbox/{conversation.pk}/?view=waiting")
+    card, bar = visitor.locator("#ibx-card"), visitor.get_by_test_id("tasks")
+    visitor.get_by_test_id("hops").wait_for()
+    assert not bar.is_visible()
+
+    with brand_scope(conversation.brand_id):
+        task = services.give_task(
+            conversation_id=conversation.pk, staff_id=None, note="打电话给她", at=clock.now(),
+            due_at=clock.now() + timedelta(hours=2),
+        )  # fmt: skip
+        services.transfer(conversation_id=conversation.pk, to_staff_id=None, reason="换人", at=clock.now())
+    card.get_by_text("打电话给她").wait_for()
+    bar.get_by_text("打电话给她").wait_for()
+    with brand_scope(conversation.brand_id):
+        services.finish_task(task_id=task.pk, at=clock.now())
+    card.get_by_text("打电话给她").wait_for(state="detached")
+    bar.get_by_text("打电话给她").wait_for(state="detached")
+    assert visitor.complaints == []

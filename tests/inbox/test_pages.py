@@ -113,6 +113,37 @@ def test_a_guide_sees_own_members_and_what_was_given_to_them(as_guide, guide_use
     assert "转来说的" in as_guide.get(LIST, {"q": "说的"}).content.decode()
 
 
+def test_what_somebody_is_to_do_until_a_moment_stands_on_their_list_at_once(as_guide, as_manager, guide_user, ours):
+    conversation = wrote(ours)
+    at = clock.now()
+    with brand_scope(ours.brand.pk):
+        own, nobodys = (
+            services.give_task(
+                conversation_id=conversation.pk, staff_id=staff_id, note=note, due_at=at + timedelta(hours=2), at=at
+            )
+            for staff_id, note in ((guide_user.pk, "打电话给她"), (None, "送到门店"))
+        )
+    mine = as_guide.get(f"{LIST}tasks/")
+    assert ("打电话给她" in mine.content.decode(), "送到门店" in mine.content.decode()) == (True, False)
+    assert [(task["id"], task["until"], task["is_due"]) for task in mine.context["tasks"]] == [(own.pk, True, False)]
+    assert "打电话给她" in as_guide.get(LIST).content.decode()
+    assert [task["id"] for task in as_manager.get(f"{LIST}tasks/").context["tasks"]] == [nobodys.pk]
+
+    # The list is asked for again and again: one question, and nothing to show until something changed.
+    version = mine.context["tasks_version"]
+    assert as_guide.get(f"{LIST}tasks/", {"v": version}).status_code == 204
+    assert len(own_queries(as_guide, f"{LIST}tasks/", v=version)) == 1
+    before = _version(conversation)
+    as_guide.post(f"{LIST}tasks/{own.pk}/done/")
+    assert _version(conversation) == before + 1
+    assert as_guide.get(f"{LIST}tasks/", {"v": version}).status_code == 200
+
+
+def _version(conversation):
+    with brand_scope(conversation.brand_id):
+        return Conversation.objects.get(pk=conversation.pk).version
+
+
 def test_a_manager_sees_the_conversations_of_own_stores(as_manager, ours):
     near, far = wrote(ours), wrote(ours, "远方说的", ours.far_member)
     assert [as_manager.get(page(each)).status_code for each in (near, far)] == [200, 404]

@@ -246,9 +246,9 @@ def test_tasks_that_are_due_stay_within_the_data_scope(account, team):
     far, own = say(make_follower(account), at=NOON), say(make_follower(account), at=NOON)
     for conversation, staff_id in ((near, None), (far, None), (own, team.manager.pk)):
         services.give_task(conversation_id=conversation.pk, staff_id=staff_id, note="打电话", due_at=NOON, at=NOON)
-    assert {task.conversation_id for task in selectors.due_tasks(viewer, at=NOON)} == {near.pk, own.pk}
+    assert {task.conversation_id for task in selectors.tasks_for(viewer, at=NOON)} == {near.pk, own.pk}
     whole = Viewer(team.desk.pk, "", account.brand_id, Role.MARKETER)
-    assert {task.conversation_id for task in selectors.due_tasks(whole, at=NOON)} == {near.pk, far.pk}
+    assert {task.conversation_id for task in selectors.tasks_for(whole, at=NOON)} == {near.pk, far.pk}
 
 
 def test_who_goes_offline_keeps_nothing_that_waits(account, team):

@@ -36,7 +36,7 @@ def test_lists_threads_and_figures_read_one_brand_by_an_index(talked, watch):
         selectors.window(conversation, **{part: line})
     selectors.hops_of(conversation)
     selectors.open_tasks_of(conversation)
-    list(selectors.due_tasks(viewer, at=at)[:5])
+    list(selectors.tasks_for(viewer, at=at)[:5])
     selectors.allowance_of(conversation.follower_id, at=at)
     for by in figures.GROUPS:
         figures.response_times(viewer, by=by, at=at)
