@@ -509,11 +509,11 @@ SEVERAL = [
 def test_several_choices_as_people_type_them(typed, labels):
     steps = read_steps(SEVERAL)
     asked = begin(steps)
-    assert "可以选几个，例如「1和3」" in asked.text
+    assert "可以选几个，例如「1 和 3」" in asked.text
     turn = answer(steps, asked.state, typed)
     assert (turn.written.value if turn.written else None) == labels
     assert turn.understood is (labels is not None)
-    assert ("例如「1和3」" in turn.says[0]) is (labels is None)
+    assert ("例如「1 和 3」" in turn.says[0]) is (labels is None)
 
 
 def test_every_choice_puts_its_tag_on_and_one_consent_is_kept(account):
