@@ -25,6 +25,7 @@ _STATES = {
     "told": gettext_lazy("Told"),
     "waiting": gettext_lazy("Not told yet"),
     "missed": gettext_lazy("Never told: the day is over"),
+    "dropped": gettext_lazy("Not needed: nothing ends any more"),
 }
 _WAYS = {
     "inbox.window": gettext_lazy("Message within the reply window"),

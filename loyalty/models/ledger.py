@@ -338,10 +338,11 @@ class Unreached(models.TextChoices):
     NO_CONSENT = "NO_CONSENT", _("Cannot be written to now, and has agreed to no subscribe notification about it")
     UNFIT = "UNFIT", _("Cannot be written to now, and the notification cannot be filled in for them")
     FAILED = "FAILED", _("The message did not leave; another way or a later try follows")
+    NOTHING_LEFT = "NOTHING_LEFT", _("Nothing ends any more on that day: the points were spent or prolonged")
 
 
 class ExpiryWarning(BrandOwned):
-    """Somebody is to be told that points end on a day: which lots, and how many points of each.
+    """Somebody is to be told that points end on a day: which lots, and how many points of each, when last looked at.
 
     `way` says how they were told, `why` why nobody could when it was last tried. `ways_held` are ways that failed, each
     with the moment before which it is not asked again.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -186,6 +186,19 @@ def ending_soon(*, at: datetime, days: int) -> list[tuple[int, date, int, list[l
         (member_id, (moment - timedelta(microseconds=1)).astimezone(here).date(), points, lots)
         for member_id, moment, points, lots in rows
     ]
+
+
+def ending_lots(member_ids: Iterable[int], *, at: datetime, until: date) -> dict[tuple[int, date], list[Lot]]:
+    """Give the lots with something in them of some people that end after a moment, through a day, by person and day."""
+    here = zone()
+    end = datetime.combine(until + timedelta(days=1), time(), here)
+    rows = Lot.objects.filter(member_id__in=list(member_ids), remaining__gt=0, expires_at__gt=at, expires_at__lte=end)
+    found: dict[tuple[int, date], list[Lot]] = defaultdict(list)
+    for lot in rows.order_by("expires_at", "pk").only("member_id", "remaining", "expires_at", "earned_at"):
+        if lot.expires_at is not None:
+            last = (lot.expires_at - timedelta(microseconds=1)).astimezone(here).date()
+            found[lot.member_id, last].append(lot)
+    return dict(found)
 
 
 def cost_at(until: datetime) -> int:

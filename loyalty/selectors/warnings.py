@@ -7,19 +7,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, Q
 
-from loyalty.models import ExpiryWarning
+from loyalty.models import ExpiryWarning, Unreached
 from loyalty.selectors.points import zone
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
-STATES: Final = ("told", "waiting", "missed")
+STATES: Final = ("told", "waiting", "missed", "dropped")
 _LOOKED_BACK: Final = timedelta(days=90)
 
 
 def _in_state(state: str, today: date) -> Q:
-    untold = Q(way="")
-    return {"told": ~untold, "waiting": untold & Q(day__gte=today), "missed": untold & Q(day__lt=today)}[state]
+    empty = Q(way="", why=Unreached.NOTHING_LEFT)
+    untold = Q(way="") & ~Q(why=Unreached.NOTHING_LEFT)
+    return {
+        "told": ~Q(way=""),
+        "waiting": untold & Q(day__gte=today),
+        "missed": untold & Q(day__lt=today),
+        "dropped": empty,
+    }[state]
 
 
 def warnings_of(state: str, *, at: datetime, before: int | None, limit: int) -> list[ExpiryWarning]:
@@ -34,9 +40,11 @@ def warnings_of(state: str, *, at: datetime, before: int | None, limit: int) -> 
 
 
 def figures_of(*, at: datetime) -> dict[str, Any]:
-    """Count warnings of days in the last 90 and to come: told, waiting, missed; those not told also by reason."""
+    """Count warnings of days in the last 90 and to come by state; those not told also by reason."""
     today = at.astimezone(zone()).date()
     rows = ExpiryWarning.objects.filter(day__gte=today - _LOOKED_BACK)
     counted = rows.aggregate(**{state: Count("pk", filter=_in_state(state, today)) for state in STATES})
-    whys = rows.filter(way="").order_by("why").values_list("why").annotate(Count("pk"))
+    whys = (
+        rows.filter(way="").exclude(why=Unreached.NOTHING_LEFT).order_by("why").values_list("why").annotate(Count("pk"))
+    )
     return {**counted, "why": dict(whys)}

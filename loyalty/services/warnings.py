@@ -1,4 +1,7 @@
-"""Telling people that points end: noted once for a day, carried by the first way that reaches them, never twice."""
+"""Telling people that points end: noted once for a day, carried by the first way that reaches them, never twice.
+
+What is said is what is there when it is said: days may lie between the note and the message.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,15 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from common.failpoints import point
-from loyalty.models import ExpiryWarning, Lot
+from loyalty.models import ExpiryWarning, Unreached
 from loyalty.selectors import points as selectors
 from loyalty.services.notices import AGAIN, AT_ONCE, SPELLINGS, Owed, by_day, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import date, datetime
+
+    from loyalty.models import Lot
 
 LOTS_WORDS: Final = SPELLINGS["points"]["lots"]
 MOST_LOTS: Final = 5  # that one message lists
@@ -40,7 +45,9 @@ def carry_warnings(*, at: datetime, limit: int = AT_ONCE) -> int:
     """Tell some of those who were not told yet, by day only; gives how many were looked at.
 
     Whom no way reaches is tried again until the day is over. Whoever has points that end on several days is told of
-    them in one message, the soonest first, where the text lists them. Killed anywhere, nobody is told twice.
+    them in one message, the soonest first, where the text lists them. Killed anywhere, nobody is told twice. Points
+    that were spent or prolonged since are not told; points that came for the same day are. A warning of which nothing
+    is left is closed with that reason, and looked at again for points that come back until the day is over.
     """
     settings, today = selectors.policy(), at.astimezone(selectors.zone()).date()
     if not settings.warn_text or not by_day(at):
@@ -50,13 +57,23 @@ def carry_warnings(*, at: datetime, limit: int = AT_ONCE) -> int:
         .filter(Q(tried_at=None) | Q(tried_at__lt=at - AGAIN), way="", day__gte=today)
         .order_by("day", "pk")[:limit]
     )
-    for theirs in _messages(rows, in_one=any(word in settings.warn_text for word in LOTS_WORDS)):
-        told = tell(settings.warn_text, _owed(theirs), about="points", at=at)
+    until = max((row.day for row in rows), default=today)
+    ending = selectors.ending_lots({row.member_id for row in rows}, at=at, until=until)
+    for row in rows:
+        lots = ending.get((row.member_id, row.day), [])
+        row.lots = [[lot.pk, lot.remaining] for lot in lots]
+        row.points = sum(lot.remaining for lot in lots)
+        if not lots:
+            row.tried_at, row.why = at, Unreached.NOTHING_LEFT.value
+    for theirs in _messages(
+        [row for row in rows if row.lots], in_one=any(word in settings.warn_text for word in LOTS_WORDS)
+    ):
+        told = tell(settings.warn_text, _owed(theirs, ending), about="points", at=at)
         for member_id, each in theirs.items():
             for row in each:
                 row.tried_at = at
                 row.way, row.why = told[member_id]
-    ExpiryWarning.objects.bulk_update(rows, ["tried_at", "way", "why"])
+    ExpiryWarning.objects.bulk_update(rows, ["points", "lots", "tried_at", "way", "why"])
     point("warnings: told, not noted")
     return len(rows)
 
@@ -76,15 +93,13 @@ def _messages(rows: list[ExpiryWarning], *, in_one: bool) -> list[dict[int, list
     return rounds
 
 
-def _owed(theirs: Mapping[int, list[ExpiryWarning]]) -> dict[int, Owed]:
-    lots = [lot for rows in theirs.values() for row in rows for lot, _points in row.lots]
-    earned = dict(Lot.objects.filter(pk__in=lots).order_by().values_list("pk", "earned_at"))
+def _owed(theirs: Mapping[int, list[ExpiryWarning]], ending: Mapping[tuple[int, date], list[Lot]]) -> dict[int, Owed]:
     return {
         member_id: Owed(
             {
                 "points": f"{sum(row.points for row in rows):,}",
                 "day": rows[0].day.isoformat(),
-                "lots": _listed(rows, earned),
+                "lots": _listed([(row.day, lot) for row in rows for lot in ending[member_id, row.day]]),
             },
             tuple(row.pk for row in rows),
             {way: until for row in rows for way, until in row.ways_held.items()},
@@ -93,16 +108,13 @@ def _owed(theirs: Mapping[int, list[ExpiryWarning]]) -> dict[int, Owed]:
     }
 
 
-def _listed(rows: list[ExpiryWarning], earned: Mapping[int, datetime]) -> str:
+def _listed(lots: list[tuple[date, Lot]]) -> str:
     """Say lot by lot how many points end when, and since when they are there; the soonest first."""
     here, lines = selectors.zone(), []
-    for row in rows:
-        for lot, points in row.lots:
-            words = {"points": f"{points:,}", "until": row.day.isoformat(), "since": ""}
-            if lot in earned:
-                words["since"] = earned[lot].astimezone(here).date().isoformat()
-            lines.append(_("%(until)s: %(points)s (of %(since)s)") % words)
-    more = len(lines) - MOST_LOTS
-    if more > 0:
-        lines = [*lines[:MOST_LOTS], _("%(count)s more lots") % {"count": more}]
+    for day, lot in lots[:MOST_LOTS]:
+        since = lot.earned_at.astimezone(here).date().isoformat()
+        words = {"points": f"{lot.remaining:,}", "until": day.isoformat(), "since": since}
+        lines.append(_("%(until)s: %(points)s (of %(since)s)") % words)
+    if len(lots) > MOST_LOTS:
+        lines.append(_("%(count)s more lots") % {"count": len(lots) - MOST_LOTS})
     return _("; ").join(lines)

@@ -1,6 +1,6 @@
 """News of points and birthdays outside the reply window: a notification agreed to, else a template message, once."""
 
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 
 import pytest
 from django.test import Client
@@ -16,7 +16,7 @@ from inbox import services as inbox_services
 from inbox.models import Message
 from inbox.services.ledger import record_act
 from loyalty import services as loyalty_services
-from loyalty.models import BirthdayGrant, BirthdayProgramme, ExpiryWarning, PointsPolicy
+from loyalty.models import BirthdayGrant, BirthdayProgramme, ExpiryWarning, Lot, PointsPolicy
 from loyalty.selectors.points import zone
 from members import services as member_services
 from members.models import Follower
@@ -52,9 +52,16 @@ class Told:
     def owe(self, *followers, points=1280):
         with self.stage.scope:
             for follower in followers:
-                ExpiryWarning.objects.create(
-                    member=follower.member, day=(self.at + 5 * DAY).date(), points=points, lots=[], at=self.at
-                )
+                self.warn(follower.member, (self.at + 5 * DAY).date(), points)
+
+    def warn(self, member, day, points):
+        """Points that end on a day, and the note that somebody is to be told so."""
+        earned = loyalty_services.Operation("test", f"{member.pk} {day}")
+        loyalty_services.earn_points(operation=earned, member_id=member.pk, points=points, source="test", at=self.at)
+        lot = Lot.objects.filter(member=member).latest("pk")
+        lot.expires_at = datetime.combine(day + DAY, time(), zone())
+        lot.save()
+        ExpiryWarning.objects.create(member=member, day=day, points=points, lots=[[lot.pk, points]], at=self.at)
 
     def carry(self, after=timedelta(0), deliver=True):
         """The hourly work, and then the worker that sends."""
@@ -143,7 +150,7 @@ def test_one_agreement_brings_one_and_a_later_one_the_next(told):
     told.carry()
     with told.stage.scope:
         row = ExpiryWarning.objects.get()
-        ExpiryWarning.objects.create(member=row.member, day=row.day + DAY, points=5, lots=[], at=told.at)
+        told.warn(row.member, row.day + DAY, 5)
     told.carry(HOUR)
     told.carry(8 * HOUR)
     assert told.got(person) == ["subscribe"]

@@ -13,6 +13,7 @@ from inbox.models import Message
 from inbox.services.ledger import record_act
 from loyalty import services
 from loyalty.models import ExpiryWarning, Lot, PointsPolicy
+from loyalty.selectors import warnings as selectors
 from loyalty.services import Operation
 from members import services as member_services
 from tests.factories import AT, make_account, make_member, make_staff
@@ -106,6 +107,35 @@ def test_days_that_are_near_come_in_one_message_that_lists_the_lots(owed):
     assert ExpiryWarning.objects.get(member=far).why == "NO_WINDOW"
 
 
+def test_people_are_told_of_what_is_there_when_they_are_told(owed):
+    near, far, _refusing = owed
+    later = NOON + DAY
+    more = {"source": "test", "at": NOON}
+    services.earn_points(operation=Operation("test", "late"), member_id=near.pk, points=7, **more)
+    services.burn_points(operation=Operation("test", "spent"), member_id=near.pk, points=4, **more)
+    Lot.objects.filter(member=far).update(expires_at=NOON + 90 * DAY)  # prolonged by something they did
+    record_act(follower=far.followers.get(), act=windows.Act.MESSAGE, at=NOON)
+    services.warn_of_expiry(at=later)
+    services.carry_warnings(at=later)
+
+    (text,) = said(near)
+    assert (
+        text
+        == "您有 13 积分即将到期：2025-06-30：6 分（2025-06-01 得到）；2025-06-30：7 分（2025-06-27 得到）。记得使用。"
+    )
+    assert said(far) == []
+    row = ExpiryWarning.objects.get(member=far)
+    assert (row.points, row.lots, row.way, row.why) == (0, [], "", "NOTHING_LEFT")
+    assert selectors.figures_of(at=later) == {
+        "told": 1, "waiting": 1, "missed": 0, "dropped": 1, "why": {"REFUSED": 1},
+    }  # fmt: skip
+
+    Lot.objects.filter(member=far).update(expires_at=Lot.objects.filter(member=near).first().expires_at)
+    services.carry_warnings(at=later + timedelta(hours=7))  # the points are back, and are told after all
+    assert said(far) == [TEXT.format(11)]
+    assert len(said(near)) == 1
+
+
 def test_page_counts_whom_warnings_reached_and_says_why_not(owed, brand, monkeypatch):
     monkeypatch.setattr("loyalty.admin.warnings.now", lambda: NOON)
     near, far, refusing = owed
@@ -116,7 +146,7 @@ def test_page_counts_whom_warnings_reached_and_says_why_not(owed, brand, monkeyp
     client.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
     page = client.get("/b/lanyu/loyalty/warnings/")
     shown = page.context
-    assert [each["people"] for each in shown["figures"]] == [1, 2, 0]
+    assert [each["people"] for each in shown["figures"]] == [1, 2, 0, 0]
     assert sorted(each["people"] for each in shown["reasons"]) == [1, 1]
     assert client.get("/b/lanyu/loyalty/warnings/?state=told").content.decode().count("<tr><th scope") >= 1
     assert {row["row"].member_id for row in client.get("/b/lanyu/loyalty/warnings/?state=told").context["rows"]} == {
