@@ -151,6 +151,9 @@ def _adjust(request: HttpRequest, member: Member) -> str:
     )
     if done.journal_id:
         return gettext("Adjusted by %(points)s points.") % {"points": f"{done.points:+,}"}
+    if done.earlier:
+        said = gettext("Waits for a second person: with %(points)s points of the last 24 hours it is above the limit.")
+        return said % {"points": formats.count(done.earlier)}
     return gettext("Waits for a second person: it is above the limit.")
 
 

@@ -104,11 +104,14 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         for field in self.fields.values():
             field.widget.attrs["class"] = "zy-input"
         self.fields["expiry"].help_text = gettext("Lots that are there keep their day; a change counts for new points.")
-        self.fields["adjust_limit"].help_text = gettext("Above it a second person approves.")
+        self.fields["adjust_limit"].help_text = gettext(
+            "What one person gives or takes one member within 24 hours. Above it a second person approves."
+        )
         if not may_approve:
             self.fields["adjust_limit"].widget.attrs["readonly"] = True
             self.fields["adjust_limit"].help_text = gettext(
-                "Above it a second person approves. Only somebody who may approve adjustments changes it."
+                "What one person gives or takes one member within 24 hours. Above it a second person approves. Only "
+                "somebody who may approve adjustments changes it."
             )
         # In the language of the console: what is filled in stands in braces, in either language.
         words = pgettext("filled in", "points"), pgettext("filled in", "day"), pgettext("filled in", "lots")

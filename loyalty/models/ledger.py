@@ -295,7 +295,10 @@ class AdjustmentState(models.TextChoices):
 
 
 class Adjustment(BrandOwned):
-    """A correction by hand: who asked for it, why, and who else agreed where the limit wants it."""
+    """A correction by hand: who asked for it, why, and who else agreed where the limit wants it.
+
+    `earlier`: what they had given (or taken) that member alone in the day before; the limit is for all of it together.
+    """
 
     member = BrandForeignKey(Member, models.PROTECT, related_name="+", verbose_name=_("member"))
     points = models.BigIntegerField(_("points"))
@@ -309,6 +312,7 @@ class Adjustment(BrandOwned):
     decided_at = models.DateTimeField(_("decided"), null=True, blank=True)
     note = models.CharField(_("note"), max_length=200, blank=True)
     journal = BrandForeignKey(Journal, models.PROTECT, null=True, blank=True, related_name="+")
+    earlier = models.PositiveBigIntegerField(default=0, db_default=0, editable=False)
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("points adjustment")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
+from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
@@ -29,7 +31,6 @@ from loyalty.services.ledger import (
     fingerprint,
     open_account,
     post,
-    present,
 )
 from loyalty.services.points import give, out_of, take
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 SHORTEST_REASON: Final = 2
+ONE_DAY: Final = timedelta(days=1)
 APPROVES: Final = "points.approve"
 _KEPT: Final = ("id", "brand", "updated_at", "past_costs")  # the service's own
 _SPANS: Final = {
@@ -51,6 +53,8 @@ _SPANS: Final = {
 def adjust_points(*, member_id: int, points: int, reason: str, at: datetime) -> Adjustment:
     """Give (or below zero take) points by hand. Above the limit it waits for a second person.
 
+    The limit is for what one person gives (or takes) one member within a day, however many adjustments that is.
+
     Raises AdjustmentRefused, PointsShort, MemberGone.
     """
     if not isinstance(points, int) or isinstance(points, bool) or not 1 <= abs(points) <= MOST_POINTS:
@@ -64,18 +68,16 @@ def adjust_points(*, member_id: int, points: int, reason: str, at: datetime) -> 
         raise AdjustmentRefused(
             _("Nothing was done. A reason is needed."), hint=_("Say in a few words why."), field="reason"
         )
-    member_id, viewer = present(member_id), current_viewer()
+    member_id, viewer = open_account(member_id).member_id, current_viewer()
+    asked_by = viewer.staff_id if viewer else None
     there = selectors.balance_of(member_id).spendable
     if points < 0 and there < -points:
         raise PointsShort(asked=-points, there=there)
+    earlier = _moved_alone(member_id, asked_by, given=points > 0, at=at)
     adjustment = Adjustment.objects.create(
-        member_id=member_id,
-        points=points,
-        reason=reason[:200],
-        asked_by_id=viewer.staff_id if viewer else None,
-        asked_at=at,
+        member_id=member_id, points=points, reason=reason[:200], asked_by_id=asked_by, asked_at=at, earlier=earlier
     )
-    if abs(points) <= selectors.policy().adjust_limit:
+    if earlier + abs(points) <= selectors.policy().adjust_limit:
         _carry_out(adjustment, at)
         record_audit(action="adjust points", obj=adjustment, changes={"points": [0, points]}, reason=reason)
     else:
@@ -103,6 +105,20 @@ def decide_adjustment(*, adjustment_id: int, approve: bool, at: datetime, note: 
     action = "approve points" if approve else "reject points"
     record_audit(action=action, obj=adjustment, changes={"points": [0, adjustment.points]}, reason=adjustment.note)
     return adjustment
+
+
+def _moved_alone(member_id: int, asked_by: int | None, *, given: bool, at: datetime) -> int:
+    """Add what somebody gave (or took) a member within a day without a second person. The account is locked."""
+    rows = Adjustment.objects.filter(
+        member_id=member_id,
+        asked_by_id=asked_by,
+        state=AdjustmentState.DONE,
+        decided_by=None,
+        asked_at__gt=at - ONE_DAY,
+    )
+    rows = rows.filter(points__gt=0) if given else rows.filter(points__lt=0)
+    total: int | None = rows.aggregate(all=Sum("points"))["all"]
+    return abs(total or 0)
 
 
 def _carry_out(adjustment: Adjustment, at: datetime) -> Journal:

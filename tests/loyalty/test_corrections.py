@@ -12,6 +12,7 @@ from loyalty import services
 from loyalty.errors import AdjustmentRefused, DecidedAlready, OwnRequest, PointsShort, PolicyInvalid
 from loyalty.models import Adjustment, PointsPolicy
 from loyalty.selectors import points as selectors
+from members.services.identity import merge_members
 from tests.factories import AT, make_staff
 from tests.loyalty.conftest import balance, earn, policy
 
@@ -68,6 +69,34 @@ def test_above_the_limit_a_second_person_decides(people, staff):
     assert [action for action, _reason in audited()] == ["ask for points", "approve points"]
     row = Adjustment.objects.get()
     assert (row.asked_by_id, row.decided_by_id) == (staff[0].pk, staff[1].pk)
+
+
+def test_many_small_corrections_of_one_person_are_one_large_one(people, staff):
+    policy(adjust_limit=1_000)
+    with acting(staff[0]):
+        first = [ask(people.ann, 400) for _number in range(3)]
+        assert [(row.state, row.earlier) for row in first] == [("DONE", 0), ("DONE", 400), ("PENDING", 800)]
+        assert ask(people.ann, 200).state == "DONE"  # what waits does not count, the limit itself is not above it
+        assert ask(people.ben, 1_000).state == "DONE"  # another member
+        assert [ask(people.ann, -500).state for _number in range(2)] == ["DONE", "DONE"]
+        assert ask(people.ann, 1).earlier == 1_000
+    with acting(staff[1]):
+        assert ask(people.ann, 1_000).state == "DONE"  # another person
+        decide(first[2])
+        assert (ask(people.ben, 5).state, ask(people.ann, 5).earlier) == ("DONE", 1_000)
+    with acting(staff[0]):
+        assert (ask(people.ann, 1).state, ask(people.ann, 1).earlier) == ("PENDING", 1_000)  # approved: not alone
+        later = AT + DAY
+        fresh = services.adjust_points(member_id=people.ann.pk, points=1_000, reason="补偿", at=later)
+        assert (fresh.state, fresh.earlier) == ("DONE", 0)
+
+
+def test_what_a_merged_record_was_given_counts(people, staff):
+    policy(adjust_limit=1_000)
+    with acting(staff[0]):
+        ask(people.ben, 700)
+        merge_members(kept=people.ann, merged=people.ben, evidence="test", at=AT)
+        assert (ask(people.ann, 301).state, ask(people.ann, 300).state) == ("PENDING", "DONE")
 
 
 def test_what_is_rejected_moves_nothing(people, staff):

@@ -77,6 +77,7 @@ def test_points_are_adjusted_by_hand_and_large_ones_wait_for_a_second_person(as_
     assert "+1,000" in queue
     own = page(as_owner.get(f"/b/lanyu/loyalty/adjustment/{waits.pk}/change/"))
     assert "You asked for this yourself" in own
+    assert "gave this member 500 points alone in the 24 hours before" in own
     as_owner.post(f"/b/lanyu/loyalty/adjustment/{waits.pk}/change/", {"act": "approve"})
     with brand_scope(ours.brand.pk):
         assert selectors.balance_of(ours.member.pk).available == 500
