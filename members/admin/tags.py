@@ -22,7 +22,7 @@ from console.forms import BrandModelForm
 from console.registry import BulkColumn
 from members import services
 from members.figures import PEOPLE_PER_TAG, counted
-from members.models import MemberTag, RemoteTag, Tag, TagGroup
+from members.models import MemberTag, RemoteTag, Tag, TagDirection, TagGroup
 from members.services.tags import MOST_DAYS, WECHAT_NAME_BYTES, checked_synonyms
 
 if TYPE_CHECKING:
@@ -48,6 +48,16 @@ class TagAdminForm(BrandModelForm):
         super().__init__(*args, **kwargs)
         if self.instance.pk:
             self.initial["synonyms"] = gettext(", ").join(self.instance.synonyms)
+            if self.instance.sync and self.instance.pk in {
+                pk for pk, (_problem, is_there) in _remotes([self.instance.pk]).items() if not is_there
+            }:
+                self.fields["sync"].help_text = " ".join(
+                    [
+                        _not_at_wechat(),
+                        gettext("Its group is only kept from WeChat to here, so it is not made there again."),
+                        gettext("Switch this off to keep the tag here alone, or make it in WeChat's console."),
+                    ]
+                )
 
     def clean_synonyms(self) -> list[str]:
         """Read the line."""
@@ -99,21 +109,30 @@ def _people_link(people: tuple[int, str], row: Tag) -> Any:
     return two_lines(number, people[1])
 
 
-def _remotes(ids: list[int]) -> dict[int, list[RemoteTag]]:
-    found: dict[int, list[RemoteTag]] = {}
-    for row in RemoteTag.objects.select_related("account").filter(tag_id__in=ids).order_by("pk"):
-        found.setdefault(row.tag_id, []).append(row)
-    return found
+def _remotes(ids: list[int]) -> dict[int, tuple[str, bool]]:
+    """Give the first problem of each tag, and whether WeChat has it; of a tag that only WeChat makes, always."""
+    found: dict[int, tuple[str, bool]] = {}
+    for tag_id, problem in RemoteTag.objects.filter(tag_id__in=ids).order_by("pk").values_list("tag_id", "problem"):
+        found[tag_id] = (found.get(tag_id, ("", True))[0] or problem, True)
+    pulled = TagGroup.objects.filter(direction=TagDirection.PULL).values("name")
+    absent = Tag.objects.filter(pk__in=set(ids) - set(found), group__in=pulled).values_list("pk", flat=True)
+    return found | dict.fromkeys(absent, ("", False))
 
 
-def _sync_cell(remotes: list[RemoteTag] | None, row: Tag) -> Any:
+def _not_at_wechat() -> str:
+    return gettext("WeChat has no such tag. People here keep it until somebody takes it off them.")
+
+
+def _sync_cell(remote: tuple[str, bool] | None, row: Tag) -> Any:
     if not row.sync:
         return state(gettext("only here"))
-    problem = next((remote.problem for remote in remotes or [] if remote.problem), "")
+    if remote is None:
+        return state(gettext("waiting for WeChat"), "info")
+    problem, is_there = remote
+    if not is_there:
+        return two_lines(state(gettext("not at WeChat"), "warning"), _not_at_wechat())
     if problem:
         return two_lines(state(gettext("not in step"), "warning"), problem)
-    if not remotes:
-        return state(gettext("waiting for WeChat"), "info")
     return state(gettext("in step with WeChat"), "success")
 
 

@@ -3,6 +3,9 @@
 `RemoteTagging` remembers what both sides last agreed on. Comparing each side with it tells who changed what: what only
 we changed is pushed (50 followers a call), what only WeChat changed is taken over. Nothing is queued, so nothing can be
 lost: what could not be pushed today is still a difference tomorrow.
+
+A tag whose group is kept only from WeChat to here is never made at WeChat: one that WeChat has no more keeps its people
+here until somebody takes it off them.
 """
 
 from __future__ import annotations
@@ -69,7 +72,7 @@ def sync_tags(brand_id: int, account_id: int, *, at: datetime) -> SyncResult:
 
 
 def _match_dictionary(brand_id: int, account: OfficialAccount, at: datetime, result: SyncResult) -> list[RemoteTag]:
-    """Pair our tags with WeChat's by id, then by name; make what is missing on either side."""
+    """Pair our tags with WeChat's by id, then by name; make what is missing on either side, as the direction says."""
     answer = calls.list_tags(account, at=at)
     if not answer.ok:
         raise WeChatAway(answer)
@@ -88,7 +91,9 @@ def _match_dictionary(brand_id: int, account: OfficialAccount, at: datetime, res
                 tag = Tag.objects.create(name=name, group=GROUP_FROM_WECHAT, sync=True, created_at=at)
             known[remote_id] = RemoteTag.objects.create(account=account, tag=tag, remote_id=remote_id, agreed_name=name)
             paired.add(tag.pk)
-        missing = [tag for tag in Tag.objects.filter(sync=True).order_by("pk") if tag.pk not in paired]
+        pulled = TagGroup.objects.filter(direction=TagDirection.PULL).values("name")
+        wanted = Tag.objects.filter(sync=True).exclude(group__in=pulled).order_by("pk")
+        missing = [tag for tag in wanted if tag.pk not in paired]
     for remote_id in [each for each, row in known.items() if row.tag.sync and each in theirs]:
         _agree_on_name(brand_id, account, known[remote_id], theirs[remote_id], at, result)
     for tag in missing:

@@ -1,6 +1,7 @@
 """Followers and tags in step with WeChat, against the simulated one over real HTTP."""
 
 import pytest
+from django.test import Client
 
 from accounts.tenancy import brand_scope
 from members.models import Follower, Member, MemberTag, RemoteTag, RemoteTagging, Tag, TagGroup
@@ -14,7 +15,7 @@ from members.services import (
     tag_members,
     untag_members,
 )
-from tests.factories import AT, make_account, make_tag
+from tests.factories import AT, make_account, make_staff, make_tag
 from wechat_gateway import calls
 
 
@@ -186,6 +187,11 @@ def names_at_wechat(account):
     return [row["name"] for row in rows if row["id"] >= 100]
 
 
+def declare(brand, direction):
+    with brand_scope(brand.pk):
+        save_tag_group(group=TagGroup.objects.get(name="门店"), name="门店", direction=direction, at=AT)
+
+
 @pytest.mark.parametrize("direction", ["BOTH", "PUSH", "PULL"])
 def test_a_new_name_reaches_the_other_side_and_where_both_are_new_the_direction_decides(
     brand, crowd, simulator, direction
@@ -193,8 +199,8 @@ def test_a_new_name_reaches_the_other_side_and_where_both_are_new_the_direction_
     account, tag = crowd["account"], crowd["tag"]
     with brand_scope(brand.pk):
         change_tag(tag=tag, group="门店", at=AT)
-        save_tag_group(group=TagGroup.objects.get(name="门店"), name="门店", direction=direction, at=AT)
     sync_tags(brand.pk, account.pk, at=AT)
+    declare(brand, direction)
 
     def here():
         with brand_scope(brand.pk):
@@ -236,8 +242,8 @@ def test_declared_direction_decides_where_both_sides_differ(brand, crowd, simula
     account, ours, theirs = crowd["account"], crowd["openids"][:3], crowd["openids"][2:5]
     with brand_scope(brand.pk):
         change_tag(tag=crowd["tag"], group="门店", at=AT)
-        save_tag_group(group=TagGroup.objects.get(name="门店"), name="门店", direction=direction, at=AT)
     sync_tags(brand.pk, account.pk, at=AT)
+    declare(brand, direction)
     with brand_scope(brand.pk):
         remote_id = RemoteTag.objects.get().remote_id
         tag_here(crowd, ours)
@@ -248,3 +254,34 @@ def test_declared_direction_decides_where_both_sides_differ(brand, crowd, simula
     expected = set(ours if direction == "PUSH" else theirs)
     with brand_scope(brand.pk):
         assert (tagged_here(crowd["tag"]), tagged_at_wechat(simulator, account, crowd["tag"])) == (expected, expected)
+
+
+@pytest.mark.parametrize("direction", ["BOTH", "PUSH", "PULL"])
+def test_a_tag_that_wechat_has_no_more_keeps_its_people_and_only_our_word_makes_it_again(
+    brand, crowd, simulator, direction
+):
+    account, tag, people = crowd["account"], crowd["tag"], set(crowd["openids"][:3])
+    with brand_scope(brand.pk):
+        change_tag(tag=tag, group="门店", at=AT)
+        tag_here(crowd, people)
+    sync_tags(brand.pk, account.pk, at=AT)
+    declare(brand, direction)
+    with brand_scope(brand.pk):
+        new = make_tag("新", group="门店", sync=True)
+        tag_members(member_ids=[Follower.objects.earliest("pk").member_id], tag_ids=[new.pk], source="test", at=AT)
+        assert calls.delete_tag(account, RemoteTag.objects.get().remote_id, at=AT).ok
+    for _ in range(3):
+        sync_tags(brand.pk, account.pk, at=AT)
+
+    pulled = direction == "PULL"
+    assert sorted(names_at_wechat(account)) == ([] if pulled else sorted([tag.name, "新"]))
+    staff = Client(headers={"accept-language": "en"})
+    staff.cookies["django_language"] = "en"
+    with brand_scope(brand.pk):
+        staff.force_login(make_staff("tags", "OWNER"), backend="django.contrib.auth.backends.ModelBackend")
+        assert (tagged_here(tag), len(tagged_here(new))) == (people, 1)
+    if not pulled:
+        assert tagged_at_wechat(simulator, account, tag) == people
+    said = "WeChat has no such tag. People here keep it until somebody takes it off them."
+    for path in (f"/b/{brand.slug}/members/tag/", f"/b/{brand.slug}/members/tag/{tag.pk}/change/"):
+        assert (said in staff.get(path).content.decode()) == pulled
