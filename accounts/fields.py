@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 
+from accounts.errors import Unsealable
 from accounts.sealing import open_sealed, seal
+from common.registry import Registry
 from common.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A sealed value that does not open, and where it stands."""
+
+    brand_id: int
+    model: str
+    table: str
+    column: str
+    row: int
+
+    def __str__(self) -> str:
+        return f"{self.table}.{self.column} #{self.row}"
+
+
+refused_values: Final[Registry[Callable[[Refused], object]]] = Registry(
+    "refused values", purpose="who is told that a sealed value does not open; the transaction is about to fail"
+)
 
 
 class Ciphertext(bytes):
@@ -29,7 +52,12 @@ class _Sealed(DeferredAttribute):
         raw = super().__get__(instance, cls)
         if isinstance(raw, Ciphertext):
             field = cast("SealedTextField", self.field)
-            return Secret(open_sealed(instance.brand_id, raw, field.context(instance)))  # type: ignore[attr-defined]
+            brand_id: int = instance.brand_id  # type: ignore[attr-defined]
+            try:
+                return Secret(open_sealed(brand_id, raw, field.context(instance)))
+            except Unsealable:
+                _tell(instance, field, brand_id)
+                raise
         return raw
 
     def __set__(self, instance: models.Model, value: object) -> None:
@@ -39,6 +67,15 @@ class _Sealed(DeferredAttribute):
             message = f"{self.field.name} takes a text or a Secret"
             raise TypeError(message)
         instance.__dict__[self.field.attname] = value
+
+
+def _tell(instance: models.Model, field: SealedTextField, brand_id: int) -> None:
+    if instance.pk is None:
+        return
+    meta = instance._meta
+    value = Refused(brand_id, meta.label_lower, meta.db_table, str(field.column), instance.pk)
+    for _key, tell in refused_values.items():
+        tell(value)
 
 
 class SealedTextField(models.BinaryField):  # type: ignore[type-arg]

@@ -25,6 +25,8 @@ ACTIONS: dict[str, Any] = {
     "change": gettext_lazy("Change"),
     "delete": gettext_lazy("Delete"),
     "reveal": gettext_lazy("Reveal phone number"),
+    "sealed value refused": gettext_lazy("A sealed value did not open"),
+    "close incident": gettext_lazy("End incident"),
     "look up phone": gettext_lazy("Search by full phone number"),
     "check connection": gettext_lazy("Check connection"),
     "authorise account": gettext_lazy("Connect account by scanning"),

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from unfold.sites import UnfoldAdminSite
 
-from accounts.errors import NotAllowed
+from accounts.errors import NotAllowed, Unsealable
 from accounts.roles import DataScope, Role
 from common.clock import is_simulated, now
 from common.errors import AppError
@@ -70,6 +70,11 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc] # Unfold has no types
                 return _rendered(view(request, *args, **kwargs))
         except (PermissionDenied, NotAllowed):
             return self.forbidden(request)
+        except Unsealable:
+            if request.method in SAFE_METHODS:
+                raise
+            messages.error(request, _("Not done. A sealed value does not open; an incident says which one."))
+            return back(request, request.path)
         except AppError as error:
             if error.status == 500:
                 raise

@@ -15,4 +15,6 @@ class WechatGatewayConfig(AppConfig):
 
     def ready(self) -> None:
         """Collect what the apps above react to and answer."""
+        from wechat_gateway import refusals  # noqa: F401 - registers by being imported
+
         autodiscover_modules("inbound")

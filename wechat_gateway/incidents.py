@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
+from accounts.services import record_audit
 from accounts.tenancy import current_brand_id
 from common.registry import Registry
 from wechat_gateway.errcodes import explain
@@ -46,13 +47,14 @@ _SECOND_OWNER: Final = 40001
 class Kind:
     """One kind of incident in plain words. `title` may name %(name)s (the account) and %(subject)s.
 
-    Without `cause` and `action` those of WeChat's code are shown.
+    Without `cause` and `action` those of WeChat's code are shown. One that is `by_hand` may be ended by a person too.
     """
 
     title: StrOrPromise
     consequence: StrOrPromise
     cause: StrOrPromise = ""
     action: StrOrPromise = ""
+    by_hand: bool = False
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,16 @@ def close_incident(*, kind: str, at: datetime, appid: str = "", subject: str | N
     if subject is not None:
         rows = rows.filter(subject=subject[:100])
     return rows.update(closed_at=at)
+
+
+def end_by_hand(incident: Incident, *, at: datetime) -> bool:
+    """Let a person say that it is over; False when it was, or is not theirs to say. It opens again when seen again."""
+    if not kinds.get(incident.kind).by_hand:
+        return False
+    ended = Incident.objects.filter(pk=incident.pk, closed_at__isnull=True).update(closed_at=at)
+    if ended:
+        record_audit(action="close incident", obj=incident, label=f"{incident.kind} {incident.subject}")
+    return bool(ended)
 
 
 def templates_listed(*, appid: str, template_ids: Iterable[str], at: datetime) -> int:

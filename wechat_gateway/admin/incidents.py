@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
-from django.http import Http404, HttpResponseNotAllowed
+from django.http import Http404, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
+from common.clock import now
 from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, state, two_lines
 from console.http import viewer_of
 from console.registry import BulkColumn
-from wechat_gateway.incidents import cause_of, effects_of, kinds
+from wechat_gateway.incidents import cause_of, effects_of, end_by_hand, kinds
 from wechat_gateway.models import Incident
 from wechat_gateway.on_screen import action_shown, app_names, app_of, cause_shown, title_of
 
@@ -91,7 +92,10 @@ class IncidentAdmin(ConsoleModelAdmin):
         if row is None or not self.has_view_permission(request, row):
             raise Http404
         if request.method == "POST":
-            return HttpResponseNotAllowed(["GET", "HEAD"])
+            viewer_of(request).require("accounts.edit")
+            if not end_by_hand(row, at=now()):
+                return HttpResponseNotAllowed(["GET", "HEAD"])
+            return HttpResponseRedirect(request.path)
         app = app_of(row.appid)
         title = title_of(row, app.name if app is not None else row.appid)
         kind = kinds.get(row.kind)
@@ -106,6 +110,8 @@ class IncidentAdmin(ConsoleModelAdmin):
             "words": row.detail if row.code is not None and row.detail != str(cause_of(row)) else "",
             "consequence": str(kind.consequence) % {"subject": row.subject},
             "effects": effects_of(row),
+            "by_hand": kind.by_hand,
+            "may_end": kind.by_hand and viewer_of(request).can("accounts.edit"),
             "app": app,
             "app_link": self._app_link(request, app),
         }

@@ -13,7 +13,7 @@ from django.db.models import Q
 from accounts.services import record_audit
 from accounts.tasks_base import ring
 from accounts.tenancy import brand_scope, every_brand
-from wechat_gateway import checks, incidents, pulse, quotas, tasks, tokens
+from wechat_gateway import checks, incidents, pulse, quotas, refusals, tasks, tokens
 from wechat_gateway.checks import Finding, Run
 from wechat_gateway.errors import CallsParked
 from wechat_gateway.models import (
@@ -108,6 +108,7 @@ def watch_brand(*, brand_id: int, at: datetime) -> None:
         _watch_quotas(at)
         _watch_callbacks([app for app in apps if isinstance(app, OfficialAccount)], at)
         _close_unneeded(at)
+        refusals.look_again(at=at)
         quiet = _quiet_accounts([app for app in apps if isinstance(app, OfficialAccount)], at)
         waiting = [app for app in apps if app.parked_until is not None and app.parked_until <= at]
         doubtful = list(
