@@ -31,7 +31,7 @@ CLOCK_URL = env.str("ZHIYIN_CLOCK_URL", "")  # the simulator's clock; empty = re
 SIMULATOR_URL = env.str("ZHIYIN_SIMULATOR_URL", "")
 STATE_DIR = env.str("ZHIYIN_STATE_DIR", str(BASE_DIR / "var"))  # where the demo writes what is true of it
 CALLBACK_FRESHNESS_SECONDS = env.int("ZHIYIN_CALLBACK_FRESHNESS_SECONDS", 300)
-KEEP_PUSHES_DAYS = env.int("ZHIYIN_KEEP_PUSHES_DAYS", 30)  # handled ones; what needs people is kept
+KEEP_PUSHES_DAYS = env.int("ZHIYIN_KEEP_PUSHES_DAYS", 7)  # handled ones; what needs people is kept
 CLIENT_MSG_ID_WINDOW_SECONDS = env.int("ZHIYIN_CLIENT_MSG_ID_WINDOW_SECONDS", 540)  # how long WeChat de-duplicates
 PRINT_FONT = env.str("ZHIYIN_PRINT_FONT", "")  # a TrueType file with Chinese, embedded into printed code sheets
 SEND_CONCURRENCY = env.int("ZHIYIN_SEND_CONCURRENCY", 64)

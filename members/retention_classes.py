@@ -45,8 +45,8 @@ classes.register(
         old=lambda before: InboundPush.objects.filter(
             state__in=[PushState.FAILED, PushState.QUARANTINED], received_at__lt=before
         ),
-        proposed=180,
-        least=30,
+        proposed=30,
+        least=7,
         most=730,
         drop=lambda before: drop_unsettled(before=before, most=PIECE),
         order=10,

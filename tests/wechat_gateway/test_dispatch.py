@@ -376,15 +376,15 @@ def test_what_nobody_ever_looked_at_goes_after_the_long_limit(account):
     old = store(account, forge.text_message(), state="FAILED")
     with brand_scope(account.brand_id):
         HandledEffect.objects.create(push=old, handler="test.good")
-        InboundPush.objects.filter(pk=old.pk).update(received_at=NOW - timedelta(days=181))
+        InboundPush.objects.filter(pk=old.pk).update(received_at=NOW - timedelta(days=31))
         kept = [store(account, forge.text_message(msgid=str(n)), state=state).pk
                 for n, state in enumerate(("FAILED", "QUARANTINED", "NEW"), 5)]  # fmt: skip
         InboundPush.objects.filter(pk=kept[2]).update(received_at=NOW - timedelta(days=400))
-        InboundPush.objects.filter(pk__in=kept[:2]).update(received_at=NOW - timedelta(days=179))
+        InboundPush.objects.filter(pk__in=kept[:2]).update(received_at=NOW - timedelta(days=29))
     assert retain(account.brand_id, at=NOW)["unsettled_pushes"] == 1
     with brand_scope(account.brand_id):
         assert sorted(InboundPush.objects.values_list("pk", flat=True)) == sorted(kept)
-        set_retention(key="unsettled_pushes", days=30, by="x", at=NOW)
+        set_retention(key="unsettled_pushes", days=7, by="x", at=NOW)
     assert retain(account.brand_id, at=NOW)["unsettled_pushes"] == 2
     with brand_scope(account.brand_id):
         assert InboundPush.objects.get().state == "NEW"
@@ -427,10 +427,10 @@ def test_group_of_pushes_costs_a_constant_number_of_queries(account, django_asse
 
 
 def test_old_handled_pushes_are_dropped_and_others_stay(account):
-    old = NOW - timedelta(days=31)
+    old = NOW - timedelta(days=7, seconds=1)
     store(account, forge.text_message(msgid="1"), state="HANDLED", received_at=old)
     kept = [
-        store(account, forge.text_message(msgid="2"), state="HANDLED"),
+        store(account, forge.text_message(msgid="2"), state="HANDLED", received_at=NOW - timedelta(days=7)),
         store(account, forge.text_message(msgid="3"), state="QUARANTINED", received_at=old),
     ]
     assert services.purge_brand_inbound(brand_id=account.brand_id, at=NOW) == 1
