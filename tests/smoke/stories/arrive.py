@@ -8,6 +8,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from tests.smoke.combinations import store_to_wecom
 from tests.smoke.stage import Operator, Stage, plain
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ FIVE = 5  # WeChat allows five messages within 48 hours of a person's last one
 
 
 def play(stage: Stage) -> None:
-    """Play the nine scenes."""
+    """Play the ten scenes."""
     brand = stage.brand("lanyu")
     for person, name in ((NING, "阿宁"), (QIAO, "阿乔"), (MO, "小墨")):
         stage.sim("/_sim/people", {"id": person, "nickname": name})
@@ -32,6 +33,7 @@ def play(stage: Stage) -> None:
     people(stage, brand)
     channels(stage, brand, operator)
     ways_in(stage, brand, operator)
+    store_to_wecom(stage, brand)
     incident(stage, brand, operator)
 
 
