@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from accounts.rest.permissions import needs_scope
@@ -115,4 +117,9 @@ class CodeTaking(BrandAPIView):
             at=clock.now(),
             scanned_at=given.get("scanned_at"),
         )
-        return Response({"use": use.public_id, "at": use.at, "member": card(member.pk)}, status=201)
+
+        def answer() -> str:
+            told = {"use": use.public_id, "at": use.at, "member": card(member.pk)}
+            return str(JSONRenderer().render(told).decode())
+
+        return Response(json.loads(services.first_answer(use=use, answer=answer)), status=201)

@@ -8,6 +8,7 @@ from typing import ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from accounts.fields import SealedTextField
 from accounts.tenancy import BrandForeignKey, BrandOwned
 from members.models.people import Member
 
@@ -16,7 +17,8 @@ class CodeUse(BrandOwned):
     """A member code that was taken at a counter: no other use of it, nor of an earlier one, is possible.
 
     `step` is the half minute the code was shown in; `actor` and `key` are the till and its own number for the act;
-    `code_index` is a fingerprint of the code, so that a key used for another code is noticed.
+    `code_index` is a fingerprint of the code, so that a key used for another code is noticed; `answer` is what the till
+    was told, for when it asks with the same key again (none of uses before it was kept).
     """
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -26,6 +28,7 @@ class CodeUse(BrandOwned):
     key = models.CharField(_("operation key"), max_length=100)
     code_index = models.UUIDField()
     at = models.DateTimeField(_("when"))
+    answer = SealedTextField(bind=("public_id",), null=True, blank=True, editable=False)
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("use of a member code")

@@ -2,7 +2,7 @@
 
 from members.services.access import note_opened, note_read, watch_access
 from members.services.audit_watch import brands_to_seal, verify_audit, watch_audit
-from members.services.codes import ShownCode, current_code, use_code
+from members.services.codes import ShownCode, current_code, first_answer, use_code
 from members.services.consent import (
     end_suppressions,
     give_consent,
@@ -151,6 +151,7 @@ __all__ = [
     "explanation_of",
     "fetch_copy",
     "fetch_followers",
+    "first_answer",
     "follower_of",
     "give_consent",
     "has_other_stages",

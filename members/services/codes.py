@@ -14,11 +14,14 @@ from django.db import IntegrityError, transaction
 
 from accounts.sealing import blind_index
 from accounts.tenancy import current_brand_id
+from common.secret import Secret
 from members.errors import CodeExpired, CodeKeyReused, CodeNotForYou, CodeUnknown, CodeUsed, TillClockOff
 from members.models import CodeUse, Flag, FlagKind, Member
 from members.selectors import surviving
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from members.models import Follower
 
 STEP_SECONDS: Final = 30
@@ -51,7 +54,7 @@ def current_code(*, member_id: int, at: datetime) -> ShownCode:
 def use_code(
     *, code: str, actor: str, key: str, at: datetime, scanned_at: datetime | None = None
 ) -> tuple[CodeUse, Member]:
-    """Take a code at a counter, once; the same key of the same actor gives the same answer again.
+    """Take a code at a counter, once; the same key of the same actor gives the same use again, with its answer.
 
     Gives the use and whoever the member is today. Raises `CodeUnknown`, `CodeExpired`, `CodeUsed`, `CodeKeyReused`,
     `CodeNotForYou`, `TillClockOff`.
@@ -78,6 +81,17 @@ def use_code(
     except IntegrityError:  # the same key at the same moment, for another member's code
         raise CodeKeyReused from None
     return use, surviving(member)
+
+
+def first_answer(*, use: CodeUse, answer: Callable[[], str]) -> str:
+    """Give what the till was told of a use; if it was not told yet, make the answer and keep it."""
+    kept: Secret | None = use.answer
+    if kept:
+        return kept.reveal()
+    told = answer()
+    use.answer = Secret(told)
+    use.save(update_fields=["answer"])
+    return told
 
 
 def forget_uses(*, follower: Follower, whole: bool, at: datetime) -> int:
