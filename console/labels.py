@@ -136,6 +136,7 @@ ACTIONS: dict[str, Any] = {
     "go on duty": gettext_lazy("Go on duty"),
     "go off duty": gettext_lazy("Go off duty"),
     "change retention": gettext_lazy("Change retention"),
+    "change promise": gettext_lazy("Change what is promised outside service hours"),
     "change resolving": gettext_lazy("Change when conversations are resolved"),
     "resolve conversations": gettext_lazy("Resolve quiet conversations"),
     "upload table": gettext_lazy("Upload table"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.urls import reverse
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
@@ -13,6 +14,7 @@ from common.clock import now
 from console import formats
 from console.admin import ConsoleModelAdmin, site
 from console.columns import excerpt, state
+from console.forms import BrandModelForm
 from console.registry import (
     BulkColumn,
     Hit,
@@ -159,6 +161,27 @@ class AgentAdmin(ConsoleModelAdmin):
         return state(_("away")) if row.on_duty else state(_("off duty"))
 
 
+class _HoursForm(BrandModelForm):
+    """A span of a weekday, or of one day that differs from its week."""
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a weekday without times, and a day with one of them only."""
+        given: dict[str, Any] = super().clean() or self.cleaned_data
+        times = [given.get(name) for name in ("opens", "closes")]
+        if given.get("day") is not None:
+            given["weekday"] = given["day"].weekday()
+        if not all(each is not None for each in times) and (given.get("day") is None or any(times)):
+            name = "closes" if times[0] is not None else "opens"
+            if name not in self.errors:
+                self.add_error(name, _("Say from when to when. Only a single day can be closed."))
+        rows = ServiceHours.objects.exclude(pk=self.instance.pk).filter(day=given.get("day"), opens=times[0])
+        if given.get("day") is None:
+            rows = rows.filter(weekday=given.get("weekday") or 0)
+        if not self.errors and rows.exists():
+            self.add_error("opens", _("There are such hours already."))
+        return given
+
+
 @admin.register(ServiceHours, site=site)
 class ServiceHoursAdmin(ConsoleModelAdmin):
     """When the desk answers. Stores answer in their own opening hours."""
@@ -172,20 +195,21 @@ class ServiceHoursAdmin(ConsoleModelAdmin):
         "Without hours the desk is taken to be there always. With them, whoever writes outside hears when they get a "
         "reply, and a task stands there at that time."
     )
-    list_display = ("day", "span")
-    list_display_links = ("day",)
-    fields = ("weekday", "opens", "closes")
-    ordering = ("brand", "weekday", "opens", "pk")
+    list_display = ("which", "span", "reason")
+    list_display_links = ("which",)
+    fields = ("weekday", "day", "opens", "closes", "reason")
+    ordering = ("brand", "day", "weekday", "opens", "pk")
+    form = _HoursForm
 
-    @admin.display(description=gettext_lazy("weekday"), ordering="weekday")
-    def day(self, row: ServiceHours) -> str:
-        """Give the weekday."""
-        return str(_DAYS[row.weekday])
+    @admin.display(description=gettext_lazy("day"), ordering="day")
+    def which(self, row: ServiceHours) -> str:
+        """Give the weekday, or the one day it is for."""
+        return date_format(row.day, "Y-m-d") if row.day else str(_DAYS[row.weekday])
 
     @admin.display(description=gettext_lazy("hours"))
     def span(self, row: ServiceHours) -> str:
         """Give from when to when."""
-        return f"{row.opens:%H:%M}–{row.closes:%H:%M}"
+        return f"{row.opens:%H:%M}–{row.closes:%H:%M}" if row.opens and row.closes else _("closed")
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Offer the weekdays by name."""

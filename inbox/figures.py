@@ -13,9 +13,10 @@ from django.utils.translation import pgettext_lazy
 
 from accounts.roles import DataScope
 from accounts.tenancy import current_brand_id
-from inbox.models import Level, ServiceHours
+from inbox.models import Level
+from inbox.selectors import service_times
 from stores.models import Region
-from stores.selectors import brand_zone, open_time, store_ids_of_grant, time_within
+from stores.selectors import brand_zone, open_time, store_ids_of_grant
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -115,10 +116,7 @@ def office_seconds(conversation: Conversation, *, since: datetime, at: datetime)
     if conversation.level in (Level.GUIDE, Level.STORE) and conversation.store_id is not None:
         within = open_time(store_id=conversation.store_id, since=since, until=at, zone=zone)
     else:
-        week: dict[int, list[tuple[Any, Any]]] = {}
-        for row in ServiceHours.objects.order_by("weekday", "opens"):
-            week.setdefault(row.weekday, []).append((row.opens, row.closes))
-        within = time_within(since, at, week, {}, zone) if week else None
+        within = service_times().within(since, at, zone)
     return max(0, int((at - since if within is None else within).total_seconds()))
 
 

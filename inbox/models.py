@@ -332,22 +332,47 @@ class Agent(BrandOwned):
 
 
 class ServiceHours(BrandOwned):
-    """When the desk and the regions answer, per weekday (Monday = 0). No rows: always."""
+    """When the desk and the regions answer, per weekday (Monday = 0). No rows: always.
+
+    A row with `day` is for that day alone, which then has none of its weekday's hours; without times it is closed.
+    """
 
     weekday = models.SmallIntegerField(_("weekday"), validators=[MinValueValidator(0), MaxValueValidator(6)])
-    opens = models.TimeField(_("opens"))
-    closes = models.TimeField(_("closes"))
+    day = models.DateField(
+        _("only on this day"),
+        null=True,
+        blank=True,
+        help_text=_("A day that differs from its week, such as a holiday. Without times the desk is closed on it."),
+    )
+    opens = models.TimeField(_("opens"), null=True, blank=True)
+    closes = models.TimeField(_("closes"), null=True, blank=True)
+    reason = models.CharField(_("reason"), max_length=60, blank=True, default="", db_default="")
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("service hours")
         verbose_name_plural = _("service hours")
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["brand", "weekday", "opens"], name="service_span_of_day"),
+            models.UniqueConstraint(
+                fields=["brand", "weekday", "opens"],
+                condition=Q(day__isnull=True),
+                name="service_span_of_day",
+            ),
+            models.UniqueConstraint(
+                fields=["brand", "day", "opens"],
+                condition=Q(day__isnull=False),
+                name="service_span_of_date",
+            ),
+            models.CheckConstraint(
+                condition=Q(opens__isnull=False, closes__isnull=False)
+                | Q(day__isnull=False, opens__isnull=True, closes__isnull=True),
+                name="service_times_or_closed",
+            ),
             models.CheckConstraint(condition=Q(weekday__gte=0, weekday__lte=6), name="service_weekday_exists"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.weekday} {self.opens:%H:%M}–{self.closes:%H:%M}"
+        times = f"{self.opens:%H:%M}–{self.closes:%H:%M}" if self.opens and self.closes else "–"
+        return f"{self.day or self.weekday} {times}"
 
 
 class CannedReply(BrandOwned):
@@ -406,11 +431,13 @@ class AgentTask(BrandOwned):
 class InboxPolicy(BrandOwned):
     """How long a brand keeps conversations, and when one is resolved by itself; without a row the defaults hold.
 
-    `resolve_days` are days after our last answer without a reply; 0: only people resolve.
+    `resolve_days` are days after our last answer without a reply; 0: only people resolve. `promise` is what whoever
+    writes outside the service hours is told, with `{when}`; empty: our own words.
     """
 
     keep_days = models.PositiveSmallIntegerField(_("days conversations are kept"), default=180)
     resolve_days = models.PositiveSmallIntegerField(_("resolved after days without a reply"), default=7, db_default=7)
+    promise = models.CharField(_("promise of a reply"), max_length=300, blank=True, default="", db_default="")
     updated_at = models.DateTimeField(_("changed"), null=True, blank=True)
 
     class Meta(BrandOwned.Meta):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -37,7 +37,7 @@ from members.models import Member
 from members.segments import crossed
 from members.selectors import name_begins, visible_members
 from stores.models import Store
-from stores.selectors import brand_zone, hours_at, opening_hours, store_ids_of_grant
+from stores.selectors import brand_zone, hours_at, opening_hours, store_ids_of_grant, time_within
 from wechat_gateway import windows
 
 if TYPE_CHECKING:
@@ -386,22 +386,39 @@ def case_of(conversation: Conversation, *, at: datetime, passed: frozenset[int] 
         store_name=store.name if store else "",
         region_name=store.region.name if store and store.region else "",
         store_shift=_shift(hours[store.pk], zone) if store else Shift(),
-        desk_shift=desk_shift(at=at, zone=zone, week=service_week()),
+        desk_shift=desk_shift(at=at, zone=zone, times=service_times()),
         passed=passed,
     )
 
 
-def service_week() -> dict[int, list[tuple[Any, Any]]]:
-    """Give when desk and regions are at work, by weekday; nothing when nobody has said."""
-    week: dict[int, list[tuple[Any, Any]]] = {}
-    for row in ServiceHours.objects.order_by("weekday", "opens"):
-        week.setdefault(row.weekday, []).append((row.opens, row.closes))
-    return week
+@dataclass(frozen=True)
+class ServiceTimes:
+    """When desk and regions are at work: by weekday, and on days that differ. Both empty: always."""
+
+    week: dict[int, list[tuple[time, time]]]
+    days: dict[date, list[tuple[time, time]]]
+
+    def within(self, since: datetime, until: datetime, zone: ZoneInfo) -> timedelta | None:
+        """Give how much of a span they are at work; None: all of it."""
+        return time_within(since, until, self.week, self.days, zone) if self.week else None
 
 
-def desk_shift(*, at: datetime, zone: ZoneInfo, week: dict[int, list[tuple[Any, Any]]]) -> Shift:
+def service_times() -> ServiceTimes:
+    """Give when desk and regions are at work; without a week, always but on the days that differ."""
+    week: dict[int, list[tuple[time, time]]] = {}
+    days: dict[date, list[tuple[time, time]]] = {}
+    for row in ServiceHours.objects.order_by("day", "weekday", "opens"):
+        spans = days.setdefault(row.day, []) if row.day is not None else week.setdefault(row.weekday, [])
+        if row.opens is not None and row.closes is not None:
+            spans.append((row.opens, row.closes))
+    if days and not week:
+        week = {weekday: [(time(0), time(0))] for weekday in range(7)}
+    return ServiceTimes(week, days)
+
+
+def desk_shift(*, at: datetime, zone: ZoneInfo, times: ServiceTimes) -> Shift:
     """Say whether desk and regions are at work."""
-    return _shift(hours_at(at.astimezone(zone), week, {}), zone) if week else Shift()
+    return _shift(hours_at(at.astimezone(zone), times.week, times.days), zone) if times.week else Shift()
 
 
 @dataclass(frozen=True)
@@ -412,13 +429,13 @@ class Desk:
     """
 
     zone: ZoneInfo
-    week: dict[int, list[tuple[Any, Any]]]
+    times: ServiceTimes
     agents: tuple[Agent, ...]
     awaited: bool
 
     def shift(self, at: datetime) -> Shift:
         """Say whether the desk is at work."""
-        return desk_shift(at=at, zone=self.zone, week=self.week)
+        return desk_shift(at=at, zone=self.zone, times=self.times)
 
     def is_there_for_all(self, at: datetime) -> bool:
         """Say whether the desk is at work and answers for every store: then nobody finds everything closed."""
@@ -447,7 +464,7 @@ def desk_of_brand() -> Desk:
     """Give the desk of the brand in scope as of now."""
     awaited = AgentTask.objects.filter(kind=TaskKind.WRITES_AGAIN, due_at__isnull=True, done_at__isnull=True)
     agents = Agent.objects.select_related("staff_user").order_by("pk")
-    return Desk(ZoneInfo(brand_zone()), service_week(), tuple(agents), awaited.exists())
+    return Desk(ZoneInfo(brand_zone()), service_times(), tuple(agents), awaited.exists())
 
 
 def _shift(hours: Hours, zone: ZoneInfo) -> Shift:

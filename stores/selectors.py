@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from django.db import connection
@@ -54,6 +54,7 @@ class NearbyStore:
 
 
 # UNION, not UNION ALL: a tree that somebody closed to a ring still ends.
+_LONGEST_CLOSED: Final = 62  # days that are looked at for the next opening
 _REACHED_SQL = """
 WITH RECURSIVE below AS (
   SELECT g.region_id AS id FROM stores_regiongrant g WHERE g.brand_id = %(brand)s AND g.grant_id = %(grant)s
@@ -301,7 +302,7 @@ def hours_at(
             end = datetime.combine(day if closes > opens else day + timedelta(days=1), closes, local.tzinfo)
             if start <= local < end:
                 return Hours(True, closes, None, None, tuple(spans(today)))
-    for ahead in range(9):
+    for ahead in range(_LONGEST_CLOSED):
         day = today + timedelta(days=ahead)
         for opens, _closes in sorted(spans(day)):
             if datetime.combine(day, opens, local.tzinfo) > local:

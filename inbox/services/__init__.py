@@ -5,6 +5,7 @@ from __future__ import annotations
 from inbox.services.ledger import record_act, reserve_send, reserve_sends, settle_sends
 from inbox.services.lines import hold_conversations
 from inbox.services.media import due_attachments, fetch_attachment
+from inbox.services.promises import set_promise
 from inbox.services.queue import fill, fill_all, note_seen, return_due, set_duty
 from inbox.services.recording import ask_for_person, record_push
 from inbox.services.resolving import resolve_answered, set_resolving
@@ -61,6 +62,7 @@ __all__ = [
     "send_unasked",
     "set_duty",
     "set_inbox_policy",
+    "set_promise",
     "set_resolving",
     "settle_sends",
     "snooze",

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from django.utils import translation
 from django.utils.formats import date_format
+from django.utils.translation import gettext as _
 
+from accounts.services import record_audit
+from common.errors import Invalid
+from inbox.selectors import inbox_policy
 from inbox.services import lines, queue, sending
 from stores.selectors import brand_zone
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from inbox.models import Conversation
+    from inbox.models import Conversation, InboxPolicy
 
 # What followers read is the brand's own language, not an interface: Chinese, and polite.
 WORDS = "您好，现在不是服务时间，我们会在{when}回复您。"
+LONGEST: Final = 300
+WHEN: Final = "{when}"
 _SAME_DAY, _NEXT_DAY, _LATER = "今天 {time}", "明天 {time}", "{date} {time}"
 
 
@@ -33,10 +39,28 @@ def promise(conversation: Conversation, *, opens_at: datetime, at: datetime) -> 
     lines.note_step(conversation, "promised", at=at, when=opens_at.isoformat())
     sending.send_by_itself(
         conversation,
-        text=WORDS.format(when=in_words(opens_at, at=at)),
+        text=(inbox_policy().promise or WORDS).replace(WHEN, in_words(opens_at, at=at)),
         at=at,
         facts={"promises": opens_at.isoformat()},
     )
+
+
+def set_promise(*, text: str, at: datetime) -> InboxPolicy:
+    """Choose what is promised outside the service hours; empty: our own words. Raises Invalid."""
+    text = text.strip()
+    if text and text.count(WHEN) != 1:
+        raise Invalid(
+            _("The sentence must say once when there is a reply: {when}."),
+            hint=_("Write {when} where the time is to stand."),
+            field="promise",
+        )
+    if len(text) > LONGEST:
+        raise Invalid(_("At most %(most)s characters are possible.") % {"most": LONGEST}, hint="", field="promise")
+    policy = inbox_policy()
+    before, policy.promise, policy.updated_at = policy.promise, text, at
+    policy.save()
+    record_audit(action="change promise", obj=policy, changes={"promise": [before, text]})
+    return policy
 
 
 def in_words(moment: datetime, *, at: datetime) -> str:

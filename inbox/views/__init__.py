@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from console.registry import Page, Tab, nav, pages
-from inbox.views import acts, card, lists, resolving, retention, speed, thread
+from inbox.views import acts, card, lists, promise, resolving, retention, speed, thread
 
 _AREA = "inbox"
 _ONE = "inbox/<int:pk>/"
@@ -16,6 +16,7 @@ for _page in (
     Page("inbox/tasks/", lists.tasks, "inbox_tasks", _AREA, "edit"),
     Page("inbox/canned/", lists.canned, "inbox_canned", _AREA),
     Page("inbox/speed/", speed.speed, "inbox_speed", _AREA),
+    Page("inbox/promise/", promise.promise, "inbox_promise", "agents"),
     Page("inbox/resolving/", resolving.resolving, "inbox_resolving", "agents"),
     Page("inbox/retention/", retention.retention, "kept_conversations", "privacy"),
     Page("inbox/duty/", acts.duty, "inbox_duty", _AREA, "edit"),
@@ -30,5 +31,6 @@ for _page in (
 ):
     pages.register(_page.name, _page)
 nav.register("inbox.list", Tab("inbox", _("Inbox"), "inbox_list", _AREA, 1, prefix="inbox_"))
+nav.register("inbox.promise", Tab("inbox", _("Promise"), "inbox_promise", "agents", 81))
 nav.register("inbox.resolving", Tab("inbox", _("Resolving"), "inbox_resolving", "agents", 82))
 nav.register("inbox.retention", Tab("settings", _("Retention"), "kept_conversations", "privacy", 46))

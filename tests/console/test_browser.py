@@ -38,6 +38,7 @@ PAGES = [
     "conversations/menu/",
     "inbox/",
     "inbox/speed/",
+    "inbox/promise/",
     "inbox/resolving/",
     "inbox/retention/",
     "inbox/cannedreply/",
