@@ -14,6 +14,7 @@ from conversations.known import known
 from conversations.selectors import forget_compiled
 from wechat_gateway.client import forget_answers
 from wechat_gateway.quotas import forget_limits
+from wechat_gateway.refusals import forget_told
 from wechat_gateway.services.inbox import forget_met
 from wechat_gateway.tokens import forget_cached
 
@@ -25,6 +26,7 @@ FORGET: Final[tuple[Callable[[], None], ...]] = (
     forget_answers,
     forget_limits,
     forget_met,
+    forget_told,
     forget_cached,
     forget_mapping,
     just_said.forget,

@@ -67,6 +67,12 @@ def tell(value: Refused) -> None:
     _writer.submit(_write, value, current_viewer())
 
 
+def forget_told() -> None:
+    """Drop what was noticed: the next time anybody meets it, it is told again."""
+    with _lock:
+        _told.clear()
+
+
 def until_told() -> None:
     """Wait until everything that was noticed so far is written down."""
     _writer.submit(lambda: None).result()

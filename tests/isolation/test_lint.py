@@ -32,6 +32,7 @@ MODULE_MEMORY = {
     "wechat_gateway/checks.py": "functions that register themselves",
     "wechat_gateway/client.py": "when a refresh was rung, by (brand, AppID)",
     "wechat_gateway/errcodes.py": "WeChat's error codes, filled while the module is imported",
+    "wechat_gateway/refusals.py": "when a value that does not open was told, by (brand, table, column, row)",
     "wechat_gateway/registries.py": "functions that register themselves",
     "wechat_gateway/tokens.py": "access tokens, by (brand, AppID)",
 }
