@@ -623,8 +623,8 @@ def test_secrets_of_the_platform_are_sealed_and_bound_to_their_column(platform):
         _ = Platform.objects.get().callback_token
 
 
-def test_old_handled_events_leave_and_what_waits_for_people_stays(db):
-    at = clock.now()
+def test_old_handled_events_leave_and_what_waits_for_people_stays(db, settings):
+    settings.KEEP_PUSHES_DAYS, at = 30, clock.now()
     for number, (state, days) in enumerate([("HANDLED", 31), ("HANDLED", 29), ("FAILED", 400), ("NEW", 400)]):
         PlatformPush.objects.create(
             info_type="authorized", dedupe_key=f"{number:032x}", body=None, event_at=at, state=state,
