@@ -19,7 +19,7 @@ HOUR = timedelta(hours=1)
 def scene(in_brand):
     """A branch with one code below it, and another code; a came by both, b by the other, c by none."""
     account = make_account()
-    branch = make_touchpoint(name="门店")
+    branch = make_touchpoint(None, name="门店")
     door, site = make_touchpoint(account, name="门口", parent=branch), make_touchpoint(account, name="官网")
     people = {name: make_follower(account, at=AT) for name in "abcs"}
     named(**{name: each.member for name, each in people.items()})
