@@ -53,7 +53,7 @@ descriptions: venv-dev
 
 # Every later run of the tests restores what this one has migrated, and loads what this one has compiled.
 template: venv-dev
-	@$(PY) -m pytest -q -k test_template_dump
+	@$(PY) -m pytest -q tests/launcher/test_template_dump.py
 
 smoke: venv ## play a story against a whole product on free ports, and assert it (STORY=name plays one)
 	@$(PY) -m launcher around -- $(PY) -m tests.smoke $(STORY)

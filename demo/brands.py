@@ -227,6 +227,10 @@ LANYU = DemoBrand(
             ],
         },
         {
+            "title": "活动开始提醒",
+            "keys": [{"key": "thing1", "label": "活动"}, {"key": "time2", "label": "开始时间"}],
+        },
+        {
             "title": POINTS_NOTICE,
             "keys": [
                 {"key": "thing1", "label": "温馨提示"},

@@ -25,6 +25,7 @@ import welcomes.models
 from accounts.services import issue_api_key
 from accounts.tenancy import brand_scope
 from common import clock
+from members.segments import matching
 
 
 def send_to_everybody(template: str, content: dict[str, str]) -> int:
@@ -94,6 +95,7 @@ def serve() -> None:
         "first_buttons": first_buttons,
         "breaches": loyalty.invariants.breaches,
         "issue_api_key": issue_api_key,
+        "matching": matching,
         "left_for": left_for,
     }
     for module in (campaigns, conversations, guides, inbox, members, stores, touchpoints, wechat_gateway, welcomes):

@@ -8,7 +8,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from tests.smoke.combinations import store_to_wecom
+from tests.smoke.combinations import channels_to_order, store_to_wecom
 from tests.smoke.stage import Operator, Stage, plain
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def play(stage: Stage) -> None:
     channels(stage, brand, operator)
     ways_in(stage, brand, operator)
     store_to_wecom(stage, brand)
+    channels_to_order(stage, brand, operator)
     incident(stage, brand, operator)
 
 
