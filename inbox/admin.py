@@ -206,7 +206,7 @@ class ServiceHoursAdmin(ConsoleModelAdmin):
         """Give the weekday, or the one day it is for."""
         return date_format(row.day, "Y-m-d") if row.day else str(_DAYS[row.weekday])
 
-    @admin.display(description=gettext_lazy("hours"))
+    @admin.display(description=gettext_lazy("service hours"))
     def span(self, row: ServiceHours) -> str:
         """Give from when to when."""
         return f"{row.opens:%H:%M}–{row.closes:%H:%M}" if row.opens and row.closes else _("closed")
