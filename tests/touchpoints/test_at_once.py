@@ -92,6 +92,20 @@ def test_nothing_new_stands_below_what_is_being_archived(brand, two):
         assert Touchpoint.objects.count() == 2
 
 
+def test_nothing_is_moved_below_what_is_being_archived(brand, two):
+    shops, packs = two
+
+    refused = meanwhile(
+        brand,
+        lambda: archive_branch(touchpoint=shops, at=AT),
+        lambda: move_branch(touchpoint=packs, parent=shops, at=AT, restates=False),
+    )
+
+    assert len(refused) == 1
+    with brand_scope(brand.pk):
+        assert Touchpoint.objects.get(pk=packs.pk).parent_id is None
+
+
 def test_what_is_being_hung_below_a_branch_is_archived_with_it(brand, two):
     shops, packs = two
 

@@ -31,6 +31,7 @@ from tests.console.conftest import (  # noqa: F401 - fixtures
 from tests.factories import make_mini_program, make_store, make_tag
 from tests.touchpoints.conftest import come
 from touchpoints.admin import TouchpointAdmin
+from touchpoints.errors import NotInTree
 from touchpoints.models import CodeAllowance, CodeIssue, Cost, MiniCode, Move, StaffPerson, Touchpoint, TouchpointTag
 from touchpoints.services import archive_branch, count_again, create_mini_code, create_touchpoint, keep_code
 from touchpoints.services import sums as counting
@@ -380,6 +381,20 @@ def test_impossible_place_is_refused_in_words(as_marketer, grown):  # noqa: F811
     assert "渠道不能放在自己的下级里。" in answer.content.decode()
     with brand_scope(grown.brand.pk):
         assert Touchpoint.objects.get(pk=grown.medium.pk).parent_id is None
+
+
+def test_nothing_is_moved_below_an_archived_branch(as_marketer, grown):  # noqa: F811
+    with brand_scope(grown.brand.pk):
+        old = create_touchpoint(name="澜旧包装", at=clock.now())
+        shelf = create_touchpoint(name="澜旧货架", parent=old, at=clock.now())
+        Touchpoint.objects.filter(pk=old.pk).update(archived_at=clock.now())
+    for place in (old, shelf):
+        answer = act(as_marketer, grown.place, "move", parent=place.pk, past="keep")
+        assert "“澜旧包装”已归档，下面不能再添加内容。" in answer.content.decode()
+        with brand_scope(grown.brand.pk):
+            assert Touchpoint.objects.get(pk=grown.place.pk).parent_id == grown.medium.pk
+            with pytest.raises(NotInTree):
+                create_touchpoint(name="澜新", parent=place, at=clock.now())
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from touchpoints.selectors.tree import Node, below, path_of, tree_nodes
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import date, datetime
 
     from members.models import Tag
@@ -237,7 +237,7 @@ def _places(plan: Sequence[PlannedCode], parent: Touchpoint | None, at: datetime
 def move_branch(*, touchpoint: Touchpoint, parent: Touchpoint | None, at: datetime, restates: bool) -> Move | None:
     """Hang a branch elsewhere. With `restates` the past is counted at the new place, else where it stood then.
 
-    Gives None when it stands there already. Raises `NotInTree` for a place below itself or too deep.
+    Gives None when it stands there already. Raises `NotInTree` for a place below itself, archived or too deep.
     """
     nodes = {node.pk: node for node in _locked_tree()}
     node = nodes[touchpoint.pk]
@@ -271,6 +271,8 @@ def _check_place(nodes: dict[int, Node], moved: int, parent: Touchpoint | None) 
         raise NotInTree(_("A channel cannot stand below itself."))
     if parent.scene:
         raise NotInTree(_("“%(name)s” is a code, and nothing stands below a code.") % {"name": parent.name})
+    line = path_of({node.pk: node.parent_id for node in nodes.values()}, parent.pk)
+    _refuse_archived((nodes[pk].name, nodes[pk].archived_at) for pk in line)
     deepest = max(_depth(nodes, pk) for pk in branch) - _depth(nodes, moved)
     if _depth(nodes, parent.pk) + 1 + deepest > DEEPEST:
         raise NotInTree(_("The tree would be deeper than %(levels)s levels.") % {"levels": DEEPEST})
@@ -285,18 +287,26 @@ def _check_parent(parent: Touchpoint | None, *, levels: int = 1) -> None:
     if parent is None:
         return
     _lock_tree()
-    name, scene, archived_at = Touchpoint.objects.values_list("name", "scene", "archived_at").get(pk=parent.pk)
+    name, scene = Touchpoint.objects.values_list("name", "scene").get(pk=parent.pk)
     if scene:
         raise NotInTree(_("“%(name)s” is a code, and nothing stands below a code.") % {"name": name})
-    if archived_at is not None:
-        raise NotInTree(_("“%(name)s” is archived, and nothing new stands below it.") % {"name": name})
-    line: list[int] = []
+    line: dict[int, tuple[str, datetime | None]] = {}
     node: int | None = parent.pk
     while node is not None and node not in line:
-        line.append(node)
-        node = Touchpoint.objects.values_list("parent_id", flat=True).get(pk=node)
+        rows = Touchpoint.objects.values_list("name", "archived_at", "parent_id")
+        name, archived_at, above = rows.get(pk=node)
+        line[node] = (name, archived_at)
+        node = above
+    _refuse_archived(line.values())
     if len(line) + levels > DEEPEST:
         raise NotInTree(_("The tree would be deeper than %(levels)s levels.") % {"levels": DEEPEST})
+
+
+def _refuse_archived(line: Iterable[tuple[str, datetime | None]]) -> None:
+    """Refuse a place that is out of use, or stands below one that is: what hangs there would be out of sight."""
+    for name, archived_at in line:
+        if archived_at is not None:
+            raise NotInTree(_("“%(name)s” is archived, and nothing new stands below it.") % {"name": name})
 
 
 def _lock_tree() -> None:
