@@ -16,7 +16,9 @@ from accounts.tenancy import brand_scope
 from common.failpoints import point
 from common.secret import Secret
 from wechat_gateway import tokens
+from wechat_gateway.answers import Answer
 from wechat_gateway.client import call
+from wechat_gateway.errcodes import ErrorClass, explain
 from wechat_gateway.errors import CallsParked
 from wechat_gateway.models import JsTicket, OfficialAccount
 
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 PATH: Final = "/cgi-bin/ticket/getticket"
 LIFE: Final = 7200
 _PAUSE: Final = timedelta(seconds=5)
+_PAUSE_LONG: Final = timedelta(seconds=60)
 _WAIT_MS: Final = 8_000
 _HOLD_MS: Final = 12_000
 _TICKET: Final = re.compile(r"[\x21-\x7e]{1,512}")
@@ -41,7 +44,8 @@ class Ticket:
 def current(account: OfficialAccount, *, at: datetime) -> Ticket:
     """The account's ticket; fetched when there is none or it has ended, by one caller at a time. Raises CallsParked.
 
-    Opens its own short scopes. Whoever needs the same ticket waits for the one fetch.
+    Opens its own short scopes. Whoever needs the same ticket waits for the one fetch; after a refusal nobody asks
+    WeChat for a while, or all who wait would be refused in turn.
     """
     with brand_scope(account.brand_id):
         found = _usable(JsTicket.objects.filter(appid=account.appid).first(), at)
@@ -55,9 +59,14 @@ def sign(ticket: Secret, *, nonce: str, timestamp: int, url: str) -> str:
 
 
 def _usable(row: JsTicket | None, at: datetime) -> Ticket | None:
-    if row is None or row.ticket is None or row.expires_at is None or row.expires_at <= at:
+    """The stored ticket unless it has ended. Raises CallsParked while WeChat gives no other."""
+    if row is None:
         return None
-    return Ticket(row.ticket, row.expires_at)
+    if row.ticket is not None and row.expires_at is not None and row.expires_at > at:
+        return Ticket(row.ticket, row.expires_at)
+    if row.parked_until is not None and row.parked_until > at:
+        raise CallsParked(wechat_code=row.parked_code, reason="", until=row.parked_until)
+    return None
 
 
 def _fetch(account: OfficialAccount, at: datetime) -> Ticket:
@@ -75,14 +84,25 @@ def _fetch(account: OfficialAccount, at: datetime) -> Ticket:
             if answer.ok and isinstance(ticket, str) and _TICKET.fullmatch(ticket) and type(life) is int and life > 0:
                 row.ticket = ticket
                 row.fetched_at, row.expires_at = at, at + timedelta(seconds=min(LIFE, life))
-                row.save(update_fields=["ticket", "fetched_at", "expires_at"])
+                row.parked_code = row.parked_until = None
+                row.save(update_fields=["ticket", "fetched_at", "expires_at", "parked_code", "parked_until"])
                 return Ticket(Secret(ticket), row.expires_at)
+            row.parked_code, row.parked_until = answer.code or None, at + _pause(answer)
+            row.save(update_fields=["parked_code", "parked_until"])
+            point("js ticket: parked, not committed")
     except OperationalError as error:
         if getattr(error.__cause__, "pgcode", None) != errorcodes.LOCK_NOT_AVAILABLE:
             raise
         raise CallsParked(wechat_code=None, reason="", until=at + _PAUSE) from None
     logger.warning("account %s gets no jsapi_ticket: code %s %s", account.appid, answer.code, answer.cause)
-    raise CallsParked(wechat_code=answer.code, reason="", until=at + _PAUSE)
+    raise CallsParked(wechat_code=row.parked_code, reason="", until=row.parked_until)
+
+
+def _pause(answer: Answer) -> timedelta:
+    """How long to leave WeChat alone: hardly, where the next try may do, longer where people have to act first."""
+    if not answer.code or explain(answer.code).error_class is ErrorClass.RETRY:
+        return _PAUSE
+    return _PAUSE_LONG
 
 
 def _lock(account: OfficialAccount) -> JsTicket:

@@ -138,6 +138,8 @@ class JsTicket(BrandOwned):
     ticket = SealedTextField(bind=("appid",))
     fetched_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
+    parked_code = models.IntegerField(_("WeChat's code"), null=True, blank=True)
+    parked_until = models.DateTimeField(_("parked until"), null=True, blank=True)
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("JS-SDK ticket")

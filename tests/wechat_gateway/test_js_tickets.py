@@ -83,15 +83,46 @@ def test_tickets_of_two_brands_are_two(account, tickets):
         assert JsTicket.objects.count() == 1
 
 
-def test_a_refused_ticket_parks_nothing_and_is_tried_at_the_next_call(account, tickets):
-    tickets.answers[PATH] = lambda _payload, _token: {"errcode": 40097, "errmsg": "invalid args"}
-    with pytest.raises(CallsParked):
-        js_tickets.current(account, at=NOW)
-    tickets.answers[PATH] = lambda _payload, _token: {"errcode": 0, "ticket": "bad ticket", "expires_in": 7200}
-    with pytest.raises(CallsParked):
-        js_tickets.current(account, at=NOW)
+def refused_until(account, at):
+    with pytest.raises(CallsParked) as parked:
+        js_tickets.current(account, at=at)
+    return parked.value.wechat_code, parked.value.until - NOW
+
+
+def test_a_refused_ticket_is_asked_for_once_a_minute(account, tickets):
+    tickets.answers[PATH] = lambda _payload, _token: {"errcode": 48001, "errmsg": "api unauthorized"}
+    for seconds in (0, 1, 59):
+        assert refused_until(account, NOW + timedelta(seconds=seconds)) == (48001, timedelta(seconds=60))
+    assert tickets.count(PATH) == 1
+
     tickets.answers[PATH] = lambda _payload, _token: {"errcode": 0, "ticket": "good", "expires_in": 7200}
-    assert js_tickets.current(account, at=NOW).secret.reveal() == "good"
+    assert js_tickets.current(account, at=NOW + timedelta(seconds=60)).secret.reveal() == "good"
+    with brand_scope(account.brand_id):
+        assert JsTicket.objects.values_list("parked_code", "parked_until").get() == (None, None)
+
+
+@pytest.mark.parametrize("odd", [{"errcode": -1, "errmsg": "system error"}, {"errcode": 0, "ticket": "bad ticket", "expires_in": 7200}])  # fmt: skip
+def test_a_ticket_that_the_next_try_may_bring_is_asked_for_after_seconds(account, tickets, odd):
+    tickets.answers[PATH] = lambda _payload, _token: odd
+    code, pause = refused_until(account, NOW)
+    assert (code, pause) == (odd["errcode"] or None, timedelta(seconds=5))
+    assert refused_until(account, NOW + timedelta(seconds=4))[1] == pause
+    assert tickets.count(PATH) == 1
+
+    tickets.answers[PATH] = lambda _payload, _token: {"errcode": 0, "ticket": "good", "expires_in": 7200}
+    assert js_tickets.current(account, at=NOW + timedelta(seconds=5)).secret.reveal() == "good"
+
+
+def test_a_token_refused_at_the_ticket_is_replaced_once_and_parks_the_account(account, tickets):
+    tickets.answers[PATH] = lambda _payload, _token: {"errcode": 40001, "errmsg": "invalid credential"}
+    assert refused_until(account, NOW)[0] == 40001
+    with brand_scope(account.brand_id):
+        row = OfficialAccount.objects.get(pk=account.pk)
+        assert (row.parked_code, row.parked_until > NOW) == (40001, True)
+    asked, fetched = tickets.count(PATH), tickets.fetches
+    assert (asked, fetched) == (2, 2)
+    refused_until(account, NOW + timedelta(seconds=30))
+    assert (tickets.count(PATH), tickets.fetches) == (asked, fetched)
 
 
 def listed(account, *domains):
