@@ -40,8 +40,9 @@ class _Together:
     def write(self, data: bytes) -> None:
         """Pass on what comes before the answer ("100 Continue") and all that follows its head."""
         if self._head is not None:
-            self._transport.write(self._head + data if self._head else data)
-            self._head = b""
+            # Nothing else is held back: the cycle must not keep us, whom it would outlive until the collector comes.
+            self._cycle.transport = self._transport
+            self._transport.write(self._head + data)
         elif self._cycle.response_started:
             self._head = data
         else:
