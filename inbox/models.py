@@ -223,6 +223,7 @@ class Message(BrandOwned):
     settled_at = models.DateTimeField(null=True, blank=True)
     code = models.IntegerField(_("WeChat's code"), null=True, blank=True)
     cause = models.CharField(_("cause"), max_length=40, blank=True)
+    msgid = models.BigIntegerField(null=True, blank=True)  # under which WeChat reports later what became of it
 
     class Meta(BrandOwned.Meta):
         verbose_name = pgettext_lazy("conversation", "message")
@@ -243,6 +244,7 @@ class Message(BrandOwned):
                 fields=["brand", "at"], condition=Q(state__in=["QUEUED", "SENDING"]), name="message_under_way"
             ),  # sweep
             models.Index(fields=["brand", "-at", "-id"], name="message_newest"),  # search for what is said often
+            models.Index(fields=["brand", "msgid"], condition=Q(msgid__isnull=False), name="message_reported"),
             GinIndex(fields=["brand", "grams"], name="message_words"),  # search for what is said seldom
         ]
 

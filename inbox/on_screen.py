@@ -181,6 +181,14 @@ def reason_of(code: int | None, cause: str) -> tuple[str, str]:
         "NIGHT": (_("It was night before it could leave."), _("It is sent again by itself in the morning.")),
         "OVER": (_("What it says was no longer true when it could leave."), _("Nothing is to be done.")),
         "FILE_GONE": (_("The picture is no longer in the library."), _("Add it again.")),
+        "USER_BLOCK": (
+            _("WeChat took it and reported later that they refuse messages of the service account."),
+            _("Nothing is to be done."),
+        ),
+        "SYSTEM_FAILED": (
+            _("WeChat took it and reported later that it could not be delivered."),
+            _("Reach them another way."),
+        ),
         "QUOTA": (_("Today's quota of customer-service messages is used up."), _("Try again tomorrow.")),
     }
     own = explain_own(cause) if cause not in causes else None

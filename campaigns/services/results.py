@@ -16,6 +16,7 @@ from campaigns.models import DeliveryState
 from campaigns.services import statements, tallies
 from campaigns.services.store import store
 from common.failpoints import point
+from inbox.services import Fate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -84,6 +85,8 @@ def settle_results(*, at: datetime) -> bool:
         if left:
             left = _settle_tests(left, at)
         if left:
+            left = _settle_lines(left, at)
+        if left:
             left = _settle(left, statements.BY_ATTEMPT, brand_id, deltas)
         if left:
             window = int(settings.CLIENT_MSG_ID_WINDOW_SECONDS) + 3_600
@@ -134,6 +137,21 @@ def _settle_tests(events: Iterable[FinishEvent], at: datetime) -> list[FinishEve
             test.status, test.settled_at = event.status, at
             store.save_test(test)
     return list(left.values())
+
+
+def _settle_lines(events: Iterable[FinishEvent], at: datetime) -> list[FinishEvent]:
+    """Match what was said in conversations: news of points, coupons and tiers, and notices people of the brand sent."""
+    events, fates = list(events), []
+    for event in events:
+        state, reason = verdict(event.status)
+        if state == DeliveryState.DELIVERED:
+            fates.append(Fate(event.account_id, event.msgid))
+            continue
+        refused = reason == reasons.USER_BLOCK
+        cause = reasons.USER_BLOCK if refused else reasons.SYSTEM_FAILED
+        fates.append(Fate(event.account_id, event.msgid, cause, is_refused=refused))
+    ours = store.settle_lines(fates, at)
+    return [event for event in events if (event.account_id, event.msgid) not in ours]
 
 
 def _postpone(events: Sequence[FinishEvent]) -> None:

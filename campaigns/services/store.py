@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from campaigns.models import MessageTemplate
+    from inbox.services import Fate
 
 _RESULTS_LOCK = 772_001  # first half of our advisory lock
 
@@ -229,6 +230,10 @@ class Store:
     def tests_of(self, msgids: Sequence[int]) -> list[TestSend]:
         """The test messages with these ids."""
         return list(TestSend.objects.filter(msgid__in=msgids))
+
+    def settle_lines(self, fates: Iterable[Fate], at: datetime) -> set[tuple[int, int]]:
+        """Settle lines of conversations; gives (account, msgid) of those there are."""
+        return inbox_services.settle_reported(fates, at=at)
 
     def save_test(self, row: TestSend) -> None:
         """Write the result of a test message."""

@@ -32,8 +32,10 @@ from inbox.services.steps import (
     wake_due,
     write_note,
 )
+from inbox.services.untold import Fate, settle_reported
 
 __all__ = [
+    "Fate",
     "ask_for_person",
     "deliver",
     "due_attachments",
@@ -64,6 +66,7 @@ __all__ = [
     "set_inbox_policy",
     "set_promise",
     "set_resolving",
+    "settle_reported",
     "settle_sends",
     "snooze",
     "sweep_messages",

@@ -207,6 +207,7 @@ def record_notice(
         settled_at=at,
         code=said.code,
         cause=said.cause[:40],
+        msgid=int(said.msgid) if said.msgid else None,
     )
     if line.state == SendState.SENT:
         _answered(conversation, line, staff_id, at)
@@ -450,7 +451,9 @@ def _record(message_id: int, said: Said, at: datetime) -> None:
     if _waits(line, said):
         line.state, line.started_at, line.due_at = SendState.QUEUED, None, _again_at(line, said, at)
     line.settled_at, line.code, line.cause = at, said.code, said.cause[:40]
-    line.save(update_fields=["state", "settled_at", "started_at", "due_at", "code", "cause", "facts"])
+    # Only of what goes by a template does WeChat report the fate.
+    line.msgid = int(said.msgid) if said.msgid and line.facts.get("way") else None
+    line.save(update_fields=["state", "settled_at", "started_at", "due_at", "code", "cause", "facts", "msgid"])
     if line.state == SendState.REFUSED:
         _undo(conversation, line, said, at)
     lines.save(conversation)

@@ -342,6 +342,8 @@ class Unreached(models.TextChoices):
     NO_CONSENT = "NO_CONSENT", _("Cannot be written to now, and has agreed to no subscribe notification about it")
     UNFIT = "UNFIT", _("Cannot be written to now, and the notification cannot be filled in for them")
     FAILED = "FAILED", _("The message did not leave; another way or a later try follows")
+    BLOCKED = "BLOCKED", _("WeChat took it and reported later that they refuse messages of the service account")
+    LOST = "LOST", _("WeChat took it and reported later that it could not be delivered")
     NOTHING_LEFT = "NOTHING_LEFT", _("Nothing ends any more on that day: the points were spent or prolonged")
 
 

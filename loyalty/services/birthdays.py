@@ -215,7 +215,8 @@ def carry_birthdays(*, at: datetime, limit: int = AT_ONCE) -> int:
     )
     kinds = dict(benefits.items())
     people = {
-        row.member_id: Owed({"benefit": kinds[row.benefit].says(row.params)}, (row.pk,), row.ways_held) for row in rows
+        row.member_id: Owed({"benefit": kinds[row.benefit].says(row.params)}, (row.pk,), row.ways_held, row.why)
+        for row in rows
     }
     told = tell(text, people, about="birthday", at=at)
     for row in rows:

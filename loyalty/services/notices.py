@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 200
 AGAIN: Final = timedelta(hours=6)  # between two tries to reach somebody no way reaches yet
 REFUSED_FOR: Final = timedelta(days=1)  # what WeChat refused by one way is not tried by it before
+_FOR_GOOD: Final = timedelta(days=400)  # longer than anything is news
+_REPORTED: Final = frozenset({Unreached.BLOCKED.value, Unreached.LOST.value})  # after WeChat had taken it
 _FIRST_HOUR, _LAST_HOUR = 9, 21
 
 
@@ -29,12 +31,14 @@ _FIRST_HOUR, _LAST_HOUR = 9, 21
 class Owed:
     """What somebody is to be told: what the text is filled with, the rows it stands in, and the ways that failed.
 
-    `held` maps a way to the moment (ISO 8601) before which it is not asked again.
+    `held` maps a way to the moment (ISO 8601) before which it is not asked again; `why` is why they were not told
+    before.
     """
 
     words: Mapping[str, str]
     rows: tuple[int, ...] = ()
     held: Mapping[str, str] = field(default_factory=dict)
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def tell(text: str, people: Mapping[int, Owed], *, about: str, at: datetime) -> 
 def _way(member_id: int, text: str, owed: Owed, about: str, memo: dict[str, Any], at: datetime) -> tuple[str, str]:
     """Ask the ways one after the other; what one of them says is better than that another one failed before."""
     held = {key for key, until in owed.held.items() if datetime.fromisoformat(until) > at}
-    why = Unreached.FAILED.value if held else ""
+    why = (owed.why if owed.why in _REPORTED else Unreached.FAILED.value) if held else ""
     said_so = filled(text, about, owed.words)
     for key, carry in on_notice.items():
         if key in held:
@@ -118,6 +122,19 @@ def not_told(*, reference: Mapping[str, Any], why: str, hold: timedelta | None, 
         if hold:
             row.ways_held = {**row.ways_held, reference["way"]: (at + hold).isoformat()}
         row.save(update_fields=["way", "why", "tried_at", "ways_held"])
+
+
+def not_delivered(*, reference: Mapping[str, Any], is_refused: bool, at: datetime) -> None:
+    """WeChat took it and reports later that it did not arrive: the next way is tried.
+
+    Where the person refuses what comes by this way it is not asked again; else once more, hours later (reference:
+    service account 3.4).
+    """
+    rows = _ROWS[reference["about"]]._default_manager.filter(pk__in=reference["rows"])
+    again = any(reference["way"] in held for held in rows.order_by("pk").values_list("ways_held", flat=True))
+    why = Unreached.BLOCKED if is_refused else Unreached.LOST
+    hold = _FOR_GOOD if is_refused or again else AGAIN
+    not_told(reference=reference, why=why.value, hold=hold, at=at)
 
 
 def filled(text: str, about: str, words: Mapping[str, str]) -> str:

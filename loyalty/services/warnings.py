@@ -103,6 +103,7 @@ def _owed(theirs: Mapping[int, list[ExpiryWarning]], ending: Mapping[tuple[int, 
             },
             tuple(row.pk for row in rows),
             {way: until for row in rows for way, until in row.ways_held.items()},
+            rows[0].why,
         )
         for member_id, rows in theirs.items()
     }

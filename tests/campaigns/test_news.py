@@ -9,7 +9,7 @@ from accounts.models import AuditEntry
 from accounts.tenancy import brand_scope
 from campaigns import services
 from campaigns.errors import NoticeRefused
-from campaigns.models import MessageTemplate, NewsPlan
+from campaigns.models import FinishEvent, MessageTemplate, NewsPlan
 from campaigns.template_content import parse_fields
 from common import clock, failpoints
 from inbox import services as inbox_services
@@ -330,6 +330,132 @@ def test_what_is_switched_off_or_gone_is_not_used(told, off):
     told.carry()
     assert told.of(person) == ("", "NO_WINDOW")
     assert told.notices.left(person) == (1, 1)
+
+
+# --- WeChat takes it and reports later that it did not arrive -----------------------------------------------------------
+
+
+def reported(told, person, status, after=0 * HOUR, msgid=None):
+    """WeChat's report of the newest line to somebody, and the worker that reads it."""
+    with told.stage.scope:
+        lines = Message.objects.filter(conversation__follower=person, direction="OUT")
+        services.record_result(
+            account_id=told.stage.account.pk,
+            openid=person.openid,
+            msgid=str(msgid or lines.latest("pk").msgid),
+            status=status,
+            event_at=told.at + after,
+        )
+        services.settle_results(at=told.at + after)
+        return FinishEvent.objects.count()
+
+
+@pytest.mark.parametrize(
+    ("status", "why", "cause"),
+    [
+        ("failed:user block", "BLOCKED", "USER_BLOCK"),
+        ("failed: system failed", "LOST", "SYSTEM_FAILED"),
+        ("failed: 43999", "LOST", "SYSTEM_FAILED"),
+    ],
+)
+def test_what_wechat_could_not_deliver_goes_the_next_way_exactly_once(told, status, why, cause):
+    (person,) = told.notices.crowd(1)
+    told.notices.agree([person])
+    told.plan()
+    told.plan(told.stage.template)
+    told.owe(person)
+    told.carry()
+    assert told.of(person) == ("subscribe.notification", "")
+    assert reported(told, person, status) == 0  # matched, so it does not wait
+    assert told.of(person) == ("", why)
+    assert reported(told, person, status) == 0  # WeChat says so twice
+    for hours in (1, 2, 8):
+        told.carry(hours * HOUR)
+    assert told.of(person) == ("template.message", "")
+    assert told.got(person) == ["subscribe", "template"]
+    with told.stage.scope:
+        first, second = Message.objects.filter(direction="OUT").order_by("pk")
+    assert (first.state, first.cause, second.state) == ("REFUSED", cause, "SENT")
+
+
+def test_who_blocks_every_way_stands_as_not_told_with_that_reason(told):
+    (person,) = told.notices.crowd(1)
+    told.plan(told.stage.template)
+    told.owe(person)
+    told.carry()
+    reported(told, person, "failed:user block")
+    for hours in (1, 8, 24, 48):
+        told.carry(hours * HOUR)
+    assert told.of(person) == ("", "BLOCKED")
+    assert told.got(person) == ["template"]
+
+
+def test_what_was_lost_is_tried_once_more_hours_later_and_then_never(told):
+    (person,) = told.notices.crowd(1)
+    told.plan(told.stage.template)
+    told.owe(person)
+    told.carry()
+    reported(told, person, "failed: system failed")
+    told.carry(HOUR)
+    assert told.got(person) == ["template"]
+    with told.stage.scope:
+        first = Message.objects.get(direction="OUT").msgid
+    told.carry(8 * HOUR)
+    assert told.got(person) == ["template"] * 2
+    reported(told, person, "failed: system failed", 8 * HOUR, msgid=first)  # WeChat says it again of the first
+    assert told.of(person) == ("template.message", "")
+    reported(told, person, "failed: system failed", 8 * HOUR)
+    for hours in (9, 24, 48):
+        told.carry(hours * HOUR)
+    assert told.got(person) == ["template"] * 2
+    assert told.of(person) == ("", "LOST")
+
+
+def test_reports_of_arrivals_of_other_accounts_and_too_early_change_nothing(told, other_stage):
+    (person,) = told.notices.crowd(1)
+    told.plan(told.stage.template)
+    told.owe(person)
+    told.carry()
+    with told.stage.scope:
+        msgid = Message.objects.get(direction="OUT").msgid
+    with other_stage.scope:
+        services.record_result(
+            account_id=other_stage.account.pk,
+            openid="o",
+            msgid=str(msgid),
+            status="failed:user block",
+            event_at=told.at,
+        )
+        services.settle_results(at=told.at)
+    assert reported(told, person, "success") == 0
+    assert told.of(person) == ("template.message", "")
+    assert reported(told, person, "failed:user block", msgid=msgid + 1) == 1  # its answer is not noted yet: it waits
+    assert told.of(person) == ("template.message", "")
+
+
+def test_killed_while_a_report_is_settled_the_next_worker_settles_it(told, monkeypatch):
+    (person,) = told.notices.crowd(1)
+    told.plan(told.stage.template)
+    told.owe(person)
+    told.carry()
+
+    def die():
+        monkeypatch.delitem(failpoints.armed, "inbox: reported, not committed")
+        raise Killed
+
+    with told.stage.scope:
+        msgid = Message.objects.get(direction="OUT").msgid
+        services.record_result(
+            account_id=told.stage.account.pk, openid=person.openid, msgid=str(msgid), status="failed:user block",
+            event_at=told.at,
+        )  # fmt: skip
+    monkeypatch.setitem(failpoints.armed, "inbox: reported, not committed", die)
+    with pytest.raises(Killed), told.stage.scope:
+        services.settle_results(at=told.at)
+    assert told.of(person) == ("template.message", "")
+    with told.stage.scope:
+        services.settle_results(at=told.at)
+    assert told.of(person) == ("", "BLOCKED")
 
 
 # --- what is set up ------------------------------------------------------------------------------------------------------
