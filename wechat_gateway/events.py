@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -64,8 +64,7 @@ _TIME_DIGITS: Final = 11
 MARK_EVENT_TIME: Final = "EVENT_TIME"
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):  # made for every push, at a third of what a frozen data class takes
     """What intake has to know of a message before it is stored.
 
     `dedupe_key` is equal for WeChat's retries of one push and for nothing else; `digest` covers every field, so that

@@ -240,14 +240,13 @@ class Intake:
             self._flush_when_free()
 
     def _inserted(self) -> None:
-        stored = self._cursor.fetchall()
         flying = self._flying
         self._group_limit = min(MAX_GROUP, self._group_limit * 2)
         self.counters["flushes"] += 1
-        if len(stored) == len(flying):
+        if self._cursor.rowcount == len(flying):  # which ones they are nobody has to read then
             self._finish_group({(waiting.row.brand_id, waiting.row.lane) for waiting in flying}, None)
             return
-        new = set(stored)
+        new = set(self._cursor.fetchall())
         wanted = _to_read([waiting.row for waiting in flying], new)
         keys = [
             {"brand_id": row.brand_id, "account_id": row.account_id, "dedupe_key": row.dedupe_key} for row in wanted
@@ -314,7 +313,8 @@ class Intake:
         self._then = then
         try:
             point("intake: before the statement")
-            self._cursor.execute(sql, (orjson.dumps(rows).decode(),))
+            # Quoted as the bytes they are: as text they would be decoded and encoded once more.
+            self._cursor.execute(sql, (extensions.QuotedString(orjson.dumps(rows)),))
         except psycopg2.OperationalError as error:
             self._lost(error)
         except (psycopg2.Error, TypeError) as error:
