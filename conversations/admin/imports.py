@@ -17,7 +17,7 @@ from console.http import brand_of, row_id
 from console.registry import Page, pages
 from console.site import page_response
 from conversations import services, sheets
-from conversations.admin.rules import not_compared
+from conversations.admin.rules import link_of, not_compared, what_of
 from conversations.models import Match, ReplyRule
 from conversations.overlaps import NEVER, UNSURE
 from conversations.services.imports import CHANGED, NEW, SAME
@@ -154,8 +154,9 @@ def _said(pair: Pair) -> dict[str, Any]:
         "name": pair.rule.name,
         "match": Match(pair.rule.match).label,
         "other": other.name,
-        "other_match": Match(other.match).label,
-        "link": reverse("admin:conversations_replyrule_change", args=[other.pk]) if other.pk else "",
+        "other_match": what_of(other),
+        "is_dialogue": other.pk < 0,
+        "link": link_of(other.pk) if other.pk else "",
         "example": found.example,
         "winner": found.winner.name,
         "loser": pair.rule.name if theirs else other.name,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from accounts.viewer import Viewer
     from conversations.answers import Content
+    from conversations.engine import Rule
     from conversations.overlaps import Overlap
 
 SHOWN = 20
@@ -338,17 +339,22 @@ def _said(found: list[Overlap]) -> list[dict[str, Any]]:
             "pk": each.other.pk,
             "position": each.other.position,
             "example": each.example,
-            "match": pgettext("conversations", "Dialogue") if each.other.pk < 0 else Match(each.other.match).label,
+            "match": what_of(each.other),
             "is_dialogue": each.other.pk < 0,
             "share": each.share,
             "theirs": each.winner.pk == each.other.pk,
-            "link": _link_of(each.other.pk),
+            "link": link_of(each.other.pk),
         }
         for each in found[:SHOWN]
     ]
 
 
-def _link_of(pk: int) -> str:
+def what_of(other: Rule) -> str:
+    """Say how a rule matches, or that it is a dialogue, which has a negative number."""
+    return pgettext("conversations", "Dialogue") if other.pk < 0 else str(Match(other.match).label)
+
+
+def link_of(pk: int) -> str:
     """Lead to a rule, or to the dialogue behind a negative number."""
     page = "conversations_dialogue_change" if pk < 0 else "conversations_replyrule_change"
     return reverse(f"admin:{page}", args=[abs(pk)])
@@ -373,7 +379,7 @@ def _ask(viewer: Viewer, account: OfficialAccount, kind: str, text: str, wanted:
             "name": verdict.rule.name,
             "says": verdict.says,
             "why": reasons.say_verdict(verdict, names),
-            "link": _link_of(verdict.rule.pk) if verdict.rule.pk else "",
+            "link": link_of(verdict.rule.pk) if verdict.rule.pk else "",
         }
         for verdict in rules.explain(asked, facts)
     ]
@@ -382,7 +388,7 @@ def _ask(viewer: Viewer, account: OfficialAccount, kind: str, text: str, wanted:
         why = gettext("Answers: “%(word)s” begins this dialogue, and dialogues come before rules.") % {"word": text}
         later = gettext("Would answer, but the dialogue comes before it.")
         verdicts = [
-            {"name": dialogue_name, "says": ANSWERS, "why": why, "link": _link_of(-pk)},
+            {"name": dialogue_name, "says": ANSWERS, "why": why, "link": link_of(-pk)},
             *(row | ({"says": EARLIER, "why": later} if row["says"] == ANSWERS else {}) for row in verdicts),
         ]
         return {

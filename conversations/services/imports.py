@@ -15,7 +15,7 @@ from conversations import sheets
 from conversations.engine import contents_of, in_order, rule_of
 from conversations.models import ReplyRule, Trigger
 from conversations.overlaps import Pair, overlaps_among
-from conversations.selectors import MOST_COMPARED, file_fault
+from conversations.selectors import MOST_COMPARED, dialogues_to_compare, file_fault
 from conversations.services.rules import keep_files, plain_value
 from touchpoints.services import replies_changed
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from conversations.engine import Rule
     from conversations.sheets import Fault, Line
     from wechat_gateway.models import OfficialAccount
 
@@ -93,7 +94,7 @@ def plan_import(*, account: OfficialAccount, table: Sequence[Sequence[str]]) -> 
     if faults:
         one_a_cell = {(fault.row, fault.column): fault for fault in reversed(faults)}
         return Plan(faults=tuple(reversed(one_a_cell.values())))
-    pairs, uncompared, left_out = _overlaps(steps, standing)
+    pairs, uncompared, left_out = _overlaps(steps, standing, dialogues_to_compare(account.pk))
     return Plan(tuple(steps), (), tuple(pairs), uncompared, left_out, _digest(steps, pairs))
 
 
@@ -192,7 +193,10 @@ def _filled(content: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in content.items() if value}
 
 
-def _overlaps(steps: Sequence[Step], standing: Sequence[ReplyRule]) -> tuple[list[Pair], int, int]:
+def _overlaps(
+    steps: Sequence[Step], standing: Sequence[ReplyRule], dialogues: Sequence[Rule]
+) -> tuple[list[Pair], int, int]:
+    """Compare what the file makes or changes with itself, with rules that stay and with what begins dialogues."""
     mine = {step.rule.pk for step in steps if step.rule.pk is not None}
     fresh = [step.rule for step in steps if step.does != SAME]
     others = [step.rule for step in steps if step.does == SAME] + [rule for rule in standing if rule.pk not in mine]
@@ -205,7 +209,7 @@ def _overlaps(steps: Sequence[Step], standing: Sequence[ReplyRule]) -> tuple[lis
         for rules in (fresh, in_order(others))
     ]
     left_out = max(0, len(ready[1]) - MOST_COMPARED) if ready[0] else 0
-    return *overlaps_among(ready[0], ready[1][:MOST_COMPARED], most_hard=_MOST_HARD), left_out
+    return *overlaps_among(ready[0], [*dialogues, *ready[1][:MOST_COMPARED]], most_hard=_MOST_HARD), left_out
 
 
 def _digest(steps: Sequence[Step], pairs: Sequence[Pair]) -> str:

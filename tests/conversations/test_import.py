@@ -10,7 +10,8 @@ from django.utils.translation import override
 from accounts.models import AuditEntry
 from accounts.tenancy import brand_scope
 from common.spreadsheets import read_table, write_csv, write_xlsx
-from conversations.models import ReplyRule
+from conversations.models import Dialogue, DialogueVersion, ReplyRule
+from conversations.overlaps import NEVER, SOME
 from conversations.services import plan_import
 from conversations.services.imports import CHANGED, NEW, SAME
 from tests.factories import AT, make_account, make_tag
@@ -203,6 +204,38 @@ def test_overlaps_within_the_file_and_with_standing_rules_are_shown_before_savin
     with brand_scope(ours.brand.pk):
         plan = plan_import(account=ours.account, table=[HEAD, ["几点", "关键词回复", "全匹配", "几点", "文字", "C"]])
         assert [(pair.rule.name, pair.found.other.name) for pair in plan.overlaps] == [("几点", "澜规则")]
+
+
+def test_words_that_begin_a_dialogue_are_shown_before_saving(as_owner, ours, theirs):
+    for side, name in ((ours, "生日与爱好"), (theirs, "灶生日")):
+        with brand_scope(side.brand.pk):
+            begun = Dialogue.objects.create(
+                account=side.account, name=name, keywords=["生日"], is_enabled=True, updated_at=AT
+            )
+            DialogueVersion.objects.create(dialogue=begun, number=1, steps=[], published_at=AT)
+    table = [
+        HEAD,
+        ["生日礼", "关键词回复", "半匹配", "生日", "文字", "A"],
+        ["只有生日", "关键词回复", "全匹配", "生日", "文字", "B"],
+        ["停车", "关键词回复", "全匹配", "停车", "文字", "C"],
+    ]
+    with brand_scope(ours.brand.pk):
+        plan = plan_import(account=ours.account, table=table)
+        begun = Dialogue.objects.get(name="生日与爱好")
+    found = {
+        (pair.rule.name, pair.found.other.name): (pair.found.share, pair.found.winner.name) for pair in plan.overlaps
+    }
+    assert found == {
+        ("只有生日", "生日与爱好"): (NEVER, "生日与爱好"),
+        ("生日礼", "生日与爱好"): (SOME, "生日与爱好"),
+        ("生日礼", "只有生日"): (NEVER, "生日礼"),
+    }
+    shown = look(as_owner, ours, table)
+    assert f"/conversations/dialogue/{begun.pk}/change/" in text_of(shown)
+    assert text_of(shown).count("Dialogues come before rules.") == 2
+    with brand_scope(ours.brand.pk):
+        Dialogue.objects.update(keywords=["停车"])
+    assert "the rules have changed since you looked at the file" in text_of(confirm(as_owner, ours, shown))
 
 
 def test_what_was_not_compared_is_said_even_when_nothing_overlaps(as_owner, ours, monkeypatch):
