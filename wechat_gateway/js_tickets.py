@@ -89,7 +89,6 @@ def _fetch(account: OfficialAccount, at: datetime) -> Ticket:
                 return Ticket(Secret(ticket), row.expires_at)
             row.parked_code, row.parked_until = answer.code or None, at + _pause(answer)
             row.save(update_fields=["parked_code", "parked_until"])
-            point("js ticket: parked, not committed")
     except OperationalError as error:
         if getattr(error.__cause__, "pgcode", None) != errorcodes.LOCK_NOT_AVAILABLE:
             raise
