@@ -168,6 +168,7 @@ ACTIONS: dict[str, Any] = {
     "change JS-safe domains": gettext_lazy("Change JS-safe domains"),
     "schedule menu": gettext_lazy("Schedule menu"),
     "cancel menu": gettext_lazy("Take menu off the schedule"),
+    "compare menu": gettext_lazy("Compare menu with WeChat"),
     "change personalised menu": gettext_lazy("Change personalised menu"),
     "import rules": gettext_lazy("Import rules"),
     "leave suggestion aside": gettext_lazy("Leave suggestion aside"),

@@ -266,6 +266,9 @@ class Menu(BrandOwned):
     fetched = models.JSONField(default=list, blank=True)
     fetched_tag_menus = models.JSONField(null=True, blank=True)
     fetched_at = models.DateTimeField(_("compared at"), null=True, blank=True)
+    # Since when somebody waits for another comparison, and why the last one could not be made.
+    compare_asked_at = models.DateTimeField(null=True, blank=True)
+    compare_problem = models.CharField(max_length=300, blank=True, db_default="")
     # Why people cannot be given the tag of their menu, whoever they are; it is not tried again before `settle_after`.
     settle_problem = models.CharField(max_length=300, blank=True)
     settle_after = models.DateTimeField(null=True, blank=True)
@@ -281,6 +284,11 @@ class Menu(BrandOwned):
                 fields=["brand", "wanted_at"],
                 condition=models.Q(state__in=["WAITING", "PUBLISHING"]),
                 name="menus_to_publish",
+            ),
+            models.Index(
+                fields=["brand", "compare_asked_at"],
+                condition=models.Q(compare_asked_at__isnull=False),
+                name="menus_to_compare",
             ),
         ]
 

@@ -73,6 +73,14 @@ def publish_menus(brand_id: int) -> None:
     services.publish_due_menus(brand_id, at=clock.now())
 
 
+@brand_task(name="conversations.tasks.compare_menu")
+def compare_menu(brand_id: int, account_id: int) -> None:
+    """Compare what was published with what WeChat has now."""
+    from conversations import services
+
+    services.compare_menu(brand_id, account_id, at=clock.now())
+
+
 @global_task(name="conversations.tasks.settle_all_menus")
 def settle_all_menus() -> None:
     """Find the accounts with personalised menus (every minute, after tags were kept in step)."""

@@ -163,6 +163,7 @@ def _publishing(account: OfficialAccount, menu: Menu | None) -> dict[str, Any]:
         "later": planned_at is not None,
         "drop": render_to_string("console/_menu_drop.html", {"planned_at": planned_at}) if planned_at else "",
         "failed": menu is not None and menu.state == MenuState.FAILED,
+        "comparing": menu is not None and menu.compare_asked_at is not None,
         "at_wechat": _at_wechat(menu) if menu else [],
         "versions": list(MenuVersion.objects.filter(account=account).order_by("-number")[:VERSIONS]),
     }
@@ -261,8 +262,8 @@ def _do(
             raise Http404
         services.restore_version(version=version, at=at, drop_planned=drop_planned)
         return gettext("Version %(number)s is being published again.") % {"number": version.number}
-    if act in {"cancel", "tag-again"}:
-        return _end(account, act)
+    if act in {"cancel", "tag-again", "compare"}:
+        return _end(account, act, at)
     services.count_buttons(typed, at=at)
     _save(request, account, chosen, typed)
     if act == "publish":
@@ -275,8 +276,14 @@ def _do(
     return gettext("The draft is saved. People see it once it is published.")
 
 
-def _end(account: OfficialAccount, act: str) -> str:
-    """Give up what waits or failed: publishing, or tagging people for their menus (which is asked for anew)."""
+def _end(account: OfficialAccount, act: str, at: datetime) -> str:
+    """Give up what waits, failed or is out of date: publishing, tagging people for their menus, the comparison.
+
+    The last two are asked for anew.
+    """
+    if act == "compare":
+        services.ask_to_compare(account=account, at=at)
+        return ""  # the page says that it goes on, and then what came of it
     if act == "tag-again":
         services.settle_again(account=account)
         return gettext("WeChat is being asked again; the page shows the outcome within a minute.")
@@ -449,7 +456,9 @@ def menus_not_published(viewer: Viewer) -> Iterator[Card]:
         yield Incident(
             gettext("WeChat shows another menu of “%(name)s” than the one published here.")
             % {"name": row.account.name},
-            gettext("Followers see what WeChat has. Look at the differences, then publish the menu again."),
+            gettext(
+                "Followers see what WeChat has. Look at the differences, then publish the menu again, or compare again."
+            ),
             f"{reverse('admin:conversations_menu')}?account={row.account_id}",
             gettext("See and fix"),
             since=row.fetched_at,

@@ -3,8 +3,10 @@
 from conversations.services.dialogues import answer_fields, save_dialogue, talk
 from conversations.services.imports import ImportOutdated, apply_import, plan_import
 from conversations.services.menus import (
+    ask_to_compare,
     ask_to_publish,
     cancel_publishing,
+    compare_menu,
     count_buttons,
     draft_of,
     files_of,
@@ -28,8 +30,10 @@ __all__ = [
     "ImportOutdated",
     "answer_fields",
     "apply_import",
+    "ask_to_compare",
     "ask_to_publish",
     "cancel_publishing",
+    "compare_menu",
     "count_buttons",
     "draft_of",
     "files_of",

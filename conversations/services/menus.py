@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 LEASE: Final = timedelta(minutes=3)
 MOST_SETTLED: Final = 20_000  # people in one round; the next minute goes on
 SETTLE_PAUSE: Final = timedelta(minutes=10)
+RING_AGAIN: Final = timedelta(seconds=20)  # a comparison that was asked for and not made: its ring was lost
 _LASTING: Final = frozenset({ErrorClass.REQUEST, ErrorClass.CONFIGURATION, ErrorClass.UNKNOWN})
 
 
@@ -242,13 +243,17 @@ def restore_version(*, version: MenuVersion, at: datetime, drop_planned: bool = 
 
 
 def sweep_menus(*, at: datetime) -> int:
-    """Ring for every brand with a menu to publish by now."""
+    """Ring for every brand with a menu to publish by now, and for every menu to be compared."""
     with every_brand(reason="menus to publish"):
         due = Menu.objects.filter(_due(at))
         brands = list(due.order_by().values_list("brand_id", flat=True).distinct())
+        asked = Menu.objects.filter(compare_asked_at__lte=at - RING_AGAIN)
+        menus = list(asked.order_by("pk").values_list("brand_id", "account_id"))
     for brand_id in brands:
         ring(tasks.publish_menus, brand_id)
-    return len(brands)
+    for brand_id, account_id in menus:
+        ring(tasks.compare_menu, brand_id, account_id)
+    return len(brands) + len(menus)
 
 
 def _due(at: datetime) -> Q:
@@ -408,6 +413,42 @@ def _keep(
         if added:
             ring(tasks.settle_menus, brand_id, menu.account_id)
     return menu
+
+
+def ask_to_compare(*, account: OfficialAccount, at: datetime) -> None:
+    """Have a worker compare what was published with what WeChat has now. Asking again while it is asked is harmless."""
+    menu = Menu.objects.select_for_update().filter(account=account, published_at__isnull=False).first()
+    if menu is None or menu.compare_asked_at is not None:
+        return
+    menu.compare_asked_at, menu.compare_problem = at, ""
+    menu.save(update_fields=["compare_asked_at", "compare_problem"])
+    record_audit(action="compare menu", obj=menu, changes={})
+    ring(tasks.compare_menu, menu.brand_id, account.pk)
+
+
+def compare_menu(brand_id: int, account_id: int, *, at: datetime) -> bool:
+    """Look again at what WeChat has of a menu, when somebody asked. Says whether it was compared.
+
+    A publication that came in between has compared its own menus: what was read before or during it is dropped.
+    """
+    with brand_scope(brand_id):
+        menu = Menu.objects.filter(account_id=account_id, compare_asked_at__isnull=False).first()
+        account = OfficialAccount.objects.filter(pk=account_id).first()
+    if menu is None or account is None:
+        return False
+    answer = calls.get_menu(account, at=at)
+    point("menus: looked at again")
+    with brand_scope(brand_id):
+        row = Menu.objects.select_for_update().get(pk=menu.pk)
+        row.compare_asked_at, row.compare_problem = None, "" if answer.ok else _said(answer)[:300]
+        same = (row.published_at, row.claimed_at) == (menu.published_at, menu.claimed_at)
+        done = answer.ok and same and row.state != MenuState.PUBLISHING
+        if done:
+            row.fetched = plain((answer.data.get("menu") or {}).get("button"))
+            row.fetched_tag_menus = _tag_menus_in(answer.data, {each["menuid"] for each in row.remote})
+            row.fetched_at = at
+        row.save(update_fields=["compare_asked_at", "compare_problem", "fetched", "fetched_tag_menus", "fetched_at"])
+    return done
 
 
 def _tag_menus_in(fetched: Mapping[str, Any], menuids: set[str]) -> list[dict[str, Any]]:

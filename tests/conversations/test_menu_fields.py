@@ -251,7 +251,13 @@ def test_a_menu_that_wechat_has_otherwise_is_shown_on_its_page_and_the_home_page
     assert f"pages/{theirs.brand.slug}" not in said
     assert home.count("与这里发布的不一致") == 1
 
+    assert 'data-testid="at-wechat"' in said
+    asked = as_owner.post(PAGE, {"act": "compare", "account": ours.account.pk}, follow=True).content.decode()
+    assert "正在与微信比较…" in asked
+    with brand_scope(theirs.brand.pk):
+        assert Menu.objects.get().compare_asked_at is None
     with brand_scope(ours.brand.pk):
-        Menu.objects.update(fetched=[PROGRAM])
+        assert Menu.objects.get().compare_asked_at is not None
+        Menu.objects.update(compare_asked_at=None, fetched=[PROGRAM])
     assert 'data-testid="at-wechat"' not in as_owner.get(page).content.decode()
     assert "与这里发布的不一致" not in as_owner.get("/b/lanyu/").content.decode()

@@ -589,3 +589,81 @@ def test_a_personalised_menu_that_wechat_lost_is_named(brand, account, simulator
         assert [pk for pk, _each in differences_at_wechat(menu)] == [TagMenu.objects.get().pk]
         Menu.objects.update(fetched_tag_menus=None)  # published before personalised menus were compared
         assert differences_at_wechat(Menu.objects.get()) == []
+
+
+def published_and_changed_there(brand, account):
+    """A menu that somebody then changed at WeChat, as a comparison found out."""
+    with brand_scope(brand.pk):
+        services.save_menu(account=account, buttons=[button("甲")])
+    services.publish_menu(brand.pk, account.pk, at=AT)
+    assert calls.create_menu(account, [button("乙")], at=AT).ok
+    assert compared(brand, account) == [("甲", "乙"), ("甲", "乙")]
+
+
+def compared(brand, account, at=AT):
+    with brand_scope(brand.pk):
+        services.ask_to_compare(account=account, at=at)
+    services.compare_menu(brand.pk, account.pk, at=at)
+    with brand_scope(brand.pk):
+        return [(each.before, each.after) for _menu, each in differences_at_wechat(Menu.objects.get())]
+
+
+def test_a_menu_put_right_at_wechat_agrees_once_somebody_compares_again(brand, account, simulator):
+    published_and_changed_there(brand, account)
+    assert calls.create_menu(account, [button("甲")], at=AT).ok
+
+    assert compared(brand, account, AT + timedelta(hours=1)) == []
+    with brand_scope(brand.pk):
+        menu = Menu.objects.get()
+        assert (menu.fetched_at, menu.compare_asked_at) == (AT + timedelta(hours=1), None)
+        assert AuditEntry.objects.filter(action="compare menu").count() == 2
+
+
+def test_a_menu_that_wechat_has_no_more_differs_as_a_whole(brand, account, simulator):
+    published_and_changed_there(brand, account)
+    assert calls.delete_menus(account, at=AT).ok
+
+    assert [after for _before, after in compared(brand, account)] == ["--"]
+
+
+def test_a_comparison_that_cannot_be_made_is_said_and_leaves_the_last_one(brand, account, simulator):
+    published_and_changed_there(brand, account)
+    simulator.fault(kind="errcode", errcode=48001, appid=account.appid, path="/cgi-bin/menu/get", count=1)
+
+    assert compared(brand, account, AT + timedelta(hours=1)) == [("甲", "乙"), ("甲", "乙")]
+    with brand_scope(brand.pk):
+        menu = Menu.objects.get()
+        assert (menu.fetched_at, menu.compare_asked_at) == (AT, None)
+        assert "48001" in menu.compare_problem
+    assert len(compared(brand, account)) == 2
+    with brand_scope(brand.pk):
+        assert Menu.objects.get().compare_problem == ""
+
+
+def test_what_was_read_before_another_publication_is_dropped(brand, account, simulator, monkeypatch):
+    published_and_changed_there(brand, account)
+    reading, fresh = calls.get_menu, []
+
+    def late(*args, **kwargs):
+        answer = reading(*args, **kwargs)
+        if not fresh:  # somebody publishes while WeChat's answer travels
+            fresh.append(1)
+            with brand_scope(brand.pk):
+                services.save_menu(account=account, buttons=[button("丙")])
+            services.publish_menu(brand.pk, account.pk, at=AT + timedelta(minutes=1))
+        return answer
+
+    monkeypatch.setattr(calls, "get_menu", late)
+
+    assert compared(brand, account) == []
+    with brand_scope(brand.pk):
+        assert Menu.objects.get().fetched_at == AT + timedelta(minutes=1)
+
+
+def test_a_comparison_whose_ring_was_lost_is_rung_for_again(brand, account, simulator):
+    published_and_changed_there(brand, account)
+    with brand_scope(brand.pk):
+        services.ask_to_compare(account=account, at=AT)
+    late = [services.sweep_menus(at=AT + timedelta(seconds=seconds)) for seconds in (1, 20)]
+    services.compare_menu(brand.pk, account.pk, at=AT)
+    assert [*late, services.sweep_menus(at=AT + timedelta(seconds=40))] == [0, 1, 0]

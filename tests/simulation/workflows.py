@@ -920,6 +920,29 @@ def publish_due_menus(stage):
     return do, holds
 
 
+def compare_menu(stage):
+    draft = {"type": "click", "name": f"再看{next(_numbers)}", "key": "k"}
+    stage.wechat.menu = {"button": [draft]}
+    with stage.scope:  # what WeChat gave back then is not what it has now
+        Menu.objects.update_or_create(
+            account=stage.account,
+            defaults={"published": [draft], "published_at": AT, "fetched": [], "remote": [], "compare_asked_at": None},
+        )
+
+    def do():
+        with stage.scope:
+            conversations.ask_to_compare(account=stage.account, at=AT)
+        conversations.compare_menu(stage.brand.pk, stage.account.pk, at=AT)
+
+    def holds(finished):
+        menu = Menu.objects.get(account=stage.account)
+        assert menu.fetched in ([], [draft])
+        assert (menu.compare_asked_at is None) == (menu.fetched == [draft]) or menu.compare_problem
+        assert menu.compare_asked_at is None or not finished
+
+    return do, holds
+
+
 def settle_menus(stage):
     follower, _member = stage.fresh()
     with stage.scope:
@@ -1137,7 +1160,7 @@ def tier_coupon(stage):
 
 WORKFLOWS = (
     follow, scan_pushed, bind_phone, merge, erase_person, tag_member, automatic_tags, sync_tags, rename_tag, fetch_followers, launch, send_step, finish_event,
-    steer, mini_program_login, save_segment, keep_segment, retain, token, publish_menu, publish_due_menus, settle_menus, send_replies, issue_code,
+    steer, mini_program_login, save_segment, keep_segment, retain, token, publish_menu, publish_due_menus, compare_menu, settle_menus, send_replies, issue_code,
     count_figures, page_ticket, push_coupon, coupon_after_purchase, scan_coupon, tier_coupon,
     probe, sweep_and_replay, refused_secret,
 )  # fmt: skip
