@@ -17,7 +17,7 @@ class InboxConfig(AppConfig):
         from conversations.services.records import on_hand_over, on_service_messages
         from conversations.windows import Ledger, ledgers
         from inbox.channel_figures import TALKED
-        from inbox.services.erasure import forget_person
+        from inbox.services.erasure import forget_kinds, forget_person
         from inbox.services.ledger import reserve_sends, settle_sends
         from inbox.services.lines import hold
         from inbox.services.recording import record_service_messages, take_over
@@ -25,11 +25,12 @@ class InboxConfig(AppConfig):
         from inbox.uses import by_wechats_id
         from library.uses import media_users
         from loyalty.services import on_notice
-        from members.services.erasure import on_erase
+        from members.services.erasure import on_erase, on_withdraw
         from members.watched import watched
         from touchpoints.selectors import BargainSign, bargain_signs
 
         on_erase.register("inbox.conversations", forget_person)
+        on_withdraw.register("inbox.conversations", forget_kinds)
         bargain_signs.register("inbox.talked", BargainSign(_("talked with us"), TALKED))
         watched.register("inbox_replyledger", "follower_id")
         on_notice.register("inbox.window", carry_notice)

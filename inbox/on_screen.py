@@ -110,7 +110,9 @@ def line(message: Message, conversation: Conversation) -> dict[str, Any]:
         shown["text"] = step_sentence(message.kind, message.facts)
     elif message.direction == Direction.OUT and message.state:
         shown |= _fate(message)
-    if message.attachment is not None:
+    if message.facts.get("withdrawn"):
+        shown["note"] = _("They withdrew it, so it was deleted.")
+    elif message.attachment is not None:
         shown |= _picture(message, conversation)
     elif message.facts.get("item"):
         shown["picture"] = reverse("admin:inbox_file", args=[conversation.pk, message.pk])

@@ -106,9 +106,14 @@ def add_line(
             conversation.outbound_count += 1
         if leads and (at >= conversation.last_at or not conversation.last_text):
             conversation.last_at = max(at, conversation.last_at)
-            conversation.last_text = " ".join(text.split())[:SHOWN] or f"[{kind}]"
+            conversation.last_text = in_short(text, kind)
             conversation.last_inbound = direction == Direction.IN
     return line
+
+
+def in_short(text: str, kind: str) -> str:
+    """Give a line as lists of conversations show it."""
+    return " ".join(text.split())[:SHOWN] or f"[{kind}]"
 
 
 def note_step(conversation: Conversation, step: str, *, at: datetime, **facts: Any) -> None:

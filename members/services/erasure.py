@@ -58,6 +58,12 @@ KNOWN_REVOCATIONS: Final[Mapping[str, frozenset[str]]] = {
     "206": frozenset({"location"}),
     "207": frozenset({"media"}),
 }
+#: Which pushes hold a kind of data.
+_PUSHES: Final[Mapping[str, frozenset[str]]] = {
+    "location": frozenset({"location", "LOCATION", "location_select"}),
+    "media": frozenset({"image", "video", "shortvideo"}),
+    "microphone": frozenset({"voice"}),
+}
 _A_ROUND: Final = 200
 _REASON: Final = 120
 
@@ -66,6 +72,10 @@ _HELD_ON = timedelta(days=1)
 on_erase: Registry[Callable[..., int]] = Registry(
     "erasure steps",
     purpose="what an app deletes of a person whose clock has run out: callable(*, follower, whole, at) -> rows",
+)
+on_withdraw: Registry[Callable[..., int]] = Registry(
+    "withdrawal steps",
+    purpose="what an app deletes when kinds of data are withdrawn: callable(*, follower, kinds, until) -> rows",
 )
 exceptions: Registry[Callable[[int], list[str]]] = Registry(
     "erasure exceptions",
@@ -219,7 +229,7 @@ def _run_out(clock: ErasureClock, at: datetime) -> None:
     elif clock.reason in (ErasureReason.UNFOLLOWED, ErasureReason.CANCELLED):
         erased, proof = _erase(follower, whole=clock.reason == ErasureReason.CANCELLED, at=at)
     elif clock.reason == ErasureReason.REVOKED:
-        erased = _erase_kinds(follower, clock.what)
+        erased = _erase_kinds(follower, clock.what, until=clock.started_at)
     else:
         Follower.objects.filter(pk=follower.pk).update(profile_due_at=at)  # what changed is read anew
     ErasureClock.objects.filter(pk=clock.pk).update(state=state, ended_at=at, erased=erased, proof=proof, held_for="")
@@ -282,9 +292,9 @@ def _blank(follower: Follower) -> None:
     )
 
 
-def _erase_kinds(follower: Follower, what: str) -> dict[str, int]:
-    """Delete the kinds of data that were withdrawn; of the ones WeChat names, name and place are kept here."""
-    kinds = KNOWN_REVOCATIONS.get(what, frozenset({"name", "location"}))
+def _erase_kinds(follower: Follower, what: str, *, until: datetime) -> dict[str, int]:
+    """Delete the kinds of data that were withdrawn; what was sent after the withdrawal was given anew, and stays."""
+    kinds = KNOWN_REVOCATIONS.get(what, frozenset[str]().union(*KNOWN_REVOCATIONS.values()))
     member = Member.objects.filter(pk=follower.member_id)
     erased: dict[str, int] = {}
     if "name" in kinds:
@@ -294,4 +304,11 @@ def _erase_kinds(follower: Follower, what: str) -> dict[str, int]:
         erased["city"] = member.exclude(city="").update(city="")
         ProfileValue.objects.filter(member_id=follower.member_id, key="city").delete()
         FactChange.objects.filter(member_id=follower.member_id, what=CITY).delete()
-    return erased
+    erased |= {key: step(follower=follower, kinds=kinds, until=until) for key, step in on_withdraw.items()}
+    erased["pushes"] = gateway_services.erase_pushes(
+        account_id=follower.account_id,
+        openid=follower.openid,
+        kinds=[push for kind in kinds for push in _PUSHES.get(kind, ())],
+        until=until,
+    )
+    return {key: rows for key, rows in erased.items() if rows}

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
@@ -25,6 +25,9 @@ from wechat_gateway.models import HandledEffect, InboundPush, OfficialAccount, P
 from wechat_gateway.registries import Handler, handlers_of, prepare
 from wechat_gateway.stores import InboxStore
 from wechat_gateway.wire import Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 logger = logging.getLogger(__name__)
 
@@ -191,9 +194,18 @@ def purge_brand_inbound(*, brand_id: int, at: datetime) -> int:
     return deleted
 
 
-def erase_pushes(*, account_id: int, openid: str) -> int:
-    """Delete what one person of the brand in scope ever pushed to an account; gives how many pushes went."""
+def erase_pushes(
+    *, account_id: int, openid: str, kinds: Collection[str] | None = None, until: datetime | None = None
+) -> int:
+    """Delete what one person of the brand in scope ever pushed to an account; gives how many pushes went.
+
+    With `kinds` only pushes of these go, with `until` only those up to then.
+    """
     pushes = InboundPush.objects.filter(openid=openid, account_id=account_id).exclude(state=PushState.NEW)
+    if kinds is not None:
+        pushes = pushes.filter(kind__in=kinds)
+    if until is not None:
+        pushes = pushes.filter(event_at__lte=until)
     ids = list(pushes.values_list("pk", flat=True))
     HandledEffect.objects.filter(push_id__in=ids).delete()
     return InboundPush.objects.filter(pk__in=ids).delete()[0]
