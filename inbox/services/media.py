@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from accounts.tenancy import brand_scope
+from common.failpoints import point
 from inbox.models import Attachment, AttachmentState, Conversation, Message
 from library import files
 from wechat_gateway import downloads
@@ -47,6 +48,7 @@ def fetch_attachment(*, brand_id: int, attachment_id: int, at: datetime) -> None
         fault = NOT_A_PICTURE if fault == files.WRONG_KIND else fault
     if not fault:
         path = files.store(body, brand_id=brand_id)
+    point("attachment: fetched, not noted")
     with brand_scope(brand_id):
         _keep(attachment_id, body, path, fault)
 
@@ -58,10 +60,10 @@ def due_attachments(*, at: datetime) -> list[int]:
 
 
 def _keep(attachment_id: int, body: bytes, path: str, fault: str) -> None:
-    row = Attachment.objects.select_for_update().get(pk=attachment_id)
-    if row.state != AttachmentState.WAITING:
+    row = Attachment.objects.select_for_update().filter(pk=attachment_id, state=AttachmentState.WAITING).first()
+    if row is None:  # another worker was faster, or whoever sent it was erased meanwhile
         if path:
-            files.drop(path)  # another worker was faster
+            files.drop(path)
         return
     known = files.kind_of(body)
     row.state = AttachmentState.REFUSED if fault else AttachmentState.STORED

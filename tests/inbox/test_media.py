@@ -9,13 +9,14 @@ import pytest
 
 from accounts.roles import Role
 from accounts.tenancy import brand_scope
-from common import clock
+from common import clock, failpoints
 from inbox import services
 from inbox.models import Attachment, AttachmentState, Conversation, Message, SendState
 from inbox.services import sending
 from library import files
 from library import services as library_services
 from library.models import MediaCopy
+from members.services.erasure import on_erase
 from tests.console.conftest import as_manager, as_owner, manager, ours, owner, theirs
 from tests.factories import make_staff
 from tests.inbox.conftest import push_of
@@ -95,6 +96,20 @@ def test_wechat_being_away_is_tried_again_later(person):
     assert (row.state, row.attempts) == (AttachmentState.WAITING, 1)
     assert services.due_attachments(at=at) == []
     assert services.due_attachments(at=at + timedelta(minutes=2)) == [row.pk]
+
+
+def test_a_picture_of_somebody_erased_while_it_is_fetched_leaves_no_file(person, tmp_path, monkeypatch):
+    row, at = got(person, media_id=sent_media_id(person))
+    forget = dict(on_erase.items())["inbox.conversations"]
+    monkeypatch.setitem(
+        failpoints.armed,
+        "attachment: fetched, not noted",
+        lambda: forget(follower=person.follower, whole=False, at=at),
+    )
+
+    services.fetch_attachment(brand_id=row.brand_id, attachment_id=row.pk, at=at)
+
+    assert (Attachment.objects.count(), list(tmp_path.rglob("*.*"))) == (0, [])
 
 
 def send_picture(person, item, at, desk):
