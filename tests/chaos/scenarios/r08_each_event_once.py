@@ -22,7 +22,7 @@ message_ids = itertools.count(70_000_000_000_000_001)
 
 
 def run(stage, outcome):
-    count = stage.pick(ci=600, default=2_000, full=5_000)
+    count = stage.pick(ci=600, default=5_000, full=5_000)
     pairs = stage.pick(ci=60, default=500, full=500)
     shops = [Shop(stage, f"r8-{name}", people=60) for name in "ab"]
     ports = stage.rig.more_gateways(stage.pick(ci=1, default=3, full=3))
@@ -33,7 +33,7 @@ def run(stage, outcome):
         asyncio.run(_everything(stage, outcome, line, events))
         stage.wechat.advance(24 * 3600)
         stage.rig.pause(1.5)
-        asyncio.run(line.send_all(stage.random.sample(events, min(200, len(events)))))
+        asyncio.run(line.send_all(events))
     finally:
         for number in range(2, len(ports) + 1):
             stage.rig.kill(f"gateway-{number}")
@@ -136,6 +136,10 @@ def scan(shop, openid, at, key):
     return shop, _fields(shop, openid, at, MsgType="event", Event="SCAN", EventKey=key, Ticket="gQH47joAAAAAAAAA")
 
 
+def click(shop, openid, at, key):
+    return shop, _fields(shop, openid, at, MsgType="event", Event="CLICK", EventKey=key)
+
+
 def text(shop, openid, at, msgid, content="在吗"):
     return shop, _fields(shop, openid, at, MsgType="text", Content=content, MsgId=msgid)
 
@@ -146,10 +150,12 @@ def _plain(stage, shops, count):
     for number in range(count):
         shop = shops[number % 2]
         openid = stage.random.choice(shop.openids)
-        if number % 3:
+        if number % 3 == 0:
+            made.append(text(shop, openid, at + number, next(message_ids), f"在吗{number}"))
+        elif number % 3 == 1:
             made.append(scan(shop, openid, at + number, f"shelf-{number}"))
         else:
-            made.append(text(shop, openid, at + number, next(message_ids)))
+            made.append(click(shop, openid, at + number, f"button-{number % 7}"))
     return made
 
 
@@ -165,14 +171,13 @@ def _look_alikes(stage, shops, pairs):
         if kind == 0:
             made += [scan(shop, one, when, key), scan(shop, one, when, f"{key}-other")]
         elif kind == 1:
-            click = _fields(shop, one, when, MsgType="event", Event="CLICK", EventKey=key)
-            made += [scan(shop, one, when, key), (shop, click)]
+            made += [scan(shop, one, when, key), click(shop, one, when, key)]
         elif kind == 2:
-            made += [text(shop, one, when, msgid), text(shop, other, when, msgid)]
+            made += [text(shop, one, when, msgid, key), text(shop, other, when, msgid, key)]
         elif kind == 3:
-            made += [text(shops[0], one, when, msgid), text(shops[1], one, when, msgid)]
+            made += [text(shops[0], one, when, msgid, key), text(shops[1], one, when, msgid, key)]
         else:
-            made += [text(shop, one, when, msgid), text(shop, one, when, next(message_ids))]
+            made += [text(shop, one, when, msgid, key), text(shop, one, when, next(message_ids), key)]
     return made
 
 
@@ -189,19 +194,73 @@ def _judge(stage, outcome, shops, events):
     outcome.holds("pushes wait for ever", rig.until("all pushes are handled", lambda: not waiting(), 300, each=0.3))
     outcome.note(handled_after=f"{time.monotonic() - began:.1f} s")
     for shop in shops:
+        who = shop.prefix.rpartition("-")[0]
         wanted = [fields for owner, fields in events if owner is shop]
-        states = Counter(
-            dict(
-                rig.sql(
-                    "SELECT state, count(*) FROM wechat_gateway_inboundpush WHERE brand_id = %s GROUP BY 1",
-                    shop.brand.pk,
-                )
-            )
-        )
-        outcome.equal(f"stored and handled, {shop.prefix[:4]}", dict(states), {"HANDLED": len(wanted)})
-        scans = Counter(fields["EventKey"] for fields in wanted if fields.get("Event") == "SCAN")
-        touched = Counter(
-            dict(rig.sql("SELECT scene, count(*) FROM touchpoints_touch WHERE brand_id = %s GROUP BY 1", shop.brand.pk))
-        )
-        outcome.none(f"effects lost, {shop.prefix[:4]}", list((scans - touched).elements()))
-        outcome.none(f"effects twice, {shop.prefix[:4]}", list((touched - scans).elements()))
+        same(outcome, f"pushes, {who}", _pushes(rig, shop), [_one(fields) for fields in wanted])
+        rest = "SELECT count(*) FROM wechat_gateway_inboundpush WHERE brand_id = %s AND state <> 'HANDLED'"
+        outcome.equal(f"pushes set aside, {who}", rig.sql(rest, shop.brand.pk)[0][0], 0)
+        for what, (statement, wanted_of) in EFFECTS.items():
+            found = Counter()
+            for *effect, times in rig.sql(statement, shop.brand.pk):
+                found[tuple(effect)] += times
+            same(outcome, f"{what}, {who}", found, [effect for each in wanted if (effect := wanted_of(each))])
+
+
+def _one(fields):
+    """What tells a push from every other one."""
+    kind = fields.get("Event") or fields["MsgType"]
+    return fields["FromUserName"], kind, str(fields["CreateTime"]), str(fields.get("MsgId") or fields["EventKey"])
+
+
+def _pushes(rig, shop):
+    rows = rig.sql(
+        "SELECT body FROM wechat_gateway_inboundpush WHERE brand_id = %s AND state = 'HANDLED'", shop.brand.pk
+    )
+    return [_one(wire.parse(body.encode(), "xml")) for (body,) in rows]
+
+
+def _event(name, *more):
+    def effect(fields):
+        return (fields["FromUserName"], *(fields[each] for each in more)) if fields.get("Event") == name else None
+
+    return effect
+
+
+def _line(fields):
+    return (fields["FromUserName"], fields["CreateTime"], fields["Content"]) if "Content" in fields else None
+
+
+# Each kind of push has an effect of its own: who, what (and when), how often.
+EFFECTS = {
+    "touches": (
+        (
+            "SELECT f.openid, extract(epoch FROM t.at)::bigint, t.scene, 1 FROM touchpoints_touch t"
+            " JOIN members_follower f ON f.brand_id = t.brand_id AND f.id = t.follower_id WHERE t.brand_id = %s"
+        ),
+        _event("SCAN", "CreateTime", "EventKey"),
+    ),
+    "taps": (
+        (
+            "SELECT f.openid, u.key, u.taps FROM conversations_buttonuse u"
+            " JOIN members_follower f ON f.brand_id = u.brand_id AND f.id = u.follower_id WHERE u.brand_id = %s"
+        ),
+        _event("CLICK", "EventKey"),
+    ),
+    "lines": (
+        (
+            "SELECT f.openid, extract(epoch FROM m.at)::bigint, m.text, 1 FROM inbox_message m"
+            " JOIN inbox_conversation c ON c.brand_id = m.brand_id AND c.id = m.conversation_id"
+            " JOIN members_follower f ON f.brand_id = c.brand_id AND f.id = c.follower_id"
+            " WHERE m.brand_id = %s AND m.direction = 'IN'"
+        ),
+        _line,
+    ),
+}
+
+
+def same(outcome, what, found, wanted):
+    """Two multisets are the same: nothing lost, nothing twice, nothing else."""
+    found, wanted = Counter(found), Counter(wanted)
+    outcome.none(f"{what} lost", list((wanted - found).elements()))
+    outcome.none(f"{what} twice", list((found - wanted).elements()))
+    outcome.note(**{what: wanted.total()})
