@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,11 +17,16 @@ ALL: dict[str, Registry[object]] = {}
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """One registered item and the place it came from (`module:line`)."""
+    """One registered item. `registered` is where a value was, which does not know its own place."""
 
     key: str
     item: T
-    where: str
+    registered: str = ""
+
+    @property
+    def where(self) -> str:
+        """The place it came from (`module:line`). Found by reading the source, so only when somebody asks."""
+        return self.registered or _definition(self.item)
 
 
 class Registry(Generic[T]):
@@ -40,7 +45,7 @@ class Registry(Generic[T]):
         if known is not None and known.item is not item:
             message = f"{self.name}: {key!r} is taken by {known.where}"
             raise ValueError(message)
-        self._entries[key] = Entry(key, item, _where(item))
+        self._entries[key] = Entry(key, item, "" if _is_defined(item) else _caller())
         for alias in aliases:
             self._aliases[alias] = key
         return item
@@ -75,10 +80,11 @@ class Registry(Generic[T]):
         return key in self._entries or key in self._aliases
 
 
-def _where(item: object) -> str:
-    """Say where an item comes from: its own definition, or for a value the line that registered it."""
-    if not (inspect.isclass(item) or inspect.isroutine(item)):
-        return _caller()
+def _is_defined(item: object) -> bool:
+    return inspect.isclass(item) or inspect.isroutine(item)
+
+
+def _definition(item: Any) -> str:
     module = getattr(item, "__module__", "?")
     try:
         line = inspect.getsourcelines(item)[1]

@@ -1,11 +1,14 @@
 """ASGI entry of the gateway process: WeChat's callbacks (`uvicorn config.gateway:application`)."""
 
 import os
+import sys
 
 import django
 from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+# Where it is installed, which is where people develop, structlog would load all of it for coloured traces: 4 MB.
+sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
 # Neither console nor API is served here: what only they need, a tenth of the memory, is left out.
 _NOT_HERE = (
     "unfold", "django.contrib.admin", "django.contrib.sessions", "django.contrib.messages",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import itertools
 import operator
@@ -21,9 +22,10 @@ _LONGEST: Final = 64
 _SHAPES: Final = str.maketrans("АСЕНКМРТХУΑΕΗΚΜΝΡΤΧΥ", "ACEHKMPTXYAEHKMNPTXY")
 
 
-# Three characters at a time: a batch has a million codes.
-_THREES: Final = ["".join(each) for each in itertools.product(ALPHABET, repeat=3)]
-_MANY_THREES: Final = len(_THREES)
+@functools.cache
+def _threes() -> list[str]:
+    """Give three characters at a time: a batch has a million codes. Most processes never make one."""
+    return ["".join(each) for each in itertools.product(ALPHABET, repeat=3)]
 
 
 def check_character(first: str) -> str:
@@ -35,9 +37,10 @@ def derive(secret: bytes, serial: int) -> str:
     """Give the code with a number of a batch: the same secret and number give the same code, nothing else tells it."""
     number = int.from_bytes(hmac.digest(secret, serial.to_bytes(8), "sha256")[:16]) % _MANY
     number, last = divmod(number, len(ALPHABET) ** 2)
-    number, one = divmod(number, _MANY_THREES)
-    two, three = divmod(number, _MANY_THREES)
-    first = _THREES[one] + _THREES[two] + _THREES[three] + _THREES[last][1:]
+    threes = _threes()
+    number, one = divmod(number, len(threes))
+    two, three = divmod(number, len(threes))
+    first = threes[one] + threes[two] + threes[three] + threes[last][1:]
     return first + check_character(first)
 
 

@@ -22,7 +22,9 @@ def test_gateway_loads_what_answers_pushes_and_no_pages():
     modules, *registered = json.loads(done.stdout.splitlines()[-1])
     every = (registries.repliers, registries.compilers, registries.handlers)
 
-    assert not {"unfold", "rest_framework", "django.contrib.admin", "pycurl", "phonenumbers"} & set(modules)
+    assert not {"unfold", "rest_framework", "django.contrib.admin", "pycurl", "phonenumbers", "rich.console"} & set(
+        modules
+    )
     assert registered == [[key for key, _ in each.items()] for each in every]
     assert all(registered)
 
