@@ -35,20 +35,25 @@ on_profile: Registry[Callable[..., Any]] = Registry(
 )
 
 RETRY_AFTER = timedelta(minutes=5)
+MAX_PAGES = 5_000  # fifty million followers: a list that is longer does not end
+MAX_ID = 64
+MAX_MOMENT = 2**32
+_FOLLOWING = {"1": 1, "True": 1, "0": 0, "False": 0}
 
 
 def fetch_followers(brand_id: int, account_id: int, *, at: datetime) -> int:
     """Take over every follower an account has (pages of 10,000, profiles in hundreds). Gives how many are new.
 
-    Safe to repeat; a page that fails ends the run and the next one goes on with what is missing.
+    Safe to repeat; a page that fails ends the run and the next one goes on with what is missing. So does a cursor that
+    was there before: WeChat's list would never end.
     """
     with brand_scope(brand_id):
         account = OfficialAccount.objects.get(pk=account_id)
     after, new = "", 0
-    while True:
+    seen = {after}
+    for _ in range(MAX_PAGES):
         answer = calls.list_followers(account, after=after, at=at)
-        openids: list[str] = (answer.data.get("data") or {}).get("openid", []) if answer.ok else []
-        new_after = str(answer.data.get("next_openid", "")) if answer.ok else ""
+        openids, after = _listed(answer) if answer.ok else ([], "")
         with brand_scope(brand_id):
             known = set(
                 Follower.objects.filter(account=account, openid__in=openids).values_list("openid", flat=True),
@@ -57,9 +62,42 @@ def fetch_followers(brand_id: int, account_id: int, *, at: datetime) -> int:
         missing = [openid for openid in openids if openid not in known]
         for start in range(0, len(missing), calls.USERS_PER_CALL):
             new += refresh_profiles(brand_id, account, missing[start : start + calls.USERS_PER_CALL], at=at)
-        if not openids or not new_after or new_after == after:
-            return new
-        after = new_after
+        if not openids or after in seen:
+            break
+        seen.add(after)
+    return new
+
+
+def _listed(answer: Answer) -> tuple[list[str], str]:
+    """The openids of a page, each once, and where the next page begins."""
+    data = answer.data.get("data")
+    openids = data.get("openid") if isinstance(data, dict) else None
+    told = openids if isinstance(openids, list) else []
+    return [openid for openid in dict.fromkeys(map(_plain, told)) if openid], _plain(answer.data.get("next_openid"))
+
+
+def _plain(value: object) -> str:
+    """An id that can be one: anything else stands for nothing."""
+    return value if isinstance(value, str) and len(value) <= MAX_ID and value.isprintable() else ""
+
+
+def _profiles(answer: Answer) -> dict[str, dict[str, Any]]:
+    """What WeChat says of each follower, in the shape of its documents; what has another says nothing."""
+    told = answer.data.get("user_info_list")
+    found = {}
+    for row in told if isinstance(told, list) else []:
+        following = _FOLLOWING.get(str(row.get("subscribe"))) if isinstance(row, dict) else None
+        openid = _plain(row.get("openid")) if following is not None else ""
+        if openid:
+            followed, scene = row.get("subscribe_time"), row.get("subscribe_scene")
+            found[openid] = {
+                "openid": openid,
+                "subscribe": following,
+                "subscribe_time": followed if type(followed) is int and 0 < followed <= MAX_MOMENT else 0,
+                "subscribe_scene": "".join(filter(str.isprintable, scene)) if isinstance(scene, str) else "",
+                "unionid": _plain(row.get("unionid")),
+            }
+    return found
 
 
 def refresh_due(brand_id: int, *, at: datetime, limit: int = 1000) -> int:
@@ -88,7 +126,7 @@ def refresh_profiles(brand_id: int, account: OfficialAccount, openids: Sequence[
             Follower.objects.filter(pk__in=held).update(profile_due_at=at + RETRY_AFTER)
         logger.warning("profiles of %s were not read: %s", account.appid, answer.cause)
         return 0
-    rows = {str(row.get("openid", "")): row for row in answer.data.get("user_info_list", []) if isinstance(row, dict)}
+    rows = _profiles(answer)
     with brand_scope(brand_id):
         known = {follower.openid for follower in _hold(account, openids)}
         strangers = [
@@ -173,6 +211,15 @@ def _followed_at(profile: dict[str, Any]) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if seconds else None
 
 
+def _keep_unionid(follower: Follower, profile: dict[str, Any]) -> str:
+    unionid = str(profile.get("unionid") or "")[:64]
+    if unionid:
+        if follower.unionid not in ("", unionid):  # as after a move to another open platform account, or a mix-up
+            logger.error("the unionid of a follower has changed", extra={"follower": follower.pk})
+        follower.unionid = unionid
+    return unionid
+
+
 def keep_profile(*, account: OfficialAccount, follower: Follower, profile: dict[str, Any], at: datetime) -> Member:
     """Keep what user/info said (reference: service account 5.2); with `subscribe` 0 everything else is absent."""
     following = bool(profile.get("subscribe"))
@@ -189,9 +236,7 @@ def keep_profile(*, account: OfficialAccount, follower: Follower, profile: dict[
         follower.subscribed = False
         if was_following or follower.unfollowed_at is None:
             follower.unfollowed_at = at  # not the day on which they had left before they came back
-    unionid = str(profile.get("unionid") or "")[:64]
-    if unionid:
-        follower.unionid = unionid
+    unionid = _keep_unionid(follower, profile)
     follower.save()
     refresh_subscribed(member_ids=[follower.member_id], at=at)
     _tell_listeners(follower, at, said=following)

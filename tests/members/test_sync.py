@@ -8,6 +8,7 @@ from members.models import Follower, Member, MemberTag, RemoteTag, RemoteTagging
 from members.services import (
     change_tag,
     fetch_followers,
+    followers,
     record_mini_program_user,
     refresh_due,
     save_tag_group,
@@ -17,6 +18,7 @@ from members.services import (
 )
 from tests.factories import AT, make_account, make_staff, make_tag
 from wechat_gateway import calls
+from wechat_gateway.answers import Answer, Outcome
 
 
 @pytest.fixture
@@ -75,6 +77,151 @@ def test_profile_that_could_not_be_read_stays_due(brand, crowd, simulator):
     refresh_due(brand.pk, at=AT)
     with brand_scope(brand.pk):
         assert Follower.objects.filter(profile_due_at__gt=AT).count() == 120
+
+
+def scripted(monkeypatch, pages):
+    """WeChat's list of followers as somebody writes it: {cursor: (openids, next cursor)}. Gives the cursors asked for."""
+    asked = []
+
+    def list_followers(_account, *, after="", at=None):
+        asked.append(after)
+        assert len(asked) < 50, "the list never ends"
+        openids, following = pages[after] if isinstance(pages, dict) else pages(after)
+        told = {"total": 7 * len(asked), "count": len(openids), "data": {"openid": openids}, "next_openid": following}
+        return Answer(Outcome.ACCEPTED, data=told)
+
+    monkeypatch.setattr(calls, "list_followers", list_followers)
+    return asked
+
+
+@pytest.fixture
+def listed(brand, simulator):
+    """An account with followers at WeChat of whom we know nothing yet."""
+    with brand_scope(brand.pk):
+        account = make_account()
+    simulator.know(account)
+    return account, simulator.crowd(account, 9)
+
+
+def test_list_whose_cursors_go_in_a_ring_ends_with_everybody(brand, listed, monkeypatch):
+    account, openids = listed
+    ring = {"": (openids[:3], "A"), "A": (openids[3:6], "B"), "B": (openids[6:], "A")}
+    asked = scripted(monkeypatch, ring)
+
+    assert fetch_followers(brand.pk, account.pk, at=AT) == 9
+
+    assert asked == ["", "A", "B"]
+    with brand_scope(brand.pk):
+        assert sorted(Follower.objects.values_list("openid", flat=True)) == sorted(openids)
+
+
+def test_list_whose_cursors_never_repeat_ends(brand, listed, monkeypatch):
+    account, openids = listed
+    monkeypatch.setattr(followers, "MAX_PAGES", 5)
+    asked = scripted(monkeypatch, lambda after: (openids, after + "x"))
+
+    assert fetch_followers(brand.pk, account.pk, at=AT) == 9
+
+    assert len(asked) == 5
+
+
+def test_repeated_and_odd_openids_of_the_list_are_one_follower_each(brand, listed, monkeypatch):
+    account, openids = listed
+    page = [*openids[:4], *openids[:4], openids[4], 7, None, "", ["x"], "o" * 65, "o\x00x", *openids[2:]]
+    scripted(monkeypatch, {"": (page * 770, "")})  # more than the 10,000 of a page as well
+
+    assert fetch_followers(brand.pk, account.pk, at=AT) == 9
+
+    with brand_scope(brand.pk):
+        assert sorted(Follower.objects.values_list("openid", flat=True)) == sorted(openids)
+
+
+@pytest.mark.parametrize("data", [{"data": []}, {"data": {"openid": "abc"}}, {"data": {"openid": None}}, {"data": 5}])
+def test_list_in_another_shape_brings_nobody(brand, listed, monkeypatch, data):
+    monkeypatch.setattr(calls, "list_followers", lambda *_, **__: Answer(Outcome.ACCEPTED, data=data))
+
+    assert fetch_followers(brand.pk, listed[0].pk, at=AT) == 0
+
+
+ODD_PROFILES = {
+    "no name": {"nickname": None},
+    "only that they left": "gone",
+    "control characters": {"subscribe_scene": "ADD_SCENE\x00\x07_QR", "nickname": "\x01\x00", "unionid": "u\x00nion"},
+    "moments of another kind": {"subscribe_time": "soon"},
+    "moments nobody lives in": {"subscribe_time": 10**15},
+    "moment as null": {"subscribe_time": None},
+    "unionid as a number": {"unionid": 12345},
+    "unionid without end": {"unionid": "u" * 300},
+    "scene as a list": {"subscribe_scene": ["x"]},
+    "subscribe as text": {"subscribe": "1"},
+}
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
+def test_odd_profiles_are_kept_by_rule_and_harm_no_others(brand, listed, simulator, monkeypatch, known):
+    """OB41: every odd profile stands among the right ones of one answer."""
+    account, _ = listed
+    people = simulator.crowd(account, len(ODD_PROFILES) + 2)
+    odd = dict(zip(people[1:-1], ODD_PROFILES, strict=True))
+    if known:
+        fetch_followers(brand.pk, account.pk, at=AT)
+    real = calls.get_users
+
+    def get_users(*args, **more):
+        answer = real(*args, **more)
+        for row in answer.data["user_info_list"]:
+            change = ODD_PROFILES.get(odd.get(row["openid"]), {})
+            if change == "gone":
+                openid = row["openid"]
+                row.clear()
+                change = {"subscribe": 0, "openid": openid}
+            row.update(change)
+        answer.data["user_info_list"] += ["x", None, {"subscribe": 1}, {"openid": 5, "subscribe": 1}]
+        return answer
+
+    monkeypatch.setattr(calls, "get_users", get_users)
+    with brand_scope(brand.pk):
+        Follower.objects.update(profile_due_at=AT)
+    followers.refresh_profiles(brand.pk, account, people, at=AT)
+
+    with brand_scope(brand.pk):
+        rows = {row.openid: row for row in Follower.objects.filter(openid__in=people)}
+    gone = next(openid for openid, name in odd.items() if name == "only that they left")
+    assert {openid for openid, row in rows.items() if not row.subscribed} == {gone}
+    assert set(rows) == set(people)
+    assert all(row.profile_due_at is None for row in rows.values())
+    kept = {name: rows[openid] for openid, name in odd.items()}
+    assert kept["control characters"].follow_scene == "ADD_SCENE_QR"
+    assert known or {name for name, row in kept.items() if not row.unionid} == {
+        "only that they left",
+        "control characters",
+        "unionid as a number",
+        "unionid without end",
+    }
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "another's"])
+def test_unionid_that_changes_is_told_and_joins_nobody(brand, crowd, monkeypatch, caplog, whose):
+    """OB41: the person keeps both, and whoever runs the product hears of it."""
+    account, openids = crowd["account"], crowd["openids"]
+    with brand_scope(brand.pk):
+        follower, other = Follower.objects.filter(openid__in=openids[:2]).order_by("pk")
+        before = follower.unionid
+        after = "uAnother" if whose == "nobody's" else other.unionid
+    assert before
+    row = {"openid": follower.openid, "subscribe": 1, "unionid": after}
+    answer = Answer(Outcome.ACCEPTED, data={"user_info_list": [row]})
+    monkeypatch.setattr(calls, "get_users", lambda *_, **__: answer)
+    followers.refresh_profiles(brand.pk, account, [follower.openid], at=AT)
+
+    told = [record for record in caplog.records if "unionid" in record.message]
+    assert [(record.levelname, record.follower) for record in told] == [("ERROR", follower.pk)]
+    assert before not in caplog.text
+    assert after not in caplog.text
+    with brand_scope(brand.pk):
+        again = Follower.objects.get(pk=follower.pk)
+        assert (again.unionid, again.member_id) == (after, follower.member_id)
+        assert Follower.objects.get(pk=other.pk).member_id == other.member_id
 
 
 def test_tags_set_here_reach_wechat_in_batches_of_fifty(brand, crowd, simulator):
