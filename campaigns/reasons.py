@@ -41,6 +41,7 @@ DISCONNECTED: Final = "DISCONNECTED"
 RULE_INVALID: Final = "RULE_INVALID"
 SEGMENT_OLD: Final = "SEGMENT_OLD"
 MANY_UNKNOWN: Final = "MANY_UNKNOWN"
+WRONG_ACCOUNT: Final = "WRONG_ACCOUNT"
 NOT_CONFIRMED: Final = "NOT_CONFIRMED"
 
 
@@ -121,6 +122,10 @@ _OWN: Final[dict[str, tuple[_StrPromise, _StrPromise]]] = {
     MANY_UNKNOWN: (
         _("WeChat gave many answers that are not known yet."),
         _("Look the code up in WeChat's documents; it is tried again by itself."),
+    ),
+    WRONG_ACCOUNT: (
+        _("WeChat said of many people in a row that they do not belong to this service account."),
+        _("Check which account the audience follows and synchronise followers; it is tried again by itself."),
     ),
     NOT_CONFIRMED: (
         _("WeChat accepted the message more than 24 hours ago and has reported no result."),

@@ -8,6 +8,7 @@ from typing import Final
 from accounts.sealing import forget_keys
 from accounts.tenancy import forget_conditions
 from campaigns.services.results import forget_rings
+from campaigns.services.sending import forget_streaks
 from common.clock import forget_mapping
 from conversations.inbound import just_said
 from conversations.known import known
@@ -22,6 +23,7 @@ FORGET: Final[tuple[Callable[[], None], ...]] = (
     forget_keys,
     forget_conditions,
     forget_rings,
+    forget_streaks,
     forget_compiled,
     forget_answers,
     forget_limits,

@@ -48,6 +48,13 @@ IDLE_SECONDS = 0.25
 UNWRITTEN_SECONDS = 1.0  # answers wait no longer when WeChat is slow: the leases of what they answer go on
 MARKETING_SHARE = 0.8  # of a day's quota; the rest is for service notices
 _GONE = frozenset({Reaction.MARK_UNFOLLOWED, Reaction.MARK_BLOCKED})
+_MOST_STREAKS = 1_000
+_streaks: dict[tuple[int, int], pacing.Streak] = {}  # by (campaign, lane): the slices of a slow campaign are short
+
+
+def forget_streaks() -> None:
+    """Drop what this process remembers of odd answers; they are counted anew."""
+    _streaks.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,7 @@ class Job:
     window: int
     worker: str = field(default_factory=lambda: f"{socket.gethostname()[:24]}:{os.getpid()}")
     claimed_at: float = field(default_factory=time.monotonic)  # when the batch in hand was asked for
+    streak: pacing.Streak = field(default_factory=pacing.Streak)
 
     @classmethod
     def load(cls, brand_id: int, campaign_id: int, lane: int) -> Job:
@@ -139,7 +147,7 @@ class Hand:
         self.settled_at = time.monotonic()
         answered, self.answered = self.answered, []
         entries, self.entries = self.entries, []
-        self.pause = pacing.pause_for([answer for _, answer in answered], clock.now()) or self.pause
+        self.pause = pacing.pause_for([answer for _, answer in answered], clock.now(), self.job.streak) or self.pause
         self.at_work = self.at_work and self.pause is None
         personal = any(answer.ok for _, answer in answered)
         parked = self.pause is not None
@@ -161,8 +169,10 @@ def send_slice(*, brand_id: int, campaign_id: int, lane: int, until: float) -> b
             return False
     point("sending: lane taken")
     more = True
+    job.streak = _streaks.pop((campaign_id, lane), job.streak)
     while more and time.monotonic() < until:
         more = _send(job, until)
+    _remember(job, lane)
     with store.scope(brand_id):
         _leave_lane(job, queued=more)
         if not more:
@@ -181,6 +191,7 @@ def probe(*, brand_id: int, campaign_id: int, at: datetime) -> bool:
         if not mine:
             return False
         job = Job.load(brand_id, campaign_id, tallies.PROBE_SHARD)
+        job.streak = pacing.Streak.before(job.campaign.parked_code)
     point("probe: taken")
     batch = _claim(job, 1, (CampaignState.PARKED,))
     if batch and not _deliver(job, batch):
@@ -191,6 +202,13 @@ def probe(*, brand_id: int, campaign_id: int, at: datetime) -> bool:
         if resumed:
             steering.ring_lanes(campaign_id=campaign_id)
     return resumed
+
+
+def _remember(job: Job, lane: int) -> None:
+    if 0 < job.streak.count < pacing.MANY:
+        if len(_streaks) >= _MOST_STREAKS:
+            _streaks.clear()
+        _streaks[job.campaign.pk, lane] = job.streak
 
 
 def finish_if_done(*, campaign_id: int, at: datetime) -> bool:

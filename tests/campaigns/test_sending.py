@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.tenancy import every_brand
-from campaigns import invariants, reasons, selectors, services
+from campaigns import invariants, pacing, reasons, selectors, services
 from campaigns.models import CampaignState, Delivery, UnknownPolicy
 from campaigns.services import sending
 from common import clock, failpoints
@@ -403,6 +403,77 @@ def test_a_parked_campaign_is_probed_with_one_message_once_per_interval(stage):
     assert probes == [False] * 5
     assert stage.calls() == calls + 1
     assert stage.reload(campaign).parked_until > clock.now() + timedelta(minutes=4)
+
+
+MANY = [(99_999, reasons.MANY_UNKNOWN, "UNKNOWN"), (40_003, reasons.WRONG_ACCOUNT, "REFUSED")]
+
+
+def reached(stage, campaign, state):
+    return stage.calls(), sum(row.state == state for row in stage.rows(campaign))
+
+
+@pytest.mark.parametrize(("errcode", "why", "state"), MANY)
+def test_the_same_odd_answer_twenty_times_in_a_row_parks(stage, monkeypatch, errcode, why, state):
+    """Also where earlier ones arrived, and where no batch holds twenty of them: OB19, OB26."""
+    monkeypatch.setattr(settings, "SEND_CLAIM_SIZE", 8)
+    stage.people(60)
+    campaign = stage.launched()
+    stage.wechat.fault("errcode", errcode=errcode, after_calls=10)
+
+    stage.send(campaign)
+
+    parked = stage.reload(campaign)
+    assert (parked.state, parked.parked_code) == (CampaignState.PARKED, why)
+    calls, odd = reached(stage, campaign, state)
+    assert pacing.MANY <= odd <= pacing.MANY + 8
+    assert calls == 10 + odd
+    with stage.scope:
+        assert selectors.progress(parked, at=clock.now()).parked.cause == reasons.explain(why).cause
+
+
+@pytest.mark.parametrize(("errcode", "why", "state"), MANY)
+def test_slices_of_a_slow_campaign_count_on(stage, errcode, why, state):
+    stage.people(40)
+    campaign = stage.launched(rate_per_second=5)
+    stage.wechat.fault("errcode", errcode=errcode)
+    for _ in range(12):
+        with stage.scope, connection.cursor() as cursor:
+            cursor.execute("UPDATE campaigns_pace SET filled_at = filled_at - interval '1 minute'")
+        stage.send(campaign, seconds=0.2)
+
+    assert stage.reload(campaign).parked_code == why
+    assert pacing.MANY <= reached(stage, campaign, state)[1] <= pacing.MANY + 5
+
+
+@pytest.mark.parametrize(("errcode", "why", "state"), MANY)
+def test_a_probe_that_gets_the_same_odd_answer_does_not_let_go_on(stage, errcode, why, state):
+    stage.people(40)
+    campaign = stage.launched()
+    with stage.scope:
+        services.park(campaign_id=campaign.pk, code=why, until=clock.now())
+    fault = stage.wechat.fault("errcode", errcode=errcode)
+
+    assert not services.probe(brand_id=stage.brand.pk, campaign_id=campaign.pk, at=clock.now())
+    assert reached(stage, campaign, state) == (1, 1)
+    parked = stage.reload(campaign)
+    assert (parked.state, parked.parked_code) == (CampaignState.PARKED, why)
+
+    assert fault
+    stage.wechat.heal()
+    assert services.probe(brand_id=stage.brand.pk, campaign_id=campaign.pk, at=parked.parked_until)
+    assert stage.reload(campaign).state == CampaignState.SENDING
+
+
+@pytest.mark.parametrize("errcode", [99_999, 40_003])
+def test_odd_answers_between_good_ones_park_nothing(stage, errcode):
+    stage.people(120)
+    campaign = stage.launched()
+    stage.wechat.fault("errcode", errcode=errcode, probability=0.5, seed=4)
+
+    stage.send(campaign)
+
+    assert stage.reload(campaign).state == CampaignState.SENDING if errcode == 99_999 else CampaignState.FINISHED
+    assert stage.calls() == 120
 
 
 def test_a_token_that_somebody_is_fetching_holds_a_campaign_up_for_seconds(stage, monkeypatch):

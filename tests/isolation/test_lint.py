@@ -26,6 +26,7 @@ MODULE_MEMORY = {
     "accounts/sealing.py": "wrapped keys of a brand, by brand",
     "accounts/tenancy.py": "the condition of a brand for a table, by (table, brand): no rows",
     "campaigns/services/results.py": "when a brand's matcher was rung, by brand",
+    "campaigns/services/sending.py": "how many odd answers came in a row, by (campaign, lane): no rows",
     "config/patience.py": "connections that wait for headers: no brand is known yet, and they go with them",
     "demo/checks.py": "functions that register themselves",
     "conversations/selectors.py": "compiled answers, by (brand, account), with the version they are of",

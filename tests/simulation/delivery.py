@@ -9,7 +9,7 @@ from django.conf import settings
 from campaigns import tasks as campaign_tasks
 from campaigns.errors import NotInThisState
 from campaigns.selectors import Work
-from campaigns.services import results, steering
+from campaigns.services import results, sending, steering
 from common import clock
 from common.secret import Secret
 from tests.simulation.memory import Database
@@ -46,6 +46,7 @@ class Delivery:
         self.wechat = Wechat(world, mood)
         self.ports = Ports(world, self.database, Transport(world, self.wechat))
         self.ports.install()
+        sending.forget_streaks()
         self.broker = self.ports.broker
         self.breaches = []
         self.held_since = None
