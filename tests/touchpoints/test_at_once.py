@@ -9,12 +9,19 @@ import pytest
 from django.db import connection
 
 from accounts.tenancy import brand_scope
-from tests.factories import AT
+from tests.factories import AT, make_account, make_store
 from tests.touchpoints.conftest import DAY
-from touchpoints.errors import NotInTree
+from touchpoints.errors import NotInTree, PermanentCodesUsedUp
 from touchpoints.models import Touchpoint
-from touchpoints.selectors import path_of, tree_nodes
-from touchpoints.services import archive_branch, create_touchpoint, move_branch, restore_branch
+from touchpoints.selectors import lookups, path_of, tree_nodes
+from touchpoints.services import (
+    archive_branch,
+    create_touchpoint,
+    create_touchpoints,
+    move_branch,
+    plan_codes,
+    restore_branch,
+)
 
 
 def other_line(brand, act):
@@ -25,7 +32,7 @@ def other_line(brand, act):
         try:
             with brand_scope(brand.pk):
                 act()
-        except NotInTree as error:
+        except (NotInTree, PermanentCodesUsedUp) as error:
             refused.append(error)
         finally:
             connection.close()
@@ -117,6 +124,41 @@ def test_what_is_being_hung_below_a_branch_is_archived_with_it(brand, two):
 
     with brand_scope(brand.pk):
         assert Touchpoint.objects.filter(archived_at=None).count() == 0
+
+
+@pytest.mark.parametrize("where", ["top", "below"])
+def test_one_batch_asked_for_twice_at_once_is_made_once(brand, two, where):
+    """Both were planned before either was made: a double click. WeChat takes no permanent code back."""
+    parent = two[0] if where == "below" else None
+    with brand_scope(brand.pk):
+        account, store = make_account(), make_store()
+        plan = plan_codes(stores=[store], objects=["门口", "柜台"], parent=parent)
+
+    def make():
+        create_touchpoints(plan=plan, account=account, parent=parent, at=AT, is_permanent=True)
+
+    assert meanwhile(brand, make, make) == []
+
+    with brand_scope(brand.pk):
+        codes = Touchpoint.objects.exclude(scene="").order_by("pk")
+        assert [code.name for code in codes] == [each.name for each in plan]
+        assert Touchpoint.objects.filter(name=store.name, scene="").count() == 1
+
+
+def test_two_at_once_never_order_more_permanent_codes_than_are_left(brand, two, monkeypatch):
+    monkeypatch.setattr(lookups, "PERMANENT_CODES", 1)
+    with brand_scope(brand.pk):
+        account = make_account()
+
+    refused = meanwhile(
+        brand,
+        lambda: create_touchpoint(name="门口", account=account, is_permanent=True, at=AT),
+        lambda: create_touchpoint(name="柜台", account=account, is_permanent=True, at=AT),
+    )
+
+    assert [type(each) for each in refused] == [PermanentCodesUsedUp]
+    with brand_scope(brand.pk):
+        assert Touchpoint.objects.filter(is_permanent=True).count() == 1
 
 
 def test_a_circle_ends_every_walk_and_can_be_opened(brand, two):

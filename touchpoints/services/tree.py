@@ -51,6 +51,7 @@ def create_touchpoint(
     `owner` is (key of a kind of owner, id), `gives` (key of a kind of benefit, id). Raises `PermanentCodesUsedUp`,
     `NotInTree` for a place that can have nothing below it.
     """
+    _lock_tree()
     _check_parent(parent)
     if account is not None and is_permanent and permanent_codes_left(account) < 1:
         raise PermanentCodesUsedUp(str(account))
@@ -130,12 +131,7 @@ def plan_codes(
     `tags_of` says which tags the codes of an object have besides those of the whole batch. Without
     stores it is every object once, below the parent itself.
     """
-    places = [node.name for node in tree_nodes() if node.parent_id == (parent.pk if parent else None)]
-    there: set[tuple[int | None, str]] = set(
-        Touchpoint.objects.exclude(scene="")
-        .filter(parent__parent=parent, parent__name__in=places)
-        .values_list("store_id", "name")
-    ) | set(Touchpoint.objects.exclude(scene="").filter(parent=parent).values_list("store_id", "name"))
+    there = _codes_below(parent)
     plan = []
     places_of: list[Store | None] = [*stores] or [None]
     for store in places_of:
@@ -155,6 +151,14 @@ def plan_codes(
                 )
             )
     return plan
+
+
+def _codes_below(parent: Touchpoint | None) -> set[tuple[int | None, str]]:
+    """Give store and name of the codes of a place and of the stores' places below it."""
+    codes = Touchpoint.objects.exclude(scene="")
+    places = [node.name for node in tree_nodes() if node.parent_id == (parent.pk if parent else None)]
+    in_places = codes.filter(parent__parent=parent, parent__name__in=places)
+    return {*in_places.values_list("store_id", "name"), *codes.filter(parent=parent).values_list("store_id", "name")}
 
 
 def _filled(text: str, words: dict[str, str]) -> str:
@@ -177,10 +181,15 @@ def create_touchpoints(
 ) -> list[Touchpoint]:
     """Make the codes of a batch, each below its store's place; what exists already is left alone.
 
-    Only rows are written: `make_codes` asks WeChat afterwards. Raises `PermanentCodesUsedUp`, `NotInTree`.
+    What exists is looked at again: the same batch may have been made since it was planned. Only rows are written:
+    `make_codes` asks WeChat afterwards. Raises `PermanentCodesUsedUp`, `NotInTree`.
     """
+    _lock_tree()
     _check_parent(parent, levels=2 if any(each.store for each in plan) else 1)
-    wanted = [each for each in plan if not each.exists]
+    there = _codes_below(parent)
+    wanted = [
+        each for each in plan if not each.exists and (each.store.pk if each.store else None, each.name) not in there
+    ]
     if is_permanent and permanent_codes_left(account) < len(wanted):
         raise PermanentCodesUsedUp(str(account))
     places = _places(wanted, parent, at)
@@ -283,10 +292,9 @@ def _depth(nodes: dict[int, Node], pk: int) -> int:
 
 
 def _check_parent(parent: Touchpoint | None, *, levels: int = 1) -> None:
-    """Refuse a place that can have nothing below it, as it is now: others may have moved or archived it just now."""
+    """Refuse a place that can have nothing below it, as it is now that the tree is locked."""
     if parent is None:
         return
-    _lock_tree()
     name, scene = Touchpoint.objects.values_list("name", "scene").get(pk=parent.pk)
     if scene:
         raise NotInTree(_("“%(name)s” is a code, and nothing stands below a code.") % {"name": name})

@@ -185,7 +185,10 @@ def _create(request: HttpRequest, chosen: dict[str, Any], plan: list[services.Pl
         "%(number)s codes were created. WeChat is drawing them; print them when they are ready.",
         len(made),
     )
-    messages.success(request, said % {"number": len(made)})
+    if made:
+        messages.success(request, said % {"number": len(made)})
+    else:
+        messages.info(request, _("All of these codes exist already; nothing was created."))
     parent = chosen["parent"]
     sheet = reverse("admin:touchpoints_touchpoint_sheet") + (f"?channel={parent.pk}" if parent else "")
     return HttpResponseRedirect(sheet)
