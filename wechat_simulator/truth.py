@@ -24,6 +24,10 @@ class CallRow(NamedTuple):
     milliseconds: float
 
 
+def _digest(body: bytes) -> str:
+    return hashlib.blake2b(body, digest_size=8).hexdigest() if body else ""
+
+
 class Sent:
     """One message an account got accepted. ``received_at`` None: not (yet) on the person's phone."""
 
@@ -58,6 +62,7 @@ class Sent:
             "template_id": self.template_id,
             "client_msg_id": self.client_msg_id,
             "msgid": str(self.msgid) if self.msgid else "",
+            "digest": _digest(self.body),
             "status": self.status,
             "received": self.received_at is not None,
             "received_at": self.received_at,
@@ -93,8 +98,9 @@ class Truth:
     ) -> None:  # fmt: skip
         """Log one call; the body only as a digest."""
         self.call_count += 1
-        digest = hashlib.blake2b(body, digest_size=8).hexdigest() if body else ""
-        self.calls.append(CallRow(self.call_count, real, at, appid, method, path, digest, result, faults, milliseconds))
+        self.calls.append(
+            CallRow(self.call_count, real, at, appid, method, path, _digest(body), result, faults, milliseconds)
+        )
 
     def accept(
         self, *, at: float, kind: str, appid: str, openid: str, body: bytes, msgid: int = 0, template_id: str = "",

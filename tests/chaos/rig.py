@@ -197,10 +197,11 @@ class Rig(Supervisor):
         self.revive(name)
 
     def children(self, name):
-        """The processes that a worker process has forked."""
+        """The processes that a worker process has forked and that live: a dead one is listed until it is reaped."""
         pid = self.child(name).pid
         with suppress(OSError):
-            return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+            found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            return [int(word) for word in found if _lives(word)]
         return []
 
     def kill_child(self, name):
@@ -266,6 +267,12 @@ class Rig(Supervisor):
             bad = [line for line in text if "ERROR" in line or "Traceback" in line or "CRITICAL" in line]
             for line in bad[-4:]:
                 sys.stdout.write(f"      {path.stem}: {line[:300]}\n")
+
+
+def _lives(pid):
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def setup_django(env):

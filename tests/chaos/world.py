@@ -245,11 +245,12 @@ class Sent:
         return self.wechat.calls(self.shop.appid, SEND)
 
     def truth(self):
-        """Every message WeChat accepted from the account."""
+        """Every message of the campaign that WeChat accepted."""
+        mine = f"{self.row().public_id.hex[:16]}-"
         rows, since = [], 0
         while True:
             page = self.wechat.ask(f"/truth?appid={self.shop.appid}&kind=template&since={since}&limit=100000")
-            rows += page["rows"]
+            rows += [row for row in page["rows"] if row["client_msg_id"].startswith(mine)]
             since = page["next"]
             if since is None:
                 self.visible = page["counts"].get(self.shop.appid, {}).get("template", {}).get("visible_duplicates", 0)

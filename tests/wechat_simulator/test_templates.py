@@ -53,6 +53,8 @@ def test_same_client_msg_id_is_sent_once_within_its_window(simulator):
     simulator.control("/clock", {"advance": 2})
     assert simulator.send(openid, client_msg_id="c-1")["msgid"] != first["msgid"]
     simulator.settle()
+    calls = simulator.look("/calls", path="/cgi-bin/message/template/send")["calls"]
+    assert {call["digest"] for call in calls} == {row["digest"] for row in simulator.rows(kind="template")}
     counts = simulator.look("/truth", kind="template")["counts"][APPID]["template"]
     assert counts["received"] == 2
     assert counts["visible_duplicates"] == 1
