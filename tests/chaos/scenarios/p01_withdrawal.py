@@ -19,7 +19,7 @@ UNCLAIMED_SECONDS = 5.0
 def run(stage, outcome):
     people = stage.people(ci=1_000, default=4_000, full=20_000)
     shop = Shop(stage, "p1", people=people, callbacks=False)
-    _all_write(stage, shop)
+    all_write(stage, shop)
     stage.proxy.add("wechat", "latency", ms=250, jitter_ms=100)
     sent = shop.launch(
         name="周末见", purpose=Purpose.MARKETING, carrier="custom", template=None, content={"text": "周末见"},
@@ -36,7 +36,7 @@ def run(stage, outcome):
     _judge(outcome, shop, sent, said)
 
 
-def _all_write(stage, shop):
+def all_write(stage, shop):
     """Everybody has just written, here and at WeChat, so that marketing may reach them."""
     people = len(shop.openids)
     body = {"appid": shop.appid, "act": "text", "prefix": shop.prefix, "count": people, "fields": {"content": "你好"}}
@@ -66,23 +66,23 @@ def _leave(stage, shop, sent, people):
 
 
 def _judge(outcome, shop, sent, said):
-    accepted = _accepted(sent)
-    late = [accepted[openid] - at for openid, (at, _unclaimed) in said.items() if accepted.get(openid, 0.0) > at]
+    got = accepted(sent)
+    late = [got[openid] - at for openid, (at, _unclaimed) in said.items() if got.get(openid, 0.0) > at]
     unclaimed = {openid for openid, (_at, waits) in said.items() if waits}
     outcome.note(recipients=len(shop.openids), withdrawn=len(said), of_them_not_yet_claimed=len(unclaimed))
-    outcome.note(**{"sent before they withdrew": sum(openid in accepted for openid in said) - len(late)})
+    outcome.note(**{"sent before they withdrew": sum(openid in got for openid in said) - len(late)})
     outcome.note(**{"messages after the withdrawal": len(late)})
     outcome.at_most("seconds until the last of them", max(late, default=0.0), AT_MOST_SECONDS)
-    slow = [openid for openid in unclaimed if accepted.get(openid, 0.0) > said[openid][0] + UNCLAIMED_SECONDS]
+    slow = [openid for openid in unclaimed if got.get(openid, 0.0) > said[openid][0] + UNCLAIMED_SECONDS]
     outcome.none("sent 5 s later though nobody had claimed them", slow)
     refused = sent.openids(f"state = 'SUPPRESSED' AND reason = '{reasons.OPTED_OUT}'")
-    outcome.none("withdrawn, not sent, and the reason not recorded", set(said) - set(accepted) - refused)
-    outcome.none("sent by our record as left out", refused & set(accepted))
-    outcome.none("lost", set(shop.openids) - set(said) - set(accepted))
+    outcome.none("withdrawn, not sent, and the reason not recorded", set(said) - set(got) - refused)
+    outcome.none("sent by our record as left out", refused & set(got))
+    outcome.none("lost", set(shop.openids) - set(said) - set(got))
     outcome.none("broken invariants", sent.breaches())
 
 
-def _accepted(sent):
+def accepted(sent):
     """When WeChat accepted the marketing message of each person."""
     found, since = {}, 0
     while since is not None:

@@ -7,18 +7,25 @@ import time
 from datetime import timedelta
 
 from common import clock
+from members.models import Purpose
 from tests.chaos import campaigns
+from tests.chaos.scenarios.p01_withdrawal import accepted, all_write
 from tests.chaos.world import SEND, Shop
 from wechat_gateway import client, quotas
 
 PROBE_SECONDS = 300
+RATE = 20  # a second
+DAY = 500  # messages a day, in the part where campaigns and service messages share them
+CUSTOM = "/cgi-bin/message/custom/send"
 
 
 def run(stage, outcome):
-    people = stage.people(ci=600, default=2_500, full=5_000)
+    people = stage.people(ci=600, default=5_000, full=5_000)
     shop = Shop(stage, "r13", people=people)
     _minute(stage, outcome, Shop(stage, "r13-minute", people=400))
-    _paced(stage, outcome, Shop(stage, "r13-paced", people=stage.pick(ci=150, default=300, full=1_500)))
+    # More people than a minute at its pace holds, or nothing could be above it.
+    _paced(stage, outcome, Shop(stage, "r13-paced", people=RATE * 75))
+    _shared(stage, outcome, Shop(stage, "r13-shared", people=DAY + DAY // 2, callbacks=False))
     _day(stage, outcome, shop, people)
 
 
@@ -42,7 +49,6 @@ def _day(stage, outcome, shop, people):
         stage.rig.pause(6.5)  # the sweeper looks every five seconds
     outcome.at_most("probes in 15 minutes", len(sent.calls()) - calls, 3)
     outcome.equal("state while the quota lasts", str(sent.state), "PARKED")
-    _service_message(stage, outcome, shop)
 
     began = time.monotonic()
     stage.wechat.ask("/quotas", {"appid": shop.appid, "path": SEND, "per_day": people * 10})
@@ -75,24 +81,46 @@ def _minute(stage, outcome, shop):
 
 def _paced(stage, outcome, shop):
     """The campaign's own rate, in any window."""
-    rate = 20
-    sent = shop.launch(rate_per_second=rate)
+    sent = shop.launch(rate_per_second=RATE)
     outcome.holds("the paced campaign does not end", campaigns.watch(stage, sent, seconds=30 + len(shop.openids) / 10))
     moments = sorted(call["real"] for call in sent.calls())
-    for window in (5, 60):
+    outcome.equal("calls at its own pace", len(moments), len(shop.openids))
+    # A bucket holds one second's worth beside what flows in; a minute never holds more than the setting.
+    for window, bound in ((5, RATE * 6), (60, RATE * 60)):
         most = max(bisect.bisect(moments, moment + window) - index for index, moment in enumerate(moments))
-        # A bucket holds one second's worth beside what flows in.
-        bound = rate * window if window == 60 else rate * (window + 1)
         outcome.at_most(f"calls in any {window} s", most, bound)
 
 
-def _service_message(stage, outcome, shop):
-    """What a person has just asked is answered although the campaign's quota is used up."""
-    person = f"{shop.prefix}000001"
-    stage.wechat.ask(f"/people/{person}/act", {"act": "text", "appid": shop.appid, "content": "在吗"})
-    call = client.custom_text(openid=shop.openids[0], text="在的")
-    ((_, answer),) = client.send_many(shop.account, [call], concurrency=1)
-    outcome.holds(f"a service message does not pass: {answer.outcome} {answer.code}", answer.ok)
+def _shared(stage, outcome, shop):
+    """A campaign takes four fifths of a day's messages; whoever has just asked something gets an answer of the rest."""
+    where = {"appid": shop.appid, "path": CUSTOM}
+    _jump_to(stage, quotas.day_start(clock.now()) + timedelta(hours=34))
+    stage.wechat.ask("/quotas", {**where, "per_day": DAY})
+    quotas.told(brand_id=shop.brand.pk, appid=shop.appid, api=CUSTOM, limit=DAY, used=0, at=clock.now())
+    all_write(stage, shop)
+    sent = shop.launch(
+        purpose=Purpose.MARKETING, carrier="custom", template=None, content={"text": "周末见"}, name="周末见"
+    )
+    outcome.holds("not parked by its share", stage.rig.until("parked", lambda: sent.state == "PARKED", 60))
+    stage.rig.pause(6.5)  # the sweeper looks every five seconds
+    got = set(accepted(sent))
+    outcome.equal("marketing, of the day's messages", f"{len(got)} of {DAY}", f"{DAY * 4 // 5} of {DAY}")
+    rest = [openid for openid in shop.openids if openid not in got][: DAY // 5 + 1]
+    answers = [_answer(shop, openid) for openid in rest]
+    outcome.equal("service messages beside it", sum(answer.ok for answer in answers[:-1]), DAY // 5)
+    outcome.equal("one more than the day has", answers[-1].cause, "QUOTA")
+    refused = [call for call in stage.wechat.calls(shop.appid, CUSTOM) if call["result"].startswith("45009")]
+    outcome.none("calls over the day's quota", refused)
+    stage.wechat.ask("/quotas", {**where, "per_day": DAY * 10})
+    _jump_to(stage, quotas.next_reset(clock.now()) + timedelta(seconds=30))
+    outcome.holds("marketing does not go on after midnight", campaigns.watch(stage, sent, seconds=90))
+    outcome.none("not reached by marketing", set(shop.openids) - set(accepted(sent)))
+    outcome.equal("marketing failed by its share", sent.counts()["FAILED"] + sent.counts()["REFUSED"], 0)
+
+
+def _answer(shop, openid):
+    ((_, answer),) = client.send_many(shop.account, [client.custom_text(openid=openid, text="在的")], concurrency=1)
+    return answer
 
 
 def _jump_to(stage, moment):
