@@ -1,29 +1,36 @@
 """Many processes with many threads that need one access token: `python -m tests.chaos.token_users BRAND APPID OPENID`.
 
-Runs until standard input ends; then each process says on standard output what became of its calls. Each names itself
-in PostgreSQL (`token-user-<pid>`), so that whoever holds the token's row can be found and killed.
+Runs until standard input ends, and replaces a killed process; then each process says on standard output what became of
+its calls and how long each waited for the token. Each names itself in PostgreSQL (`token-user-<pid>`), so that whoever
+holds the token's row can be found and killed. SIGUSR1 makes a process forget the token it remembers, as five seconds
+would.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import select
+import signal
 import sys
+import tempfile
 import threading
 import time
 
 USER_INFO = "/cgi-bin/user/info"
 
 
-def _user(brand, appid, openid, threads, stop, write):
+def _user(brand, appid, openid, threads, stop, write, turn):
     """One process: threads that call until `stop` is set."""
     from django.db import connections
 
     from accounts.tenancy import brand_scope
-    from wechat_gateway import client
+    from wechat_gateway import client, tokens
     from wechat_gateway.models import OfficialAccount
 
-    name = f"token-user-{os.getpid()}"
+    signal.signal(signal.SIGUSR1, lambda *_: tokens.forget_cached())
+    name = f"token-user-{os.getpid()}"  # whoever reads it may send the signal
     connections.settings["default"]["OPTIONS"]["application_name"] = name
     for alias in connections:
         connections[alias].close()
@@ -32,15 +39,25 @@ def _user(brand, appid, openid, threads, stop, write):
         account = OfficialAccount.objects.get(appid=appid)
     connections.close_all()
     results = []
+    waits = []
+    current = tokens.current
+
+    def timed(app, *, at):
+        began = time.time()
+        try:
+            return current(app, at=at)
+        finally:
+            waits.append((began, time.time()))
+
+    tokens.current = timed
 
     def work():
         while not stop.is_set():
-            began = time.monotonic()
             try:
                 answer = client.call(account, USER_INFO, query={"openid": openid})
-                results.append((answer.ok, answer.cause or "", time.time(), time.monotonic() - began))
+                results.append((answer.ok, answer.cause or "", time.time()))
             except Exception as error:
-                results.append((False, type(error).__name__, time.time(), time.monotonic() - began))
+                results.append((False, type(error).__name__, time.time()))
             time.sleep(0.02)
         connections.close_all()
 
@@ -49,10 +66,11 @@ def _user(brand, appid, openid, threads, stop, write):
         worker.start()
     for worker in workers:
         worker.join()
-    failed = [(at, cause) for ok, cause, at, _ in results if not ok]
-    slow = [(at, round(seconds, 3)) for _, _, at, seconds in results if seconds > 1]
-    facts = {"pid": os.getpid(), "calls": len(results), "failed": failed, "slow": slow}
-    os.write(write, json.dumps(facts).encode() + b"\n")
+    failed = [(at, cause) for ok, cause, at in results if not ok]
+    facts = {"pid": os.getpid(), "calls": len(results), "failed": failed, "waits": waits}
+    with os.fdopen(os.dup(write), "w") as report:
+        fcntl.lockf(turn, fcntl.LOCK_EX)  # longer than what a pipe takes at once
+        report.write(json.dumps(facts) + "\n")
 
 
 def main(arguments):
@@ -63,26 +81,32 @@ def main(arguments):
     from django.db import connections
 
     connections.close_all()
-    pids = []
     read, write = os.pipe()
-    for _ in range(processes):
+    turn = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+
+    def user():
         pid = os.fork()
-        if pid == 0:
-            os.close(write)
-            stop = threading.Event()
+        if pid:
+            return pid
+        os.close(write)
+        stop = threading.Event()
 
-            def wait(stop=stop):
-                os.read(read, 1)  # ends when the parent closes its end
-                stop.set()
+        def wait():
+            os.read(read, 1)  # ends when the parent closes its end
+            stop.set()
 
-            threading.Thread(target=wait, daemon=True).start()
-            _user(brand, appid, openid, threads, stop, 1)
-            os._exit(0)
-        pids.append(pid)
-    os.close(read)
+        threading.Thread(target=wait, daemon=True).start()
+        _user(brand, appid, openid, threads, stop, 1, turn)
+        os._exit(0)
+
+    pids = {user() for _ in range(processes)}
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    sys.stdin.read()
+    while not select.select([sys.stdin], [], [], 0.1)[0]:
+        for pid in list(pids):
+            if os.waitpid(pid, os.WNOHANG)[0]:  # killed: another takes its place
+                pids.remove(pid)
+                pids.add(user())
     os.close(write)
     for pid in pids:
         os.waitpid(pid, 0)

@@ -15,11 +15,14 @@ from tests.chaos.world import TOKEN, Shop
 
 # Those of a frozen process who stand in line for the row hold it for a while, too, when their turn comes.
 FROZEN_SECONDS = 75.0
+CALLS = 2_000
+USERS = "token-user-%"
+WAIT_SECONDS = 0.2
 
 
 def run(stage, outcome):
     processes = stage.pick(ci=8, default=16, full=16)
-    kills = stage.pick(ci=3, default=6, full=20)
+    kills = stage.pick(ci=6, default=20, full=20)
     shop = Shop(stage, "r10", people=1)
     stage.wechat.fault("latency", name="slow", path=TOKEN, appid=shop.appid, ms=200, jitter_ms=2800, seed=stage.seed)
     users = _users(stage, shop, processes)
@@ -44,15 +47,46 @@ def run(stage, outcome):
         frozen = _sleeping_holder(stage, outcome, shop)
     finally:
         totals = _stop(users)
-    outcome.note(processes=processes, killed_holders=killed, calls=sum(each["calls"] for each in totals))
+    outcome.note(processes=processes, killed_holders=killed)
+    outcome.at_least(
+        "calls", sum(each["calls"] for each in totals), stage.pick(ci=CALLS // 4, default=CALLS, full=CALLS)
+    )
     outcome.at_most("fetches", len(_fetches(stage, shop)), 1 + 2 * killed + 2)
-    outcome.at_least("processes that reported", len(totals), processes - killed - 1)
+    outcome.at_least("processes that reported", len(totals), processes - 1)
     failed = [(at, cause) for each in totals for at, cause in each["failed"] if each["pid"] != frozen]
     outcome.none("failed calls", [cause for at, cause in failed if at < froze or cause != "PARKED"])
     # While somebody frozen has the row, whoever needs a token is told to come back.
     outcome.note(told_to_wait_for_a_frozen_one=len(failed))
-    waits = [seconds for each in totals for at, seconds in each["slow"] if at < froze]
-    outcome.note(longest_wait=f"{max(waits, default=0.0):.1f} s")
+    _judge_waits(stage, outcome, shop, [wait for each in totals for wait in each["waits"] if wait[1] < froze])
+
+
+def _judge_waits(stage, outcome, shop, waits):
+    """Nobody waits for a token longer than it is being fetched and 200 ms.
+
+    Where many share few cores, a look at a token that is there takes its time, too: the longest one is allowed for.
+    """
+    fetches = _joined((call["real"] - call["milliseconds"] / 1000, call["real"]) for call in _fetches(stage, shop))
+    idle, beyond = [], []
+    for began, ended in waits:
+        near = [(start, end) for start, end in fetches if start < ended and began < end + 1.0]
+        fetching = sum(max(0.0, min(ended, end) - max(began, start)) for start, end in near)
+        (beyond if fetching else idle if not near else []).append(ended - began - fetching)
+    outcome.note(longest_wait=f"{max(ended - began for began, ended in waits):.1f} s", waited_for_a_fetch=len(beyond))
+    longest_look = max(idle)
+    outcome.note(longest_look=f"{longest_look * 1000:.0f} ms")
+    outcome.at_least("waits for a fetch", len(beyond), 50)
+    outcome.at_most("wait beyond the fetch, ms", max(beyond) * 1000, (WAIT_SECONDS + longest_look) * 1000)
+
+
+def _joined(spans):
+    """Spans of time without overlaps."""
+    found = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found
 
 
 def _users(stage, shop, processes):
@@ -81,11 +115,17 @@ def _fetches(stage, shop):
 
 
 def _expire(stage, shop):
-    """The token ends now; whoever remembers it may go on for five seconds."""
+    """The token ends now, and everybody who remembers it notices at once: a herd."""
     stage.rig.sql(
         "UPDATE wechat_gateway_accesstoken SET expires_at = '2001-01-01', fetched_at = '2001-01-01' WHERE brand_id = %s",
         shop.brand.pk,
     )
+    names = stage.rig.sql(
+        "SELECT DISTINCT application_name FROM pg_stat_activity WHERE application_name LIKE %s", USERS
+    )
+    for (name,) in names:
+        with suppress(ProcessLookupError):
+            os.kill(int(name.rpartition("-")[2]), signal.SIGUSR1)
 
 
 def _valid(stage, shop):
