@@ -140,6 +140,11 @@ def click(shop, openid, at, key):
     return shop, _fields(shop, openid, at, MsgType="event", Event="CLICK", EventKey=key)
 
 
+def job_finished(shop, openid, at, msgid, status):
+    event = {"MsgType": "event", "Event": "TEMPLATESENDJOBFINISH", "MsgID": msgid, "Status": status}
+    return shop, _fields(shop, openid, at, **event)
+
+
 def text(shop, openid, at, msgid, content="在吗"):
     return shop, _fields(shop, openid, at, MsgType="text", Content=content, MsgId=msgid)
 

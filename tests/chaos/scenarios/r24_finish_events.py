@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from datetime import timedelta
 
 from campaigns import selectors
-from campaigns.services.results import verdict
 from common import clock
 from tests.chaos import campaigns
+from tests.chaos.scenarios.r08_each_event_once import Line, job_finished
 from tests.chaos.world import SEND, Shop
 
 EVENT = "TEMPLATESENDJOBFINISH"
-STATUSES = ("failed:user block", "failed: system failed", "failed: freq limit", "failed:某种新的原因")
+# What a message is in when WeChat has said so; written out here, so that the product's own table is not its judge.
+STATES = {
+    "success": ("DELIVERED", ""),
+    "failed:user block": ("REFUSED", "USER_BLOCK"),
+    "failed: system failed": ("FAILED", "SYSTEM_FAILED"),
+    "failed: freq limit": ("FAILED", "FREQ_LIMIT"),
+    "failed:某种新的原因": ("FAILED", "RESULT_OTHER"),
+}
+UNKNOWN_MSGID = 4_000_000_000_000_000_000  # of no message
 
 
 def run(stage, outcome):
-    people = stage.people(ci=2_000, default=10_000, full=20_000)
+    people = stage.people(ci=2_000, default=20_000, full=20_000)
     shop = Shop(stage, "r24", people=people)
     where = {"appid": shop.appid, "seed": f"{stage.seed}/r24"}
     stage.wechat.switch(finish_delay_seconds=0.1)
@@ -24,7 +34,7 @@ def run(stage, outcome):
     stage.wechat.fault("push_duplicate", name="doubled", event=EVENT, probability=0.2, copies=1, **where)
     stage.wechat.fault("finish_drop", name="missing", probability=0.02, **where)
     stage.wechat.fault("latency", name="early", path=SEND, effect="after", probability=0.05, ms=1500, **where)
-    for number, status in enumerate(STATUSES):
+    for number, status in enumerate([status for status in STATES if status != "success"]):
         stage.wechat.fault("finish_status", name=f"status-{number}", probability=0.06, status=status, **where)
     try:
         sent = shop.launch()
@@ -35,27 +45,35 @@ def run(stage, outcome):
         wanted, missing = _wanted(stage, shop)
         settled = stage.rig.until("all results are matched", lambda: _matched(stage, shop, sent, len(missing)), 90, 0.3)
         outcome.holds("results stay unmatched", settled)
-        before = _early(stage, shop)
-        found = {row[0]: row[1] for row in sent.rows("msgid, state")}
+        found = {row[0]: row[1:] for row in sent.rows("msgid, state, reason")}
         outcome.none("in another state than WeChat said", [m for m, state in wanted.items() if found.get(m) != state])
-        outcome.none("settled without a result", [m for m in missing if found.get(m) != "SENT"])
-        truth, _calls = campaigns.compare(stage, outcome, sent, bound=0)
+        outcome.none("settled without a result", [m for m in missing if found.get(m) != ("SENT", "")])
+        tallies = Counter(state for state, _reason in wanted.values()) + Counter(SENT=len(missing))
+        outcome.equal("tallies as WeChat's results", dict(sent.counts()), dict(tallies))
+        truth, calls = campaigns.compare(stage, outcome, sent, bound=0)
+        outcome.at_least("results before our answer", _early(stage, shop, truth, calls), people // 50)
         outcome.none("message ids we do not know", {int(row["msgid"]) for row in truth} - set(found))
-        outcome.note(missing=len(missing), early=before, doubled=hits["doubled"], shuffled=hits["shuffled"])
+        outcome.note(missing=len(missing), doubled=hits["doubled"], shuffled=hits["shuffled"])
         for what in ("doubled", "shuffled", "missing", "early"):
             outcome.at_least(f"{what} results", hits[what], 1)
         outcome.equal("not confirmed too soon", _not_confirmed(shop, sent), 0)
         stage.wechat.advance(timedelta(hours=25).total_seconds())
         outcome.equal("not confirmed after 24 h", _not_confirmed(shop, sent), len(missing))
+        still = {row[0] for row in sent.rows("msgid", "state = 'SENT'")}
+        outcome.none("confirmed or not, other than WeChat", still ^ missing)
+        _unmatched(stage, outcome, shop, sent, min(missing))
         outcome.none("broken invariants a day later", sent.breaches())
     finally:
         stage.wechat.switch(finish_delay_seconds=1.0)
 
 
+def _pushes(stage, shop):
+    return stage.wechat.ask(f"/pushes?appid={shop.appid}&kind={EVENT}&limit=100000")["pushes"]
+
+
 def _wanted(stage, shop):
-    """State by message id as WeChat's own results say, and the ids nothing was said about."""
-    pushes = stage.wechat.ask(f"/pushes?appid={shop.appid}&kind={EVENT}&limit=100000")["pushes"]
-    told = {int(push["fields"]["MsgID"]): verdict(push["fields"]["Status"])[0] for push in pushes}
+    """State and reason by message id as WeChat's own results say, and the ids nothing was said about."""
+    told = {int(push["fields"]["MsgID"]): STATES[push["fields"]["Status"]] for push in _pushes(stage, shop)}
     rows = stage.wechat.ask(f"/truth?appid={shop.appid}&kind=template&limit=200000")["rows"]
     return told, {int(row["msgid"]) for row in rows} - set(told)
 
@@ -66,10 +84,57 @@ def _matched(stage, shop, sent, missing):
     return not waiting and counts["SENT"] == missing and not counts["UNKNOWN"]
 
 
-def _early(stage, shop):
-    """How many results had to wait for our own answer."""
-    calls = Counter(bool(call["faults"]) for call in stage.wechat.calls(shop.appid, SEND))
-    return calls[True]
+def _early(stage, shop, truth, calls):
+    """How many results we acknowledged before WeChat answered the very call they are about."""
+    digests = {row["msgid"]: row["digest"] for row in truth}
+    answered = {call["digest"]: call["real"] for call in calls}
+    first = {}
+    for push in _pushes(stage, shop):
+        moments = [each["real"] for each in push["tries"] if each["outcome"] in ("acknowledged", "replied")]
+        msgid = str(push["fields"]["MsgID"])
+        first[msgid] = min([*moments, first.get(msgid, float("inf"))])
+    return sum(moment < answered[digests[msgid]] for msgid, moment in first.items())
+
+
+def _unmatched(stage, outcome, shop, sent, msgid):
+    """A result nobody knows the message of is kept for 48 hours: 47 h later it still settles, 49 h later it is gone."""
+    rig, brand = stage.rig, shop.brand.pk
+    ((row, openid),) = sent.rows("id, openid", f"msgid = {msgid}")
+    # Nobody has written down yet under which id WeChat took the message.
+    rig.sql("UPDATE campaigns_delivery SET msgid = NULL WHERE brand_id = %s AND id = %s", brand, row)
+    line = Line(stage, [rig.ports.gateway], [shop])
+    at = stage.wechat.now()
+    results = [
+        job_finished(shop, openid, at, number, "success") for number in (msgid, UNKNOWN_MSGID, UNKNOWN_MSGID + 1)
+    ]
+    asyncio.run(line.send_all(results))
+
+    def waiting(where="true"):
+        return {
+            each
+            for (each,) in rig.sql(f"SELECT msgid FROM campaigns_finishevent WHERE brand_id = %s AND {where}", brand)
+        }
+
+    everything = {msgid, UNKNOWN_MSGID, UNKNOWN_MSGID + 1}
+    outcome.holds("a result without a message is not kept", rig.until("kept", lambda: waiting() == everything, 30, 0.3))
+    age = (
+        "UPDATE campaigns_finishevent SET created_at = now() - interval '{} hours', due_at = now() WHERE brand_id = %s"
+    )
+    rig.sql(age.format(47) + " AND msgid <> %s", brand, UNKNOWN_MSGID)
+    rig.sql(age.format(49) + " AND msgid = %s", brand, UNKNOWN_MSGID)
+    began = time.monotonic()
+    looked = rig.until("looked at again", lambda: not waiting("due_at <= now()"), 90, 0.3)
+    outcome.holds("unmatched results are not looked at again", looked)
+    outcome.none("given up before 48 h or kept after", waiting() ^ {msgid, UNKNOWN_MSGID + 1})
+    rig.sql("UPDATE campaigns_delivery SET msgid = %s WHERE brand_id = %s AND id = %s", msgid, brand, row)
+    rig.sql("UPDATE campaigns_finishevent SET due_at = now() WHERE brand_id = %s", brand)
+
+    def settled():
+        return sent.rows("state", f"id = {row}") == [("DELIVERED",)]
+
+    outcome.holds("a result does not settle its message after 47 h", rig.until("settled", settled, 90, 0.3))
+    outcome.equal("kept for the rest of their 48 h", waiting(), {UNKNOWN_MSGID + 1})
+    outcome.note(unmatched_results=f"{time.monotonic() - began:.1f} s")
 
 
 def _not_confirmed(shop, sent):
