@@ -173,10 +173,7 @@ def make_codes(demo: DemoBrand, brand: Brand, account: OfficialAccount, at: date
     open_stores(brand.pk, demo, account, at)
     if not settings.SIMULATOR_URL:
         return
-    made = 0
-    while renew := renew_codes(brand.pk, at=at):  # so many at a time
-        made += renew
-    if made:
+    if renew_codes(brand.pk, at=at):
         name_codes(demo, brand.pk, account.pk)
 
 

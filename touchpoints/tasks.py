@@ -13,6 +13,7 @@ from common import clock
 from stores.selectors import brand_zone
 
 COUNTING_SECONDS: Final = 60  # of one task; the next round goes on
+ISSUING_SECONDS: Final = 60  # of one task, of which each call to WeChat takes a part; the next one is rung for the rest
 
 
 @global_task(name="touchpoints.tasks.renew_all_codes")
@@ -27,7 +28,8 @@ def renew_codes(brand_id: int) -> None:
     """Renew the codes of a brand that end soon."""
     from touchpoints import services
 
-    services.renew_codes(brand_id, at=clock.now())
+    ends = time.monotonic() + ISSUING_SECONDS
+    services.renew_codes(brand_id, at=clock.now(), goes_on=lambda: time.monotonic() < ends)
 
 
 @brand_task(name="touchpoints.tasks.issue_codes")
@@ -35,7 +37,10 @@ def issue_codes(brand_id: int, touchpoint_ids: list[int], *, anew: bool = False)
     """Make the codes of some channels that have none yet, or all of them anew."""
     from touchpoints import services
 
-    services.renew_codes(brand_id, at=clock.now(), only=touchpoint_ids, anew=anew)
+    ends = time.monotonic() + ISSUING_SECONDS
+    services.renew_codes(
+        brand_id, at=clock.now(), only=touchpoint_ids, anew=anew, goes_on=lambda: time.monotonic() < ends
+    )
 
 
 @brand_task(name="touchpoints.tasks.draw_mini_code")

@@ -113,6 +113,46 @@ def test_three_refusals_in_a_row_end_the_round_and_one_does_not(account, brand, 
     assert services.renew_codes(brand.pk, at=now) == 5
 
 
+def test_a_batch_that_takes_longer_than_a_round_goes_on_at_once_with_what_is_left(
+    account, brand, simulator, monkeypatch
+):
+    """Three refusals are about the account's codes of that kind: those wait for the hour, the others go on."""
+    now, rung = clock.now(), []
+    monkeypatch.setattr("touchpoints.services.codes.ring", lambda task, *args, **more: rung.append((task, args, more)))
+    with brand_scope(brand.pk):
+        refused = make_account("第二个服务号")
+        codes = [create_touchpoint(name=f"码{number}", account=account, at=now).pk for number in range(5)]
+        parked = [create_touchpoint(name=f"旧{number}", account=refused, at=now).pk for number in range(4)]
+        for pk in parked:
+            keep_code(touchpoint=Touchpoint.objects.get(pk=pk), ticket=f"t{pk}", url="http://w.cn/1", at=now - 28 * DAY)
+    simulator.know(refused)
+    simulator.fault(kind="errcode", appid=refused.appid, path="/cgi-bin/qrcode/create", errcode=48001, count=3)
+    calls_left = iter([True] * 5 + [False])
+
+    made = services.renew_codes(brand.pk, at=now, only=codes + parked, goes_on=lambda: next(calls_left))
+
+    assert (made, rung) == (2, [(tasks.issue_codes, (brand.pk, codes[2:]), {"anew": False})])
+    ((task, args, more),) = rung
+    task(*args, **more)
+    assert rung[1:] == []
+    with brand_scope(brand.pk):
+        assert CodeIssue.objects.filter(account=account).count() == 5
+
+
+def test_a_task_that_makes_codes_stops_before_its_limit(account, brand, monkeypatch, settings):
+    assert tasks.ISSUING_SECONDS + 30 <= settings.CELERY_TASK_SOFT_TIME_LIMIT  # a call and its retry
+    with brand_scope(brand.pk):
+        codes = [create_touchpoint(name=f"码{number}", account=account, at=clock.now()).pk for number in range(2)]
+    rung = []
+    monkeypatch.setattr("touchpoints.services.codes.ring", lambda task, *args, **more: rung.append(args))
+    monkeypatch.setattr(tasks, "ISSUING_SECONDS", 0)
+
+    tasks.issue_codes(brand.pk, codes)
+    tasks.renew_codes(brand.pk)
+
+    assert rung == [(brand.pk, codes), (brand.pk, codes)]
+
+
 def test_a_revoked_account_holds_up_no_other_and_codes_that_end_come_first(account, brand, simulator):
     now = clock.now()
     with brand_scope(brand.pk):

@@ -22,7 +22,7 @@ from wechat_gateway import calls
 from wechat_gateway.answers import Outcome, explained
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from django.db.models import QuerySet
@@ -34,7 +34,6 @@ logger = logging.getLogger(__name__)
 
 TEMPORARY_DAYS: Final = 30
 RENEW_BEFORE: Final = timedelta(days=5)
-PER_ROUND: Final = 500
 FAILURES_IN_A_ROW: Final = 3
 PATIENCE: Final = timedelta(minutes=2)  # longer than any call may take
 SAME_CLICK: Final = timedelta(seconds=10)
@@ -151,15 +150,23 @@ def make_codes(brand_id: int, touchpoint_ids: Sequence[int], *, anew: bool = Fal
         ring(tasks.issue_codes, brand_id, list(touchpoint_ids), anew=anew)
 
 
-def renew_codes(brand_id: int, *, at: datetime, only: Sequence[int] | None = None, anew: bool = False) -> int:
+def renew_codes(
+    brand_id: int,
+    *,
+    at: datetime,
+    only: Sequence[int] | None = None,
+    anew: bool = False,
+    goes_on: Callable[[], bool] = lambda: True,
+) -> int:
     """Renew the temporary codes that end within five days, and make those that are missing. Gives how many are new.
 
     Those that end come first, of every account, then what is missing; what was refused the last time comes after the
     others. Three refusals in a row are about the account or its codes of this kind: the rest of those waits for the
     next round, and nothing else waits with them. Archived channels and those the brand has let end are left to expire.
-    `only` narrows it to some channels, and `anew` makes those whatever they have.
+    `only` narrows it to some channels, and `anew` makes those whatever they have. When `goes_on` ends the round, a
+    worker is rung for what is left of it.
     """
-    made, left = 0, PER_ROUND
+    made = 0
     refused: Counter[tuple[int, bool]] = Counter()
     with brand_scope(brand_id):
         groups = list(
@@ -169,23 +176,26 @@ def renew_codes(brand_id: int, *, at: datetime, only: Sequence[int] | None = Non
             .distinct()
         )
     # Those that end first of all, permanent ones last: WeChat takes none of them back.
+    order: list[tuple[tuple[int, bool], int]] = []
     for account_id, is_permanent, has_code in sorted(groups, key=lambda group: (group[1], not group[2], group[0])):
-        kind = (account_id, is_permanent)
         with brand_scope(brand_id):
             due = _due(at, only, anew=anew).filter(account_id=account_id, is_permanent=is_permanent, has_code=has_code)
-            ids = list(due.order_by("was_refused", "expires_at", "pk").values_list("pk", flat=True)[:left])
-        for touchpoint_id in ids:
-            if refused[kind] == FAILURES_IN_A_ROW:
-                break
-            left -= 1
-            try:
-                issue_code(brand_id, touchpoint_id, at=at)
-                made, refused[kind] = made + 1, 0
-            except CodeBeingMade:
-                continue  # somebody else asked a moment ago and waits for the answer
-            except CodeNotIssued as error:
-                logger.warning("no code for channel %s: %s", touchpoint_id, error.message)
-                refused[kind] += 1
+            ids = list(due.order_by("was_refused", "expires_at", "pk").values_list("pk", flat=True))
+        order += [((account_id, is_permanent), pk) for pk in ids]
+    for number, (kind, touchpoint_id) in enumerate(order):
+        if refused[kind] == FAILURES_IN_A_ROW:
+            continue
+        if not goes_on():
+            make_codes(brand_id, [pk for kind, pk in order[number:] if refused[kind] < FAILURES_IN_A_ROW], anew=anew)
+            break
+        try:
+            issue_code(brand_id, touchpoint_id, at=at)
+            made, refused[kind] = made + 1, 0
+        except CodeBeingMade:
+            continue  # somebody else asked a moment ago and waits for the answer
+        except CodeNotIssued as error:
+            logger.warning("no code for channel %s: %s", touchpoint_id, error.message)
+            refused[kind] += 1
     return made
 
 
