@@ -19,6 +19,7 @@ from accounts.services import create_brand
 from accounts.tenancy import brand_scope
 from common import clock
 from launcher.ports import free_numbers
+from tests.factories import make_account
 from tests.simulator import Simulator
 from tests.wechat_gateway import forge
 from wechat_gateway import incidents, platforms, selectors, services, tokens
@@ -702,3 +703,33 @@ def test_an_unreadable_event_is_kept_once_and_read_when_it_can_be(platform, serv
     assert set(PlatformPush.objects.values_list("info_type", "state")) == {
         ("unreadable", "HANDLED"), ("unauthorized", "NEW"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["revoked", "disconnected", "platform removed"])
+def test_missing_ticket_troubles_nobody_whose_last_account_of_the_platform_has_gone(shop, how):
+    other, at = create_brand(slug="zaoshan", name="灶山"), clock.now()
+    row = services.set_platform(
+        name="知音", appid=COMPONENT, app_secret=KEYS["secret"], callback_token=KEYS["token"],
+        encoding_aes_key=KEYS["aes_key"], at=at,
+    )  # fmt: skip
+    for brand in (shop, other):
+        with brand_scope(brand.pk):
+            account = make_account()
+            OfficialAccount.objects.filter(pk=account.pk).update(platform_appid=COMPONENT)
+
+    def ill():
+        services.watch_platform(at=at)
+        found = []
+        for brand in (shop, other):
+            with brand_scope(brand.pk):
+                found += [(brand.name, row.kind) for row in selectors.open_incidents()]
+        return found
+
+    assert ill() == [("澜屿", incidents.PLATFORM), ("灶山", incidents.PLATFORM)]
+    if how == "platform removed":
+        row.delete()
+    with brand_scope(shop.pk):
+        gone = {"revoked_at": at} if how == "revoked" else {"is_active": how != "disconnected"}
+        OfficialAccount.objects.update(**gone)
+
+    assert ill() == ([] if how == "platform removed" else [("灶山", incidents.PLATFORM)])

@@ -32,6 +32,7 @@ from wechat_gateway.errors import (
 )
 from wechat_gateway.models import (
     AccessToken,
+    Incident,
     Invitation,
     InvitationState,
     OfficialAccount,
@@ -261,17 +262,21 @@ def revoke_account(*, brand_id: int, appid: str, at: datetime) -> bool:
 
 
 def watch_platform(*, at: datetime) -> bool:
-    """While the ticket stays away, open an incident in every brand that needs it; says whether it does."""
+    """While the ticket stays away, open an incident in every brand that needs it; says whether it does.
+
+    It is over wherever nothing needs the ticket any more, too: its last account was disconnected, or the platform.
+    """
     platform = platforms.current()
-    if platform is None:
-        return False
-    is_late = platform.ticket_at is None or platform.ticket_at <= at - platforms.TICKET_ALARM
-    with every_brand(reason="brands that depend on the platform"):
-        accounts = OfficialAccount.objects.filter(platform_appid=platform.appid, revoked_at=None)
-        brands = list(accounts.order_by("brand_id").values_list("brand_id", flat=True).distinct())
-    for brand_id in brands:
+    is_late = platform is not None and (platform.ticket_at is None or platform.ticket_at <= at - platforms.TICKET_ALARM)
+    with every_brand(reason="brands that depend on the platform, and those that did"):
+        accounts = OfficialAccount.objects.filter(is_active=True, revoked_at=None, brand__is_active=True)
+        accounts = accounts.filter(platform_appid=platform.appid) if platform is not None else accounts.none()
+        waiting = set(accounts.values_list("brand_id", flat=True)) if is_late else set()
+        ill = Incident.objects.filter(kind=incidents.PLATFORM, closed_at=None)
+        over = set(ill.values_list("brand_id", flat=True)) - waiting
+    for brand_id in sorted(waiting | over):
         with brand_scope(brand_id):
-            if is_late:
+            if brand_id in waiting:
                 incidents.open_incident(kind=incidents.PLATFORM, at=at)
             else:
                 incidents.close_incident(kind=incidents.PLATFORM, at=at)
