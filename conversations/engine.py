@@ -157,6 +157,7 @@ class Rules:
     scenes: dict[str, Rule] = field(default_factory=dict)
     scans: Mapping[str, Scan] = field(default_factory=dict)
     ends: Mapping[str, datetime] = field(default_factory=dict)
+    said_until: Mapping[str, datetime] = field(default_factory=dict)
     """When codes are over, by scene: from then on they are codes without a welcome, a place or tags."""
     audiences: Mapping[Audience, Any] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -185,8 +186,9 @@ class Rules:
         return True if "" in found else (None if None in found else False)
 
     def code_welcome(self, scene: str, at: datetime) -> Rule | None:
-        """Give what the code itself says to whoever scans it at a moment; nothing once it is over."""
-        return None if self._is_over(scene, at) else self.scenes.get(scene)
+        """Give what the code itself says to whoever scans it at a moment; nothing once it or what it names is over."""
+        until = self.said_until.get(scene)
+        return None if self._is_over(scene, at) or (until is not None and until <= at) else self.scenes.get(scene)
 
     def _code_of(self, asked: Asked) -> Rule | None:
         return self.code_welcome(asked.scene, asked.at) if asked.scene else None
@@ -361,13 +363,17 @@ def compile_rules(
     *,
     scenes: Mapping[str, tuple[str, str]] | None = None,
     ends: Mapping[str, datetime] | None = None,
+    said_until: Mapping[str, datetime] | None = None,
     zone: ZoneInfo = UTC,
     scans: Mapping[str, Scan] | None = None,
     audiences: Mapping[Audience, Any] | None = None,
     media: Mapping[int, str] | None = None,
 ) -> Rules:
-    """Build the look-up structure from enabled rules. `scenes`: each code's name and own welcome; `ends`: its end."""
-    made = Rules(zone=zone, scans=scans or {}, ends=ends or {}, audiences=audiences or {})
+    """Build the look-up structure from enabled rules. `scenes`: each code's name and own welcome; `ends`: its end.
+
+    `said_until`: when what a code's own welcome promises by name can be given no more.
+    """
+    made = Rules(zone=zone, scans=scans or {}, ends=ends or {}, said_until=said_until or {}, audiences=audiences or {})
     made.scenes = {
         scene: Rule(0, name, Trigger.FOLLOW, (Content("TEXT", text),)) for scene, (name, text) in (scenes or {}).items()
     }

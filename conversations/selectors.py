@@ -51,7 +51,7 @@ from members.figures import counted, figures
 from members.models import Follower, Member, ProfileField, RemoteTag, RemoteTagging, Sensitivity
 from members.profiles import DIALOGUE
 from touchpoints.models import Touchpoint, TouchpointTag
-from touchpoints.selectors import ends_of, in_use, welcome_texts
+from touchpoints.selectors import ends_of, in_use, welcomes_of
 from wechat_gateway import incidents
 from wechat_gateway.messages import CUSTOM_SEND
 from wechat_gateway.models import MiniProgram, OfficialAccount
@@ -97,9 +97,11 @@ def rules_of(account_id: int) -> Rules:
 
 def compiled_with(rows: list[ReplyRule], account_id: int) -> Rules:
     """Compile these rules of an account with all that rules refer to."""
+    welcomes = welcomes_of(account_id)
     return compile_rules(
         rows,
-        scenes={scene: ("", text) for scene, text in welcome_texts(account_id).items()},
+        scenes={scene: ("", welcome.text) for scene, welcome in welcomes.items()},
+        said_until={scene: welcome.until for scene, welcome in welcomes.items() if welcome.until is not None},
         ends=ends_of(account_id),
         zone=brand_zone(),
         scans=_scans(account_id) if any(_welcomes_some(row) for row in rows) else {},

@@ -233,6 +233,13 @@ def valid_between(rule: Rule, *, issued_at: datetime, zone: ZoneInfo) -> tuple[d
     return start, _day(first + timedelta(days=rule.days), zone)
 
 
+def last_moment(rule: Rule, zone: ZoneInfo) -> datetime | None:
+    """Give when coupons that all end on one day end; None for those that end some days after they are given."""
+    if rule.validity != Validity.FIXED or rule.last_day is None:
+        return None
+    return _day(rule.last_day + timedelta(days=1), zone)
+
+
 def day_end(at: datetime, days: int, zone: ZoneInfo) -> datetime:
     """Give the end of the day that lies so many days after a moment."""
     return _day(at.astimezone(zone).date() + timedelta(days=days + 1), zone)

@@ -8,11 +8,15 @@ from django.db.models import Count
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from coupons.models import Outcome, ScanGrant, Template, TemplateState
+from common import clock
+from coupons.models import Outcome, ScanGrant, Template, TemplateState, TemplateVersion
+from coupons.rules import last_moment, read
+from loyalty.selectors.points import zone
 from touchpoints.selectors import Offer, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+    from datetime import datetime
 
 KIND: Final = "coupon"  # of what codes give
 LABEL: Final = gettext_lazy("Coupon")
@@ -26,15 +30,19 @@ def choices() -> list[tuple[int, str]]:
 
 def offers(ids: Iterable[int]) -> dict[int, Offer]:
     """Name some of them, and say of which nobody gets one now."""
+    rows = list(Template.objects.filter(pk__in=list(ids)).order_by("pk"))
+    versions = TemplateVersion.objects.filter(template__in=rows).order_by("template_id", "-number")
+    ends = {row.template_id: last_moment(read(row.rule), zone()) for row in versions.distinct("template_id")}
     return {
-        row.pk: Offer(row.name, _problem(row), str(row.public_id))
-        for row in Template.objects.filter(pk__in=list(ids)).order_by("pk")
+        row.pk: Offer(row.name, _problem(row, ends.get(row.pk)), str(row.public_id), ends.get(row.pk)) for row in rows
     }
 
 
-def _problem(row: Template) -> str:
+def _problem(row: Template, ends_at: datetime | None) -> str:
     if row.state != TemplateState.ACTIVE:
         return _("This coupon is not given now: scanning gives nothing. Choose another, or turn it on again.")
+    if ends_at is not None and ends_at <= clock.now():
+        return _("The last day of this coupon is over: scanning gives nothing. Choose another, or change its days.")
     if row.total is not None and row.taken >= row.total:
         return _("All coupons of this template are given: scanning gives nothing. Raise the number, or choose another.")
     return ""

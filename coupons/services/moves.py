@@ -9,8 +9,11 @@ from django.db import connection
 from accounts.tenancy import current_brand_id
 from coupons.errors import CouponUnknown
 from coupons.models import Coupon, Move, State
+from coupons.selectors.scans import KIND
 from loyalty.errors import KeyReused, OperationRunning
 from loyalty.services.ledger import SYSTEM, Operation, claimed, lock_accounts
+from touchpoints.models import Touchpoint
+from touchpoints.services import replies_changed
 
 if TYPE_CHECKING:
     import uuid
@@ -114,6 +117,7 @@ def write(
 _TAKE: Final = """
 UPDATE coupons_template SET taken = taken + %s
 WHERE brand_id = %s AND id = %s AND (total IS NULL OR taken + %s <= total)
+RETURNING total = taken
 """
 
 
@@ -121,16 +125,32 @@ def take(template_id: int, count: int = 1) -> bool:
     """Take coupons out of a template's budget: check and change in one statement. Says whether they were there."""
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, [count, current_brand_id(), template_id, count])
-        return bool(cursor.rowcount == 1)
+        rows = cursor.fetchall()
+    if rows and rows[0][0]:
+        codes_say_anew(template_id)  # the last one is gone: nobody is promised another
+    return bool(rows)
 
 
-_GIVE_BACK: Final = "UPDATE coupons_template SET taken = taken - %s WHERE brand_id = %s AND id = %s AND taken >= %s"
+_GIVE_BACK: Final = """
+UPDATE coupons_template SET taken = taken - %s WHERE brand_id = %s AND id = %s AND taken >= %s
+RETURNING total = taken + %s
+"""
 
 
 def give_back(template_id: int, count: int = 1) -> None:
     """Give coupons back that were never had."""
     with connection.cursor() as cursor:
-        cursor.execute(_GIVE_BACK, [count, current_brand_id(), template_id, count])
+        cursor.execute(_GIVE_BACK, [count, current_brand_id(), template_id, count, count])
+        rows = cursor.fetchall()
+    if rows and rows[0][0]:
+        codes_say_anew(template_id)  # there was none left, and now there is
+
+
+def codes_say_anew(template_id: int) -> None:
+    """Let gateways compile the welcomes anew that name this coupon: it has another name now, or is given no more."""
+    codes = Touchpoint.objects.filter(benefit_kind=KIND, benefit_id=template_id, account_id__isnull=False)
+    for account_id in codes.order_by("account_id").values_list("account_id", flat=True).distinct():
+        replies_changed(account_id=account_id)
 
 
 def numbers_of(member_id: int, template_id: int) -> set[int]:

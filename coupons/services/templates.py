@@ -11,10 +11,8 @@ from accounts.services import record_audit
 from coupons.errors import TemplateRefused
 from coupons.models import Template, TemplateState, TemplateVersion
 from coupons.rules import Validity, faults, read, valid_between
-from coupons.selectors.scans import KIND
+from coupons.services.moves import codes_say_anew
 from loyalty.selectors.points import zone
-from touchpoints.models import Touchpoint
-from touchpoints.services import replies_changed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,7 +38,7 @@ def save_template(*, template: Template, at: datetime) -> Template:
                 field="total",
             )
         template.save(update_fields=list(_SETTINGS))
-        _codes_say_anew(template)
+        codes_say_anew(template.pk)
     record_audit(
         action="create coupon template" if is_new else "change coupon template",
         obj=template,
@@ -71,7 +69,7 @@ def activate_template(*, template_id: int, at: datetime) -> TemplateVersion:
         )
     template.state, template.updated_at = TemplateState.ACTIVE, at
     template.save(update_fields=["state", "updated_at"])
-    _codes_say_anew(template)
+    codes_say_anew(template.pk)
     record_audit(action="activate coupon template", obj=template, changes={"version": [None, newest.number]})
     return newest
 
@@ -82,13 +80,6 @@ def stop_template(*, template_id: int, at: datetime) -> Template:
     template = Template.objects.select_for_update().get(pk=template_id)
     template.state, template.updated_at = TemplateState.STOPPED, at
     template.save(update_fields=["state", "updated_at"])
-    _codes_say_anew(template)
+    codes_say_anew(template.pk)
     record_audit(action="stop coupon template", obj=template)
     return template
-
-
-def _codes_say_anew(template: Template) -> None:
-    """Let gateways compile the welcomes anew that name this coupon: it has another name now, or is given no more."""
-    codes = Touchpoint.objects.filter(benefit_kind=KIND, benefit_id=template.pk, account_id__isnull=False)
-    for account_id in codes.order_by("account_id").values_list("account_id", flat=True).distinct():
-        replies_changed(account_id=account_id)

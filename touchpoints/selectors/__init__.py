@@ -39,7 +39,7 @@ from touchpoints.selectors.lookups import (
     permanent_codes_left,
     scan_counts,
     touches_of,
-    welcome_texts,
+    welcomes_of,
     working,
     works_at,
 )
@@ -148,7 +148,7 @@ __all__ = [
     "tree_figures",
     "tree_nodes",
     "trees_by_model",
-    "welcome_texts",
+    "welcomes_of",
     "with_ending_prints",
     "without_scene",
     "working",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from common.registry import Registry
@@ -16,11 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Offer:
-    """What a code gives, by name; `problem` says why nobody gets it now, `public_id` is its name for other systems."""
+    """What a code gives, by name; `problem` says why nobody gets it now, `public_id` is its name for other systems.
+
+    `ends_at` is the moment from which on nobody can get it.
+    """
 
     name: str
     problem: str = ""
     public_id: str = ""
+    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -135,29 +136,46 @@ def working(at: datetime) -> Q:
     return in_use() & (Q(ends_at__isnull=True) | Q(ends_at__gt=at))
 
 
+_GIFT: Final = ("{benefit}", "{权益}")
+_SENTENCES: Final = re.compile(r"[^。！？!?\n]+[。！？!?\n]*|[。！？!?\n]+")
+
+
+def _names_gift(text: str) -> bool:
+    return any(word in text for word in _GIFT)
+
+
 def ends_of(account_id: int) -> dict[str, datetime]:
     """Give when the codes of an account that are in use will be over, by scene; those without end are left out."""
     rows = Touchpoint.objects.filter(in_use(), account_id=account_id, ends_at__isnull=False).exclude(scene="")
     return {scene: at for scene, at in rows.order_by("pk").values_list("scene", "ends_at") if at is not None}
 
 
-_GIFT: Final = ("{benefit}", "{权益}")
+@dataclass(frozen=True)
+class Welcome:
+    """What a code itself says to whoever scans it, and until when what it promises by name can be given."""
+
+    text: str
+    until: datetime | None = None
 
 
-def welcome_texts(account_id: int) -> dict[str, str]:
+def welcomes_of(account_id: int) -> dict[str, Welcome]:
     """Give the welcome of every code of an account that has one, by scene, but not of codes that are paused.
 
-    The word benefit in braces becomes the name of what the code gives, or what is printed where it gives nothing.
+    The word benefit in braces becomes the name of what the code gives, or what is printed where it is to give nothing.
+    While it cannot give what it is to give, no sentence names it: a welcome that says nothing else is left out.
     """
     rows = Touchpoint.objects.filter(in_use(), account_id=account_id).exclude(scene="").exclude(welcome="")
     codes = list(rows.order_by("pk"))
-    offers = offers_of(row for row in codes if any(word in row.welcome for word in _GIFT))
+    offers = offers_of(row for row in codes if _names_gift(row.welcome))
     found = {}
     for row in codes:
         text, offer = row.welcome, offers.get(row.pk)
+        if row.benefit_kind and (offer is None or offer.problem):
+            text, offer = "".join(part for part in _SENTENCES.findall(text) if not _names_gift(part)).strip(), None
         for word in _GIFT:
-            text = text.replace(word, offer.name if offer and not offer.problem else row.benefit)
-        found[row.scene] = text
+            text = text.replace(word, offer.name if offer else row.benefit)
+        if text:
+            found[row.scene] = Welcome(text, offer.ends_at if offer else None)
     return found
 
 
