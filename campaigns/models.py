@@ -390,13 +390,6 @@ class SubscriptionStock(BrandOwned):
         return f"{self.pk} {self.remaining}"
 
 
-class News(models.TextChoices):
-    """What people are told by itself."""
-
-    POINTS = "points", _("Points that end soon")
-    BIRTHDAY = "birthday", _("Birthday benefit")
-
-
 class NewsWay(models.TextChoices):
     """How news travel when no message may be written; the keys are those of the carriers."""
 
@@ -405,9 +398,9 @@ class NewsWay(models.TextChoices):
 
 
 class NewsPlan(BrandOwned):
-    """By which template people of an account are told something when no message may be written to them."""
+    """By which template people of an account are told a kind of news when no message may be written to them."""
 
-    about = models.CharField(_("about"), max_length=10, choices=News)
+    about = models.CharField(_("about"), max_length=10)  # a key of `loyalty.news.kinds`
     account = BrandForeignKey(OfficialAccount, models.PROTECT, related_name="+", verbose_name=_("service account"))
     way = models.CharField(_("channel"), max_length=10, choices=NewsWay)
     template = BrandForeignKey(MessageTemplate, models.PROTECT, related_name="+", verbose_name=_("template"))

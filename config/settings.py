@@ -235,6 +235,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep points": {"task": "loyalty.tasks.sweep", "schedule": 60.0},
     "birthday benefits": {"task": "loyalty.tasks.find_all_birthdays", "schedule": 3600.0},
     "warn of points that end": {"task": "loyalty.tasks.warn_all", "schedule": 3600.0},
+    "news of coupons and tiers": {"task": "loyalty.tasks.tell_all", "schedule": 3600.0},
     "sweep coupons": {"task": "coupons.tasks.sweep", "schedule": 60.0},
     "sweep invitations": {"task": "referrals.tasks.sweep", "schedule": 60.0},
     "keep privacy": {"task": "members.tasks.keep_privacy", "schedule": 3600.0},

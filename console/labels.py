@@ -118,6 +118,7 @@ ACTIONS: dict[str, Any] = {
     "change rule": gettext_lazy("Change rule"),
     "change menu draft": gettext_lazy("Change menu draft"),
     "change notification of news": gettext_lazy("Change by what a kind of news is told"),
+    "change words of news": gettext_lazy("Change in which words a kind of news is told"),
     "publish menu": gettext_lazy("Publish menu"),
     "tag for menus again": gettext_lazy("Tag people for their menus again"),
     "create campaign": gettext_lazy("Create campaign"),

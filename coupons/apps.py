@@ -15,6 +15,7 @@ class CouponsConfig(AppConfig):
 
     def ready(self) -> None:
         """Take part in merges and erasures; let segments count what people did with coupons."""
+        from coupons import news  # noqa: F401 - tells holders of coupons that end
         from coupons.channel_figures import BOUGHT_WITHOUT, TAKEN
         from coupons.models import Move, MoveKind
         from coupons.selectors import scans

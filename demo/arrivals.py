@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from accounts.tenancy import brand_scope
-from campaigns.models import MessageTemplate, News, SubscriptionStock
+from campaigns.models import MessageTemplate, SubscriptionStock
 from campaigns.services import save_news_plan
 from common import clock
 from conversations.models import Match, Menu, ReplyRule, Trigger
@@ -87,7 +87,7 @@ def _points_notice(account: OfficialAccount, at: datetime) -> None:
     template = MessageTemplate.objects.filter(account=account, title=POINTS_NOTICE).order_by("pk").first()
     if template is not None:
         content = {"thing1": "记得在到期前使用", "number2": "{积分}", "date3": "{日期}"}
-        save_news_plan(about=News.POINTS, template=template, content=content, is_on=True, at=at)
+        save_news_plan(about="points", template=template, content=content, is_on=True, at=at)
 
 
 def _ways(account: OfficialAccount, at: datetime) -> None:

@@ -16,7 +16,7 @@ class LoyaltyConfig(AppConfig):
     def ready(self) -> None:
         """Take part in merges and erasures; let segments and automatic tags know of purchases."""
         # They offer the eight groups, what matrix and curve keep, and what segments ask about shopping and its places.
-        from loyalty import pareto, place_conditions, rfm, rfm_matrix, shopping_conditions  # noqa: F401
+        from loyalty import pareto, place_conditions, rfm, rfm_matrix, shopping_conditions, tier_news  # noqa: F401
         from loyalty.channel_figures import ORDERED, ORDERS_WITHIN, VISITED
         from loyalty.models import BirthdayGrant, Fact, FactKind
         from loyalty.services import lapse_points, move_grants, move_points, return_points, shown_points

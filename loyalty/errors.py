@@ -258,6 +258,12 @@ class BirthdayInvalid(Invalid):
     code = "birthday_invalid"
 
 
+class NewsRefused(Invalid):
+    """Words of news that cannot be sent."""
+
+    code = "news_refused"
+
+
 class BandsInvalid(Invalid):
     """The cuts of an RFM matrix cannot be used; `field` names which."""
 

@@ -34,6 +34,7 @@ register(
     fate=Fate.KEPT, law=LEDGER,
 )  # fmt: skip
 register("loyalty.ExpiryWarning", by_member("loyalty.ExpiryWarning"), "day", "points", fate=Fate.KEPT, law=LEDGER)
+register("loyalty.Notice", by_member("loyalty.Notice"), "about", "day", "at", "way")
 register(
     "loyalty.MergedAssets",
     lambda person: (

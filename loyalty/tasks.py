@@ -91,3 +91,30 @@ def give_birthdays(brand_id: int) -> None:
     while more:
         with brand_scope(brand_id):
             more = services.carry_birthdays(at=clock.now())
+
+
+@global_task(name="loyalty.tasks.tell_all")
+def tell_all() -> None:
+    """Ring for every brand that tells news of coupons or tiers (once an hour)."""
+    from loyalty.models import NewsText
+
+    with every_brand(reason="news of coupons and tiers"):
+        brands = sorted(set(NewsText.objects.filter(is_on=True).order_by().values_list("brand_id", flat=True)))
+    for brand_id in brands:
+        ring(tell_news, brand_id)
+
+
+@brand_task(name="loyalty.tasks.tell_news")
+def tell_news(brand_id: int) -> None:
+    """Note who is to be told what, and have them told, a part at a time."""
+    from loyalty import services
+
+    with brand_scope(brand_id):
+        abouts = services.due_kinds()
+    for about in abouts:
+        with brand_scope(brand_id):
+            services.find_news(about=about, at=clock.now())
+        more = 1
+        while more:
+            with brand_scope(brand_id):
+                more = services.carry_news(about=about, at=clock.now())

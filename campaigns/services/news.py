@@ -1,4 +1,4 @@
-"""News of points and birthdays when no message may be written: a subscribe notification, else a template message."""
+"""News of what people have when no message may be written: a subscribe notification, else a template message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from campaigns import typed_keys
 from campaigns.carriers import Addressee, Problem, Unrenderable, carriers
 from campaigns.errors import NoticeRefused
 from campaigns.models import Campaign, MessageTemplate, NewsPlan, NewsWay
-from campaigns.models import News as About
 from campaigns.services.consents import take_consents
 from campaigns.services.notices import body_of, carrier_for
 from campaigns.variables import facts_of, names_in, render
@@ -20,6 +19,7 @@ from inbox.allowed import Basis, Ground, grounds
 from inbox.services import send_otherwise_by_itself
 from inbox.ways import Way, ways
 from loyalty.models import Unreached
+from loyalty.news import kinds
 from loyalty.services.notices import filled
 from members.choices import keys_for
 from members.models import Follower, Purpose
@@ -33,30 +33,13 @@ if TYPE_CHECKING:
     from loyalty.services.notices import News
     from wechat_gateway.answers import Answer
 
-#: What is filled in while an operator tries a text out.
-SAMPLES: Final[dict[str, dict[str, str]]] = {
-    About.POINTS: {"points": "1,280", "day": "2026-12-31", "lots": "2026-12-31：1,280"},
-    About.BIRTHDAY: {"benefit": "100"},
-}
-#: What may travel as a template message: what people have with the brand, no wishes and no offers (reference:
-#: service account 5.6).
-BY_TEMPLATE: Final = frozenset({About.POINTS.value})
-#: What stands in a field nobody has written yet, by its type.
-_PROPOSED: Final[dict[str, dict[str, str]]] = {
-    About.POINTS: {
-        "number": "{points}",
-        "character_string": "{points}",
-        "date": "{day}",
-        "time": "{day} 23:59",
-        "name": "{姓名|会员}",
-    },
-    About.BIRTHDAY: {"name": "{姓名|会员}"},
-}
+#: Words that are numbers: where a field takes digits alone, they are written without commas.
+_NUMBERS: Final = frozenset({"points", "missing"})
 
 
 def proposed(template: MessageTemplate, about: str) -> dict[str, str]:
     """Give what could stand in each field of a template; empty where an operator has to say it."""
-    fitting = _PROPOSED[about]
+    fitting = kinds.get(about).proposed
     return {field["key"]: fitting.get(field.get("type", ""), "") for field in template.fields}
 
 
@@ -79,7 +62,7 @@ def draft_of(template: MessageTemplate, about: str, content: Mapping[str, str], 
 
 def news_problems(template: MessageTemplate, about: str, content: Mapping[str, str]) -> list[Problem]:
     """Give everything that would keep such a message from being sent, by a sample of what is filled in."""
-    if carrier_for(template) == NewsWay.TEMPLATE and about not in BY_TEMPLATE:
+    if carrier_for(template) == NewsWay.TEMPLATE and not kinds.get(about).by_template:
         return [
             Problem(
                 "not_by_template",
@@ -88,7 +71,7 @@ def news_problems(template: MessageTemplate, about: str, content: Mapping[str, s
                 field="template",
             )
         ]
-    draft = draft_of(template, about, content, SAMPLES[about])
+    draft = draft_of(template, about, content, kinds.get(about).samples)
     return carriers.get(draft.carrier).validate(draft)
 
 
@@ -185,7 +168,7 @@ def _sent(plan: NewsPlan, follower: Follower, news: News, at: datetime) -> bool 
 
 def _digits(words: Mapping[str, str]) -> dict[str, str]:
     """Numbers of a template are digits alone."""
-    return {name: value.replace(",", "") if name == "points" else value for name, value in words.items()}
+    return {name: value.replace(",", "") if name in _NUMBERS else value for name, value in words.items()}
 
 
 def _template_message(conversation: Conversation, line: Message) -> client.Outgoing:

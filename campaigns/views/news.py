@@ -1,4 +1,4 @@
-"""By which template people hear that points end or that a birthday benefit came, when they cannot be written to."""
+"""In which words people hear news of what they have, and by which template when they cannot be written to."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from django.utils.translation import pgettext
 
 from campaigns import services
 from campaigns.carriers import carriers
-from campaigns.models import NOTICES, Family, MessageTemplate, News, NewsPlan
+from campaigns.models import NOTICES, Family, MessageTemplate, NewsPlan
 from campaigns.selectors import consents_by_template
 from campaigns.services.drafts import preview
-from campaigns.services.news import BY_TEMPLATE, SAMPLES, draft_of, news_problems, proposed
+from campaigns.services.news import draft_of, news_problems, proposed
 from common.clock import now
 from common.errors import AppError
 from console.http import row_id, viewer_of
 from console.site import page_response
+from loyalty.models import NewsText
+from loyalty.news import kinds
 from loyalty.selectors import birthdays as birthday_selectors
 from loyalty.selectors import points as point_selectors
+from loyalty.services import save_news_text
+from loyalty.services.notices import filled
 from members.models import Member
 
 if TYPE_CHECKING:
@@ -29,17 +33,28 @@ if TYPE_CHECKING:
 
     from django.http import QueryDict
 
+_FIRST: Final = "points"
 _MOST: Final = 100  # templates to choose from: WeChat allows 25 of each kind an account
 
 
 def news(request: HttpRequest) -> HttpResponse:
     """Show what is set up, and the form of one kind of news and one template; save it, or show it filled in."""
     data = request.POST if request.method == "POST" else request.GET
-    about = data.get("about", News.POINTS)
-    if about not in News.values:
+    about = data.get("about", _FIRST)
+    kind = kinds.find(about)
+    if kind is None:
         raise Http404
     viewer = viewer_of(request)
-    families = [*NOTICES, Family.TEMPLATE] if about in BY_TEMPLATE else NOTICES
+    words = NewsText.objects.filter(about=about).first() or NewsText(about=about, text=kind.text)
+    if request.method == "POST" and data.get("act") == "words" and kind.source is not None:
+        viewer.require("points.edit")
+        refusal = _save_words(words, data)
+        if refusal is None:
+            messages.success(request, _("Saved."))
+            return HttpResponseRedirect(f"{reverse('admin:campaigns_news')}?about={about}")
+    else:
+        refusal = None
+    families = [*NOTICES, Family.TEMPLATE] if kind.by_template else NOTICES
     known = MessageTemplate.objects.select_related("account").filter(
         family__in=families, is_active=True, account__is_active=True
     )
@@ -48,22 +63,31 @@ def news(request: HttpRequest) -> HttpResponse:
     accounts = {each.account_id for each in usable} | {each.account_id for each in plans}
     stock = consents_by_template(accounts) if accounts else {}
     template, plan = _chosen(usable, plans, about, data)
-    posted = request.method == "POST" and template is not None
+    posted = request.method == "POST" and template is not None and data.get("act") != "words"
     content = _content(template, plan, about, data if posted else {})
     is_on = data.get("is_on") == "on" if posted else plan is None or plan.is_on
     context: dict[str, Any] = {
-        "title": _("Notices of points and birthdays"),
+        "title": _("News of points, coupons and tiers"),
         "may": viewer.can("points.edit"),
         "about": about,
-        "abouts": News.choices,
+        "abouts": [(key, each.label) for key, each in kinds.items()],
         "templates": usable,
         "template": template,
         "plan": plan,
         "is_on": is_on,
-        "words": _words(about).values(),
-        "says_day": about == News.POINTS,
-        "plans": [_shown(each, stock) for each in plans],
+        "words": kind.spelled().values(),
+        "says_day": about == _FIRST,
+        "plans": [_shown(each, stock) for each in plans if each.about in dict(kinds.items())],
+        "texts": _texts(),
+        "source": kind.source,
+        "text": words,
+        "shown": kind.shown(words.text),
+        "in_advance": kind.in_advance,
+        "filled": filled(words.text, about, kind.samples),
+        "account": template.account.name if template else "",
     }
+    if refusal is not None:
+        context["refusal"] = refusal
     if posted and template is not None:
         viewer.require("points.edit")
         if data.get("act") != "preview":
@@ -77,7 +101,7 @@ def news(request: HttpRequest) -> HttpResponse:
                 return HttpResponseRedirect(f"{there}?about={about}&template={template.pk}")
     if template is not None:
         context |= _written(template, about, content)
-        context["missing"] = _missing(template, plan, about, content, stock)
+        context["missing"] = _missing(template, plan, about, content, stock, words)
     return page_response(request, "campaigns/news.html", context, status=422 if "refusal" in context else 200)
 
 
@@ -104,15 +128,13 @@ def _content(
     found = {}
     for field in template.fields:
         text = data.get(f"content.{field['key']}", stored.get(field["key"], "")).strip()[:200]
-        for name, word in _words(about).items():
-            text = text.replace(f"{{{name}}}", word)
-        found[field["key"]] = text
+        found[field["key"]] = kinds.get(about).shown(text)
     return found
 
 
 def _written(template: MessageTemplate, about: str, content: dict[str, str]) -> dict[str, Any]:
     """Give the fields, and the message on a phone, filled in for somebody who does not exist."""
-    draft = draft_of(template, about, content, SAMPLES[about])
+    draft = draft_of(template, about, content, kinds.get(about).samples)
     infos = carriers.get(draft.carrier).fields(draft)
     member = Member(name=_("Li Ming"), member_no="0000012345", phone_tail="8000", city=_("Shanghai"))
     rows = [{"label": field.label, "value": field.text} for field in preview(campaign=draft, member=member).fields]
@@ -131,15 +153,18 @@ def _missing(
     about: str,
     content: dict[str, str],
     stock: dict[tuple[int, str], tuple[int, int]],
+    words: NewsText,
 ) -> list[dict[str, str]]:
     """Say what keeps people from hearing it, in words; empty when nothing does."""
     found = []
-    if about == News.POINTS and not point_selectors.policy().warn_text:
+    if about == "points" and not point_selectors.policy().warn_text:
         found.append((_("Nobody is told: the text in the points settings is empty."), "admin:loyalty_settings"))
-    programme = birthday_selectors.programme() if about == News.BIRTHDAY else None
+    programme = birthday_selectors.programme() if about == "birthday" else None
     if programme is not None and not (programme.is_on and programme.text):
         said = _("Nobody is told: the birthday benefit is off, or its text is empty.")
         found.append((said, "admin:loyalty_birthdays"))
+    if kinds.get(about).source is not None and not words.is_on:
+        found.append((_("Nobody is told: it is switched off above."), ""))
     found += [(f"{each.message} {each.hint}".strip(), "") for each in news_problems(template, about, content)]
     if template.family in NOTICES and not stock.get((template.account_id, template.template_id)):
         said = _("Nobody has agreed to this notification yet. People agree in an article or on a page of yours.")
@@ -168,6 +193,7 @@ def _shown(plan: NewsPlan, stock: dict[tuple[int, str], tuple[int, int]]) -> dic
         state, tone = _("Nobody has agreed"), "warning"
     return {
         "row": plan,
+        "about": kinds.get(plan.about).label,
         "agreed": agreed,
         "people": people,
         "left": None if plan.template.family == Family.NOTICE_LONG else left,
@@ -177,14 +203,29 @@ def _shown(plan: NewsPlan, stock: dict[tuple[int, str], tuple[int, int]]) -> dic
     }
 
 
-def _words(about: str) -> dict[str, str]:
-    """Name what is filled in, in the language of the console."""
-    words = {
-        News.POINTS.value: {
-            "points": pgettext("filled in", "points"),
-            "day": pgettext("filled in", "day"),
-            "lots": pgettext("filled in", "lots"),
-        },
-        News.BIRTHDAY.value: {"benefit": pgettext("filled in", "benefit")},
-    }
-    return {name: f"{{{word}}}" for name, word in words[about].items()}
+def _save_words(words: NewsText, data: QueryDict) -> AppError | None:
+    """Save in which words people are told; gives why not, with what was typed left in place."""
+    days = data.get("days", "")
+    words.text, words.is_on = data.get("text", ""), data.get("is_on") == "on"
+    words.days = int(days) if days.isascii() and days.isdigit() and len(days) < 4 else 0
+    try:
+        save_news_text(about=words.about, text=words.text, days=words.days, is_on=words.is_on, at=now())
+    except AppError as error:
+        return error
+    return None
+
+
+def _texts() -> list[dict[str, Any]]:
+    """Give every kind of news with words of its own here: whether it is told, and in which words."""
+    stored = {row.about: row for row in NewsText.objects.order_by("about")}
+    return [
+        {
+            "key": key,
+            "label": kind.label,
+            "in_advance": kind.in_advance,
+            "row": stored.get(key),
+            "text": kind.shown(stored[key].text) if key in stored else "",
+        }
+        for key, kind in kinds.items()
+        if kind.source is not None
+    ]

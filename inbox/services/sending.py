@@ -25,10 +25,10 @@ from inbox.models import (
 )
 from inbox.services import lines, queue
 from inbox.services.ledger import reserve_send, settle_sends
-from inbox.services.untold import AT_NIGHT, LATE, try_another_way
+from inbox.services.untold import AT_NIGHT, LATE, OVER, try_another_way
 from inbox.ways import ways
 from library import services as library_services
-from loyalty.services.notices import by_day
+from loyalty.services.notices import by_day, still_true
 from members.gate import withheld_for
 from members.services import mark_unfollowed
 from wechat_gateway import client, windows
@@ -49,7 +49,6 @@ MAX_BYTES: Final = 2048  # reference: service account 5.9
 STUCK_AFTER: Final = timedelta(minutes=3)
 RING_AFTER: Final = timedelta(seconds=15)
 AGAIN_WITHIN: Final = timedelta(minutes=10)
-OVER: Final = "OVER"  # what was promised had come, or somebody had answered
 _AT_ONCE: Final = 100
 _FOR_GOOD: Final = frozenset({Reaction.NONE, Reaction.PARK_CAMPAIGN})  # of a message that is wrong every try ends so
 _ENDED_BY_ANSWER: Final = (TaskKind.PROMISE, TaskKind.WRITES_AGAIN)
@@ -376,7 +375,7 @@ def _claim(brand_id: int, message_id: int, at: datetime) -> tuple[Conversation, 
         if line.facts.get("tells") and not by_day(at):  # it has waited for a worker until nobody is to be woken
             _record(message_id, Said(Outcome.NOT_SENT, cause=AT_NIGHT), at)
             return None
-        if _is_over(conversation, line, at):
+        if _is_over(conversation, line, at) or not _is_news(line, at):
             _record(message_id, Said(Outcome.NOT_SENT, cause=OVER), at)
             return None
         line.state, line.started_at, line.due_at = SendState.SENDING, at, None
@@ -391,6 +390,12 @@ def _is_over(conversation: Conversation, line: Message, at: datetime) -> bool:
         return False
     moment = datetime.fromisoformat(promised)
     return at >= moment or conversation.promised_at != moment
+
+
+def _is_news(line: Message, at: datetime) -> bool:
+    """Say whether what a line tells is still true: used, moved or overtaken, it is told to nobody."""
+    reference = line.facts.get("tells")
+    return reference is None or still_true(reference=reference, at=at)
 
 
 def _still_allowed(conversation: Conversation, line: Message, at: datetime) -> bool:

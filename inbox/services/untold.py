@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LATE: Final = "LATE"  # the window had closed when it was to leave
 AT_NIGHT: Final = "NIGHT"  # the day had, too
+OVER: Final = "OVER"  # what it says was no longer true
 _REFUSED_BY_THEM: Final = "OPTED_OUT"
 # What WeChat knew better is noted with the person by now, so that the way itself says whether it reaches them.
 _NOTED: Final = frozenset({Reaction.CONSENT_USED, Reaction.MARK_UNFOLLOWED, Reaction.WINDOW_CLOSED})
@@ -38,7 +39,7 @@ def try_another_way(line: Message, said: Answer, at: datetime) -> None:
         not_told(reference=reference, why=Unreached.REFUSED.value, hold=None, at=at)
         return
     hold = AGAIN if said.code is None or said.reaction in _PASSES else REFUSED_FOR
-    if said.cause in (LATE, AT_NIGHT) or said.reaction in _NOTED:
+    if said.cause in (LATE, AT_NIGHT, OVER) or said.reaction in _NOTED:
         hold = timedelta(0)
     not_told(reference=reference, why=Unreached.FAILED.value, hold=hold, at=at)
 

@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.utils.translation import gettext, pgettext, pgettext_lazy
+from django.utils.translation import gettext, pgettext_lazy
 
 from common.clock import now
 from common.errors import AppError
@@ -19,6 +19,7 @@ from loyalty import services
 from loyalty.admin.warnings import told_by
 from loyalty.birthdays import benefits
 from loyalty.models import BirthdayGrant, BirthdayProgramme, GrantState, Tier
+from loyalty.news import kinds
 from loyalty.selectors import birthdays as selectors
 from members.selectors import visible_members
 
@@ -59,12 +60,13 @@ class ProgrammeForm(forms.ModelForm):  # type: ignore[type-arg]
                 self.initial[name] = self.instance.params.get(name)
         self.fields["days_after"].help_text = gettext("Whoever joins within these days still gets it.")
         self.fields["mode"].help_text = gettext("With the whole month it is given on the first day of the window.")
-        benefit = f"{{{pgettext('filled in', 'benefit')}}}"
-        self.fields["text"].help_text = gettext(
+        news = kinds.get("birthday")
+        said = gettext(
             "Sent once, between 9:00 and 21:00 within a week, to whoever may be written to. %(benefit)s is filled in. "
             "Empty: nobody is told."
-        ) % {"benefit": benefit}
-        self.initial["text"] = str(self.initial.get("text", "")).replace("{benefit}", benefit)
+        )
+        self.fields["text"].help_text = said % news.spelled()
+        self.initial["text"] = news.shown(str(self.initial.get("text", "")))
         for field in self.fields.values():
             if not isinstance(field, forms.BooleanField):
                 field.widget.attrs["class"] = "zy-input"

@@ -21,6 +21,7 @@ from console.http import viewer_of
 from console.registry import Page, Tab, Todo, home_cards, nav, pages
 from loyalty import on_screen, services
 from loyalty.models import PointsPolicy
+from loyalty.news import kinds
 from loyalty.selectors import points as selectors
 
 if TYPE_CHECKING:
@@ -114,15 +115,14 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
                 "somebody who may approve adjustments changes it."
             )
         # In the language of the console: what is filled in stands in braces, in either language.
-        words = pgettext("filled in", "points"), pgettext("filled in", "day"), pgettext("filled in", "lots")
-        points, day, lots = (f"{{{word}}}" for word in words)
-        self.fields["warn_text"].help_text = gettext(
+        news = kinds.get("points")
+        said = gettext(
             "Sent between 9:00 and 21:00 to whoever may be written to. %(points)s, %(day)s and %(lots)s are filled in; "
             "with %(lots)s all days within the time of warning come in one message, without it one comes for each day. "
             "Empty: nobody is told."
-        ) % {"points": points, "day": day, "lots": lots}
-        shown = str(self.initial.get("warn_text", ""))
-        self.initial["warn_text"] = shown.replace("{points}", points).replace("{day}", day).replace("{lots}", lots)
+        )
+        self.fields["warn_text"].help_text = said % news.spelled()
+        self.initial["warn_text"] = news.shown(str(self.initial.get("warn_text", "")))
         self.fields["cost_per_100"].help_text = gettext("For the report of what is owed and for trying rules out.")
 
 

@@ -20,6 +20,7 @@ from loyalty.models.ledger import (
     PointsPolicy,
     Unreached,
 )
+from loyalty.models.news import NewsText, Notice
 from loyalty.models.tiers import Benefit, BenefitKind, BenefitUse, Standing, Tier, TierChange, TierChangeKind
 
 __all__ = [
@@ -48,6 +49,8 @@ __all__ = [
     "Lot",
     "MergedAssets",
     "NegativePolicy",
+    "NewsText",
+    "Notice",
     "Pocket",
     "PointsPolicy",
     "RuleState",

@@ -344,7 +344,8 @@ class Unreached(models.TextChoices):
     FAILED = "FAILED", _("The message did not leave; another way or a later try follows")
     BLOCKED = "BLOCKED", _("WeChat took it and reported later that they refuse messages of the service account")
     LOST = "LOST", _("WeChat took it and reported later that it could not be delivered")
-    NOTHING_LEFT = "NOTHING_LEFT", _("Nothing ends any more on that day: the points were spent or prolonged")
+    LATER = "LATER", _("Was told something of the kind today; follows on another day")
+    NOTHING_LEFT = "NOTHING_LEFT", _("No longer true: used, prolonged or changed before it was told")
 
 
 class ExpiryWarning(BrandOwned):

@@ -1,4 +1,4 @@
-"""Questions about warnings that points end: whom they reached."""
+"""Questions about news of what people have: whom they reached."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, Q
 
-from loyalty.models import ExpiryWarning, Unreached
+from loyalty.models import ExpiryWarning, Notice, Unreached
 from loyalty.selectors.points import zone
 
 if TYPE_CHECKING:
     from datetime import date, datetime
+
+    from django.db.models import QuerySet
 
 STATES: Final = ("told", "waiting", "missed", "dropped")
 _LOOKED_BACK: Final = timedelta(days=90)
@@ -28,10 +30,16 @@ def _in_state(state: str, today: date) -> Q:
     }[state]
 
 
-def warnings_of(state: str, *, at: datetime, before: int | None, limit: int) -> list[ExpiryWarning]:
-    """Give warnings in a state (or all), the newest first."""
+def _of(about: str) -> QuerySet[Any]:
+    return ExpiryWarning.objects.all() if about == "points" else Notice.objects.filter(about=about)
+
+
+def warnings_of(
+    state: str, *, about: str, at: datetime, before: int | None, limit: int
+) -> list[ExpiryWarning] | list[Notice]:
+    """Give warnings of a kind in a state (or all), the newest first."""
     today = at.astimezone(zone()).date()
-    rows = ExpiryWarning.objects.select_related("member")
+    rows = _of(about).select_related("member")
     if state:
         rows = rows.filter(_in_state(state, today))
     if before is not None:
@@ -39,10 +47,10 @@ def warnings_of(state: str, *, at: datetime, before: int | None, limit: int) -> 
     return list(rows.order_by("-pk")[:limit])
 
 
-def figures_of(*, at: datetime) -> dict[str, Any]:
-    """Count warnings of days in the last 90 and to come by state; those not told also by reason."""
+def figures_of(*, about: str, at: datetime) -> dict[str, Any]:
+    """Count warnings of a kind and of days in the last 90 and to come by state; those not told also by reason."""
     today = at.astimezone(zone()).date()
-    rows = ExpiryWarning.objects.filter(day__gte=today - _LOOKED_BACK)
+    rows = _of(about).filter(day__gte=today - _LOOKED_BACK)
     counted = rows.aggregate(**{state: Count("pk", filter=_in_state(state, today)) for state in STATES})
     whys = (
         rows.filter(way="").exclude(why=Unreached.NOTHING_LEFT).order_by("why").values_list("why").annotate(Count("pk"))

@@ -10,6 +10,7 @@ from loyalty.services.birthdays import (
 from loyalty.services.corrections import APPROVES, adjust_points, decide_adjustment, set_policy
 from loyalty.services.facts import DryRun, Outcome, Report, dry_run, record_fact
 from loyalty.services.ledger import Operation
+from loyalty.services.news import carry_news, due_kinds, find_news, save_news_text
 from loyalty.services.notices import on_notice
 from loyalty.services.people import lapse_points, move_points, return_points, shown_points, undo_merge
 from loyalty.services.points import (
@@ -41,15 +42,18 @@ __all__ = [
     "burn_points",
     "capture",
     "carry_birthdays",
+    "carry_news",
     "carry_warnings",
     "decide_adjustment",
     "dry_run",
+    "due_kinds",
     "earn_points",
     "earn_unless_left_out",
     "evaluate_due",
     "expire_due",
     "expire_lots",
     "find_birthdays",
+    "find_news",
     "freeze_points",
     "gift_points",
     "give_birthdays",
@@ -66,6 +70,7 @@ __all__ = [
     "return_points",
     "reverse",
     "save_birthday_programme",
+    "save_news_text",
     "save_rule",
     "set_policy",
     "shown_points",

@@ -42,5 +42,5 @@ def record_history(*, reports: Sequence[Report], at: datetime) -> list[int]:
     people = sorted({report.member_id for report in reports if report.member_id is not None})
     member_services.note_fact(kind=PURCHASED, member_ids=people)
     for member_id in people:
-        refresh_tier(member_id=member_id, at=at)
+        refresh_tier(member_id=member_id, at=at, is_news=False)
     return [row.pk for row in rows]

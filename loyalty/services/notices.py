@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from common.registry import Registry
-from loyalty.models import BirthdayGrant, ExpiryWarning, Unreached
+from loyalty.models import Notice, Unreached
+from loyalty.news import kinds
 from loyalty.selectors import points as selectors
 from members.gate import gate_for
 from members.models import Member, Purpose
@@ -62,15 +63,8 @@ class News:
 # in the order of their keys.
 on_notice: Registry[Callable[..., bool | str]] = Registry(
     "loyalty notices",
-    purpose="who carries the news that points end or that a birthday benefit came: "
-    "callable(news, *, at) -> bool, or why not",
+    purpose="who carries news of what people have (see news kinds): callable(news, *, at) -> bool, or why not",
 )
-#: What a text about something is filled with, and how operators may write it, in either language of the console.
-SPELLINGS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
-    "points": {"points": ("{points}", "{积分}"), "day": ("{day}", "{日期}"), "lots": ("{lots}", "{明细}")},
-    "birthday": {"benefit": ("{benefit}", "{礼遇}")},
-}
-_ROWS: Final[dict[str, type[ExpiryWarning | BirthdayGrant]]] = {"points": ExpiryWarning, "birthday": BirthdayGrant}
 
 
 def by_day(at: datetime) -> bool:
@@ -116,7 +110,7 @@ def not_told(*, reference: Mapping[str, Any], why: str, hold: timedelta | None, 
     `hold` says for how long this way is not asked again; it is None where the person has refused, so that no way is
     right. Twice is once: a row that another way has told since is left alone.
     """
-    rows = _ROWS[reference["about"]]._default_manager.select_for_update()
+    rows = kinds.get(reference["about"]).rows._default_manager.select_for_update()
     for row in rows.filter(pk__in=reference["rows"], way=reference["way"]).order_by("pk"):
         row.way, row.why, row.tried_at = "", why, None if hold is not None else at
         if hold:
@@ -130,16 +124,29 @@ def not_delivered(*, reference: Mapping[str, Any], is_refused: bool, at: datetim
     Where the person refuses what comes by this way it is not asked again; else once more, hours later (reference:
     service account 3.4).
     """
-    rows = _ROWS[reference["about"]]._default_manager.filter(pk__in=reference["rows"])
+    rows = kinds.get(reference["about"]).rows._default_manager.filter(pk__in=reference["rows"])
     again = any(reference["way"] in held for held in rows.order_by("pk").values_list("ways_held", flat=True))
     why = Unreached.BLOCKED if is_refused else Unreached.LOST
     hold = _FOR_GOOD if is_refused or again else AGAIN
     not_told(reference=reference, why=why.value, hold=hold, at=at)
 
 
+def still_true(*, reference: Mapping[str, Any], at: datetime) -> bool:
+    """Say whether all that a message is to tell is true: it may have waited for a worker."""
+    source = kinds.get(reference["about"]).source
+    if source is None:
+        return True
+    rows = list(Notice.objects.filter(pk__in=reference["rows"]).order_by("pk"))
+    true = source.still(rows, at=at)
+    return len(rows) == len(reference["rows"]) and all(
+        row.pk in true and true[row.pk].member_id == row.member_id for row in rows
+    )
+
+
 def filled(text: str, about: str, words: Mapping[str, str]) -> str:
     """Fill in what operators wrote between braces, in whichever language of the console."""
+    kind = kinds.get(about)
     for name, value in words.items():
-        for spelling in SPELLINGS[about][name]:
+        for spelling in kind.spellings(name):
             text = text.replace(spelling, value)
     return text

@@ -18,6 +18,7 @@ from loyalty.models import (
     JournalKind,
     Lot,
     MergedAssets,
+    Notice,
     Pocket,
     Standing,
 )
@@ -110,6 +111,7 @@ def lapse_points(*, follower: Follower, whole: bool, at: datetime) -> int:
     member_id = follower.member_id
     account = Account.objects.filter(member_id=member_id).first()
     Standing.objects.filter(member_id=member_id).delete()
+    Notice.objects.filter(member_id=member_id).delete()
     if account is None:
         return 0
     for hold in Hold.objects.filter(member_id=member_id, state=HoldState.HELD).order_by("pk"):

@@ -17,6 +17,7 @@ from loyalty.ladder import Step, height
 from loyalty.models import Benefit, BenefitUse, Standing, Tier, TierChange, TierChangeKind
 from loyalty.selectors import tiers as selectors
 from loyalty.services.ledger import claimed, fingerprint, lock_accounts, present
+from loyalty.tier_news import note_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,28 +29,31 @@ _INSTANT = timedelta(microseconds=1)
 
 
 @transaction.atomic
-def refresh_tier(*, member_id: int, at: datetime) -> Standing | None:
-    """Bring a member's tier up to date after something happened; None while the brand has no tiers."""
+def refresh_tier(*, member_id: int, at: datetime, is_news: bool = True) -> Standing | None:
+    """Bring a member's tier up to date after something happened; None while the brand has no tiers.
+
+    What was brought over from another system is no news to the member.
+    """
     every = selectors.rungs()
     if not every:
         return None
     how = selectors.terms()
     lock_accounts([member_id])
     standing = Standing.objects.select_for_update().filter(member_id=member_id).first()
-    standing = _catch_up(standing, every, how, at) if standing else None
+    standing = _catch_up(standing, every, how, at, is_news=is_news) if standing else None
     place = selectors.place_of(standing) if standing else None
     value = selectors.value_between(member_id, ladder.window_of(at, how), at + _INSTANT)
     step = ladder.rise(place, every, how, value, at)
-    return _walk(member_id, standing, [step] if step else [])
+    return _walk(member_id, standing, [step] if step else [], is_news=is_news)
 
 
-def _catch_up(standing: Standing, every: list[Rung], how: Terms, at: datetime) -> Standing:
+def _catch_up(standing: Standing, every: list[Rung], how: Terms, at: datetime, *, is_news: bool = True) -> Standing:
     def value_between(since: datetime, until: datetime) -> int:
         return selectors.value_between(standing.member_id, since, until)
 
     place = selectors.place_of(standing)
     steps = ladder.catch_up(place, every, how, value_between, at)
-    moved = _walk(standing.member_id, standing, steps)
+    moved = _walk(standing.member_id, standing, steps, is_news=is_news)
     if not steps and standing.evaluates_at is not None and standing.evaluates_at <= at:
         # Locked: nothing is decided, and nobody has to look again before the lock ends.
         standing.evaluates_at = standing.locked_until
@@ -70,13 +74,15 @@ def change_of(member_id: int, step: Step, names: dict[int, str]) -> TierChange:
     )
 
 
-def _walk(member_id: int, standing: Standing | None, steps: Iterable[Step]) -> Standing | None:
+def _walk(member_id: int, standing: Standing | None, steps: Iterable[Step], *, is_news: bool) -> Standing | None:
     """Write decisions down and stand where the last one leads."""
     steps = list(steps)
     if not steps:
         return standing
     names = dict(Tier.objects.order_by("pk").values_list("pk", "name"))
-    TierChange.objects.bulk_create(change_of(member_id, step, names) for step in steps)
+    changes = TierChange.objects.bulk_create(change_of(member_id, step, names) for step in steps)
+    if is_news:
+        note_changes(changes)
     place = steps[-1].place
     row = standing or Standing(member_id=member_id)
     row.tier_id, row.since, row.evaluates_at = place.tier_id, place.since, place.evaluates_at
@@ -141,7 +147,7 @@ def unlock_tier(*, member_id: int, reason: str, at: datetime) -> Standing:
 
 def _note(row: Standing, kind: str, before: str, reason: str, at: datetime) -> None:
     since = ladder.window_of(at, selectors.terms())
-    TierChange.objects.create(
+    change = TierChange.objects.create(
         member_id=row.member_id,
         kind=kind,
         before=before,
@@ -151,6 +157,8 @@ def _note(row: Standing, kind: str, before: str, reason: str, at: datetime) -> N
         reason=reason.strip()[:200],
         at=at,
     )
+    if kind == TierChangeKind.LOCK:
+        note_changes([change])
 
 
 @transaction.atomic

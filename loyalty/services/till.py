@@ -50,6 +50,7 @@ from loyalty.services.facts import (
 from loyalty.services.ledger import SYSTEM, Operation, checked_points, fingerprint, lock_accounts
 from loyalty.services.points import burn_points
 from loyalty.services.tiers import change_of
+from loyalty.tier_news import note_changes
 from members import services as member_services
 from members.models import Flag, Member
 
@@ -172,7 +173,7 @@ class Till:
         Journal.objects.bulk_create(self._journals, batch_size=1000)
         Lot.objects.bulk_create(self._lots, batch_size=1000)
         Entry.objects.bulk_create(self._entries, batch_size=1000)
-        TierChange.objects.bulk_create(self._changes, batch_size=1000)
+        note_changes(TierChange.objects.bulk_create(self._changes, batch_size=1000))
         before = [row for row in self._stand.values() if row.pk is not None]
         Standing.objects.bulk_create([row for row in self._stand.values() if row.pk is None], batch_size=1000)
         for row in before:

@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 
 from common.failpoints import point
 from loyalty.models import ExpiryWarning, Unreached
+from loyalty.news import kinds
 from loyalty.selectors import points as selectors
-from loyalty.services.notices import AGAIN, AT_ONCE, SPELLINGS, Owed, by_day, tell
+from loyalty.services.notices import AGAIN, AT_ONCE, Owed, by_day, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from loyalty.models import Lot
 
-LOTS_WORDS: Final = SPELLINGS["points"]["lots"]
+LOTS_WORDS: Final = kinds.get("points").spellings("lots")
 MOST_LOTS: Final = 5  # that one message lists
 
 

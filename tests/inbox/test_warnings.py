@@ -126,7 +126,7 @@ def test_people_are_told_of_what_is_there_when_they_are_told(owed):
     assert said(far) == []
     row = ExpiryWarning.objects.get(member=far)
     assert (row.points, row.lots, row.way, row.why) == (0, [], "", "NOTHING_LEFT")
-    assert selectors.figures_of(at=later) == {
+    assert selectors.figures_of(about="points", at=later) == {
         "told": 1, "waiting": 1, "missed": 0, "dropped": 1, "why": {"REFUSED": 1},
     }  # fmt: skip
 

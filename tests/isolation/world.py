@@ -102,6 +102,8 @@ from loyalty.models import (
     Journal,
     Lot,
     MergedAssets,
+    NewsText,
+    Notice,
     PointsPolicy,
     Standing,
     Tier,
@@ -799,7 +801,10 @@ def _points(add, side, member, store, number, at):
     tier = add(Tier, name=f"知音{number}"[:20], threshold=1000 * Tier.objects.count())
     add(Benefit, tier=tier, kind="PRICE", value=10)
     add(Standing, member=member, tier=tier, since=at, evaluates_at=at + timedelta(days=300))
-    add(TierChange, member=member, kind="ENTER", after=tier.name, value=50, window_from=at, at=at)
+    change = add(TierChange, member=member, kind="ENTER", after=tier.name, value=50, window_from=at, at=at)
+    about = "tier_kept" if NewsText.objects.filter(about="tier_up").exists() else "tier_up"
+    add(NewsText, about=about, text="{tier}", is_on=True, updated_at=at)
+    add(Notice, member=member, about=about, subject=change.pk, day=at.date(), at=at)
     _birthdays(add, side, member, at)
 
 
