@@ -37,9 +37,9 @@ class Operation:
     key: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NewLot:
-    """A lot that a journal makes."""
+    """A lot that a journal makes. Two that look alike are two."""
 
     member_id: int
     points: int

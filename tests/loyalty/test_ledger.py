@@ -309,6 +309,13 @@ def test_points_are_not_given_to_oneself_nor_in_a_ring_nor_to_somebody_deleted(p
     Member.objects.filter(pk=cid.pk).update(erased_at=None)
 
 
+def test_lots_that_look_alike_are_given_as_two(people):
+    end(earn(people.ann, 10), AT + 10 * DAY)
+    end(earn(people.ann, 10), AT + 10 * DAY)
+    give(people.ann, people.ben, 20)
+    assert (balance(people.ben), lots(people.ben)) == ((20, 0, 0), [(10, 0), (10, 0)])
+
+
 # --- ending ----------------------------------------------------------------------------------------------------------
 
 
