@@ -235,6 +235,7 @@ def capture(*, operation: Operation, hold: Hold, at: datetime, points: int | Non
     if wanted > hold.points:
         raise PointsShort(asked=wanted, there=hold.points)
     spent, rest = _split(_frozen(hold), wanted)
+    debt, back = _settle(account, rest)
     about = About(
         JournalKind.CAPTURE,
         hold.member_id,
@@ -247,7 +248,8 @@ def capture(*, operation: Operation, hold: Hold, at: datetime, points: int | Non
     )
     legs = [
         *out_of([*spent, *rest], hold.member_id, Pocket.HELD),
-        *_into(rest, hold.member_id, Pocket.AVAILABLE),
+        *debt,
+        *_into(back, hold.member_id, Pocket.AVAILABLE),
         Leg(Pocket.REDEEMED, wanted),
     ]
     journal = post(operation, asked, about, legs, {hold.member_id: account})
@@ -258,7 +260,7 @@ def capture(*, operation: Operation, hold: Hold, at: datetime, points: int | Non
 
 @transaction.atomic
 def release(*, operation: Operation, hold: Hold, at: datetime, reason: str = "") -> Journal:
-    """Give frozen points back to the lots they came from. Raises HoldEnded, KeyReused."""
+    """Give frozen points back to the lots they came from, less what is owed. Raises HoldEnded, KeyReused."""
     asked = fingerprint(act="release", hold=hold.pk)
     known = done_before(operation, asked)
     if known is not None:
@@ -267,10 +269,24 @@ def release(*, operation: Operation, hold: Hold, at: datetime, reason: str = "")
     return _release(operation, asked, hold, account, at, reason)
 
 
+def _settle(account: Account, parts: list[tuple[int, int]]) -> tuple[list[Leg], list[tuple[int, int]]]:
+    """Let points that are no longer frozen pay what is owed first; gives its leg and what goes back to the lots."""
+    paid = min(account.owed, sum(points for _lot, points in parts))
+    if not paid:
+        return [], parts
+    return [Leg(Pocket.OWED, paid, account.member_id)], _split(parts, paid)[1]
+
+
 def _release(
-    operation: Operation, asked: uuid.UUID, hold: Hold, account: Account, at: datetime, reason: str
+    operation: Operation,
+    asked: uuid.UUID,
+    hold: Hold,
+    account: Account,
+    at: datetime,
+    reason: str,
 ) -> Journal:
     parts = _frozen(hold)
+    debt, back = _settle(account, parts)
     about = About(
         JournalKind.RELEASE,
         hold.member_id,
@@ -281,7 +297,7 @@ def _release(
         reason=reason,
         detail={"hold": str(hold.public_id)},
     )
-    legs = [*out_of(parts, hold.member_id, Pocket.HELD), *_into(parts, hold.member_id, Pocket.AVAILABLE)]
+    legs = [*out_of(parts, hold.member_id, Pocket.HELD), *debt, *_into(back, hold.member_id, Pocket.AVAILABLE)]
     journal = post(operation, asked, about, legs, {hold.member_id: account})
     _end(hold, HoldState.RELEASED, at)
     return journal
@@ -463,16 +479,13 @@ def _return(
 
 
 def _spent(journal: Journal) -> dict[int, int]:
-    """Give from which lots a journal spent, in its order."""
+    """Give from which lots a journal spent, in its order: a capture took first what it spent, then what it released."""
     pocket = Pocket.AVAILABLE if journal.kind == JournalKind.BURN else Pocket.HELD
+    rows = Entry.objects.filter(journal=journal, pocket=pocket, points__lt=0, lot__isnull=False).order_by("pk")
+    taken = [(lot, -points) for lot, points in rows.values_list("lot_id", "points") if lot is not None]
     spent: dict[int, int] = {}
-    for lot, points in (
-        Entry.objects.filter(journal=journal, pocket__in=[pocket, Pocket.AVAILABLE], lot__isnull=False)
-        .order_by("pk")
-        .values_list("lot_id", "points")
-    ):
-        if lot is not None:
-            spent[lot] = spent.get(lot, 0) - points
+    for lot, points in _split(taken, journal.points)[0]:
+        spent[lot] = spent.get(lot, 0) + points
     return spent
 
 
@@ -503,7 +516,10 @@ def _claw_back(
     number: str,
     reason: str,
 ) -> Journal:
-    """Take granted points back: from their own lot first, then soonest ending; what is missing by the brand's rule."""
+    """Take granted points back: from their own lot first, then soonest ending; what is missing by the brand's rule.
+
+    What is missing because it is frozen is owed under every rule: whoever freezes points before a refund keeps none.
+    """
     settings = selectors.policy()
     _expire(account, at)
     member_id = account.member_id
@@ -516,13 +532,16 @@ def _claw_back(
         if part:
             found[lot] = part
             left -= part
-    missing = left
+    frozen = min(left, max(0, account.held - account.owed))
+    missing = left - frozen
     if missing and settings.negative == NegativePolicy.BLOCK:
         raise RefundBlocked(asked=points, there=points - missing)
+    owes = left if settings.negative == NegativePolicy.ALLOW else frozen
     legs = [*out_of(found.items(), member_id), Leg(Pocket.ISSUED, points)]
-    if missing:
-        owes = settings.negative == NegativePolicy.ALLOW
-        legs.append(Leg(Pocket.OWED, -missing, member_id) if owes else Leg(Pocket.FORGIVEN, -missing))
+    if owes:
+        legs.append(Leg(Pocket.OWED, -owes, member_id))
+    if owes < left:
+        legs.append(Leg(Pocket.FORGIVEN, owes - left))
     about = About(
         JournalKind.CLAWBACK,
         member_id,
@@ -532,7 +551,7 @@ def _claw_back(
         number=number or journal.number,
         reason=reason,
         reverses_id=journal.pk,
-        detail={"missing": missing, "policy": settings.negative} if missing else {},
+        detail={"missing": left, "frozen": frozen, "policy": settings.negative} if left else {},
     )
     return post(operation, asked, about, legs, {member_id: account})
 

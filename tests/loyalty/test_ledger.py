@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
 
 import psycopg2
@@ -240,17 +241,44 @@ def test_a_debt_is_paid_by_what_is_earned_next(people):
     assert (balance(people.ann), lots(people.ann)) == ((30, 0, 0), [(30, 0)])
 
 
-def test_a_debt_cannot_be_spent_away(people):
-    policy(negative="ALLOW")
+@pytest.mark.parametrize("rule", ["CAP", "ALLOW", "BLOCK"])
+def test_points_frozen_before_a_refund_are_owed_and_cannot_be_spent_away(people, rule):
+    policy(negative=rule)
     granted, kept = earn(people.ann, 100), earn(people.ann, 40)
     hold = freeze(people.ann, 140)
     reverse(granted)
     assert balance(people.ann) == (0, 140, 100)
     services.release(operation=once(), hold=hold, at=AT)
-    assert (balance(people.ann), selectors.balance_of(people.ann.pk).spendable) == ((140, 0, 100), 40)
+    assert (balance(people.ann), selectors.balance_of(people.ann.pk).spendable) == ((40, 0, 0), 40)
     with pytest.raises(PointsShort):
         burn(people.ann, 41)
     assert kept.points == 40
+
+
+@pytest.mark.parametrize(("rule", "owed"), [("CAP", 60), ("ALLOW", 90), ("BLOCK", 60)])
+def test_frozen_points_cover_only_one_refund(people, rule, owed):
+    policy(negative=rule)
+    first, second = earn(people.ann, 60), earn(people.ann, 30)
+    burn(people.ann, 30)
+    freeze(people.ann, 60)
+    reverse(first)
+    assert balance(people.ann) == (0, 60, 60)
+    with pytest.raises(RefundBlocked) if rule == "BLOCK" else nullcontext():
+        reverse(second)
+    assert balance(people.ann) == (0, 60, owed)
+
+
+def test_what_a_capture_sets_free_pays_a_debt_and_what_it_spent_returns_to_its_lot(people):
+    policy(negative="ALLOW")
+    granted = earn(people.ann, 100)
+    end(granted, AT + 10 * DAY)
+    end(earn(people.ann, 40), AT + 20 * DAY)
+    hold = freeze(people.ann, 140)
+    reverse(granted, 30)
+    spent = services.capture(operation=once(), hold=hold, points=90, at=AT)
+    assert (balance(people.ann), lots(people.ann)) == ((20, 0, 0), [(20, 0)])
+    reverse(spent)
+    assert (balance(people.ann), lots(people.ann)) == ((110, 0, 0), [(90, 0), (20, 0)])
 
 
 def test_a_brand_may_refuse_refunds_of_spent_points(people):
