@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import uuid
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts.tenancy import current_brand_id
 from common.failpoints import point
@@ -18,15 +20,26 @@ from loyalty.models import Account, Entry, Journal, Lot, Pocket
 from members.models import Member
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
+logger = logging.getLogger(__name__)
 MOST_POINTS: Final = 1_000_000_000
 SYSTEM: Final = "system"
 
 
 class LedgerBroken(Exception):
     """A journal that would not add up, or more than there is: a fault of the product, undone with its transaction."""
+
+
+@contextmanager
+def alone(act: str, row_id: int) -> Iterator[None]:
+    """Do one row of a sweep in a transaction of its own: a broken one is logged, and those behind it get their turn."""
+    try:
+        with transaction.atomic():
+            yield
+    except LedgerBroken:
+        logger.exception("%s of row %s would break the ledger; it is left as it is", act, row_id)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from loyalty.selectors import points as selectors
 from loyalty.selectors import tiers as tier_selectors
 from loyalty.services import tiers
 from loyalty.services.ledger import SYSTEM, About, Leg, Operation, fingerprint, lock_accounts, post
-from loyalty.services.points import release
+from loyalty.services.points import release, release_out_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,7 +79,10 @@ def shown_points(member_id: int) -> list[str]:
 
 @transaction.atomic
 def undo_merge(*, kept: Member, merged: Member, at: datetime) -> int:
-    """When a merge is undone: exactly what had moved goes back, less what was spent of it meanwhile."""
+    """When a merge is undone: exactly what had moved goes back, less what was spent of it meanwhile.
+
+    What was frozen of it meanwhile is released first: a freeze holds points of one person.
+    """
     record = (
         MergedAssets.objects.select_for_update()
         .filter(kept=kept, merged=merged, undone_at__isnull=True)
@@ -88,8 +91,10 @@ def undo_merge(*, kept: Member, merged: Member, at: datetime) -> int:
     )
     if record is None:
         return 0
-    accounts = lock_accounts([kept.pk, merged.pk])
+    lock_accounts([kept.pk, merged.pk])
     moved = record.moved
+    release_out_of(set(moved["lots"]), member_id=kept.pk, besides=moved["holds"], at=at)
+    accounts = lock_accounts([kept.pk, merged.pk])
     lots = list(Lot.objects.select_for_update().filter(pk__in=moved["lots"], member=kept).order_by("pk"))
     owed = min(moved["owed"], accounts[kept.pk].owed)
     _shift(lots, owed, kept.pk, merged.pk, accounts, JournalKind.UNMERGE, at)

@@ -41,6 +41,7 @@ from loyalty.services.ledger import (
     Leg,
     NewLot,
     Operation,
+    alone,
     checked_points,
     done_before,
     fingerprint,
@@ -284,9 +285,11 @@ def _release(
     account: Account,
     at: datetime,
     reason: str,
+    *,
+    pays: bool = True,
 ) -> Journal:
     parts = _frozen(hold)
-    debt, back = _settle(account, parts)
+    debt, back = _settle(account, parts) if pays else ([], parts)
     about = About(
         JournalKind.RELEASE,
         hold.member_id,
@@ -310,6 +313,20 @@ def _open_hold(hold: Hold, at: datetime, *, late: bool = False) -> tuple[Hold, A
     if row.state != HoldState.HELD or (row.until <= at and not late):
         raise HoldEnded(str(HoldState(row.state).label if row.state != HoldState.HELD else HoldState.RELEASED.label))
     return row, account
+
+
+def release_out_of(lots: set[int], *, member_id: int, besides: list[int], at: datetime) -> None:
+    """Release a member's freezes that hold points of some lots; those beside them are left. Their account is locked.
+
+    The points pay no debt: they may be those of somebody else.
+    """
+    froze = Entry.objects.filter(lot_id__in=lots, pocket=Pocket.HELD, points__gt=0).values("journal_id")
+    rows = Hold.objects.filter(member_id=member_id, state=HoldState.HELD, journal_id__in=froze)
+    for hold in rows.exclude(pk__in=besides).order_by("pk"):
+        asked = fingerprint(act="release", hold=hold.pk)
+        operation = Operation(SYSTEM, f"unmerge-hold:{hold.pk}")
+        row, account = _open_hold(hold, at, late=True)
+        _release(operation, asked, row, account, at, "merge undone", pays=False)
 
 
 def _frozen(hold: Hold) -> list[tuple[int, int]]:
@@ -341,7 +358,7 @@ def release_due(*, at: datetime, limit: int = 100) -> int:
     due = Hold.objects.filter(state=HoldState.HELD, until__lte=at).order_by("member_id", "pk")
     released = 0
     for hold in due[:limit]:
-        with transaction.atomic():
+        with alone("release of a freeze", hold.pk):
             key = f"release:{hold.pk}"
             try:
                 release(operation=Operation(SYSTEM, key), hold=hold, at=at, reason="timeout")
@@ -628,6 +645,7 @@ def expire_due(*, at: datetime, limit: int = 100) -> int:
     )
     done = 0
     for member_id in list(members.distinct()[:limit]):
-        if expire_lots(member_id=member_id, at=at) is not None:
-            done += 1
+        with alone("expiry of a member", member_id):
+            if expire_lots(member_id=member_id, at=at) is not None:
+                done += 1
     return done

@@ -24,7 +24,8 @@ from loyalty.errors import (
     RefundBlocked,
     ReinstateTooLate,
 )
-from loyalty.models import Entry, Hold, Journal, Lot, Pocket
+from loyalty.invariants import breaches
+from loyalty.models import Account, Entry, Hold, Journal, Lot, Pocket
 from loyalty.selectors import points as selectors
 from members.models import Member
 from members.services.identity import merge_members
@@ -395,6 +396,61 @@ def test_a_merge_moves_lots_freezes_and_debts_and_undoing_it_restores_both_exact
     assert (picture(people.ann), picture(people.ben)) == before
     assert services.undo_merge(kept=people.ann, merged=people.ben, at=AT) == 0
     Member.objects.filter(pk=people.ben.pk).update(merged_into=None)
+
+
+@pytest.mark.parametrize("frozen", [40, 70])  # of what came by the merge alone, and of both
+def test_what_was_frozen_after_a_merge_is_released_when_it_is_undone(people, frozen):
+    policy(negative="ALLOW")
+    end(earn(people.ben, 50), AT + 10 * DAY)
+    end(earn(people.ann, 30), AT + 20 * DAY)
+    own = freeze(people.ben, 10)
+    before = picture(people.ann), picture(people.ben)
+    merge_members(kept=people.ann, merged=people.ben, evidence="test", at=AT)
+    made = freeze(people.ann, frozen)
+
+    services.undo_merge(kept=people.ann, merged=people.ben, at=AT)
+    Member.objects.filter(pk=people.ben.pk).update(merged_into=None)
+
+    assert breaches() == []
+    made.refresh_from_db()
+    assert (made.state, made.member_id) == ("RELEASED", people.ann.pk)
+    (seen, lots_of_ann, _holds), of_ben = picture(people.ann), picture(people.ben)
+    assert ((seen, lots_of_ann), of_ben) == (before[0][:2], before[1])
+    services.release(operation=once(), hold=own, at=AT)
+    assert (balance(people.ann), balance(people.ben)) == ((30, 0, 0), (50, 0, 0))
+
+
+def test_a_freeze_of_own_points_stays_when_a_merge_is_undone(people):
+    end(earn(people.ann, 30), AT + 10 * DAY)
+    end(earn(people.ben, 50), AT + 20 * DAY)
+    merge_members(kept=people.ann, merged=people.ben, evidence="test", at=AT)
+    hold = freeze(people.ann, 30)
+    services.undo_merge(kept=people.ann, merged=people.ben, at=AT)
+    Member.objects.filter(pk=people.ben.pk).update(merged_into=None)
+    assert (balance(people.ann), balance(people.ben)) == ((0, 30, 0), (50, 0, 0))
+    services.capture(operation=once(), hold=hold, at=AT)
+
+
+def test_one_broken_row_does_not_stop_the_sweep(people, caplog):
+    for who in (people.ann, people.ben):
+        earn(who, 30)
+        end(earn(who, 5), AT + 10 * DAY)
+    broken, sound = freeze(people.ann, 20), freeze(people.ben, 20)
+    damaged = Lot.objects.filter(member=people.ann, held__gt=0)
+    pk = damaged.get(granted=30).pk
+    there = Lot.objects.get(pk=pk).held
+    Lot.objects.filter(pk=pk).update(held=0)
+
+    assert services.release_due(at=AT + 9 * DAY) == 1
+    sound.refresh_from_db()
+    assert sound.state == "RELEASED"
+    assert f"release of a freeze of row {broken.pk}" in caplog.text
+    assert services.release_due(at=AT + 9 * DAY) == 0  # a task asks until there is nothing more
+    Account.objects.filter(member=people.ann).update(available=0)
+    assert services.expire_due(at=AT + 10 * DAY) == 1
+
+    Lot.objects.filter(pk=pk).update(held=there)
+    Account.objects.filter(member=people.ann).update(available=15)
 
 
 def test_what_was_spent_before_a_merge_returns_to_who_is_there_now(people):
