@@ -38,16 +38,17 @@ from coupons.services.moves import (
     write,
 )
 from loyalty.errors import HoldEnded
-from loyalty.models import Fact, FactKind, HoldState
-from loyalty.selectors.points import zone
+from loyalty.models import Fact, FactKind, HoldState, Journal, JournalKind
+from loyalty.selectors.points import reversed_points, zone
 from loyalty.services import Operation, burn_points, capture, release
-from loyalty.services.ledger import SYSTEM, fingerprint
+from loyalty.services.ledger import SYSTEM, alone, fingerprint
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
     from coupons.rules import Cart, Verdict
+    from loyalty.models import Hold
 
 HOLD_MINUTES: Final = 30
 LONGEST_HOLD: Final = 1440
@@ -160,7 +161,7 @@ def use(
 def _spend_points(coupon: Coupon, *, was_gone: bool, at: datetime) -> None:
     """Spend what was frozen. A till that was offline may be later than the freeze: then the points are spent anew."""
     hold = coupon.points_hold
-    if hold is None or hold.state == HoldState.CAPTURED:
+    if hold is None or _paid(coupon, hold):
         return
     if was_gone and coupon.nth is None:
         if not take(coupon.template_id):
@@ -177,8 +178,17 @@ def _spend_points(coupon: Coupon, *, was_gone: bool, at: datetime) -> None:
             points=hold.points,
             source=SOURCE,
             at=at,
+            number=str(coupon.public_id),
             reason=coupon.version.name,
         )
+
+
+def _paid(coupon: Coupon, hold: Hold) -> bool:
+    """Say whether points were spent for a coupon: those that were frozen, or others after the freeze had ended."""
+    if hold.state != HoldState.RELEASED:
+        return hold.state == HoldState.CAPTURED
+    spent = Journal.objects.filter(kind=JournalKind.BURN, source=SOURCE, number=str(coupon.public_id))
+    return any(reversed_points(journal.pk) < journal.points for journal in spent)
 
 
 @transaction.atomic
@@ -331,7 +341,7 @@ def end(
 ) -> Move:
     """Write that a locked coupon is over. What was never paid for goes back into the budget."""
     coupon.state = State.VOID if kind == MoveKind.VOID else State.EXPIRED
-    if coupon.points_hold is not None and coupon.points_hold.state != HoldState.CAPTURED:
+    if coupon.points_hold is not None and not _paid(coupon, coupon.points_hold):
         _release_points(coupon, at)
         if coupon.nth is not None:
             coupon.nth = None
@@ -361,11 +371,11 @@ def release_due(*, at: datetime) -> int:
 
 
 def expire_due(*, at: datetime) -> int:
-    """Write down which coupons are over; gives how many were looked at."""
+    """Write down which coupons are over; gives how many were dealt with."""
     rows = Coupon.objects.filter(state=State.UNUSED, valid_until__lte=at).order_by("pk").values_list("pk", flat=True)
-    due = list(rows[:_AT_ONCE])
-    for coupon_id in due:
-        with transaction.atomic():
+    done = 0
+    for coupon_id in list(rows[:_AT_ONCE]):
+        with alone("end of a coupon", coupon_id):
             coupon = locked(coupon_id)
             if coupon.state == State.UNUSED and coupon.valid_until <= at:
                 newest = last_move(coupon_id)
@@ -377,4 +387,5 @@ def expire_due(*, at: datetime) -> int:
                 end(coupon, MoveKind.EXPIRE, operation, asked, at, reason=TIMEOUT if late else "")
                 if late:
                     Coupon.objects.filter(pk=coupon.pk).update(order="")
-    return len(due)
+            done += 1
+    return done

@@ -13,7 +13,7 @@ from coupons.invariants import INVARIANTS, breaches
 from coupons.models import CounterCode, Coupon, Move, Template
 from coupons.rules import Rule, valid_between
 from loyalty.errors import PointsShort
-from loyalty.models import Hold
+from loyalty.models import Hold, Lot
 from loyalty.selectors.points import balance_of, zone
 from loyalty.services import release_due
 from members.merging import assets
@@ -93,6 +93,47 @@ def test_a_till_that_was_offline_is_believed_and_the_points_are_spent_after_all(
     assert (states(people.ann), balance(people.ann), Template.objects.get().taken) == (["USED"], (0, 0), 1)
 
 
+@pytest.mark.parametrize("undone", [True, False])
+def test_what_an_offline_till_spent_for_a_coupon_is_not_spent_again(people, undone):
+    rule = GIFT | {"on_refund": "RETURN", "grace_days": 3}
+    template = make_template(rule=rule, points_price=300, total=1)
+    earn(people.ann, 1_000)
+    coupon = exchange(template, people.ann).coupon
+    at = coupon.valid_until - timedelta(minutes=5)
+    code, _until = services.show_code(coupon_id=coupon.pk, at=at)
+    later = at + HOUR
+    release_due(at=later)
+    services.expire_due(at=later)
+    number, goods = ("", cart(store=people.store)) if undone else ("SO1", cart())
+    services.redeem_at_counter(operation=once(), code=code, cart=goods, at=later, scanned_at=at, number=number)
+    assert balance(people.ann) == (700, 0)
+
+    if undone:
+        services.undo_redemption(operation=once(), coupon_id=coupon.pk, reason="扫错了", at=later)
+    else:
+        services.return_coupon(operation=once(), coupon_id=coupon.pk, order="SO1", at=later)
+    assert states(people.ann) == ["UNUSED"]
+    scan(coupon, at=later + timedelta(minutes=1))
+    assert (states(people.ann), balance(people.ann)) == (["USED"], (700, 0))
+
+
+def test_a_coupon_paid_by_an_offline_till_ends_as_a_paid_one(people):
+    template = make_template(rule=GIFT | {"on_refund": "RETURN", "grace_days": 3}, points_price=300, total=1)
+    earn(people.ann, 1_000)
+    coupon = exchange(template, people.ann).coupon
+    at = coupon.valid_until - timedelta(minutes=5)
+    code, _until = services.show_code(coupon_id=coupon.pk, at=at)
+    release_due(at=at + HOUR)
+    services.expire_due(at=at + HOUR)
+    services.redeem_at_counter(operation=once(), code=code, cart=cart(), at=at + HOUR, scanned_at=at, number="SO1")
+    services.return_coupon(operation=once(), coupon_id=coupon.pk, order="SO1", at=at + HOUR)
+    services.expire_due(at=at + 9 * DAY)
+
+    coupon.refresh_from_db()
+    assert (coupon.state, coupon.nth, Template.objects.get().taken) == ("EXPIRED", 1, 1)
+    assert balance(people.ann) == (700, 0)
+
+
 def test_counter_codes_change_and_are_forgotten(people):
     coupon = claim(make_template(rule=GIFT), people.ann).coupon
     minutes = [services.show_code(coupon_id=coupon.pk, at=AT + timedelta(minutes=each))[0] for each in (0, 4, 6, 30)]
@@ -153,6 +194,22 @@ def test_time_alone_ends_coupons_and_sets_them_free_once(people):
         services.expire_due(at=AT + 2 * DAY)
     assert states(people.ann) == ["EXPIRED", "EXPIRED"]
     assert Move.objects.filter(kind__in=["RELEASE", "EXPIRE"]).count() == 3
+
+
+def test_one_coupon_whose_points_are_broken_does_not_keep_the_others_from_ending(people, caplog):
+    template = make_template(rule=GIFT, points_price=100)
+    for who in (people.ann, people.ben):
+        earn(who, 100)
+    broken, sound = exchange(template, people.ann).coupon, exchange(template, people.ben).coupon
+    Lot.objects.filter(member=people.ann).update(held=0)
+
+    assert services.expire_due(at=broken.valid_until) == 1
+    assert services.expire_due(at=broken.valid_until) == 0  # a task asks until there is nothing more
+    assert f"end of a coupon of row {broken.pk}" in caplog.text
+    assert (states(people.ann), states(people.ben)) == (["UNUSED"], ["EXPIRED"])
+
+    assert sound.pk != broken.pk
+    Lot.objects.filter(member=people.ann).update(held=100)
 
 
 def test_several_people_are_given_a_coupon_once_a_key(people):
