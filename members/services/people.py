@@ -70,23 +70,24 @@ def record_contact(*, account_id: int, appid: str, openid: str, at: datetime) ->
     return follower
 
 
-_OF_PUSH = "members.follower"
+_FOLLOWERS = "members.followers"  # by account and OpenID; one dictionary for all pushes that were looked up together
 
 
 def follower_of(push: Push) -> Follower:
     """Give the follower behind a push as `record_contact` does: whoever asks first looks, for all who handle it."""
-    follower: Follower | None = push.found.get(_OF_PUSH)
-    if follower is None:
-        follower = push.found[_OF_PUSH] = record_contact(
+    followers: dict[tuple[int, str], Follower] = push.found.setdefault(_FOLLOWERS, {})
+    key = push.account_id, push.openid
+    if key not in followers:
+        followers[key] = record_contact(
             account_id=push.account_id, appid=push.appid, openid=push.openid, at=push.event_at
         )
-    return follower
+    return followers[key]
 
 
 def known_follower(push: Push) -> Follower | None:
     """Give the follower behind a push if somebody has looked already."""
-    follower: Follower | None = push.found.get(_OF_PUSH)
-    return follower
+    followers: dict[tuple[int, str], Follower] = push.found.get(_FOLLOWERS, {})
+    return followers.get((push.account_id, push.openid))
 
 
 def look_up_followers(pushes: Sequence[Push]) -> None:
@@ -94,10 +95,27 @@ def look_up_followers(pushes: Sequence[Push]) -> None:
     rows = Follower.objects.select_for_update().filter(
         account_id__in={push.account_id for push in pushes}, openid__in={push.openid for push in pushes}
     )
-    known = {(row.account_id, row.openid): row for row in rows.order_by("pk")}
+    followers = {(row.account_id, row.openid): row for row in rows.order_by("pk")}
     for push in pushes:
-        if (push.account_id, push.openid) in known:
-            push.found[_OF_PUSH] = known[push.account_id, push.openid]
+        push.found[_FOLLOWERS] = followers
+
+
+_SUBSCRIBED = """
+changed AS (
+    UPDATE members_member SET subscribed = %(now)s
+    WHERE brand_id = %(brand)s AND id = ANY(%(people)s) AND subscribed <> %(now)s RETURNING id
+), logged AS (
+    INSERT INTO members_factchange (brand_id, member_id, what, ref, before, after, source, at)
+    SELECT %(brand)s, id, %(what)s, 0, %(before)s, %(after)s, '', %(at)s FROM changed
+)
+"""
+_FOLLOWED = f"""
+WITH follower AS (
+    UPDATE members_follower
+    SET subscribed = true, followed_at = %(at)s, follow_count = %(count)s, profile_due_at = %(at)s
+    WHERE brand_id = %(brand)s AND id = %(follower)s
+), {_SUBSCRIBED}
+"""  # noqa: S608 - constants
 
 
 def record_follow(*, follower: Follower, at: datetime) -> bool:
@@ -114,9 +132,8 @@ def record_follow(*, follower: Follower, at: datetime) -> bool:
     follower.followed_at = at
     follower.follow_count += 1
     follower.profile_due_at = at
-    follower.save(update_fields=["subscribed", "followed_at", "follow_count", "profile_due_at"])
-    _note_subscribed({follower.member_id}, subscribed=True, at=at)
-    note_fact(kind=facts.FOLLOW, member_ids=[follower.member_id])
+    known = {"follower": follower.pk, "count": follower.follow_count} | _subscribed([follower.member_id], True, at)
+    note_fact(kind=facts.FOLLOW, member_ids=[follower.member_id], having=_FOLLOWED, known=known)
     if came_back:
         stop_clock(follower=follower, at=at)
     return came_back
@@ -182,24 +199,16 @@ def refresh_subscribed(*, member_ids: Sequence[int], at: datetime) -> None:
     _note_subscribed(following, subscribed=True, at=at)
 
 
-_SUBSCRIBED = """
-WITH changed AS (
-    UPDATE members_member SET subscribed = %(now)s
-    WHERE brand_id = %(brand)s AND id = ANY(%(people)s) AND subscribed <> %(now)s RETURNING id
-)
-INSERT INTO members_factchange (brand_id, member_id, what, ref, before, after, source, at)
-SELECT %(brand)s, id, %(what)s, 0, %(before)s, %(after)s, '', %(at)s FROM changed
-"""
-
-
 def _note_subscribed(people: set[int], *, subscribed: bool, at: datetime) -> None:
-    if not people:
-        return
-    before, after = ("", "yes") if subscribed else ("yes", "")
-    values: dict[str, Any] = {"brand": current_brand_id(), "people": sorted(people), "now": subscribed}
-    values |= {"what": SUBSCRIBED, "before": before, "after": after, "at": at}
-    with connection.cursor() as cursor:
-        cursor.execute(_SUBSCRIBED, values)
+    if people:
+        with connection.cursor() as cursor:
+            cursor.execute(f"WITH {_SUBSCRIBED} SELECT", _subscribed(sorted(people), subscribed, at))
+
+
+def _subscribed(people: list[int], now: bool, at: datetime) -> dict[str, Any]:
+    before, after = ("", "yes") if now else ("yes", "")
+    values = {"brand": current_brand_id(), "people": people, "now": now, "what": SUBSCRIBED, "at": at}
+    return values | {"before": before, "after": after}
 
 
 def set_store(*, member_id: int, store: Store, at: datetime) -> None:

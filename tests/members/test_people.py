@@ -10,7 +10,9 @@ from members.errors import PhoneInvalid, PhoneTaken
 from members.models import Follower, Identity, Member, MemberTag, MergeRecord
 from members.services import (
     bind_phone,
+    follower_of,
     link_unionid,
+    look_up_followers,
     mark_unfollowed,
     record_contact,
     record_follow,
@@ -22,6 +24,7 @@ from members.services import (
 )
 from members.services.followers import keep_profile
 from tests.factories import AT, make_account, make_follower, make_tag
+from wechat_gateway.events import Push
 
 SECOND = timedelta(seconds=1)
 
@@ -188,3 +191,21 @@ def test_tag_rows_and_array_stay_equal(in_brand):
     untag_members(member_ids=[member.pk], tag_ids=[one.pk])
     member.refresh_from_db()
     assert member.tag_ids == [two.pk]
+
+
+def pushes_of(account, openid, count=2):
+    return [
+        Push(
+            brand_id=account.brand_id, account_id=account.pk, appid=account.appid, original_id=account.original_id,
+            openid=openid, kind="text", event_at=AT, received_at=AT,
+        )
+        for _ in range(count)
+    ]  # fmt: skip
+
+
+def test_somebody_new_with_two_pushes_at_once_is_met_once(in_brand):
+    first, second = pushes_of(make_account(), "oNew")
+    look_up_followers([first, second])
+
+    assert follower_of(first) is follower_of(second)
+    assert (Follower.objects.count(), Member.objects.count()) == (1, 1)
