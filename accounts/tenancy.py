@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import orjson
 from django.apps import apps
 from django.conf import settings
-from django.db import connection, models, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models.constants import OnConflict
 from django.db.models.lookups import Exact
 from django.db.models.sql.where import WhereNode
@@ -230,21 +230,24 @@ class BrandQuerySet(models.QuerySet[M]):
             claim_for_scope(row)
         return super().bulk_create(rows, *args, **kwargs)
 
-    def insert_new(self, row: M) -> bool:
-        """Insert a row unless one with the same unique values is there, in one statement; gives whether it was new.
+    def insert_new(self, *rows: M) -> bool:
+        """Insert rows unless some with the same unique values are there, in one statement; gives whether they were new.
 
-        Only a row that was new gets its id.
+        Several are new together or not at all. Only rows that were new get their ids.
         """
-        claim_for_scope(row)
+        for row in rows:
+            claim_for_scope(row)
         key: Any = self.model._meta.pk
         fields = [field for field in self.model._meta.concrete_fields if field is not key]
         insert: Any = self._insert  # type: ignore[attr-defined] # Django's stubs leave it out
-        found = insert([row], fields, returning_fields=[key], on_conflict=OnConflict.IGNORE)[0]
-        if found is not None:
-            row.pk = found[0]
+        found = [ids for ids in insert(rows, fields, returning_fields=[key], on_conflict=OnConflict.IGNORE) if ids]
+        if found and len(found) != len(rows):
+            raise IntegrityError("some of the rows that belong together were there")
+        for row, ids in zip(rows, found, strict=False):
+            row.pk = ids[0]
             state = row._state  # noqa: SLF001 - as saving leaves it
             state.adding, state.db = False, self.db
-        return found is not None
+        return bool(found)
 
     def update(self, **kwargs: Any) -> int:
         """Change rows; moving a row to another brand is refused."""

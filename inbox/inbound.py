@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from inbox import services
 from inbox.selectors import look_up_desk
-from members.services import known_follower
 from wechat_gateway.events import MESSAGE_KINDS, Push
 from wechat_gateway.registries import on_event, prepares
 
@@ -33,7 +32,7 @@ SHOWN: Final = (
 @prepares(key="inbox.desk", rank=60)
 def look_up(pushes: Sequence[Push]) -> None:
     """Look up once who answers, for many messages, and keep their conversations in hand."""
-    services.hold_conversations(follower_ids={row.pk for push in pushes if (row := known_follower(push)) is not None})
+    services.look_up_people(pushes)
     if messages := [push for push in pushes if push.kind in MESSAGE_KINDS]:
         look_up_desk(messages)
 

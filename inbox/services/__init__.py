@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from inbox.services.ledger import record_act, reserve_send, reserve_sends, settle_sends
-from inbox.services.lines import hold_conversations
 from inbox.services.media import due_attachments, fetch_attachment
 from inbox.services.promises import set_promise
 from inbox.services.queue import fill, fill_all, note_seen, return_due, set_duty
-from inbox.services.recording import ask_for_person, record_push
+from inbox.services.recording import ask_for_person, look_up_people, record_push
 from inbox.services.resolving import resolve_answered, set_resolving
 from inbox.services.retention import forget_old, set_inbox_policy
 from inbox.services.sending import (
@@ -45,7 +44,7 @@ __all__ = [
     "finish_task",
     "forget_old",
     "give_task",
-    "hold_conversations",
+    "look_up_people",
     "note_seen",
     "record_act",
     "record_notice",

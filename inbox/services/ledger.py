@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from django.db import connection
 
@@ -14,7 +14,7 @@ from inbox.selectors import ledger_from
 from wechat_gateway import windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from members.models import Follower
@@ -35,34 +35,63 @@ WHERE l.brand_id = %(brand)s AND l.id = v.id
 
 # Written out: this happens with nearly every push.
 _READ: Final = """
-SELECT id, message_at, menu_at, follow_at, scan_at, left_at, sends FROM inbox_replyledger
-WHERE brand_id = %s AND follower_id = %s FOR UPDATE
+SELECT follower_id, id, message_at, menu_at, follow_at, scan_at, left_at, sends FROM inbox_replyledger
+WHERE brand_id = %s AND follower_id = ANY(%s)
 """
+# Only over what was read: whoever has changed it since is asked first.
 _WRITE: Final = """
 UPDATE inbox_replyledger SET message_at = %s, menu_at = %s, follow_at = %s, scan_at = %s, left_at = %s, open_until = %s
-WHERE brand_id = %s AND id = %s
+WHERE brand_id = %s AND id = %s AND (message_at, menu_at, follow_at, scan_at, left_at, sends)
+    IS NOT DISTINCT FROM (%s, %s, %s, %s, %s, %s::timestamptz[])
 """
 
+Ledgers: TypeAlias = "dict[int, tuple[int, windows.Ledger]]"  # id and content, by follower
 
-def record_act(*, follower: Follower, act: windows.Act, at: datetime) -> None:
-    """Note what a person did themselves. Older news than is known of the same kind changes nothing."""
-    brand_id = current_brand_id()
+
+def ledgers_of(follower_ids: Collection[int], *, lock: bool = False) -> Ledgers:
+    """Give what is known of followers; who is missing has no ledger."""
+    if not follower_ids:
+        return {}
     with connection.cursor() as cursor:
-        cursor.execute(_READ, [brand_id, follower.pk])
-        known = cursor.fetchone()
-        if known is None:
-            new = ReplyLedger(follower=follower)
-            _set(new, windows.Ledger().acted(act, at), at)
-            if ReplyLedger.objects.get_queryset().insert_new(new):
-                return
-            cursor.execute(_READ, [brand_id, follower.pk])
-            known = cursor.fetchone()
-        pk, *times, sends = known
-        before = windows.Ledger(**dict(zip(_TIMES, times, strict=True)), sends=tuple(sends))
-        ledger = before.acted(act, at)
-        if ledger != before:
-            moments = [getattr(ledger, name) for name in _TIMES]
-            cursor.execute(_WRITE, [*moments, windows.open_until(ledger, at), brand_id, pk])
+        cursor.execute(_READ + ("FOR UPDATE" if lock else ""), [current_brand_id(), list(follower_ids)])
+        return {
+            follower_id: (pk, windows.Ledger(**dict(zip(_TIMES, times, strict=True)), sends=tuple(sends)))
+            for follower_id, pk, *times, sends in cursor.fetchall()
+        }
+
+
+def record_act(*, follower: Follower, act: windows.Act, at: datetime, known: Ledgers | None = None) -> None:
+    """Note what a person did themselves. Older news than is known of the same kind changes nothing.
+
+    `known` is what was read for many people before; it is kept up.
+    """
+    ledgers = ledgers_of([follower.pk], lock=True) if known is None else known
+    if not _noted(ledgers, follower, act, at):  # somebody else was quicker
+        ledgers.pop(follower.pk, None)
+        ledgers |= ledgers_of([follower.pk], lock=True)
+        _noted(ledgers, follower, act, at)
+
+
+def _noted(ledgers: Ledgers, follower: Follower, act: windows.Act, at: datetime) -> bool:
+    """Write an act into a ledger; False when it is not as it was read any more."""
+    pk, before = ledgers.get(follower.pk, (0, windows.Ledger()))
+    ledger = before.acted(act, at)
+    if not pk:
+        new = ReplyLedger(follower=follower)
+        _set(new, ledger, at)
+        is_done = ReplyLedger.objects.get_queryset().insert_new(new)
+        pk = new.pk
+    elif ledger == before:
+        return True
+    else:
+        old, moments = ([getattr(each, name) for name in _TIMES] for each in (before, ledger))
+        end, brand_id = windows.open_until(ledger, at), current_brand_id()
+        with connection.cursor() as cursor:
+            cursor.execute(_WRITE, [*moments, end, brand_id, pk, *old, list(before.sends)])
+            is_done = cursor.rowcount == 1
+    if is_done:
+        ledgers[follower.pk] = pk, ledger
+    return is_done
 
 
 def reserve_send(*, follower_id: int, at: datetime) -> windows.Allowance:

@@ -68,7 +68,17 @@ def conversation_of(follower: Follower) -> Conversation | None:
     return row
 
 
-def add_line(
+def add_line(conversation: Conversation, *, leads: bool = True, **what: Any) -> Message:
+    """Write a line as `new_line` makes it. The conversation must be locked, and saved by the caller afterwards.
+
+    Of a push that has such a line already nothing is written; the line that is given has no id then.
+    """
+    line = new_line(conversation, **what)
+    write(conversation, (line, leads))
+    return line
+
+
+def new_line(
     conversation: Conversation,
     *,
     direction: Direction,
@@ -76,16 +86,11 @@ def add_line(
     at: datetime,
     text: str = "",
     facts: dict[str, Any] | None = None,
-    leads: bool = True,
     **more: Any,
 ) -> Message:
-    """Write a line. The conversation must be locked, and saved by the caller afterwards.
-
-    Without `leads` lists go on showing the line before: an answer to any message says less than the question.
-    Of a push that has such a line already nothing is written; the line that is given has no id then.
-    """
+    """Give a line that is still to be written."""
     said = direction in (Direction.IN, Direction.OUT, Direction.NOTE)
-    line = Message(
+    return Message(
         conversation=conversation,
         direction=direction,
         kind=kind,
@@ -95,20 +100,35 @@ def add_line(
         at=at,
         **more,
     )
-    if line.push_id is None:
-        line.save()
-    elif not Message.objects.get_queryset().insert_new(line):
-        return line
-    if direction in (Direction.IN, Direction.OUT):
-        if direction == Direction.IN:
-            conversation.inbound_count += 1
-        else:
-            conversation.outbound_count += 1
-        if leads and (at >= conversation.last_at or not conversation.last_text):
-            conversation.last_at = max(at, conversation.last_at)
-            conversation.last_text = in_short(text, kind)
-            conversation.last_inbound = direction == Direction.IN
-    return line
+
+
+def write(conversation: Conversation, *lines: tuple[Message, bool]) -> bool:
+    """Write lines of one push, or one of none; False when that push has them already.
+
+    With each stands whether it leads. Where it does not, lists go on showing the line before: an answer to any message
+    says less than the question.
+    """
+    rows = [line for line, _leads in lines]
+    if rows[0].push_id is None:
+        rows[0].save()
+    elif not Message.objects.get_queryset().insert_new(*rows):
+        return False
+    for line, leads in lines:
+        if line.direction in (Direction.IN, Direction.OUT):
+            _count(conversation, line, leads=leads)
+    return True
+
+
+def _count(conversation: Conversation, line: Message, *, leads: bool) -> None:
+    is_inbound = line.direction == Direction.IN
+    if is_inbound:
+        conversation.inbound_count += 1
+    else:
+        conversation.outbound_count += 1
+    if leads and (line.at >= conversation.last_at or not conversation.last_text):
+        conversation.last_at = max(line.at, conversation.last_at)
+        conversation.last_text = in_short(line.text, line.kind)
+        conversation.last_inbound = is_inbound
 
 
 def in_short(text: str, kind: str) -> str:

@@ -20,13 +20,14 @@ from inbox.models import (
 )
 from inbox.selectors import Desk, desk_for, desk_of_brand
 from inbox.services import lines, promises, queue
-from inbox.services.ledger import record_act
-from members.services import follower_of, record_contact
+from inbox.services.ledger import ledgers_of, record_act
+from members.services import follower_of, known_follower, record_contact
 from wechat_gateway import windows
 from wechat_gateway.events import MESSAGE_KINDS, Push
 from wechat_gateway.wire import Unreadable, read_fields, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from members.models import Follower
@@ -35,6 +36,16 @@ if TYPE_CHECKING:
 FETCHED: Final = frozenset({"image"})  # other kinds are shown by their name: WeChat gives voice as AMR, video as a link
 SHOWN: Final = frozenset({"text", "news", "image", "voice"})  # answers that a follower sees as a message
 _LABELS: Final = 200
+_LEDGERS: Final = "inbox.ledgers"
+
+
+def look_up_people(pushes: Sequence[Push]) -> None:
+    """Lock the conversations behind pushes, whose followers are locked, and read what the ledgers say."""
+    known = [(push, row.pk) for push in pushes if (row := known_follower(push)) is not None]
+    lines.hold_conversations(follower_ids={pk for _push, pk in known})
+    ledgers = ledgers_of({pk for push, pk in known if windows.act_of(push) is not None})
+    for push in pushes:
+        push.found[_LEDGERS] = ledgers
 
 
 def record_push(*, push: Push) -> Message | None:
@@ -49,10 +60,10 @@ def record_push(*, push: Push) -> Message | None:
     )
     act = windows.act_of(push)
     if act is not None:
-        record_act(follower=follower, act=act, at=push.event_at)
+        record_act(follower=follower, act=act, at=push.event_at, known=push.found.get(_LEDGERS))
     if conversation is None:
         return None
-    line = lines.add_line(
+    line = lines.new_line(
         conversation,
         direction=Direction.IN if is_message else Direction.EVENT,
         kind=push.kind,
@@ -62,11 +73,10 @@ def record_push(*, push: Push) -> Message | None:
         push_id=push.push_id or None,
         attachment=_attachment(push),
     )
-    if not line.pk:
+    answer = _answer(conversation, push) if push.push_id else None
+    answered = answer is not None and _answers(push)
+    if not lines.write(conversation, (line, True), *([(answer, answered)] if answer is not None else [])):
         return None
-    reply = _reply_to(push)
-    answered = text_of(reply, "MsgType") in SHOWN and _answers(push)
-    _record_reply(conversation, push, reply, leads=answered)
     if is_message:
         _after_message(conversation, push, answered=answered)
     lines.save(conversation)
@@ -197,21 +207,22 @@ def _reply_to(push: Push) -> Fields:
         return {}
 
 
-def _record_reply(conversation: Conversation, push: Push, reply: Fields, *, leads: bool) -> None:
+def _answer(conversation: Conversation, push: Push) -> Message | None:
+    """Give the line of what a follower saw as an answer at once."""
+    reply = _reply_to(push)
     kind = text_of(reply, "MsgType")
     if kind not in SHOWN:
-        return
+        return None
     text = text_of(reply, "Content")
     facts: dict[str, Any] = {"auto": True}
     if kind == "news":
         article = _first_article(reply)
         text = text_of(article, "Title")
         facts |= {"note": text_of(article, "Description")[:_LABELS], "url": text_of(article, "Url")[:500]}
-    lines.add_line(
+    return lines.new_line(
         conversation,
         direction=Direction.OUT,
         kind=kind,
-        leads=leads,
         at=push.event_at,
         text=text,
         facts=facts,

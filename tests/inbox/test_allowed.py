@@ -11,8 +11,8 @@ import pytest
 from accounts.tenancy import brand_scope
 from inbox import services
 from inbox.allowed import basis_of
-from inbox.models import Conversation, Direction, Message, SendState
-from inbox.services.ledger import record_act
+from inbox.models import Conversation, Direction, Message, ReplyLedger, SendState
+from inbox.services.ledger import ledgers_of, record_act, reserve_send
 from inbox.services.warnings import carry_notice
 from loyalty.services.notices import News
 from members import services as member_services
@@ -173,3 +173,27 @@ def test_who_may_not_see_the_conversation_does_not_see_it(ours, sent, client):
         client.force_login(make_staff("fen", "ANALYST"))
 
     assert client.get(page(sent.conversation, sent.line)).status_code == 403
+
+
+def test_act_is_noted_over_what_somebody_else_wrote_since_the_ledger_was_read(follower):
+    record_act(follower=follower, act=windows.Act.MESSAGE, at=AT)
+    known = ledgers_of([follower.pk])
+    reserve_send(follower_id=follower.pk, at=AT + HOUR)
+
+    record_act(follower=follower, act=windows.Act.MENU, at=AT + 2 * HOUR, known=known)
+
+    row = ReplyLedger.objects.get(follower=follower)
+    assert (row.message_at, row.menu_at, row.sends) == (AT, AT + 2 * HOUR, [AT + HOUR])
+    assert row.open_until == AT + 48 * HOUR
+    assert known == ledgers_of([follower.pk])
+
+
+def test_act_is_noted_in_a_ledger_that_somebody_else_opened_since(follower):
+    known = ledgers_of([follower.pk])
+    record_act(follower=follower, act=windows.Act.MESSAGE, at=AT)
+
+    record_act(follower=follower, act=windows.Act.MENU, at=AT + HOUR, known=known)
+    record_act(follower=follower, act=windows.Act.SCAN, at=AT + 2 * HOUR, known=known)
+
+    row = ReplyLedger.objects.get(follower=follower)
+    assert (row.message_at, row.menu_at, row.scan_at) == (AT, AT + HOUR, AT + 2 * HOUR)
