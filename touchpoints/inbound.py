@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from members import services as member_services
 from touchpoints import services
-from touchpoints.selectors.lookups import look_up_codes
 from wechat_gateway.events import Push
 from wechat_gateway.registries import on_event, prepares
 
@@ -16,9 +15,9 @@ if TYPE_CHECKING:
 
 @prepares(key="touchpoints.codes", rank=30)
 def look_up_scanned(pushes: Sequence[Push]) -> None:
-    """Look up the codes of many scans at once."""
-    if scans := [push for push in pushes if push.scene]:
-        look_up_codes(scans)
+    """Look up once what many scans ask for."""
+    if any(push.scene for push in pushes):
+        services.look_up_scans(pushes)
 
 
 @on_event("subscribe", "SCAN", key="touchpoints.record_touch", rank=30)

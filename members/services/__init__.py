@@ -105,6 +105,7 @@ from members.services.tags import (
     expire_tags,
     save_tag_group,
     set_tag_sync,
+    settled_tags,
     tag_members,
     untag_members,
 )
@@ -217,6 +218,7 @@ __all__ = [
     "set_sms",
     "set_store",
     "set_tag_sync",
+    "settled_tags",
     "sms_settings",
     "start_clocks",
     "stop_clock",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Count
@@ -17,7 +17,7 @@ from members.models import Member, MemberTag, Tag, TagDirection, TagGroup
 from members.services.facts import TAG, log_facts, note_fact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
 WECHAT_NAME_BYTES = 30  # reference: service account 5.3
@@ -145,6 +145,8 @@ def save_tag_group(
     return row
 
 
+Settled: TypeAlias = "dict[int, tuple[int | None, int | None]]"
+
 # What is there keeps its date and source; a rule's tag that is now given, too, gets the giver's. The later end counts.
 _PUT = """
 INSERT INTO members_membertag (brand_id, member_id, tag_id, source, at, expires_at, given, rule_ids, slot)
@@ -171,20 +173,22 @@ def tag_members(
     source: str,
     at: datetime,
     expires_at: datetime | None = None,
+    known: Settled | None = None,
 ) -> int:
     """Put tags on people; those who have one keep it with its date. Gives how many taggings are new.
 
     A tag of an exclusive group takes the place of the one that is there; of several in one call the first counts.
-    Without `expires_at` a tag ends after the days that the dictionary says, if any.
+    Without `expires_at` a tag ends after the days that the dictionary says, if any. `known` is what `settled_tags` has
+    given in this transaction.
     """
     people = sorted(set(member_ids))
     if not people or not tag_ids:
         return 0
-    known = settled_tags(tag_ids)
+    settled = settled_tags(tag_ids) if known is None else known
     wanted: dict[int, datetime | None] = {}
     slots: dict[int, int | None] = {}
     for tag_id in dict.fromkeys(tag_ids):
-        slot, days = known.get(tag_id, (None, None))
+        slot, days = settled.get(tag_id, (None, None))
         if slot is None or slot not in slots.values():
             wanted[tag_id] = expires_at or (at + timedelta(days=days) if days else None)
             slots[tag_id] = slot
@@ -269,7 +273,7 @@ def refresh_tag_ids(*, member_ids: Sequence[int]) -> None:
         )
 
 
-def settled_tags(tag_ids: Sequence[int]) -> dict[int, tuple[int | None, int | None]]:
+def settled_tags(tag_ids: Collection[int]) -> Settled:
     """Give for each tag the exclusive group it takes (or None) and for how many days it lasts.
 
     Both stay as they are until the transaction ends: whoever changes them waits for taggings under way.

@@ -9,11 +9,12 @@ from guides.models import Assignment
 from guides.selectors import guide_of
 from guides.services import assign_guide
 from members.models import Follower, Member
-from members.services import record_follow, record_unfollow
+from members.services import follower_of, look_up_followers, record_follow, record_unfollow
 from tests.factories import AT, make_account, make_follower, make_guide, make_store, make_tag, make_touchpoint
 from touchpoints import selectors
 from touchpoints.models import Touch
-from touchpoints.services import record_touch
+from touchpoints.services import look_up_scans, mark_staff, record_touch
+from wechat_gateway.events import Push
 
 LATER = AT + timedelta(hours=1)
 
@@ -109,3 +110,30 @@ def test_latest_touches_are_the_newest_of_these_codes_and_brand(brand, other_bra
         assert selectors.latest_touches(ids, limit=5) == [came[5], same, came[4], came[3], came[2]]
         assert len(selectors.latest_touches(ids, limit=99)) == 7
         assert selectors.latest_touches([], limit=3) == []
+
+
+def test_scans_looked_up_together_count_as_those_before_them_left_it(code):
+    account, code = code["account"], code["touchpoint"]
+    ann, bea = (make_follower(account, openid=openid, at=AT - timedelta(days=9)) for openid in ("oAnn", "oBea"))
+    scans = [scan_of(code, ann, 1), scan_of(code, ann, 2), scan_of(code, bea, 3)]
+    look_up_followers(scans)
+    look_up_scans(scans)
+
+    cases = []
+    for push in scans:
+        follower = follower_of(push)
+        facts = {"scene": push.scene, "is_follow": False, "at": push.event_at, "push_id": push.push_id, "push": push}
+        cases.append(record_touch(follower=follower, **facts).case)
+        if push.push_id == 1:
+            mark_staff(member=ann.member, at=AT)
+
+    assert cases == ["FOLLOWING", "STAFF", "FOLLOWING"]
+
+
+def scan_of(code, follower, number):
+    account = follower.account
+    return Push(
+        brand_id=account.brand_id, account_id=account.pk, appid=account.appid, original_id=account.original_id,
+        openid=follower.openid, kind="SCAN", event_at=AT + timedelta(seconds=number), received_at=AT, push_id=number,
+        scene=code.scene,
+    )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db import connection
 from django.db.models import Count, Q
@@ -99,6 +99,7 @@ def codes_of(scenes: Collection[tuple[int, str]]) -> dict[tuple[int, str], Code]
 
 
 _OF_PUSH: Final = "touchpoints.code"
+_TICKET: Final = 200
 
 
 def look_up_codes(pushes: Sequence[Push]) -> None:
@@ -238,32 +239,46 @@ class Standing:
     issue_id: int | None = None
 
 
-_STANDING: Final = """
-SELECT EXISTS (SELECT FROM touchpoints_staffperson s WHERE s.brand_id = m.brand_id AND s.member_id = m.id),
-    coalesce(m.joined_at < %(at)s, false),
+_STANDINGS: Final = """
+SELECT w.place,
+    EXISTS (SELECT FROM touchpoints_staffperson s WHERE s.brand_id = m.brand_id AND s.member_id = m.id),
+    coalesce(m.joined_at < w.at, false),
     m.subscribed,
     EXISTS (SELECT FROM members_flag f WHERE f.brand_id = m.brand_id AND f.member_id = m.id
-        AND coalesce(f.since <= %(at)s, true) AND coalesce(%(at)s < f.until, true)),
+        AND coalesce(f.since <= w.at, true) AND coalesce(w.at < f.until, true)),
     m.store_id IS NOT NULL,
-    (SELECT i.id FROM touchpoints_codeissue i WHERE i.brand_id = m.brand_id AND i.touchpoint_id = %(code)s
-        AND i.ticket = %(ticket)s ORDER BY i.id LIMIT 1)
-FROM members_member m WHERE m.brand_id = %(brand)s AND m.id = %(member)s
+    (SELECT i.id FROM touchpoints_codeissue i WHERE i.brand_id = m.brand_id AND i.touchpoint_id = w.code
+        AND i.ticket = w.ticket ORDER BY i.id LIMIT 1)
+FROM unnest(%s::bigint[], %s::timestamptz[], %s::bigint[], %s::text[])
+    WITH ORDINALITY AS w(member, at, code, ticket, place)
+JOIN members_member m ON m.brand_id = %s AND m.id = w.member
 """
 
 
-def standing_of(member_id: int, *, at: datetime, code_id: int | None = None, ticket: str = "") -> Standing:
-    """Give in one query what decides how a touch counts; `issue_id` is the picture that was scanned, by its ticket."""
-    values: dict[str, Any] = {
-        "brand": current_brand_id(),
-        "member": member_id,
-        "at": at,
-        "code": code_id,
-        "ticket": ticket or None,
-    }
+class Scanned(NamedTuple):
+    """A touch whose standing is asked for: who, when, by which code, from the picture with which ticket."""
+
+    member_id: int
+    at: datetime
+    code_id: int | None = None
+    ticket: str = ""
+
+
+def standings_of(touches: Sequence[Scanned]) -> list[Standing]:
+    """Give in one query what decides how touches count, in their order."""
+    if not touches:
+        return []
+    members, moments, codes, tickets = (list(column) for column in zip(*touches, strict=True))
+    tickets = [str(ticket)[:_TICKET] or None for ticket in tickets]
     with connection.cursor() as cursor:
-        cursor.execute(_STANDING, values)
-        row = cursor.fetchone()
-    return Standing(*row) if row else Standing()
+        cursor.execute(_STANDINGS, [members, moments, codes, tickets, current_brand_id()])
+        found = {place: Standing(*facts) for place, *facts in cursor.fetchall()}
+    return [found.get(place, Standing()) for place in range(1, len(touches) + 1)]
+
+
+def standing_of(touch: Scanned) -> Standing:
+    """Give what decides how a touch counts; `issue_id` is the picture that was scanned, by its ticket."""
+    return standings_of([touch])[0]
 
 
 def is_staff(member_id: int) -> bool:

@@ -13,6 +13,7 @@ from touchpoints.services.sums import catch_up, count_again, count_all, mark_cha
 from touchpoints.services.touches import (
     STAFF_MARKS,
     TOUCHES,
+    look_up_scans,
     mark_staff,
     on_touch,
     record_contact_added,
@@ -52,6 +53,7 @@ __all__ = [
     "draw_mini_code",
     "issue_code",
     "keep_code",
+    "look_up_scans",
     "make_codes",
     "mark_changed",
     "mark_printed",

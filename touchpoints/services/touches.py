@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from django.db import IntegrityError, transaction
@@ -17,7 +18,17 @@ from members.selectors import times_left_out
 from touchpoints.errors import NoSuchScene, OddOpening
 from touchpoints.models import StaffPerson, Touch, TouchCase, TouchKind, Unfollow
 from touchpoints.selectors.benefits import benefit_kinds
-from touchpoints.selectors.lookups import Standing, code_of, standing_of, tags_of_code, works_at
+from touchpoints.selectors.lookups import (
+    Scanned,
+    Standing,
+    code_of,
+    known_code,
+    look_up_codes,
+    standing_of,
+    standings_of,
+    tags_of_code,
+    works_at,
+)
 from touchpoints.selectors.mini_codes import resolve_scene
 
 if TYPE_CHECKING:
@@ -25,6 +36,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from members.models import Follower, Member
+    from members.services.tags import Settled
     from touchpoints.models import Touchpoint
     from wechat_gateway.events import Push
 
@@ -54,7 +66,9 @@ def record_touch(
     """
     code = code_of(follower.account_id, scene, push)
     kind = _kind(follower, is_follow=is_follow, at=at)
-    standing = standing_of(follower.member_id, at=at, code_id=code.touchpoint.pk if code else None, ticket=ticket[:200])
+    standing: Standing | None = push.found.get(_STANDING) if push is not None else None
+    if standing is None:
+        standing = standing_of(Scanned(follower.member_id, at, code.touchpoint.pk if code else None, ticket))
     touch = Touch(
         touchpoint=code.touchpoint if code else None,
         follower=follower,
@@ -69,11 +83,38 @@ def record_touch(
     if not Touch.objects.get_queryset().insert_new(touch):
         return None
     touch.push = push
-    _keep_promises(touch, standing, code.tag_ids if code else ())
+    settled = push.found.get(_TAGS) if push is not None else None
+    _keep_promises(touch, standing, code.tag_ids if code else (), settled)
     return touch
 
 
-def _keep_promises(touch: Touch, standing: Standing, tag_ids: Sequence[int]) -> None:
+_TAGS: Final = "touchpoints.tags"
+_STANDING: Final = "touchpoints.standing"
+
+
+def look_up_scans(pushes: Sequence[Push]) -> None:
+    """Look up once what scans among pushes ask for: their codes, the tags these give, and how the touches count.
+
+    Of somebody with several pushes at once the latter is left to each of them: those before it may change it.
+    """
+    scans = [push for push in pushes if push.scene]
+    look_up_codes(scans)
+    codes = {push.push_id: code for push in scans if (code := known_code(push)) is not None}
+    tag_ids = {tag_id for code in codes.values() for tag_id in code.tag_ids}
+    settled = member_services.settled_tags(tag_ids) if tag_ids else {}
+    people = {push.push_id: row.member_id for push in pushes if (row := member_services.known_follower(push))}
+    often = Counter(people.values())
+    alone = [push for push in scans if push.push_id in codes and often[people.get(push.push_id, 0)] == 1]
+    standings = standings_of(
+        [Scanned(people[push.push_id], push.event_at, codes[push.push_id].touchpoint.pk, push.ticket) for push in alone]
+    )
+    for push in scans:
+        push.found[_TAGS] = settled
+    for push, standing in zip(alone, standings, strict=True):
+        push.found[_STANDING] = standing
+
+
+def _keep_promises(touch: Touch, standing: Standing, tag_ids: Sequence[int], settled: Settled | None = None) -> None:
     """Do what a code promises to whoever scanned it; nothing for staff, and nothing by a code that is not in use."""
     touchpoint = touch.touchpoint
     if touchpoint is not None and not works_at(touchpoint, touch.at):
@@ -92,6 +133,7 @@ def _keep_promises(touch: Touch, standing: Standing, tag_ids: Sequence[int]) -> 
                 tag_ids=tag_ids,
                 source=f"code: {touchpoint.name}",
                 at=touch.at,
+                known=settled,
             )
         if touchpoint.store is not None and not standing.has_store:
             member_services.set_store(member_id=touch.member_id, store=touchpoint.store, at=touch.at)
@@ -119,7 +161,7 @@ def record_opening(*, member_id: int, appid: str, scene: str, opening: str, at: 
     known = Touch.objects.filter(opening=key).first()
     if known is not None:
         return known, False
-    standing = standing_of(member_id, at=at)
+    standing = standing_of(Scanned(member_id, at))
     try:
         with transaction.atomic():
             touch = Touch.objects.create(
@@ -147,7 +189,7 @@ def record_contact_added(*, member_id: int, touchpoint: Touchpoint, key: str, at
     known = Touch.objects.filter(opening=key).first()
     if known is not None:
         return known, False
-    standing = standing_of(member_id, at=at)
+    standing = standing_of(Scanned(member_id, at))
     try:
         with transaction.atomic():
             touch = Touch.objects.create(
