@@ -61,6 +61,8 @@ ACTIONS: dict[str, Any] = {
     "replay push": gettext_lazy("Handle push again"),
     "set push aside": gettext_lazy("Set push aside"),
     "create tag": gettext_lazy("Create tag"),
+    "delete tag at WeChat": gettext_lazy("Delete tag at WeChat"),
+    "make tag at WeChat again": gettext_lazy("Make tag at WeChat again"),
     "change tag": gettext_lazy("Change tag"),
     "create tag group": gettext_lazy("Create tag group"),
     "change tag group": gettext_lazy("Change tag group"),

@@ -175,6 +175,12 @@ class TagGroupHasDoubles(Conflict):
         self.people = people
 
 
+class TagStays(Conflict):
+    """A tag is not deleted at WeChat, or not made there: something of ours says otherwise."""
+
+    code = "tag_stays"
+
+
 class TagRuleNameTaken(Conflict):
     """Another automatic tag of the brand has this name."""
 

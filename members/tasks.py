@@ -36,10 +36,12 @@ def refresh_profiles(brand_id: int) -> None:
 
 @global_task(name="members.tasks.sync_all_tags")
 def sync_all_tags() -> None:
-    """Find the accounts whose tags are kept in step."""
+    """Find the accounts whose tags are kept in step, and the brands with tags to delete at WeChat."""
+    from members import services
     from members.models import Tag
     from wechat_gateway.models import OfficialAccount
 
+    services.sweep_leaving()
     with every_brand(reason="accounts with tags in step"):
         brands = set(Tag.objects.filter(sync=True).values_list("brand_id", flat=True).distinct())
         accounts = list(OfficialAccount.objects.filter(is_active=True).values_list("brand_id", "pk"))
@@ -60,6 +62,22 @@ def sync_account_tags(brand_id: int, account_id: int) -> None:
         sync_tags(brand_id, account_id, at=clock.now())
     finally:
         cache.delete(lock)
+
+
+@brand_task(name="members.tasks.read_tag_roll")
+def read_tag_roll(brand_id: int, account_id: int) -> None:
+    """Read WeChat's list of an account's tags."""
+    from members import services
+
+    services.read_roll(brand_id, account_id, at=clock.now())
+
+
+@brand_task(name="members.tasks.delete_leaving_tags")
+def delete_leaving_tags(brand_id: int) -> None:
+    """Delete at WeChat what somebody asked to be deleted."""
+    from members import services
+
+    services.delete_leaving_tags(brand_id, at=clock.now())
 
 
 @global_task(name="members.tasks.purge_sessions")

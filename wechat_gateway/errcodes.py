@@ -94,11 +94,17 @@ def is_known(code: int) -> bool:
 
 
 UNKNOWN_MEDIA: Final = 40007
+_UNKNOWN_TAG: Final = 45159
 
 
 def is_unknown_media(code: int | None) -> bool:
     """Whether WeChat says that it has no such file (any more)."""
     return code == UNKNOWN_MEDIA
+
+
+def is_unknown_tag(code: int | None) -> bool:
+    """Whether WeChat says that it has no such tag; at times it says so of one that somebody else is just using."""
+    return code == _UNKNOWN_TAG
 
 
 def known_codes() -> list[int]:
@@ -330,12 +336,20 @@ _add(
     _("Use a subscribe notification, or wait for the person to write again."),
 )
 _add(
-    (45056, 45057, 45058, 45059),
+    (45056, 45059),
     _REQUEST,
     Reaction.NONE,
     _("WeChat's limit for tags is reached."),
     _("Delete a tag that is not used."),
 )
+_add(
+    45057,
+    _REQUEST,
+    Reaction.NONE,
+    _("More than 100,000 followers carry the tag, and WeChat deletes no such tag."),
+    _("Take it off them in WeChat's console first."),
+)
+_add(45058, _REQUEST, Reaction.NONE, _("The tag is one of WeChat's own and stays."), _("Choose another tag."))
 _add((45060, 48005), _REQUEST, Reaction.NONE, _("The file is used in a menu or reply."), _("Remove it there first."))
 _add(
     45064,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
 from django.db.models import Max, Q
+from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
@@ -20,7 +21,8 @@ from conversations.menus import faults, match_fault, plain
 from conversations.models import LastTag, Menu, MenuState, MenuVersion, TagMenu
 from conversations.selectors import Unsettled, leaves_of, unsettled_people
 from library.selectors import files_for_menus
-from members.models import RemoteTag, Tag
+from members.models import RemoteTag, RemoteTagState, Tag
+from members.uses import TagUse
 from touchpoints.errors import NotInTree
 from touchpoints.models import SentBy
 from touchpoints.services import page_that_counts
@@ -242,6 +244,27 @@ def restore_version(*, version: MenuVersion, at: datetime, drop_planned: bool = 
     return ask_to_publish(account=account, at=at, drop_planned=drop_planned)
 
 
+def menus_with_tag(remote_tag: RemoteTag) -> list[TagUse]:
+    """Give the personalised menus that need a tag at WeChat: drafts, what is published, and what waits for its time."""
+    account = remote_tag.account
+    found = []
+    if TagMenu.objects.filter(account=account, tag_id=remote_tag.tag_id, is_enabled=True).exists():
+        found.append(_("the personalised menu for this tag"))
+    menu = Menu.objects.filter(account=account).first()
+    if menu is not None and any(row.get("remote_tag_id") == remote_tag.remote_id for row in menu.remote):
+        found.append(_("the published menu"))
+    if menu is not None and any(row["tag"] == remote_tag.tag_id for row in menu.wanted.get("tag_menus", [])):
+        found.append(_("the menu that waits to be published"))
+    return [TagUse(f"{name} ({account.name})", _page_of(account)) for name in found]
+
+
+def _page_of(account: OfficialAccount) -> str:
+    try:
+        return f"{reverse('admin:conversations_menu')}?account={account.pk}"
+    except NoReverseMatch:  # a process without a console
+        return ""
+
+
 def sweep_menus(*, at: datetime) -> int:
     """Ring for every brand with a menu to publish by now, and for every menu to be compared."""
     with every_brand(reason="menus to publish"):
@@ -299,7 +322,8 @@ def _publish(brand_id: int, menu: Menu, wanted: Mapping[str, Any], at: datetime)
     with brand_scope(brand_id):
         account = OfficialAccount.objects.get(pk=menu.account_id)
         require_publishable(wanted, account)
-        remote_tags = dict(RemoteTag.objects.filter(account=account).values_list("tag_id", "remote_id"))
+        there = RemoteTag.objects.filter(account=account).exclude(state=RemoteTagState.LEAVING)
+        remote_tags = dict(there.values_list("tag_id", "remote_id"))
     for each in wanted["tag_menus"]:
         if each["tag"] not in remote_tags:
             said = _("WeChat does not know the tag “%(name)s” yet; it is made within a minute.") % {

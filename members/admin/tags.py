@@ -125,7 +125,8 @@ def _not_at_wechat() -> str:
 
 def _sync_cell(remote: tuple[str, bool] | None, row: Tag) -> Any:
     if not row.sync:
-        return state(gettext("only here"))
+        still = remote is not None and remote[1]
+        return two_lines(state(gettext("only here")), gettext("WeChat still has it") if still else "")
     if remote is None:
         return state(gettext("waiting for WeChat"), "info")
     problem, is_there = remote
@@ -163,6 +164,7 @@ class TagAdmin(ConsoleModelAdmin):
         "Tags mark people by what they did or like. Codes and staff put them on; segments find people by them.",
     )
     form = TagAdminForm
+    change_form_template = "members/tags/form.html"
     list_display = (
         "tag_name",
         BulkColumn("group_name", gettext_lazy("tag group"), _groups_of, show=_group_cell),

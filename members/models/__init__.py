@@ -60,9 +60,11 @@ from members.models.tags import (
     PreTag,
     RemoteTag,
     RemoteTagging,
+    RemoteTagState,
     Tag,
     TagDirection,
     TagGroup,
+    TagRoll,
     TagRule,
 )
 
@@ -105,6 +107,7 @@ __all__ = [
     "ProfileValue",
     "Purpose",
     "RemoteTag",
+    "RemoteTagState",
     "RemoteTagging",
     "RequestFile",
     "RequestKind",
@@ -127,6 +130,7 @@ __all__ = [
     "Tag",
     "TagDirection",
     "TagGroup",
+    "TagRoll",
     "TagRule",
     "Topic",
     "in_sample",

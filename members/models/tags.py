@@ -218,8 +218,19 @@ class FactChange(BrandOwned):
         return f"{self.pk} {self.what}"
 
 
+class RemoteTagState(models.TextChoices):
+    """What a tag at WeChat waits for."""
+
+    LEAVING = "LEAVING", _("being deleted at WeChat")
+    FILLING = "FILLING", _("being made at WeChat")
+
+
 class RemoteTag(BrandOwned):
-    """A tag as one service account knows it: WeChat's id, and how the last comparison went."""
+    """A tag as one service account knows it: WeChat's id, and how the last comparison went.
+
+    One that is being made again (FILLING) takes its people from here, whatever direction its group declares.
+    `refused_code` is why WeChat did not delete it.
+    """
 
     account = BrandForeignKey(OfficialAccount, models.PROTECT, related_name="+", verbose_name=_("service account"))
     tag = BrandForeignKey(Tag, models.CASCADE, related_name="remotes", verbose_name=_("tag"))
@@ -227,6 +238,8 @@ class RemoteTag(BrandOwned):
     agreed_name = models.CharField(max_length=30, blank=True, db_default="")  # what both sides called it last
     synced_at = models.DateTimeField(_("last in step"), null=True, blank=True)
     problem = models.CharField(_("problem"), max_length=200, blank=True)
+    state = models.CharField(max_length=10, choices=RemoteTagState, blank=True, db_default="")
+    refused_code = models.IntegerField(null=True, blank=True)
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("tag at WeChat")
@@ -235,6 +248,30 @@ class RemoteTag(BrandOwned):
             models.UniqueConstraint(fields=["brand", "account", "tag"], name="tag_once_per_account"),
             models.UniqueConstraint(fields=["brand", "account", "remote_id"], name="remote_tag_once"),
         ]
+        indexes: ClassVar = [
+            models.Index(fields=["brand", "account"], condition=models.Q(state="LEAVING"), name="tags_that_leave"),
+        ]  # the sweep
+
+    def __str__(self) -> str:
+        return f"{self.pk}"
+
+
+class TagRoll(BrandOwned):
+    """All tags that one service account has at WeChat, as WeChat told last: [{"id", "name", "count"}].
+
+    `wanted` are tags of ours that are to be made there again though their group is only kept from WeChat to here.
+    """
+
+    account = BrandForeignKey(OfficialAccount, models.CASCADE, related_name="+", verbose_name=_("service account"))
+    tags = models.JSONField(default=list)
+    wanted = models.JSONField(default=list)
+    read_at = models.DateTimeField(null=True, blank=True)
+    problem = models.CharField(_("problem"), max_length=200, blank=True)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("list of tags at WeChat")
+        verbose_name_plural = _("lists of tags at WeChat")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["brand", "account"], name="one_tag_roll_per_account")]
 
     def __str__(self) -> str:
         return f"{self.pk}"

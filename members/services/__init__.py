@@ -89,6 +89,15 @@ from members.services.rights import (
 from members.services.segments import recount_segments, save_segment
 from members.services.sessions import claim_phone_code, end_session, open_session, purge_sessions, release_phone_code
 from members.services.sms import AskedCode, ask_code, send_code, set_sms, sms_settings, try_code, waiting_codes
+from members.services.tag_rolls import (
+    delete_at_wechat,
+    delete_leaving_tags,
+    look_at_rolls,
+    make_again,
+    read_roll,
+    sweep_leaving,
+    why_not_deleted,
+)
 from members.services.tag_rules import (
     apply_due_facts,
     apply_rules,
@@ -140,6 +149,8 @@ __all__ = [
     "create_tag",
     "current_code",
     "decide_doubt",
+    "delete_at_wechat",
+    "delete_leaving_tags",
     "drop_copies",
     "dry_run",
     "end_hold",
@@ -165,8 +176,10 @@ __all__ = [
     "link_identity",
     "link_phone",
     "link_unionid",
+    "look_at_rolls",
     "look_up_followers",
     "look_up_members",
+    "make_again",
     "make_copies",
     "mark_unfollowed",
     "meet",
@@ -182,6 +195,7 @@ __all__ = [
     "privacy_policy",
     "propose_merge",
     "purge_sessions",
+    "read_roll",
     "reasons_to_wait",
     "record_contact",
     "record_follow",
@@ -223,6 +237,7 @@ __all__ = [
     "start_clocks",
     "stop_clock",
     "suppress_members",
+    "sweep_leaving",
     "switch_tag_rule",
     "sync_tags",
     "tag_members",
@@ -241,6 +256,7 @@ __all__ = [
     "waits_for_contact",
     "watch_access",
     "watch_audit",
+    "why_not_deleted",
     "withdraw_consent",
     "write_text",
 ]

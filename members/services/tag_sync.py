@@ -4,8 +4,8 @@
 we changed is pushed (50 followers a call), what only WeChat changed is taken over. Nothing is queued, so nothing can be
 lost: what could not be pushed today is still a difference tomorrow.
 
-A tag whose group is kept only from WeChat to here is never made at WeChat: one that WeChat has no more keeps its people
-here until somebody takes it off them.
+A tag whose group is kept only from WeChat to here is made at WeChat only when somebody says so: one that WeChat has no
+more keeps its people here until somebody takes it off them.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from django.utils.translation import gettext as _
+from django.db.models import Q
 
 from accounts.tenancy import brand_scope
 from common.failpoints import point
 from members.errors import TagFieldInvalid, TagNameTaken, TagNameTooLong
-from members.models import Follower, MemberTag, RemoteTag, RemoteTagging, Tag, TagDirection, TagGroup
+from members.models import Follower, MemberTag, RemoteTag, RemoteTagging, RemoteTagState, Tag, TagDirection, TagGroup
 from members.services.people import record_contact
+from members.services.tag_rolls import keep_roll, keep_trouble, say, settled, wanted_again
 from members.services.tags import change_tag, tag_members, untag_members
 from wechat_gateway import calls
-from wechat_gateway.answers import Outcome, explained
+from wechat_gateway.answers import Outcome
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -65,9 +66,10 @@ def sync_tags(brand_id: int, account_id: int, *, at: datetime) -> SyncResult:
         for remote_tag in remote_tags:
             _settle(brand_id, account, remote_tag, at, result)
     except WeChatAway as away:
-        result.problems.append(_say(away.answer))
+        result.problems.append(say(away.answer))
         with brand_scope(brand_id):
-            RemoteTag.objects.filter(account=account).update(problem=_say(away.answer)[:200])
+            RemoteTag.objects.filter(account=account).update(problem=say(away.answer)[:200])
+            keep_trouble(account, away.answer)
     return result
 
 
@@ -76,9 +78,9 @@ def _match_dictionary(brand_id: int, account: OfficialAccount, at: datetime, res
     answer = calls.list_tags(account, at=at)
     if not answer.ok:
         raise WeChatAway(answer)
-    # Ids below 100 are WeChat's own (star, blacklist …): reference, service account 5.3.
-    theirs = {int(row["id"]): str(row["name"]) for row in answer.data.get("tags", []) if int(row["id"]) >= 100}
     with brand_scope(brand_id):
+        theirs = {each["id"]: each["name"] for each in keep_roll(account, answer, at).tags}
+        again = wanted_again(account)
         RemoteTag.objects.filter(account=account).exclude(remote_id__in=theirs).delete()
         known = {row.remote_id: row for row in RemoteTag.objects.select_related("tag").filter(account=account)}
         by_name = {tag.name: tag for tag in Tag.objects.all()}
@@ -92,7 +94,7 @@ def _match_dictionary(brand_id: int, account: OfficialAccount, at: datetime, res
             known[remote_id] = RemoteTag.objects.create(account=account, tag=tag, remote_id=remote_id, agreed_name=name)
             paired.add(tag.pk)
         pulled = TagGroup.objects.filter(direction=TagDirection.PULL).values("name")
-        wanted = Tag.objects.filter(sync=True).exclude(group__in=pulled).order_by("pk")
+        wanted = Tag.objects.filter(Q(pk__in=again) | ~Q(group__in=pulled), sync=True).order_by("pk")
         missing = [tag for tag in wanted if tag.pk not in paired]
     for remote_id in [each for each, row in known.items() if row.tag.sync and each in theirs]:
         _agree_on_name(brand_id, account, known[remote_id], theirs[remote_id], at, result)
@@ -101,12 +103,17 @@ def _match_dictionary(brand_id: int, account: OfficialAccount, at: datetime, res
         point("tags: made at WeChat")
         remote_id = int((made.data.get("tag") or {}).get("id", 0)) if made.ok else 0
         if not remote_id:
-            result.problems.append(f"{tag.name}: {_say(made)}")
+            result.problems.append(f"{tag.name}: {say(made)}")
             continue
         with brand_scope(brand_id):
             known[remote_id] = RemoteTag.objects.create(
-                account=account, tag=tag, remote_id=remote_id, agreed_name=tag.name
+                account=account,
+                tag=tag,
+                remote_id=remote_id,
+                agreed_name=tag.name,
+                state=RemoteTagState.FILLING if tag.pk in again else "",
             )
+            settled(account, tag)
     return [row for row in known.values() if row.tag.sync]
 
 
@@ -130,7 +137,7 @@ def _agree_on_name(
             answer = calls.rename_tag(account, row.remote_id, ours, at=at)
             point("tags: renamed at WeChat")
             if not answer.ok:
-                result.problems.append(f"{ours}: {_say(answer)}")
+                result.problems.append(f"{ours}: {say(answer)}")
                 return
     if row.agreed_name != row.tag.name:
         with brand_scope(brand_id):
@@ -159,7 +166,7 @@ def _settle(brand_id: int, account: OfficialAccount, remote_tag: RemoteTag, at: 
                 "pk", flat=True
             ),
         )
-        direction = _direction(remote_tag.tag)
+        direction = TagDirection.PUSH if remote_tag.state == RemoteTagState.FILLING else _direction(remote_tag.tag)
         added, removed = _to_take_over(direction, theirs, agreed, ours)
         _take_over(remote_tag, added, removed, at)
         result.taken_over += len(added) + len(removed)
@@ -188,6 +195,8 @@ def _settle(brand_id: int, account: OfficialAccount, remote_tag: RemoteTag, at: 
             synced_at=None if problems else at,
             problem="; ".join(problems)[:200],
         )
+        if not problems:
+            RemoteTag.objects.filter(pk=remote_tag.pk, state=RemoteTagState.FILLING).update(state="")
     result.pushed += len(put) + len(gone)
     result.problems += [f"{remote_tag.tag.name}: {problem}" for problem in problems]
 
@@ -258,13 +267,6 @@ def _in_batches(
 
 def _note(answer: Answer, problems: list[str]) -> None:
     # The difference stays, so the next run tries again.
-    note = _say(answer)
+    note = say(answer)
     if note not in problems:
         problems.append(note)
-
-
-def _say(answer: Answer) -> str:
-    known = explained(answer)
-    if known is not None:
-        return f"{known.cause} ({answer.code})" if answer.code else str(known.cause)
-    return _("WeChat could not be reached (%(cause)s)") % {"cause": answer.cause}

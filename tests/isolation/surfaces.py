@@ -27,7 +27,7 @@ from imports.models import Export, Import
 from inbox.models import AgentTask, Conversation, Message
 from library.models import MediaItem
 from loyalty.models import Hold, Journal
-from members.models import Grouping, Member, RightsRequest, Segment, TagRule
+from members.models import Grouping, Member, RightsRequest, Segment, Tag, TagRule
 from stores.models import Store
 from touchpoints.models import MiniCode, Touchpoint
 from wechat_gateway.models import OfficialAccount
@@ -106,6 +106,7 @@ PREFIXES: dict[str, type[models.Model]] = {
     "segments/groupings/": Grouping,
     "segments/": Segment,
     "tags/automatic/": TagRule,
+    "tags/": Tag,
     "inbox/": Conversation,
     "imports/": Import,
     "exports/": Export,

@@ -30,7 +30,7 @@ from inbox.services import give_task, record_push, set_duty
 from library.models import MediaItem
 from loyalty.models import Adjustment, EarnRule, Tier
 from loyalty.services import Operation
-from members.models import AccessEntry, Grouping, Member, ProfileField, Segment, TagRule
+from members.models import AccessEntry, Grouping, Member, ProfileField, Segment, Tag, TagRule
 from members.services import ask, open_doubt, save_grouping, save_segment, save_tag_group, save_tag_rule, start_clocks
 from referrals.models import Programme, Referral
 from stores.models import Region
@@ -234,6 +234,7 @@ def model_behind(name, rows):
         "segments/groupings/": Grouping,
         "segments/": Segment,
         "tags/automatic/": TagRule,
+        "tags/": Tag,
         "inbox/tasks/": AgentTask,
         "library/file/": MediaItem,
         "inbox/": Conversation,

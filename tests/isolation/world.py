@@ -155,6 +155,7 @@ from members.models import (
     Suppression,
     Tag,
     TagGroup,
+    TagRoll,
     TagRule,
     Topic,
 )
@@ -674,6 +675,11 @@ def _people(add, side, account, program, store, tag, number, at, mark, *, far):
         add(ControlGroup, salt="x", changed_at=at)
     remote = add(RemoteTag, account=account, tag=tag, remote_id=101, synced_at=at)
     add(RemoteTagging, remote_tag=remote, follower=follower)
+    roll = TagRoll.objects.filter(account=account).first()
+    if roll is None:
+        add(TagRoll, account=account, tags=[{"id": 101, "name": tag.name, "count": 1}], read_at=at)
+    else:
+        side.rows.setdefault(TagRoll, roll)
     add(Consent, member=member, purpose="SERVICE", granted=True, text_version="2026-11", source="mini program", at=at)
     add(OptOut, member=member, purpose="MARKETING", at=at)
     add(ConsentPurpose, code=f"P{number:0>4}"[:20], name="调研", meaning="新品调研", created_at=at)

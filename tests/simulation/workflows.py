@@ -179,6 +179,8 @@ class Wechat:
         if path.endswith("/tags/update"):
             self.tags[body["tag"]["id"]] = body["tag"]["name"]
             return {"errcode": 0}
+        if path.endswith("/tags/delete"):
+            return {"errcode": 0} if self.tags.pop(body["tag"]["id"], None) else {"errcode": 45159}
         if path.endswith("/user/tag/get"):
             openids = sorted(self.tagged.get(body["tagid"], ()))
             return {"count": len(openids), "data": {"openid": openids}, "next_openid": ""}
@@ -540,6 +542,28 @@ def sync_tags(stage):
             (remote,) = RemoteTag.objects.filter(tag=tag)
             assert wechat.tagged[remote.remote_id] == {follower.openid}
             assert len(names) == 1, "made twice at WeChat"
+
+    return do, holds
+
+
+def delete_tag(stage):
+    """A tag that is not kept in step any more leaves WeChat; people here keep it."""
+    number = next(_numbers)
+    _follower, member = stage.fresh()
+    with stage.scope:
+        tag = Tag.objects.create(name=f"离开{number}", created_at=AT)
+        members.tag_members(member_ids=[member.pk], tag_ids=[tag.pk], source="test", at=AT)
+        RemoteTag.objects.create(account=stage.account, tag=tag, remote_id=7000 + number, state="LEAVING")
+    stage.wechat.tags = {7000 + number: tag.name}
+
+    def do():
+        members.delete_leaving_tags(stage.brand.pk, at=AT)
+
+    def holds(finished):
+        here = RemoteTag.objects.filter(tag=tag).exists()
+        assert here or not stage.wechat.tags, "forgotten while WeChat has it"
+        assert not here or not finished
+        assert MemberTag.objects.filter(member=member, tag=tag).exists()
 
     return do, holds
 
@@ -1159,7 +1183,7 @@ def tier_coupon(stage):
 
 
 WORKFLOWS = (
-    follow, scan_pushed, bind_phone, merge, erase_person, tag_member, automatic_tags, sync_tags, rename_tag, fetch_followers, launch, send_step, finish_event,
+    follow, scan_pushed, bind_phone, merge, erase_person, tag_member, automatic_tags, sync_tags, rename_tag, delete_tag, fetch_followers, launch, send_step, finish_event,
     steer, mini_program_login, save_segment, keep_segment, retain, token, publish_menu, publish_due_menus, compare_menu, settle_menus, send_replies, issue_code,
     count_figures, page_ticket, push_coupon, coupon_after_purchase, scan_coupon, tier_coupon,
     probe, sweep_and_replay, refused_secret,
