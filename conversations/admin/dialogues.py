@@ -102,6 +102,10 @@ def _step_fields() -> dict[str, forms.Field]:
                 required=False,
                 choices=ANSWERS,
                 widget=UnfoldAdminSelectWidget,
+                help_text=gettext_lazy(
+                    "“One or more of several” puts on the tags of the choices and stays in the talk: no profile field "
+                    "holds several values. What is to stand in a field is asked as “one of several”."
+                ),
             ),
             f"s{number}_field": forms.ChoiceField(
                 label=gettext_lazy("Keep as"),
