@@ -119,6 +119,7 @@ class Hand:
     under_way: dict[int, Claimed] = field(default_factory=dict)
     answered: list[tuple[Claimed, Answer]] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
+    confirmed: dict[str, int] = field(default_factory=dict)  # which message WeChat's ids belong to
     started: int = 0
     settled_at: float = field(default_factory=time.monotonic)
     at_work: bool = True
@@ -145,7 +146,8 @@ class Hand:
     def settled(self) -> tuple[list[Entry], list[str]]:
         """Judge what was answered since the last time; gives what to write, and who does not follow any more."""
         self.settled_at = time.monotonic()
-        answered, self.answered = self.answered, []
+        answered = [(claimed, self._own(claimed, answer)) for claimed, answer in self.answered]
+        self.answered = []
         entries, self.entries = self.entries, []
         self.pause = pacing.pause_for([answer for _, answer in answered], clock.now(), self.job.streak) or self.pause
         self.at_work = self.at_work and self.pause is None
@@ -153,6 +155,13 @@ class Hand:
         parked = self.pause is not None
         entries += [_entry(claimed, answer, personal=personal, parked=parked) for claimed, answer in answered]
         return entries, [claimed.openid for claimed, answer in answered if answer.reaction in _GONE]
+
+    def _own(self, claimed: Claimed, answer: Answer) -> Answer:
+        """The answer, or that nothing is known: two messages never have one id, so it is somebody else's answer."""
+        if not answer.msgid or self.confirmed.setdefault(answer.msgid, claimed.id) == claimed.id:
+            return answer
+        logger.error("two messages were answered with one msgid", extra={"delivery": claimed.id, "rid": answer.rid})
+        return replace(answer, outcome=Outcome.UNKNOWN, reaction=Reaction.ALARM, code=None, cause="MIXED_UP", msgid="")
 
 
 def send_slice(*, brand_id: int, campaign_id: int, lane: int, until: float) -> bool:

@@ -476,6 +476,21 @@ def test_odd_answers_between_good_ones_park_nothing(stage, errcode):
     assert stage.calls() == 120
 
 
+def test_answers_that_were_mixed_up_on_the_way_confirm_nobody(stage, caplog):
+    """OB36: two people with one msgid; which of them it belongs to is anybody's guess."""
+    stage.people(12)
+    campaign = stage.launched()
+    stage.wechat.fault("stale_answer", after_calls=5, count=3)
+
+    stage.send(campaign)
+
+    ids = [row.msgid for row in stage.rows(campaign) if row.state == "SENT"]
+    assert len(ids) == len(set(ids)) == 9
+    assert stage.states(campaign)["UNKNOWN", reasons.NO_ANSWER] == 3
+    told = [record for record in caplog.records if "msgid" in record.message]
+    assert [record.levelname for record in told] == ["ERROR"] * 3
+
+
 def test_a_token_that_somebody_is_fetching_holds_a_campaign_up_for_seconds(stage, monkeypatch):
     monkeypatch.setattr(stores, "_TOKEN_WAIT_MS", 100)
     stage.people(20)

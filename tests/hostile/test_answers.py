@@ -1,5 +1,6 @@
 """Odd answers of the token endpoint (OB39), and codes in words nobody expects."""
 
+import itertools
 import json
 from datetime import timedelta
 
@@ -8,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.examples import examples
-from tests.wechat_gateway.conftest import NOW, _fresh_memory, account  # noqa: F401 - fixtures
-from tests.wechat_gateway.test_client import wechat  # noqa: F401 - fixture
-from wechat_gateway import tokens
+from tests.wechat_gateway.conftest import NOW, _fresh_memory, account, make_account  # noqa: F401 - fixtures
+from tests.wechat_gateway.test_client import refreshed_by, wechat  # noqa: F401 - fixture
+from wechat_gateway import calls, tokens
 from wechat_gateway.answers import Outcome, classify
 from wechat_gateway.errors import CallsParked
 from wechat_gateway.transport import Exchange, HttpRequest
@@ -48,6 +49,39 @@ def test_life_of_a_token_is_kept_within_reason_whatever_is_told(account, wechat,
     except CallsParked:
         return
     assert timedelta(seconds=60) <= token.expires_at - NOW <= timedelta(seconds=7200)
+
+
+def test_token_endpoint_that_hangs_is_given_up_and_asked_by_nobody_else_meanwhile(account, wechat, monkeypatch):  # noqa: F811
+    """OB40. That the real patience is five seconds stands in the operations manual, which test_docs.py compares."""
+    monkeypatch.setattr(tokens, "FETCH_SECONDS", 0.3)
+    wechat.token_delay = 2.0  # a caller without a deadline would have its token then
+    for _ in range(5):
+        with pytest.raises(CallsParked):
+            tokens.current(account, at=NOW)
+        tokens.forget_cached()
+    assert wechat.fetches == 1
+
+    wechat.token_delay = 0.0
+    assert tokens.current(account, at=NOW + timedelta(minutes=2)).secret.reveal() == "token-1"
+
+
+def test_endpoint_with_another_token_for_each_asking_has_one_asker(transactional_db, wechat):  # noqa: F811
+    """OB40: each new token ends the one before, so a second asker would leave forty-nine with a dead one."""
+    asking = make_account()
+    given = itertools.count(1)
+    plain = wechat.answer
+
+    def answer(path, payload, token):
+        if path == "/cgi-bin/stable_token":
+            wechat.valid = {f"token-{next(given)}"}
+            wechat.token_answer = {"access_token": min(wechat.valid), "expires_in": 7200}
+        return plain(path, payload, token)
+
+    wechat.answer, wechat.token_delay = answer, 0.2
+    found = refreshed_by(50, asking, NOW)
+
+    assert (found, wechat.fetches) == (["token-1"] * 50, 1)
+    assert calls.get_user(asking, "o", at=NOW).ok
 
 
 @settings(max_examples=examples(300))
