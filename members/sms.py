@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import os
+import re
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
@@ -18,7 +21,15 @@ if TYPE_CHECKING:
 
     from common.secret import Secret
 
-TIMEOUTS: Final = (3, 8)  # to connect, to be answered
+CONNECT_SECONDS: Final = 3.0
+SECONDS: Final = 8.0  # for the whole call
+PORTS: Final = frozenset({443, 8443})
+_PLAIN: Final = re.compile(r"[!#-\[\]-~]+")  # no blank, no backslash: programs read addresses with those in two ways
+# IPv4 written as IPv6: compatible, mapped, translated, 6to4, Teredo.
+_OTHERS: Final = [
+    ipaddress.IPv6Network(network)
+    for network in ("::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
+]
 
 
 @dataclass(frozen=True)
@@ -68,40 +79,81 @@ ways: Registry[SmsWay] = Registry("ways of text messages", purpose="how codes fo
 
 
 def post(url: str, body: dict[str, Any], headers: dict[str, str]) -> int:
-    """Send JSON and give the status; nothing of the answer is read, and nobody is led elsewhere."""
-    import requests  # with the first message: the gateway process never sends one
+    """Send JSON and give the status; nothing else of the answer is read, and nobody is led elsewhere.
 
-    with requests.Session() as session:
-        session.trust_env = False
-        try:
-            with session.post(
-                url, json=body, headers=headers, timeout=TIMEOUTS, allow_redirects=False, stream=True
-            ) as answer:
-                return answer.status_code
-        except requests.Timeout:
-            raise SmsFailed("TIMEOUT") from None
-        except requests.RequestException as error:
-            raise SmsFailed(type(error).__name__.upper()) from None
+    What counts is the address that is connected to, whatever its name said when somebody looked.
+    """
+    import certifi  # with the first message: the gateway process never sends one
+    import pycurl
+
+    refused: list[str] = []
+
+    def connect(_purpose: int, to: tuple[int, int, int, tuple[str, int]]) -> socket.socket | int:
+        family, kind, protocol, (address, *_rest) = to
+        if settings.IS_PRODUCTION and not is_outside(address):
+            refused.append(address)
+            return int(pycurl.SOCKET_BAD)
+        return socket.socket(family, kind, protocol)
+
+    curl = pycurl.Curl()
+    for option, value in (
+        (pycurl.URL, url),
+        (pycurl.POSTFIELDS, json.dumps(body)),
+        (
+            pycurl.HTTPHEADER,
+            ["Content-Type: application/json", *(f"{name}: {value}" for name, value in headers.items())],
+        ),
+        (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+        (pycurl.OPENSOCKETFUNCTION, connect),
+        (pycurl.PROXY, ""),
+        (pycurl.NOSIGNAL, 1),
+        (pycurl.CAINFO, os.environ.get("SSL_CERT_FILE") or certifi.where()),
+        (pycurl.CONNECTTIMEOUT_MS, int(CONNECT_SECONDS * 1000)),
+        (pycurl.TIMEOUT_MS, int(SECONDS * 1000)),
+        (pycurl.WRITEFUNCTION, lambda _bytes: 0),  # ends the call: the status has been read by then
+    ):
+        curl.setopt(option, value)
+    try:
+        curl.perform()
+    except pycurl.error as error:
+        status = int(curl.getinfo(pycurl.RESPONSE_CODE))
+        if error.args[0] != pycurl.E_WRITE_ERROR or not status:
+            timeout = error.args[0] == pycurl.E_OPERATION_TIMEDOUT
+            reason = "ADDRESS" if refused else "TIMEOUT" if timeout else f"CURL {error.args[0]}"
+            raise SmsFailed(reason) from None
+        return status
+    else:
+        return int(curl.getinfo(pycurl.RESPONSE_CODE))
+    finally:
+        curl.close()
 
 
 def is_public(url: str) -> bool:
     """Say whether an address leads out of our own network, by https; elsewhere than in production any does."""
     try:
         parts = urlsplit(url)
-        port = parts.port or 443
+        port = 443 if parts.port is None else parts.port
     except ValueError:
         return False
-    if not parts.hostname or parts.username or parts.scheme not in ("http", "https"):
+    if not parts.hostname or parts.username is not None or parts.scheme not in ("http", "https"):
         return False
     if not settings.IS_PRODUCTION:
         return True
-    if parts.scheme != "https":
+    host = parts.hostname.rstrip(".")
+    if parts.scheme != "https" or port not in PORTS or host in settings.ALLOWED_HOSTS or not _PLAIN.fullmatch(url):
         return False
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return False
-    return all(ipaddress.ip_address(str(each[4][0]).split("%")[0]).is_global for each in found)
+    return all(is_outside(str(each[4][0])) for each in found)
+
+
+def is_outside(address: str) -> bool:
+    """Say whether an IP address is one of the open internet, and none that stands for another one."""
+    ip = ipaddress.ip_address(address.split("%", maxsplit=1)[0])
+    hidden = isinstance(ip, ipaddress.IPv6Address) and any(ip in network for network in _OTHERS)
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not hidden
 
 
 class ByHttp:
