@@ -1,9 +1,11 @@
 """The register of the bad-input list: which rows are run, and where."""
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
+from tests.isolation import surfaces
 from tests.sources import load_yaml
 
 ROOT = Path(__file__).parent.parent.parent
@@ -32,7 +34,46 @@ def tests_of(path):
 
 
 def is_run(name, where):
+    """Whether a row is run where the register says, in one place or several."""
+    if isinstance(where, list):
+        return bool(where) and all(is_run(name, each) for each in where)
     if where == "corpus":
         return name in in_data()
     path, _, test = where.partition("::")
     return (ROOT / path).is_file() and test.startswith("test_") and test in tests_of(path)
+
+
+def present(absent):
+    """What of a surface is there although a row says that it is not: "url PATTERN", or "word FOLDER PATTERN"."""
+    kind, _, what = absent.partition(" ")
+    if kind == "url":
+        return [address for address in addresses() if re.search(what, address)]
+    assert kind == "word", absent
+    folder, _, pattern = what.partition(" ")
+    texts = sources() if folder == "." else {name: text for name, text in sources().items() if name.startswith(folder)}
+    assert texts, f"nothing is called {folder}"
+    return [name for name, text in texts.items() if re.search(pattern, text)]
+
+
+@cache
+def addresses():
+    """Every address of the product."""
+    outside = ["/" + "".join(address.pieces) for address, _view in surfaces.outside()]
+    return outside + ["/b/<brand>/" + "".join(address.pieces) for address, _view in surfaces.console()]
+
+
+@cache
+def sources():
+    """The product's own Python."""
+    apps = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {
+        "tests",
+        "benchmarks",
+        "wechat_simulator",
+        "launcher",
+    }
+    return {
+        str(path.relative_to(ROOT)): path.read_text()
+        for app in sorted(apps)
+        for path in sorted((ROOT / app).rglob("*.py"))
+        if "migrations" not in path.parts
+    }

@@ -206,3 +206,21 @@ def test_workbooks_with_numbers_days_formulas_and_merged_cells(brand):
     assert ran(brand, job).became == {"NEW": 2}
     with brand_scope(brand.pk):
         assert sorted(Member.objects.values_list("birth_mmdd", flat=True)) == [228, 817]
+
+
+@pytest.mark.django_db
+def test_macros_and_links_of_a_workbook_are_not_even_looked_at(brand):
+    """IM09: values only, whatever else the archive holds and whatever the file is called."""
+    packed = io.BytesIO(xlsx_of(["手机", "姓名"], ["13800001234", "陈子涵"]))
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr("xl/vbaProject.bin", b"\xd0\xcf\x11\xe0 Sub AutoOpen()")
+        archive.writestr(
+            "xl/externalLinks/externalLink1.xml", b"<!DOCTYPE x [<!ENTITY e SYSTEM 'file:///etc/passwd'>]>"
+        )
+        archive.writestr("xl/pivotCache/pivotCacheDefinition1.xml", b"<broken")
+        archive.writestr("xl/comments1.xml", b"<comments>&undeclared;</comments>")
+        archive.writestr("../../../outside.xml", b"x")
+    job = ran(brand, uploaded(brand, packed.getvalue()))
+    assert job.became == {"NEW": 1}
+    with brand_scope(brand.pk):
+        assert Member.objects.get().name == "陈子涵"

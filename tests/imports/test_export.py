@@ -136,6 +136,15 @@ def test_a_list_holds_whom_the_role_sees_and_no_more_than_it_may_take(
         assert waiting.state == "REFUSED"
 
 
+@pytest.mark.parametrize("search", ["../../x", 'a"; filename=x.exe', "a\r\nSet-Cookie: x=1", "长" * 60])
+def test_a_file_is_named_by_us(as_owner, ours, people, search):
+    """EX05: nothing that anybody typed is in a header."""
+    row, _table = written(as_owner, ours, search=search)
+    answer = as_owner.get(f"{PAGE}{row.pk}/file/")
+    assert answer["Content-Disposition"] == f'attachment; filename="members-{row.pk}.csv"'
+    assert "Set-Cookie" not in {name for name, _value in answer.items()}
+
+
 def test_files_go_when_their_time_is_over(as_owner, ours, people):
     row, _table = written(as_owner, ours, search=people.name[:3])
     with brand_scope(ours.brand.pk):

@@ -18,7 +18,7 @@ from loyalty.models import Account
 from loyalty.selectors.points import balance_of
 from members import placing
 from members import services as member_services
-from members.models import Identity, Member, MemberTag, ProfileValue
+from members.models import Identity, Member, MemberTag, ProfileValue, Tag
 from members.segments import matching
 from members.selectors import Wanted, visible_members
 from members.selectors import people as people_listed
@@ -336,6 +336,28 @@ def test_two_tables_at_once_give_one_opening_balance(brand, shop):
     undone(brand, by_card)
     with brand_scope(brand.pk):
         assert balance_of(member.pk).available == 500
+
+
+def test_what_another_brand_has_reads_like_what_nobody_has(brand, other_brand, shop):
+    """IM11: a store's code, somebody of its staff, a member's number and a tag of another brand."""
+    with brand_scope(other_brand.pk):
+        store = make_store(code="FREMD1")
+        make_guide(store, "FREMD0001")
+        make_tag("别家")
+        theirs = make_follower(make_account()).member.member_no
+        before = Member.objects.count(), Tag.objects.count(), Assignment.objects.count()
+    rows = (
+        ("13800000001", "FREMD0001", "", "别家"), ("13800000002", "NIEMAND01", "", "没有"),
+        ("13800000003", "", theirs, ""), ("13800000004", "", "0000000000", ""),
+    )  # fmt: skip
+    job = uploaded(brand, csv_of(("手机号", "导购工号", "会员编号", "标签"), *rows))
+    found = verdicts(brand, job)
+    assert found[2] == found[3]
+    assert found[4] == found[5]
+    assert found[4][0] == "ERROR" or found[4] == ("NEW", [])
+    ran(brand, job)
+    with brand_scope(other_brand.pk):
+        assert (Member.objects.count(), Tag.objects.count(), Assignment.objects.count()) == before
 
 
 def test_a_joining_day_to_come_is_refused(brand, shop):

@@ -88,6 +88,30 @@ def test_what_is_no_picture_is_not_kept(person, tmp_path):
     assert list(tmp_path.rglob("*.*")) == []
 
 
+@pytest.mark.parametrize(
+    ("answer", "becomes"),
+    [
+        ({"kind": "empty"}, "WAITING"),
+        ({"kind": "html"}, "REFUSED"),
+        ({"kind": "body", "body": {"errcode": 40007, "errmsg": "invalid media_id"}}, "REFUSED"),
+        ({"kind": "body", "body": {"video_url": "http://169.254.169.254/latest/meta-data"}}, "REFUSED"),
+        ({"kind": "body", "body": {"errcode": 0, "errmsg": "ok"}}, "REFUSED"),
+        ({"kind": "body", "body": "[1]"}, "REFUSED"),
+        ({"kind": "body", "body": "<svg onload=alert(1)>"}, "REFUSED"),
+        ({"kind": "body", "body": " "}, "REFUSED"),
+    ],
+    ids=str,
+)
+def test_answers_that_are_no_picture_keep_none(person, tmp_path, answer, becomes):
+    """OB43: an error, another kind, nothing at all in place of the bytes."""
+    person.simulator.fault(path="/cgi-bin/media/get", appid=person.account.appid, count=9, **answer)
+    row, at = got(person, media_id=sent_media_id(person))
+    services.fetch_attachment(brand_id=row.brand_id, attachment_id=row.pk, at=at)
+    row.refresh_from_db()
+    assert (row.state, row.path, list(tmp_path.rglob("*.*"))) == (becomes, "", [])
+    assert row.reason or becomes == "WAITING"
+
+
 def test_wechat_being_away_is_tried_again_later(person):
     person.simulator.fault(kind="close_before", path="/cgi-bin/media/get", appid=person.account.appid, count=9)
     row, at = got(person, media_id="whatever")
