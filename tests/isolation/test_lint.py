@@ -17,6 +17,7 @@ REASONS = {
         "lru_cache on automaton_of: a cache outlives the brand",
     ): "of a pattern's text, no rows",
     ("conversations/patterns.py", "lru_cache on compiled: a cache outlives the brand"): "of a pattern's text, no rows",
+    ("coupons/codes.py", "cache on _threes: a cache outlives the brand"): "every three letters there are, no rows",
     **{
         ("members/person.py", f"cached_property on {name}: a cache outlives the brand"): "of a person, for one answer"
         for name in ("_changes", "_later_act", "last_act", "subscribed", "tags")
