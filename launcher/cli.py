@@ -272,7 +272,7 @@ def _databases(secrets: Mapping[str, str], numbers: ports.Ports, *, embedded: bo
         database = named if named not in {"", "postgres"} else roles.DATABASE
         urls = roles.ensure(url, _passwords(secrets), database, quick_logins=embedded and throwaway)
         if throwaway:
-            roles.let_owner_clear_up(url)
+            roles.let_owner_clear_up(url, lend_cleaner=embedded)
         return urls.environment()
     missing = [name for name in ("DATABASE_OWNER_URL", "DATABASE_INTAKE_URL") if not os.environ.get(name)]
     if missing:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 OWNER, APP, INTAKE, REPORTS = "zhiyin_owner", "zhiyin_app", "zhiyin_intake", "zhiyin_reports"
+CLEANER = "zhiyin_cleaner"  # of test servers only
 DATABASE = "zhiyin"
 _MAINTENANCE = "postgres"
 EXTENSIONS = ("pg_trgm", "btree_gin")
@@ -43,7 +44,6 @@ _WORDS = {
     "rolreplication": "REPLICATION",
 }
 _WITH_GRANT_OPTIONS = 160000  # PostgreSQL 16 made INHERIT a property of each grant
-_WITH_GRANTS_ON_PARAMETERS = 150000
 _WITH_SCRAM_ITERATIONS = 160000  # … and lets one say how long a login has to calculate
 
 
@@ -156,11 +156,18 @@ def ensure(
     return urls(admin_url, passwords, database)
 
 
-def let_owner_clear_up(admin_url: str) -> None:
-    """Let zhiyin_owner drop test databases in which a session of another role is open, and empty tables untriggered."""
+def let_owner_clear_up(admin_url: str, *, lend_cleaner: bool) -> None:
+    """Let zhiyin_owner drop test databases in which a session of another role is open.
+
+    `lend_cleaner`: and take `CLEANER`, who sees every brand's rows, to empty tables: on servers that live as long as a
+    test alone.
+    """
     with cursor_on(replace_in_url(admin_url, database=_MAINTENANCE)) as cursor:
         cursor.execute(f"GRANT pg_signal_backend TO {OWNER}")
-        if cursor.connection.server_version >= _WITH_GRANTS_ON_PARAMETERS:
+        if lend_cleaner and cursor.connection.server_version >= _WITH_GRANT_OPTIONS:
+            cursor.execute(f"CREATE ROLE {CLEANER} NOLOGIN BYPASSRLS")
+            cursor.execute(f"GRANT pg_write_all_data TO {CLEANER}")
+            cursor.execute(f"GRANT {CLEANER} TO {OWNER} WITH INHERIT FALSE, SET TRUE")
             cursor.execute(f"GRANT SET ON PARAMETER session_replication_role TO {OWNER}")
 
 

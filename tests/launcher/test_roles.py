@@ -37,10 +37,20 @@ def test_roles_have_no_power_beyond_their_work(test_run):
         )
         assert cursor.fetchall() == [
             ("zhiyin_app", True, False, False, False, False, False),
+            ("zhiyin_cleaner", False, False, True, False, True, False),  # on servers that live as long as a test
             ("zhiyin_intake", True, False, False, False, False, False),
             ("zhiyin_owner", True, True, True, False, False, False),
             ("zhiyin_reports", False, False, False, False, False, False),
         ]
+
+
+def test_nobody_but_the_owner_of_a_test_server_has_the_cleaner_and_the_owner_only_after_set_role(test_run):
+    with roles.cursor_on(test_run.owner_url) as cursor:
+        cursor.execute(
+            "SELECT member::regrole::text, inherit_option, set_option FROM pg_auth_members "
+            "WHERE roleid = 'zhiyin_cleaner'::regrole AND member <> 'postgres'::regrole"
+        )
+        assert cursor.fetchall() == [("zhiyin_owner", False, True)]
 
 
 def test_roles_app_has_the_rights_of_reports_only_after_set_role(test_run):
@@ -66,6 +76,7 @@ def test_roles_of_the_product_cannot_make_tables(test_run, url):
 
 @pytest.mark.stack
 def test_roles_gone_astray_are_mended(superuser):
+    assert scalar(superuser, "SELECT count(*) FROM pg_roles WHERE rolname = 'zhiyin_cleaner'") == 0  # this one lasts
     roles.statements(
         superuser,
         "ALTER ROLE zhiyin_app INHERIT BYPASSRLS CREATEDB",
