@@ -4,7 +4,6 @@ import ast
 import inspect
 import os
 import re
-from datetime import time
 from pathlib import Path
 
 import pytest
@@ -14,32 +13,22 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver
 from django.urls.resolvers import RegexPattern
 
-from accounts.models import ApiKey, StaffUser
-from accounts.services import issue_api_key
+from accounts.models import ApiKey
 from accounts.tenancy import BrandOwned, brand_scope
 from campaigns.models import Campaign
 from campaigns.services import create_campaign
 from config.celery import app as celery_app
 from console.admin import ConsoleModelAdmin, ConsoleTabularInline
 from console.site import site
-from coupons.models import CodeBatch, PurchaseGift, Push, Template, TemplateVersion, TierGift
-from coupons.services import create_push
+from coupons.models import Push
 from guides.models import Guide
-from inbox.models import AgentTask, CannedReply, Conversation, ServiceHours
-from inbox.services import give_task, record_push, set_duty
+from inbox.models import AgentTask, Conversation
 from library.models import MediaItem
-from loyalty.models import Adjustment, EarnRule, Tier
-from loyalty.services import Operation
-from members.models import AccessEntry, Grouping, Member, ProfileField, Segment, Tag, TagRule
-from members.services import ask, open_doubt, save_grouping, save_segment, save_tag_group, save_tag_rule, start_clocks
-from referrals.models import Programme, Referral
+from members.models import AccessEntry, Grouping, Member, Segment, Tag, TagRule
 from stores.models import Region
-from tests.factories import AT, make_follower, make_mini_program, make_staff
-from tests.inbox.conftest import push_of
+from tests.factories import AT, make_mini_program
 from tests.isolation.cells import REPORT
-from wechat_gateway.incidents import TOKEN, open_incident
 from wechat_gateway.models import MiniProgram, OfficialAccount
-from welcomes.models import Sequence
 
 MISSING = 999_999_999
 
@@ -159,59 +148,6 @@ def test_every_page_of_another_brand_looks_like_one_of_no_brand(as_owner, theirs
         assert steady(getattr(as_owner, method)(f"/b/{theirs.brand.slug}/{address_of(parts)}")) == missing, name
 
 
-@pytest.fixture
-def foreign_rows(theirs):
-    """One row of every model of the console, of another brand."""
-    with brand_scope(theirs.brand.pk):
-        make_staff("neighbour", "OWNER")
-        issue_api_key(label="灶", scopes=[], at=AT)
-        make_mini_program()
-        Region.objects.create(name="灶区")
-        segment = save_segment(name="灶人群", rule={"all": []}, at=AT)
-        other = save_segment(name="灶人群二", rule={"all": []}, at=AT)
-        save_grouping(name="灶分组", segment_ids=[segment.pk, other.pk], at=AT)
-        save_tag_group(name="灶组", at=AT)
-        save_tag_rule(name="灶自动", tag_id=theirs.tag.pk, rule={"all": []}, at=AT)
-        create_campaign(name="灶活动", account=theirs.account, at=AT, segment=segment)
-        open_incident(kind=TOKEN, appid="灶", at=AT)
-        ask(member=theirs.member, kind="COPY", channel="CONSOLE", at=AT)
-        start_clocks(followers=[theirs.follower], reason="REVOKED", at=AT)
-        AccessEntry.objects.create(member=theirs.member, actor_label="灶", via="api", page="card", at=AT, hour=AT)
-        ProfileField.objects.create(key="skin", label="灶肤质", kind="TEXT", sources=["member"], created_at=AT)
-        twin = make_follower(theirs.account, at=AT).member
-        open_doubt(one_id=theirs.member.pk, other_id=twin.pk, reasons=["names"], evidence="phone (灶)", at=AT)
-        CannedReply.objects.create(shortcut="hi", title="灶", text="灶", updated_at=AT)
-        ServiceHours.objects.create(weekday=0, opens=time(9), closes=time(21))
-        Sequence.objects.create(account=theirs.account, name="灶新粉", updated_at=AT)
-        Adjustment.objects.create(member=theirs.member, points=5, reason="灶", asked_at=AT)
-        EarnRule.objects.create(name="灶规则", kind="visit", draft={"points": 5}, updated_at=AT)
-        Tier.objects.create(name="灶级", threshold=0)
-        template = Template.objects.create(name="灶券", draft={"kind": "GIFT", "gift": "灶"}, updated_at=AT)
-        version = TemplateVersion.objects.create(
-            template=template, number=1, name="灶券", rule=template.draft, since=AT
-        )
-        CodeBatch.objects.create(template=template, version=version, label="灶码", count=1, secret="ab", created_at=AT)
-        PurchaseGift.objects.create(template=template, at_least=1, first_day=AT.date(), updated_at=AT)
-        TierGift.objects.create(tier=Tier.objects.get(), template=template, updated_at=AT)
-        programme = Programme.objects.create(name="灶邀请", first_day=AT.date(), updated_at=AT)
-        Referral.objects.create(programme=programme, inviter=theirs.member, invited=twin, bound_at=AT)
-        create_push(
-            operation=Operation("t", "灶"),
-            template=template,
-            segment=segment,
-            reason="灶上回馈",
-            at=AT,
-        )
-        MediaItem.objects.create(name="灶", size=1, sha256="灶", path="灶.png", created_at=AT)
-        conversation = record_push(push=push_of(theirs.follower, content="灶")).conversation
-        give_task(conversation_id=conversation.pk, staff_id=None, note="灶", due_at=AT, at=AT)
-        set_duty(staff_id=StaffUser.objects.get(username="neighbour").pk, on_duty=True, at=AT)
-        return {
-            model: model.objects.order_by("pk").first()
-            for model in {*site._registry, Segment, Grouping, TagRule, Conversation, AgentTask}
-        }
-
-
 def model_behind(name, rows):
     """Which model's row the numbers of an address name."""
     label = next(
@@ -243,28 +179,6 @@ def model_behind(name, rows):
 
 
 ADDRESSED = sorted(name for name in CONSOLE if "<int:" in name or "object_id" in name)
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize("method", ["get", "post"])
-def test_every_address_with_a_foreign_id_looks_like_one_with_a_missing_id(as_owner, ours, foreign_rows, method):
-    assert all(foreign_rows.values())
-    unknown = []
-    for name in ADDRESSED:
-        if name.startswith("r/"):
-            continue  # the shortcut by content type: test_lists
-        model = model_behind(name, foreign_rows)
-        if model is None:
-            unknown.append(name)
-            continue
-        answers = []
-        for key in (foreign_rows[model].pk, MISSING):
-            status, location, text = steady(getattr(as_owner, method)(f"/b/lanyu/{address_of(CONSOLE[name], key)}"))
-            answers.append((status, location.replace(f"/{key}/", "/#/"), text.replace(f"/{key}/", "/#/")))
-        assert answers[0] == answers[1], name
-        assert answers[0][0] in {302, 403, 404}, (name, answers[0][0])
-        assert "灶" not in answers[0][2], name
-    assert unknown == []  # say above which model's row a new address names
 
 
 def some(names, roles, who):
