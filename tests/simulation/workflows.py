@@ -78,12 +78,15 @@ class Trap:
         self.nth, self.way, self.count, self.dead, self.where = nth, way, 0, False, ""
         self.lasting = 0  # what has been done until now that no death takes back
         self.lasting_before = 0  # the same when the nth call came
+        self.calls = []  # of each call what it was and how much had been done before it
+        self.calls = []  # of each call what it was and what had been done before it
 
     def sprung(self, what):
         """Whether this call is the one; raises for whatever a dead process would still do."""
         if self.dead:
             raise Killed
         self.count += 1
+        self.calls.append((what, self.lasting))
         if self.count != self.nth:
             return False
         self.where, self.lasting_before = what, self.lasting
