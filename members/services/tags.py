@@ -261,15 +261,21 @@ def expire_tags(*, at: datetime) -> int:
 
 
 def refresh_tag_ids(*, member_ids: Sequence[int]) -> None:
-    """Make the arrays on members equal to their tag rows again."""
+    """Make the arrays on members equal to their tag rows again.
+
+    Two statements in one journey: what another transaction has tagged while this one waited for the person is seen by a
+    statement that begins after the wait only.
+    """
     if not member_ids:
         return
+    people = sorted(set(member_ids))
     with connection.cursor() as cursor:
         cursor.execute(
+            "SELECT FROM members_member WHERE brand_id = %s AND id = ANY(%s) ORDER BY id FOR NO KEY UPDATE; "
             "UPDATE members_member m SET tag_ids = coalesce((SELECT array_agg(t.tag_id ORDER BY t.tag_id) "
             "FROM members_membertag t WHERE t.brand_id = m.brand_id AND t.member_id = m.id), '{}') "
             "WHERE m.brand_id = %s AND m.id = ANY(%s)",
-            [current_brand_id(), list(member_ids)],
+            [current_brand_id(), people, current_brand_id(), people],
         )
 
 

@@ -1,5 +1,6 @@
 """The dictionary of tags: what each means, who set it, when it ends, and groups of which nobody has two."""
 
+import time
 from datetime import timedelta
 from random import Random
 from threading import Barrier, Thread
@@ -240,3 +241,32 @@ def test_changes_of_tags_are_written_down(bands):
         (bands[1].pk, "", "yes", AT + DAY),
         (bands[1].pk, "yes", "", AT + 2 * DAY),
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_at_once_leave_the_tags_of_both_in_the_array(brand):
+    with brand_scope(brand.pk):
+        tags = [make_tag(name) for name in ("低", "中", "高", "顶")]
+        member = make_member(make_account())
+    start, failures = Barrier(len(tags)), []
+
+    def give(tag):
+        try:
+            with brand_scope(brand.pk), transaction.atomic():
+                start.wait(30)
+                put(member, tag)
+                time.sleep(0.1)  # the others wait for the person meanwhile
+        except Exception as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [Thread(target=give, args=[tag]) for tag in tags]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    with brand_scope(brand.pk):
+        assert failures == []
+        assert carried(member) == array_of(member) == sorted(tag.name for tag in tags)
