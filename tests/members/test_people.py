@@ -2,8 +2,10 @@
 
 import itertools
 from datetime import timedelta
+from threading import Thread
 
 import pytest
+from django.db import connection, transaction
 
 from accounts.tenancy import brand_scope
 from members.errors import PhoneInvalid, PhoneTaken
@@ -209,3 +211,29 @@ def test_somebody_new_with_two_pushes_at_once_is_met_once(in_brand):
 
     assert follower_of(first) is follower_of(second)
     assert (Follower.objects.count(), Member.objects.count()) == (1, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_leaves_two_accounts_at_once_follows_none(brand):
+    with brand_scope(brand.pk):
+        one, other = make_account(), make_account()
+        first, second = make_follower(one), make_follower(other)
+        for each in (first, second):
+            member = link_unionid(member=each.member, subject="s", unionid="u", source="t", at=AT)
+
+    def leave():
+        try:
+            with brand_scope(brand.pk):
+                mark_unfollowed(account_id=other.pk, openids=[second.openid], at=AT)
+        finally:
+            connection.close()
+
+    beside = Thread(target=leave)
+    with brand_scope(brand.pk), transaction.atomic():
+        mark_unfollowed(account_id=one.pk, openids=[first.openid], at=AT)
+        beside.start()
+        beside.join(0.3)
+    beside.join(30)
+    with brand_scope(brand.pk):
+        member.refresh_from_db()
+        assert not member.subscribed
