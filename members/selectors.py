@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
-from django.db.models import BigIntegerField, Func, Q
+from django.db.models import BigIntegerField, Exists, Func, OuterRef, Q
 from django.db.models.functions import Reverse
 from django.utils.translation import gettext as _
 
@@ -574,9 +574,16 @@ def preferences_of(member_id: int) -> Preferences:
 
 
 def consents_in_force(member_id: int) -> dict[str, Consent]:
-    """Give the newest statement of a person about each purpose."""
-    rows = Consent.objects.filter(member_id=member_id).order_by("purpose", "-at", "-pk").distinct("purpose")
-    return {row.purpose: row for row in rows}
+    """Give the newest statement of a person about each purpose.
+
+    What two records of one person said may contradict each other: `granted` is False where a withdrawal still holds.
+    """
+    held = OptOut.objects.filter(member_id=member_id, purpose=OuterRef("purpose"), withdrawn=True).order_by()
+    rows = Consent.objects.filter(member_id=member_id).annotate(held=Exists(held))
+    newest = {row.purpose: row for row in rows.order_by("purpose", "-at", "-pk").distinct("purpose")}
+    for row in newest.values():
+        row.granted = row.granted and not row.held
+    return newest
 
 
 def objectors() -> QuerySet[OptOut]:

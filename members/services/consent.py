@@ -43,11 +43,18 @@ def give_consent(
     )
 
 
+@transaction.atomic
 def withdraw_consent(*, member: Member, purpose: str, source: str, at: datetime, channel: str = "") -> Consent:
     """Note that a person takes a purpose back; nothing that is not yet claimed is sent any more. Safe to repeat."""
-    row, created = OptOut.objects.get_or_create(member=member, purpose=purpose, defaults={"at": at})
-    if not created and not row.withdrawn:
-        OptOut.objects.filter(pk=row.pk).update(withdrawn=True, at=at)
+    with (
+        connection.cursor() as cursor
+    ):  # one statement: who lets go of the row at the same moment comes before or after
+        cursor.execute(
+            "INSERT INTO members_optout AS known (brand_id, member_id, purpose, at) VALUES (%s, %s, %s, %s) "
+            "ON CONFLICT (brand_id, member_id, purpose) DO UPDATE SET withdrawn = true, "
+            "at = CASE WHEN known.withdrawn THEN known.at ELSE excluded.at END",
+            [current_brand_id(), member.pk, purpose, at],
+        )
     note_fact(kind=CONSENT, member_ids=[member.pk])
     return Consent.objects.create(
         member=member, purpose=purpose, granted=False, text_version="", channel=channel, source=source, at=at

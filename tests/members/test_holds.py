@@ -1,16 +1,18 @@
 """Who gets no marketing: the do-not-send list, the control group fixed by hash, and consent beside them."""
 
 from datetime import timedelta
+from threading import Thread
 from uuid import NAMESPACE_OID, uuid5
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
 from accounts.models import Brand
 from accounts.tenancy import brand_scope, current_brand_id
 from members.errors import ShareInvalid, SuppressionInvalid
 from members.models import ControlGroup, Member, OptOut, Suppression
+from members.selectors import consents_in_force
 from members.services import (
     end_suppressions,
     give_consent,
@@ -178,3 +180,37 @@ def test_page_puts_people_on_the_list_and_takes_them_off(brand, other_brand):
         assert (held(one), held(two)[:1]) == (held(one), ["listed"])
         assert "listed" not in held(one)
         assert ControlGroup.objects.get().per_mille == 125
+
+
+def test_who_withdrew_on_one_record_has_withdrawn_after_a_merge_and_may_agree_again(in_brand):
+    one, other = (make_member(make_account(), joined_at=AT) for _ in range(2))
+    withdraw_consent(member=other, purpose="MARKETING", source="t", at=AT)
+    give_consent(member=one, purpose="MARKETING", text_version="1", source="t", at=AT + DAY)
+    kept = merge_members(kept=one, merged=other, evidence="t", at=AT + 2 * DAY)
+
+    assert (held(kept), consents_in_force(kept.pk)["MARKETING"].granted) == (["withdrawn"], False)
+    give_consent(member=kept, purpose="MARKETING", text_version="1", source="t", at=AT + 3 * DAY)
+    assert (held(kept), consents_in_force(kept.pk)["MARKETING"].granted) == ([], True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_withdrawal_beside_the_end_of_another_hold_is_not_lost(brand):
+    with brand_scope(brand.pk):
+        member = make_member(make_account())
+        suppress_members(member_ids=[member.pk], reason="投诉", by="王敏", at=AT)
+
+    def withdraw():
+        try:
+            with brand_scope(brand.pk):
+                withdraw_consent(member=member, purpose="MARKETING", source="t", at=AT)
+        finally:
+            connection.close()
+
+    other = Thread(target=withdraw)
+    with brand_scope(brand.pk), transaction.atomic():
+        release_members(member_ids=[member.pk])  # the row of the list goes …
+        other.start()
+        other.join(0.3)  # … while the withdrawal wants to change it
+    other.join(30)
+    with brand_scope(brand.pk):
+        assert held(member) == ["withdrawn"]
