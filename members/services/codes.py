@@ -60,10 +60,8 @@ def use_code(
     `CodeNotForYou`, `TillClockOff`.
     """
     index = blind_index(current_brand_id(), "used member code", code)
-    known = CodeUse.objects.select_related("member").filter(actor=actor, key=key).first()
+    known = _use_of(actor, key, index)
     if known is not None:
-        if known.code_index != index:
-            raise CodeKeyReused
         return known, surviving(known.member)
     moment = scanned_at or at
     if abs(moment - at) > CLOCK_OFF:
@@ -72,6 +70,9 @@ def use_code(
     step = _step_of(member, code, moment)
     member = Member.objects.select_for_update().get(pk=member.pk)
     _require_member(member)
+    known = _use_of(actor, key, index)  # of the same call, sent twice, while this one waited
+    if known is not None:
+        return known, surviving(known.member)
     if CodeUse.objects.filter(member=member, step__gte=step).exists():
         raise CodeUsed
     CodeUse.objects.filter(member=member, at__lt=at - KEPT).delete()
@@ -81,6 +82,14 @@ def use_code(
     except IntegrityError:  # the same key at the same moment, for another member's code
         raise CodeKeyReused from None
     return use, surviving(member)
+
+
+def _use_of(actor: str, key: str, index: object) -> CodeUse | None:
+    """Give what a key of an actor did; raises `CodeKeyReused` when that was another code."""
+    known = CodeUse.objects.select_related("member").filter(actor=actor, key=key).first()
+    if known is not None and known.code_index != index:
+        raise CodeKeyReused
+    return known
 
 
 def first_answer(*, use: CodeUse, answer: Callable[[], str]) -> str:
