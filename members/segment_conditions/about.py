@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 from django.db.models import Case, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -348,7 +347,7 @@ class BirthdaySoon:
 
     def was(self, params: Params, person: PersonAt) -> bool:
         """Compare the birthday that was known."""
-        return person.mmdd() in _birthdays(timezone.localdate(person.at), params.days)
+        return person.mmdd() in _birthdays(_day(person.at), params.days)
 
     def fact(self, params: Params, person: PersonAt) -> str:
         """Say the day."""
@@ -411,7 +410,7 @@ class BirthdayMonth:
 
     def was(self, params: Params, person: PersonAt) -> bool:
         """Compare the month that was known."""
-        return person.mmdd() // 100 == _month(timezone.localdate(person.at), params.month)
+        return person.mmdd() // 100 == _month(_day(person.at), params.month)
 
     def fact(self, params: Params, person: PersonAt) -> str:
         """Say the day."""
