@@ -580,9 +580,11 @@ def consents_in_force(member_id: int) -> dict[str, Consent]:
     """
     held = OptOut.objects.filter(member_id=member_id, purpose=OuterRef("purpose"), withdrawn=True).order_by()
     rows = Consent.objects.filter(member_id=member_id).annotate(held=Exists(held))
-    newest = {row.purpose: row for row in rows.order_by("purpose", "-at", "-pk").distinct("purpose")}
+    newest: dict[str, Consent] = {
+        row.purpose: row for row in rows.order_by("purpose", "-at", "-pk").distinct("purpose")
+    }
     for row in newest.values():
-        row.granted = row.granted and not row.held
+        row.granted = row.granted and not row.held  # type: ignore[attr-defined] # annotated above
     return newest
 
 
