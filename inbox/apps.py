@@ -19,12 +19,12 @@ class InboxConfig(AppConfig):
         from inbox.channel_figures import TALKED
         from inbox.services.erasure import forget_kinds, forget_person
         from inbox.services.ledger import reserve_sends, settle_sends
-        from inbox.services.lines import hold
+        from inbox.services.lines import hold, hold_people
         from inbox.services.recording import record_service_messages, take_over
         from inbox.services.warnings import carry_notice
         from inbox.uses import by_wechats_id
         from library.uses import media_users
-        from loyalty.services import on_notice
+        from loyalty.services import before_notices, on_notice
         from members.services.erasure import on_erase, on_withdraw
         from members.watched import watched
         from touchpoints.selectors import BargainSign, bargain_signs
@@ -33,6 +33,7 @@ class InboxConfig(AppConfig):
         on_withdraw.register("inbox.conversations", forget_kinds)
         bargain_signs.register("inbox.talked", BargainSign(_("talked with us"), TALKED))
         watched.register("inbox_replyledger", "follower_id")
+        before_notices.register("inbox.people", hold_people)
         on_notice.register("inbox.window", carry_notice)
         on_hand_over.register("inbox.take_over", take_over)
         ledgers.register("inbox.ledger", Ledger(reserve_sends, settle_sends, hold))

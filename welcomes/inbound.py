@@ -34,7 +34,6 @@ def look_up(pushes: Sequence[Push]) -> None:
     services.look_up([push for push in pushes if push.kind == "subscribe" or push.kind in ACTS])
 
 
-# Before inbox.record: whoever runs sequences locks the person's place in the sequence first, then their ledger.
 @on_event(*ACTS, key="welcomes.act", rank=58)
 def note_act(push: Push) -> None:
     """Note what a new follower did within 48 hours."""

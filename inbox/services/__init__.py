@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inbox.services.ledger import record_act, reserve_send, reserve_sends, settle_sends
+from inbox.services.lines import hold_followers
 from inbox.services.media import due_attachments, fetch_attachment
 from inbox.services.promises import set_promise
 from inbox.services.queue import fill, fill_all, note_seen, return_due, set_duty
@@ -44,6 +45,7 @@ __all__ = [
     "finish_task",
     "forget_old",
     "give_task",
+    "hold_followers",
     "look_up_people",
     "note_seen",
     "record_act",

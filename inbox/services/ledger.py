@@ -53,7 +53,7 @@ def ledgers_of(follower_ids: Collection[int], *, lock: bool = False) -> Ledgers:
     if not follower_ids:
         return {}
     with connection.cursor() as cursor:
-        cursor.execute(_READ + ("FOR UPDATE" if lock else ""), [current_brand_id(), list(follower_ids)])
+        cursor.execute(_READ + ("ORDER BY id FOR UPDATE" if lock else ""), [current_brand_id(), list(follower_ids)])
         return {
             follower_id: (pk, windows.Ledger(**dict(zip(_TIMES, times, strict=True)), sends=tuple(sends)))
             for follower_id, pk, *times, sends in cursor.fetchall()

@@ -1,14 +1,15 @@
 """Lines of a conversation and the columns that repeat them: always written together.
 
-Everybody locks in one order, so that no two wait for each other: the follower, the conversation, the follower's
-ledger. Seats are locked after the conversation, all of them when it is more than one.
+Everybody locks in one order, so that no two wait for each other: the follower, the conversation, its lines, the
+follower's ledger. Who needs those of many people takes each kind by number, before the first of them is changed. Seats
+are locked after the conversation, all of them when it is more than one.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inbox.models import Conversation, ConversationState, Direction, Message
+from inbox.models import Conversation, ConversationState, Direction, Message, ReplyLedger
 from inbox.words import grams
 from members.models import Follower
 
@@ -40,6 +41,20 @@ def hold_conversations(*, follower_ids: Collection[int]) -> None:
     if len(follower_ids) > 1:
         rows = Conversation.objects.select_for_update().filter(follower_id__in=follower_ids)
         list(rows.order_by("pk").values_list("pk"))
+
+
+def hold_followers(*, follower_ids: Collection[int]) -> None:
+    """Lock what belongs to followers, whom the caller has locked, before the first of them is written to."""
+    hold_conversations(follower_ids=follower_ids)
+    if len(follower_ids) > 1:
+        rows = ReplyLedger.objects.select_for_update().filter(follower_id__in=follower_ids)
+        list(rows.order_by("pk").values_list("pk"))
+
+
+def hold_people(*, member_ids: Collection[int]) -> None:
+    """Lock the followers, conversations and ledgers of many people, before the first of them is written to."""
+    followers = Follower.objects.select_for_update().filter(member_id__in=member_ids, subscribed=True)
+    hold_followers(follower_ids=list(followers.order_by("pk").values_list("pk", flat=True)))
 
 
 def conversation_with(*, follower: Follower, at: datetime) -> Conversation:

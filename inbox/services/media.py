@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from accounts.tenancy import brand_scope
 from common.failpoints import point
-from inbox.models import Attachment, AttachmentState, Conversation, Message
+from inbox.models import Attachment, AttachmentState, Conversation
 from library import files
 from wechat_gateway import downloads
 from wechat_gateway.answers import Answer, Outcome
@@ -60,6 +60,8 @@ def due_attachments(*, at: datetime) -> list[int]:
 
 
 def _keep(attachment_id: int, body: bytes, path: str, fault: str) -> None:
+    conversations = Conversation.objects.select_for_update(of=("self",)).filter(messages__attachment_id=attachment_id)
+    shown = list(conversations.order_by("pk"))  # before the file, as an erasure does
     row = Attachment.objects.select_for_update().filter(pk=attachment_id, state=AttachmentState.WAITING).first()
     if row is None:  # another worker was faster, or whoever sent it was erased meanwhile
         if path:
@@ -72,7 +74,6 @@ def _keep(attachment_id: int, body: bytes, path: str, fault: str) -> None:
         row.content_type = known[0] if known else ""
         row.size, row.sha256 = len(body), hashlib.sha256(body).hexdigest()
     row.save()
-    shown = Message.objects.filter(attachment=row).values_list("conversation_id", flat=True)
-    for conversation in Conversation.objects.select_for_update().filter(pk__in=list(shown)):
+    for conversation in shown:
         conversation.version += 1
         conversation.save(update_fields=["version"])

@@ -132,7 +132,7 @@ def note_seen(*, staff_id: int, at: datetime) -> None:
 def return_waiting(*, staff_id: int, at: datetime, reason: str) -> int:
     """Take from somebody every conversation that waits for an answer, and find others; gives how many."""
     found = list(_waiting_of(staff_id).select_related("follower__member__store__region", "account"))
-    for row in found:
+    for row in sorted(found, key=lambda row: (row.waiting_since or at, row.pk)):
         send_back(row, at=at, reason=reason)
     return len(found)
 
@@ -244,7 +244,7 @@ def ask_again(conversation: Conversation, *, at: datetime) -> None:
 
 def _waiting_of(staff_id: int) -> QuerySet[Conversation]:
     rows = Conversation.objects.select_for_update(of=("self",))
-    return rows.filter(assignee_id=staff_id, state=ConversationState.WAITING).order_by("waiting_since", "pk")
+    return rows.filter(assignee_id=staff_id, state=ConversationState.WAITING).order_by("pk")
 
 
 def _queue(conversation: Conversation) -> None:

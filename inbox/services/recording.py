@@ -40,10 +40,14 @@ _LEDGERS: Final = "inbox.ledgers"
 
 
 def look_up_people(pushes: Sequence[Push]) -> None:
-    """Lock the conversations behind pushes, whose followers are locked, and read what the ledgers say."""
+    """Lock the conversations behind pushes, whose followers are locked, and read what the ledgers say.
+
+    Those of several people are locked, too: they change in the order of the pushes.
+    """
     known = [(push, row.pk) for push in pushes if (row := known_follower(push)) is not None]
     lines.hold_conversations(follower_ids={pk for _push, pk in known})
-    ledgers = ledgers_of({pk for push, pk in known if windows.act_of(push) is not None})
+    acting = {pk for push, pk in known if windows.act_of(push) is not None}
+    ledgers = ledgers_of(acting, lock=len(acting) > 1)
     for push in pushes:
         push.found[_LEDGERS] = ledgers
 

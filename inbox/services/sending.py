@@ -278,7 +278,7 @@ def deliver(*, brand_id: int, message_id: int, at: datetime) -> None:
 def sweep_messages(*, at: datetime) -> None:
     """Ring again for what nobody has sent; what a dead worker was sending stays unconfirmed and is not repeated."""
     under_way = selectors.lines_under_way(at=at).order_by("at", "pk")
-    for row in list(under_way.select_related("conversation")[:_AT_ONCE]):
+    for row in sorted(under_way.select_related("conversation")[:_AT_ONCE], key=lambda row: row.conversation_id):
         if row.state == SendState.QUEUED and row.at <= at - RING_AFTER:
             ring(tasks.deliver_message, row.brand_id, row.pk)
         elif row.state == SendState.SENDING and row.started_at is not None and row.started_at <= at - STUCK_AFTER:
@@ -361,10 +361,11 @@ def _answered(conversation: Conversation, line: Message, staff_id: int, at: date
 
 def _claim(brand_id: int, message_id: int, at: datetime) -> tuple[Conversation, Message] | None:
     with brand_scope(brand_id):
+        conversations = Conversation.objects.select_for_update(of=("self",)).select_related("account", "follower")
+        conversation = conversations.filter(messages__pk=message_id).first()
         line = Message.objects.select_for_update().filter(pk=message_id, state=SendState.QUEUED).first()
-        if line is None or (line.due_at is not None and line.due_at > at):
+        if conversation is None or line is None or (line.due_at is not None and line.due_at > at):
             return None
-        conversation = Conversation.objects.select_related("account", "follower").get(pk=line.conversation_id)
         withheld = withheld_for(conversation.follower.member_id, line.facts.get("asks", ()))
         if withheld:
             _record(message_id, Said(Outcome.NOT_SENT, cause=withheld), at)
@@ -438,14 +439,17 @@ def _with_fresh_file(
 
 
 def _record(message_id: int, said: Said, at: datetime) -> None:
-    if said.reaction is Reaction.MARK_UNFOLLOWED:
-        lines.hold(follower_id=Message.objects.values_list("conversation__follower_id", flat=True).get(pk=message_id))
-    line = Message.objects.select_for_update(of=("self",)).select_related("author").get(pk=message_id)
-    if line.state not in (SendState.QUEUED, SendState.SENDING):
+    known = Message.objects.filter(pk=message_id).values_list("conversation_id", "conversation__follower_id").first()
+    if known is None:  # erased meanwhile
         return
-    conversation = lines.locked(line.conversation_id)
-    if conversation is None:
-        raise ConversationMissing
+    conversation_id, follower_id = known
+    if said.reaction is Reaction.MARK_UNFOLLOWED:
+        lines.hold(follower_id=follower_id)
+    conversation = lines.locked(conversation_id)
+    rows = Message.objects.select_for_update(of=("self",)).select_related("author").filter(pk=message_id)
+    line = rows.filter(state__in=[SendState.QUEUED, SendState.SENDING]).first()
+    if conversation is None or line is None:
+        return
     line.state = {
         Outcome.ACCEPTED: SendState.SENT,
         Outcome.UNKNOWN: SendState.UNKNOWN,

@@ -11,7 +11,7 @@ from loyalty.services.corrections import APPROVES, adjust_points, decide_adjustm
 from loyalty.services.facts import DryRun, Outcome, Report, dry_run, record_fact
 from loyalty.services.ledger import Operation
 from loyalty.services.news import carry_news, due_kinds, find_news, save_news_text
-from loyalty.services.notices import on_notice
+from loyalty.services.notices import before_notices, on_notice
 from loyalty.services.people import lapse_points, move_points, return_points, shown_points, undo_merge
 from loyalty.services.points import (
     burn_points,
@@ -39,6 +39,7 @@ __all__ = [
     "Report",
     "activate_rule",
     "adjust_points",
+    "before_notices",
     "burn_points",
     "capture",
     "carry_birthdays",

@@ -65,6 +65,10 @@ on_notice: Registry[Callable[..., bool | str]] = Registry(
     "loyalty notices",
     purpose="who carries news of what people have (see news kinds): callable(news, *, at) -> bool, or why not",
 )
+before_notices: Registry[Callable[..., None]] = Registry(
+    "holds before loyalty notices",
+    purpose="what a way locks of many people before the first of them is told: callable(*, member_ids)",
+)
 
 
 def by_day(at: datetime) -> bool:
@@ -74,6 +78,8 @@ def by_day(at: datetime) -> bool:
 
 def tell(text: str, people: Mapping[int, Owed], *, about: str, at: datetime) -> dict[int, tuple[str, str]]:
     """Tell people; gives for each by which way, or why nobody could."""
+    for _key, hold in before_notices.items():
+        hold(member_ids=list(people))
     refusing = gate_for(list(people), purpose=Purpose.SERVICE).refusing
     following = set(Member.objects.filter(pk__in=people, subscribed=True).order_by().values_list("pk", flat=True))
     found, memo = {}, dict[str, Any]()

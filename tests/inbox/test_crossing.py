@@ -13,11 +13,22 @@ from django.db import connection
 from accounts.tenancy import brand_scope
 from conversations.models import ReplyRecord, ReplyState, Trigger, Way
 from conversations.services import send_replies
-from inbox import selectors, services
-from inbox.models import Agent, Conversation
+from inbox import inbound, selectors, services
+from inbox.models import Agent, Conversation, Message, ReplyLedger
+from inbox.services import sending
+from inbox.services.erasure import forget_person
+from inbox.services.ledger import record_act, reserve_sends
+from loyalty.services import notices
+from loyalty.services.notices import Owed
+from members import services as member_services
+from members.models import Follower
 from tests.factories import AT, make_account, make_follower, make_staff
 from tests.inbox.conftest import say, seconds, stored
-from wechat_gateway import tokens
+from wechat_gateway import tokens, windows
+from welcomes import inbound as welcomes
+from welcomes.models import Enrolment, Sequence
+from welcomes.plan import LASTS, Step, written
+from welcomes.services import run_due, save_sequence
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,14 +47,14 @@ class Crossing:
             self.conversation = say(self.follower)
 
     def meet(self, rows, *works, alone=()):
-        """Keep rows from everybody until all works wait, in this order; then let go, and give what came of each."""
+        """Keep rows from everybody until all works wait or are done, in this order; then let go: what came of each."""
         with ThreadPoolExecutor(len(works)) as pool:
             with brand_scope(self.brand.pk):
                 list(rows().select_for_update())
                 waiting = []
-                for number, work in enumerate(works, start=1):
+                for work in works:
                     waiting.append(pool.submit(self._run, work, work in alone))
-                    self._until_waiting(number)
+                    self._until_waiting(waiting)
             return [each.result(timeout=60) for each in waiting]
 
     def _run(self, work, alone):
@@ -54,14 +65,30 @@ class Crossing:
         finally:
             connection.close()
 
-    def _until_waiting(self, number):
+    def _until_waiting(self, works):
         for _look in range(600):
             with connection.cursor() as cursor:
                 cursor.execute("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
-                if cursor.fetchone()[0] >= number:
+                if cursor.fetchone()[0] + sum(work.done() for work in works) >= len(works):
                     return
             threading.Event().wait(0.05)
         raise AssertionError("nobody waits")
+
+    def another(self):
+        """Somebody else who has written: whatever is theirs comes after what is the first one's."""
+        with brand_scope(self.brand.pk):
+            follower = make_follower(self.account)
+            say(follower)
+            return follower
+
+    def pushes(self, *followers):
+        """What they do next, handled together in this order."""
+        pushes = [stored(each, content="还在吗", at=AT + seconds(60)) for each in followers]
+        member_services.look_up_followers(pushes)
+        inbound.look_up(pushes)
+        for each in pushes:
+            welcomes.note_act(each)
+            services.record_push(push=each)
 
     def push(self):
         services.record_push(push=stored(self.follower, content="还在吗", at=AT + seconds(60)))
@@ -140,3 +167,106 @@ def test_who_goes_off_duty_while_somebody_writes_hands_back_what_waits(crossing)
         assert Conversation.objects.get(pk=crossing.conversation.pk).assignee_id is None
         assert not Agent.objects.get().on_duty
         assert say(other).assignee_id is None
+
+
+def test_a_welcome_that_is_due_leaves_alone_who_does_something_right_now(crossing):
+    """The push has the follower and wants their place in the sequence; the round would have it the other way round."""
+    with brand_scope(crossing.brand.pk):
+        person = make_follower(crossing.account, at=AT)
+        sequence = save_sequence(
+            sequence=Sequence(
+                account=crossing.account, name="新粉", is_enabled=True, control_percent=0,
+                steps=[written(Step("a", seconds(10), "欢迎"))],
+            ),
+            at=AT,
+        )  # fmt: skip
+        Enrolment.objects.create(
+            sequence=sequence,
+            follower=person,
+            in_control=False,
+            followed_at=AT,
+            until=AT + LASTS,
+            due_at=AT + seconds(10),
+        )
+        record_act(follower=person, act=windows.Act.FOLLOW, at=AT)
+
+    _pushed, looked_at = crossing.meet(
+        lambda: Follower.objects.filter(pk=person.pk),
+        lambda: crossing.pushes(person),
+        lambda: run_due(at=AT + seconds(30)),
+    )
+
+    assert looked_at == 0
+    with brand_scope(crossing.brand.pk):
+        assert Enrolment.objects.get().acted_at == AT + seconds(60)
+
+
+def test_answers_and_messages_of_several_people_cross(crossing):
+    """Answers take ledgers by number; messages come in whatever order."""
+    first, second = crossing.follower, crossing.another()
+
+    _pushed, granted = crossing.meet(
+        lambda: ReplyLedger.objects.filter(follower=second),
+        lambda: crossing.pushes(second, first),
+        lambda: reserve_sends(wanted={first.pk: 1, second.pk: 1}, at=AT + seconds(60)),
+    )
+
+    assert granted == {first.pk: 1, second.pk: 1}
+
+
+def test_news_for_several_people_cross_their_messages(crossing):
+    first, second = crossing.follower, crossing.another()
+
+    def tell():
+        owed = {each.member_id: Owed({"benefit": "一杯咖啡"}) for each in (second, first)}
+        return notices.tell("送您{benefit}", owed, about="birthday", at=AT + seconds(60))
+
+    told, _pushed = crossing.meet(
+        lambda: Conversation.objects.filter(follower=second), tell, lambda: crossing.pushes(first, second)
+    )
+
+    assert told == {each.member_id: ("inbox.window", "") for each in (first, second)}
+
+
+def test_who_goes_off_duty_hands_back_several_while_they_write(crossing):
+    """Who has waited longest comes first, whichever conversation was opened first."""
+    second = crossing.another()
+    with brand_scope(crossing.brand.pk):
+        services.set_duty(staff_id=crossing.desk.pk, on_duty=True, at=AT + seconds(1))
+        Conversation.objects.filter(follower=second).update(waiting_since=AT - seconds(60))
+
+    crossing.meet(
+        lambda: Conversation.objects.filter(follower=second),
+        lambda: services.set_duty(staff_id=crossing.desk.pk, on_duty=False, at=AT + seconds(60)),
+        lambda: crossing.pushes(crossing.follower, second),
+    )
+
+    with brand_scope(crossing.brand.pk):
+        assert Conversation.objects.filter(assignee=None).count() == 2
+
+
+@pytest.mark.parametrize("how", ["being sent", "given up"])
+def test_somebody_is_erased_while_a_message_to_them_is_under_way(crossing, how):
+    at = AT + seconds(61)
+    with brand_scope(crossing.brand.pk):
+        crossing.send()
+        line = Message.objects.get(direction="OUT")
+        if how == "given up":  # its worker died: the sweep notes that nobody knows
+            at = AT + seconds(3600)
+            Message.objects.filter(pk=line.pk).update(state="SENDING", started_at=AT)
+
+    def send():
+        sending.deliver(brand_id=crossing.brand.pk, message_id=line.pk, at=at)
+
+    def sweep():
+        sending.sweep_messages(at=at)
+
+    crossing.meet(
+        lambda: Conversation.objects.filter(pk=crossing.conversation.pk),
+        lambda: forget_person(follower=crossing.follower, whole=True, at=at),
+        send if how == "being sent" else sweep,
+        alone=[send],
+    )
+
+    with brand_scope(crossing.brand.pk):
+        assert (Conversation.objects.count(), Message.objects.count()) == (0, 0)

@@ -11,7 +11,7 @@ from accounts.tenancy import every_brand
 from common.failpoints import point
 from inbox.models import Conversation
 from inbox.selectors import LIVE, allowances
-from inbox.services import send_unasked
+from inbox.services import hold_followers, send_unasked
 from library.models import MediaItem
 from library.services import note_sent
 from members.choices import keys_for
@@ -115,7 +115,7 @@ def enrol(*, push: Push) -> Enrolment | None:
 def note_act(*, push: Push) -> None:
     """Note what a new follower did: it counts for the report, may allow the next message, or ends the sequence.
 
-    Must run before the inbox takes the ledger: whoever runs sequences locks in the same order.
+    The follower is locked; whoever runs sequences passes them over meanwhile.
     """
     follower = follower_of(push)
     if push.found.get(_NOT_NEW) or not _follows_lately(follower, push.event_at):
@@ -138,15 +138,17 @@ def run_due(*, at: datetime) -> int:
     """Settle what is due for new followers of the brand in scope, a batch; gives how many were looked at.
 
     What is sent is written down in the inbox in the same transaction, which sends it: a worker that dies here has done
-    nothing, one that dies later has done it once.
+    nothing, one that dies later has done it once. Whoever does something right now is left to the next round: their
+    push has the follower, and will want their place in the sequence.
     """
     rows = list(
-        Enrolment.objects.select_for_update(skip_locked=True, of=("self",))
+        Enrolment.objects.select_for_update(skip_locked=True, of=("self", "follower"))
         .filter(state=EnrolmentState.ACTIVE, due_at__lte=at)
         .select_related("sequence", "follower__member", "follower__account")
         .order_by("due_at", "pk")[:BATCH]
     )
     if rows:
+        hold_followers(follower_ids=[row.follower_id for row in rows])
         world = _World.of(rows, at)
         for row in rows:
             _look_at(row, world, at)
