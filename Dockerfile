@@ -11,6 +11,8 @@ COPY --from=packages /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DJANGO_SETTINGS_MODULE=config.settings
 WORKDIR /app
 COPY . .
+# Nobody can write here later: without this every start of a process compiles all of it again.
+RUN python -m compileall -q .
 # Settings insist on their secrets; these exist during this one step only and open no connection.
 RUN ZHIYIN_SECRET_KEY=only-while-collecting-static-files \
     ZHIYIN_MASTER_KEYS=k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8= \
