@@ -153,7 +153,7 @@ def record_fact(*, report: Report, at: datetime) -> Outcome:
         member_services.note_fact(kind=noted, member_ids=[member_id])
     for _key, listener in on_fact.items():
         listener(fact)
-    refresh_tier(member_id=member_id, at=at)
+    refresh_tier(member_id=member_id, at=at, happened_at=fact.happened_at)
     return Outcome(fact, tuple(outcome_of(fact)))
 
 

@@ -217,7 +217,7 @@ class Till:
         journals = self._give(fact, person, grants, at)
         person.has_bought = True
         person.bought.append((fact.happened_at, fact.amount))
-        self._rise(person, at)
+        self._rise(person, at, fact.happened_at)
         return Outcome(fact, tuple(journals))
 
     def _grants(self, fact: Fact, person: _Person) -> list[tuple[EarnRuleVersion, int, dict[str, Any]]]:
@@ -331,7 +331,7 @@ class Till:
 
     # --- tiers -------------------------------------------------------------------------------------------------------
 
-    def _rise(self, person: _Person, at: datetime) -> None:
+    def _rise(self, person: _Person, at: datetime, happened_at: datetime) -> None:
         """Bring the tier up to date, as `refresh_tier` does."""
         if not self._rungs:
             return
@@ -347,7 +347,7 @@ class Till:
                 standing.evaluates_at = standing.locked_until
                 self._stand[standing.member_id] = standing
         place = tier_selectors.place_of(person.standing) if person.standing else None
-        reached = value(ladder.window_of(at, self._terms), at + _INSTANT)
+        reached = value(ladder.window_of(at, self._terms), max(at, happened_at) + _INSTANT)
         step = ladder.rise(place, self._rungs, self._terms, reached, at)
         self._walk(person, [step] if step else [])
 

@@ -16,6 +16,7 @@ from loyalty.models import Benefit, Standing, Tier, TierChange
 from loyalty.selectors import points as point_selectors
 from loyalty.selectors import tiers as selectors
 from loyalty.services import Report
+from loyalty.services.till import Till
 from members.models import Member
 from members.segments import matching
 from members.services.identity import merge_members
@@ -62,6 +63,18 @@ def test_enough_bought_lifts_at_once_and_the_balance_has_no_part_in_it(people, t
     burn(people.ann, 100, at=AT + DAY)
     assert stands(people.ann) == ("常来", False)
     assert history(people.ann) == [("ENTER", "初见"), ("UPGRADE", "常来")]
+
+
+@pytest.mark.parametrize("by", ["one", "till"])
+def test_a_purchase_by_a_till_whose_clock_is_ahead_lifts_at_once(people, tiers, by):
+    report = Report("pos", "PURCHASE", "1", AT + timedelta(minutes=2), member_id=people.ann.pk, amount=300_000)
+    if by == "one":
+        services.record_fact(report=report, at=AT)
+    else:
+        till = Till([people.ann.pk])
+        till.report(report, at=AT)
+        till.flush()
+    assert (stands(people.ann), history(people.ann)) == (("常来", False), [("ENTER", "常来")])
 
 
 def test_a_tier_is_kept_in_grace_and_lost_after_it(people, tiers):
