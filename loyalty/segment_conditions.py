@@ -117,8 +117,9 @@ class HasPoints:
         return None
 
     def to_q(self, params: Params, at: datetime) -> Q:
-        """Look at the account; who has none has no points."""
-        enough = Q(Exists(Account.objects.filter(member=OuterRef("pk"), available__gte=params.points)))
+        """Look at the account; who has none has no points, and what is owed cannot be spent."""
+        rich = Account.objects.filter(member=OuterRef("pk"), available__gte=F("owed") + params.points)
+        enough = Q(Exists(rich))
         return enough if params.how == "least" else ~enough
 
     def was(self, params: Params, person: PersonAt) -> bool:
@@ -142,10 +143,11 @@ class HasPoints:
 
 
 def _points_at(person: PersonAt) -> int:
-    """Give the points somebody had to spend at that time, by the ledger."""
-    entries = Entry.objects.filter(member=person.member, pocket=Pocket.AVAILABLE, at__lte=person.at)
+    """Give the points somebody had to spend at that time, by the ledger: what was owed is below zero there."""
+    pockets = (Pocket.AVAILABLE, Pocket.OWED)
+    entries = Entry.objects.filter(member=person.member, pocket__in=pockets, at__lte=person.at)
     total: int | None = entries.aggregate(all=Sum("points"))["all"]
-    return total or 0
+    return max(0, total or 0)
 
 
 @condition

@@ -11,7 +11,7 @@ from members.errors import RuleInvalid
 from members.models import Member
 from members.segments import matching
 from tests.factories import AT, make_member
-from tests.loyalty.conftest import burn, earn
+from tests.loyalty.conftest import balance, burn, earn, policy, reverse
 from tests.loyalty.test_facts import fact
 from tests.members.kept import fact as why
 from tests.members.kept import follows, named, names, only, said
@@ -88,6 +88,20 @@ def test_points_to_spend_and_points_that_end(people):
         assert names(only("points_ending", points=50, days=days), at) == found, days
     assert names(only("points_ending", points=100, days=30), ends - 5 * DAY) == "a"
     assert names(only("points_ending", points=1, days=30), ends + 5 * DAY) == ""
+
+
+def test_points_that_are_owed_are_not_there_to_spend(people):
+    named(a=people.ann)
+    policy(negative="ALLOW")
+    granted = earn(people.ann, 100)
+    spent = burn(people.ann, 100)
+    reverse(granted, 40)
+    reverse(spent)
+    assert balance(people.ann) == (100, 0, 40)
+    for points, found in ((60, "a"), (61, "")):
+        rule = only("points", how="least", points=points)
+        assert names(rule, AT) == found
+        assert why(rule, people.ann, AT) == (bool(found), "60 points")
 
 
 def test_tier_is_the_one_decided_or_the_lowest(people):
