@@ -228,14 +228,21 @@ def carry_birthdays(*, at: datetime, limit: int = AT_ONCE) -> int:
 
 
 def move_grants(*, kept: Member, merged: Member, at: datetime) -> None:
-    """When two records become one, what either had counts for the one; of one year the kept record's stays."""
-    mine = BirthdayGrant.objects.filter(member=kept)
-    years = set(mine.values_list("year", flat=True))
-    given = set(mine.values_list("given_year", flat=True))
-    for row in BirthdayGrant.objects.select_for_update().filter(member=merged).order_by("pk"):
-        if row.year not in years and row.given_year not in given:
+    """When two records become one, what either had counts for the one; of one year the kept record's stays.
+
+    What is still due is dropped when the other record had it: a worker that is giving it is waited for.
+    """
+    rows = list(BirthdayGrant.objects.select_for_update().filter(member__in=[kept, merged]).order_by("pk"))
+    mine = [row for row in rows if row.member_id == kept.pk]
+    for row in rows:
+        if row.member_id == kept.pk:
+            continue
+        same = [each for each in mine if each.year == row.year or each.given_year == row.given_year]
+        if not same:
             row.member = kept
             row.save(update_fields=["member"])
-        elif row.state == GrantState.DUE:
-            row.state = GrantState.DROPPED
-            row.save(update_fields=["state"])
+            continue
+        for each in [row] if row.state == GrantState.DUE else same:
+            if each.state == GrantState.DUE:
+                each.state = GrantState.DROPPED
+                each.save(update_fields=["state"])

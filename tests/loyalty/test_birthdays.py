@@ -261,6 +261,24 @@ def test_two_records_that_become_one_had_one_birthday(in_brand):
     assert breaches() == []
 
 
+def test_what_one_record_had_is_not_given_to_the_other_after_they_became_one(in_brand):
+    account = make_account()
+    today = date(2027, 8, 17)
+    programme(noon(today))
+    kept, merged = person(account, 817), person(account, 817)
+    services.find_birthdays(at=noon(today))
+    later = BirthdayGrant.objects.get(member=kept)
+    BirthdayGrant.objects.filter(pk=later.pk).update(state="DROPPED")
+    services.give_birthdays(at=noon(today))
+    BirthdayGrant.objects.filter(pk=later.pk).update(state="DUE")  # kept is still to be given, merged has had it
+
+    member_services.merge_members(kept=kept, merged=merged, evidence="test", at=noon(today))
+    services.give_birthdays(at=noon(today))
+
+    assert BirthdayGrant.objects.get(pk=later.pk).state == "DROPPED"
+    assert (balance_of(kept.pk).available, breaches()) == (100, [])
+
+
 @pytest.mark.django_db
 def test_the_page_tells_before_it_gives(as_owner, as_guide, ours, theirs, settings):
     as_owner.cookies[settings.LANGUAGE_COOKIE_NAME] = "en"
