@@ -29,10 +29,13 @@ _INSTANT = timedelta(microseconds=1)
 
 
 @transaction.atomic
-def refresh_tier(*, member_id: int, at: datetime, is_news: bool = True) -> Standing | None:
+def refresh_tier(
+    *, member_id: int, at: datetime, happened_at: datetime | None = None, is_news: bool = True
+) -> Standing | None:
     """Bring a member's tier up to date after something happened; None while the brand has no tiers.
 
-    What was brought over from another system is no news to the member.
+    What happened counts at once even by a till whose clock is ahead. What was brought over from another system is no
+    news to the member.
     """
     every = selectors.rungs()
     if not every:
@@ -42,7 +45,8 @@ def refresh_tier(*, member_id: int, at: datetime, is_news: bool = True) -> Stand
     standing = Standing.objects.select_for_update().filter(member_id=member_id).first()
     standing = _catch_up(standing, every, how, at, is_news=is_news) if standing else None
     place = selectors.place_of(standing) if standing else None
-    value = selectors.value_between(member_id, ladder.window_of(at, how), at + _INSTANT)
+    until = max(at, happened_at or at) + _INSTANT
+    value = selectors.value_between(member_id, ladder.window_of(at, how), until)
     step = ladder.rise(place, every, how, value, at)
     return _walk(member_id, standing, [step] if step else [], is_news=is_news)
 
@@ -168,8 +172,9 @@ def use_benefits(*, operation: Operation, member_id: int, number: str, amount: i
     Raises KeyReused, OperationRunning.
     """
     asked = fingerprint(act="benefits", member=member_id, number=number, amount=amount)
-    if not claimed(f"benefits\x1f{operation.actor}\x1f{number}\x1f{current_brand_id()}"):
-        raise OperationRunning
+    for name in (f"number\x1f{number}", f"key\x1f{operation.key}"):  # each stands for one use
+        if not claimed(f"benefits\x1f{operation.actor}\x1f{name}\x1f{current_brand_id()}"):
+            raise OperationRunning
     mine = BenefitUse.objects.filter(actor=operation.actor)
     known = mine.filter(key=operation.key).first() or mine.filter(number=number).first()
     if known is not None:

@@ -11,9 +11,9 @@ from django.db import connection
 
 from accounts.tenancy import brand_scope
 from loyalty import services
-from loyalty.errors import OperationRunning, PointsShort
+from loyalty.errors import KeyReused, OperationRunning, PointsShort
 from loyalty.invariants import breaches
-from loyalty.models import Journal
+from loyalty.models import BenefitUse, Journal
 from loyalty.selectors import points as selectors
 from loyalty.services import Operation
 from tests.factories import AT, make_account, make_member
@@ -115,6 +115,30 @@ def test_opposite_gifts_and_burns_do_not_wait_for_each_other_for_ever(brand, mem
     with brand_scope(brand.pk):
         total = selectors.balance_of(member.pk).available + selectors.balance_of(other.pk).available
         assert (total, breaches()) == (1000, [])
+
+
+def test_one_key_for_the_benefits_of_two_orders_at_once_is_refused_not_broken(brand, member):
+    def use(number):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '5s'")  # waiting for the other would be waiting for ever
+        services.use_benefits(
+            operation=Operation("till", "the same"), member_id=member.pk, number=number, amount=100, at=AT
+        )
+
+    def other():
+        try:
+            with brand_scope(brand.pk), pytest.raises(OperationRunning):
+                use("SO2")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool, brand_scope(brand.pk):
+        use("SO1")
+        pool.submit(other).result()
+    with brand_scope(brand.pk):
+        assert BenefitUse.objects.count() == 1
+        with pytest.raises(KeyReused):
+            use("SO2")
 
 
 def services_errors():
