@@ -15,6 +15,7 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import gettext, gettext_lazy, pgettext, pgettext_lazy
 
 from common.clock import now
+from common.days import OUT_OF_YEARS, in_years
 from common.errors import AppError
 from console import formats
 from console.admin import site
@@ -112,6 +113,7 @@ def member_points(request: HttpRequest, pk: int) -> HttpResponseBase:
         "may_adjust": viewer.can("points.adjust"),
         "may_lock": viewer.can("points.edit"),
         "limit": settings.adjust_limit,
+        "key": f"{member.pk}:{at.isoformat()}",
         "at": at,
         "member_link": reverse("admin:members_member_change", args=[member.pk]),
     }
@@ -148,6 +150,7 @@ def _adjust(request: HttpRequest, member: Member) -> str:
         points=_whole(request.POST.get("points", "")),
         reason=request.POST.get("reason", ""),
         at=now(),
+        key=request.POST.get("key", "")[:80],  # tapping twice sends the same form twice
     )
     if done.journal_id:
         return gettext("Adjusted by %(points)s points.") % {"points": f"{done.points:+,}"}
@@ -176,6 +179,8 @@ def _lock(request: HttpRequest, member: Member) -> str:
         raise TierRefused(
             gettext("Not locked. A tier and a day are needed."), hint=gettext("Choose both and try again.")
         )
+    if not in_years(day):
+        raise TierRefused(gettext("Not locked. The day is too far away."), hint=str(OUT_OF_YEARS), field="until")
     until = datetime.combine(day + timedelta(days=1), time(0), tzinfo=selectors.zone())
     services.lock_tier(member_id=member.pk, tier=tier, until=until, reason=request.POST.get("reason", ""), at=now())
     return gettext("“%(tier)s” is kept until %(day)s.") % {"tier": tier.name, "day": day.isoformat()}

@@ -298,6 +298,7 @@ class Adjustment(BrandOwned):
     """A correction by hand: who asked for it, why, and who else agreed where the limit wants it.
 
     `earlier`: what they had given (or taken) that member alone in the day before; the limit is for all of it together.
+    `key`: names the form it was asked for with, which may be sent twice.
     """
 
     member = BrandForeignKey(Member, models.PROTECT, related_name="+", verbose_name=_("member"))
@@ -313,6 +314,7 @@ class Adjustment(BrandOwned):
     note = models.CharField(_("note"), max_length=200, blank=True)
     journal = BrandForeignKey(Journal, models.PROTECT, null=True, blank=True, related_name="+")
     earlier = models.PositiveBigIntegerField(default=0, db_default=0, editable=False)
+    key = models.CharField(max_length=80, blank=True, default="", db_default="", editable=False)
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("points adjustment")
@@ -323,6 +325,7 @@ class Adjustment(BrandOwned):
                 condition=Q(decided_by__isnull=True) | Q(asked_by__isnull=True) | ~Q(decided_by=F("asked_by")),
                 name="adjustment_by_two_people",
             ),
+            models.UniqueConstraint(fields=["brand", "asked_by", "key"], condition=~Q(key=""), name="adjustment_once"),
         ]
         indexes: ClassVar = [
             models.Index(fields=["brand", "-id"], condition=Q(state="PENDING"), name="adjustments_waiting"),

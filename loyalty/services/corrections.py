@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
 from accounts.viewer import current_viewer
-from loyalty.errors import AdjustmentRefused, DecidedAlready, OwnRequest, PointsShort, PolicyInvalid
+from loyalty.errors import AdjustmentRefused, DecidedAlready, KeyReused, OwnRequest, PointsShort, PolicyInvalid
 from loyalty.models import (
     Adjustment,
     AdjustmentState,
@@ -50,12 +50,13 @@ _SPANS: Final = {
 
 
 @transaction.atomic
-def adjust_points(*, member_id: int, points: int, reason: str, at: datetime) -> Adjustment:
+def adjust_points(*, member_id: int, points: int, reason: str, at: datetime, key: str = "") -> Adjustment:
     """Give (or below zero take) points by hand. Above the limit it waits for a second person.
 
     The limit is for what one person gives (or takes) one member within a day, however many adjustments that is.
+    With a key of the member's page the same request again is the first one.
 
-    Raises AdjustmentRefused, PointsShort, MemberGone.
+    Raises AdjustmentRefused, PointsShort, MemberGone, KeyReused.
     """
     if not isinstance(points, int) or isinstance(points, bool) or not 1 <= abs(points) <= MOST_POINTS:
         raise AdjustmentRefused(
@@ -70,12 +71,23 @@ def adjust_points(*, member_id: int, points: int, reason: str, at: datetime) -> 
         )
     member_id, viewer = open_account(member_id).member_id, current_viewer()
     asked_by = viewer.staff_id if viewer else None
+    known = Adjustment.objects.filter(asked_by_id=asked_by, key=key).first() if key else None
+    if known is not None:
+        if (known.member_id, known.points, known.reason) != (member_id, points, reason[:200]):
+            raise KeyReused
+        return known
     there = selectors.balance_of(member_id).spendable
     if points < 0 and there < -points:
         raise PointsShort(asked=-points, there=there)
     earlier = _moved_alone(member_id, asked_by, given=points > 0, at=at)
     adjustment = Adjustment.objects.create(
-        member_id=member_id, points=points, reason=reason[:200], asked_by_id=asked_by, asked_at=at, earlier=earlier
+        member_id=member_id,
+        points=points,
+        reason=reason[:200],
+        asked_by_id=asked_by,
+        asked_at=at,
+        earlier=earlier,
+        key=key,
     )
     if earlier + abs(points) <= selectors.policy().adjust_limit:
         _carry_out(adjustment, at)

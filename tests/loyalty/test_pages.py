@@ -87,6 +87,22 @@ def test_points_are_adjusted_by_hand_and_large_ones_wait_for_a_second_person(as_
         assert AuditEntry.objects.filter(action="approve points").count() == 1
 
 
+def test_a_double_tap_on_adjust_moves_points_once_and_the_next_form_moves_them_again(as_owner, ours):
+    def form():
+        return re.search(r'name="key" value="([^"]+)"', page(as_owner.get(points_page(ours))))[1]
+
+    asked = {"act": "adjust", "points": "500", "reason": "补偿", "key": form()}
+    answers = [page(as_owner.post(points_page(ours), asked, follow=True)) for _tap in range(2)]
+    assert ["Adjusted by +500 points." in each for each in answers] == [True, True]
+    other = page(as_owner.post(points_page(ours), asked | {"points": "300"}, follow=True))
+    assert "Adjusted by +300" not in other
+    with brand_scope(ours.brand.pk):
+        assert selectors.balance_of(ours.member.pk).available == 500
+    as_owner.post(points_page(ours), asked | {"key": form()})
+    with brand_scope(ours.brand.pk):
+        assert (selectors.balance_of(ours.member.pk).available, Adjustment.objects.count()) == (1_000, 2)
+
+
 @pytest.mark.parametrize("points", ["1.5", "=A1", "1e9", "", "五", "0", "-5", "99999999999"])
 def test_what_is_no_number_of_points_moves_nothing_and_is_said(as_owner, ours, points):
     answer = as_owner.post(points_page(ours), {"act": "adjust", "points": points, "reason": "补偿"}, follow=True)
@@ -262,7 +278,9 @@ def test_a_tier_is_locked_and_unlocked_with_a_reason(as_owner, ours):
         Tier.objects.create(name="初见", threshold=0)
         high = Tier.objects.create(name="知音", threshold=8000)
     day = (now() + 30 * DAY).date().isoformat()
-    as_owner.post(points_page(ours), {"act": "lock", "tier": high.pk, "until": "yesterday", "reason": "贵宾"})
+    for never in ("yesterday", "9999-12-31", "0001-01-01"):
+        wrong = {"act": "lock", "tier": high.pk, "until": never, "reason": "贵宾"}
+        assert "Not locked." in page(as_owner.post(points_page(ours), wrong, follow=True))
     with brand_scope(ours.brand.pk):
         assert Standing.objects.count() == 0
     as_owner.post(points_page(ours), {"act": "lock", "tier": high.pk, "until": day, "reason": "贵宾"})
