@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from common.days import OUT_OF_YEARS, in_years
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from zoneinfo import ZoneInfo
@@ -322,6 +324,9 @@ def _of_time(data: Mapping[str, Any]) -> dict[str, StrOrPromise]:
             wrong["last_day"] = _("A day is needed.")
         if first and last and last < first:
             wrong["last_day"] = _("The last day is before the first.")
+        for name, day in (("first_day", first), ("last_day", last)):
+            if day and not in_years(day):
+                wrong[name] = OUT_OF_YEARS
     return wrong
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -16,6 +16,7 @@ from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSingleDateWidget
 
 from common.clock import now
+from common.days import OUT_OF_YEARS, in_years
 from console import formats
 from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, state, two_lines
@@ -54,6 +55,13 @@ class BatchForm(BrandModelForm):
         field: Any = self.fields.get("template")
         if field is not None:
             field.queryset = Template.objects.filter(state=TemplateState.ACTIVE).order_by("name", "pk")
+
+    def clean_last_day(self) -> date | None:
+        """Refuse a day that no moment can be made of."""
+        day: date | None = self.cleaned_data["last_day"]
+        if day is not None and not in_years(day):
+            raise forms.ValidationError(OUT_OF_YEARS)
+        return day
 
 
 @admin.register(CodeBatch, site=site)

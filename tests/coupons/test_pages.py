@@ -235,6 +235,9 @@ def test_a_batch_is_made_downloaded_with_a_trace_and_stopped(as_owner, ours):
     add = "/b/lanyu/coupons/codebatch/add/"
     refused = page(as_owner.post(add, {"template": template.pk, "label": "礼盒", "count": "51"}, follow=True))
     assert "50 of these coupons are left" in refused
+    for day in ("9999-12-31", "0001-01-01"):
+        wrong = {"template": template.pk, "label": "礼盒", "count": "5", "last_day": day}
+        assert "Choose a day in the years 2000 to 2099." in page(as_owner.post(add, wrong))
     as_owner.post(add, {"template": template.pk, "label": "礼盒", "count": "5"})
     with brand_scope(ours.brand.pk):
         batch = CodeBatch.objects.get()

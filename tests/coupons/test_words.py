@@ -181,6 +181,8 @@ def test_sentences_read_well_in_both_languages():
         ({"days": 0}, "days"),
         ({"validity": "FIXED", "first_day": "2026-02-30", "last_day": "2026-03-01"}, "first_day"),
         ({"validity": "FIXED", "first_day": "2026-03-02", "last_day": "2026-03-01"}, "last_day"),
+        ({"validity": "FIXED", "first_day": "2026-03-02", "last_day": "9999-12-31"}, "last_day"),
+        ({"validity": "FIXED", "first_day": "0001-01-01", "last_day": "2026-03-01"}, "first_day"),
         ({"on_refund": "KEEP"}, "on_refund"),
         ({"price": 1}, "price"),
     ],
