@@ -10,7 +10,7 @@ from tests.sources import load_yaml
 
 ROOT = Path(__file__).parent.parent.parent
 CORPUS = Path(__file__).parent / "corpus"
-DATA = [ROOT / "tests/wechat_gateway/corpus/callbacks.yaml", ROOT / "tests/wechat_gateway/corpus/answers.yaml", CORPUS / "callbacks.yaml", CORPUS / "answers.yaml"]  # fmt: skip
+DATA = [ROOT / "tests/wechat_gateway/corpus/callbacks.yaml", ROOT / "tests/wechat_gateway/corpus/answers.yaml", CORPUS / "callbacks.yaml", CORPUS / "answers.yaml", CORPUS / "rest.yaml"]  # fmt: skip
 COUNTS = {"CB": 84, "OB": 45, "RA": 58, "IM": 20, "EX": 6, "FU": 8, "SS": 15}
 
 

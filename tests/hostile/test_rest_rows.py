@@ -1,12 +1,18 @@
 """Rows of the bad-input list about REST and sign-in that no other test runs (RA25–RA28, RA49, RA50, RA58)."""
 
 import time
+from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.test import Client
+from django.utils import timezone
+from django_otp import match_token
+from django_otp import models as otp_models
 from django_otp.oath import totp
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from accounts.models import ApiKey, Role, RoleGrant
 from accounts.tenancy import brand_scope
 from tests.api.conftest import a, b, rates  # noqa: F401 - fixtures
 from tests.factories import make_staff
@@ -112,4 +118,46 @@ def test_digits_of_the_second_factor_work_once(person):
 
     assert verify(digits)
     assert not verify(digits)
-    assert not any(verify("000000") for _ in range(5))
+
+
+def test_guessing_the_second_factor_is_slowed_down(person, monkeypatch):
+    """RA50: of a thousand guesses in one moment a single one is looked at, and the right digits wait like all others."""
+    at = [timezone.now()]
+    monkeypatch.setattr(otp_models, "timezone", SimpleNamespace(now=lambda: at[0]))
+    device = TOTPDevice.objects.create(user=person, name="phone", confirmed=True)
+    digits = f"{totp(device.bin_key, step=device.step, t0=device.t0, digits=device.digits):06d}"
+    zeros = "000000" if digits != "000000" else "111111"
+    client = Client()
+    client.post("/login/", PASSWORD)
+
+    def verify(given):
+        return client.post("/login/verify/", {"digits": given}).status_code == 302
+
+    assert not any(verify(zeros) for _ in range(20))
+    assert not any(match_token(person, zeros) for _ in range(980))
+    device.refresh_from_db()
+    assert device.throttling_failure_count == 1
+    assert not verify(digits)
+
+    at[0] += timedelta(seconds=2)
+    assert verify(digits)
+
+
+def test_rights_that_were_taken_away_are_gone_with_the_next_request(a, person):  # noqa: F811
+    """RA05: nobody has to sign in again, and no key has to be made anew, for less to be allowed."""
+    client = Client()
+    client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+    caller = a.key("members.read", "stores.read")
+    doors = ("/b/lanyu/members/member/", "/b/lanyu/campaigns/campaign/", "/b/lanyu/exports/")
+    assert [client.get(path).status_code for path in doors] == [200] * 3
+    assert [caller.get(path).status_code for path in ("/members/", "/stores/")] == [200, 200]
+
+    with brand_scope(a.brand.pk):
+        RoleGrant.objects.filter(staff_user=person).update(role=Role.SERVICE_DESK)
+        ApiKey.objects.filter(pk=ApiKey.objects.latest("pk").pk).update(scopes=["stores.read"])
+
+    assert [client.get(path).status_code for path in doors[1:]] == [403] * 2
+    assert [caller.get(path).status_code for path in ("/members/", "/stores/")] == [403, 200]
+    with brand_scope(a.brand.pk):
+        RoleGrant.objects.filter(staff_user=person).delete()
+    assert {client.get(path).status_code for path in ("/b/lanyu/", *doors)} == {404}
