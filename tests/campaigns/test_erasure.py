@@ -49,6 +49,7 @@ def live(account, openid, phone, name):
     """A life with the brand that leaves something in every part of the product."""
     follower = make_follower(account, openid)
     member = services.bind_phone(member=follower.member, number=phone, source="test", at=AT)
+    services.change_profile(member_id=member.pk, name=f"旧{openid[-4:]}", city="喀什", birth_mmdd=229)
     services.change_profile(member_id=member.pk, name=name, city="上海")
     follower = Follower.objects.get(pk=follower.pk)
     services.tag_members(member_ids=[member.pk], tag_ids=[make_tag(f"标签{openid[-3:]}").pk], source="test", at=AT)
@@ -125,10 +126,13 @@ def test_no_column_of_any_table_names_somebody_who_was_erased(in_brand):
     assert services.erase_due(gone.brand_id, at=AT + 30 * DAY) == 1
 
     assert everywhere(gone.openid, PHONE) == set()
-    assert everywhere(NAME) == set()  # not even in the audit log
+    assert everywhere(NAME, "旧gone") == set()  # not even in the audit log
     log = AuditEntry.objects.filter(object_type="members.member", object_id=str(gone.member_id)).order_by("pk")
-    assert [(entry.action, entry.object_label) for entry in log] == [("bind phone", "***"), ("change profile", "***")]
-    assert log[1].changes["name"] == ["", "***"]
+    assert [(entry.action, entry.object_label) for entry in log] == [
+        ("bind phone", "***"), ("change profile", "***"), ("change profile", "***"),
+    ]  # fmt: skip
+    assert (log[1].changes["name"], log[2].changes["name"]) == (["", "***"], ["***", "***"])
+    assert log[1].changes["birth_mmdd"] == [None, "***"]
     assert everywhere(stays.openid, "13800138000") == kept
     assert everywhere("陈子涵") == named
     assert counted(sent) == {("SENT", ""): 2}
