@@ -10,9 +10,9 @@ from imports.services.exports import (
     write_export,
 )
 from imports.services.files import delete_old_files, samples_of, take_file
+from imports.services.forgetting import forget_person
 from imports.services.own_fields import deaf_fields
 from imports.services.running import (
-    forget_person,
     importable,
     importing,
     start_import,

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imports.kinds import Done, Kind, Run
-    from members.models import Follower
 
 AT_ONCE: Final = 500
 _TO_DO: Final = (RowState.NEW, RowState.MATCHED)
@@ -267,11 +266,3 @@ def _finish_undo(job: Import, at: datetime) -> None:
         obj=job,
         changes={key: [0, job.became.get(key, 0)] for key in ("UNDONE", "LEFT")},
     )
-
-
-def forget_person(*, follower: Follower, whole: bool, at: datetime) -> int:
-    """When a person's data is deleted, what imported rows said of them goes."""
-    if not whole:
-        return 0
-    rows = ImportRow.objects.filter(member_id=follower.member_id)
-    return rows.update(cells=None, did=None, state=RowState.UNCHANGED, problems=[], member=None)
