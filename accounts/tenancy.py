@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import orjson
 from django.apps import apps
 from django.conf import settings
-from django.db import IntegrityError, connection, models, transaction
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, connection, models, transaction
 from django.db.models.constants import OnConflict
 from django.db.models.lookups import Exact
 from django.db.models.sql.where import WhereNode
@@ -244,9 +244,7 @@ class BrandQuerySet(models.QuerySet[M]):
         if found and len(found) != len(rows):
             raise IntegrityError("some of the rows that belong together were there")
         for row, ids in zip(rows, found, strict=False):
-            row.pk = ids[0]
-            state = row._state  # noqa: SLF001 - as saving leaves it
-            state.adding, state.db = False, self.db
+            now_stored(row, ids[0])
         return bool(found)
 
     def update(self, **kwargs: Any) -> int:
@@ -260,6 +258,19 @@ class BrandQuerySet(models.QuerySet[M]):
         """Delete rows of the brand in scope."""
         _require_writable()
         return super().delete()
+
+
+def columns_of(row: BrandOwned) -> dict[str, Any]:
+    """Give what a new row holds by column, its key apart, for a statement that inserts it by hand."""
+    claim_for_scope(row)
+    fields: Any = [field for field in row._meta.concrete_fields if not field.primary_key and not field.has_db_default()]
+    return {field.column: field.get_db_prep_save(field.pre_save(row, True), connection) for field in fields}
+
+
+def now_stored(row: models.Model, pk: int) -> None:
+    """Leave a row that was inserted as saving would have left it."""
+    row.pk = pk
+    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS  # noqa: SLF001
 
 
 _rows_of: dict[tuple[type[models.Model], int], Any] = {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 
-from accounts.tenancy import current_brand_id
+from accounts.tenancy import columns_of, current_brand_id, now_stored
 from members import facts
 from members.models import ErasureReason, Follower, Identity, IdentityKind, Member
 from members.person import STORE
@@ -51,22 +51,56 @@ def new_member(*, at: datetime) -> Member:
 def record_contact(*, account_id: int, appid: str, openid: str, at: datetime) -> Follower:
     """Give the follower behind an openid, locked; opens the person's record at first contact."""
     known = Follower.objects.select_for_update().filter(account_id=account_id, openid=openid)
-    found = known.first()
-    if found is not None:
-        return found
-    member = new_member(at=at)
-    follower = Follower(account_id=account_id, openid=openid, member=member, profile_due_at=at)
-    if not Follower.objects.get_queryset().insert_new(follower):
-        member.delete()
-        return known.get()
-    Identity.objects.create(
-        member=member,
-        kind=IdentityKind.OPENID,
-        namespace=appid,
-        value=openid,
-        source="push",
-        since=at,
-    )
+    return known.first() or _meet(account_id=account_id, appid=appid, openid=openid, at=at)
+
+
+# The follower first: where another transaction was quicker, nothing else is written either.
+_MEET = """
+WITH chosen AS (
+    SELECT nextval(pg_get_serial_sequence('members_member', 'id')) AS id, no FROM unnest(%(numbers)s) AS no
+    WHERE NOT EXISTS (SELECT FROM members_member m WHERE m.brand_id = %(brand)s AND m.member_no = no) LIMIT 1
+), follower AS (
+    INSERT INTO members_follower (member_id, {follower}) SELECT id, {a_follower} FROM chosen
+    ON CONFLICT DO NOTHING RETURNING id, member_id
+), member AS (
+    INSERT INTO members_member (id, member_no, {member}) SELECT chosen.id, no, {a_member} FROM chosen, follower
+), identity AS (
+    INSERT INTO members_identity (member_id, {identity}) SELECT member_id, {an_identity} FROM follower
+)
+SELECT follower.id, member_id, no FROM follower, chosen
+"""
+_TRIES = 5
+
+
+def _meet(*, account_id: int, appid: str, openid: str, at: datetime) -> Follower:
+    """Open the record of somebody who was not there a moment ago, in one statement; they may be there by now."""
+    member = Member(public_id=uuid.uuid4(), created_at=at)
+    follower = Follower(account_id=account_id, openid=openid, profile_due_at=at)
+    identity = Identity(kind=IdentityKind.OPENID, namespace=appid, value=openid, source="push", since=at)
+    rows = [columns_of(row) for row in (follower, member, identity)]
+    for row in rows:
+        row.pop("member_id", None)
+        row.pop("member_no", None)
+    names = [", ".join(f'"{name}"' for name in row) for row in rows]
+    values: dict[str, Any] = {
+        "brand": current_brand_id(),
+        "numbers": [new_member_no() for _ in range(_TRIES)],
+        **{f"{place}{name}": value for place, row in enumerate(rows) for name, value in row.items()},
+    }
+    holders = [", ".join(f"%({place}{name})s" for name in row) for place, row in enumerate(rows)]
+    statement = _MEET.format(
+        follower=names[0], a_follower=holders[0], member=names[1], a_member=holders[1],
+        identity=names[2], an_identity=holders[2],
+    )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        found = cursor.fetchone()
+    if found is None:
+        return Follower.objects.select_for_update().get(account_id=account_id, openid=openid)
+    follower_id, member_id, member.member_no = found
+    now_stored(member, member_id)
+    now_stored(follower, follower_id)
+    follower.member = member
     return follower
 
 
@@ -75,12 +109,12 @@ _FOLLOWERS = "members.followers"  # by account and OpenID; one dictionary for al
 
 def follower_of(push: Push) -> Follower:
     """Give the follower behind a push as `record_contact` does: whoever asks first looks, for all who handle it."""
+    looked_up = _FOLLOWERS in push.found
     followers: dict[tuple[int, str], Follower] = push.found.setdefault(_FOLLOWERS, {})
     key = push.account_id, push.openid
     if key not in followers:
-        followers[key] = record_contact(
-            account_id=push.account_id, appid=push.appid, openid=push.openid, at=push.event_at
-        )
+        meet = _meet if looked_up else record_contact
+        followers[key] = meet(account_id=push.account_id, appid=push.appid, openid=push.openid, at=push.event_at)
     return followers[key]
 
 

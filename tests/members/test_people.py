@@ -237,3 +237,13 @@ def test_who_leaves_two_accounts_at_once_follows_none(brand):
     with brand_scope(brand.pk):
         member.refresh_from_db()
         assert not member.subscribed
+
+
+def test_somebody_whom_another_met_since_the_look_up_has_one_record(in_brand):
+    account = make_account()
+    (push,) = pushes_of(account, "oNew", count=1)
+    look_up_followers([push])
+    met = record_contact(account_id=account.pk, appid=account.appid, openid="oNew", at=AT)
+
+    assert follower_of(push).pk == met.pk
+    assert Member.objects.count() == 1

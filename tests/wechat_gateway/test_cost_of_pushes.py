@@ -30,7 +30,7 @@ KINDS = {
     "a tap on a button": ("CLICK", EVENT | {"Event": "CLICK", "EventKey": "stores"}, "", 25, 7.25),
     "a link of the menu": ("VIEW", EVENT | {"Event": "VIEW", "EventKey": "https://a.example/"}, "", 22, 6.25),
     "a template message that arrived": ("TEMPLATESENDJOBFINISH", EVENT | {"Event": "TEMPLATESENDJOBFINISH"}, "", 17, 2),
-    "somebody new": ("subscribe", EVENT | {"Event": "subscribe"}, "", 34, 11.25),
+    "somebody new": ("subscribe", EVENT | {"Event": "subscribe"}, "", 31, 8.25),
 }
 
 
