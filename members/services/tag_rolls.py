@@ -97,7 +97,7 @@ def why_not_deleted(remote_tag: RemoteTag) -> tuple[str, str]:
         return _("It is used by %(names)s.") % {"names": names}, _("Take it out there and publish first.")
     roll = TagRoll.objects.filter(account_id=remote_tag.account_id).first()
     for each in roll.tags if roll is not None else []:
-        if each["id"] == remote_tag.remote_id and each["count"] > MOST_PEOPLE:
+        if each["id"] == remote_tag.remote_id and (each["count"] or 0) > MOST_PEOPLE:
             return (
                 _("More than 100,000 followers carry the tag, and WeChat deletes no such tag."),
                 _("Take it off them in WeChat's console first."),
@@ -210,9 +210,9 @@ def wanted_again(account: OfficialAccount) -> set[int]:
     return set(TagRoll.objects.filter(account=account).values_list("wanted", flat=True).first() or ())
 
 
-def settled(account: OfficialAccount, tag: Tag) -> None:
-    """Note that a tag that was to be made again is there."""
-    roll = TagRoll.objects.select_for_update().filter(account=account, wanted__contains=[tag.pk]).first()
-    if roll is not None:
-        roll.wanted = [pk for pk in roll.wanted if pk != tag.pk]
-        roll.save(update_fields=["wanted"])
+def note_made(account: OfficialAccount, tag: Tag, remote_id: int) -> None:
+    """Add a tag that was just made to the list that was read before; who carries it there is told by the next."""
+    roll = TagRoll.objects.select_for_update().get(account=account)
+    roll.tags = [*roll.tags, {"id": remote_id, "name": tag.name, "count": None}]
+    roll.wanted = [pk for pk in roll.wanted if pk != tag.pk]
+    roll.save(update_fields=["tags", "wanted"])

@@ -21,7 +21,7 @@ from common.failpoints import point
 from members.errors import TagFieldInvalid, TagNameTaken, TagNameTooLong
 from members.models import Follower, MemberTag, RemoteTag, RemoteTagging, RemoteTagState, Tag, TagDirection, TagGroup
 from members.services.people import record_contact
-from members.services.tag_rolls import keep_roll, keep_trouble, say, settled, wanted_again
+from members.services.tag_rolls import keep_roll, keep_trouble, note_made, say, wanted_again
 from members.services.tags import change_tag, tag_members, untag_members
 from wechat_gateway import calls
 from wechat_gateway.answers import Outcome
@@ -113,7 +113,7 @@ def _match_dictionary(brand_id: int, account: OfficialAccount, at: datetime, res
                 agreed_name=tag.name,
                 state=RemoteTagState.FILLING if tag.pk in again else "",
             )
-            settled(account, tag)
+            note_made(account, tag, remote_id)
     return [row for row in known.values() if row.tag.sync]
 
 

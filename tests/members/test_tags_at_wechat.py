@@ -235,6 +235,9 @@ def test_a_lost_tag_is_kept_here_alone_when_somebody_says_so(brand, known, staff
 
 def test_the_page_shows_wechats_list_and_the_places_that_are_left(brand, known, simulator, staff, other_brand):
     account, tag = known
+    made = staff.get(page_of(brand, tag)).content.decode()  # the list was read before it was made
+    assert "99 of 100 places are left." in made
+    assert 'data-testid="count">--<' in made
     with brand_scope(other_brand.pk):
         foreign = make_account(appid="wxcccccccccccccccc")
         foreign_tag = make_tag("灶标签")
