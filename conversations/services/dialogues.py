@@ -96,8 +96,8 @@ def fields_changed(_field: ProfileField) -> None:
         replies_changed(account_id=account_id)
 
 
-def talk(*, follower: Follower, push: Push, heard: Callable[[str], bool], said: str) -> bool:
-    """Take a message as part of a talk, if it is one. Gives whether it was.
+def talk(*, follower: Follower, push: Push, heard: Callable[[str], bool], said: str) -> ReplyRecord | None:
+    """Take a message as part of a talk, if it is one. Gives what was written down then; without id if it was before.
 
     The talk goes on from what is stored, whatever WeChat heard meanwhile: when two messages came so quickly that the
     reply to the second was made from the state before the first, the right question follows as a customer-service
@@ -105,7 +105,7 @@ def talk(*, follower: Follower, push: Push, heard: Callable[[str], bool], said: 
     """
     rules, dialogues = compiled_for(push)
     if not dialogues.starts:
-        return False
+        return None
     run = running(push.account_id, push.openid, at=push.received_at, lock=True)
     with translation.override(LANGUAGE):
         found = turn_of(
@@ -116,7 +116,7 @@ def talk(*, follower: Follower, push: Push, heard: Callable[[str], bool], said: 
             lambda: facts_of(rules, push.account_id, push.openid, at=push.received_at),
         )
     if found is None:
-        return False
+        return None
     turn, version_id = found
     if run is None or (run.version_id != version_id):
         # Another talk, or one that was left a month ago.
@@ -125,8 +125,7 @@ def talk(*, follower: Follower, push: Push, heard: Callable[[str], bool], said: 
     _keep_turn(run, turn, push.received_at)
     if turn.written is not None:
         _write(run, turn.written, follower, push.received_at)
-    _note(follower, push, turn, heard=heard(turn.text), said=bool(said))
-    return True
+    return _note(follower, push, turn, heard=heard(turn.text), said=bool(said))
 
 
 def _keep_turn(run: DialogueRun, turn: Turn, at: datetime) -> None:
@@ -172,7 +171,7 @@ def _keep_own(dialogue: Dialogue, written: Written, member_id: int, at: datetime
     return True
 
 
-def _note(follower: Follower, push: Push, turn: Turn, *, heard: bool, said: bool) -> None:
+def _note(follower: Follower, push: Push, turn: Turn, *, heard: bool, said: bool) -> ReplyRecord:
     granted = granted_by(push)
     until = push.event_at + (granted.lasts if granted else timedelta())
     way, why = (Way.PASSIVE, "IN_TIME") if heard else (Way.SERVICE, "OVERTAKEN" if said else "LATE")
@@ -192,3 +191,4 @@ def _note(follower: Follower, push: Push, turn: Turn, *, heard: bool, said: bool
         at=push.received_at,
     )
     ReplyRecord.objects.get_queryset().insert_new(record)
+    return record

@@ -86,11 +86,14 @@ def note_answer(*, push: Push, asked: Asked) -> ReplyRecord | None:
     """
     follower = member_services.follower_of(push)
     said = push.reply
-    if asked.trigger in {Trigger.KEYWORD, Trigger.CLICK} and talk(
-        follower=follower, push=push, heard=_heard(push, said), said=said
-    ):
-        if ReplyRecord.objects.filter(push_id=push.push_id, state=ReplyState.WAITING).exists():
+    talked = None
+    if asked.trigger in {Trigger.KEYWORD, Trigger.CLICK}:
+        talked = talk(follower=follower, push=push, heard=_heard(push, said), said=said)
+    if talked is not None:
+        if talked.state == ReplyState.WAITING:
             ring(tasks.send_replies, push.brand_id)
+        elif talked.way == Way.PERSON and talked.pk:  # a tap is no message: nobody else would hear of it
+            hand_over(follower=follower, reason=talked.why, at=push.event_at)
         return None
     rules = compiled_for(push)[0]
     decision = rules.decide(asked)

@@ -19,6 +19,7 @@ from conversations.inbound import asked_of, go_on_talking, may_be_talk, where_ta
 from conversations.models import Dialogue, DialogueRun, DialogueVersion, ReplyRecord, ReplyRule, UnmatchedPhrase
 from conversations.script import DONE, GAVE_UP, LEFT, State, answer, begin, faults, read_steps
 from conversations.selectors import dialogues_of, rules_of
+from inbox.models import Conversation, ConversationState, Message
 from members.models import Consent, Member, MemberTag
 from members.selectors import consents_in_force
 from members.services import tag_members
@@ -400,6 +401,21 @@ def test_a_reply_that_was_late_or_overtaken_follows_as_a_message(account, dialog
     assert (late.way, late.why, len(late.waiting)) == ("SERVICE", "LATE", 1)
     says(account, follower, "8月8")
     assert ReplyRecord.objects.order_by("pk").last().way == "PASSIVE"
+
+
+def test_a_tap_whose_time_is_over_before_a_worker_comes_goes_to_a_person(account, dialogue):
+    follower = make_follower(account)
+    dialogue.keywords = ["TALK"]
+    services.save_dialogue(dialogue=dialogue, at=AT, publish=True)
+    push, _reply = asks(account, follower, "", kind="CLICK", key="TALK", heard=False)
+    late = replace(push, received_at=AT + timedelta(hours=49))
+    for _again in range(2):
+        services.note_answer(push=late, asked=asked_of(late))
+
+    record, waits = ReplyRecord.objects.get(), Conversation.objects.get(follower=follower)
+    assert (record.way, record.why) == ("PERSON", "WINDOW_CLOSED")
+    assert waits.state == ConversationState.WAITING
+    assert [line.kind for line in Message.objects.order_by("pk")][:1] == ["handed_over"]
 
 
 @pytest.mark.parametrize("heard", [True, False])
