@@ -185,6 +185,10 @@ class Rules:
         found = [self._against(rule, asked, facts) for rule in self._capturing(text)]
         return True if "" in found else (None if None in found else False)
 
+    def reaches(self, text: str) -> bool:
+        """Say whether a keyword of any rule stands in a message, for whomever and whenever that rule is."""
+        return next(self._gone_through(normalised(text)), None) is not None
+
     def code_welcome(self, scene: str, at: datetime) -> Rule | None:
         """Give what the code itself says to whoever scans it at a moment; nothing once it or what it names is over."""
         until = self.said_until.get(scene)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from conversations.patterns import normalised
@@ -53,8 +54,8 @@ def clusters(
     `taken` says which messages rules capture by now. A longer keyword is preferred when nearly all messages with the
     shorter one have it.
     """
-    usable = {text: count for text, count in phrases.items() if not taken(text)}
-    left = dict(sorted(usable.items(), key=lambda pair: (-pair[1], pair[0]))[:_MOST_PHRASES])
+    by_count = sorted(phrases.items(), key=lambda pair: (-pair[1], pair[0]))
+    left = dict(islice((pair for pair in by_count if not taken(pair[0])), _MOST_PHRASES))
     found: list[Cluster] = []
     while left and len(found) < most:
         keyword, count = _best(left)

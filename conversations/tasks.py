@@ -40,11 +40,9 @@ def tidy_replies() -> None:
 
 @brand_task(name="conversations.tasks.tidy_brand_replies")
 def tidy_brand_replies(brand_id: int) -> None:
-    """Suggest rules from the weeks that are over, drop what is old."""
+    """Drop what is old, suggest rules from the weeks that are over."""
     from conversations import services
 
-    with brand_scope(brand_id):
-        services.suggest_rules(at=clock.now())
     with brand_scope(brand_id):
         services.purge_records(at=clock.now())
     with brand_scope(brand_id):
@@ -55,6 +53,8 @@ def tidy_brand_replies(brand_id: int) -> None:
                 break
     with brand_scope(brand_id):
         services.purge_known_due()
+    with brand_scope(brand_id):  # last: it goes through everything that was written in a week
+        services.suggest_rules(at=clock.now())
 
 
 @global_task(name="conversations.tasks.sweep_menus")

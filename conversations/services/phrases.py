@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from django.db import connection
@@ -11,8 +10,7 @@ from django.utils import timezone
 
 from accounts.services import record_audit
 from accounts.tenancy import current_brand_id
-from conversations.engine import WORDS, Asked, Facts, Rules
-from conversations.models import Suggestion, SuggestionState, Trigger, UnmatchedPhrase
+from conversations.models import Suggestion, SuggestionState, UnmatchedPhrase
 from conversations.phrases import clusters, countable
 from conversations.selectors import brand_zone, current_rules
 
@@ -61,7 +59,7 @@ def suggest_rules(*, at: datetime) -> int:
     known = set(Suggestion.objects.filter(week=last_week).values_list("account_id", flat=True))
     made = 0
     for account_id in sorted(set(rows) - known):
-        taken = partial(captured, current_rules(account_id), at=at)
+        taken = current_rules(account_id).reaches
         made += len(
             Suggestion.objects.bulk_create(
                 (
@@ -78,12 +76,6 @@ def suggest_rules(*, at: datetime) -> int:
             ),
         )
     return made
-
-
-def captured(rules: Rules, text: str, *, at: datetime) -> bool:
-    """Say whether a keyword rule captures a message by now."""
-    verdicts = rules.explain(Asked(Trigger.KEYWORD, at, text=text), Facts())
-    return any(verdict.says != WORDS and verdict.rule.trigger == Trigger.KEYWORD for verdict in verdicts)
 
 
 def ignore_suggestion(*, suggestion: Suggestion) -> None:

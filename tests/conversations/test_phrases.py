@@ -29,3 +29,12 @@ def test_no_message_counts_twice_and_every_example_has_the_keyword(phrases):
     for each in found:
         assert each.examples
         assert all(each.keyword in text for text in each.examples)
+
+
+def test_only_so_many_phrases_are_looked_at_as_a_week_is_judged_by():
+    asked = []
+    phrases = {f"停车{number}": number + 1 for number in range(5_000)}
+    (found,) = clusters(phrases, taken=lambda text: asked.append(text) or text == "停车4999")
+
+    assert asked == [f"停车{number}" for number in range(4_999, 2_998, -1)]  # what was written most often, first
+    assert found.count == sum(range(3_000, 5_000))
