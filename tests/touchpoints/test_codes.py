@@ -404,6 +404,16 @@ def test_quiet_codes_are_those_in_use_that_nobody_scanned_for_a_month(tree):
     assert sorted(row.name for row in found) == ["礼盒", "静安柜台"]
 
 
+def test_a_code_for_which_only_guides_were_added_is_dead_on_its_page_as_in_the_list(tree):
+    code, now = tree.codes["礼盒"], AT + 40 * DAY
+    keep_code(touchpoint=code, ticket="t1", url="http://weixin.qq.com/q/1", at=AT + 20 * DAY)
+    guest = make_follower(code.account)
+    services.record_contact_added(member_id=guest.member_id, touchpoint=code, key="c1", at=AT + 39 * DAY)
+
+    assert "礼盒" in [row.name for row in selectors.quiet_codes(Touchpoint.objects.all(), now=now)]
+    assert ailments(code, now) == (Ailment.NO_SCAN,)
+
+
 # --- the quota of permanent codes ------------------------------------------------------------------------------------
 
 

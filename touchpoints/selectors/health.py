@@ -73,10 +73,13 @@ def _health(row: Touchpoint, last_scan: datetime | None, print_ends: datetime | 
     return CodeHealth(row.pk, tuple(found), last_scan, print_ends, row.problem)
 
 
+def _scans() -> QuerySet[Touch]:
+    """Give what shows that a code is seen: not our own people, nor a guide added in WeCom, for which nobody scanned."""
+    return Touch.objects.exclude(case=TouchCase.STAFF).exclude(kind=TouchKind.CONTACT)
+
+
 def _last_scans(ids: list[int]) -> dict[int, datetime]:
-    newest = (
-        Touch.objects.filter(touchpoint=OuterRef("pk")).exclude(case=TouchCase.STAFF).order_by("-at").values("at")[:1]
-    )
+    newest = _scans().filter(touchpoint=OuterRef("pk")).order_by("-at").values("at")[:1]
     rows = Touchpoint.objects.filter(pk__in=ids).annotate(last_scan=Subquery(newest))
     return {pk: at for pk, at in rows.order_by("pk").values_list("pk", "last_scan") if at is not None}
 
@@ -110,8 +113,7 @@ def with_ending_prints(rows: QuerySet[Touchpoint], *, now: datetime) -> QuerySet
 def quiet_codes(rows: QuerySet[Touchpoint], *, now: datetime) -> QuerySet[Touchpoint]:
     """Narrow channels to codes in use that nobody has scanned for a month."""
     quiet = now - timedelta(days=QUIET_DAYS)
-    lately = Touch.objects.filter(at__gte=quiet, touchpoint__isnull=False).exclude(case=TouchCase.STAFF)
-    lately = lately.exclude(kind=TouchKind.CONTACT)  # of a guide in WeCom: nobody has scanned for it
+    lately = _scans().filter(at__gte=quiet, touchpoint__isnull=False)
     return (
         rows.exclude(scene="").filter(working(now), created_at__lt=quiet).exclude(pk__in=lately.values("touchpoint_id"))
     )
