@@ -10,6 +10,7 @@ from members.services.followers import keep_profile, refresh_due
 from tests.factories import AT, make_account, make_follower
 from tests.touchpoints.conftest import DAY
 from touchpoints import selectors, services
+from touchpoints.errors import NotInTree
 from touchpoints.models import Touch, TouchCase, Touchpoint
 from touchpoints.selectors import Window, tree_figures
 from touchpoints.services import create_touchpoint, record_touch
@@ -119,3 +120,18 @@ def test_what_wechat_says_comes_by_the_usual_way(brand, simulator):
     refresh_due(brand.pk, at=AT)
     with brand_scope(brand.pk):
         assert Touch.objects.get().touchpoint.origin == "ADD_SCENE_SEARCH"
+
+
+def test_nothing_is_hung_below_a_way_of_wechats_own(account):
+    way, folder = follow(account, "ADD_SCENE_SEARCH").touchpoint, create_touchpoint(name="门店", at=AT)
+    plan = services.plan_codes(stores=[], objects=["门口"], parent=way)
+    for hang in (
+        lambda: create_touchpoint(name="门口", parent=way, account=account, at=AT),
+        lambda: services.create_touchpoints(plan=plan, account=account, parent=way, at=AT),
+        lambda: services.move_branch(touchpoint=folder, parent=way, at=AT, restates=False),
+    ):
+        with pytest.raises(NotInTree):
+            hang()
+
+    assert {row.name for row in selectors.folders()} == {"门店", "微信自带入口"}
+    assert create_touchpoint(name="我们的搜索页", parent=way.parent, at=AT).parent_id == way.parent_id

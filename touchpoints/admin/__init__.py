@@ -70,7 +70,7 @@ class TouchpointAdmin(ConsoleModelAdmin):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Offer folders only as a place to stand below."""
         if db_field.name == "parent":
-            kwargs["queryset"] = self.reachable(Touchpoint.objects.filter(scene="", archived_at__isnull=True), request)
+            kwargs["queryset"] = self.reachable(selectors.folders().filter(archived_at__isnull=True), request)
             kwargs["queryset"] = kwargs["queryset"].order_by("name", "pk")
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 

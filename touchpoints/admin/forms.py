@@ -88,4 +88,4 @@ class MoveForm(forms.Form):
     def __init__(self, data: Any) -> None:
         """Offer this brand's folders."""
         super().__init__(data)
-        self.fields["parent"].queryset = Touchpoint.objects.filter(scene="")  # type: ignore[attr-defined]
+        self.fields["parent"].queryset = selectors.folders()  # type: ignore[attr-defined]

@@ -64,7 +64,18 @@ from touchpoints.selectors.quality import (
     settled_window,
 )
 from touchpoints.selectors.sums import Freshness, freshness, summed_cohorts, summed_credits, summed_rows
-from touchpoints.selectors.tree import Node, Path, Shape, below, descendants, is_way, path_of, shape, tree_nodes
+from touchpoints.selectors.tree import (
+    Node,
+    Path,
+    Shape,
+    below,
+    descendants,
+    folders,
+    is_way,
+    path_of,
+    shape,
+    tree_nodes,
+)
 
 __all__ = [
     "BARGAIN_DAYS",
@@ -114,6 +125,7 @@ __all__ = [
     "counted_credits",
     "descendants",
     "ends_of",
+    "folders",
     "freshness",
     "funnel_stages",
     "has_touch",

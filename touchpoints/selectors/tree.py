@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from django.db.models import QuerySet
+
 
 Path = tuple[int, ...]
 
@@ -52,6 +54,11 @@ def tree_nodes() -> list[Node]:
 def is_way(origin: str) -> bool:
     """Say whether people come by this origin: it ranks like a code, and nothing stands below it."""
     return origin not in ("", TOP)
+
+
+def folders() -> QuerySet[Touchpoint]:
+    """Give the nodes below which something can stand: neither codes nor ways of WeChat's own."""
+    return Touchpoint.objects.filter(scene="", origin__in=("", TOP))
 
 
 def below(nodes: Iterable[Node], pk: int) -> set[int]:

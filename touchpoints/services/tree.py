@@ -15,7 +15,7 @@ from accounts.tenancy import current_brand_id
 from touchpoints.errors import NotInTree, PermanentCodesUsedUp
 from touchpoints.models import Cost, Move, Touchpoint, TouchpointTag
 from touchpoints.selectors.lookups import permanent_codes_left
-from touchpoints.selectors.tree import Node, below, path_of, tree_nodes
+from touchpoints.selectors.tree import Node, below, is_way, path_of, tree_nodes
 from wechat_gateway.models import OfficialAccount
 
 if TYPE_CHECKING:
@@ -278,8 +278,7 @@ def _check_place(nodes: dict[int, Node], moved: int, parent: Touchpoint | None) 
     branch = below(nodes.values(), moved)
     if parent.pk in branch:
         raise NotInTree(_("A channel cannot stand below itself."))
-    if parent.scene:
-        raise NotInTree(_("“%(name)s” is a code, and nothing stands below a code.") % {"name": parent.name})
+    _refuse_codes(parent.name, parent.scene, parent.origin)
     line = path_of({node.pk: node.parent_id for node in nodes.values()}, parent.pk)
     _refuse_archived((nodes[pk].name, nodes[pk].archived_at) for pk in line)
     deepest = max(_depth(nodes, pk) for pk in branch) - _depth(nodes, moved)
@@ -295,9 +294,7 @@ def _check_parent(parent: Touchpoint | None, *, levels: int = 1) -> None:
     """Refuse a place that can have nothing below it, as it is now that the tree is locked."""
     if parent is None:
         return
-    name, scene = Touchpoint.objects.values_list("name", "scene").get(pk=parent.pk)
-    if scene:
-        raise NotInTree(_("“%(name)s” is a code, and nothing stands below a code.") % {"name": name})
+    _refuse_codes(*Touchpoint.objects.values_list("name", "scene", "origin").get(pk=parent.pk))
     line: dict[int, tuple[str, datetime | None]] = {}
     node: int | None = parent.pk
     while node is not None and node not in line:
@@ -308,6 +305,14 @@ def _check_parent(parent: Touchpoint | None, *, levels: int = 1) -> None:
     _refuse_archived(line.values())
     if len(line) + levels > DEEPEST:
         raise NotInTree(_("The tree would be deeper than %(levels)s levels.") % {"levels": DEEPEST})
+
+
+def _refuse_codes(name: str, scene: str, origin: str) -> None:
+    """Refuse a place by which people come."""
+    if scene:
+        raise NotInTree(_("“%(name)s” is a code, and nothing stands below a code.") % {"name": name})
+    if is_way(origin):
+        raise NotInTree(_("“%(name)s” is a way by which people come, and nothing stands below it.") % {"name": name})
 
 
 def _refuse_archived(line: Iterable[tuple[str, datetime | None]]) -> None:

@@ -21,7 +21,6 @@ from console.site import page_response
 from members.models import Tag
 from stores.models import Store
 from touchpoints import on_screen, selectors, services
-from touchpoints.models import Touchpoint
 from wechat_gateway.models import OfficialAccount
 
 MOST_OBJECTS: Final = 20
@@ -89,7 +88,7 @@ class BatchForm(forms.Form):
         """Offer this brand's rows."""
         super().__init__(*args, **kwargs)
         self.fields["account"].queryset = OfficialAccount.objects.filter(is_active=True).order_by("pk")  # type: ignore[attr-defined]
-        self.fields["parent"].queryset = Touchpoint.objects.filter(scene="", archived_at__isnull=True).order_by("name")  # type: ignore[attr-defined]
+        self.fields["parent"].queryset = selectors.folders().filter(archived_at__isnull=True).order_by("name")  # type: ignore[attr-defined]
         self.fields["stores"].queryset = Store.objects.filter(is_active=True).order_by("name", "pk")  # type: ignore[attr-defined]
         self.fields["gives"].choices = on_screen.benefit_choices()  # type: ignore[attr-defined]
         self.fields["tags"].queryset = Tag.objects.order_by("name")  # type: ignore[attr-defined]
