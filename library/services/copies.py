@@ -193,7 +193,7 @@ def _missing(account: OfficialAccount, kind: str, wanted: set[str], at: datetime
     wanted, total = set(wanted), None
     for page in range(_MOST_COMPARED if wanted else 0):
         said = calls.list_material(account, kind.lower(), offset=page * _PAGE, count=_PAGE, at=at)
-        counted = int(said.data.get("total_count") or 0) if said.ok else None
+        counted = int(said.data["total_count"]) if said.ok and "total_count" in said.data else None
         if counted is None or total not in (None, counted):
             return set()
         total = counted
