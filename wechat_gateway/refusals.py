@@ -114,13 +114,15 @@ def _opens(subject: str) -> bool:
     place, _space, row = subject.partition(" #")
     table, _dot, column = place.partition(".")
     model = next((each for each in apps.get_models() if each._meta.db_table == table), None)
-    if model is None or not row.isdecimal():
+    fields = model._meta.concrete_fields if model is not None else ()
+    attribute = next((each.attname for each in fields if each.column == column), None)
+    if model is None or attribute is None or not row.isdecimal():  # it was renamed, or is gone
         return True
     found = model._default_manager.filter(pk=int(row)).first()
     if found is None:
         return True
     try:
-        getattr(found, next(each.attname for each in model._meta.concrete_fields if each.column == column))
+        getattr(found, attribute)
     except Unsealable:
         return False
     return True

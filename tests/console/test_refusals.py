@@ -9,7 +9,7 @@ from accounts.tenancy import brand_scope
 from members.models import Member
 from members.services import bind_phone
 from tests.factories import AT, make_member
-from wechat_gateway import refusals
+from wechat_gateway import incidents, refusals
 from wechat_gateway.models import Incident
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -86,6 +86,12 @@ def test_incident_ends_when_the_value_opens_again_and_not_before(ours, swapped):
         put(pk, value)
         assert refusals.look_again(at=AT) == 1
     assert told(ours) == [(f"members_member.phone #{pk}", AT)]
+
+
+def test_a_column_that_was_renamed_ends_its_incident_and_not_the_watch(ours):
+    with brand_scope(ours.brand.pk):
+        incidents.open_incident(kind=refusals.SEALED, subject=f"members_member.telephone #{ours.member.pk}", at=AT)
+        assert refusals.look_again(at=AT) == 1
 
 
 def test_somebody_may_end_it_and_it_is_written_down(as_owner, as_marketer, ours, swapped):
