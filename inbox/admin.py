@@ -179,6 +179,9 @@ class _HoursForm(BrandModelForm):
             rows = rows.filter(weekday=given.get("weekday") or 0)
         if not self.errors and rows.exists():
             self.add_error("opens", _("There are such hours already."))
+        others = ServiceHours.objects.exclude(pk=self.instance.pk).filter(day=given.get("day"))
+        if not self.errors and given.get("day") and others.filter(opens__isnull=times[0] is not None).exists():
+            self.add_error("day", _("A day is closed or has hours, not both. Delete the other line first."))
         return given
 
 

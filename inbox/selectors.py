@@ -407,10 +407,14 @@ def service_times() -> ServiceTimes:
     """Give when desk and regions are at work; without a week, always but on the days that differ."""
     week: dict[int, list[tuple[time, time]]] = {}
     days: dict[date, list[tuple[time, time]]] = {}
+    closed = set()
     for row in ServiceHours.objects.order_by("day", "weekday", "opens"):
         spans = days.setdefault(row.day, []) if row.day is not None else week.setdefault(row.weekday, [])
         if row.opens is not None and row.closes is not None:
             spans.append((row.opens, row.closes))
+        elif row.day is not None:
+            closed.add(row.day)
+    days |= {day: [] for day in closed}  # whatever hours stand beside it
     if days and not week:
         week = {weekday: [(time(0), time(0))] for weekday in range(7)}
     return ServiceTimes(week, days)

@@ -50,6 +50,24 @@ def test_days_that_differ_without_a_week_leave_the_others_open(in_brand):
     assert shift(AT).opens_at == datetime(2025, 6, 2, tzinfo=SHANGHAI)
 
 
+def test_a_day_that_is_closed_has_no_hours_whatever_stands_beside_it(in_brand):
+    every_day()
+    closed(SUNDAY, opens=time(9), closes=time(21))
+    closed(SUNDAY)
+    assert not selectors.desk_of_brand().shift(AT + timedelta(hours=4)).is_open
+
+
+def test_a_closed_day_and_hours_of_the_same_day_are_refused(as_owner, ours):
+    with brand_scope(ours.brand.pk):
+        closed(date(2025, 10, 1))
+        closed(date(2025, 10, 2), opens=time(9), closes=time(12))
+    for day, opens, closes in (("2025-10-01", "9:00", "12:00"), ("2025-10-02", "", "")):
+        shown = as_owner.post(HOURS + "add/", {"weekday": 0, "day": day, "opens": opens, "closes": closes})
+        assert "不能同时" in shown.content.decode()
+    with brand_scope(ours.brand.pk):
+        assert ServiceHours.objects.count() == 2
+
+
 def test_nobody_is_late_on_a_day_on_which_nobody_works(account, team, in_brand):
     every_day()
     closed(SUNDAY)
