@@ -27,6 +27,7 @@ from console.site import page_response
 from members import selectors as member_selectors
 from members.freshness import age_of, people_of
 from members.models import Follower, Member, Purpose, Segment, Topic
+from members.services import look_up_in_words
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
 if TYPE_CHECKING:
@@ -156,14 +157,18 @@ def recipients(request: HttpRequest, pk: int) -> HttpResponse:
     campaign = on_screen.campaign_or_404(pk)
     term = request.POST.get("recipient", "").strip()[:64]
     found: list[Follower] = []
+    why = ""
     if term:
-        people = member_selectors.find_members(viewer_of(request), term, limit=RECIPIENTS)
-        rows = Follower.objects.select_related("member").filter(account_id=campaign.account_id, member__in=people)
+        known = look_up_in_words(viewer_of(request), term, at=now(), limit=RECIPIENTS)
+        why = known.why
+        rows = Follower.objects.select_related("member").filter(
+            account_id=campaign.account_id, member__in=[member.pk for member in known.members]
+        )
         found = list(rows.order_by("-subscribed", "-last_interaction_at", "pk")[:RECIPIENTS])
     typed = (
         term if len(term) >= OPENID_LENGTH and not found and term.replace("-", "").replace("_", "").isalnum() else ""
     )
-    context = {"followers": found, "term": term, "typed": typed, "campaign": campaign}
+    context = {"followers": found, "term": term, "typed": typed, "campaign": campaign, "why": why}
     return TemplateResponse(request, "campaigns/_recipients.html", context)
 
 

@@ -37,7 +37,9 @@ from conversations.selectors import (
 from library.models import MediaKind
 from library.selectors import files_for_menus
 from members.models import Follower, Tag
-from members.selectors import find_members, visible_members
+from members.selectors import visible_members
+from members.services import look_up_in_words
+from members.services.lookups import LookedUp
 from touchpoints.selectors import channels_by_scene, channels_to_count_for, scene_in, without_scene
 from wechat_gateway.errcodes import explain
 from wechat_gateway.models import OfficialAccount
@@ -192,7 +194,8 @@ def _personalised(request: HttpRequest, account: OfficialAccount, rows: list[Tag
     people, as_of = people_of_menus_lately(account.pk, rows, at=now())
     taken = {row.tag_id for row in rows}
     wanted = request.GET.get("who", "").strip()[:40]
-    person = next(iter(find_members(viewer_of(request), wanted, limit=1)), None) if wanted else None
+    found = look_up_in_words(viewer_of(request), wanted, at=now(), limit=1) if wanted else LookedUp([])
+    person = next(iter(found.members), None)
     follower = Follower.objects.filter(account=account, member=person).order_by("pk").first() if person else None
     return {
         "tag_menus": [{"row": row, "people": people.get(row.pk, 0)} for row in rows],
@@ -201,6 +204,7 @@ def _personalised(request: HttpRequest, account: OfficialAccount, rows: list[Tag
         "free_tags": [tag for tag in Tag.objects.filter(sync=True).order_by("name") if tag.pk not in taken],
         "who": wanted,
         "seen_by": person if follower else None,
+        "why_unknown": found.why,
         "seen": menus_seen(account.pk, [follower.pk])[follower.pk] if follower else [],
     }
 

@@ -27,7 +27,8 @@ from conversations.patterns import normalised
 from conversations.script import begin
 from conversations.selectors import MOST_COMPARED, dialogues_of, facts_of, hits_of, rules_of
 from members.models import Follower
-from members.selectors import find_members
+from members.services import look_up_in_words
+from members.services.lookups import LookedUp
 from touchpoints.models import Touchpoint
 from wechat_gateway.models import OfficialAccount
 
@@ -364,7 +365,8 @@ def _ask(viewer: Viewer, account: OfficialAccount, kind: str, text: str, wanted:
     """Ask the engine what the gateway asks, for a person if one is named."""
     rules = rules_of(account.pk)
     at = now()
-    person = next(iter(find_members(viewer, wanted, limit=1)), None) if wanted else None
+    found = look_up_in_words(viewer, wanted, at=at, limit=1) if wanted else LookedUp([])
+    person = next(iter(found.members), None)
     follower = Follower.objects.filter(account=account, member=person).order_by("pk").first() if person else None
     facts = facts_of(rules, account.pk, follower.openid, at=at) if follower else Facts()
     if kind in {Trigger.FOLLOW, Trigger.REFOLLOW}:
@@ -395,6 +397,7 @@ def _ask(viewer: Viewer, account: OfficialAccount, kind: str, text: str, wanted:
             "asked": True,
             "person": person,
             "unknown": bool(wanted) and follower is None,
+            "why_unknown": found.why,
             "dialogue": dialogue_name,
             "decision": None,
             "bubbles": [{"kind": "text", "text": first}],
@@ -404,6 +407,7 @@ def _ask(viewer: Viewer, account: OfficialAccount, kind: str, text: str, wanted:
         "asked": True,
         "person": person,
         "unknown": bool(wanted) and follower is None,
+        "why_unknown": found.why,
         "decision": decision.rule,
         "bubbles": [_bubble(content) for content in decision.contents],
         "verdicts": verdicts,

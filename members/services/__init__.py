@@ -56,7 +56,7 @@ from members.services.identity import (
     waits_for_contact,
 )
 from members.services.links import end_identity, report_identity
-from members.services.lookups import look_up_members
+from members.services.lookups import look_up_in_words, look_up_members
 from members.services.membership import refresh_segment, refresh_segments
 from members.services.merging import merge_members, undo_merge
 from members.services.people import (
@@ -178,6 +178,7 @@ __all__ = [
     "link_unionid",
     "look_at_rolls",
     "look_up_followers",
+    "look_up_in_words",
     "look_up_members",
     "make_again",
     "make_copies",

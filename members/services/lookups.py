@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
+
+from django.utils.translation import gettext as _
 
 from accounts.models import AuditEntry, Brand
 from accounts.services import record_audit
@@ -51,6 +54,26 @@ def look_up_members(viewer: Viewer, text: str, *, at: datetime, limit: int = 8) 
         return found
     note_opened(member_id=person.pk, page=PAGE, at=at)
     return [person, *(row for row in found if row.pk != person.pk)][:limit]
+
+
+@dataclass(frozen=True)
+class LookedUp:
+    """Whom a page may show, and why a full phone number found nobody, whoever has it."""
+
+    members: list[Member]
+    why: str = ""
+
+
+def look_up_in_words(viewer: Viewer, text: str, *, at: datetime, limit: int = 8) -> LookedUp:
+    """Find people as `look_up_members` does, for a page that says beside its field why a number was not searched."""
+    try:
+        found = look_up_members(viewer, text, at=at, limit=limit)
+    except LookedUpTooOften as error:
+        return LookedUp(find_members(viewer, text, limit=limit), f"{error.message} {error.hint}".strip())
+    if viewer.can("members.reveal") or _phone_of(text) is None:
+        return LookedUp(found)
+    said = _("Your role may not search by full phone numbers. Search by name, member number or the last 4 digits.")
+    return LookedUp(found, said)
 
 
 def _phone_of(text: str) -> str | None:
