@@ -29,6 +29,7 @@ from demo.canary import plant_canary
 from demo.crowd import plant
 from demo.identities import plant_identities, plant_more
 from demo.more_stores import code_names, guided_stores, open_stores, store_names
+from demo.news import turn_on_news
 from demo.pictures import make_pictures
 from demo.platform import load_platform
 from demo.points import TIERS
@@ -479,6 +480,8 @@ def connect(demo: DemoBrand, brand: Brand, account: OfficialAccount, say: Callab
     privacy.furnish(brand.pk)
     leave_traces(brand.pk, account)
     run_campaigns(brand.pk, demo.slug, account)
+    with brand_scope(brand.pk):
+        turn_on_news(clock.now())
     arrivals.furnish(brand.pk, demo, account, get(f"/_sim/people?appid={demo.appid}&limit=10000")["people"])
     name_codes(demo, brand.pk, account.pk)
 
