@@ -12,16 +12,20 @@ from campaigns.errors import NoticeRefused
 from campaigns.models import FinishEvent, MessageTemplate, NewsPlan
 from campaigns.template_content import parse_fields
 from common import clock, failpoints
+from coupons.models import Coupon
 from inbox import services as inbox_services
 from inbox.models import Message
 from inbox.services.ledger import record_act
 from loyalty import services as loyalty_services
-from loyalty.models import BirthdayGrant, BirthdayProgramme, ExpiryWarning, Lot, PointsPolicy
+from loyalty.models import BirthdayGrant, BirthdayProgramme, ExpiryWarning, Lot, NewsText, Notice, PointsPolicy, Tier
+from loyalty.news import kinds
 from loyalty.selectors.points import zone
 from members import services as member_services
 from members.models import Follower
 from tests.campaigns.test_consents import Notices
 from tests.campaigns.test_pages import MODEL_BACKEND, html_of, signed_in
+from tests.coupons.conftest import claim
+from tests.coupons.conftest import make_template as make_coupons
 from tests.factories import AT, make_account, make_staff
 from wechat_gateway import client, windows
 
@@ -458,6 +462,71 @@ def test_killed_while_a_report_is_settled_the_next_worker_settles_it(told, monke
     assert told.of(person) == ("", "BLOCKED")
 
 
+# --- coupons and tiers ---------------------------------------------------------------------------------------------------
+
+
+def has_coupon(told, person):
+    """A coupon of somebody that ends in three days."""
+    with told.stage.scope:
+        template = make_coupons(f"券 {person.pk}", at=told.at - 10 * DAY)
+        row = claim(template, person.member, at=told.at - 10 * DAY).coupon
+        Coupon.objects.filter(pk=row.pk).update(valid_until=told.at + 3 * DAY)
+
+
+def tell(told, about, after=0 * HOUR):
+    with told.stage.scope:
+        loyalty_services.find_news(about=about, at=told.at + after)
+        loyalty_services.carry_news(about=about, at=told.at + after)
+    told.carry(after)
+    with told.stage.scope:
+        return list(Notice.objects.order_by("pk").values_list("way", "why"))
+
+
+def turn_on(told, about):
+    with told.stage.scope:
+        text = kinds.get(about).text
+        loyalty_services.save_news_text(about=about, text=text, days=7, is_on=True, at=told.at)
+
+
+def test_coupon_that_ends_takes_the_notification_they_agreed_to_and_no_template_message(told):
+    (person,) = told.notices.crowd(1)
+    told.notices.agree([person])
+    turn_on(told, "coupon")
+    told.plan(about="coupon", content={"thing1": "{张数} 张优惠券快到期", "time2": "{日期} 23:59"})
+    with pytest.raises(NoticeRefused):
+        told.plan(told.stage.template, about="coupon")
+    has_coupon(told, person)
+    assert tell(told, "coupon") == [("subscribe.notification", "")]
+    ends = (told.at + 3 * DAY - timedelta(seconds=1)).date().isoformat()
+    assert told.lines(person)[0][2] == f"取货提醒\n事项：1 张优惠券快到期\n时间：{ends} 23:59"
+    reported(told, person, "failed:user block")
+    for hours in (1, 8, 24):
+        rows = tell(told, "coupon", hours * HOUR)
+    assert rows == [("", "BLOCKED")]
+    assert told.got(person) == ["subscribe"]
+
+
+def test_tier_that_rises_goes_the_next_way_when_the_first_did_not_arrive(told):
+    (person,) = told.notices.crowd(1)
+    told.notices.agree([person])
+    turn_on(told, "tier_up")
+    content = {"thing1": "您已升级为{等级}", "time2": "{有效期} 23:59"}
+    told.plan(about="tier_up", content=content)
+    told.plan(told.stage.template, about="tier_up", content=content)
+    with told.stage.scope:
+        Tier.objects.create(name="初见", threshold=0)
+        gold = Tier.objects.create(name="知音", threshold=8000)
+        loyalty_services.lock_tier(
+            member_id=person.member_id, tier=gold, until=told.at + 90 * DAY, reason="贵宾", at=told.at
+        )
+    assert tell(told, "tier_up") == [("subscribe.notification", "")]
+    reported(told, person, "failed: system failed")
+    for hours in (1, 2, 8):
+        rows = tell(told, "tier_up", hours * HOUR)
+    assert rows == [("template.message", "")]
+    assert told.got(person) == ["subscribe", "template"]
+
+
 # --- what is set up ------------------------------------------------------------------------------------------------------
 
 FIELDS = "积分：{{number1.DATA}}\n到期日：{{date2.DATA}}\n说明：{{thing3.DATA}}\n状态：{{phrase4.DATA}}"
@@ -585,3 +654,26 @@ def test_only_who_may_change_points_saves(brand):
     assert 403 in answers
     with brand_scope(brand.pk):
         assert not NewsPlan.objects.exists()
+
+
+def test_words_are_written_shown_and_refused_on_the_page(brand):
+    owner = signed_in(brand, "OWNER")
+    address = "/b/lanyu/rewards/notices/"
+    first = html_of(owner.get(f"{address}?about=coupon"))
+    assert "您有 {张数} 张优惠券即将到期：{优惠券}。记得使用。" in first
+    assert "您有 2 张优惠券即将到期：满 100 减 20、满 50 减 5。记得使用。" in first
+    posted = {"about": "coupon", "act": "words", "is_on": "on", "days": "5", "text": "{优惠券}快到期"}
+    for change, field in (({"text": ""}, "text"), ({"days": "x"}, "days"), ({"days": "9" * 50}, "days")):
+        refused = owner.post(address, posted | change)
+        assert (refused.status_code, refused.context["refusal"].field) == (422, field)
+    assert owner.post(address, posted).status_code == 302
+    with brand_scope(brand.pk):
+        assert list(NewsText.objects.values_list("about", "is_on", "days", "text")) == [
+            ("coupon", True, 5, "{优惠券}快到期")
+        ]
+    log = html_of(owner.get("/b/lanyu/loyalty/warnings/?about=coupon"))
+    assert "还没有需要通知的人" in log
+    assert "没有任何人会收到" in html_of(owner.get("/b/lanyu/loyalty/warnings/?about=tier_up"))
+    assert owner.get("/b/lanyu/loyalty/warnings/?about=birthday").status_code == 404
+    analyst = signed_in(brand, "ANALYST")
+    assert analyst.post(address, posted).status_code == 403
