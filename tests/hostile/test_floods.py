@@ -11,6 +11,7 @@ from accounts.tenancy import brand_scope
 from conversations.models import ReplyRule
 from tests.hostile.conftest import running
 from tests.hostile.forgery import REFUSED, right_request
+from tests.hostile.sizes import figure, is_full
 from tests.wechat_gateway import forge
 from tests.wechat_gateway.conftest import Answered
 from wechat_gateway import codec
@@ -132,7 +133,9 @@ def test_redis_that_never_answers_delays_no_push(brands, own_registries, at, sil
             return spent
 
     # WeChat waits for five seconds. One push may be held up by the machine, half of them only by Redis.
-    assert statistics.median(asyncio.run(story())) < 2.5
+    median = statistics.median(asyncio.run(story()))
+    figure("CB79", "a push while Redis never answers, median", f"{median * 1000:.0f} ms", "<= 500 ms")
+    assert median < (0.5 if is_full() else 2.5)
     with brand_scope(brands[0].brand_id):
         assert InboundPush.objects.count() == 20
 
@@ -180,7 +183,8 @@ def test_hostile_text_costs_the_rules_next_to_nothing(brands, at):
     assert "一条回答" in found["词1"]
     assert "一条回答" in found["(a+)+$"]
     assert [text for text, reply in found.items() if reply and text not in {"词1", "(a+)+$"}] == []
-    assert slowest < 0.5
+    figure("CB64", "CPU of a hostile text before 10,000 keywords", f"{slowest * 1000:.1f} ms", "<= 20 ms")
+    assert slowest < (0.02 if is_full() else 0.5)
 
 
 def test_default_reply_answers_its_own_words_once(brands, at):

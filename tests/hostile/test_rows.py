@@ -1,10 +1,11 @@
 """Every row of the bad-input list is run by a test that exists, or says why not."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
-from tests.hostile.rows import COUNTS, expected, is_run, present, register
+from tests.hostile.rows import COUNTS, DATA, expected, is_run, present, register
 from tests.sources import load_yaml
 from tests.wechat_gateway import forge
 from tests.wechat_gateway.test_answers import exchange
@@ -63,6 +64,28 @@ def test_register_sees_a_surface_that_came():
 def test_callback_of_the_corpus_gets_its_answer(row):
     account, query, body = forge.from_row(row)
     assert outcome(judge_push(account, query, body, now=forge.NOW)) == row["expect"]
+
+
+ELSEWHERE = [row for row in [*load_yaml(DATA[0].read_text()), *CALLBACKS] if "127.0.0.1:1/" in str(row)]
+
+
+def test_nothing_that_a_push_names_is_connected_to():
+    """CB35: entities, DTDs and style sheets at an address of ours where somebody listens."""
+    assert {row["id"] for row in ELSEWHERE} == {"CB35"}
+    assert len(ELSEWHERE) >= 3
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        here = f"127.0.0.1:{listener.getsockname()[1]}/"
+        for row in ELSEWHERE:
+            named = {
+                key: value.replace("127.0.0.1:1/", here) if isinstance(value, str) else value
+                for key, value in row.items()
+            }
+            assert named != row
+            account, query, body = forge.from_row(named)
+            assert outcome(judge_push(account, query, body, now=forge.NOW)) == row["expect"]
+        listener.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            listener.accept()
 
 
 @pytest.mark.parametrize("row", ANSWERS, ids=lambda row: f"{row['id']}-{row['case'].replace(' ', '_')}")

@@ -17,6 +17,7 @@ import pytest
 from accounts.tenancy import brand_scope
 from launcher.ports import free_numbers
 from tests.hostile.forgery import right_request
+from tests.hostile.sizes import figure, is_full
 from tests.sources import load_yaml
 from tests.wechat_gateway import forge
 from tests.wechat_gateway.conftest import make_account
@@ -269,7 +270,13 @@ def test_slow_requests_are_given_up_and_delay_nobody(gateway, account):
         thread.join()
     for connection in crowd:
         connection.close()
-    assert {case: each for case, each in seconds.items() if each > 20} == {}
+    figure(
+        "CB74",
+        "a line that never finishes is closed",
+        f"{max(seconds.values()):.1f} s",
+        "<= 10 s, and a second to see it",
+    )
+    assert {case: each for case, each in seconds.items() if each > (11 if is_full() else 20)} == {}
     assert statistics.median(spent) < 2.5  # one may be held up by the machine, half of them only by the crowd
     assert stored(account) == 50
 

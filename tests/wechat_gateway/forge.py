@@ -153,6 +153,8 @@ def from_row(row):
 def _message(row):
     if "message_hex" in row:
         return bytes.fromhex(row["message_hex"])
+    if "repeat" in row:
+        row = {key: _repeated(value, row["repeat"]) for key, value in row.items() if key != "repeat"}
     if "fields" in row:
         known = {
             "ToUserName": ORIGINAL_ID,
@@ -178,6 +180,16 @@ def _message(row):
         return ("<xml><a " + " ".join(f'a{n}="1"' for n in range(row["attributes"])) + "/></xml>").encode()
     message = row.get("message", text_message())
     return message.encode(row.get("encoding", "utf-8"))
+
+
+def _repeated(value, marks):
+    """Put a text many times where its mark stands."""
+    if isinstance(value, dict):
+        return {key: _repeated(each, marks) for key, each in value.items()}
+    if isinstance(value, str):
+        for mark, (text, times) in marks.items():
+            value = value.replace(mark, text * times)
+    return value
 
 
 def _length(row, message):
