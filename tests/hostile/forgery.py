@@ -96,6 +96,11 @@ def mutants(rights, count, seed=20261122):
                 value = _changed(rng, right.of(name), position, alphabet)
                 yield f"{name}[{position}]", _path(right), _with(right, name, value), right.body
                 made += 1
+        # All of the first one's cipher text, and of each further one every so many bytes.
+        for position in range(0, len(right.encrypted), 1 if right is rights[0] else 20):
+            encrypted = _changed(rng, right.encrypted, position, BASE64)
+            yield f"cipher[{position}]", _path(right), right.query_string, forge.envelope(encrypted).encode()
+            made += 1
         for position in range(len(right.path_token)):
             token = _changed(rng, right.path_token, position, BASE64[:-2])
             yield f"path[{position}]", f"/wx/{token}", right.query_string, right.body

@@ -51,12 +51,13 @@ def test_right_requests_are_right(brands, own_registries, at):
 
 def test_no_forgery_is_accepted(brands, own_registries, at):
     rights = rights_of(brands, 50)
-    wrong, kinds = [], Counter()
+    wrong, kinds, places = [], Counter(), set()
 
     async def story():
         async with running() as caller:
             for what, path, query, body in mutants(rights, size("mutants")):
                 kinds[what.partition("[")[0]] += 1
+                places.add(what)
                 answer = await caller.request("POST", path, query, body)
                 if answer != REFUSED:
                     wrong.append((what, answer))
@@ -66,6 +67,7 @@ def test_no_forgery_is_accepted(brands, own_registries, at):
     assert wrong == []
     assert sum(kinds.values()) >= size("mutants")
     assert len(kinds) >= 15
+    assert {f"cipher[{position}]" for position in range(len(rights[0].encrypted))} <= places
     assert stored(brands) == []
     assert {name.partition(" ")[0] for name in counters} == {"refused"}
     figure("S1", "forgeries accepted", f"0 of {sum(kinds.values())}", "0")

@@ -16,13 +16,15 @@ from conversations.models import ReplyRecord, ReplyRule
 from members.models import Follower
 from tests.hostile import measured
 from tests.hostile.forgery import right_request
+from tests.hostile.rows import DATA
 from tests.hostile.sizes import FIGURES, figure, size
 from tests.hostile.test_wire_level import Process, fresh
+from tests.sources import load_yaml
 from tests.wechat_gateway import forge
 from tests.wechat_gateway.conftest import make_account
 from touchpoints.services import replies_changed
 from wechat_gateway import services
-from wechat_gateway.codec import MessageCipher
+from wechat_gateway.codec import MessageCipher, judge_push
 from wechat_gateway.models import InboundPush
 
 pytestmark = [
@@ -61,17 +63,40 @@ def test_refusal_is_cheap_and_right_pushes_pass(gateway, accounts, refresh):
         refresh()
         return fresh(accounts[0], number)
 
-    costs, counts, times = measured.cheap_refusal(gateway, accounts[0], push)
+    costs, counts, times, statuses = measured.cheap_refusal(gateway, accounts[0], push)
     worst = max(costs, key=costs.get)
     p99 = times[int(len(times) * 0.99)]
-    refused = sum(counts.values())
+    refused, held_back = measured.answered(counts), counts.pop(measured.HELD_BACK, 0)
     figure("S4", "CPU of a refused request, dearest kind", f"{costs[worst]:.2f} ms ({worst})", "<= 2 ms")
     figure("S4", "refused a second (answers)", f"{refused / measured.GARBAGE_SECONDS:.0f} ({ {k.decode() or 'cut': n for k, n in counts.items()} })")  # fmt: skip
     figure("S4", f"right pushes among them: {len(times)}, p50, p99", f"{times[len(times) // 2]:.0f} ms, {p99:.0f} ms", "p99 <= 500 ms")  # fmt: skip
     assert set(counts) <= {b"403", b"413", b"429", b""}
     assert costs[worst] <= 2
-    assert len(times) >= 100
+    figure("S4", "requests that found no free line", str(held_back), "<= 10 %")
+    assert refused >= 0.9 * measured.GARBAGE_SECONDS * measured.GARBAGE_RATE
+    assert statuses == {(200, b"success"): len(times)}
+    assert len(times) >= 0.95 * measured.GARBAGE_SECONDS * measured.VALID_RATE
     assert p99 <= 500
+
+
+BOUNDS = {"CB32": 20.0, "CB36": 5.0}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_what_is_nested_or_explodes_costs_next_to_nothing(name):
+    """CPU of judging a push, the best of five: what the machine does besides is not the push's."""
+    spent = {}
+    for row in [row for path in DATA for row in load_yaml(path.read_text()) if row["id"] == name]:
+        account, query, body = forge.from_row(row)
+        for _ in range(5):
+            began = time.process_time()
+            judge_push(account, query, body, now=forge.NOW)
+            took = (time.process_time() - began) * 1000
+            spent[row["case"]] = min(took, spent.get(row["case"], took))
+    worst = max(spent, key=spent.get)
+    figure(name, f"CPU of the dearest of {len(spent)} ({worst})", f"{spent[worst]:.2f} ms", f"<= {BOUNDS[name]:.0f} ms")
+    assert len(spent) >= 2
+    assert spent[worst] <= BOUNDS[name]
 
 
 def test_refusals_look_and_last_alike(gateway, accounts, refresh):
@@ -81,20 +106,24 @@ def test_refusals_look_and_last_alike(gateway, accounts, refresh):
         b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
         b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n",
     }
-    difference, t, pair = measured.worst_pair(times)
-    figure("S6", f"worst pair of {len(times)} kinds × {size('timings')}: {pair}", f"t {t:.1f}, {difference:.1f} µs", "t < 4.5 or < 50 µs")  # fmt: skip
-    assert t < 4.5 or difference < 50
+    worst, *_others = measured.pairs(times)
+    t, difference, names = worst
+    figure("S6", f"worst pair of {len(times)} kinds × {size('timings')}: {names}", f"t {t:.1f}, {difference:.1f} µs", "t < 4.5 or < 50 µs")  # fmt: skip
+    assert not measured.tells_apart(worst)
 
 
 def test_measure_would_see_a_difference():
-    """Sixty microseconds between two kinds fail the bar above."""
+    """Sixty microseconds between two kinds fail the bar above, also beside a larger one of which nobody is certain."""
     import random
 
     rng = random.Random(1)
     base = [rng.gauss(300, 40) for _ in range(5000)]
-    difference, t, _ = measured.worst_pair({"a": base, "b": [each + 60 for each in base], "c": base})
-    assert t > 4.5
-    assert difference > 50
+    noise = [rng.gauss(300, 4000) for _ in range(100)]
+    found = measured.pairs({"a": base, "b": [each + 60 for each in base], "c": base, "noise": noise})
+    assert max(found, key=lambda pair: pair[1])[2].endswith("noise")
+    assert measured.tells_apart(found[0])
+    assert "b" in found[0][2]
+    assert not measured.tells_apart(measured.pairs({"a": base, "c": base})[0])
 
 
 PEOPLE = 97
