@@ -27,6 +27,7 @@ class Viewer:
     ip: str = ""
     request_id: str = ""
     via: str = "console"
+    key_id: int | None = None  # of the API key, for one of the brand's other systems
 
     def can(self, capability: str) -> bool:
         """Say whether the role includes a capability."""

@@ -25,10 +25,12 @@ from common.postgres.planning import in_order
 from console.changes import form_changes
 from console.forms import BrandModelForm, refusing
 from console.http import row_id, viewer_of
-from console.registry import BulkColumn, Tab, columns, nav
+from console.registry import BulkColumn, Tab, columns, nav, shown_rows
 from console.site import ConsoleSite, site
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.forms import ModelForm
     from django_stubs_ext import StrOrPromise
 
@@ -222,7 +224,12 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
         """Look a row up; whoever may see none of its kind is refused before, so that no answer tells which exist."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
-        return super().get_object(request, object_id, from_field)
+        row = super().get_object(request, object_id, from_field)
+        match = request.resolver_match
+        is_shown = match is not None and match.url_name == f"{self.opts.app_label}_{self.opts.model_name}_change"
+        if row is not None and is_shown and request.method in ("GET", "HEAD"):
+            self._tell([row], is_page=True)
+        return row
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Filter by what the page offers: Django would take every column, shown or not, as a way to guess values."""
@@ -320,7 +327,13 @@ class ConsoleModelAdmin(BrandFieldsMixin, ModelAdmin):  # type: ignore[misc] # U
             **(extra_context or {}),
         }
         response: HttpResponse = super().changelist_view(request, context)
+        if isinstance(response, TemplateResponse) and "cl" in (response.context_data or {}):
+            self._tell(response.context_data["cl"].result_list, is_page=False)  # type: ignore[index]
         return response
+
+    def _tell(self, rows: Sequence[Any], *, is_page: bool) -> None:
+        for _key, told in shown_rows.items():
+            told(self.opts.label_lower, rows, is_page)
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """Give the columns, with those that other apps add before the last one."""

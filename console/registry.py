@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from common.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from django.http import HttpRequest, HttpResponseBase
@@ -304,3 +304,7 @@ person_marks: Registry[Callable[[], Any]] = Registry(
     purpose="what the query for a person's page brings along, so that a block with nothing to show asks nothing",
 )
 columns: Registry[Column] = Registry("console.columns", purpose="a column that an app adds to another app's list")
+shown_rows: Registry[Callable[[str, Sequence[Any], bool], None]] = Registry(
+    "console.shown_rows",
+    purpose="who is told which rows a list shows, or whose page is opened: callable(model, rows, is_page)",
+)

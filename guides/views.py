@@ -22,6 +22,7 @@ from guides.models import Assignment, Guide
 from guides.selectors import in_reach, joinings_in_reach, member_counts, policy
 from members import services as member_services
 from members.errors import SmsCodeRefused
+from members.opened import Way, shows
 from members.selectors import purposes, texts_in_force, visible_members
 from members.services.identity import masked_phone, normalised_phone
 
@@ -110,6 +111,7 @@ def member_page(request: HttpRequest, pk: int) -> HttpResponseBase:
         return gettext("%(guide)s looks after them now.") % {"guide": guide}
 
     title = gettext("Exclusive guide of %(name)s") % {"name": member}
+    member_services.note_opened(member_id=member.pk, page="guide", at=now())
     return _hand_over(request, [member.pk], _working(request), title, back, done)
 
 
@@ -202,13 +204,15 @@ def join_page(request: HttpRequest) -> HttpResponseBase:
         except AppError as error:
             shown["error"], shown["hint"] = error.message, error.hint
             shown["sent"] = request.POST.get("act") == "join"
+    recent = joinings_in_reach(viewer_of(request))
+    member_services.note_listed(people=[each.member_id for each in recent], page="guides.joined", at=at)
     context = {
         "title": gettext("Join in the store"),
         "offered": offered,
         "guide": guide,
         "shown": shown,
         "texts": _texts(at),
-        "recent": joinings_in_reach(viewer_of(request)),
+        "recent": recent,
         "sends": bool(member_services.sms_settings().way),
         **_shown(guide, at),
     }
@@ -272,3 +276,7 @@ for _page in (
     pages.register(_page.name, _page)
 
 nav.register("guides.join", Tab("guides", gettext_lazy("Join in the store"), "guides_join", "counter", 30))
+
+
+shows("guide", gettext_lazy("Exclusive guide"), "name", "relations")
+shows("guides.joined", gettext_lazy("Joined in the store"), "name", "relations", way=Way.LIST)

@@ -29,6 +29,8 @@ from console.registry import (
 )
 from inbox import on_screen, routing, selectors
 from inbox.models import Agent, CannedReply, Conversation, Level, ServiceHours
+from members.opened import Way, shows
+from members.services import note_listed
 from wechat_gateway import incidents
 from wechat_gateway.client import CUSTOM_SEND
 
@@ -240,6 +242,7 @@ def waiting(viewer: Viewer) -> Iterator[Card]:
     longest = selectors.listed(viewer, "waiting").first()
     if longest is not None and longest.waiting_since is not None:
         count = selectors.waiting_counts(viewer)["waiting"]
+        note_listed(people=[longest.follower.member_id], page="inbox.longest", at=at)
         minutes = int((at - longest.waiting_since).total_seconds() // 60)
         yield Todo(
             _("Conversations waiting for a reply"),
@@ -287,14 +290,18 @@ def talked(member: Member, limit: int) -> list[Moment]:
 
 def find_conversations(viewer: Viewer, term: str) -> list[Hit]:
     """Find conversations by what was said in them."""
+    found = selectors.hits(viewer, term, limit=8)
+    note_listed(people=[row.follower.member_id for row, _line in found], page="inbox.search", at=now())
     return [
         Hit(
             on_screen.name_of(row),
             f"{on_screen.snippet(row)[:40]} · {formats.ago(row.last_at)}",
             on_screen.page_of(row.pk, line=line),
         )
-        for row, line in selectors.hits(viewer, term, limit=8)
+        for row, line in found
     ]
 
 
 search_groups.register("inbox", SearchGroup(gettext_lazy("Conversations"), "inbox", find_conversations, 25))
+shows("inbox.longest", gettext_lazy("Who waits longest, on the home page"), "name", way=Way.LIST)
+shows("inbox.search", gettext_lazy("Search in conversations"), "name", "words", way=Way.SEARCH)

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import AuditEntry
 from accounts.services import trim_audit
-from members.models import AccessEntry, Consent, FactChange, MiniProgramSession, RequestFile, RetentionRun
+from members.models import AccessEntry, Consent, FactChange, ListAccess, MiniProgramSession, RequestFile, RetentionRun
 from members.retention import PIECE, DataClass, classes, piece
 from wechat_gateway.models import InboundPush, PushState
 from wechat_gateway.services import drop_unsettled
@@ -23,6 +23,13 @@ def _trim_access(before: datetime) -> int:
     """Let a piece of the access log go; the database keeps what is younger than 180 days, whoever asks."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT zhiyin_trim_access(%s, %s)", [before, PIECE])
+        return int(cursor.fetchone()[0])
+
+
+def _trim_lists(before: datetime) -> int:
+    """The same for lists that were shown."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT zhiyin_trim_lists(%s, %s)", [before, PIECE])
         return int(cursor.fetchone()[0])
 
 
@@ -111,6 +118,19 @@ classes.register(
         most=3_650,
         drop=_trim_access,
         order=81,
+    ),
+)
+classes.register(
+    "access_lists",
+    DataClass(
+        label=_("Access log of lists, searches, files and the API"),
+        law=_("PIPL art. 51, 55 and 56: who saw whose data is kept for three years"),
+        old=lambda before: ListAccess.objects.filter(at__lt=before),
+        proposed=1_095,
+        least=180,
+        most=3_650,
+        drop=_trim_lists,
+        order=82,
     ),
 )
 classes.register(

@@ -123,6 +123,7 @@ def segment_why(request: HttpRequest, pk: int) -> HttpResponse:
     else:
         found = member_services.look_up_members(viewer, term, at=at) if term else []
         context["found"] = found
+        member_services.note_listed(people=[person.pk for person in found], page="search", at=at)
         member = found[0] if len(found) == 1 else None
     if member is not None and not problem:
         context["member"] = member
@@ -318,6 +319,8 @@ def _counted(viewer: Viewer, rule: object, draw: int) -> dict[str, Any]:
     people = found.sample
     if draw:
         people = segment_preview.sample(rule, at=at, shown=found, draw=draw, viewer=viewer)
+    numbers = ["number"] if any(not person.phone_masked for person in people) else []  # stand in for phones
+    member_services.note_listed(people=[person.id for person in people], page="segment.sample", fields=numbers, at=at)
     context: dict[str, Any] = {
         "preview": found,
         "people": people,

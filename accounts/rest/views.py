@@ -124,6 +124,7 @@ class BrandAPIView(JsonAPIView):
             ip=caller_address(request),
             request_id=getattr(request, "request_id", ""),
             via="api",
+            key_id=user.key_id if isinstance(user, SystemPrincipal) else None,
         )
         self._viewing.enter_context(viewing(viewer))
 

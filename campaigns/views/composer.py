@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from campaigns import composer, on_screen, plan, selectors, services
 from campaigns.carriers import Problem, carriers
@@ -27,7 +28,8 @@ from console.site import page_response
 from members import selectors as member_selectors
 from members.freshness import age_of, people_of
 from members.models import Follower, Member, Purpose, Segment, Topic
-from members.services import look_up_in_words
+from members.opened import Way, shows
+from members.services import look_up_in_words, note_listed
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
 if TYPE_CHECKING:
@@ -165,6 +167,7 @@ def recipients(request: HttpRequest, pk: int) -> HttpResponse:
             account_id=campaign.account_id, member__in=[member.pk for member in known.members]
         )
         found = list(rows.order_by("-subscribed", "-last_interaction_at", "pk")[:RECIPIENTS])
+    note_listed(people=[each.member_id for each in found], page="campaigns.recipients", at=now())
     typed = (
         term if len(term) >= OPENID_LENGTH and not found and term.replace("-", "").replace("_", "").isalnum() else ""
     )
@@ -422,3 +425,6 @@ _COPIED: Final = (
     "rate_per_second",
 )
 __all__ = ["MessageTemplate", "audience", "copy", "draft", "new", "page", "recipients", "send_test", "test_receipt"]
+
+
+shows("campaigns.recipients", gettext_lazy("Who gets a test message"), "name", way=Way.SEARCH)

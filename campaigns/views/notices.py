@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from campaigns import selectors, services
 from campaigns.carriers import carriers
@@ -23,6 +24,8 @@ from console.site import page_response
 from inbox.errors import ConversationMissing
 from inbox.models import SendState
 from inbox.selectors import conversation_seen_by, was_sent
+from members.opened import shows
+from members.services import note_opened
 
 if TYPE_CHECKING:
     from django.http import QueryDict
@@ -77,6 +80,7 @@ def notice(request: HttpRequest, pk: int) -> HttpResponse:
                 on_its_way = line.state in (SendState.QUEUED, SendState.SENDING)
                 messages.success(request, _("The notice is on its way.") if on_its_way else _("The notice was sent."))
             return HttpResponseRedirect(context["back"])
+    note_opened(member_id=conversation.follower.member_id, page="campaigns.notice", at=now())
     if template is not None:
         context |= _written(conversation, template, content)
     return page_response(request, "campaigns/notice.html", context)
@@ -127,3 +131,6 @@ def _key(data: QueryDict) -> UUID:
         return UUID(data.get("client_key", ""))
     except ValueError as error:
         raise Http404 from error
+
+
+shows("campaigns.notice", gettext_lazy("Notice to one person"), "name")

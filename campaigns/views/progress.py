@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from campaigns import lift, on_screen, plan, selectors, services
 from campaigns.errors import AlreadyLaunched, NotInThisState, NotReady
@@ -28,7 +28,9 @@ from console.labels import source_label
 from console.site import page_response
 from members.errors import RuleInvalid
 from members.models import Member, Purpose
+from members.opened import Way, shows
 from members.selectors import consent_behind, within_reach
+from members.services import note_listed
 
 if TYPE_CHECKING:
     from campaigns.selectors import Progress, Slice
@@ -162,6 +164,7 @@ def deliveries(request: HttpRequest, pk: int) -> HttpResponse:
     slices = selectors.report(campaign, at=now()).slices
     wanted = [each for each in slices if state in ("", each.state) and (reason is None or reason == each.reason)]
     people = within_reach(Member.objects.all(), viewer_of(request)).in_bulk({row.member_id for row in found.rows})
+    note_listed(people=people, page="campaigns.messages", at=now())
     query: dict[str, str | int] = {"state": state} if state else {}
     if reason is not None:
         query["reason"] = reason
@@ -424,3 +427,6 @@ def _version(campaign: Campaign, found: Progress) -> str:
              found.waiting, found.sent, found.delivered, found.refused, found.failed, found.unknown, found.suppressed,
              [(each.state, each.reason, each.count) for each in found.problems])  # fmt: skip
     return f"{zlib.crc32(repr(parts).encode()):08x}"
+
+
+shows("campaigns.messages", gettext_lazy("Messages of a campaign"), "name", "number", "behaviour", way=Way.LIST)

@@ -37,8 +37,9 @@ from conversations.selectors import (
 from library.models import MediaKind
 from library.selectors import files_for_menus
 from members.models import Follower, Tag
+from members.opened import Way, shows
 from members.selectors import visible_members
-from members.services import look_up_in_words
+from members.services import look_up_in_words, note_listed
 from members.services.lookups import LookedUp
 from touchpoints.selectors import channels_by_scene, channels_to_count_for, scene_in, without_scene
 from wechat_gateway.errcodes import explain
@@ -197,6 +198,7 @@ def _personalised(request: HttpRequest, account: OfficialAccount, rows: list[Tag
     found = look_up_in_words(viewer_of(request), wanted, at=now(), limit=1) if wanted else LookedUp([])
     person = next(iter(found.members), None)
     follower = Follower.objects.filter(account=account, member=person).order_by("pk").first() if person else None
+    note_listed(people=[person.pk] if person and follower else [], page="conversations.menu", at=now())
     return {
         "tag_menus": [{"row": row, "people": people.get(row.pk, 0)} for row in rows],
         "default_people": people.get(None, 0),
@@ -213,7 +215,8 @@ def _untagged(request: HttpRequest, account: OfficialAccount, menu: Menu) -> dic
     """Give the people whom WeChat refused the tag of their menu, each reason once, and some by name."""
     refused = refused_taggings(account.pk)
     some = [each.member_id for each in refused[:NAMED]]
-    members = visible_members(viewer_of(request)).filter(pk__in=some) if some else ()
+    members = list(visible_members(viewer_of(request)).filter(pk__in=some)) if some else []
+    note_listed(people=[each.pk for each in members], page="conversations.menu", at=now())
     return {
         "untagged": len(refused),
         "untagged_reasons": [
@@ -468,3 +471,6 @@ def menus_not_published(viewer: Viewer) -> Iterator[Card]:
             since=row.fetched_at,
             order=8,
         )
+
+
+shows("conversations.menu", gettext_lazy("Which menu somebody sees"), "name", "tags", way=Way.SEARCH)

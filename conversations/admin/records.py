@@ -14,6 +14,7 @@ from console.http import viewer_of
 from conversations import reasons, selectors
 from conversations.models import OCCASIONS, ReplyRecord, ReplyState, Way
 from members.models import Member
+from members.opened import lists
 from members.selectors import within_reach
 from wechat_gateway.held import HeldByIncident
 from wechat_gateway.incidents import Affected, affected
@@ -100,3 +101,6 @@ class ReplyRecordAdmin(ConsoleModelAdmin):
         """Show what became of the messages that follow."""
         said = state(ReplyState(row.state).label, TONES[ReplyState(row.state)])
         return two_lines(said, reasons.WHY.get(row.problem, row.problem))
+
+
+lists("conversations.ReplyRecord", "name", "behaviour", by="follower.member_id", page=("name", "behaviour"))

@@ -27,7 +27,8 @@ from conversations.patterns import normalised
 from conversations.script import begin
 from conversations.selectors import MOST_COMPARED, dialogues_of, facts_of, hits_of, rules_of
 from members.models import Follower
-from members.services import look_up_in_words
+from members.opened import Way, shows
+from members.services import look_up_in_words, note_listed
 from members.services.lookups import LookedUp
 from touchpoints.models import Touchpoint
 from wechat_gateway.models import OfficialAccount
@@ -367,6 +368,7 @@ def _ask(viewer: Viewer, account: OfficialAccount, kind: str, text: str, wanted:
     at = now()
     found = look_up_in_words(viewer, wanted, at=at, limit=1) if wanted else LookedUp([])
     person = next(iter(found.members), None)
+    note_listed(people=[person.pk] if person else [], page="conversations.try", at=at)
     follower = Follower.objects.filter(account=account, member=person).order_by("pk").first() if person else None
     facts = facts_of(rules, account.pk, follower.openid, at=at) if follower else Facts()
     if kind in {Trigger.FOLLOW, Trigger.REFOLLOW}:
@@ -457,3 +459,6 @@ pages.register(
     "conversations.overlaps",
     Page("conversations/rules/overlaps/", overlaps_part, "conversations_replyrule_overlaps", "replies", "edit"),
 )
+
+
+shows("conversations.try", gettext_lazy("Answer to somebody, tried out"), "name", "tags", way=Way.SEARCH)

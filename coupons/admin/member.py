@@ -36,7 +36,7 @@ from coupons.selectors import coupons as selectors
 from coupons.selectors.scans import reason
 from coupons.words import rule_sentence
 from loyalty.services import Operation
-from members.opened import opened_pages
+from members.opened import shows
 from members.selectors import records_within
 from members.services import note_opened
 
@@ -223,4 +223,4 @@ def moments(member: Member, limit: int) -> list[Moment]:
     return given + _refused_scans(member, limit)
 
 
-opened_pages.register("coupons", gettext_lazy("Coupons"))
+shows("coupons", gettext_lazy("Coupons"), "name", "coupons")

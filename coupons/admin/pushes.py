@@ -32,7 +32,9 @@ from loyalty.services import Operation
 from members.errors import RuleInvalid
 from members.freshness import refusal
 from members.models import Segment
+from members.opened import Way, shows
 from members.segments import sentence
+from members.services import note_listed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -239,6 +241,7 @@ def _left_out(request: HttpRequest, row: Push) -> dict[str, Any]:
     )
     more = len(rows) > selectors.A_PAGE
     rows = rows[: selectors.A_PAGE]
+    note_listed(people=[each.member_id for each in rows], page="coupons.left_out", at=now())
     return {
         "outcome": outcome,
         "people": [
@@ -265,3 +268,6 @@ def progress_part(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 _PROGRESS = Page("coupons/pushes/<int:pk>/progress/", progress_part, "coupons_push_progress", "coupons")
 pages.register(_PROGRESS.name, _PROGRESS)
+
+
+shows("coupons.left_out", gettext_lazy("Left out of a coupon for a segment"), "name", "coupons", way=Way.LIST)

@@ -41,6 +41,7 @@ from coupons.reasons import REASONS
 from coupons.rules import MOST_FEN
 from coupons.selectors import coupons as selectors
 from coupons.services.life import HOLD_MINUTES, LONGEST_HOLD
+from members.opened import answers
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -396,3 +397,6 @@ class CounterRedeem(BrandAPIView):
             at=clock.now(),
         )
         return Response(move_body(move), status=201)
+
+
+answers("coupons/", "coupons")

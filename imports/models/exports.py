@@ -90,11 +90,12 @@ class Export(BrandOwned):
 
 
 class ExportChunk(BrandOwned):
-    """A piece of a written file, sealed."""
+    """A piece of a written file, sealed; `people` are those of its share of the rows, for whoever takes it out."""
 
     job = BrandForeignKey(Export, models.CASCADE, related_name="+")
     number = models.PositiveIntegerField()
     body = SealedTextField(bind=("job_id", "number"))
+    people = ArrayField(models.BigIntegerField(), default=list, db_default=[])
 
     class Meta(BrandOwned.Meta):
         verbose_name = _("piece of an exported file")

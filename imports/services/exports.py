@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import translation
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.models import ApiKey, RoleGrant
 from accounts.roles import DataScope, Role
@@ -28,9 +29,10 @@ from imports.models import Export, ExportChunk, ExportFormat, ExportState
 from imports.services.own_fields import PREFIX
 from loyalty.selectors.points import balances_of
 from members.models import FieldKind, Identity, Member, Tag
+from members.opened import OWN, Way, shows
 from members.segments import matching
 from members.selectors import name_begins, profile_fields, seen, visible_members, words_that_count
-from members.services import intake, watch_access
+from members.services import intake, note_listed, watch_access
 from members.services.profile import shown_value
 from stores.models import Store
 
@@ -209,9 +211,12 @@ def write_export(*, brand_id: int, export_id: int) -> None:
         locked = Export.objects.select_for_update().get(pk=row.pk)
         if locked.state != ExportState.WAITING:
             return
-        for number, start in enumerate(range(0, len(body), PIECE)):
+        starts = range(0, len(body), PIECE)
+        share = -(-len(ids) // max(len(starts), 1))
+        for number, start in enumerate(starts):
             piece = base64.b64encode(body[start : start + PIECE]).decode()
-            ExportChunk.objects.create(job=locked, number=number, body=piece)
+            people = list(ids[number * share : (number + 1) * share])
+            ExportChunk.objects.create(job=locked, number=number, body=piece, people=people)
         locked.state, locked.rows, locked.size, locked.written_at = ExportState.READY, len(ids), len(body), clock.now()
         locked.save(update_fields=["state", "rows", "size", "written_at"])
         point("exports: kept, not committed")
@@ -363,8 +368,13 @@ def _taken(row: Export, viewer: Viewer) -> bytes:
         action="download export", obj=row, changes={"rows": [None, row.rows], "phones in full": [None, row.unmasked]}
     )
     watch_access(viewer=viewer, at=clock.now())
+    shown = [*(("phone",) if row.unmasked else ()), *(f"{OWN}{key}" for key in row.fields)]
     chunks = ExportChunk.objects.filter(job=row).order_by("number")
-    return b"".join(base64.b64decode(chunk.body.reveal()) for chunk in chunks.iterator(chunk_size=4))
+    body = b""
+    for chunk in chunks.iterator(chunk_size=4):
+        note_listed(people=chunk.people, page="export", fields=shown, at=clock.now())
+        body += base64.b64decode(chunk.body.reveal())
+    return body
 
 
 def delete_old_exports(brand_id: int, *, at: datetime) -> int:
@@ -377,3 +387,10 @@ def delete_old_exports(brand_id: int, *, at: datetime) -> int:
         )
         ExportChunk.objects.filter(job_id__in=old).delete()
         return Export.objects.filter(pk__in=old).update(state=ExportState.GONE)
+
+
+shows(
+    *("export", gettext_lazy("List of members as a file"), "name", "number", "phone_masked", "card", "birthday"),
+    *("gender", "city", "tags", "relations", "points"),
+    way=Way.EXPORT,
+)

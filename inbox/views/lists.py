@@ -16,8 +16,11 @@ from console.http import row_id, viewer_of
 from console.site import page_response
 from inbox import on_screen, routing, selectors, services
 from inbox.models import Agent, TaskKind
+from members.opened import Way, shows
+from members.services import note_listed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from accounts.viewer import Viewer
@@ -42,6 +45,7 @@ def index(request: HttpRequest) -> HttpResponse:
         **list_context(request),
         **duty_context(request),
     }
+    note(context)
     return page_response(request, "inbox/page.html", context)
 
 
@@ -52,7 +56,15 @@ def rows(request: HttpRequest) -> HttpResponse:
     context = list_context(request)
     if context["version"] == request.GET.get("v", ""):
         return HttpResponse(status=204)
+    note(context)
     return TemplateResponse(request, "inbox/_rows.html", context)
+
+
+def note(context: Mapping[str, Any]) -> None:
+    """Write down whom the list and the follow-ups show, where they are shown."""
+    at = now()
+    note_listed(people=context.get("people", ()), page="inbox.list", at=at)
+    note_listed(people=context.get("task_people", ()), page="inbox.tasks", at=at)
 
 
 def canned(request: HttpRequest) -> HttpResponse:
@@ -103,6 +115,7 @@ def list_context(request: HttpRequest, opened: int | None = None) -> dict[str, A
         "now_ms": int(at.timestamp() * 1000),
         "target_ms": int(routing.TARGET.total_seconds() * 1000),
         "version": _version(shown, counts, opened, view),
+        "people": [row.follower.member_id for row in shown],
         "page": page,
         "newer": f"?{urlencode({**here, 'page': page - 1})}" if page > 1 else "",
         "older": f"?{urlencode({**here, 'page': page + 1})}" if more and page < selectors.PAGES else "",
@@ -115,6 +128,7 @@ def tasks(request: HttpRequest) -> HttpResponse:
     context = tasks_context(request)
     if context["tasks_version"] == request.GET.get("v", ""):
         return HttpResponse(status=204)
+    note(context)
     return TemplateResponse(request, "inbox/_tasks.html", context)
 
 
@@ -152,7 +166,8 @@ def tasks_context(request: HttpRequest) -> dict[str, Any]:
         }
         for task in found
     ]
-    return {"tasks": shown, "tasks_version": f"{zlib.crc32(repr(shown).encode()):x}"}
+    people = [task.conversation.follower.member_id for task in found]
+    return {"tasks": shown, "task_people": people, "tasks_version": f"{zlib.crc32(repr(shown).encode()):x}"}
 
 
 def _seen(viewer: Viewer, at: datetime) -> None:
@@ -187,3 +202,7 @@ def _count(number: int | None) -> str:
 def _version(shown: list[Conversation], counts: dict[str, int], opened: int | None, view: str) -> str:
     said = repr([[(row.pk, row.version) for row in shown], sorted(counts.items()), opened, view])
     return f"{zlib.crc32(said.encode()):x}"
+
+
+shows("inbox.list", gettext_lazy("List of conversations"), "name", "words", way=Way.LIST)
+shows("inbox.tasks", gettext_lazy("Follow-ups of the inbox"), "name", way=Way.LIST)

@@ -19,7 +19,7 @@ from inbox.models import AttachmentState, ConversationState, Direction, Message
 from inbox.views import lists
 from library import files
 from library.models import MediaItem
-from members.opened import opened_pages
+from members.opened import shows
 from members.services import note_opened
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from wechat_gateway.windows import Allowance
 
 WINDOWS: Final = {"before": "before", "after": "after", "line": "around"}  # in the address: what it asks for
-opened_pages.register("conversation", gettext_lazy("Conversation"))
+shows("conversation", gettext_lazy("Conversation"), "name", "words")
 
 SAFE: Final = frozenset({"image/png", "image/jpeg", "image/gif"})
 
@@ -44,7 +44,6 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
     """Show a conversation beside the list."""
     conversation = conversation_or_404(request, pk)
     at = now()
-    note_opened(member_id=conversation.follower.member_id, page="conversation", at=at)
     context = {
         "title": on_screen.name_of(conversation),
         **lists.list_context(request, opened=conversation.pk),
@@ -53,6 +52,7 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
         "client_key": uuid4(),
         "colleagues": selectors.colleagues(conversation, at=at),
     }
+    lists.note(context)
     return page_response(request, "inbox/page.html", context)
 
 
@@ -96,6 +96,7 @@ def file(request: HttpRequest, pk: int, line_id: int) -> HttpResponse:
         body = files.read(path)
     except FileNotFoundError as error:
         raise Http404 from error
+    note_opened(member_id=conversation.follower.member_id, page="conversation", at=now())
     response = HttpResponse(body, content_type=content_type)
     response["Cache-Control"] = "private, max-age=86400"
     response["X-Content-Type-Options"] = "nosniff"
@@ -109,6 +110,7 @@ def allowed(request: HttpRequest, pk: int, line_id: int) -> HttpResponse:
     row = Message.objects.filter(pk=line_id, conversation=conversation, direction=Direction.OUT).first()
     if row is None:
         raise Http404
+    note_opened(member_id=conversation.follower.member_id, page="conversation", at=now())
     return TemplateResponse(request, "inbox/_allowed.html", on_screen.basis(basis_of(conversation, row), conversation))
 
 
@@ -127,6 +129,7 @@ def thread_context(request: HttpRequest, conversation: Conversation) -> dict[str
         allowed, at=at, following=conversation.follower.subscribed, connected=conversation.account.is_active
     )
     waits = conversation.waiting_since
+    note_opened(member_id=conversation.follower.member_id, page="conversation", at=at)
     return {
         "conversation": conversation,
         "name": on_screen.name_of(conversation),

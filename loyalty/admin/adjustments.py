@@ -20,6 +20,7 @@ from console.http import viewer_of
 from loyalty import services
 from loyalty.models import Adjustment, AdjustmentState
 from loyalty.selectors import points as selectors
+from members.opened import lists
 from members.selectors import records_within
 
 if TYPE_CHECKING:
@@ -140,3 +141,6 @@ class AdjustmentAdmin(ConsoleModelAdmin):
         )
         messages.success(request, said)
         return HttpResponseRedirect(reverse("admin:loyalty_adjustment_changelist"))
+
+
+lists("loyalty.Adjustment", "name", "number", "points", page=("name", "number", "points"))

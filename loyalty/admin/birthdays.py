@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext_lazy
 
 from common.clock import now
 from common.errors import AppError
@@ -21,7 +21,9 @@ from loyalty.birthdays import benefits
 from loyalty.models import BirthdayGrant, BirthdayProgramme, GrantState, Tier
 from loyalty.news import kinds
 from loyalty.selectors import birthdays as selectors
+from members.opened import Way, shows
 from members.selectors import visible_members
+from members.services import note_listed
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase
@@ -103,6 +105,7 @@ def birthdays(request: HttpRequest) -> HttpResponseBase:
     visible = set(
         visible_members(viewer).filter(pk__in=[each.member_id for each in grants]).values_list("pk", flat=True)
     )
+    note_listed(people=visible, page="loyalty.birthdays", at=at)
     context = {
         **site.each_context(request),
         "title": gettext("Birthday benefit"),
@@ -133,3 +136,6 @@ def _gave(grant: BirthdayGrant) -> str:
 _PAGE = Page("loyalty/birthdays/", birthdays, "loyalty_birthdays", "points")
 pages.register(_PAGE.name, _PAGE)
 nav.register("rewards.birthdays", Tab("rewards", pgettext_lazy("tab", "Birthdays"), "loyalty_birthdays", "points", 60))
+
+
+shows("loyalty.birthdays", gettext_lazy("Birthday benefits given"), "name", "points", way=Way.LIST)

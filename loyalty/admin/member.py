@@ -39,7 +39,7 @@ from loyalty.selectors import points as selectors
 from loyalty.selectors import tiers as tier_selectors
 from loyalty.selectors.facts import facts_of
 from loyalty.services import Operation
-from members.opened import opened_pages
+from members.opened import shows
 from members.selectors import records_within
 from members.services import note_opened
 
@@ -274,4 +274,4 @@ def reported(member: Member, limit: int) -> list[Moment]:
     ]
 
 
-opened_pages.register("points", gettext_lazy("Points and tier"))
+shows("points", gettext_lazy("Points and tier"), "name", "points", "purchases")

@@ -17,7 +17,9 @@ from loyalty.models import ExpiryWarning, NewsText, Notice, Unreached
 from loyalty.news import kinds
 from loyalty.selectors import points as selectors
 from loyalty.selectors.warnings import STATES, figures_of, warnings_of
+from members.opened import Way, shows
 from members.selectors import visible_members
+from members.services import note_listed
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseBase
@@ -34,6 +36,8 @@ _WAYS = {
     "subscribe.notification": gettext_lazy("Subscribe notification"),
     "template.message": gettext_lazy("Template message"),
 }
+
+LISTED = "loyalty.warnings"  # in the access log
 
 
 def told_by(way: str, why: str) -> str:
@@ -57,6 +61,7 @@ def warnings(request: HttpRequest) -> HttpResponseBase:
     figures = figures_of(about=about, at=at)
     people = {row.member_id for row in rows}
     seen = set(visible_members(viewer_of(request)).filter(pk__in=people).values_list("pk", flat=True))
+    note_listed(people=[row.member_id for row in rows[:A_PAGE] if row.member_id in seen], page=LISTED, at=at)
     is_points = about == "points"
     is_silent = (
         not selectors.policy().warn_text if is_points else not NewsText.objects.filter(about=about, is_on=True).exists()
@@ -102,3 +107,4 @@ def _line(row: ExpiryWarning | Notice, seen: bool) -> dict[str, Any]:
 _PAGE = Page("loyalty/warnings/", warnings, "loyalty_warnings", "points")
 pages.register(_PAGE.name, _PAGE)
 nav.register("rewards.warnings", Tab("rewards", pgettext_lazy("tab", "Reminders"), "loyalty_warnings", "points", 12))
+shows(LISTED, gettext_lazy("Reminders and news"), "name", "points", way=Way.LIST)

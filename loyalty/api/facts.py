@@ -25,6 +25,7 @@ from loyalty.selectors.facts import facts_of
 from loyalty.services import Report
 from loyalty.services.facts import MOST_FEN
 from members.models import Member
+from members.opened import answers
 from stores.models import Store
 
 if TYPE_CHECKING:
@@ -409,3 +410,7 @@ def _store_id(code: str | None) -> int | None:
     if found is None:
         raise FactRefused(_("Nothing was recorded. This store is unknown."), field="store")
     return found
+
+
+answers("facts/", "purchases")
+answers("places/", "purchases")

@@ -40,6 +40,7 @@ from loyalty.selectors import tiers as tier_selectors
 from loyalty.services import Operation
 from loyalty.services.facts import ORDER
 from members.models import Member
+from members.opened import answers
 from members.selectors import member_by_id
 
 if TYPE_CHECKING:
@@ -550,3 +551,8 @@ class MemberBenefits(BrandAPIView):
         )
         total = use.amount - sum(each["saved"] for each in use.applied)
         return Response({"amount": use.amount, "total": total, "benefits": use.applied}, status=201)
+
+
+answers("points/", "number", "points")
+answers("points/ledger/", "points")
+answers("benefits/", "points")

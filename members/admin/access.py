@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
+from django.db.models import Q
 from django.http import Http404, HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext, gettext_lazy
@@ -17,12 +18,15 @@ from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, two_lines
 from console.http import row_id, viewer_of
 from console.labels import via_label
-from members.models import AccessEntry, Member
-from members.opened import page_label
+from console.registry import shown_rows
+from members.models import AccessEntry, Follower, Member
+from members.opened import PAGE, lists, lists_of_people, page_label
 from members.selectors import person_of, records_within, visible_members
-from members.services import look_up_members
+from members.services import look_up_members, note_listed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.db.models import QuerySet
 
 FOUND = 20
@@ -75,7 +79,8 @@ class ByWhomFilter(DropdownFilter):  # type: ignore[misc]
         if not value.startswith(_KEY):
             return queryset.filter(actor_id=pk)
         labels = ApiKey.objects.filter(pk=pk).values_list("label", flat=True)
-        return queryset.filter(actor__isnull=True, actor_label__in=[label[:120] for label in labels])
+        before = Q(api_key__isnull=True, actor__isnull=True, actor_label__in=[label[:120] for label in labels])
+        return queryset.filter(Q(api_key_id=pk) | before)  # `before` the key itself was kept
 
 
 @admin.register(AccessEntry, site=site)
@@ -146,3 +151,29 @@ class AccessEntryAdmin(ConsoleModelAdmin):
     def through(self, row: AccessEntry) -> str:
         """Show through what."""
         return via_label(row.via)
+
+
+def note_rows(model: str, rows: Sequence[Any], is_page: bool) -> None:
+    """Write down whom a list of the console shows, or whose row's page is opened."""
+    known = lists_of_people.find(model)
+    if known is None or (is_page and known.page is None):
+        return
+    note_listed(people=known.people(rows), page=f"{model}{PAGE}" if is_page else model, at=now())
+
+
+def _of_audit(rows: Sequence[Any]) -> list[int]:
+    """Give the people whom entries of the audit log are about, or name by number."""
+    ids = [int(row.object_id) for row in rows if row.object_type == "members.member" and row.object_id.isdigit()]
+    named = Member.objects.filter(member_no__in=[row.object_label for row in rows])
+    return [*ids, *named.values_list("pk", flat=True)]
+
+
+def _of_pushes(rows: Sequence[Any]) -> list[int]:
+    followers = Follower.objects.filter(openid__in={row.openid for row in rows if row.openid})
+    return list(followers.values_list("member_id", flat=True))
+
+
+shown_rows.register("members.access_log", note_rows)
+lists("members.AccessEntry", "name", "number")
+lists("accounts.AuditEntry", "name", "number", by=_of_audit, page=("name", "number"))
+lists("wechat_gateway.InboundPush", "words", by=_of_pushes, page=("words", "wechat"))

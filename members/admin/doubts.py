@@ -23,6 +23,7 @@ from members import services
 from members.doubts import REASONS
 from members.merging import in_order
 from members.models import Doubt, DoubtState, Identity, IdentityKind, Member
+from members.opened import along, lists
 from members.selectors import visible_members
 from members.services.doubts import who_stays
 
@@ -224,3 +225,24 @@ def compared(one: Member, other: Member) -> list[dict[str, Any]]:
         if mine or theirs:
             lines.append({"label": asset.label, "one": mine, "other": theirs, "differs": False})
     return lines
+
+
+lists(
+    "members.Doubt",
+    "name",
+    "number",
+    by=along("one_id", "other_id"),
+    page=(
+        "name",
+        "number",
+        "phone_masked",
+        "birthday",
+        "gender",
+        "city",
+        "card",
+        "tags",
+        "relations",
+        "points",
+        "coupons",
+    ),
+)

@@ -103,6 +103,7 @@ def held_back(request: HttpRequest) -> HttpResponse:
     rows = Suppression.objects.select_related("member").order_by("-at", "-pk")
     visible = selectors.visible_members(viewer)
     shown = list(rows.filter(member__in=visible.values("pk"))[(page - 1) * PER_PAGE : page * PER_PAGE + 1])
+    services.note_listed(people=[row.member_id for row in shown[:PER_PAGE]], page="held_back", at=now())
     context: dict[str, Any] = {
         "title": _("Do-not-send list and control group"),
         "can_edit": can_edit,

@@ -177,9 +177,11 @@ def tags_out_of_step(viewer: Viewer) -> Todo | None:
 
 def find_people(viewer: Viewer, term: str) -> list[Hit]:
     """Find members by name prefix, phone tail, full phone, member number or the tail of an OpenID."""
+    found = services.look_up_members(viewer, term, at=now(), limit=8)
+    services.note_listed(people=[row.pk for row in found], page="search", at=now())
     return [
         Hit(row.name or gettext("No name yet"), _details(row), reverse("admin:members_member_change", args=[row.pk]))
-        for row in services.look_up_members(viewer, term, at=now(), limit=8)
+        for row in found
     ]
 
 

@@ -36,6 +36,7 @@ from members.models import (
     Purpose,
     Tag,
 )
+from members.opened import lists
 from members.selectors import consents_in_force, records_within, surviving, visible_members
 from wechat_gateway.models import OfficialAccount
 
@@ -302,6 +303,7 @@ class MemberAdmin(ConsoleModelAdmin):
         act = request.POST.get("act")
         if act == "reveal":
             phone = reveal(viewer_of(request), member, "phone", reason=request.POST.get("text", ""), at=now())
+            services.note_listed(people=[member.pk], page="reveal.phone", at=now())
             return {"revealed": phone}
         viewer_of(request).require("members.edit")
         form = TagForm(request.POST)
@@ -491,3 +493,7 @@ class FollowerAdmin(ConsoleModelAdmin):
             **timeline_context(member, request),
         }
         return TemplateResponse(request, "console/follower.html", context)
+
+
+lists("members.Member", "name", "number", "phone_masked", by="pk")
+lists("members.Follower", "name")

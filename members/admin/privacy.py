@@ -24,6 +24,7 @@ from console.registry import Page, Panel, pages, panels, person_marks
 from members import services
 from members.admin.rights import proof_lines
 from members.models import ErasureClock, ErasureState, Member
+from members.opened import lists
 from members.services.erasure import MOST_GRACE_DAYS
 from members.services.proof import is_intact
 
@@ -207,3 +208,6 @@ def erasure_of(member: Member, request: HttpRequest) -> Panel | None:
     if not rows:
         return None
     return Panel(gettext("Deletion of personal data"), "console/panel_facts.html", {"rows": rows}, order=90)
+
+
+lists("members.ErasureClock", "wechat", by="follower.member_id")

@@ -25,6 +25,7 @@ from console.registry import Page, Panel, pages, panels, person_marks
 from console.reveal import reveal
 from members import profiles, services
 from members.models import FieldKind, Gender, Member, ProfileField, ProfileValue
+from members.opened import OWN
 from members.selectors import Fact, profile_of, records_within
 
 if TYPE_CHECKING:
@@ -198,6 +199,7 @@ def _reveal(request: HttpRequest, member: Member) -> dict[int, str]:
     if row is None:
         raise Http404
     text = reveal(viewer_of(request), row, "sealed", reason=request.POST.get("text", ""), at=now())
+    services.note_listed(people=[member.pk], page="reveal.profile", fields=[f"{OWN}{row.key}"], at=now())
     return {row.pk: text}
 
 

@@ -29,6 +29,7 @@ from members import services
 from members.admin.decisions import context_of
 from members.errors import CopyGone
 from members.models import RequestFile, RequestKind, RequestState, RightsRequest
+from members.opened import lists
 from members.personal import Fate
 from members.services.proof import is_intact
 
@@ -247,6 +248,7 @@ def fetch(request: HttpRequest, token: str) -> HttpResponse:
     except CopyGone as error:
         messages.error(request, f"{error.message} {error.hint}")
         return HttpResponseRedirect(reverse("admin:members_rightsrequest_change", args=[row.pk]))
+    services.note_listed(people=[row.member_id], page="copy", at=at)
     mark = gettext("Fetched by %(who)s for %(brand)s on %(when)s; request %(number)s") % {
         "who": viewer.label,
         "brand": brand_of(request).name,
@@ -281,3 +283,6 @@ def open_requests(viewer: Viewer) -> Todo | None:
         gettext("the first until %(day)s") % {"day": formats.local_time(waiting["first"])} if waiting["count"] else "",
         20,
     )
+
+
+lists("members.RightsRequest", "name", "number", "consents", page=("name", "number", "consents"))

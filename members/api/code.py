@@ -17,6 +17,7 @@ from common import clock
 from members import services
 from members.api.me import MemberView, card
 from members.api.shapes import CARD_EXAMPLE, Card
+from members.opened import API
 from members.services.codes import LONGEST, STEP_SECONDS
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ class CodeTaking(BrandAPIView):
             at=clock.now(),
             scanned_at=given.get("scanned_at"),
         )
+
+        services.note_opened(member_id=member.pk, page=f"{API}/counter/codes/", at=clock.now())
 
         def answer() -> str:
             told = {"use": use.public_id, "at": use.at, "member": card(member.pk)}

@@ -19,12 +19,15 @@ from accounts.rest.views import BrandAPIView, known_text, person_reads
 from common import clock
 from members import selectors, services
 from members.api.shapes import PERSON_EXAMPLE, People, Person, ProfileQuery, person, persons
-from members.opened import API
+from members.opened import API, OWN
 from members.services.identity import normalised_phone
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rest_framework.request import Request
 
+    from members.models import ProfileField
     from members.selectors import PersonRow
 
 MOST_TAGS = 50
@@ -77,6 +80,7 @@ class PeopleList(BrandAPIView):
         if "phone" in wanted or "member_no" in wanted:  # whoever asks for one person by what they know of them
             for row in page:
                 services.note_opened(member_id=row.id, page=API, at=clock.now())
+        note_people(page, fields, "/members/")
         return Response(page_body(persons(page, fields, at=clock.now()), cursor))
 
 
@@ -230,7 +234,18 @@ class PersonTags(BrandAPIView):
             services.tag_members(member_ids=[member.id], tag_ids=add, source="API", at=clock.now())
         if remove:
             services.untag_members(member_ids=[member.id], tag_ids=remove, source="API", at=clock.now())
+        services.note_opened(member_id=member.id, page=API, at=clock.now())
         return Response(person(person_or_404(member_no)))
+
+
+def note_people(rows: Sequence[PersonRow], fields: Sequence[ProfileField], path: str) -> None:
+    """Write down that a page of people was answered, with the brand's own fields that were asked for."""
+    services.note_listed(
+        people=[row.id for row in rows],
+        page=f"{API}{path}",
+        fields=[f"{OWN}{field.key}" for field in fields],
+        at=clock.now(),
+    )
 
 
 def person_or_404(member_no: str) -> PersonRow:

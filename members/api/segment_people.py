@@ -16,6 +16,7 @@ from accounts.rest.serializers import StrictSerializer, read_query
 from accounts.rest.views import BrandAPIView, known_text
 from common import clock
 from members import selectors
+from members.api.people import note_people
 from members.api.shapes import PERSON_EXAMPLE, Person, ProfileQuery, persons
 from members.errors import SegmentNotFound
 from members.freshness import age_of, limit_of
@@ -176,5 +177,6 @@ class SegmentPeople(BrandAPIView):
         size, before = self.keyset.wanted(request.query_params)
         found = selectors.people_in(segment, at=at, before=None if before is None else int(before), limit=size + 1)
         page, cursor = self.keyset.cut(found, size, attrgetter("id"))
+        note_people(page, fields, "/segments/…/people/")
         body = page_body(persons(page, fields, at=at), cursor)
         return Response({**body, "as_of": age.as_of, "is_late": age.is_late})

@@ -19,7 +19,7 @@ from accounts.rest.schema import SYSTEM, endpoint, problems
 from accounts.rest.serializers import CodeField, MomentParameter, StrictSerializer, read_body, read_query
 from accounts.rest.views import BrandAPIView
 from common import clock
-from members import selectors
+from members import selectors, services
 from members.api.segment_people import (
     RULE_EXAMPLE,
     RULE_HELP,
@@ -29,6 +29,7 @@ from members.api.segment_people import (
     segment_line,
     segment_or_404,
 )
+from members.opened import API
 from members.segments import describe, sentence
 from members.why import explain
 
@@ -220,6 +221,8 @@ class SegmentPreview(BrandAPIView):
         caller: Any = request.user
         rule = read_body(Rule, request.data)["rule"]
         preview = selectors.preview(rule, at=clock.now())
+        sample = preview.sample if "members.read" in caller.scopes else ()
+        services.note_listed(people=[line.id for line in sample], page=f"{API}/segments/preview/", at=clock.now())
         return Response(
             {
                 "sentence": sentence(rule),
@@ -235,7 +238,7 @@ class SegmentPreview(BrandAPIView):
                         "phone": line.phone_masked or None,
                         "following": line.subscribed,
                     }
-                    for line in (preview.sample if "members.read" in caller.scopes else ())
+                    for line in sample
                 ],
                 "reach": [{"key": way.key, "label": way.label, **_range(way.people)} for way in preview.reach],
             },
@@ -311,6 +314,7 @@ class SegmentWhy(BrandAPIView):
         if then is not None and not EARLIEST <= then <= at:
             raise ValidationError({"at": [_("Choose a time in the past; before it the rule cannot be asked.")]})
         member = selectors.member_by_id(found[0].id)
+        services.note_opened(member_id=member.pk, page=f"{API}/segments/…/why/", at=at)
         why = explain(segment.rule, member=member, at=at, then=then)
         return Response(
             {"holds": why.tree.holds, "at": why.at, "known_since": member.created_at, "tree": _part(why.tree)}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import uuid
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from accounts.fields import SealedTextField
-from accounts.models import StaffUser
+from accounts.models import ApiKey, StaffUser
 from accounts.tenancy import BrandForeignKey, BrandOwned
 from members.models.people import Follower, Member
 
@@ -247,6 +248,7 @@ class RequestKind(models.TextChoices):
     ERASE = "ERASE", _("Deletion of the personal data")
     CORRECT = "CORRECT", _("Correction of the personal data")
     EXPLAIN = "EXPLAIN", _("Explanation of automated decisions")
+    OBJECT = "OBJECT", _("Objection to personalised marketing")
 
 
 class RequestState(models.TextChoices):
@@ -362,7 +364,8 @@ class RetentionRun(BrandOwned):
 class AccessEntry(BrandOwned):
     """Somebody opened a page about a person: one row for each who, whom, page and hour. Append-only, without a name.
 
-    `hour` is `at` cut to the hour; the first look within it is the one that is written down.
+    `hour` is `at` cut to the hour; the first look within it is the one that is written down. `fields` are keys of
+    `members.opened.shown_fields`; rows from before they were kept have none.
     """
 
     member = BrandForeignKey(Member, models.PROTECT, related_name="+", verbose_name=_("member"))
@@ -370,8 +373,10 @@ class AccessEntry(BrandOwned):
         StaffUser, null=True, blank=True, on_delete=models.DO_NOTHING, related_name="+", db_index=False
     )
     actor_label = models.CharField(_("who"), max_length=120)
+    api_key = BrandForeignKey(ApiKey, models.PROTECT, null=True, blank=True, related_name="+", db_index=False)
     via = models.CharField(_("through"), max_length=20)
     page = models.CharField(_("page"), max_length=60)
+    fields = ArrayField(models.CharField(max_length=60), default=list, db_default=[])
     at = models.DateTimeField(_("when"))
     hour = models.DateTimeField()
     ip = models.CharField("IP", max_length=45, blank=True)
@@ -381,7 +386,7 @@ class AccessEntry(BrandOwned):
         verbose_name_plural = _("access log")
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["brand", "member", "hour", "page", "actor", "actor_label"],
+                fields=["brand", "member", "hour", "page", "actor", "actor_label", "api_key"],
                 nulls_distinct=False,
                 name="access_once_an_hour",
             ),
@@ -389,6 +394,46 @@ class AccessEntry(BrandOwned):
         indexes: ClassVar = [
             models.Index(fields=["brand", "-at", "-id"], name="access_newest"),  # the list, trimming
             models.Index(fields=["brand", "actor", "actor_label", "-at"], name="access_by_whom"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.page}"
+
+
+class ListAccess(BrandOwned):
+    """Somebody was shown many people at once: a page of a list, a search, a file, an answer of the API.
+
+    One row for each who, page, hour and set of people and fields; `digest` stands for the set. Append-only. Of people
+    there are only the keys of their records: of somebody who was erased they lead to a number without a name.
+    """
+
+    actor = models.ForeignKey(
+        StaffUser, null=True, blank=True, on_delete=models.DO_NOTHING, related_name="+", db_index=False
+    )
+    actor_label = models.CharField(_("who"), max_length=120)
+    api_key = BrandForeignKey(ApiKey, models.PROTECT, null=True, blank=True, related_name="+", db_index=False)
+    via = models.CharField(_("through"), max_length=20)
+    page = models.CharField(_("page"), max_length=60)
+    fields = ArrayField(models.CharField(max_length=60))
+    people = ArrayField(models.BigIntegerField())
+    digest = models.UUIDField()
+    at = models.DateTimeField(_("when"))
+    hour = models.DateTimeField()
+    ip = models.CharField("IP", max_length=45, blank=True)
+
+    class Meta(BrandOwned.Meta):
+        verbose_name = _("list that was shown")
+        verbose_name_plural = _("lists that were shown")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["brand", "hour", "page", "digest", "actor", "actor_label", "api_key"],
+                nulls_distinct=False,
+                name="list_shown_once_an_hour",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["brand", "at", "id"], name="list_shown_oldest"),  # trimming
+            models.Index(fields=["brand", "actor", "api_key", "at"], name="list_shown_to_whom"),  # who saw what
         ]
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
 """Changes to people: contacts and identity, tags, segments, consent."""
 
-from members.services.access import note_opened, note_read, watch_access
+from members.services.access import note_listed, note_opened, note_read, watch_access
 from members.services.audit_watch import brands_to_seal, verify_audit, watch_audit
 from members.services.codes import ShownCode, current_code, first_answer, use_code
 from members.services.consent import (
@@ -186,6 +186,7 @@ __all__ = [
     "meet",
     "merge_members",
     "note_fact",
+    "note_listed",
     "note_opened",
     "note_read",
     "note_taken_phone",

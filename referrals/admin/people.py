@@ -17,6 +17,7 @@ from common.errors import AppError
 from console.admin import ConsoleModelAdmin, site
 from console.columns import moment, state, two_lines
 from console.http import viewer_of
+from members.opened import along, lists
 from members.selectors import visible_members
 from referrals import services
 from referrals.models import Referral, State
@@ -179,3 +180,13 @@ def name_of(member: Member) -> str:
 def got_words(row: Referral) -> str:
     """Say what both sides got."""
     return f"{row.get_inviter_given_display() or '--'} / {row.get_invited_given_display() or '--'}"
+
+
+lists(
+    "referrals.Referral",
+    "name",
+    "number",
+    "relations",
+    by=along("inviter_id", "invited_id"),
+    page=("name", "number", "relations"),
+)

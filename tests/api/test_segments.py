@@ -109,8 +109,8 @@ def test_pages_take_the_same_queries_whatever_their_length(a, rows, what):
         answer = a.system.get(path)
 
     # key: savepoint, select, release; page: savepoint, rows, release; people: the segment, their keys as the role of
-    # reports (four statements to become it and back), and the people themselves
-    assert (len(answer.json()["results"]), len(queries)) == (rows, 6 if what == "list" else 12)
+    # reports (four statements to become it and back), the people themselves, and whom it showed
+    assert (len(answer.json()["results"]), len(queries)) == (rows, 6 if what == "list" else 13)
 
 
 @pytest.fixture

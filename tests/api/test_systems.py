@@ -192,8 +192,8 @@ def test_list_takes_the_same_queries_whatever_its_length(a, rows):
     with CaptureQueriesContext(connection) as queries:
         answer = a.system.get("/members/")
 
-    # key: savepoint, select, release; page: savepoint, people with their tags, release
-    assert (len(answer.json()["results"]), len(queries)) == (rows, 6)
+    # key: savepoint, select, release; page: savepoint, people with their tags, whom it showed, release
+    assert (len(answer.json()["results"]), len(queries)) == (rows, 7)
 
 
 FOREIGN = [

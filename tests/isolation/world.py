@@ -127,6 +127,7 @@ from members.models import (
     GroupingVersion,
     Identity,
     LegalHold,
+    ListAccess,
     Member,
     MemberTag,
     MergeRecord,
@@ -709,6 +710,10 @@ def _people(add, side, account, program, store, tag, number, at, mark, *, far):
     add(ProfileField, key=f"skin{number}", label=f"肤质{number}", kind="TEXT", sources=["member"], created_at=at)
     add(ProfileValue, member=member, key=f"skin{number}", source="member", text="干性", at=at)
     add(AccessEntry, member=member, actor_label="顾问", via="api", page="card", at=at, hour=at)
+    add(
+        ListAccess, actor_label="顾问", via="console", page="search", fields=["name"], people=[member.pk], at=at, hour=at,
+        digest=uuid.uuid4(),
+    )  # fmt: skip
     add(CodeUse, member=member, step=1, actor="key:1", key=f"scan-{number}", code_index=uuid.uuid4(), at=at)
     record = add(MergeRecord, kept=member, merged=merged, evidence="phone", at=at)
     add(Flag, member=merged, kind="TEST", reason="x", at=at)

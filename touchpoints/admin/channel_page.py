@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from common.clock import now
 from console.code import code_svg
 from console.http import viewer_of
+from members.opened import Way, shows
 from members.selectors import visible_members
+from members.services import note_listed
 from touchpoints import on_screen, selectors
 from touchpoints.models import CodeIssue, Cost, MiniCode, Move, Touch, TouchCase
 from touchpoints.services.codes import SAME_CLICK
@@ -96,6 +99,7 @@ def _latest(request: HttpRequest, inside: set[int]) -> list[dict[str, Any]]:
     rows = selectors.latest_touches(inside, limit=LATEST)
     people = visible_members(viewer_of(request)).filter(pk__in=[row.member_id for row in rows])
     visible = set(people.values_list("pk", flat=True))
+    note_listed(people=visible, page="touchpoints.channel", at=now())
     came = selectors.outcomes_of(rows)
     return [
         {
@@ -141,3 +145,6 @@ def waiting_since(request: HttpRequest, row: Touchpoint) -> str:
 def _staff_scans(inside: set[int], options: on_screen.Options) -> int:
     rows = Touch.objects.filter(touchpoint_id__in=inside, case=TouchCase.STAFF, at__lt=options.window.until)
     return (rows.filter(at__gte=options.window.since) if options.window.since else rows).count()
+
+
+shows("touchpoints.channel", gettext_lazy("Newest scans of a channel"), "name", "behaviour", way=Way.LIST)

@@ -11,11 +11,15 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from common.clock import now
 from console.http import row_id, viewer_of
 from console.registry import Chart, Series
 from console.site import page_response
+from members.opened import Way, shows
 from members.selectors import visible_members
+from members.services import note_listed
 from touchpoints import on_screen, selectors
 from touchpoints.models import TouchCase, Touchpoint
 from touchpoints.selectors import FEWEST, MEASURES, WHOLE
@@ -119,6 +123,7 @@ def _named(request: HttpRequest, found: Sequence[Row], figure: str) -> list[dict
     """Give rows with names of people in reach; others stay unnamed."""
     people = {row.member_id for row in found}
     visible = set(visible_members(viewer_of(request)).filter(pk__in=people).values_list("pk", flat=True))
+    note_listed(people=visible, page="touchpoints.rows", at=now())
     names = dict(Touchpoint.objects.filter(pk__in={row.touchpoint_id for row in found}).values_list("pk", "name"))
     return [
         {
@@ -289,3 +294,6 @@ class _Compared:
             ],
             "spread": (max(values) - min(values)) / WHOLE,
         }
+
+
+shows("touchpoints.rows", gettext_lazy("Scans behind a figure"), "name", "number", "behaviour", way=Way.LIST)
