@@ -1,4 +1,4 @@
-"""What a member asks for under the law: a copy of their data, its correction, its deletion."""
+"""What a member asks for under the law: a copy of their data, its correction or deletion; nothing personalised."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ class RequestLines(serializers.Serializer[Any]):
 class Asking(StrictSerializer):
     """What is asked for."""
 
-    kind = serializers.ChoiceField(choices=RequestKind.choices, help_text="`COPY`, `ERASE`, `CORRECT` or `EXPLAIN`.")
+    kind = serializers.ChoiceField(
+        choices=RequestKind.choices, help_text="`COPY`, `ERASE`, `CORRECT`, `EXPLAIN` or `OBJECT`."
+    )
     words = TextField(
         required=False, max_length=200, allow_blank=True, help_text="For `CORRECT`: what is wrong and how it should be."
     )
@@ -118,7 +120,8 @@ class OwnRequests(MemberView):
         ),
         description=(
             "A copy is made within minutes and can then be fetched once. A person of the brand looks at deletions, "
-            "corrections and what programs decided (`EXPLAIN`); each is answered within 15 working days."
+            "corrections and what programs decided (`EXPLAIN`); each is answered within 15 working days. An objection "
+            "to personalised marketing (`OBJECT`) is done at once; service messages still arrive."
         ),
     )
     def post(self, request: Request) -> Response:

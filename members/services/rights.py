@@ -18,6 +18,7 @@ from members.models import Member, RequestFile, RequestKind, RequestState, Right
 from members.services.copies import copy_of, page_of
 from members.services.erasure import erase_member
 from members.services.explaining import explanation_of, explanation_page
+from members.services.preferences import set_preferences
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,7 +33,10 @@ _A_ROUND: Final = 20
 
 @transaction.atomic
 def ask(*, member: Member, kind: str, channel: str, at: datetime, words: str = "", by: str = "") -> RightsRequest:
-    """Take a request down; a copy is begun at once. Raises `RequestAsked`, `RequestInvalid`."""
+    """Take a request down; a copy is begun at once. Raises `RequestAsked`, `RequestInvalid`.
+
+    An objection to personalised marketing needs nobody's answer: it holds from now on, and the request is done.
+    """
     words = words.strip()
     if len(words) > _WORDS or (kind == RequestKind.CORRECT and not words):
         raise RequestInvalid("words")
@@ -50,6 +54,9 @@ def ask(*, member: Member, kind: str, channel: str, at: datetime, words: str = "
     except IntegrityError:
         raise RequestAsked from None
     record_audit(action="ask about data", obj=row, changes={"kind": [None, row.kind]}, label=member.member_no)
+    if row.kind == RequestKind.OBJECT:
+        set_preferences(member=member, personal=False, channel=channel, source=f"request {row.pk}", at=at)
+        _answer(row, by, at, RequestState.DONE)
     if row.kind == RequestKind.COPY:
         ring(tasks.make_copies, current_brand_id())
     return row
