@@ -152,6 +152,8 @@ ACTIONS: dict[str, Any] = {
     "download import errors": gettext_lazy("Download rows with errors"),
     "ask for export": gettext_lazy("Export members"),
     "download export": gettext_lazy("Download export"),
+    "download who saw what": gettext_lazy("Download who saw what"),
+    "download breach report": gettext_lazy("Download report of an incident"),
     "add file": gettext_lazy("Add file"),
     "put file away": gettext_lazy("Put file away"),
     "keep file for good": gettext_lazy("Keep file for good at WeChat"),

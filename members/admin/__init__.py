@@ -24,6 +24,7 @@ from members.admin import (
     tag_rules,
     tags,
     timeline,
+    who_saw,
 )
 
 __all__ = [
@@ -50,4 +51,5 @@ __all__ = [
     "tag_rules",
     "tags",
     "timeline",
+    "who_saw",
 ]
