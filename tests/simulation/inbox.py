@@ -139,6 +139,7 @@ class Connection:
 
     def _now(self, found=(), error=None):
         self.ready, self.found, self.error = True, list(found), error
+        self.rowcount = len(self.found)
         callback = self.loop.readers.get(self.number)
         if callback is not None and not self.closed:
             self.loop.call_soon(callback)
@@ -146,7 +147,7 @@ class Connection:
     def execute(self, sql, params):
         run, world = self.run, self.run.world
         self.ready = False
-        rows = orjson.loads(params[0])
+        rows = orjson.loads(params[0].adapted)  # what is quoted
         lost = world.faults and world.random.random() < run.cut
         if run.postgres_away():
             world.after(run.latency(), self._now, (), psycopg2.OperationalError("gone"))
