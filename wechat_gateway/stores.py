@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
@@ -62,8 +63,11 @@ class TokenStore:
         """The app's token as it is."""
         return AccessToken.objects.filter(appid=app.appid).first()
 
-    def lock(self, app: App) -> AccessToken:
-        """The app's token, which nobody else may replace until the transaction ends. Raises Busy."""
+    def lock(self, app: App, *, enough: Callable[[AccessToken], bool] | None = None) -> AccessToken:
+        """The app's token, which nobody else may replace until the transaction ends. Raises Busy.
+
+        Where somebody else is replacing it and leaves what is `enough`, it is given as they left it, not locked.
+        """
         with connection.cursor() as cursor:
             cursor.execute(
                 f"SET LOCAL lock_timeout = {_TOKEN_WAIT_MS}; "
@@ -71,7 +75,8 @@ class TokenStore:
             )
         rows = AccessToken.objects.select_for_update().filter(appid=app.appid)
         try:
-            row = rows.first()
+            row = self._beside_others(app, enough) if enough is not None else None
+            row = row or rows.first()
             if row is None:
                 AccessToken.objects.bulk_create([AccessToken(appid=app.appid)], ignore_conflicts=True)
                 row = rows.get()
@@ -80,6 +85,26 @@ class TokenStore:
                 raise
             raise Busy from None
         return row
+
+    def _beside_others(self, app: App, enough: Callable[[AccessToken], bool]) -> AccessToken | None:
+        """Wait for who has the row beside all others who do; in line for its lock they would go on one by one."""
+        free = AccessToken.objects.select_for_update(skip_locked=True).filter(appid=app.appid)
+        until = time.monotonic() + _TOKEN_WAIT_MS / 1000
+        while time.monotonic() < until:
+            row = free.first()
+            if row is not None:
+                return row
+            with connection.cursor() as cursor:
+                # One round trip, so that the shared lock is in nobody's way: it ends with the savepoint.
+                cursor.execute(
+                    "SAVEPOINT beside; SELECT 1 FROM wechat_gateway_accesstoken WHERE brand_id = %s AND appid = %s "
+                    "FOR SHARE; ROLLBACK TO SAVEPOINT beside; RELEASE SAVEPOINT beside",
+                    [app.brand_id, app.appid],
+                )
+            row = self.read(app)
+            if row is None or enough(row):
+                return row
+        return None
 
     def refresh_token(self, app: App) -> Secret | None:
         """What renews the token of an app that authorised the platform; the newest, for it changes."""

@@ -179,18 +179,27 @@ def _remember(key: tuple[int, str], token: Token) -> None:
 
 def _read(app: App, at: datetime) -> Token | None:
     """The stored token if it is usable; raises CallsParked while the app is parked or disconnected."""
+    _raise_if_parked(app, at)
+    return _usable(_store.read(app), at)
+
+
+def _raise_if_parked(app: App, at: datetime) -> None:
     parked = _store.parked(app)
     if parked is not None and not parked[3]:
         raise Disconnected
     if parked is not None and parked[2] is not None and parked[2] > at:
         raise CallsParked(wechat_code=parked[0], reason=parked[1], until=parked[2])
-    return _usable(_store.read(app), at)
 
 
 def _usable(row: AccessToken | None, at: datetime) -> Token | None:
     if row is None or row.expires_at is None or row.fetched_at is None or row.expires_at <= at or not row.token:
         return None
     return Token(row.token, row.generation, row.expires_at, _is_due(row, at))
+
+
+def _newer(row: AccessToken, at: datetime, stale_generation: int | None) -> Token | None:
+    known = _usable(row, at)
+    return known if known is not None and known.generation > (stale_generation or 0) else None
 
 
 def _is_due(row: AccessToken, at: datetime) -> bool:
@@ -224,11 +233,11 @@ def _refresh(app: App, at: datetime, *, stale_generation: int | None, early: boo
 def _refresh_once(app: App, at: datetime, *, stale_generation: int | None, early: bool) -> Token:
     try:
         with _store.scope(app.brand_id):
-            row = _store.lock(app)
+            row = _store.lock(app, enough=None if early else lambda row: _newer(row, at, stale_generation) is not None)
             point("token: locked")
-            known = _read(app, at)  # raises if whoever held the lock has parked the app
-            newer = known is not None and (stale_generation is None or known.generation > stale_generation)
-            if known is not None and newer and not (early and known.refresh_due):
+            _raise_if_parked(app, at)  # whoever held the lock may have parked the app
+            known = _newer(row, at, stale_generation)
+            if known is not None and not (early and known.refresh_due):
                 return known
             if stale_generation is not None and row.healed_at is not None and at - row.healed_at < HEAL_EVERY:
                 problem = _Problem(_WRONG_SECRET, HEAL_EVERY)

@@ -1,4 +1,7 @@
-"""Many processes with many threads that need one access token: `python -m tests.chaos.token_users BRAND APPID OPENID`.
+"""Many processes with many threads that need one access token.
+
+`python -m tests.chaos.token_users BRAND APPID OPENID PROCESSES THREADS FETCHES`; FETCHES is a file that gets a line when
+a fetch begins and when its token is stored, so that those of a killed process are known, too.
 
 Runs until standard input ends, and replaces a killed process; then each process says on standard output what became of
 its calls and how long each waited for the token. Each names itself in PostgreSQL (`token-user-<pid>`), so that whoever
@@ -21,7 +24,7 @@ import time
 USER_INFO = "/cgi-bin/user/info"
 
 
-def _user(brand, appid, openid, threads, stop, write, turn):
+def _user(brand, appid, openid, threads, stop, write, turn, fetches):
     """One process: threads that call until `stop` is set."""
     from django.db import connections
 
@@ -39,17 +42,7 @@ def _user(brand, appid, openid, threads, stop, write, turn):
         account = OfficialAccount.objects.get(appid=appid)
     connections.close_all()
     results = []
-    waits = []
-    current = tokens.current
-
-    def timed(app, *, at):
-        began = time.time()
-        try:
-            return current(app, at=at)
-        finally:
-            waits.append((began, time.time()))
-
-    tokens.current = timed
+    waits = _measured(fetches)
 
     def work():
         while not stop.is_set():
@@ -73,6 +66,44 @@ def _user(brand, appid, openid, threads, stop, write, turn):
         report.write(json.dumps(facts) + "\n")
 
 
+def _measured(fetches):
+    """Let the product's own functions note their times: gives the list of waits for a token."""
+    from wechat_gateway import tokens
+
+    waits = []
+    current = tokens.current
+
+    def timed(app, *, at):
+        began = time.time()
+        try:
+            return current(app, at=at)
+        finally:
+            waits.append((began, time.time()))
+
+    ask, refresh = tokens._ask, tokens._refresh_once
+    mine = threading.local()
+
+    def noted(app, *, force):
+        mine.asks = True
+        _note(fetches, "began")
+        return ask(app, force=force)
+
+    def until_stored(app, at, **more):
+        mine.asks = False
+        try:
+            return refresh(app, at, **more)
+        finally:
+            if mine.asks:
+                _note(fetches, "ended")
+
+    tokens.current, tokens._ask, tokens._refresh_once = timed, noted, until_stored
+    return waits
+
+
+def _note(fetches, what):
+    os.write(fetches, f"{os.getpid()} {what} {time.time()}\n".encode())
+
+
 def main(arguments):
     brand, appid, openid, processes, threads = int(arguments[0]), arguments[1], arguments[2], *map(int, arguments[3:5])
     import django
@@ -81,6 +112,7 @@ def main(arguments):
     from django.db import connections
 
     connections.close_all()
+    fetches = os.open(arguments[5], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     read, write = os.pipe()
     turn = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
 
@@ -96,7 +128,7 @@ def main(arguments):
             stop.set()
 
         threading.Thread(target=wait, daemon=True).start()
-        _user(brand, appid, openid, threads, stop, 1, turn)
+        _user(brand, appid, openid, threads, stop, 1, turn, fetches)
         os._exit(0)
 
     pids = {user() for _ in range(processes)}

@@ -654,7 +654,7 @@ class MemoryTokenStore(_Base):
         content = row.seen_by(self.db.transaction) if row is not None else None
         return Record(content) if content is not None else None
 
-    def lock(self, app):
+    def lock(self, app, *, enough=None):
         self._begin("lock token")
         transaction = self.db.transaction
         transaction.lock_timeout = 8.0
