@@ -11,6 +11,7 @@ from tests.chaos import campaigns
 from tests.chaos.world import SEND, Shop
 
 RESUMES_SECONDS = 15.0
+SWEEP_SECONDS = 5.0
 
 
 def run(stage, outcome):
@@ -18,9 +19,10 @@ def run(stage, outcome):
     # worker again and nobody has to do anything. More than this would be worth knowing.
     outcome.may_end = 2
     people = stage.people(ci=4_000, default=20_000, full=20_000)
-    away = stage.pick(ci=15, default=20, full=60)
+    away = stage.pick(ci=15, default=60, full=60)
     rig = stage.rig
     shop = Shop(stage, "r2", people=people)
+    late = Shop(stage, "r2-late", people=200)
     stage.proxy.add("wechat", "latency", ms=300, jitter_ms=100)
     sent = shop.launch()
     resumed = {}
@@ -36,13 +38,17 @@ def run(stage, outcome):
 
     _reach(stage, outcome, sent, 0.75 * people)
     rig.kill("valkey")
-    rig.pause(away)
+    rig.pause(away / 2)
+    meanwhile = late.launch()  # nobody can be rung for it
+    rig.pause(away / 2)
     during = sent.tried()
     rig.revive("valkey", wait=True)
     back = time.time()
     stage.say(f"valkey is back after {away} s; {during} were tried by then")
+    begun = _next_call(stage, late, back)
     if during < people:
         resumed[f"after {away} s away"] = _next_call(stage, shop, back)
+    outcome.note(left_when_the_broker_came_back=people - during)
     stage.proxy.heal()
 
     outcome.holds(
@@ -52,6 +58,15 @@ def run(stage, outcome):
     outcome.holds(f"unconfirmed after the results: {dict(sent.counts())}", settled is not None)
     for what, seconds in resumed.items():
         outcome.at_most(f"resumed {what}", seconds, RESUMES_SECONDS)
+    outcome.holds(
+        f"one launched without a broker is not sent: {dict(meanwhile.counts())}",
+        campaigns.watch(stage, meanwhile, seconds=60) and campaigns.settle(stage, meanwhile, seconds=60) is not None,
+    )
+    outcome.none(
+        "lost of one launched without a broker", set(late.openids) - {row["openid"] for row in meanwhile.truth()}
+    )
+    # Found by the sweeper, frozen, found again.
+    outcome.at_most("begun of what was launched without a broker", begun, RESUMES_SECONDS + SWEEP_SECONDS)
     campaigns.compare(stage, outcome, sent, bound=0)
 
 

@@ -16,19 +16,21 @@ from tests.chaos.world import Shop
 PER_SECOND = 50
 ANSWERS_SECONDS = 2.0
 RECOVERS_SECONDS = 10.0
+RECLAIMS_SECONDS = 5.0
 _MSGID = r"<MsgId>(?:<!\[CDATA\[)?(\d+)"
 
 
 def run(stage, outcome):
-    people = stage.people(ci=3_000, default=10_000, full=20_000)
-    crashes, down = stage.pick(ci=(2, 3), default=(3, 5), full=(5, 5))
-    ending = stage.pick(ci=8, default=20, full=60)
+    people = stage.people(ci=3_000, default=20_000, full=20_000)
+    crashes, down = stage.pick(ci=(2, 3), default=(5, 5), full=(5, 5))
+    ending = stage.pick(ci=8, default=60, full=60)
     rig = stage.rig
     shop = Shop(stage, "r4", people=people)
     caller = Shop(stage, "r4-talk", people=PER_SECOND)
     stage.proxy.add("wechat", "latency", ms=300, jitter_ms=100)
     answers = []
     recoveries = []
+    overdue = Overdue(sent_by=shop)
     with Talk(stage, caller) as talk:
         sent = shop.launch()
         rig.until("the campaign starts", lambda: sent.tried() > people * 0.1, 60, each=0.05)
@@ -41,21 +43,26 @@ def run(stage, outcome):
                 rig.pause(0.2)
             rig.revive("postgres", wait=True)
             recoveries.append(_recovered(stage, shop, sent))
+            overdue.restart()
             stage.say(f"everything works again after {recoveries[-1]:.1f} s")
         ended = 0
         until = time.monotonic() + ending
         while time.monotonic() < until:
             ended += _end_a_session(stage)
+            overdue.look()
             rig.pause(0.5)
         stage.proxy.heal()
         outcome.holds(
-            f"not everybody was tried: {dict(sent.counts())}", campaigns.watch(stage, sent, seconds=90 + people / 50)
+            f"not everybody was tried: {dict(sent.counts())}",
+            campaigns.watch(stage, sent, overdue.look, seconds=90 + people / 50),
         )
     settled = campaigns.settle(stage, sent, seconds=90 + people / 50)
     outcome.holds(f"unconfirmed after the results: {dict(sent.counts())}", settled is not None)
     outcome.note(crashes=crashes, sessions_ended=ended)
     _judge_web(outcome, answers)
     outcome.at_most("recovery", max(recoveries), RECOVERS_SECONDS)
+    outcome.note(leases_seen_to_have_run_out=overdue.seen)
+    outcome.at_most("leases over by, s", overdue.longest, RECLAIMS_SECONDS)
     talk.compare(outcome)
     # Each crash and each ended session may keep one worker from recording what it has sent.
     bound = crashes * CHILDREN * len(SENDERS) * CLAIM_SIZE + ended * CLAIM_SIZE
@@ -106,6 +113,28 @@ def _recovered(stage, shop, sent):
         return time.monotonic() - began
     stage.say(f"what works: {parts}; web says {_look(rig, '/readyz')}")
     return 60.0
+
+
+class Overdue:
+    """How long a lease that has run out stays with nobody, counted from the last recovery on."""
+
+    def __init__(self, sent_by):
+        self.rig, self.brand = sent_by.rig, sent_by.brand.pk
+        self.longest, self.seen = 0.0, 0
+        self.restart()
+
+    def restart(self):
+        self.since = time.time()
+
+    def look(self, _tried=None):
+        ((count, seconds),) = self.rig.sql(
+            "SELECT count(*), coalesce(max(extract(epoch FROM now() - greatest(due_at, to_timestamp(%s)))), 0)"
+            " FROM campaigns_delivery WHERE brand_id = %s AND state = 'LEASED' AND due_at < now()",
+            self.since,
+            self.brand,
+        )
+        self.seen += count
+        self.longest = max(self.longest, float(seconds))
 
 
 def _end_a_session(stage):

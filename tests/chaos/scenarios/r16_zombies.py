@@ -15,8 +15,8 @@ PAST_SECONDS = 20
 
 
 def run(stage, outcome):
-    people = stage.people(ci=1_500, default=2_000, full=20_000)
-    rounds = stage.pick(ci=1, default=2, full=20)
+    people = stage.people(ci=1_500, default=4_000, full=20_000)
+    rounds = stage.pick(ci=1, default=3, full=20)
     zombies = slept = late = 0
     for number in range(rounds):
         shop = Shop(stage, f"r16-{number}", people=people)
@@ -24,7 +24,7 @@ def run(stage, outcome):
         sent = shop.launch()
         # Whoever sleeps while the token is fetched has nothing to write afterwards (R10).
         stage.rig.until("the first call", lambda sent=sent: bool(sent.calls()), 60, each=0.05)
-        pids = _put_to_sleep(stage, sent, 1 + number % 2)
+        pids = _put_to_sleep(stage, sent, 1 + number % 3)
         if not pids:
             outcome.breaches.append("no worker was caught with a lease")
             return

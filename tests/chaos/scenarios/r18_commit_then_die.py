@@ -17,7 +17,7 @@ WAYS = ("before the publish", "during the publish", "after the publish")
 
 
 def run(stage, outcome):
-    trials = stage.pick(ci=15, default=60, full=1_000)
+    trials = stage.pick(ci=15, default=300, full=1_000)
     shop = Shop(stage, "r18", people=1)
     drafts = [shop.draft(name=f"第{number}次") for number in range(trials)]
     _late_low_id(stage, outcome)

@@ -16,7 +16,7 @@ AT_MOST_SECONDS = 2.0
 
 
 def run(stage, outcome):
-    people = stage.people(ci=3_000, default=10_000, full=20_000)
+    people = stage.people(ci=3_000, default=20_000, full=20_000)
     shop = Shop(stage, "r25", people=people)
     stage.proxy.add("wechat", "latency", ms=250, jitter_ms=100)
     sent = shop.launch()
