@@ -246,7 +246,10 @@ class Sent:
 
     def truth(self):
         """Every message of the campaign that WeChat accepted."""
-        mine = f"{self.row().public_id.hex[:16]}-"
+        ((public_id,),) = self.rig.sql(
+            "SELECT public_id::text FROM campaigns_campaign WHERE id = %s AND brand_id = %s", self.pk, self._brand
+        )
+        mine = public_id.replace("-", "")[:16] + "-"
         rows, since = [], 0
         while True:
             page = self.wechat.ask(f"/truth?appid={self.shop.appid}&kind=template&since={since}&limit=100000")
