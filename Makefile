@@ -18,7 +18,7 @@ SETTINGS := ZHIYIN_SECRET_KEY=only-for-checks-0123456789-abcdefghijklmnopqrstuvw
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint types layers descriptions template messages check smoke bench chaos isolation hostile orders simulate sabotage repeat demo manage lock \
+.PHONY: help up test lint types layers descriptions template messages check smoke bench chaos isolation hostile ledger orders simulate sabotage repeat demo manage lock \
 	clean python venv venv-dev venv-peers
 
 help: ## list these commands
@@ -72,6 +72,11 @@ hostile: venv-dev ## the bad-input corpus, forgeries, replays, fuzzing, planted 
 
 orders: venv-dev ## one person in 2,000 orders of what can happen first is always one person, and an erased one stays erased (ARGS=40320)
 	@ZHIYIN_ORDERS=$(or $(ARGS),2000) $(PY) -m pytest -q -n 2 tests/members/test_orders.py
+
+ledger: venv-dev ## points: 5,000 sequences of 50 steps against paper, 64 callers at once against a serial order, days against calendars
+	@ZHIYIN_SEQUENCES=$(or $(ARGS),5000) ZHIYIN_STEPS=50 ZHIYIN_CALLERS=64 ZHIYIN_ACTS=200 ZHIYIN_CASES=10000 ZHIYIN_POSTS=200 \
+		ZHIYIN_BURNS=1000 $(PY) -m pytest -q -s -n 2 -o faulthandler_timeout=0 tests/loyalty/test_machine.py \
+		tests/loyalty/test_history.py tests/loyalty/test_races.py tests/loyalty/test_expiry.py tests/loyalty/test_tiers.py tests/api/test_keys.py
 
 simulate: venv-dev ## delivery, tokens and inbox under virtual time from 10,000 seeds; failpoints; fail at the Nth call
 	@$(PY) -m tests.simulation $(ARGS)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loyalty import services
@@ -16,6 +17,7 @@ from loyalty.selectors import points as selectors
 from tests.factories import AT, make_member
 from tests.loyalty.conftest import balance, burn, earn, policy
 
+CASES = int(os.environ.get("ZHIYIN_CASES", "200"))
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 DAY = timedelta(days=1)
 KINDS = ("ROLLING", "MONTH_END", "YEAR_END", "ACTIVITY")
@@ -47,6 +49,7 @@ def walked(kind, span, earned, zone):
     return (local + timedelta(microseconds=1)).astimezone(UTC)
 
 
+@settings(max_examples=CASES)
 @given(
     kind=st.sampled_from(KINDS),
     span=st.integers(0, 40),

@@ -402,6 +402,7 @@ class Ledger(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db
+@pytest.mark.timeout(300 if EXAMPLES == FEW else 0)
 def test_points_equal_a_model_on_paper_whatever_happens():
     run_state_machine_as_test(
         Ledger,
