@@ -25,9 +25,10 @@ def renew_all_codes() -> None:
 
 @brand_task(name="touchpoints.tasks.renew_codes")
 def renew_codes(brand_id: int) -> None:
-    """Renew the codes of a brand that end soon."""
+    """Renew the codes of a brand that end soon, and have the mini-program codes drawn that have no picture."""
     from touchpoints import services
 
+    services.draw_missing(brand_id, at=clock.now())
     ends = time.monotonic() + ISSUING_SECONDS
     services.renew_codes(brand_id, at=clock.now(), goes_on=lambda: time.monotonic() < ends)
 

@@ -12,7 +12,7 @@ from accounts.tenancy import brand_scope
 from common import clock
 from tests.factories import AT, make_account, make_mini_program, make_store
 from tests.touchpoints.conftest import DAY
-from touchpoints import services
+from touchpoints import services, tasks
 from touchpoints.errors import NoSuchScene, NotInTree
 from touchpoints.models import MiniCode, Touchpoint
 from touchpoints.selectors import is_ours, resolve_scene, short_scene
@@ -143,3 +143,32 @@ def test_revoked_code_is_not_drawn(brand, program):
         revoke_mini_code(mini_code=made, at=AT)
 
     assert not services.draw_mini_code(brand.pk, made.pk, at=clock.now())
+
+
+def test_a_picture_that_never_came_is_asked_for_within_the_hour(brand, program, monkeypatch):
+    """Its only ring was lost: the broker was away, or the worker died."""
+    rung = []
+    monkeypatch.setattr("touchpoints.services.mini_codes.ring", lambda task, *args: rung.append((task, args)))
+    now = clock.now()
+    with brand_scope(brand.pk):
+        lost = make(program)
+        shop = lost.touchpoint
+
+        def another(**fields):
+            row = create_mini_code(touchpoint=shop, program=program, page="pages/index", at=AT)
+            MiniCode.objects.filter(pk=row.pk).update(**fields)
+
+        another(picture=b"png")
+        another(revoked_at=AT)
+        another(ends_at=AT + DAY)
+        another(sent_by="MENU")  # travels with a page, and has no picture
+        another(created_at=now)  # is being drawn
+    rung.clear()
+
+    tasks.renew_codes(brand.pk)
+
+    assert rung == [(tasks.draw_mini_code, (brand.pk, lost.pk))]
+    task, args = rung.pop()
+    task(*args)
+    tasks.renew_codes(brand.pk)
+    assert rung == []

@@ -4,6 +4,7 @@ from touchpoints.services.codes import issue_code, keep_code, make_codes, mark_p
 from touchpoints.services.mini_codes import (
     create_mini_code,
     draw_mini_code,
+    draw_missing,
     page_that_counts,
     redraw_mini_code,
     revoke_mini_code,
@@ -51,6 +52,7 @@ __all__ = [
     "create_touchpoint",
     "create_touchpoints",
     "draw_mini_code",
+    "draw_missing",
     "issue_code",
     "keep_code",
     "look_up_scans",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
@@ -14,7 +16,7 @@ from accounts.tenancy import brand_scope, current_brand_id
 from touchpoints import tasks
 from touchpoints.errors import CodeNotIssued, NotInTree
 from touchpoints.models import MiniCode, SentBy, Touchpoint
-from touchpoints.selectors.lookups import in_use
+from touchpoints.selectors.lookups import in_use, working
 from touchpoints.selectors.mini_codes import NUMBERS, short_scene, with_scene, without_scene
 from wechat_gateway import calls
 from wechat_gateway.answers import explained
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 TRIES: Final = 20
+UNDER_WAY: Final = timedelta(minutes=2)  # its first ring may still be on its way
+MOST_MISSING: Final = 100  # of a brand in an hour
 
 
 def create_mini_code(
@@ -105,6 +109,26 @@ def draw_mini_code(brand_id: int, mini_code_id: int, *, at: datetime) -> bool:
         fields = {"picture": answer.picture, "problem": ""} if answer.ok else {"problem": cause[:200]}
         MiniCode.objects.filter(pk=mini_code_id).update(**fields)
     return answer.ok
+
+
+def draw_missing(brand_id: int, *, at: datetime) -> int:
+    """Ring for the pictures that never came (the broker was away, a worker died, WeChat was busy); gives how many.
+
+    What WeChat has refused comes last: a page may have been published since.
+    """
+    with brand_scope(brand_id):
+        rows = MiniCode.objects.filter(
+            Q(ends_at=None) | Q(ends_at__gt=at),
+            picture=None,
+            sent_by="",
+            revoked_at=None,
+            created_at__lte=at - UNDER_WAY,
+            touchpoint__in=Touchpoint.objects.filter(working(at)),
+        )
+        missing = list(rows.order_by("problem", "pk").values_list("pk", flat=True)[:MOST_MISSING])
+    for pk in missing:
+        ring(tasks.draw_mini_code, brand_id, pk)
+    return len(missing)
 
 
 def redraw_mini_code(*, mini_code: MiniCode) -> None:
