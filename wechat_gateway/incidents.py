@@ -32,6 +32,8 @@ CALLBACK: Final = "wechat.callback"
 QUOTA: Final = "wechat.quota"
 TEMPLATE: Final = "wechat.template"
 PLATFORM: Final = "wechat.platform"
+RENEWAL: Final = "wechat.renewal"
+UNVERIFIED: Final = "wechat.unverified"
 
 # The account as such is shut out: authorisation taken back, or the account restricted.
 REVOKING: Final = frozenset({50002, 61003, 61011, 61023, 61028, 61029})
@@ -134,6 +136,27 @@ kinds.register(
         action=_(
             "Whoever runs the installation compares the platform's address, token and key with the Open Platform."
         ),
+    ),
+)
+
+kinds.register(
+    RENEWAL,
+    Kind(
+        _("The verification of “%(name)s” has to be renewed"),
+        _("Once it has ended, WeChat refuses most of what the account may do now."),
+        cause=_("WeChat verifies an account for a year, and has reminded you that this one ends."),
+        action=_("Renew it at WeChat (Settings › WeChat verification). This ends by itself once WeChat has verified."),
+        by_hand=True,
+    ),
+)
+kinds.register(
+    UNVERIFIED,
+    Kind(
+        _("The verification of “%(name)s” has ended"),
+        _("WeChat refuses most of what the account may do: templates, tags, codes and menus among them (48001)."),
+        cause=_("WeChat verifies an account for a year, and this one was not renewed in time."),
+        action=_("Renew it at WeChat (Settings › WeChat verification). This ends by itself once WeChat has verified."),
+        by_hand=True,
     ),
 )
 
