@@ -18,7 +18,7 @@ from members.services import save_segment
 from wechat_gateway import services as gateway
 from wechat_gateway.models import AccessToken
 
-SCOPES = ["members.read", "members.write", "segments.read", "stores.read", "campaigns.read"]
+SCOPES = ["members.read", "members.write", "segments.read", "stores.read", "campaigns.read", "exports.write"]
 CONTENT = "事项：{{thing1.DATA}}\n时间：{{time2.DATA}}"
 
 

@@ -309,6 +309,17 @@ class Product:
             self.keep(f"answer of {method} {url.partition('?')[0]}", f"{answer.headers} {answer.text}")
         return len(tries)
 
+    def export(self):
+        """A list of everybody, as another system takes it away; gives how many people it holds."""
+        key = f"Key {self.planted['API key'][0]}"
+        path = f"/exports/{self.api('POST', '/exports/', token=key, json={}).json()['id']}/"
+        deadline = time.monotonic() + 60
+        while self.api("GET", path, token=key).json()["state"] == "WAITING" and time.monotonic() < deadline:
+            time.sleep(0.2)
+        body = self.api("GET", f"{path}file/", token=key, show=False)
+        self.keep("file of an export", f"{body.headers} {body.text}")
+        return len(body.text.splitlines()) - 1 if body.status_code == 200 else 0
+
     # -- the sinks ----------------------------------------------------------------------------------------------------
 
     def watch_redis(self):
@@ -327,6 +338,7 @@ class Product:
         found = {name: "\n".join(texts) for name, texts in self.sinks.items()}
         found |= {f"log {name}": text for name, text in self.logs().items()}
         found["launcher"] = self.running.messages()
+        found |= {f"file {name}": text for name, text in files_of(Path(self.running.env["ZHIYIN_STATE_DIR"])).items()}
         found["commands to Redis"] = "\n".join(self.commands)
         found["what Redis holds"] = dump_of_redis(self.running.env["REDIS_URL"])
         found |= {f"table {name}": text for name, text in tables_of(self.running.env["DATABASE_URL"]).items()}
@@ -334,6 +346,19 @@ class Product:
         for name in ("web", "gateway"):
             found[f"metrics of {name}"] = requests.get(f"{self.url(name)}/metrics", headers=token, timeout=60).text
         return found
+
+
+# Not ours to look into: the files of the databases, the logs (looked at by themselves), and where the launcher keeps the keys.
+ELSEWHERE = {"postgres", "redis", "valkey", "log", "secrets.json", "running.json"}
+
+
+def files_of(folder):
+    """Whatever the product has left in its folder: private storage, crash dumps, things nobody thought of."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes().decode("latin-1")
+        for path in folder.rglob("*")
+        if path.is_file() and not ELSEWHERE & set(path.relative_to(folder).parts)
+    }
 
 
 def dump_of_redis(url):
@@ -406,6 +431,7 @@ def test_secrets_come_out_nowhere(product):
     product.followers()
     sent = product.campaign()
     tries = product.strangers()
+    exported = product.export()
     pages = product.crawl()
     given = product.inside("secrets")
     product.planted["access token"] += given["access_token"]
@@ -423,6 +449,7 @@ def test_secrets_come_out_nowhere(product):
     assert silent == []
     assert sent >= 4
     assert tries
+    assert exported >= 4
     assert pages > 20
     assert len(given["session_key"]) >= len(FAULTS)
     assert len(given["access_token"]) >= 5
