@@ -1,4 +1,4 @@
-"""Rows of the product and of its peers: writing results, freezing an audience (see `child.serve`).
+"""Rows of the product and of its peers: results written, audiences frozen and read by pages (see `child.serve`).
 
 Figures are processor seconds of this process and of the PostgreSQL process behind its connection.
 """
@@ -6,6 +6,7 @@ Figures are processor seconds of this process and of the PostgreSQL process behi
 from __future__ import annotations
 
 import itertools
+import statistics
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CLAIM = 64
+_BY_KEY = (
+    "SELECT member_id, openid, variables::text, state, seq FROM campaigns_delivery "
+    "WHERE brand_id = %s AND campaign_id = %s AND member_id > %s ORDER BY member_id LIMIT %s"
+)
+_JOINED = (
+    "SELECT r.member_id, m.openid, m.last_interaction_at, r.state, r.id FROM bench_recipient r "
+    "JOIN bench_member m ON m.id = r.member_id ORDER BY r.id"
+)
 _msgids = itertools.count(4_000_000_000_000_000_000)
 
 
@@ -94,6 +103,7 @@ class Rows:
 
     def __init__(self) -> None:
         self._world = world.make("rows")
+        self._openids: list[str] = []
 
     def people(self, count: int) -> None:
         """Fill the brand, and the peers' tables with the same people."""
@@ -268,6 +278,86 @@ class Rows:
         _expect(Recipient.objects.count(), count, "people in the audience")
         return meter.reading()
 
+    # -- pages of a frozen audience --
+
+    def frozen(self, count: int) -> None:
+        """Freeze an audience once, and give the peers' table the same people."""
+        campaign = self._world.campaign(segment=self._world.lately)
+        with brand_scope(self._world.brand_id):
+            services.freeze_audience(campaign_id=campaign.pk, at=clock.now())
+            Campaign.objects.filter(pk=campaign.pk).update(state="PAUSED")
+            rows = Delivery.objects.filter(campaign=campaign).order_by("member_id")
+            self._openids = list(rows.values_list("openid", flat=True))
+        self._campaign = campaign
+        _expect(len(self._openids), count, "people in the audience")
+        theirs = Campaigns.objects.create(name="bench")
+        with connection.cursor() as cursor, brand_scope(self._world.brand_id):
+            cursor.execute(
+                "INSERT INTO bench_recipient (campaign_id, member_id, openid, state) "
+                "SELECT %s, member_id, '', 'PENDING' FROM campaigns_delivery "
+                "WHERE brand_id = %s AND campaign_id = %s ORDER BY member_id",
+                [theirs.pk, self._world.brand_id, campaign.pk],
+            )
+        owner = connections["owner"]
+        owner.set_autocommit(True)
+        with owner.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE campaigns_delivery, bench_recipient, bench_member")
+        owner.close()
+
+    def keyset(self, page: int) -> dict[str, Any]:
+        """Read all frozen rows by pages, each from the last person of the one before, under row security."""
+        after = 0
+
+        def read() -> list[Any]:
+            nonlocal after
+            cursor.execute(_BY_KEY, [self._world.brand_id, self._campaign.pk, after, page])
+            found = list(cursor.fetchall())
+            after = found[-1][0] if found else after
+            return found
+
+        with brand_scope(self._world.brand_id), connection.cursor() as cursor:
+            return self._paged(read)
+
+    def cursor(self, page: int) -> dict[str, Any]:
+        """Read the peers' rows joined to their people through a cursor of the server."""
+        with transaction.atomic(), connection.chunked_cursor() as cursor:
+            asked = False
+
+            def read() -> list[Any]:
+                nonlocal asked
+                if not asked:
+                    cursor.execute(_JOINED)
+                    asked = True
+                return list(cursor.fetchmany(page))
+
+            return self._paged(read)
+
+    def offset(self, page: int) -> dict[str, Any]:
+        """Read the same by OFFSET and LIMIT, as Django's Paginator does."""
+        start = 0
+
+        def read() -> list[Any]:
+            nonlocal start
+            with connection.cursor() as cursor:
+                cursor.execute(f"{_JOINED} OFFSET %s LIMIT %s", [start, page])
+                start += page
+                return list(cursor.fetchall())
+
+        return self._paged(read)
+
+    def _paged(self, read: Callable[[], list[Any]]) -> dict[str, Any]:
+        waits, openids = [], []
+        with Meter() as meter:
+            while True:
+                began = time.monotonic()
+                found = read()
+                if not found:
+                    break
+                waits.append(time.monotonic() - began)
+                openids += [row[1] for row in found]
+        _expect(openids, self._openids, "people on the pages")
+        return meter.reading(longest=max(waits), median=statistics.median(waits))
+
     def _since(self) -> Any:
         from members.segments import days_back
 
@@ -295,7 +385,10 @@ def main() -> None:
     rows = Rows()
     commands: dict[str, Callable[..., Any]] = {
         name: getattr(rows, name)
-        for name in ("people", "record", "match", "orm", "bare", "freeze", "ids", "usual", "clean")
+        for name in (
+            *("people", "record", "match", "orm", "bare", "freeze", "ids", "usual", "clean"),
+            *("frozen", "keyset", "cursor", "offset"),
+        )
     }
     child.serve(commands)
 
