@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 
-_PARALLEL = ("-n", "4", "--dist", "worksteal")  # as `make test`
+_PARALLEL = ("-n", "5", "--dist", "worksteal")  # as `make test`
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 _SUMMARY = re.compile(r"^=* ?(.*(?:passed|failed|error).*?) ?=*$", re.MULTILINE)
 
