@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 from conversations import engine
 from conversations.audiences import audience_kinds, options
 from conversations.models import Match, Trigger
+from wechat_gateway.errcodes import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,6 +41,13 @@ WHY: dict[str, Any] = {
     "PARKED": gettext_lazy("Calls of the account wait; it is tried again while there is time."),
     "WORKER_LOST": gettext_lazy("The process that sent it stopped. It may have arrived and is not sent again."),
 }
+
+
+def why(word: str) -> str:
+    """Say a word of the engine, or a code of WeChat, in the language of whoever reads it."""
+    if word.lstrip("-").isdecimal():
+        return str(explain(int(word)).cause)
+    return str(WHY.get(word, word))  # earlier records have WeChat's reasons as they were said then
 
 
 # What is wrong with a button of the menu (selectors.troubles_of_menu): (what, what to do).

@@ -100,7 +100,7 @@ class ReplyRecordAdmin(ConsoleModelAdmin):
     def outcome(self, row: ReplyRecord) -> Any:
         """Show what became of the messages that follow."""
         said = state(ReplyState(row.state).label, TONES[ReplyState(row.state)])
-        return two_lines(said, reasons.WHY.get(row.problem, row.problem))
+        return two_lines(said, reasons.why(row.problem))
 
 
 lists("conversations.ReplyRecord", "name", "behaviour", by="follower.member_id", page=("name", "behaviour"))

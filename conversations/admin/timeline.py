@@ -49,7 +49,7 @@ def _moment(record: ReplyRecord, touch: Touch) -> Moment:
     if lost:
         sentence = gettext("%(what)s: it did not arrive") % {"what": sentence}
     link = reverse("admin:touchpoints_touchpoint_change", args=[touch.touchpoint_id]) if touch.touchpoint_id else ""
-    why = reasons.WHY.get(record.problem or record.why, record.problem or record.why)
+    why = reasons.why(record.problem or record.why)
     return Moment(
         at=record.at, sentence=sentence, kind=gettext("Welcome"), link=link, detail=why, tone="warning" if lost else ""
     )

@@ -28,7 +28,7 @@ from members import services as member_services
 from touchpoints.models import TouchKind
 from wechat_gateway import calls
 from wechat_gateway.answers import Outcome
-from wechat_gateway.errcodes import Reaction, explain, is_unknown_media
+from wechat_gateway.errcodes import Reaction, is_unknown_media
 from wechat_gateway.messages import media_id_of, with_media_id
 from wechat_gateway.replies import Reply, Text, render
 from wechat_gateway.windows import CLOSED, granted_by
@@ -290,7 +290,7 @@ def _send(brand_id: int, record: ReplyRecord, granted: int, at: datetime) -> tup
         if answer.outcome is Outcome.UNKNOWN:
             state, problem = ReplyState.UNKNOWN, answer.cause
             break
-        problem = str(explain(answer.code).cause) if answer.code else answer.cause
+        problem = str(answer.code) if answer.code else answer.cause
         if answer.outcome is Outcome.NOT_SENT and answer.reaction is not Reaction.PARK_CAMPAIGN:
             state, due = ReplyState.WAITING, _again_at(record, answer, at)
             wait = (due, problem) if answer.reaction in _OF_ACCOUNT or not answer.code else None

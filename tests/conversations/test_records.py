@@ -5,9 +5,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.utils import translation
 
 from accounts.tenancy import brand_scope
-from conversations import services
+from conversations import reasons, services
 from conversations.inbound import as_reply, asked_of
 from conversations.models import ReplyRecord, ReplyRule, UnmatchedPhrase
 from conversations.selectors import current_rules, facts_of, troubles_of_menu
@@ -212,7 +213,12 @@ def test_wechats_refusal_is_said_and_an_unsent_message_is_tried_again(brand, acc
     with brand_scope(brand.pk):
         states = {row.pk: row.state for row in ReplyRecord.objects.all()}
         assert sorted(states.values()) == ["FAILED", "WAITING"]
-        assert ReplyRecord.objects.get(state="FAILED").problem != ""
+        problem = ReplyRecord.objects.get(state="FAILED").problem
+        said = {}
+        for language in ("en", "zh-hans"):
+            with translation.override(language):
+                said[language] = reasons.why(problem)
+        assert [said["en"].isascii(), said["zh-hans"].isascii()] == [True, False]
         assert set(states) == {refused.pk, again.pk}
     simulator.delete("/_sim/faults")
     assert services.sweep_replies(at=AT) == 0
