@@ -67,7 +67,7 @@ def _unrecorded(sent, truth, calls):
     noted = Counter(
         dict(
             sent.rig.sql(
-                "SELECT d.openid, count(DISTINCT a.attempt) FROM campaigns_deliveryattempt a"
+                "SELECT d.openid, count(DISTINCT a.attempt) FILTER (WHERE a.attempt < d.attempt) FROM campaigns_deliveryattempt a"
                 " JOIN campaigns_delivery d ON d.brand_id = a.brand_id AND d.id = a.delivery_id"
                 " WHERE d.brand_id = %s AND d.campaign_id = %s GROUP BY 1",
                 sent.shop.brand.pk,
