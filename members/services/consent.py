@@ -50,9 +50,9 @@ def withdraw_consent(*, member: Member, purpose: str, source: str, at: datetime,
         connection.cursor() as cursor
     ):  # one statement: who lets go of the row at the same moment comes before or after
         cursor.execute(
-            "INSERT INTO members_optout AS known (brand_id, member_id, purpose, at) VALUES (%s, %s, %s, %s) "
+            "INSERT INTO members_optout (brand_id, member_id, purpose, at) VALUES (%s, %s, %s, %s) "
             "ON CONFLICT (brand_id, member_id, purpose) DO UPDATE SET withdrawn = true, "
-            "at = CASE WHEN known.withdrawn THEN known.at ELSE excluded.at END",
+            "at = CASE WHEN members_optout.withdrawn THEN members_optout.at ELSE excluded.at END",
             [current_brand_id(), member.pk, purpose, at],
         )
     note_fact(kind=CONSENT, member_ids=[member.pk])

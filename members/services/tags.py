@@ -271,7 +271,7 @@ def refresh_tag_ids(*, member_ids: Sequence[int]) -> None:
     people = sorted(set(member_ids))
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT FROM members_member WHERE brand_id = %s AND id = ANY(%s) ORDER BY id FOR NO KEY UPDATE; "
+            "SELECT FROM members_member WHERE brand_id = %s AND id = ANY(%s) ORDER BY id FOR NO KEY UPDATE;\n"
             "UPDATE members_member m SET tag_ids = coalesce((SELECT array_agg(t.tag_id ORDER BY t.tag_id) "
             "FROM members_membertag t WHERE t.brand_id = m.brand_id AND t.member_id = m.id), '{}') "
             "WHERE m.brand_id = %s AND m.id = ANY(%s)",

@@ -55,6 +55,7 @@ NO_BRAND_IN_SQL = {
     ("conversations/known_due.py", "_ASKED"): "in triggers: row security shows the rules of the brand that changes",
     ("conversations/known.py", "_CHANGED"): "the gateway's memory of people spans brands, inside every_brand",
     ("members/watched.py", "_FUNCTION"): "a trigger: row security shows it the rows of the brand that makes the change",
+    ("members/services/people.py", "_MEET"): "whole rows are put in, whose columns begin with brand_id",
     ("wechat_gateway/intake.py", "_INSERT"): "one insert of pushes of many brands: brand_id is a column of each row",
 }
 

@@ -43,9 +43,10 @@ class Watch:
         if scope is not None and scope.brand_id is not None and not many and _EXPLAINED.match(sql):
             cursor = context["cursor"].cursor
             cursor.execute("SET LOCAL enable_seqscan = off")
-            cursor.execute("EXPLAIN (FORMAT JSON, VERBOSE) " + sql, params)
-            plan = cursor.fetchone()[0]
-            self.seen.append((sql, (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
+            for each in cursor.mogrify(sql, params).decode().split(";\n"):  # one or several in one journey
+                cursor.execute("EXPLAIN (FORMAT JSON, VERBOSE) " + each)
+                plan = cursor.fetchone()[0]
+                self.seen.append((each, (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
             cursor.execute("SET LOCAL enable_seqscan = on")
         return execute(sql, params, many, context)
 
