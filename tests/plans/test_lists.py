@@ -93,7 +93,7 @@ PAGES = {
     "members/member/": COUNTED + 1,
     "members/member/?p=3": 3 * PAGE,
     "members/member/?q=王": 2 * LOOKED_AT,
-    "members/member/?following=no": COUNTED + 1,
+    "members/member/?following=no": 10 * (COUNTED + 1),  # every tenth: also a walk past everybody ends early
     "members/member/?store={store}": 3 * COUNTED,  # of two stores: the walk may pass those of the other
     "members/follower/": COUNTED + 1,
     "inbox/?q=王": 2 * LOOKED_AT,

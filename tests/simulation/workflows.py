@@ -799,6 +799,7 @@ def page_ticket(stage):
         stage.pass_time()
         with stage.scope:
             JsTicket.objects.filter(expires_at__isnull=False).update(expires_at=AT)
+            JsTicket.objects.filter(parked_until__isnull=False).update(parked_until=AT)  # the pause is over
         assert js_tickets.current(stage.account, at=clock.now()).secret.reveal() == "ticket"
 
     def holds(finished):
