@@ -125,6 +125,14 @@ def test_a_cart_with_chosen_coupons_says_what_can_still_be_added(people):
     }  # fmt: skip
 
 
+def test_percents_are_exact_to_the_fen():
+    """Whatever is counted in floating point loses a fen somewhere: 29 % of 1 yuan is 28.999999999999996 there."""
+    for percent in range(1, 100):
+        rule = Rule("PERCENT", percent=percent)
+        for amount in (100, 10_000, 123_457):
+            assert judge(rule, Cart((Line("", "", amount),)), tier_id=None).saving == amount * percent // 100
+
+
 @pytest.mark.django_db(transaction=True)
 def test_of_coupons_that_stand_alone_one_comes_to_the_order_however_many_are_tried_at_once(brand):
     with brand_scope(brand.pk):
