@@ -51,7 +51,7 @@ def _user(brand, appid, openid, threads, stop, write, turn, fetches):
                 results.append((answer.ok, answer.cause or "", time.time()))
             except Exception as error:
                 results.append((False, type(error).__name__, time.time()))
-            time.sleep(0.02)
+            time.sleep(0.2)  # whoever waits for the token is not to wait for the calls of those who have it
         connections.close_all()
 
     workers = [threading.Thread(target=work) for _ in range(threads)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from typing import Any
 
@@ -34,6 +34,7 @@ class Heard:
     headers: tuple[tuple[str, str], ...]
     text: str
     queries: int
+    fault: str = field(default="", compare=False)  # the exception behind a status of 500, and the statement it names
 
     def __str__(self) -> str:
         return f"{self.status} in {self.queries} queries, {len(self.text)} characters"
@@ -111,7 +112,9 @@ class Asker:
         if status == 301 and answer.headers["Location"].partition("?")[0].endswith(f"{path.partition('?')[0]}/"):
             # Django only knows that the address with a slash would reach the console's page for "no such page".
             status, headers, text = 404, (), NO_ADDRESS
-        return Heard(status, headers, text, counter.count)
+        raised = getattr(answer, "exc_info", None)
+        fault = f"{raised[0].__name__}: {raised[1]}"[:200] if raised else ""
+        return Heard(status, headers, text, counter.count, fault)
 
     def _send(self, client: Client, method: str, path: str, data: Any, more: dict[str, Any]) -> Any:
         if path.startswith("/api/") or self._headers:

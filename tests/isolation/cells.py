@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 REPORT = "ZHIYIN_ISOLATION_REPORT"
+FAULTS: Counter[str] = Counter()  # what answers of 500 were about, since the last section
 
 
 @dataclass
@@ -48,6 +49,9 @@ class Cells:
 
     def write(self) -> None:
         """Append one line to the runner's report, when there is one."""
+        if FAULTS:
+            self.facts["answers of 500"] = dict(FAULTS)
+            FAULTS.clear()
         target = os.environ.get(REPORT)
         if not target:
             return

@@ -6,8 +6,10 @@ from urllib.parse import unquote
 from console.site import site
 from tests.isolation import surfaces
 from tests.isolation.asking import NO_ADDRESS
+from tests.isolation.cells import FAULTS
 from tests.isolation.world import CANARY, CANARY_C, ROLES
 
+REFUSALS = ("NoBrandInScope", "BrandMismatch")
 MARKS = (CANARY, CANARY_C, "zaoshan", "yunqi")
 BASE = "/b/lanyu/"
 THOROUGH = "ZHIYIN_ISOLATION_PASS" in os.environ  # the runner; within the tests fewer people ask, by GET and POST
@@ -21,8 +23,11 @@ def missing_like(key):
 
 
 def alive(heard):
-    """No fault of ours; without the Python guard a fault is how the reader of reports statements refuses."""
-    return heard.status < 500 or os.environ.get("ZHIYIN_ISOLATION_PASS") == "guard-open"
+    """No fault of ours; with the Python guard opened PostgreSQL and the reader of reports refuse what names no brand."""
+    if heard.status < 500:
+        return True
+    FAULTS[heard.fault.partition(":")[0]] += 1
+    return os.environ.get("ZHIYIN_ISOLATION_PASS") == "guard-open" and heard.fault.startswith(REFUSALS)
 
 
 def same(foreign, missing):
