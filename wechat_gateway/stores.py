@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
@@ -75,6 +76,8 @@ class TokenStore:
             )
         rows = AccessToken.objects.select_for_update().filter(appid=app.appid)
         try:
+            if enough is None:
+                self._is_next(app, waits=True)
             row = self._beside_others(app, enough) if enough is not None else None
             row = row or rows.first()
             if row is None:
@@ -87,13 +90,14 @@ class TokenStore:
         return row
 
     def _beside_others(self, app: App, enough: Callable[[AccessToken], bool]) -> AccessToken | None:
-        """Wait for who has the row beside all others who do; in line for its lock they would go on one by one."""
-        free = AccessToken.objects.select_for_update(skip_locked=True).filter(appid=app.appid)
+        """Wait for who has the row beside all others who do; in line for its lock they would go on one by one.
+
+        Where whoever had it left nothing, one of those who waited goes on to lock it, and gets None here.
+        """
         until = time.monotonic() + _TOKEN_WAIT_MS / 1000
         while time.monotonic() < until:
-            row = free.first()
-            if row is not None:
-                return row
+            if self._is_next(app, waits=False):
+                return None
             with connection.cursor() as cursor:
                 # One round trip, so that the shared lock is in nobody's way: it ends with the savepoint.
                 cursor.execute(
@@ -102,9 +106,21 @@ class TokenStore:
                     [app.brand_id, app.appid],
                 )
             row = self.read(app)
-            if row is None or enough(row):
+            if row is not None and enough(row):
                 return row
+            time.sleep(random.uniform(0.005, 0.02))  # the one who goes on has not locked the row yet
         return None
+
+    @staticmethod
+    def _is_next(app: App, *, waits: bool) -> bool:
+        """Whether this transaction is the one that may lock the row; all others wait for what it leaves."""
+        function = "pg_advisory_xact_lock" if waits else "pg_try_advisory_xact_lock"
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {function}(hashtextextended(%s, 0))::text <> 'false'",
+                [f"wechat_gateway.token:{app.brand_id}:{app.appid}"],
+            )
+            return bool(cursor.fetchone()[0])
 
     def refresh_token(self, app: App) -> Secret | None:
         """What renews the token of an app that authorised the platform; the newest, for it changes."""
