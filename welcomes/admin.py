@@ -154,12 +154,13 @@ class SequenceForm(_Fields):  # type: ignore[misc] # the fields of steps are mad
         tags = [("", gettext("(everybody)")), *Tag.objects.order_by("name", "pk").values_list("pk", "name")]
         steps = plan.read_steps(self.instance.steps)
         self.chosen_channels: dict[str, int] = {}
-        topic: Any = self.fields["topic"]
-        offered = Topic.objects.filter(Q(is_active=True) | Q(pk=self.instance.topic_id))
-        topic.queryset, topic.empty_label = offered.order_by("name", "pk"), gettext("(no topic)")
-        topic.help_text = gettext_lazy(
-            "Whoever has turned this topic off gets nothing of the sequence; the report counts them by this reason."
-        )
+        topic: Any = self.fields.get("topic")  # whoever may only read has none of the model's fields to fill in
+        if topic is not None:
+            offered = Topic.objects.filter(Q(is_active=True) | Q(pk=self.instance.topic_id))
+            topic.queryset, topic.empty_label = offered.order_by("name", "pk"), gettext("(no topic)")
+            topic.help_text = gettext_lazy(
+                "Whoever has turned this topic off gets nothing of the sequence; the report counts them by this reason."
+            )
         if self.instance.pk is None:
             self.initial.setdefault("quiet_from", QUIET_FROM)
             self.initial.setdefault("quiet_until", QUIET_UNTIL)

@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEntry
 from accounts.tenancy import brand_scope
-from tests.factories import AT, make_follower
+from tests.factories import AT, make_follower, make_staff
 from welcomes.models import Enrolment, Sequence, StepRecord
 from welcomes.plan import Step, written
 
@@ -173,6 +174,20 @@ def test_stores_and_guides_have_no_such_page(request, ours, who):
     for address in (LIST, ADD, f"{LIST}{row.pk}/change/"):
         assert client.get(address).status_code in (403, 404)
     assert client.post(ADD, form(ours)).status_code in (403, 404)
+
+
+@pytest.mark.parametrize("role", ["AUDITOR", "ANALYST", "SERVICE_DESK"])
+def test_who_may_only_read_sees_a_sequence_and_changes_none(ours, role):
+    sequence = make(ours)
+    with brand_scope(ours.brand.pk):
+        reader = make_staff("reader", role)
+    client = Client()
+    client.force_login(reader, backend="django.contrib.auth.backends.ModelBackend")
+    address = f"{LIST}{sequence.pk}/change/"
+    answer = client.get(address)
+    assert (answer.status_code, "新粉" in page(answer)) == (200, True)
+    assert client.post(address, form(ours, name="改")).status_code == 403
+    assert [each.name for each in sequences(ours.brand)] == ["新粉"]
 
 
 def test_another_brands_sequence_looks_like_none(as_owner, ours, theirs):
