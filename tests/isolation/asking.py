@@ -20,6 +20,8 @@ _VOLATILE = (
     (re.compile(r'(csrfmiddlewaretoken" value=|X-CSRFToken": )"\w+"'), r"\1"),
     (re.compile(r'nonce="[^"]+"'), "nonce"),
     (re.compile(r'name="signed_key" value="[^"]+"'), "signed_key"),
+    (re.compile(r'name="(s\d+_key)" value="[^"]+"'), r"\1"),  # a new step of a sequence
+    (re.compile(r"(open=\d*&amp;v=)[0-9a-f]+"), r"\1"),  # a digest of what is asked, too
     (re.compile(r"编号 [0-9A-F]{8}"), "编号"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<uuid>"),
 )

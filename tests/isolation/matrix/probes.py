@@ -288,7 +288,11 @@ def taken_elsewhere(probe):
     }
     for name in keys:
         theirs = str(getattr(probe.other.far[probe.model], name, ""))
-        if theirs:
+        with brand_scope(probe.world.a.brand.pk):
+            is_ours = bool(theirs) and probe.model.objects.filter(**{name: theirs}).exists()
+        if is_ours:
+            probe.cells.skip("this brand has that value, too")
+        elif theirs:
             ends = "12" if theirs[-1].isdigit() else "ab"  # a number stays one, a time too
             other = theirs[:-1] + (ends[0] if theirs[-1] != ends[0] else ends[1])
             probe.compare(
