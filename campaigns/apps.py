@@ -24,7 +24,7 @@ class CampaignsConfig(AppConfig):
     def ready(self) -> None:
         """Find the carriers, and tell segments how many each of them reaches."""
         from campaigns import carriers
-        from campaigns.services.erasure import forget_messages, forget_names
+        from campaigns.services.erasure import forget_messages
         from campaigns.services.news import carry_by_subscription, carry_by_template
         from inbox.selectors import allowances_ending
         from loyalty.services import on_notice
@@ -36,7 +36,6 @@ class CampaignsConfig(AppConfig):
         # Asked in this order, after the free message within the window ("inbox.window").
         on_notice.register("subscribe.notification", carry_by_subscription)
         on_notice.register("template.message", carry_by_template)
-        on_erase.register("campaigns.names", forget_names)
         watched.register("campaigns_subscriptionstock", "follower_id")
 
         for module in pkgutil.iter_modules(carriers.__path__):

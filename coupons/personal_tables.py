@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import Q
 
 from coupons.models import Code, CounterCode, Move
-from members.personal import LEDGER, SUMS, Fate, by_member, register
+from members.personal import GONE, LEDGER, SUMS, Fate, by_member, register
 
 register(
     "coupons.Coupon",
@@ -31,9 +31,12 @@ register(
     "after",
     "order",
     "saved",
+    "reason",
     "at",
-    fate=Fate.KEPT,
+    fate=Fate.ANONYMOUS,
     law=LEDGER,
+    blank={"reason": GONE},
+    through="coupons_forget_move",
 )
 register(
     "coupons.TierGrant",

@@ -1,11 +1,11 @@
-"""What a person earned, as `members.personal` wants it: the ledger stays, under a number without a name."""
+"""What a person earned, as `members.personal` wants it: the ledger stays, under a number without a name or reasons."""
 
 from __future__ import annotations
 
 from django.db.models import Q
 
 from loyalty.models import Entry, Journal
-from members.personal import LEDGER, TRADE, Fate, by_member, register
+from members.personal import GONE, LEDGER, TRADE, Fate, by_member, register
 
 register(
     "loyalty.Journal",
@@ -13,7 +13,7 @@ register(
         Q(member_id__in=person.member_ids) | Q(other_id__in=person.member_ids)
     ).order_by("pk"),
     "kind", "points", "source", "number", "reason", "available", "held", "owed", "at",
-    fate=Fate.KEPT, law=LEDGER,
+    fate=Fate.ANONYMOUS, law=LEDGER, blank={"reason": GONE}, through="loyalty_forget_journal",
 )  # fmt: skip
 register(
     "loyalty.Lot", by_member("loyalty.Lot"), "granted", "remaining", "held", "earned_at", "expires_at",
@@ -31,7 +31,7 @@ register("loyalty.Account", by_member("loyalty.Account"), "available", "held", "
 register("loyalty.Hold", by_member("loyalty.Hold"), "points", "state", "until", "ended_at", fate=Fate.KEPT, law=LEDGER)
 register(
     "loyalty.Adjustment", by_member("loyalty.Adjustment"), "points", "reason", "state", "asked_at", "decided_at",
-    fate=Fate.KEPT, law=LEDGER,
+    fate=Fate.ANONYMOUS, law=LEDGER, blank={"reason": GONE, "note": GONE},
 )  # fmt: skip
 register("loyalty.ExpiryWarning", by_member("loyalty.ExpiryWarning"), "day", "points", fate=Fate.KEPT, law=LEDGER)
 register("loyalty.Notice", by_member("loyalty.Notice"), "about", "day", "at", "way")
@@ -50,7 +50,7 @@ register(
 register("loyalty.Standing", by_member("loyalty.Standing"), "tier__name", "since", "evaluates_at", "locked_until")
 register(
     "loyalty.TierChange", by_member("loyalty.TierChange"), "kind", "before", "after", "value", "reason", "at",
-    fate=Fate.KEPT, law=LEDGER,
+    fate=Fate.ANONYMOUS, law=LEDGER, blank={"reason": GONE}, through="loyalty_forget_tierchange",
 )  # fmt: skip
 register(
     "loyalty.Fact", by_member("loyalty.Fact"),

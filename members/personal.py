@@ -50,6 +50,8 @@ LEDGER: Final = _("Accounting Law art. 23: books stay, under a number without a 
 TRADE: Final = _("E-Commerce Law art. 31: three years for trade records")
 PROOF: Final = _("PIPL art. 69: proof of what was agreed to and done, without a name")
 SUMS: Final = _("PIPL art. 4: anonymous figures are no personal data")
+#: Stands where somebody had written something; what was empty stays so.
+GONE: Final = "***"
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class PersonalTable:
     """One table with data of people.
 
     `rows` gives a person's rows. `fields` are the paths of the values they get as a copy, `fate` says what becomes of
-    rows in a deletion, `law` why those that stay may stay, `blank` what an anonymous row carries instead.
+    rows in a deletion, `law` why those that stay may stay, `blank` what an anonymous row carries instead. Where the
+    application may change no row, `through` names the function of the database that puts GONE in the place of reasons.
     """
 
     model: str
@@ -66,6 +69,7 @@ class PersonalTable:
     fate: Fate
     law: StrOrPromise = ""
     blank: Mapping[str, Any] = field(default_factory=dict)
+    through: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what a proof could not explain."""
@@ -89,9 +93,10 @@ def register(
     fate: Fate = Fate.DELETED,
     law: StrOrPromise = "",
     blank: Mapping[str, Any] | None = None,
+    through: str = "",
 ) -> None:
     """Register a table under its model's name, such as `members.Consent`."""
-    tables.register(model.lower(), PersonalTable(model, rows, fields, fate, law, blank or {}))
+    tables.register(model.lower(), PersonalTable(model, rows, fields, fate, law, blank or {}, through))
 
 
 def by_member(model: str, column: str = "member_id") -> Rows:

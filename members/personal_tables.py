@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import Q
 
 from members.models import Doubt, Follower, Member, MergeUndo
-from members.personal import LEDGER, PROOF, SUMS, Fate, by_follower, by_member, by_openid, register
+from members.personal import GONE, LEDGER, PROOF, SUMS, Fate, by_follower, by_member, by_openid, register
 from wechat_gateway.models import HandledEffect
 
 NOTHING: dict[str, object] = {
@@ -64,11 +64,14 @@ register(
     "members.ErasureClock", by_follower("members.ErasureClock"), "reason", "started_at", "due_at", "state", "ended_at",
     fate=Fate.KEPT, law=PROOF,
 )  # fmt: skip
-register("members.LegalHold", by_member("members.LegalHold"), "reason", "at", "ended_at", fate=Fate.KEPT, law=PROOF)
+register(
+    "members.LegalHold", by_member("members.LegalHold"), "reason", "at", "ended_at",
+    fate=Fate.ANONYMOUS, law=PROOF, blank={"reason": GONE},
+)  # fmt: skip
 register(
     "members.RightsRequest", by_member("members.RightsRequest"),
     "kind", "words", "asked_at", "due_at", "state", "answered_at", "refusal", "answer",
-    fate=Fate.ANONYMOUS, law=PROOF, blank={"words": "", "answer": ""},
+    fate=Fate.ANONYMOUS, law=PROOF, blank={"words": "", "answer": "", "refusal": GONE},
 )  # fmt: skip
 register("members.RequestFile", by_member("members.RequestFile", "request__member_id"), "made_at", "fetched_at")
 

@@ -1,22 +1,19 @@
-"""What leaves with a person: where messages went, what stood in them, and their name in the audit log."""
+"""What leaves with a person: where messages went and what stood in them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from accounts.models import AuditEntry
-from accounts.services import forget_in_audit
 from campaigns.models import Campaign, Delivery, DeliveryState, FinishEvent, SubscriptionStock, TestSend
 from campaigns.reasons import UNFOLLOWED
 from campaigns.services import tallies
-from guides.models import Assignment
-from members.models import Follower, Member
-from members.selectors import records_of
+from members.models import Member
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
+
+    from members.models import Follower
 
 
 def forget_messages(*, follower: Follower, whole: bool, at: datetime) -> int:
@@ -46,33 +43,3 @@ def forget_messages(*, follower: Follower, whole: bool, at: datetime) -> int:
         moved[campaign_id, DeliveryState.SUPPRESSED.value, UNFOLLOWED] += 1
     tallies.add(follower.brand_id, tallies.STEERING_SHARD, moved)
     return gone
-
-
-def forget_names(*, follower: Follower, whole: bool, at: datetime) -> int:
-    """Take the name of somebody who goes altogether out of the audit log; what was done, and by whom, stays."""
-    if not whole:
-        return 0
-    ids = records_of(follower.member_id)
-    people = list(Member.objects.filter(pk__in=ids).order_by("pk"))
-    followers = list(Follower.objects.filter(member_id__in=ids).order_by("pk"))
-    assignments = Assignment.objects.filter(member_id__in=ids).order_by("pk").values_list("pk", flat=True)
-    words = {text for person in people for text in (person.name, person.phone_masked, person.city)}
-    words |= {text for each in followers for text in (each.openid, each.unionid)}
-    words |= _earlier_words(ids)
-    return forget_in_audit(
-        objects=[
-            *(("members.member", pk) for pk in ids),
-            *(("members.follower", each.pk) for each in followers),
-            *(("guides.assignment", pk) for pk in assignments),
-        ],
-        words=words,
-    )
-
-
-def _earlier_words(ids: Sequence[int]) -> set[str]:
-    """Give the names and cities that people had before, as the log itself says: they may stand in a reason, too."""
-    entries = AuditEntry.objects.filter(
-        object_type="members.member", object_id__in=[str(pk) for pk in ids], action="change profile"
-    )
-    told = entries.order_by().values_list("changes", flat=True)
-    return {text for changes in told for key in ("name", "city") for text in changes.get(key) or () if text}

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from accounts.services import record_audit
+from accounts.models import AuditEntry
+from accounts.services import forget_in_audit, record_audit
 from accounts.tenancy import brand_scope
 from common.errors import Invalid
 from common.failpoints import point
@@ -46,6 +47,8 @@ from wechat_gateway import services as gateway_services
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from members.services.proof import Held
 
 MOST_GRACE_DAYS: Final = 90
 #: What WeChat names in RevokeInfo (reference: service account 3.7); anything else means all of it.
@@ -163,13 +166,14 @@ def erase_member(*, member: Member, reason: str, at: datetime) -> dict[str, Any]
     person = person_of(member.pk)
     before = look(person)
     followers = list(Follower.objects.select_for_update().filter(pk__in=person.follower_ids).order_by("pk"))
+    _forget_names(person, before)
     nobody = Follower(pk=0, brand_id=member.brand_id, account_id=0, member=member, openid="")
     erased: Counter[str] = Counter()
     for follower in followers or [nobody]:
         erased.update({key: step(follower=follower, whole=True, at=at) for key, step in on_erase.items()})
         _blank(follower)
-    proof = settle(before, at=at)
     Member.objects.filter(pk__in=person.member_ids).update(erased_at=at, subscribed=False)
+    proof = settle(before, at=at)
     ErasureClock.objects.filter(follower_id__in=person.follower_ids, state=ErasureState.RUNNING).update(
         state=ErasureState.DONE, ended_at=at, held_for=""
     )
@@ -248,7 +252,7 @@ def _erase(follower: Follower, *, whole: bool, at: datetime) -> tuple[dict[str, 
     else:
         known, followers = Person((member.pk,), (follower.pk,)), [follower]
     before = look(known) if gone else []
-    erased: Counter[str] = Counter()
+    erased: Counter[str] = Counter({"names": _forget_names(known, before)})
     for each in followers:
         erased.update({key: step(follower=each, whole=gone, at=at) for key, step in on_erase.items()})
         erased["pushes"] += gateway_services.erase_pushes(account_id=each.account_id, openid=each.openid)
@@ -284,6 +288,26 @@ def _erase(follower: Follower, *, whole: bool, at: datetime) -> tuple[dict[str, 
         _blank(each)
     counts = {key: rows for key, rows in erased.items() if rows} | {"member": int(gone)}
     return counts, settle(before, at=at) if gone else {}
+
+
+def _forget_names(person: Person, held: Iterable[Held]) -> int:
+    """Take who it was out of what the audit log says of anything of theirs; what was done, and by whom, stays."""
+    objects = [(each.key, pk) for each in held for pk in each.ids]
+    words = set()
+    for member in Member.objects.filter(pk__in=person.member_ids).order_by("pk"):
+        words |= {member.name, member.phone_masked, member.city}
+        if member.phone is not None:
+            phone = member.phone.reveal()
+            words |= {phone, phone.removeprefix("+86")}
+    for follower in Follower.objects.filter(pk__in=person.follower_ids).order_by("pk"):
+        words |= {follower.openid, follower.unionid}
+    # The names and cities they had before, as the log itself says: they may stand in a reason, too.
+    told = AuditEntry.objects.filter(
+        object_type="members.member", object_id__in=[str(pk) for pk in person.member_ids], action="change profile"
+    )
+    for changes in told.order_by().values_list("changes", flat=True):
+        words |= {text for key in ("name", "city") for text in changes.get(key) or () if text}
+    return forget_in_audit(objects=objects, words=words)
 
 
 def _blank(follower: Follower) -> None:

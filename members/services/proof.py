@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from django.apps import apps
-from django.db.models import Exists
+from django.db import connection
+from django.db.models import Case, Exists, Value, When
 from django.utils.translation import override
 
 from accounts.models import Brand
 from accounts.sealing import blind_index
 from accounts.tenancy import current_brand_id
-from members.personal import Fate, PersonalTable, tables
+from members.personal import GONE, Fate, PersonalTable, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,8 +94,11 @@ def _line(held: Held) -> dict[str, Any]:
     rows = model.objects.filter(pk__in=held.ids)
     if held.table.fate is Fate.DELETED:
         rows.delete()
+    elif held.table.through:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {held.table.through}(%s)", [list(held.ids)])  # a name of ours
     elif held.table.fate is Fate.ANONYMOUS:
-        rows.update(**held.table.blank)
+        rows.update(**{name: _blank(name, value) for name, value in held.table.blank.items()})
     return {
         "table": model._meta.label,
         "label": _in_all(lambda: str(model._meta.verbose_name_plural)),
@@ -104,6 +108,12 @@ def _line(held: Held) -> dict[str, Any]:
         "after": model.objects.filter(pk__in=held.ids).count(),
         "digest": held.digest,
     }
+
+
+def _blank(name: str, value: Any) -> Any:
+    if value != GONE:
+        return value
+    return Case(When(**{name: ""}, then=Value("")), default=Value(GONE))
 
 
 def _in_all(say: Any) -> dict[str, str]:

@@ -275,8 +275,9 @@ def test_the_intake_role_may_only_insert_pushes_and_read_what_a_repeat_takes(bra
     }
 
 
-# It replaces the name of somebody who was erased in the brand's own entries (tests/campaigns/test_erasure.py).
+# They replace what was written about somebody who was erased, in the brand's own rows (tests/campaigns/test_erasure.py).
 REVIEWED_DEFINERS = [
+    *("coupons_forget_move", "loyalty_forget_journal", "loyalty_forget_tierchange"),
     *("members_take_back_copies", "zhiyin_forget_in_audit", "zhiyin_trim_access", "zhiyin_trim_audit"),
     "zhiyin_trim_lists",
 ]

@@ -8,13 +8,29 @@ from django.db import ProgrammingError, connection, transaction
 from accounts.models import AuditEntry
 from accounts.services import forget_in_audit
 from accounts.tenancy import brand_scope
+from accounts.viewer import Viewer, viewing
 from campaigns.models import Campaign, Delivery, DeliveryState, FinishEvent, Tally, TestSend
 from conversations.models import Dialogue, DialogueRun, DialogueVersion, ReplyRecord, UnmatchedPhrase
 from conversations.services import note_unmatched
+from coupons import services as coupons
+from loyalty import services as loyalty
+from loyalty.invariants import breaches
+from loyalty.models import Journal, Tier
 from members import services
 from members.models import ErasureReason, Follower, Member
-from tests.factories import AT, make_account, make_follower, make_guide, make_mini_program, make_store, make_tag
+from tests.coupons.conftest import make_template
+from tests.factories import (
+    AT,
+    make_account,
+    make_follower,
+    make_guide,
+    make_mini_program,
+    make_staff,
+    make_store,
+    make_tag,
+)
 from tests.inbox.conftest import say
+from tests.loyalty.conftest import earn, once, policy
 from tests.wechat_gateway import forge
 from touchpoints.services import create_touchpoint, record_touch
 from wechat_gateway.models import InboundPush
@@ -24,6 +40,10 @@ pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 PHONE = "13912345678"
 NAME = "欧阳忘我"
+REASONS = {
+    *("loyalty_adjustment.reason", "loyalty_adjustment.note", "loyalty_journal.reason", "loyalty_tierchange.reason"),
+    *("coupons_move.reason", "members_legalhold.reason", "members_rightsrequest.refusal", "accounts_auditentry.reason"),
+}
 
 
 def everywhere(*texts):
@@ -80,7 +100,27 @@ def live(account, openid, phone, name):
     services.open_session(
         member=member, appid=make_mini_program().appid, openid=f"m{openid}", session_key=None, lifetime=DAY, at=AT
     )
+    leave_reasons(member, store, name)
     return follower
+
+
+def leave_reasons(member, store, name):
+    """Whatever the staff may say about somebody in words of their own."""
+    policy(adjust_limit=0)
+    services.end_hold(member=services.hold_member(member=member, reason=f"{name}退款", by="x", at=AT).member, at=AT)
+    asked = services.ask(member=member, kind="CORRECT", words=f"我叫{name}", channel="DESK", at=AT)
+    services.refuse(request=asked, reason=f"不是{name}本人", by="x", at=AT)
+    tier, _made = Tier.objects.get_or_create(name="银卡", defaults={"threshold": 100_000})
+    loyalty.lock_tier(member_id=member.pk, tier=tier, until=AT + DAY, reason=f"{name}投诉", at=AT)
+    loyalty.unlock_tier(member_id=member.pk, reason=f"{name}满意", at=AT)
+    earn(member, 50, reason=f"补给{name}")
+    waits = loyalty.adjust_points(member_id=member.pk, points=5, reason=f"{name}的五分", at=AT)
+    colleague = make_staff(f"two{store.code}", "OWNER")
+    with viewing(Viewer(colleague.pk, colleague.name, member.brand_id, "OWNER")):
+        loyalty.decide_adjustment(adjustment_id=waits.pk, approve=True, note=f"{name}属实", at=AT)
+    template = make_template(f"券{store.code}")
+    move = coupons.issue_coupon(operation=once(), template=template, member_id=member.pk, reason=f"向{name}致歉", at=AT)
+    coupons.void_coupon(operation=once(), coupon_id=move.coupon_id, reason=f"{name}已退货", at=AT)
 
 
 def send(account, *followers):
@@ -119,6 +159,7 @@ def test_no_column_of_any_table_names_somebody_who_was_erased(in_brand):
     kept = everywhere(stays.openid, "13800138000")
     assert everywhere(NAME) >= {"accounts_auditentry.object_label", "accounts_auditentry.changes"}
     named = everywhere("陈子涵")
+    assert named >= REASONS
     assert {"campaigns_delivery.openid", "campaigns_delivery.variables", "campaigns_testsend.openid"} <= before
     assert {"members_follower.openid", "inbox_message.text", "conversations_dialoguerun.answers"} <= before
 
@@ -128,7 +169,7 @@ def test_no_column_of_any_table_names_somebody_who_was_erased(in_brand):
     assert everywhere(gone.openid, PHONE) == set()
     assert everywhere(NAME, "旧gone") == set()  # not even in the audit log
     log = AuditEntry.objects.filter(object_type="members.member", object_id=str(gone.member_id)).order_by("pk")
-    assert [(entry.action, entry.object_label) for entry in log] == [
+    assert [(entry.action, entry.object_label) for entry in log[:3]] == [
         ("bind phone", "***"), ("change profile", "***"), ("change profile", "***"),
     ]  # fmt: skip
     assert (log[1].changes["name"], log[2].changes["name"]) == (["", "***"], ["***", "***"])
@@ -138,6 +179,22 @@ def test_no_column_of_any_table_names_somebody_who_was_erased(in_brand):
     assert counted(sent) == {("SENT", ""): 2}
     assert Member.objects.get(pk=gone.member_id).erased_at
     assert UnmatchedPhrase.objects.exists()
+    assert Journal.objects.filter(member_id=gone.member_id, reason="***").count() == 2
+    assert breaches() == []
+
+
+def test_reasons_of_somebody_who_is_there_stay_whoever_asks(in_brand):
+    follower = make_follower(make_account())
+    store = make_store()
+    leave_reasons(follower.member, store, NAME)
+    before = everywhere(NAME)
+    with connection.cursor() as cursor:
+        for table in ("loyalty_journal", "loyalty_tierchange", "coupons_move"):
+            cursor.execute(f"SELECT {table.replace('_', '_forget_')}(array_agg(id)) FROM {table}")
+            assert cursor.fetchone() == (0,)
+            with pytest.raises(ProgrammingError), transaction.atomic():
+                cursor.execute(f"UPDATE {table} SET reason = '***'")
+    assert everywhere(NAME) == before
 
 
 def test_a_message_that_still_waits_for_somebody_erased_is_left_out(in_brand):
