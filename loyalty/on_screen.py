@@ -90,6 +90,8 @@ def because(journal: Journal) -> str:
     if "limit" in detail:
         words = {"points": detail["limit"]["points"], "period": PERIODS[detail["limit"]["period"]]}
         parts.append(_("at most %(points)s points %(period)s") % words)
+    if detail.get("expired"):
+        parts.append(_("%(points)s of them had expired unused") % {"points": formats.count(detail["expired"])})
     if detail.get("missing"):
         parts.append(_("%(points)s points were no longer there") % {"points": formats.count(detail["missing"])})
     if journal.number and journal.kind == JournalKind.EARN:

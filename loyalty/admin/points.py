@@ -105,6 +105,10 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         for field in self.fields.values():
             field.widget.attrs["class"] = "zy-input"
         self.fields["expiry"].help_text = gettext("Lots that are there keep their day; a change counts for new points.")
+        self.fields["negative"].help_text = gettext(
+            "After a refund, when points of the purchase were spent meanwhile. Those that expired unused are gone "
+            "already: nobody pays for them with other points or with a debt."
+        )
         self.fields["adjust_limit"].help_text = gettext(
             "What one person gives or takes one member within 24 hours. Above it a second person approves."
         )

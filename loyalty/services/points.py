@@ -7,6 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection, transaction
+from django.db.models import BigIntegerField, Sum
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
 
 from accounts.tenancy import current_brand_id
 from loyalty.errors import (
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
 
 RING_DAYS: Final = 30
 _AT_ONCE: Final = 100
+_ENDINGS: Final = (JournalKind.EXPIRE, JournalKind.REINSTATE)
 
 
 @transaction.atomic
@@ -535,30 +539,33 @@ def _claw_back(
 ) -> Journal:
     """Take granted points back: from their own lot first, then soonest ending; what is missing by the brand's rule.
 
-    What is missing because it is frozen is owed under every rule: whoever freezes points before a refund keeps none.
+    Those that expired unused are gone already: nobody pays for them with others. What is missing because it is frozen
+    is owed under every rule: whoever freezes points before a refund keeps none.
     """
     settings = selectors.policy()
     _expire(account, at)
     member_id = account.member_id
     own = Lot.objects.filter(journal=journal, member_id=member_id, remaining__gt=0).order_by("pk")
-    rest = selectors.spendable_lots(member_id, at=at)
-    found: dict[int, int] = {}
-    left = points
-    for lot, there in [*own.values_list("pk", "remaining"), *rest.values_list("pk", "remaining")]:
-        part = min(there, left) if lot not in found else 0
-        if part:
-            found[lot] = part
-            left -= part
+    found, left = _out_of_rows(own.values_list("pk", "remaining"), points)
+    expired = min(left, _expired_unused(journal)) if left else 0
+    left -= expired
+    if left:
+        rest = selectors.spendable_lots(member_id, at=at).exclude(pk__in=list(found))
+        more, left = _out_of_rows(rest.values_list("pk", "remaining"), left)
+        found |= more
     frozen = min(left, max(0, account.held - account.owed))
     missing = left - frozen
     if missing and settings.negative == NegativePolicy.BLOCK:
         raise RefundBlocked(asked=points, there=points - missing)
     owes = left if settings.negative == NegativePolicy.ALLOW else frozen
     legs = [*out_of(found.items(), member_id), Leg(Pocket.ISSUED, points)]
+    if expired:
+        legs.append(Leg(Pocket.EXPIRED, -expired))
     if owes:
         legs.append(Leg(Pocket.OWED, -owes, member_id))
     if owes < left:
         legs.append(Leg(Pocket.FORGIVEN, owes - left))
+    detail: dict[str, Any] = {"missing": left, "frozen": frozen, "policy": settings.negative} if left else {}
     about = About(
         JournalKind.CLAWBACK,
         member_id,
@@ -568,9 +575,29 @@ def _claw_back(
         number=number or journal.number,
         reason=reason,
         reverses_id=journal.pk,
-        detail={"missing": left, "frozen": frozen, "policy": settings.negative} if left else {},
+        detail=detail | ({"expired": expired} if expired else {}),
     )
     return post(operation, asked, about, legs, {member_id: account})
+
+
+def _out_of_rows(rows: Iterable[tuple[int, int]], points: int) -> tuple[dict[int, int], int]:
+    """Choose what comes out of lots, in their order; gives the parts and what is missing."""
+    found: dict[int, int] = {}
+    for lot, there in rows:
+        part = min(there, points)
+        if part:
+            found[lot] = part
+            points -= part
+    return found, points
+
+
+def _expired_unused(journal: Journal) -> int:
+    """Give how many of the points of an entry have expired and were not taken back since."""
+    legs = Entry.objects.filter(lot__journal=journal, pocket=Pocket.AVAILABLE)
+    ended = legs.filter(journal__kind__in=_ENDINGS).aggregate(all=Sum("points"))["all"] or 0
+    expired = Cast(KeyTextTransform("expired", "detail"), BigIntegerField())
+    before = Journal.objects.filter(reverses_id=journal.pk).aggregate(all=Sum(expired))["all"] or 0
+    return max(0, -ended - before)
 
 
 # --- ending ----------------------------------------------------------------------------------------------------------
@@ -620,13 +647,23 @@ def reinstate_points(*, operation: Operation, member_id: int, at: datetime, reas
     return journal
 
 
+# What a refund took back of expired points does not come back; those that expired first are counted for it first.
 _EXPIRED_SINCE: Final = """
-SELECT e.lot_id, -sum(e.points)::bigint FROM loyalty_entry e
-JOIN loyalty_journal j ON j.brand_id = e.brand_id AND j.id = e.journal_id
-JOIN loyalty_lot l ON l.brand_id = e.brand_id AND l.id = e.lot_id
-WHERE e.brand_id = %(brand)s AND l.member_id = %(member)s AND e.pocket = 'AVAILABLE' AND j.at > %(since)s
-    AND j.kind IN ('EXPIRE', 'REINSTATE')
-GROUP BY e.lot_id HAVING sum(e.points) < 0 ORDER BY e.lot_id
+WITH ended AS (
+    SELECT e.lot_id, l.journal_id, -sum(e.points) AS points, -sum(e.points) FILTER (WHERE j.at > %(since)s) AS lately
+    FROM loyalty_entry e
+    JOIN loyalty_journal j ON j.brand_id = e.brand_id AND j.id = e.journal_id
+    JOIN loyalty_lot l ON l.brand_id = e.brand_id AND l.id = e.lot_id
+    WHERE e.brand_id = %(brand)s AND l.member_id = %(member)s AND e.pocket = 'AVAILABLE'
+        AND j.kind IN ('EXPIRE', 'REINSTATE')
+    GROUP BY e.lot_id, l.journal_id
+), there AS (
+    SELECT lot_id, least(lately, points - coalesce((
+        SELECT sum((detail->>'expired')::bigint) FROM loyalty_journal r
+        WHERE r.brand_id = %(brand)s AND r.reverses_id = ended.journal_id), 0))::bigint AS points
+    FROM ended WHERE lately > 0
+)
+SELECT lot_id, points FROM there WHERE points > 0 ORDER BY lot_id
 """
 
 

@@ -243,6 +243,40 @@ def test_a_debt_is_paid_by_what_is_earned_next(people):
 
 
 @pytest.mark.parametrize("rule", ["CAP", "ALLOW", "BLOCK"])
+def test_refund_does_not_take_what_had_expired_unused_out_of_other_points(people, rule):
+    policy(negative=rule)
+    end(earn(people.ben, 7), AT + 10 * DAY)
+    granted = earn(people.ann, 100)
+    end(granted, AT + 10 * DAY)
+    earn(people.ann, 50)
+    burn(people.ann, 30)
+    services.expire_lots(member_id=people.ann.pk, at=AT + 11 * DAY)
+    back = reverse(granted, at=AT + 20 * DAY)
+
+    assert (balance(people.ann), balance(people.ben)) == ((20, 0, 0), (7, 0, 0))
+    assert legs(back) == [("AVAILABLE", -30), ("EXPIRED", -70), ("ISSUED", 100)]
+    found = selectors.liability_at(AT + 20 * DAY)
+    assert (found.issued, found.expired, found.redeemed) == (157, 70, 30)
+    found = selectors.liability_at(AT + 21 * DAY)
+    assert (found.issued, found.expired, found.redeemed, found.available) == (57, 0, 30, 27)
+
+
+def test_each_expired_point_counts_for_one_refund_and_does_not_come_back_after_it(people):
+    policy(negative="ALLOW", reinstate_days=14)
+    granted = earn(people.ann, 100)
+    end(granted, AT + DAY)
+    burn(people.ann, 60)
+    reverse(granted, 30, at=AT + 2 * DAY)
+    assert balance(people.ann) == (0, 0, 0)
+    reinstated = services.reinstate_points(operation=once(), member_id=people.ann.pk, at=AT + 3 * DAY)
+    assert (reinstated.points, balance(people.ann)) == (10, (10, 0, 0))
+    reverse(granted, 70, at=AT + 4 * DAY)
+    assert balance(people.ann) == (0, 0, 60)
+    with pytest.raises(ReinstateTooLate):
+        services.reinstate_points(operation=once(), member_id=people.ann.pk, at=AT + 5 * DAY)
+
+
+@pytest.mark.parametrize("rule", ["CAP", "ALLOW", "BLOCK"])
 def test_points_frozen_before_a_refund_are_owed_and_cannot_be_spent_away(people, rule):
     policy(negative=rule)
     granted, kept = earn(people.ann, 100), earn(people.ann, 40)

@@ -51,7 +51,7 @@ RING = 30  # days in which points do not go in a ring
 
 
 class Paper:
-    """Points on paper: a list of lots [owner, left, frozen, last moment, what expired], a debt for each person."""
+    """Points on paper: a list of lots [owner, left, frozen, last moment, what expired, how much of that a refund took], debts."""
 
     def __init__(self):
         self.lots, self.owed, self.gone, self.gifts = [], {0: 0, 1: 0, 2: 0}, set(), []
@@ -74,13 +74,18 @@ class Paper:
         back = 0
         for lot in self.lots:
             points = sum(part for at, part in lot["expired"] if at > now - timedelta(days=BACK))
-            if lot["who"] == who and points:
+            points = min(points, self.expired(lot))
+            if lot["who"] == who and points > 0:
                 lot["expired"].append((now, -points))
                 lot["left"] += points
                 back += points
                 if lot["ends"] <= now:
                     lot["ends"] = now + timedelta(days=BACK)
         return back
+
+    def expired(self, lot):
+        """What of a lot has expired and was not taken back since."""
+        return sum(part for _at, part in lot["expired"]) - lot["taken"]
 
     def thaw(self, parts, points, who):
         """Take parts out of a freeze and let the first so many points be spent; a debt has the next, then the lots."""
@@ -179,7 +184,7 @@ class Ledger(RuleBasedStateMachine):
 
     def _lot(self, who, points, ends, came=None):
         lot = {"who": who, "left": points, "held": 0, "ends": ends, "came": came or self.now}
-        lot |= {"seq": next(self.seq), "expired": []}
+        lot |= {"seq": next(self.seq), "expired": [], "taken": 0}
         self.paper.lots.append(lot)
         return lot
 
@@ -281,10 +286,14 @@ class Ledger(RuleBasedStateMachine):
             with pytest.raises(NothingToReverse), transaction.atomic():
                 act()
             return
-        first = [own] if own and own["who"] == today and own["ends"] > self.now else []
+        # What had ended of it by now is gone already: only the rest is taken out of other lots.
+        ends = own is not None and own["who"] == today and own["ends"] <= self.now
+        first = [own] if own and own["who"] == today and not ends else []
+        expired = (self.paper.expired(own) + (own["left"] if ends else 0)) if own else 0
+        expired = min(expired, points - sum(min(lot["left"], points) for lot in first))
         there = sum(lot["left"] for lot in self.paper.order(today, self.now))
         _left, held, owed = self.paper.balance(today)
-        missing = max(0, points - there)
+        missing = max(0, points - expired - there)
         frozen = min(missing, max(0, held - owed))  # what is frozen for something else stays owed
         if self.negative == "BLOCK" and missing > frozen:
             with pytest.raises(RefundBlocked), transaction.atomic():
@@ -293,6 +302,9 @@ class Ledger(RuleBasedStateMachine):
         act()
         row[2] -= points
         self.paper.expire(today, self.now)
+        if own:
+            own["taken"] += expired
+        points -= expired
         for lot in [*first, *self.paper.order(today, self.now)]:
             part = min(lot["left"], points)
             lot["left"] -= part
