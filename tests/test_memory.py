@@ -31,6 +31,7 @@ STAYS = {
     ("wechat_gateway.registries", "_preparations"): "registered when the apps are ready",
     ("wechat_gateway.registries", "_repliers"): "registered when the apps are ready",
     ("wechat_gateway.registries", "_ordered"): "an order of what was registered",
+    ("wechat_gateway.tokens", "_flights"): "of threads that wait for a token: gone when the one that asks has it",
 }
 
 

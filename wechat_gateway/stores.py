@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 from django.db import OperationalError, connection, transaction
@@ -27,6 +28,9 @@ _TOKEN_WAIT_MS: Final = 8_000
 _TOKEN_HOLD_MS: Final = 12_000
 # "Still waits", said so that PostgreSQL does not read all that waits of a brand where an id leads to the row.
 _STILL_NEW: Final = ~Q(state__in=[state for state in PushState if state is not PushState.NEW])
+_BESIDE_OTHERS: Final = (
+    "SAVEPOINT beside; SELECT pg_advisory_xact_lock_shared(%s); ROLLBACK TO SAVEPOINT beside; RELEASE SAVEPOINT beside"
+)
 _LANE_LOCKS: Final = 771_000  # first half of our advisory lock numbers
 
 
@@ -76,10 +80,11 @@ class TokenStore:
             )
         rows = AccessToken.objects.select_for_update().filter(appid=app.appid)
         try:
-            if enough is None:
-                self._is_next(app, waits=True)
-            row = self._beside_others(app, enough) if enough is not None else None
-            row = row or rows.first()
+            left = self._left_by_others(app, enough) if enough is not None else None
+            if left is not None:
+                return left
+            self._turn(app, "SELECT pg_advisory_xact_lock(%s)")
+            row = rows.first()
             if row is None:
                 AccessToken.objects.bulk_create([AccessToken(appid=app.appid)], ignore_conflicts=True)
                 row = rows.get()
@@ -89,38 +94,30 @@ class TokenStore:
             raise Busy from None
         return row
 
-    def _beside_others(self, app: App, enough: Callable[[AccessToken], bool]) -> AccessToken | None:
-        """Wait for who has the row beside all others who do; in line for its lock they would go on one by one.
+    def _left_by_others(self, app: App, enough: Callable[[AccessToken], bool]) -> AccessToken | None:
+        """Wait beside all others for whoever has the turn to fetch, and see what they left; None when it is ours.
 
-        Where whoever had it left nothing, one of those who waited goes on to lock it, and gets None here.
+        In line for the lock itself those who wait would go on one by one.
         """
         until = time.monotonic() + _TOKEN_WAIT_MS / 1000
         while time.monotonic() < until:
-            if self._is_next(app, waits=False):
+            if self._turn(app, "SELECT pg_try_advisory_xact_lock(%s)"):
                 return None
-            with connection.cursor() as cursor:
-                # One round trip, so that the shared lock is in nobody's way: it ends with the savepoint.
-                cursor.execute(
-                    "SAVEPOINT beside; SELECT 1 FROM wechat_gateway_accesstoken WHERE brand_id = %s AND appid = %s "
-                    "FOR SHARE; ROLLBACK TO SAVEPOINT beside; RELEASE SAVEPOINT beside",
-                    [app.brand_id, app.appid],
-                )
+            # One round trip, so that the shared lock is in nobody's way: it ends with the savepoint.
+            self._turn(app, _BESIDE_OTHERS)
             row = self.read(app)
             if row is not None and enough(row):
                 return row
-            time.sleep(random.uniform(0.005, 0.02))  # the one who goes on has not locked the row yet
+            time.sleep(random.uniform(0.005, 0.02))  # where nothing was left, all come here at once and one goes on
         return None
 
     @staticmethod
-    def _is_next(app: App, *, waits: bool) -> bool:
-        """Whether this transaction is the one that may lock the row; all others wait for what it leaves."""
-        function = "pg_advisory_xact_lock" if waits else "pg_try_advisory_xact_lock"
+    def _turn(app: App, statement: str) -> bool:
+        """Run a statement about the lock of whoever may fetch the app's token; gives what it says."""
+        key = blake2b(f"token of {app.brand_id} {app.appid}".encode(), digest_size=8).digest()
         with connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT {function}(hashtextextended(%s, 0))::text <> 'false'",
-                [f"wechat_gateway.token:{app.brand_id}:{app.appid}"],
-            )
-            return bool(cursor.fetchone()[0])
+            cursor.execute(statement, [int.from_bytes(key, signed=True)])
+            return bool(cursor.description and cursor.fetchone()[0])
 
     def refresh_token(self, app: App) -> Secret | None:
         """What renews the token of an app that authorised the platform; the newest, for it changes."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import time
 from collections import OrderedDict
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
@@ -32,6 +34,7 @@ App: TypeAlias = OfficialAccount | MiniProgram
 CACHE_SECONDS: Final = 5.0
 FETCH_SECONDS: Final = 5.0
 LIFE: Final = 7200
+_FLIGHT_SECONDS: Final = 30.0  # longer than a refresh takes at worst
 SHORTEST_LIFE: Final = 60
 REFRESH_AT: Final = 0.8  # of its life: then a task fetches the next one while this one still works
 HEAL_EVERY: Final = timedelta(seconds=60)
@@ -69,7 +72,9 @@ class _Problem:
 
 
 _cache: OrderedDict[tuple[int, str], tuple[float, Token]] = OrderedDict()
+_flights: dict[tuple[int, str, int | None], Future[Token]] = {}
 _store = TokenStore()
+os.register_at_fork(after_in_child=_flights.clear)  # whose threads are not there to finish them
 
 
 def current(app: App, *, at: datetime) -> Token:
@@ -84,7 +89,7 @@ def current(app: App, *, at: datetime) -> Token:
     with _store.scope(app.brand_id):
         token = _read(app, at)
     if token is None:
-        token = _refresh(app, at, stale_generation=None)
+        token = _refresh_together(app, at, None)
     _remember(key, token)
     return token
 
@@ -97,7 +102,7 @@ def refused(app: App, generation: int, *, at: datetime) -> Token:
     """
     key = (app.brand_id, app.appid)
     _cache.pop(key, None)
-    token = _refresh(app, at, stale_generation=generation)
+    token = _refresh_together(app, at, generation)
     _remember(key, token)
     return token
 
@@ -214,6 +219,26 @@ class _PlatformRefused(Exception):
     def __init__(self, generation: int) -> None:
         super().__init__(generation)
         self.generation = generation
+
+
+def _refresh_together(app: App, at: datetime, stale_generation: int | None) -> Token:
+    """Ask by one thread of this process; those that need the same meanwhile take what it got. Raises CallsParked."""
+    key = (app.brand_id, app.appid, stale_generation)
+    own: Future[Token] = Future()
+    flight = _flights.setdefault(key, own)
+    if flight is not own:
+        try:
+            return flight.result(_FLIGHT_SECONDS)
+        except (CancelledError, TimeoutError):
+            return _refresh(app, at, stale_generation=stale_generation)
+    try:
+        own.set_result(_refresh(app, at, stale_generation=stale_generation))
+    except CallsParked as parked:
+        own.set_exception(parked)
+    finally:
+        del _flights[key]
+        own.cancel()  # where neither came, each of the others asks for itself
+    return own.result()
 
 
 def _refresh(app: App, at: datetime, *, stale_generation: int | None, early: bool = False) -> Token:

@@ -259,6 +259,11 @@ class Database:
                 return False
             self._wait_for(held[0], held[1])
 
+    def wait_beside(self, lock):
+        """pg_advisory_xact_lock_shared in a savepoint that is undone at once: all who wait go on together."""
+        while (held := self.advisory.get(lock)) is not None and held[0] is not self.transaction:
+            self._wait_for(held[0], held[1])
+
     def write(self, row, **changes):
         """Change a row that is locked."""
         transaction = self.transaction

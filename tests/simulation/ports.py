@@ -2,6 +2,8 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import MutableMapping
+from concurrent.futures import CancelledError
+from functools import partial
 from types import SimpleNamespace
 
 from django.conf import settings
@@ -67,6 +69,42 @@ class System:
 
     def gethostname(self):
         return "sim"
+
+
+class Flight:
+    """A `Future` that threads of a virtual process wait for."""
+
+    def __init__(self, world):
+        self._world = world
+        self._ends = None
+        self._waiting = []
+
+    def _end(self, ends):
+        if self._ends is None:
+            self._ends = ends
+            for task in self._waiting:
+                self._world.wake(task)
+
+    def set_result(self, result):
+        self._end(lambda: result)
+
+    def set_exception(self, error):
+        def fail():
+            raise error
+
+        self._end(fail)
+
+    def cancel(self):
+        self.set_exception(CancelledError())
+
+    def result(self, timeout=None):
+        if self._ends is None:
+            self._world.count("token fetched by another thread")
+            self._waiting.append(self._world.current)
+            self._world.wait(timeout)
+        if self._ends is None:
+            raise TimeoutError
+        return self._ends()
 
 
 class Broker:
@@ -179,6 +217,8 @@ class Ports:
         sending.random = SimpleNamespace(uniform=world.random.uniform)
         client.transport = tokens.transport = self.transport
         tokens._cache = OfProcess(world, "tokens", OrderedDict)
+        tokens._flights = OfProcess(world, "flights")
+        tokens.Future = partial(Flight, world)
         client._proven = OfProcess(world, "proven")
         client._rung = OfProcess(world, "rung")
         inbox._met = OfProcess(world, "met", Counter)

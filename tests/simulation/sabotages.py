@@ -147,25 +147,20 @@ DELIVERY = {
 def no_token_lock(run):
     """Whoever needs a token fetches one, whoever else is at it."""
     store = run.ports.tokens
-    store.lock = lambda app: store.read(app) or type(store).lock(store, app)
+    store.lock = lambda app, **_: store.read(app) or type(store).lock(store, app)
 
 
 def no_compare(run):
     """Whoever has waited for the lock does not look whether a newer token is there by now."""
     store = run.ports.tokens
-    lock, read, blind = store.lock, store.read, set()
+    lock = store.lock
 
-    def locked(app):
-        blind.add(run.world.current)
-        return lock(app)
+    def locked(app, **_):
+        row = lock(app)
+        row.expires_at = None
+        return row
 
-    def seen(app):
-        if run.world.current in blind:
-            blind.discard(run.world.current)
-            return None
-        return read(app)
-
-    store.lock, store.read = locked, seen
+    store.lock = locked
 
 
 def acknowledged_before_it_is_kept(run):

@@ -25,7 +25,8 @@ TURNS = ("delivery", "tokens", "inbox", "delivery", "delivery", "zombies", "toke
 SOMETIMES = (
     "kill", "stop", "connection lost", "commit whose answer was lost", "clock jumped", "token revoked", "40001",
     "wake-up call lost", "lock waited for", "row skipped", "repeat recognised by WeChat", "deadline of a batch",
-    "idle session ended", "token row busy", "refused for ever", "parked", "operator: pause", "operator: resume",
+    "idle session ended", "token row busy", "token left by another process", "nothing left by another process",
+    "token fetched by another thread", "refused for ever", "parked", "operator: pause", "operator: resume",
     "operator: stop", "operator: retry", "spilt", "503", "poison", "replayed", "lost after the commit",
     "repeat found by PostgreSQL", "push repeated", *(f"fate: {fate}" for fate in FATES),
 )  # fmt: skip

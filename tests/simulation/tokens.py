@@ -36,6 +36,7 @@ class Tokens:
         self.database.watchers.append(self._watch)
         world.on_death.append(self._restart)
         self.ends = rng.choice((60.0, 900.0, 3 * self.wechat.life))
+        self.beat, self.together = self.ends / rng.choice((3, 8)), rng.choice((0.0, 0.3, 0.7))
         for number in range(rng.randrange(2, 6)):
             self._process(f"p{number}", rng.choice((0.0, 0.0, 0.0, 5.0, -5.0)))
         if self.refused_for_ever:
@@ -60,7 +61,10 @@ class Tokens:
         world, rng = self.world, self.world.random
         pause = self.ends / rng.choice((5, 20))
         while world.now < self.ends:
-            world.wait(rng.random() * pause if rng.random() < 0.8 else 0.0)
+            if rng.random() < self.together:
+                world.wait(self.beat - world.now % self.beat)  # at one moment with others
+            else:
+                world.wait(rng.random() * pause if rng.random() < 0.8 else 0.0)
             self.calls += 1
             try:
                 answer = client.call(_APP, _PATH, {"touser": "o1"}, at=clock.now(), sends=True)
