@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import connection
 
 from accounts.tenancy import current_brand_id
@@ -21,7 +22,7 @@ def insert_many(
 
     Both are named by the attributes of the model; every column without a default in the database must be there. Values
     are written as they are: the caller checks and seals. Gives the keys of the rows by the column `by`, whose values
-    must differ; without it nothing.
+    must differ; without it nothing. A column of arrays takes sequences of plain numbers or UUIDs.
     """
     # A value of another brand's scope cannot slip in: the brand is written here, and row security checks it again.
     table = connection.ops.quote_name(model._meta.db_table)
@@ -31,15 +32,24 @@ def insert_many(
         fields[name].rel_db_type(connection) if fields[name].is_relation else fields[name].db_type(connection)
         for name in columns
     ]
+    # unnest() would take an array of arrays apart to the last value: each goes as its text.
+    arrays = {at for at, name in enumerate(columns) if isinstance(fields[name], ArrayField)}
+    given = ["text" if at in arrays else each for at, each in enumerate(types)]
     sql = (
         f"INSERT INTO {table} (brand_id, {', '.join(names)}) "  # noqa: S608 - names of models, no values
-        f"SELECT {', '.join(['%s'] * (1 + len(same)))}, u.* "
-        f"FROM unnest({', '.join(f'%s::{each}[]' for each in types)}) AS u"
+        f"SELECT {', '.join(['%s'] * (1 + len(same)))}, "
+        f"{', '.join(f'u.c{at}::{each}' for at, each in enumerate(types))}"
+        f" FROM unnest({', '.join(f'%s::{each}[]' for each in given)})"
+        f" AS u({', '.join(f'c{at}' for at in range(len(types)))})"
     )
+    values = [
+        [f"{{{','.join(map(str, each))}}}" for each in said] if at in arrays else list(said)
+        for at, said in enumerate(columns.values())
+    ]
     if by:
         sql += f" RETURNING {connection.ops.quote_name(str(fields[by].column))}, id"
     with connection.cursor() as cursor:
-        cursor.execute(sql, [current_brand_id(), *same.values(), *(list(each) for each in columns.values())])
+        cursor.execute(sql, [current_brand_id(), *same.values(), *values])
         return dict(cursor.fetchall()) if by else {}
 
 

@@ -10,5 +10,5 @@ register(
     "applied_at",
     fate=Fate.ANONYMOUS,
     law=SUMS,
-    blank={"cells": None, "did": None, "problems": [], "member": None},
+    blank={"cells": None, "did": None, "problems": [], "named": [], "member": None},
 )

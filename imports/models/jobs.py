@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -119,14 +121,15 @@ class ImportChunk(BrandOwned):
 class ImportRow(BrandOwned):
     """A row of the file: what it says (sealed), whom it is about, what was wrong, what was done (sealed).
 
-    `content` is a keyed fingerprint of what the row says, `person` of by what it names its person or order: two rows of
-    one file that share it are about the same. `problems` names fields and codes; no value stands in them.
+    `content` is a keyed fingerprint of what the row says, `named` are those of everything in it that identifies
+    somebody: by them a row that is about nobody known is found when one of them is erased. `problems` names fields and
+    codes; no value stands in them.
     """
 
     job = BrandForeignKey(Import, models.CASCADE, related_name="+", verbose_name=_("import"))
     number = models.PositiveIntegerField(_("row"))
     content = models.UUIDField(editable=False)
-    person = models.UUIDField(null=True, editable=False)
+    named = ArrayField(models.UUIDField(), default=list, db_default=[], editable=False)
     cells = SealedTextField(bind=("job_id", "number"))
     state = models.CharField(_("state"), max_length=10, choices=RowState)
     problems = models.JSONField(_("problems"), default=list)
@@ -151,7 +154,11 @@ class ImportRow(BrandOwned):
                 name="import_rows_to_undo",
             ),
             models.Index(fields=["brand", "job", "state", "number"], name="import_rows_by_state"),  # the report
-            models.Index(fields=["brand", "job", "person"], name="import_rows_of_person"),  # doubles in a file
+            GinIndex(
+                fields=["named"],
+                condition=models.Q(member__isnull=True, cells__isnull=False),
+                name="import_rows_naming",
+            ),  # erasure
             models.Index(fields=["brand", "member"], name="import_rows_of_member"),  # merges, erasure
         ]
 

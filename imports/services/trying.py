@@ -27,6 +27,7 @@ from imports.kinds import Row, Run, kinds, refused
 from imports.models import Import, ImportRow, ImportState, RowState
 from imports.problems import Problem
 from imports.services.files import body_of, clear, head_of, rows_of
+from imports.services.naming import names_in, prints_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,10 +162,7 @@ def _look_at(job_id: int, expected: int, some: Sequence[tuple[int, list[str]]], 
             read.append(_read(number, texts, job.columns, known))
     verdicts = _judged(kind, run, read, at)
     verdicts = _without_doubles(kind, verdicts, seen)
-    firsts = {each.row.number: names[0][1] for each in verdicts if (names := kind.names_of(each.row, each.member_id))}
-    keys = blind_indexes(current_brand_id(), "import person", list(firsts.values()))
-    persons = dict(zip(firsts, map(_uuid, keys), strict=True))
-    _store(job, verdicts, [texts for _row, _problems, texts in read], persons)
+    _store(job, verdicts, [texts for _row, _problems, texts in read])
     found = Counter(job.found) + Counter(str(verdict.state) for verdict in verdicts)
     job.read, job.total, job.found, job.touched_at = some[-1][0], job.total + len(verdicts), dict(found), at
     job.done = job.total
@@ -233,11 +231,11 @@ def _uuid(key: bytes) -> uuid.UUID:
     return uuid.UUID(bytes=key)
 
 
-def _store(job: Import, verdicts: Sequence[Verdict], texts: Sequence[list[str]], persons: dict[int, uuid.UUID]) -> None:
+def _store(job: Import, verdicts: Sequence[Verdict], texts: Sequence[list[str]]) -> None:
     """Keep verdicts. Cells are kept as they were read, of refused rows as they were written."""
     brand_id = current_brand_id()
     field: Any = ImportRow._meta.get_field("cells")
-    said, sealed, people, errors = [], [], [], []
+    said, sealed, errors = [], [], []
     for verdict, told in zip(verdicts, texts, strict=True):
         number, cells = verdict.row.number, verdict.row.cells
         is_error = verdict.state in (RowState.ERROR, RowState.CONFLICT)
@@ -246,15 +244,15 @@ def _store(job: Import, verdicts: Sequence[Verdict], texts: Sequence[list[str]],
         text = json.dumps(kept if is_error else {"cells": cells}, ensure_ascii=False)
         place = ImportRow(brand_id=brand_id, job_id=job.pk, number=number)
         sealed.append(seal(brand_id, text, field.context(place)))
-        person = persons.get(number)
-        people.append(None if is_error or person is None else str(person))
         errors.append(is_error)
     insert_many(
         ImportRow,
         {
             "number": [each.row.number for each in verdicts],
             "content": [str(_uuid(key)) for key in blind_indexes(brand_id, "import row", said)],
-            "person": people,
+            "named": prints_of(
+                names_in(each.row, told if bad else ()) for each, told, bad in zip(verdicts, texts, errors, strict=True)
+            ),
             "cells": sealed,
             "state": [str(each.state) for each in verdicts],
             "problems": [json.dumps([problem.stored() for problem in each.problems]) for each in verdicts],

@@ -50,6 +50,45 @@ def test_file_and_examples_go_with_a_person_and_everybody_elses_rows_stay(brand,
         assert not Member.objects.filter(pk=kept, phone_masked="138****0002").exists()
 
 
+REFUSED = (
+    ("手机号", "姓名", "会员卡号", "生日"),
+    ("13800000001", "李雷", "", "某天"),  # the birthday cannot be read
+    ("138 0000 0001 或 13900000009", "李雷", "", ""),  # two numbers in a cell
+    ("13900000009", "李雷", "C-1", ""),  # a stranger's phone on a known card
+    ("13900000008", "别人", "", "某天"),
+    ("13900000007", "新人", "", ""),
+)
+
+
+def said(job):
+    return [row.cells.reveal() if row.cells else "" for row in ImportRow.objects.filter(job=job).order_by("number")]
+
+
+def test_refused_rows_and_tables_that_only_were_tried_out_forget_a_person_too(brand, other_brand):
+    ran(brand, uploaded(brand, csv_of(("手机号", "姓名", "会员卡号"), ("13800000001", "李雷", "C-1"))))
+    over, waits = (ran(brand, uploaded(brand, csv_of(*REFUSED))), uploaded(brand, csv_of(*REFUSED, ("x", "1", "", ""))))
+    elsewhere = uploaded(other_brand, csv_of(*REFUSED))
+    with brand_scope(brand.pk):
+        Import.objects.update(delete_at=now() + timedelta(days=40))
+        assert set(ImportRow.objects.filter(job=over, member=None).values_list("state", flat=True)) == {
+            *("ERROR", "CONFLICT"),
+        }
+        assert sum("李雷" in text for text in said(over)) == 3
+    erase(brand)
+    with brand_scope(brand.pk):
+        for job in (over, waits):
+            assert [bool(text) for text in said(job)[:5]] == [False, False, False, True, True]
+            assert not any("李雷" in text or "138" in text for text in said(job))
+        assert not ImportChunk.objects.filter(job=over).exists()
+        assert ImportChunk.objects.filter(job=waits).exists()  # it may still be imported today
+        assert services.delete_old_files(brand.pk, at=now() + timedelta(days=30, hours=19)) == 0
+    services.delete_old_files(brand.pk, at=now() + timedelta(days=30, hours=21))
+    with brand_scope(brand.pk):
+        assert not ImportChunk.objects.filter(job=waits).exists()
+    with brand_scope(other_brand.pk):
+        assert sum("李雷" in text for text in said(elsewhere)) == 3
+
+
 def test_written_lists_are_gone_a_day_after_somebody_was_erased(as_owner, ours):
     ran(ours.brand, uploaded(ours.brand, csv_of(*TABLE)))
     export, lines = written(as_owner, ours)
