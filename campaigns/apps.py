@@ -26,13 +26,16 @@ class CampaignsConfig(AppConfig):
         from campaigns import carriers
         from campaigns.services.erasure import forget_messages
         from campaigns.services.news import carry_by_subscription, carry_by_template
+        from campaigns.services.steering import try_parked
         from inbox.selectors import allowances_ending
         from loyalty.services import on_notice
         from members import reach
         from members.services.erasure import on_erase
         from members.watched import watched
+        from wechat_gateway.registries import repair_listeners
 
         on_erase.register("campaigns.messages", forget_messages)
+        repair_listeners.register("campaigns.parked", try_parked)
         # Asked in this order, after the free message within the window ("inbox.window").
         on_notice.register("subscribe.notification", carry_by_subscription)
         on_notice.register("template.message", carry_by_template)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from campaigns import reasons
 from wechat_gateway import quotas
 from wechat_gateway.answers import Outcome
-from wechat_gateway.errcodes import Reaction
+from wechat_gateway.errcodes import Reaction, explain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +77,13 @@ def _odd(answer: Answer) -> str | None:
     if answer.outcome is Outcome.NOT_SENT:
         return None
     return reasons.WRONG_ACCOUNT if answer.reaction is Reaction.MARK_OPENID_INVALID else ""
+
+
+def is_of_account(parked_code: str) -> bool:
+    """Whether what a campaign waits for is the account as a whole: a token, a secret, an address to allow."""
+    return parked_code == reasons.ACCOUNT or (
+        parked_code.isdigit() and explain(int(parked_code)).reaction in (Reaction.PARK_BRAND, Reaction.REFRESH_TOKEN)
+    )
 
 
 def refill(rate: int) -> tuple[float, float]:

@@ -90,6 +90,10 @@ preparations: Registry[PreparationFunction] = Registry(
     purpose="what is asked once for many pushes before each of them is handled",
 )
 compilers: Registry[CompilerFunction] = Registry("reply compilers", purpose="what repliers look rules up in")
+repair_listeners: Registry[Callable[..., object]] = Registry(
+    "repair listeners",
+    purpose="what waited for an app's calls and goes on once somebody has mended what was wrong",
+)
 memories: Registry[MemoryFunction] = Registry(
     "gateway memories",
     purpose="what the gateway keeps of people so that repliers need not look it up",

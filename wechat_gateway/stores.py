@@ -119,6 +119,10 @@ class TokenStore:
             cursor.execute(statement, [int.from_bytes(key, signed=True)])
             return bool(cursor.description and cursor.fetchone()[0])
 
+    def allow_healing(self, app: App) -> None:
+        """Let the next refusal of the app's token replace it, however lately one did."""
+        AccessToken.objects.filter(appid=app.appid).update(healed_at=None)
+
     def refresh_token(self, app: App) -> Secret | None:
         """What renews the token of an app that authorised the platform; the newest, for it changes."""
         account = OfficialAccount.objects.only("brand_id", "appid", "refresh_token").filter(pk=app.pk).first()

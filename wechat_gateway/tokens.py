@@ -25,6 +25,7 @@ from wechat_gateway.errcodes import ErrorClass, Reaction, explain
 from wechat_gateway.errors import CallsParked, Disconnected, NoPlatform
 from wechat_gateway.models import AccessToken, MiniProgram, OfficialAccount
 from wechat_gateway.quotas import SHANGHAI
+from wechat_gateway.registries import repair_listeners
 from wechat_gateway.stores import Busy, TokenStore
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ FORCED_A_DAY: Final = 15  # WeChat allows 20 and people may need some themselves
 _MOST_CACHED: Final = 10_000
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,1024}")
 _PARK_BUSY: Final = timedelta(seconds=5)
+_PARK_REFUSED: Final = timedelta(seconds=45)  # a try and the sweep before it within a minute of WeChat's repair
 _PARK_RETRY: Final = timedelta(seconds=60)
 _PARK_SHORT: Final = timedelta(minutes=5)
 _PARK_LONG: Final = timedelta(hours=1)
@@ -170,10 +172,21 @@ def park(app: App, *, code: int | None, at: datetime, pause: timedelta = _PARK_R
     return CallsParked(wechat_code=code, reason=text, until=until)
 
 
-def unpark(app: App, *, at: datetime | None = None) -> None:
-    """Let calls go on at once (the cause is repaired)."""
+def unpark(app: App, *, at: datetime) -> None:
+    """Let calls go on at once: WeChat has taken one."""
     with _store.scope(app.brand_id):
-        _store.unpark(app, at or clock.now())
+        _store.unpark(app, at)
+
+
+def repaired(app: App) -> None:
+    """Somebody has mended what was wrong: calls go on at once, what waited for them is rung, a token may be healed."""
+    at = clock.now()
+    _cache.pop((app.brand_id, app.appid), None)
+    with _store.scope(app.brand_id):
+        _store.allow_healing(app)  # before the account, as whoever fetches a token locks both
+        _store.unpark(app, at)
+        for _key, listen in repair_listeners.items():
+            listen(appid=app.appid, at=at)
 
 
 def _remember(key: tuple[int, str], token: Token) -> None:
@@ -265,7 +278,7 @@ def _refresh_once(app: App, at: datetime, *, stale_generation: int | None, early
             if known is not None and not (early and known.refresh_due):
                 return known
             if stale_generation is not None and row.healed_at is not None and at - row.healed_at < HEAL_EVERY:
-                problem = _Problem(_WRONG_SECRET, HEAL_EVERY)
+                problem = _Problem(_WRONG_SECRET, min(_PARK_REFUSED, row.healed_at + HEAL_EVERY - at))
             else:
                 found = _fetch_into(row, app, at, heal=stale_generation is not None)
                 if isinstance(found, Token):
@@ -295,7 +308,7 @@ def _fetch_into(row: AccessToken, app: App, at: datetime, *, heal: bool) -> Toke
             # WeChat still hands out the very token it refuses: only a forced refresh helps, and those are few.
             if not _may_force(row, at):
                 _store.save(row, fields)
-                return _Problem(_WRONG_SECRET, HEAL_EVERY)
+                return _Problem(_WRONG_SECRET, _PARK_REFUSED)
             answer = _ask_any(app, at, force=True)
             token, life = _token_in(answer)
     if not token:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from accounts.tasks_base import ring
 from accounts.tenancy import current_brand_id
-from campaigns import tasks
+from campaigns import pacing, tasks
 from campaigns.errors import NotInThisState
 from campaigns.models import CampaignState, DeliveryState
 from campaigns.services import tallies
@@ -51,6 +51,15 @@ def ring_lanes(*, campaign_id: int) -> int:
     for number in numbers:
         ring(tasks.send_due, brand_id, campaign_id, number)
     return len(numbers)
+
+
+def try_parked(*, appid: str, at: datetime) -> int:
+    """Somebody has mended an account: each campaign that waits for it tries one message now. Gives how many do."""
+    waiting = [pk for pk, code in store.parked_of(appid) if pacing.is_of_account(code)]
+    store.let_try(waiting, at)
+    for campaign_id in waiting:
+        ring(tasks.probe, current_brand_id(), campaign_id)
+    return len(waiting)
 
 
 def park(*, campaign_id: int, code: str, until: datetime) -> bool:

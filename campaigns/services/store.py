@@ -80,6 +80,15 @@ class Store:
         again = parked.filter(parked_code=reasons.DISCONNECTED, account__is_active=True)
         return bool(again.update(parked_code=reasons.ACCOUNT, parked_until=until))
 
+    def parked_of(self, appid: str) -> list[tuple[int, str]]:
+        """(campaign, why) of an account's waiting campaigns."""
+        rows = Campaign.objects.filter(state=CampaignState.PARKED, account__appid=appid)
+        return list(rows.order_by("pk").values_list("pk", "parked_code"))
+
+    def let_try(self, campaign_ids: Sequence[int], at: datetime) -> None:
+        """Bring the next probe of waiting campaigns forward."""
+        Campaign.objects.filter(pk__in=campaign_ids, state=CampaignState.PARKED).update(parked_until=at)
+
     def unpark(self, campaign_id: int) -> bool:
         """Let a waiting campaign send again."""
         return bool(

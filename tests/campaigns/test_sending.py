@@ -21,7 +21,7 @@ from members.services import withdraw_consent
 from wechat_gateway import calls, stores, tokens
 from wechat_gateway.models import AccessToken
 from wechat_gateway.quotas import next_reset
-from wechat_gateway.services import set_active
+from wechat_gateway.services import resume_calls, set_active
 
 
 def claim(stage, campaign, size=64):
@@ -403,6 +403,21 @@ def test_a_parked_campaign_is_probed_with_one_message_once_per_interval(stage):
     assert probes == [False] * 5
     assert stage.calls() == calls + 1
     assert stage.reload(campaign).parked_until > clock.now() + timedelta(minutes=4)
+
+
+@pytest.mark.parametrize(("code", "tries"), [("40001", True), ("ACCOUNT", True), ("45009", False), ("40037", False)])
+def test_a_repaired_account_lets_what_waits_for_it_try_at_once(stage, code, tries):
+    stage.people(20)
+    campaign = stage.launched()
+    later = clock.now() + timedelta(minutes=5)
+    with stage.scope:
+        services.park(campaign_id=campaign.pk, code=code, until=later)
+    assert not is_tried(campaign, clock.now())
+
+    with stage.scope:
+        resume_calls(app=stage.account)
+
+    assert is_tried(campaign, clock.now()) == tries
 
 
 MANY = [(99_999, reasons.MANY_UNKNOWN, "UNKNOWN"), (40_003, reasons.WRONG_ACCOUNT, "REFUSED")]

@@ -159,11 +159,35 @@ def test_lasting_refusal_costs_a_bounded_number_of_calls(account, wechat):
         answer = calls.get_user(account, "o", at=later(seconds=second))
         outcomes.append((answer.outcome, answer.reaction))
     assert set(outcomes) == {(Outcome.NOT_SENT, Reaction.PARK_BRAND)}
-    # the first refusal: two calls, three fetches; then one of each a minute
-    assert (wechat.count(INFO), wechat.fetches) == (2 + 9, 3 + 9)
+    # The first refusal: two calls, three fetches. Then a fetch a minute, a call to notice it, and a try in between.
+    assert (wechat.count(INFO), wechat.fetches) == (2 + 9 + 10, 3 + 9)
     wechat.valid = None
     assert calls.get_user(account, "o", at=later(seconds=660)).ok
     assert fresh(account).parked_until is None
+
+
+@pytest.mark.parametrize("repaired", [1, 20, 44, 46, 59, 61, 100])
+def test_calls_go_on_within_a_minute_of_a_repair_that_only_wechat_knows_of(account, wechat, repaired):
+    wechat.valid = set()
+    went_on = None
+    for second in range(0, 200, 5):  # as the sweeper comes
+        if second >= repaired:
+            wechat.valid = None
+        if calls.get_user(account, "o", at=later(seconds=second)).ok:
+            went_on = second
+            break
+    assert went_on is not None
+    assert went_on - repaired <= 50
+
+
+def test_a_repair_by_people_lets_the_token_be_replaced_at_once(account, wechat):
+    wechat.valid = set()
+    assert not calls.get_user(account, "o", at=NOW).ok
+    wechat.token_number, wechat.valid = 9, {"token-9"}
+    assert not calls.get_user(account, "o", at=later(seconds=1)).ok
+    tokens.repaired(account)
+    assert calls.get_user(account, "o", at=later(seconds=2)).ok
+    assert stored_token(account).token.reveal() == "token-9"
 
 
 def test_lasting_refusal_of_one_brand_does_not_touch_another(account, wechat):
@@ -507,7 +531,7 @@ def test_no_secret_reaches_logs_answers_or_errors(account, wechat, caplog, setti
     wechat.token_answer = {"errcode": 40125, "errmsg": "invalid appsecret"}
     printed = [repr(calls.get_user(account, "o", at=NOW))]
     wechat.token_answer = None
-    tokens.unpark(account)
+    tokens.repaired(account)
     printed.append(repr(calls.get_user(account, "o", at=later(seconds=1))))
     settings.WECHAT_BASE_URL = "http://127.0.0.1:9"
     printed.append(repr(calls.get_user(account, "o", at=NOW)))

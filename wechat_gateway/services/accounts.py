@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from accounts.services import record_audit
 from common.secret import Secret
+from wechat_gateway import tokens
 from wechat_gateway.codec import Mode
 from wechat_gateway.errors import AccountTaken, BadCredentials, SetByWeChat
 from wechat_gateway.models import MiniProgram, OfficialAccount, Platform, new_path_token
@@ -90,9 +91,9 @@ def connect_mini_program(
 def change_app_secret(*, account: OfficialAccount | MiniProgram, app_secret: str) -> None:
     """Store a new AppSecret and let parked calls go on. Raises BadCredentials."""
     check_secret(app_secret)
+    tokens.repaired(account)
     account.app_secret = app_secret
-    account.parked_code, account.parked_reason, account.parked_until = None, "", None
-    account.save(update_fields=["app_secret", "parked_code", "parked_reason", "parked_until"])
+    account.save(update_fields=["app_secret"])
     record_audit(action="change AppSecret", obj=account, changes={"app_secret": ["***", "***"]})
 
 

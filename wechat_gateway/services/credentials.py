@@ -46,7 +46,7 @@ def refresh_token(*, brand_id: int, appid: str, at: datetime) -> bool:
 
 def resume_calls(*, app: OfficialAccount | MiniProgram) -> None:
     """Let a parked app's calls go on now (the button "check again")."""
-    tokens.unpark(app)
+    tokens.repaired(app)
     record_audit(action="resume calls", obj=app)
 
 

@@ -151,7 +151,7 @@ def _settle_credentials(app: App, key: str, finding: Finding, at: datetime) -> N
         detail = f"invalid ip {finding.fact}" if key == "ip_list" else finding.fact
         tokens.park(app, code=finding.code, at=at, detail=detail)
     elif finding.result == CheckResult.PASSED and key == "credentials":
-        tokens.unpark(app, at=at)
+        tokens.repaired(app)
 
 
 def _findings(app: App) -> dict[str, AccountCheck]:

@@ -201,7 +201,7 @@ class Asker:
         sql = self.stage.rig.sql
         sql("UPDATE wechat_gateway_quotause SET blocked_until = NULL WHERE brand_id = %s", brand)
         sql("UPDATE wechat_gateway_accesstoken SET healed_at = NULL, forced_at = NULL WHERE brand_id = %s", brand)
-        tokens.unpark(self.shop.account)
+        tokens.repaired(self.shop.account)
         tokens.forget_cached()
 
     def unreachable(self):
