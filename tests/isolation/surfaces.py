@@ -175,8 +175,8 @@ BRAND_WIDE: dict[str, str] = {
     "members.TagRule": "tags are words of the whole brand; the page counts and names nobody",
     "conversations.ReplyRule": "an account answers for the whole brand",
     "conversations.Dialogue": "an account talks for the whole brand",
-    "conversations.ReplyRecord": "narrowed to people within the data scope (test_records.py)",
-    "campaigns.Campaign": "campaigns are the brand's; whom they name is narrowed (test_shown.py)",
+    "conversations.ReplyRecord": "narrowed (tests/conversations/test_rule_pages.py::test_records_name_only_people_within_the_data_scope)",
+    "campaigns.Campaign": "whom they name is narrowed (tests/isolation/test_scope.py::test_messages_of_a_campaign_name_only_people_within_reach)",
     "inbox.Agent": "who answers is the brand's; only owners and marketers see it",
     "inbox.CannedReply": "texts of the whole brand",
     "inbox.ServiceHours": "the desk answers for the whole brand",
@@ -187,13 +187,13 @@ BRAND_WIDE: dict[str, str] = {
     "coupons.TierGift": "which coupon a tier gives is the brand's; its page counts and names nobody",
     "coupons.PurchaseGift": "which coupon a purchase brings is the brand's; its page counts and names nobody",
     "referrals.Programme": "what invitations bring is the brand's; its pages count and name nobody",
-    "coupons.Push": "what is given to segments is the brand's; whom it names is narrowed (test_shown.py)",
+    "coupons.Push": "whom it names is narrowed (tests/coupons/test_pushes.py::test_an_operator_sees_the_plan_confirms_watches_and_reads_who_was_left_out)",
     "imports.Import": "tables are the brand's; only owners and marketers see them",
-    "imports.Export": "everybody sees their own exports only (tests/imports/test_export.py)",
+    "imports.Export": "only their own are seen (tests/imports/test_export_api.py::test_only_the_key_that_asked_sees_its_export)",
     "loyalty.EarnRule": "what points are given for is the brand's",
     "loyalty.Tier": "tiers are the brand's",
     "members.Grouping": "segments are the brand's; its pages count and name nobody",
-    "members.Segment": "segments are the brand's; whom they name is narrowed (test_shown.py)",
+    "members.Segment": "whom they name is narrowed (tests/isolation/test_scope.py::test_segment_sample_names_only_people_within_reach)",
 }
 SEEN_BY_GUIDES: dict[str, str] = {"stores.Store": "guides see where every store is"}
 

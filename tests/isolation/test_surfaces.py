@@ -27,7 +27,9 @@ from library.models import MediaItem
 from members.models import AccessEntry, Grouping, ListAccess, Member, Segment, Tag, TagRule
 from stores.models import Region
 from tests.factories import AT, make_mini_program
+from tests.isolation import surfaces
 from tests.isolation.cells import REPORT
+from tests.isolation.matrix import rest
 from wechat_gateway.models import MiniProgram, OfficialAccount
 
 MISSING = 999_999_999
@@ -382,3 +384,21 @@ def test_no_model_hides_a_way_around_the_brand():
 
 def test_models_used_here_are_registered():
     assert {ApiKey, MiniProgram, Region} <= set(site._registry)
+
+
+def test_tests_that_declarations_name_are_there():
+    """Whoever says that something is shown elsewhere says where: a file and a test of it that exists."""
+    said = rest.NO_ROW | surfaces.BRAND_WIDE | surfaces.SEEN_BY_GUIDES
+    named = {what: re.findall(r"[\w/]*test_\w+\.py(?:::\w+)?", why) for what, why in said.items()}
+    wrong = {what: each for what, found in named.items() for each in found if not _is_test(each)}
+    assert wrong == {}
+    silent = [what for what, why in rest.NO_ROW.items() if "brand" in why and not named[what]]
+    assert silent == [], "a field of which the brand's rows are asked is either played or names its test"
+
+
+def _is_test(named):
+    path, _, function = named.partition("::")
+    if not function or not (Path(settings.BASE_DIR) / path).is_file():
+        return False
+    tree = ast.parse((Path(settings.BASE_DIR) / path).read_text())
+    return function in {each.name for each in tree.body if isinstance(each, ast.FunctionDef)}
