@@ -33,6 +33,10 @@ def findings(source: str, name: str) -> Iterator[tuple[int, str]]:
             yield line, what
 
 
+# Messages that start further messages: which brand those are of would hang on what carries them.
+CANVAS = {"chain", "chord", "chunks", "group", "signature", "starmap", "subtask", "xmap"}
+
+
 def _all(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
     for node in _at_import(tree):
         if _is_query(node):
@@ -44,6 +48,8 @@ def _all(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
             yield from _call(node)
         elif isinstance(node, ast.Attribute) and node.attr == "_base_manager":
             yield node.lineno, "_base_manager"
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "celery":
+            yield from ((node.lineno, f"celery's {each.name}") for each in node.names if each.name in CANVAS)
 
 
 def _at_import(tree: ast.AST) -> Iterator[ast.AST]:
@@ -81,6 +87,11 @@ def _call(node: ast.Call) -> Iterator[tuple[int, str]]:
                 isinstance(keyword.value, ast.Constant) and keyword.value.value is None
             ):
                 yield node.lineno, f"{called}(queryset=…)"
+    if called in {"s", "si", "subtask"} and isinstance(node.func, ast.Attribute):
+        yield node.lineno, f"a call of a task put by: .{called}("
+    if called in {"apply_async", "send_task"}:
+        linked = [each.arg for each in node.keywords if each.arg in {"link", "link_error", "chain", "chord"}]
+        yield from ((node.lineno, f"{called} with {each}=") for each in linked)
     if called == "using" and isinstance(node.func, ast.Attribute):
         yield node.lineno, ".using("
     if called in {"RawSQL", "raw", "extra", "_raw_delete"} and isinstance(node.func, ast.Attribute | ast.Name):

@@ -80,6 +80,10 @@ def test_memory_of_a_process_is_declared():
         ("def rows():\n    return Tag.objects.raw('SELECT 1')", "raw"),
         ("def rows():\n    return Tag.objects.extra(where=['1'])", "extra"),
         ("def rows():\n    return RawSQL('1', [])", "RawSQL"),
+        ("from celery import chord, shared_task", "celery's chord"),
+        ("from celery.canvas import group", "celery's group"),
+        ("def later():\n    return work.si(1)", "a call of a task put by: .si("),
+        ("def later():\n    work.apply_async((1,), link=more)", "apply_async with link="),
     ],
 )
 def test_rule_sees(source, what):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from accounts.roles import Role
 from accounts.tenancy import brand_scope
 from tests.isolation import world as worlds
 
@@ -23,3 +24,7 @@ def test_every_table_has_rows_and_every_text_of_the_twin_a_canary():
         f"{model._meta.label_lower}.{each.name}" for model in worlds.brand_models() for each in model._meta.fields
     }
     assert stale == set()
+
+
+def test_every_role_there_is_asks():
+    assert {role for role, _scope in worlds.ROLES.values()} == set(Role), "give the new role a person in world.py"

@@ -1,9 +1,15 @@
 # ruff: noqa: E402 - Django must be set up before models are imported
-"""Tasks that a real worker runs for the test of contexts: each says which brands' rows it saw and what it left behind."""
+"""Tasks that a real worker runs for the test of contexts: each says which brands' rows it saw and what it left behind.
+
+Groups, chords, chains and links are not here because the product has none: a message carries one brand, work finds what
+comes after it in PostgreSQL. `lint.findings` reports the first use of one.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import django
 import redis
@@ -13,15 +19,24 @@ from django.db import connection
 
 django.setup()  # before the models: celery sets Django up only once it has found this module
 
-from accounts.tasks_base import brand_task, global_task
-from accounts.tenancy import brand_scope, current_scope
+from accounts.tasks_base import brand_task, global_task, ring
+from accounts.tenancy import brand_scope, current_scope, every_brand
 from config.celery import app
 from members.models import Tag
 
 __all__ = ["app"]
 
 SAID = "zhiyin:global:test:context"
+EVERY_BRAND = 10  # tasks that beat starts have negative numbers, multiples of this: they neither fail nor nest
 _client: dict[str, redis.Redis] = {}
+app.conf.beat_schedule = {"look": {"task": "tests.context.tick", "schedule": 0.5, "options": {"queue": "context"}}}
+# What a killed worker held comes again after this long; the product waits ten minutes.
+app.conf.broker_transport_options = {
+    **app.conf.broker_transport_options,
+    "visibility_timeout": int(os.environ.get("CONTEXT_VISIBILITY", "600")),
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 0,
+}
 
 
 class TryAgain(Exception):
@@ -31,7 +46,7 @@ class TryAgain(Exception):
 def say(**facts: object) -> None:
     """Tell the test."""
     client = _client.setdefault("client", redis.Redis.from_url(settings.REDIS_URL))
-    client.rpush(SAID, json.dumps(facts))
+    client.rpush(SAID, json.dumps(facts | {"pid": os.getpid()}))
 
 
 def rows() -> list[int]:
@@ -67,6 +82,31 @@ def _once(brand_id: int, number: int) -> None:
     client = _client["client"]
     if client.set(f"{SAID}:b{brand_id}:{number}", 1, nx=True, ex=600):
         raise TryAgain
+
+
+@brand_task(name="tests.context.stumble", queue="context")
+def stumble(brand_id: int, number: int, victim: str) -> None:
+    """Be killed in the middle of the brand's transaction, the first time: the child alone, or the whole worker."""
+    with brand_scope(brand_id):
+        Tag.objects.update(meaning=f"half {number}")
+        client = _client.setdefault("client", redis.Redis.from_url(settings.REDIS_URL))
+        first = client.set(f"{SAID}:b{brand_id}:{number}:killed", 1, nx=True, ex=600)
+        meaning = sorted(set(Tag.objects.values_list("meaning", flat=True)))
+        say(what="half" if first else "again", brand=brand_id, number=number, seen=rows(), meaning=meaning)
+        if first and victim == "worker" and not os.environ.get("CONTEXT_THREADS"):
+            os.kill(os.getppid(), signal.SIGKILL)
+        if first:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@global_task(name="tests.context.tick", queue="context")
+def tick() -> None:
+    """What beat starts: like the product's sweepers, look for brands and ring a task for each."""
+    say(what="tick", seen=rows())
+    with every_brand(reason="whom to ring"):
+        brands = sorted(_by_manager())
+    for brand in brands:
+        ring(work, brand, -EVERY_BRAND)
 
 
 @global_task(name="tests.context.sweep", queue="context")

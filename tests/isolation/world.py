@@ -19,7 +19,7 @@ from accounts.models import ApiKey, AuditBlock, AuditChange, AuditEntry, AuditSt
 from accounts.rest.authentication import issue_member_token, token_lifetime
 from accounts.rest.scopes import SCOPES
 from accounts.roles import DataScope, Role
-from accounts.services import create_brand, grant_role, issue_api_key
+from accounts.services import create_brand, grant_role, issue_api_key, revoke_role
 from accounts.tenancy import BrandOwned, brand_scope
 from campaigns.models import (
     Campaign,
@@ -999,7 +999,8 @@ def draft_of(furnished: Furnished) -> Campaign:
         )
 
 
-# Who asks: name -> (role, data scope). The agency works for A and C; the platform's person for nobody.
+# Who asks: name -> (role, data scope). The agency works for A and C. Of the platform's people one has no brand, and one
+# was let in by A: the product has no other way in for support, no break-glass; being of the platform must not widen it.
 ROLES: dict[str, tuple[str, str]] = {
     "owner": (Role.OWNER, DataScope.BRAND),
     "marketer": (Role.MARKETER, DataScope.BRAND),
@@ -1010,7 +1011,10 @@ ROLES: dict[str, tuple[str, str]] = {
     "analyst": (Role.ANALYST, DataScope.BRAND),
     "auditor": (Role.AUDITOR, DataScope.BRAND),
     "agency": (Role.MARKETER, DataScope.BRAND),
+    "support": (Role.AUDITOR, DataScope.BRAND),
 }
+# Who is of no brand: the platform's administrator, and somebody whose role of A was taken away. To them A is not there.
+OF_NO_BRAND = ("platform", "leaver")
 
 
 def staff_of(world: World) -> None:
@@ -1018,7 +1022,8 @@ def staff_of(world: World) -> None:
     a = world.a
     with brand_scope(a.brand.pk):
         for name, (role, scope) in ROLES.items():
-            user = StaffUser.objects.create(username=f"{name}-a", name=f"{name} a", password="!")
+            of_platform = {"is_superuser": True, "is_staff": True} if name == "support" else {}
+            user = StaffUser.objects.create(username=f"{name}-a", name=f"{name} a", password="!", **of_platform)
             grant_role(staff_user=user, role=role, scope=scope)
             a.people[name] = user
         grant = RoleGrant.objects.get(staff_user=a.people["manager"])
@@ -1026,6 +1031,9 @@ def staff_of(world: World) -> None:
         grant = RoleGrant.objects.get(staff_user=a.people["region"])
         RegionGrant.objects.create(grant=grant, region=a.near[Region])
         Guide.objects.filter(pk=a.near[Guide].pk).update(staff_user=a.people["guide"])
+        leaver = StaffUser.objects.create(username="leaver-a", name="leaver a", password="!")
+        revoke_role(grant=grant_role(staff_user=leaver, role=Role.OWNER))
+        a.people["leaver"] = leaver
     a.people["platform"] = StaffUser.objects.create(username="platform", is_superuser=True, is_staff=True, password="!")
     if world.c is not None:
         with brand_scope(world.c.brand.pk):

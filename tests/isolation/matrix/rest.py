@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from accounts.rest.scopes import SCOPES
 from accounts.sealing import blind_index
 from accounts.tenancy import brand_scope
 from console.site import site
@@ -39,28 +40,7 @@ from tests.isolation.world import MiniProgram, OfficialAccount
 from touchpoints.models import Touchpoint
 
 CALLERS = (
-    [
-        "key full",
-        "key members.read",
-        "key stores.read",
-        "key segments.read",
-        "key campaigns.read",
-        "key channels.read",
-        "key points.read",
-        "key points.write",
-        "key coupons.read",
-        "key coupons.write",
-        "key coupons.redeem",
-        "key pages.sign",
-        "key counter.use",
-        "key joins.write",
-        "key library.read",
-        "key library.write",
-        "key imports.write",
-        "key exports.write",
-        "member",
-        "nobody",
-    ]
+    ["key full", *(f"key {scope}" for scope in SCOPES), "member", "nobody"]
     if THOROUGH
     else ["key full", "key stores.read", "member"]
 )
@@ -683,7 +663,10 @@ def malformed(matrix, cells):
                 def ask(value, address=address, own=own, parameter=parameter, method=method):
                     return matrix.askers["key full"].ask(method, f"/{address.path(**own | {parameter: value})}")
 
-                compare_malformed(cells, ask, f"{method} {address.name}", parameter, like(own[parameter]))
+                def elsewhere(method=method):
+                    return matrix.askers["key full"].ask(method, "/api/v1/nothing/like/this/")
+
+                compare_malformed(cells, ask, elsewhere, address, method, parameter, like(own[parameter]))
 
 
 def outside(matrix, cells):
