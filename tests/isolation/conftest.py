@@ -33,6 +33,8 @@ from tests.factories import AT, make_member, make_staff, make_store
 from tests.isolation import layers
 from tests.isolation import world as worlds
 from tests.isolation.asking import Asker
+from tests.isolation.cells import Cells
+from tests.isolation.keys import Watch, strangers
 from tests.isolation.matrix.console import THOROUGH
 
 # What takes minutes is run by `python -m tests.isolation` alone, which sets the variable; or by naming the file.
@@ -76,6 +78,23 @@ def no_keys_of_earlier_brands(request):
     """The matrix forgets keys itself, once: its first question must cost what the next one costs."""
     if "matrix" not in request.fixturenames:
         forget_keys()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def watched(request):
+    """While the whole proof runs, whatever a module does is watched for keys without a brand."""
+    if not THOROUGH or request.module.__name__.endswith("test_red"):  # which breaks the keys on purpose
+        yield
+        return
+    with Watch() as watch:
+        yield
+    cells = Cells(f"keys in Redis · {request.module.__name__.rpartition('.')[2]}")
+    unknown = strangers(watch.keys)
+    for key in sorted(watch.keys):
+        cells.expect(key not in unknown, "key", key)
+    cells.facts["keys"] = len(watch.keys)
+    cells.expect(True, "whatever was asked of Redis was seen")
+    cells.close()
 
 
 @pytest.fixture(scope="module")
