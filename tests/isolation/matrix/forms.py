@@ -56,7 +56,8 @@ class Reader(HTMLParser):
         name = found.get("name")
         if tag == "input" and name:
             if found.get("type") not in {"checkbox", "radio"} or "checked" in found:
-                form["fields"].setdefault(name, []).append(found.get("value", "on" if "type" in found else ""))
+                empty = "on" if found.get("type") in {"checkbox", "radio"} else ""
+                form["fields"].setdefault(name, []).append(found.get("value", empty))
             if found.get("type") in {"checkbox", "radio", "hidden"}:
                 form["choices"].setdefault(name, []).append(found.get("value", ""))
         elif tag == "select" and name:
