@@ -6,7 +6,9 @@ from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
+from django.apps import apps
 from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 
 from accounts.models import RoleGrant
@@ -80,6 +82,13 @@ def no_keys_of_earlier_brands(request):
         forget_keys()
 
 
+def keep_files_in(settings, folder):
+    """Let private storage be a folder of the test's own."""
+    options = {"location": str(folder), "base_url": None}
+    private = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": options}
+    settings.STORAGES = {**settings.STORAGES, "private": private}
+
+
 @pytest.fixture(scope="module", autouse=True)
 def watched(request):
     """While the whole proof runs, whatever a module does is watched for keys without a brand."""
@@ -118,6 +127,7 @@ def matrix(django_db_setup, django_db_blocker, layer):
         patch.setattr(clock, "timestamp", lambda: stands)  # pages tell the time; two that are compared must agree
         patch.setattr(settings, "API_RATES", dict.fromkeys(settings.API_RATES, (10_000_000, 10_000_000.0)))
         forget_keys()
+        ContentType.objects.get_for_models(*apps.get_models())  # looked up once a process: no question may be the first
         stack.enter_context(transaction.atomic())
         stack.callback(transaction.set_rollback, True)
         world = worlds.build()

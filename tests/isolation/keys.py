@@ -44,7 +44,8 @@ class Watch:
         self._client = redis.Redis.from_url(settings.REDIS_URL, decode_responses=True, encoding_errors="replace")
         first = self._client.connection_pool.connection_kwargs.get("db") or 0
         self._databases = {first, first + 1}
-        self._monitor = self._client.connection_pool.get_connection()
+        pool = self._client.connection_pool
+        self._monitor = pool.connection_class(**pool.connection_kwargs | {"socket_timeout": None})  # nothing may happen
 
     def __enter__(self):
         self._monitor.send_command("MONITOR")

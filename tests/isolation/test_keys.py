@@ -31,7 +31,7 @@ from members.models import RequestFile, RightsRequest
 from tests.isolation import lint
 from tests.isolation.asking import Asker
 from tests.isolation.cells import Cells
-from tests.isolation.conftest import askers_of
+from tests.isolation.conftest import askers_of, keep_files_in
 from tests.isolation.keys import GLOBAL, OF_A_BRAND, Watch, strangers
 from tests.isolation.matrix import console, rest, working
 from tests.isolation.test_surfaces import APPS, BASE
@@ -123,9 +123,7 @@ def walk(folder=""):
 
 @pytest.fixture
 def own_storage(settings, tmp_path):
-    options = {"location": str(tmp_path), "base_url": None}
-    private = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": options}
-    settings.STORAGES = {**settings.STORAGES, "private": private}
+    keep_files_in(settings, tmp_path)
 
 
 def test_files_are_kept_in_two_places():

@@ -1,4 +1,5 @@
-"""A's answers do not depend on whether a twin exists: the same requests in a world with A alone and in one with B and C.
+"""A's answers do not depend on whether a twin exists: the same requests, tasks and exports in a world with A alone and in
+one with B and C. Of tasks what they leave behind is compared, row by row; of exports what is in the file.
 
 Catches counts, orderings, suggestions, uniqueness errors and "next free numbers" as well as rows. B's ids lie below
 A's and C's above, so whatever looks at "the first" or "the last" row of a table meets another brand's.
@@ -8,23 +9,35 @@ import logging
 import re
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from itertools import zip_longest
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection, transaction
 
+from accounts.models import StaffUser
+from accounts.tenancy import brand_scope
 from common import clock
+from common.spreadsheets import read_table
+from imports.models import Export
+from imports.services.exports import write_export
 from tests.isolation import layers, surfaces
 from tests.isolation import world as worlds
 from tests.isolation.cells import Cells
-from tests.isolation.conftest import askers_of
-from tests.isolation.matrix import rest, working
+from tests.isolation.conftest import askers_of, keep_files_in
+from tests.isolation.matrix import forms, rest, working
 from tests.isolation.matrix.console import BASE, MARKS, THOROUGH, rows_behind, words_of
 
 AT = datetime(2026, 11, 20, 4, 0, tzinfo=UTC).timestamp()
 ROLES = ("owner", "manager", "guide", "analyst") if THOROUGH else ("owner",)
-NEW_IDS = re.compile(r"(?<![0-9A-Za-z])[1-9]\d{6}(?![0-9A-Za-z])")
+LEAST = {"requests": 400, "console pages": 60, "tasks": 40, "exports": 20, "exports that name somebody": 20}
+IDS = re.compile(r"((?<![0-9A-Za-z])|(?<=\bEX))[1-9]\d{6,7}(?![0-9A-Za-z])")
+OLD: set[str] = set()  # ids of A's rows: the same in both worlds, so they stay in what is compared
 pytestmark = pytest.mark.timeout(500)
 MOMENTS = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+\d\d:?\d\d)?|\b\d\d:\d\d(:\d\d)?\b|\d+(\.\d)? s\b")
+MARKS_LOW = [mark.lower() for mark in MARKS]
+# What is sealed anew, what is drawn, how long something took.
+SEALED = re.compile(r"\\+x[0-9a-f]{20,}|[0-9a-f]{32,}|[0-9a-f]{8}-[0-9a-f-]{27}|\d+\.\d{5,}(e-\d+)?|\d(\.\d+)?e-\d+")
 TOKENS = re.compile(r'[A-Za-z0-9_-]{40,}(\.[A-Za-z0-9_-]+){0,2}|(?<=_key" value=")[0-9a-f]{8}(?=")')
 
 
@@ -37,10 +50,20 @@ def frozen(db, monkeypatch, settings):
     logging.disable(logging.NOTSET)
 
 
-def told(heard):
-    """An answer without ids of rows it has made, random tokens and measured seconds."""
-    text = MOMENTS.sub("<moment>", heard.text)
-    return TOKENS.sub("<token>", NEW_IDS.sub("<id>", text))
+def told(text):
+    """What was said without ids of rows it has made, random tokens and measured seconds."""
+    text = MOMENTS.sub("<moment>", text)
+    return TOKENS.sub("<token>", IDS.sub(lambda found: found[0] if found[0] in OLD else "<id>", text))
+
+
+def know_ids_of(brand):
+    """Whatever A has before anything is asked keeps its id in both worlds."""
+    OLD.clear()
+    with brand_scope(brand.pk):
+        for model in worlds.brand_models():
+            OLD.update(str(key) for key in model.objects.values_list("pk", flat=True))
+    OLD.update(str(key) for key in StaffUser.objects.values_list("pk", flat=True))
+    OLD.add(str(brand.pk))
 
 
 def requests_of(world):
@@ -105,41 +128,109 @@ def creations(a):
     )
 
 
-def replay(world, askers, only=None):
+def posts_of(world, askers):
+    """Every form that the owner's pages hold, as it stands there: what a browser would send."""
+    asked = set()
+    for _address, path, heard in forms.pages_of(world, askers["owner"]):
+        reader = forms.Reader()
+        reader.feed(heard.text)
+        for form in reader.forms:
+            target = urlsplit(form["action"])._replace(query="").geturl() or path
+            data = {name: each if len(each) > 1 else each[0] for name, each in form["fields"].items() if each}
+            if target.startswith(BASE) and form["method"] == "POST" and (target, str(data)) not in asked:
+                asked.add((target, str(data)))
+                yield "owner", "POST", target, data
+
+
+def replay(requests, askers):
     found = []
-    for number, (who, method, path, data) in enumerate(requests_of(world)):
-        if only is not None and number not in only:
-            continue
+    for who, method, path, data in requests:
         heard = askers[who].ask(method, path, data)
-        found.append(((who, method, path, str(data)), heard.status, told(heard), heard.queries, heard.names(*MARKS)))
+        where = (who, method, path, str(data)[:200])
+        found.append((where, heard.status, told(heard.text), heard.queries, heard.names(*MARKS)))
     return found
+
+
+def rows_of(brand):
+    """Every row of a brand as text, table by table."""
+    found = {}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('app.brand_id', %s, true)", [str(brand.pk)])
+        for model in worlds.brand_models():
+            cursor.execute(f'SELECT t::text FROM "{model._meta.db_table}" t WHERE brand_id = %s', [brand.pk])
+            found[model._meta.label] = {row[0] for row in cursor.fetchall()}
+        cursor.execute("SELECT set_config('app.brand_id', '', true)")
+    return found
+
+
+def changes(before, after):
+    """What has come and what has gone, without what differs from run to run."""
+    return [
+        (label, sign, sorted(told(SEALED.sub("<sealed>", row)) for row in rows))
+        for label in before
+        for sign, rows in (("+", after[label] - before[label]), ("-", before[label] - after[label]))
+        if rows
+    ]
 
 
 def run_tasks(world):
     """Every brand task for A, and what each would leave behind."""
-    found = []
+    found, before, brand = [], rows_of(world.a.brand), world.a.brand
     for name, task in surfaces.tasks().items():
         parameters = working.parameters_of(task)
-        if parameters[:1] == ["brand_id"]:
-            for side in (world.a.near, world.a.far):
-                args = [
-                    getattr(side[working.ARGUMENTS[each][0]], working.ARGUMENTS[each][1])
-                    if working.ARGUMENTS[each]
-                    else 0
-                    for each in parameters[1:]
-                ]
-
-                def work(args=args, task=task):
-                    task.run(world.a.brand.pk, *args)
-                    return {
-                        label: count for label, (count, _digest) in worlds.everything_of(world.a.brand).items()
-                    }  # times of the rows differ
-
-                found.append(((name, str(args)), working.outcome(work)))
+        if parameters[:1] != ["brand_id"]:
+            continue
+        for side in (world.a.near, world.a.far):
+            args = [
+                getattr(side[working.ARGUMENTS[each][0]], working.ARGUMENTS[each][1]) if working.ARGUMENTS[each] else 0
+                for each in parameters[1:]
+            ]
+            left = []
+            said = working.outcome(
+                lambda args=args, task=task: task.run(brand.pk, *args),
+                lambda left=left: left.append(changes(before, rows_of(brand))),
+            )
+            found.append(((name, str(args)), told(said), left))
     return found
 
 
-def test_answers_of_a_do_not_change_when_a_twin_appears(frozen):
+def exports_of(world):
+    """Who takes which list out."""
+    near, far = world.a.near[worlds.Segment].pk, world.a.far[worlds.Segment].pk
+    for file_format in ("CSV", "XLSX"):
+        for segment in (None, near, far):
+            for search in ("", "6721", "陈子涵"):
+                yield "key full", {"file_format": file_format, "segment": segment, "search": search}
+        for who in ("owner", "marketer", "manager"):
+            yield who, {"file_format": file_format, "segment": "", "search": ""}
+
+
+def run_exports(world, askers):
+    """Each list that is taken out, as its rows."""
+    found, brand = [], world.a.brand
+    for who, wanted in exports_of(world):
+        with transaction.atomic():
+            asker, system = askers[who], who.startswith("key")
+            given = {name: value for name, value in wanted.items() if value} if system else wanted
+            if system:
+                given["format"] = given.pop("file_format")
+            heard = asker.ask("POST", "/api/v1/exports/" if system else f"{BASE}exports/", given, keep=True)
+            with brand_scope(brand.pk):
+                row = Export.objects.order_by("-pk").first()
+            write_export(brand_id=brand.pk, export_id=row.pk)
+            path = f"/api/v1/exports/{row.public_id}/file/" if system else f"{BASE}exports/{row.pk}/file/"
+            file = asker.ask("GET", path, keep=True)
+            body = asker.last.getvalue()
+            rows = []
+            if file.status == 200:
+                rows = read_table(body) if wanted["file_format"] == "XLSX" else body.decode("utf-8-sig").splitlines()
+            name = told(asker.last.headers.get("Content-Disposition", ""))
+            found.append(((who, str(wanted)), (heard.status, file.status, name), [told(str(each)) for each in rows]))
+            transaction.set_rollback(True)
+    return found
+
+
+def test_answers_of_a_do_not_change_when_a_twin_appears(frozen, settings, tmp_path):
     cells = Cells("two worlds")
     with ExitStack() as stack, connection.cursor() as cursor:
         layers.spread_sequences(5_000_000)
@@ -148,7 +239,10 @@ def test_answers_of_a_do_not_change_when_a_twin_appears(frozen):
         worlds.staff_of(world)
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         askers = askers_of(world)
-        alone, alone_tasks = replay(world, askers), run_tasks(world)
+        know_ids_of(world.a.brand)
+        keep_files_in(settings, tmp_path / "alone")  # what is kept in files is not undone
+        requests = [*requests_of(world), *posts_of(world, askers)]
+        alone, alone_tasks, alone_exports = replay(requests, askers), run_tasks(world), run_exports(world, askers)
         with transaction.atomic():
             layers.spread_sequences(2_000_000)
             cursor.execute("SET CONSTRAINTS ALL DEFERRED")  # the legs of a journal are written one by one
@@ -156,12 +250,17 @@ def test_answers_of_a_do_not_change_when_a_twin_appears(frozen):
             layers.spread_sequences(8_000_000)
             world.c = worlds.make_c()
             worlds.draft_of(world.b)
+            keep_files_in(settings, tmp_path / "beside")
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            beside, beside_tasks = replay(world, askers), run_tasks(world)
+            beside, beside_tasks, beside_exports = (
+                replay(requests, askers),
+                run_tasks(world),
+                run_exports(world, askers),
+            )
             transaction.set_rollback(True)
         # What a process looks up only once (content types, say) was looked up in the first world: ask those again.
         again = [number for number, pair in enumerate(zip(alone, beside, strict=True)) if pair[0] != pair[1]]
-        for number, heard in zip(again, replay(world, askers, set(again)), strict=True):
+        for number, heard in zip(again, replay([requests[each] for each in again], askers), strict=True):
             alone[number] = heard
         stack.callback(transaction.set_rollback, True)
     for one, other in zip(alone, beside, strict=True):
@@ -170,9 +269,34 @@ def test_answers_of_a_do_not_change_when_a_twin_appears(frozen):
         cells.expect((other[1], other[2]) == (status, text), *where, "answer", saw=unlike(one, other))
         cells.expect(other[3] == queries, *where, "queries", saw=f"{other[3]} instead of {queries}")
     for one, other in zip(alone_tasks, beside_tasks, strict=True):
-        cells.expect(one == other, *one[0], "task", saw=(one[1], other[1]))
-    cells.facts |= {"requests": len(alone), "tasks": len(alone_tasks)}
+        cells.expect(one[:2] == other[:2], *one[0], "task", saw=(one[1], other[1]))
+        cells.expect(one[2] == other[2], *one[0], "what a task leaves", saw=first_unlike(one[2], other[2]))
+    for one, other in zip(alone_exports, beside_exports, strict=True):
+        cells.expect(one[1] == other[1] and one[1][1] == 200, *one[0], "export", saw=(one[1], other[1]))
+        cells.expect(one[2] == other[2], *one[0], "rows", saw=first_unlike(one[2], other[2]))
+        cells.expect(not any(mark in str(other[2]).lower() for mark in MARKS_LOW), *one[0], "canary")
+    played = {
+        "requests": len(alone),
+        "console pages": len({where[2] for where, *_ in alone if where[1] == "GET" and where[2].startswith(BASE)}),
+        "forms that were taken": sum(where[1] == "POST" and status in {200, 201, 302} for where, status, *_ in alone),
+        "tasks": len(alone_tasks),
+        "tasks that left something": sum(any(each) for _name, _said, each in alone_tasks),
+        "exports": len(alone_exports),
+        "exports that name somebody": sum(len(rows) > 1 for *_, rows in alone_exports),
+    }
+    for what, least in LEAST.items():
+        cells.expect(played[what] >= least or not THOROUGH, what, "as many as promised", saw=played[what])
+    cells.facts |= played
     cells.close()
+
+
+def first_unlike(one, other):
+    """The first difference of two lists, each side in short."""
+    for left, right in zip_longest(one, other):
+        if left != right:
+            at = next((n for n, pair in enumerate(zip_longest(str(left), str(right))) if pair[0] != pair[1]), 0)
+            return [str(each)[max(0, at - 60) : at + 80] for each in (left, right)]
+    return ""
 
 
 def unlike(one, other):
