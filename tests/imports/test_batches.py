@@ -44,7 +44,6 @@ def dying(monkeypatch, after):
     for name in (
         "imports: looked at some, not committed",
         "imports: judged, nothing written",
-        "loyalty: posted, not committed",
         "loyalty: many posted, not committed",
         "imports: rows done, not committed",
     ):

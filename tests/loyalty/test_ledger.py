@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from datetime import timedelta
+from functools import partial
 
 import psycopg2
 import pytest
@@ -11,6 +12,7 @@ from django.conf import settings
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from accounts.tenancy import brand_scope
+from common import failpoints
 from loyalty import services
 from loyalty.errors import (
     AmountInvalid,
@@ -51,6 +53,24 @@ def test_earned_points_come_from_what_was_issued_and_stand_in_a_lot(people):
     assert (balance(people.ann), lots(people.ann)) == ((120, 0, 0), [(120, 0)])
     assert (journal.available, journal.held, journal.owed) == (120, 0, 0)
     assert balance(people.ben) == (0, 0, 0)
+
+
+def test_a_worker_that_dies_before_the_commit_has_posted_nothing_and_the_next_one_posts_once(people, monkeypatch):
+    spend = partial(
+        services.burn_points, operation=once(), member_id=people.ann.pk, points=30, source="order", at=AT + DAY
+    )
+    earn(people.ann, 120)
+
+    def die():
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setitem(failpoints.armed, "loyalty: posted, not committed", die)
+        spend()
+    assert (balance(people.ann), lots(people.ann)) == ((120, 0, 0), [(120, 0)])
+
+    assert spend().pk == spend().pk
+    assert (balance(people.ann), lots(people.ann)) == ((90, 0, 0), [(90, 0)])
 
 
 def test_what_ends_soonest_is_spent_first_so_that_expiry_takes_only_what_nobody_spent(people):

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "config.settings",
     "ZHIYIN_ENV": "test",
     "ZHIYIN_SECRET_KEY": "only-for-the-simulation-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJ",
@@ -28,7 +28,7 @@ def prepare():
     """Django without a database: the simulation brings its own."""
     import django
 
-    os.environ.update(_ENVIRONMENT)
+    os.environ.update(ENVIRONMENT)
     django.setup()
     logging.disable(logging.CRITICAL)
 
@@ -117,7 +117,7 @@ def _play_some(arguments):
 
 
 def _run_tests():
-    environment = {name: value for name, value in os.environ.items() if name not in _ENVIRONMENT}
+    environment = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
     environment |= {"SIMULATION_FULL": "all"}
     # They wait for PostgreSQL as long as for Python: three keep two cores busy.
     parallel = ("-n", "3", "--dist", "worksteal")

@@ -33,6 +33,7 @@ class Loop(asyncio.AbstractEventLoop):
         self.process = process
         self.readers = {}
         self.error = None
+        self.stands = False  # in the middle of a step, which others wait for
 
     def time(self):
         return 1000.0 + self.world.now
@@ -81,6 +82,9 @@ class Loop(asyncio.AbstractEventLoop):
         if self.process.stopped_until > self.world.now:
             self.world.at(self.process.stopped_until, self._run, handle)
             return
+        if self.stands:
+            self.world.after(0.001, self._run, handle)
+            return
         events._set_running_loop(self)
         try:
             handle._run()
@@ -103,6 +107,8 @@ class Loop(asyncio.AbstractEventLoop):
         return False
 
     def call_exception_handler(self, context):
+        if not self.process.alive:
+            return
         error = context.get("exception")
         self.error = "".join(traceback.format_exception(error)[-3:]) if error else context["message"]
 
@@ -118,10 +124,16 @@ class Connection:
         self.ready = False
         self.error = None
         self.found = []
-        self.closed = False
+        self.closed = self.ended = False
         if run.postgres_away():
             raise psycopg2.OperationalError("connection refused")
+        run.connections.append(self)
         run.world.after(run.latency(), self._now)
+
+    def cut(self):
+        """The server ends the session; the client finds out with whatever it does next."""
+        self.ended = True
+        self.run.world.after(0.0, self._now, (), psycopg2.OperationalError("cut"))
 
     def fileno(self):
         return self.number
@@ -146,6 +158,8 @@ class Connection:
 
     def execute(self, sql, params):
         run, world = self.run, self.run.world
+        if self.ended:
+            raise psycopg2.OperationalError("cut")
         self.ready = False
         rows = orjson.loads(params[0].adapted)  # what is quoted
         lost = world.faults and world.random.random() < run.cut
@@ -221,6 +235,7 @@ class Inbox:
         self.sent = {}
         self.away = []
         self.redis_gone = []
+        self.connections = []
         self.slow = rng.choice((0.002, 0.002, 0.05, 0.9))
         self.cut = rng.choice((0.0, 0.0, 0.1))
         world.stop_lengths = (2.0, 11.0, 30.0, 800.0)
@@ -304,6 +319,28 @@ class Inbox:
             self.world.kill(process)
         else:
             self.world.stop(process, rng.choice((1.0, 4.0, 12.0)))
+
+    def stand_still(self, loop, seconds):
+        """The process does nothing for a while, in the middle of what it is at; the world goes on."""
+        world, process = self.world, loop.process
+        before = world.until, world.limit, world.stop_when
+        process.stopped_until = max(process.stopped_until, world.now + seconds)
+        loop.stands = True
+        events._set_running_loop(None)
+        while process.alive and process.stopped_until > world.now:
+            world.run(process.stopped_until)
+        loop.stands = False
+        world.until, world.limit, world.stop_when = before
+        if not process.alive:
+            raise Killed
+        events._set_running_loop(loop)
+
+    def cut_off(self, process):
+        """What the process is connected with closes its connections; Redis takes new ones a moment later."""
+        for connection in self.connections:
+            if connection.loop.process is process and not connection.closed:
+                connection.cut()
+        self.redis_gone.append((self.world.now, self.world.now + 0.3))
 
     def latency(self):
         return self.world.random.random() * (self.slow if self.world.faults else 0.002)

@@ -16,6 +16,7 @@ from tests.simulation.inbox import Inbox
 from tests.simulation.sabotages import SABOTAGES
 from tests.simulation.tokens import Tokens
 from tests.simulation.wechat import FATES
+from tests.simulation.world import Killed
 from wechat_gateway import intake
 
 SCENARIOS = {"delivery": Delivery, "zombies": partial(Delivery, zombies=True), "tokens": Tokens, "inbox": Inbox}
@@ -87,11 +88,14 @@ def caught_by(sabotage, most):
 
 # Between the answer of PostgreSQL and that to WeChat nothing reaches outside: only the process can end there.
 CANNOT_RAISE = {"intake: written, not answered"}
+WAYS = ("raise", "delay", "cut", "kill")
 
 
 def fire_in_the_gateway(name, seeds):
     """Fire one point of the gateway's event loop in each way; (way, times fired, first breach) of all seeds."""
-    for way in ("kill",) if name in CANNOT_RAISE else ("raise", "kill"):
+    for way in WAYS:
+        if way == "raise" and name in CANNOT_RAISE:
+            continue
         fired, breach = 0, None
         for seed in seeds:
             run = SCENARIOS["inbox"](seed)
@@ -111,13 +115,20 @@ def _arm(run, name, way):
     shots = []
 
     def act():
-        if len(shots) == 2 or not run.world.faults:
+        # What stands still has to be awake again when the faults end, 30 seconds after the beginning.
+        if len(shots) == 2 or not run.world.faults or (way == "delay" and run.world.now > 20.0):
             return
         shots.append(run.world.now)
+        loop = asyncio.get_running_loop()
         if way == "raise":
             raise psycopg2.OperationalError(name)
-        loop = asyncio.get_running_loop()
-        run.world.kill(loop.process)
+        if way == "delay":
+            run.stand_still(loop, run.world.random.choice((0.3, 2.0, 8.0)))
+        elif way == "cut":
+            run.cut_off(loop.process)
+        else:
+            run.world.kill(loop.process)
+            raise Killed
 
     failpoints.armed[name] = act
     return shots
