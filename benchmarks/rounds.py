@@ -34,7 +34,7 @@ class Bar:
 
     With `figure` the bar compares that entry of the details instead of the value. With `peer` empty the bar is
     absolute: the figure itself (for example at most 60 us) is compared. Without `must` the bar only tells how far the
-    aim is, and cannot be missed.
+    aim is, and cannot be missed. With `every_round` the worst round is judged: what may never happen has no median.
     """
 
     id: str
@@ -45,6 +45,7 @@ class Bar:
     must: float | None
     aim: float | None = None
     figure: str = ""
+    every_round: bool = False
 
 
 Contestant = Callable[[int], Reading]
@@ -123,7 +124,8 @@ def _judge(bar: Bar, readings: Mapping[str, tuple[Reading, ...]], absent: Mappin
         return Verdict(bar, (), "missed", "invalid run")
     series = [[_figure(reading, bar.figure) for reading in readings[name]] for name in needed]
     ratios = tuple(a / b for a, b in zip(series[0], series[1], strict=True)) if bar.peer else tuple(series[0])
-    return Verdict(bar, ratios, _result(bar, median(ratios)))
+    worst = min if bar.direction == "at least" else max
+    return Verdict(bar, ratios, _result(bar, worst(ratios) if bar.every_round else median(ratios)))
 
 
 def _figure(reading: Reading, name: str) -> float:

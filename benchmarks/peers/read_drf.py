@@ -1,4 +1,4 @@
-"""The member card and the list of members the usual DRF way: serializers, generic views, CursorPagination."""
+"""Member card, list of members and nearby stores the usual DRF way: serializers, generic views, CursorPagination."""
 # The peers' models are no app of the product's settings, so the types of Django's plugin do not know them.
 # mypy: ignore-errors
 
@@ -13,10 +13,12 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.pagination import CursorPagination
 from rest_framework.permissions import BasePermission
+from rest_framework.response import Response
 from rest_framework.throttling import SimpleRateThrottle
 
 from benchmarks.peers.read_auth import key_of, session_of
-from benchmarks.peers.read_models import Assignment, Member, Store
+from benchmarks.peers.read_models import Assignment, Member, Shop, Store
+from benchmarks.peers.read_stores import nearest
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -158,6 +160,40 @@ class People(generics.ListAPIView[Member]):
         )
 
 
+class Where(serializers.Serializer[Any]):
+    lat = serializers.FloatField(min_value=-90, max_value=90)
+    lng = serializers.FloatField(min_value=-180, max_value=180)
+    limit = serializers.IntegerField(default=10, min_value=1, max_value=20)
+
+
+class ShopLine(serializers.ModelSerializer[Shop]):
+    distance = serializers.SerializerMethodField()
+    hours = serializers.ReadOnlyField(source="hours_now")
+
+    class Meta:
+        model = Shop
+        fields = ("code", "name", "address", "telephone", "lat", "lng", "distance", "hours")
+
+    def get_distance(self, shop: Shop) -> int:
+        return round(shop.metres)
+
+
+class Nearby(generics.GenericAPIView[Shop]):
+    authentication_classes = (Bearer,)
+    throttle_classes = THROTTLES
+    serializer_class = ShopLine
+
+    def get(self, request: Request) -> Response:
+        where = Where(data=request.query_params)
+        where.is_valid(raise_exception=True)
+        shops = nearest(request.user.brand_id, **where.validated_data)
+        return Response({"results": self.get_serializer(shops, many=True).data})
+
+
 FILTERS = {"member_no", "phone_index"}  # the peer keeps a fingerprint too, and is given it instead of the phone
 
-urlpatterns = [path("api/v1/me/", Me.as_view()), path("api/v1/members/", People.as_view())]
+urlpatterns = [
+    path("api/v1/me/", Me.as_view()),
+    path("api/v1/members/", People.as_view()),
+    path("api/v1/stores/nearby/", Nearby.as_view()),
+]

@@ -35,6 +35,51 @@ class Store(models.Model):
         app_label, managed, db_table = "peers", False, "stores_store"
 
 
+class Shop(models.Model):
+    """A store as somebody sees it who looks for one; `Store` is what the card names."""
+
+    brand = models.ForeignKey("Place", models.DO_NOTHING)
+    code = models.CharField(max_length=20)
+    name = models.CharField(max_length=60)
+    address = models.CharField(max_length=200)
+    telephone = models.CharField(max_length=30)
+    lat = models.FloatField(null=True)
+    lng = models.FloatField(null=True)
+    is_active = models.BooleanField()
+
+    class Meta:
+        app_label, managed, db_table = "peers", False, "stores_store"
+
+
+class Place(models.Model):
+    """A brand with its time zone."""
+
+    timezone = models.CharField(max_length=40)
+
+    class Meta:
+        app_label, managed, db_table = "peers", False, "accounts_brand"
+
+
+class Span(models.Model):
+    store = models.ForeignKey(Shop, models.DO_NOTHING, related_name="spans")
+    weekday = models.SmallIntegerField()
+    opens = models.TimeField()
+    closes = models.TimeField()
+
+    class Meta:
+        app_label, managed, db_table = "peers", False, "stores_openinghours"
+
+
+class DayException(models.Model):
+    store = models.ForeignKey(Shop, models.DO_NOTHING, related_name="exceptions")
+    day = models.DateField()
+    opens = models.TimeField(null=True)
+    closes = models.TimeField(null=True)
+
+    class Meta:
+        app_label, managed, db_table = "peers", False, "stores_dayexception"
+
+
 class Tag(models.Model):
     brand = models.ForeignKey(Brand, models.DO_NOTHING)
     name = models.CharField(max_length=30)

@@ -1,17 +1,20 @@
-"""The member card and the list of members the usual django-ninja way: schemas, CursorPagination."""
+"""Member card, list of members and nearby stores the usual django-ninja way: schemas, CursorPagination."""
 # django-ninja is only in the peers' environment, so the types of this file cannot be checked in ours.
 # mypy: ignore-errors
 # ruff: noqa: ANN001, ANN201, ANN205, D103
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Annotated
 
 from django.urls import path
-from ninja import NinjaAPI, Schema
+from ninja import NinjaAPI, Query, Schema
 from ninja.pagination import CursorPagination, paginate
 from ninja.security import APIKeyHeader, HttpBearer
+from pydantic import Field
 
 from benchmarks.peers.read_auth import key_of, session_of
 from benchmarks.peers.read_models import Assignment, Member
+from benchmarks.peers.read_stores import nearest
 
 api = NinjaAPI(docs_url=None)
 
@@ -131,6 +134,53 @@ def people(request):
         .select_related("store")
         .prefetch_related("tags")
     )
+
+
+class Opens(Schema):
+    opens: str
+    closes: str
+
+
+class Hours(Schema):
+    is_open: bool
+    closes: str | None
+    opens: str | None
+    opens_on: date | None
+    today: list[Opens]
+
+
+class ShopLine(Schema):
+    code: str
+    name: str
+    address: str
+    telephone: str
+    lat: float
+    lng: float
+    distance: int
+    hours: Hours
+
+    @staticmethod
+    def resolve_distance(shop):
+        return round(shop.metres)
+
+    @staticmethod
+    def resolve_hours(shop):
+        return shop.hours_now
+
+
+class Nearby(Schema):
+    results: list[ShopLine]
+
+
+class Where(Schema):
+    lat: Annotated[float, Field(ge=-90, le=90)]
+    lng: Annotated[float, Field(ge=-180, le=180)]
+    limit: Annotated[int, Field(ge=1, le=20)] = 10
+
+
+@api.get("stores/nearby/", auth=Bearer(), response=Nearby)
+def nearby(request, where: Query[Where]):
+    return {"results": nearest(request.auth.brand_id, **where.dict())}
 
 
 urlpatterns = [path("api/v1/", api.urls)]

@@ -36,6 +36,7 @@ _PEER_INDEXES = (
     *("members_membertag (member_id)", "members_membertag (tag_id)", "guides_assignment (member_id)"),
     *("members_miniprogramsession (public_id)", "accounts_apikey (prefix)", "members_member (phone_index)"),
     *("members_follower (member_id)", "members_identity (member_id)"),
+    *("stores_openinghours (store_id)", "stores_dayexception (store_id)"),
 )
 _TICK = os.sysconf("SC_CLK_TCK")
 
