@@ -104,7 +104,7 @@ def _reads(brand: int) -> list[Sent]:
         "session": "FROM members_miniprogramsession",
         "card": "m.phone_masked, m.birth_mmdd, m.city, m.joined_at, m.subscribed",
         "guide of the card": "FROM guides_assignment",
-        "list of 20": "m.merged_into_id IS NULL\nORDER BY",
+        "list of 20": "m.merged_into_id IS NULL AND m.erased_at IS NULL\nORDER BY",
         "search by phone": "m.phone_index =",
         "nearest stores": "AS bow",
         "hours of stores": "UNION ALL",
@@ -122,7 +122,7 @@ def _reads(brand: int) -> list[Sent]:
         members.people(members.Wanted(phone="+8613800000000"), limit=21)
         nearest_stores(lat=store.lat or 0, lng=store.lng or 0, at=at, only_open=False)
         members.find_members(Viewer(staff_id=None, label="", brand_id=brand, role=Role.OWNER), "0042")
-        members.preview(world.LATELY, at=at)
+        members.how_many(world.LATELY, at=at)
     return recorder.sent
 
 
