@@ -405,6 +405,19 @@ def test_a_parked_campaign_is_probed_with_one_message_once_per_interval(stage):
     assert stage.reload(campaign).parked_until > clock.now() + timedelta(minutes=4)
 
 
+def test_a_refused_token_is_tried_again_soon_enough_to_go_on_within_a_minute_of_the_repair(stage):
+    stage.people(20)
+    campaign = stage.launched()
+    stage.wechat.fault("errcode", errcode=40001)
+
+    stage.send(campaign)
+
+    parked = stage.reload(campaign)
+    assert (parked.state, parked.parked_code) == (CampaignState.PARKED, "40001")
+    # The sweeper comes within 5 seconds, the message may take as long as a call may.
+    assert parked.parked_until <= clock.now() + timedelta(seconds=60 - 5 - 8)
+
+
 @pytest.mark.parametrize(("code", "tries"), [("40001", True), ("ACCOUNT", True), ("45009", False), ("40037", False)])
 def test_a_repaired_account_lets_what_waits_for_it_try_at_once(stage, code, tries):
     stage.people(20)
