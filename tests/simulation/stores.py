@@ -4,6 +4,8 @@ from datetime import timedelta
 from math import floor
 from types import SimpleNamespace
 
+from django.db import OperationalError
+
 from campaigns import reasons
 from campaigns.services import statements
 from common.secret import Secret
@@ -638,15 +640,23 @@ class MemoryTokenStore(_Base):
     def park(self, app, code, reason, until, at):
         self._begin("park app")
         row, _ = self.db.get("account", app.pk)
-        self.db.lock(row)
+        self._lock_account(row)
         self.db.write(row, parked_code=code, parked_reason=reason, parked_until=until)
 
     def unpark(self, app, at):
         self._begin("unpark app")
         row, content = self.db.get("account", app.pk)
         if content["parked_until"] is not None:
-            self.db.lock(row)
+            self._lock_account(row)
             self.db.write(row, parked_code=None, parked_reason="", parked_until=None)
+
+    def _lock_account(self, row):
+        """Whoever locks a token waits no longer for the account than for the token."""
+        try:
+            self.db.lock(row)
+        except Busy:
+            self.world.count("account row busy")
+            raise OperationalError("canceling statement due to lock timeout") from None
 
     def read(self, app):
         self._begin("read token")
