@@ -1,8 +1,9 @@
 """`python -m tests.isolation`: the whole proof that brands are kept apart, with figures.
 
 The matrix on the product as it is; again with the Python guard opened; again with row security off (each pass must see
-that its net is gone); the same requests with and without a twin; pooled connections; contexts in a worker; the rest of
-this folder. `--only PASS …` runs some of: real guard-open rls-off worlds pooled worker others.
+that its net is gone); the same requests with and without a twin; pooled connections; contexts in workers; times of
+foreign and missing ids; the rest of this folder. `--only PASS …` runs some of: real guard-open rls-off worlds pooled
+worker timing others.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ PASSES: dict[str, tuple[str, ...]] = {
     "worlds": (f"{HERE}/test_two_worlds.py",),
     "pooled": (f"{HERE}/test_pooled.py",),
     "worker": (f"{HERE}/test_worker.py",),
+    "timing": (f"{HERE}/test_timing.py",),
     "others": (HERE, "tests/accounts/test_catalogue.py", "tests/accounts/test_data_scope.py"),
 }
 TITLES = {
@@ -37,7 +39,8 @@ TITLES = {
     "rls-off": "T3 row security off",
     "worlds": "T2 two worlds",
     "pooled": "T5 pooled connections",
-    "worker": "T6 contexts in a worker",
+    "worker": "T6 contexts in workers",
+    "timing": "T9 time of foreign and missing ids",
     "others": "T4, T7, T11, T15 and the rest",
 }
 
@@ -81,7 +84,7 @@ def play(name: str) -> tuple[int, list[dict]]:
         )
         began = time.monotonic()
         result = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "load", "--tb=short", "--show-capture=no",
+            [sys.executable, "-m", "pytest", "-q", "-n", "0" if name == "timing" else "2", "--dist", "load", "--tb=short", "--show-capture=no",
              "-p", "no:cacheprovider", *PASSES[name], *ignored],
             cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip

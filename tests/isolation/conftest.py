@@ -40,7 +40,8 @@ from tests.isolation.keys import Watch, strangers
 from tests.isolation.matrix.console import THOROUGH
 
 # What takes minutes is run by `python -m tests.isolation` alone, which sets the variable; or by naming the file.
-collect_ignore = [] if THOROUGH else ["test_red.py", "test_two_worlds.py", "test_worker.py", "test_pooled.py"]
+LONG = ["test_red.py", "test_two_worlds.py", "test_worker.py", "test_pooled.py", "test_timing.py"]
+collect_ignore = [] if THOROUGH else LONG
 
 
 @pytest.fixture
