@@ -24,6 +24,7 @@ BRANDS = 20
 SAID = "zhiyin:global:test:context"
 POOLS = {"prefork": ("-P", "prefork", "-c", "2"), "threads": ("-P", "threads", "-c", "4")}
 ONE = {"prefork": ("-P", "prefork", "-c", "1"), "threads": ("-P", "threads", "-c", "1")}
+STANDSTILL = 30  # seconds in which nothing more gets done, after which nothing will
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600), pytest.mark.long(20)]
@@ -113,7 +114,7 @@ def test_each_task_sees_its_brand_and_leaves_none_behind(fresh_database, tmp_pat
         stack.enter_context(worker(fresh_database, POOLS[pool]))
         feed(fresh_database, FEED, TASKS)
         stack.enter_context(celery(fresh_database, "beat", "-s", str(tmp_path / "beat"), "--pidfile="))
-        said = heard(fresh_database["REDIS_URL"], everything_was_done)
+        said = heard(fresh_database["REDIS_URL"])
     counted = Counter(each["what"] for each in said)
     look(cells, said)
     done = {each["number"] for each in said if each["what"] == "saw" and each["number"] >= 0}
@@ -178,17 +179,23 @@ def all_came_again(said):
     return done["again"] >= KILLS and len(numbers) == KILLS
 
 
-def everything_was_done(said, left):
+def progress_of(said):
+    """Which tasks were done, for which brands beat's were, how many were refused."""
     numbers = {each["number"] for each in said if each["what"] == "saw" and each["number"] >= 0}
     rung = {each["brand"] for each in said if each["what"] == "saw" and each["number"] < 0}
     refused = sum(each["what"] == "failed" and each["error"] == "TypeError" for each in said)
-    return len(numbers) == TASKS and refused == 4 and len(rung) == BRANDS and not left
+    return len(numbers), len(rung), refused
 
 
-def heard(url, enough):
-    """What the tasks said, once it is enough."""
-    deadline = time.monotonic() + 500
+def heard(url):
+    """What the tasks said, once all is done or nothing more gets done."""
+    progress, since = (), time.monotonic()
     with redis.Redis.from_url(url) as client:
-        while not enough(said := lines(client), client.llen("context")) and time.monotonic() < deadline:
+        while time.monotonic() - since < STANDSTILL:
+            said = lines(client)
+            if progress_of(said) != progress:
+                progress, since = progress_of(said), time.monotonic()
+            if progress == (TASKS, BRANDS, 4) and not client.llen("context"):
+                break
             time.sleep(0.2)
     return said
